@@ -1,0 +1,193 @@
+"""The one tree of errors that this service raises on purpose.
+
+Each class carries the HTTP status it is answered with, a stable `code` that is stored with a failed row
+(`metadata.error_type`), and whether the same call may succeed a little later (`transient`). The message is
+Spanish, names the thing that is wrong, and is shown to people as it stands.
+"""
+
+from typing import ClassVar
+
+
+class RespaldosError(Exception):
+    """Root of the tree. `str(error)` is the sentence for people."""
+
+    status: ClassVar[int] = 500
+    code: ClassVar[str] = "error_interno"
+    transient: ClassVar[bool] = False
+
+
+# What the person asked for, or how the service was set up
+
+
+class SettingsError(RespaldosError):
+    """A setting is missing or malformed; the message is one line that names it and never shows a secret."""
+
+    code = "configuracion_invalida"
+
+
+class EmbeddedServerError(RespaldosError):
+    """An embedded server does not start, or died for good; the message names it and its log."""
+
+    status = 503
+    code = "servidor_embebido"
+
+
+class ClinicNotFound(RespaldosError):
+    """The clinics table has no such clinic."""
+
+    status = 404
+    code = "clinica_inexistente"
+
+
+class RespaldoNotFound(RespaldosError):
+    """No such backup, or it is another clinic's."""
+
+    status = 404
+    code = "respaldo_inexistente"
+
+
+class OperationInProgress(RespaldosError):
+    """The clinic already has a backup or a restore under way."""
+
+    status = 409
+    code = "operacion_en_curso"
+
+
+class NotCompleted(RespaldosError):
+    """Only a `completado` backup can be downloaded, verified or restored."""
+
+    status = 409
+    code = "respaldo_no_completado"
+
+
+class Interrupted(RespaldosError):
+    """A person or the system stopped the process while it worked."""
+
+    status = 503
+    code = "interrumpido"
+    transient = True
+
+
+class LeaseLost(RespaldosError):
+    """Another process took the work over, because this one gave no sign of life in time."""
+
+    status = 503
+    code = "arriendo_perdido"
+
+
+class Stalled(RespaldosError):
+    """No byte has moved for too long, so the work was given up."""
+
+    status = 503
+    code = "sin_avance"
+    transient = True
+
+
+# The databases
+
+
+class DatabaseError(RespaldosError):
+    """PostgreSQL refused or failed; the message carries its own words."""
+
+    code = "base_de_datos"
+
+
+class DatabaseUnavailable(DatabaseError):
+    """The database cannot be reached, or the connection was lost in mid-work."""
+
+    status = 503
+    code = "base_de_datos_no_disponible"
+    transient = True
+
+
+class DatabaseNotMigrated(DatabaseError):
+    """Schema `respaldos` is missing or older than this program."""
+
+    status = 503
+    code = "base_de_datos_sin_migrar"
+
+
+class PermissionMissing(DatabaseError):
+    """The database role may not read something that a backup needs."""
+
+    code = "permiso_insuficiente"
+
+
+class RowSecurityActive(DatabaseError):
+    """A row-level security policy would hide rows from the backup."""
+
+    code = "seguridad_por_filas"
+
+
+class SchemaChanged(DatabaseError):
+    """A table or column went away between the reading of the catalogue and the dump."""
+
+    code = "esquema_cambiado"
+    transient = True
+
+
+class CatalogError(DatabaseError):
+    """The clinic schema cannot be read as one: no tenant table, a colliding name, a rule that does not fit."""
+
+    code = "catalogo_invalido"
+
+
+# The file
+
+
+class FormatError(RespaldosError):
+    """The file is not a whole, unchanged backup; the message says what is wrong and where."""
+
+    status = 422
+    code = "archivo_invalido"
+
+
+# S3
+
+
+class StorageError(RespaldosError):
+    """S3 refused or failed; the message names bucket and key."""
+
+    status = 502
+    code = "almacenamiento"
+
+
+class StorageUnavailable(StorageError):
+    """S3 cannot be reached, answers 5xx, or cut the connection."""
+
+    status = 503
+    code = "almacenamiento_no_disponible"
+    transient = True
+
+
+class BucketNotFound(StorageError):
+    """The bucket of `AWS_BACKUP_BUCKET_NAME` does not exist."""
+
+    code = "bucket_inexistente"
+
+
+class StorageCredentialsRefused(StorageError):
+    """S3 does not accept the credentials, or they may not do this."""
+
+    code = "credenciales_rechazadas"
+
+
+class ObjectNotFound(StorageError):
+    """The object is not in the bucket."""
+
+    status = 404
+    code = "objeto_inexistente"
+
+
+class ObjectMismatch(StorageError):
+    """What was read back from S3 is not what was sent."""
+
+    code = "objeto_distinto"
+    transient = True
+
+
+class StorageFull(StorageError):
+    """The store has no room left."""
+
+    status = 507
+    code = "almacenamiento_lleno"

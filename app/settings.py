@@ -1,0 +1,230 @@
+"""Every setting of the service, read once from the environment and `.env`, and checked before anything starts."""
+
+import os
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pydantic import BeforeValidator, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from app.errors import SettingsError
+
+# Once one of these is set, nothing is embedded unless EMBEDDED names it: a forgotten bucket must be an error
+# and never a backup on the wrong disk.
+ADDRESSES = (
+    "DATABASE_URL",
+    "CLINIC_DATABASE_URL",
+    "REDIS_URL",
+    "AWS_ENDPOINT_URL_S3",
+    "AWS_BACKUP_BUCKET_NAME",
+)
+
+
+class EmbeddedServer(StrEnum):
+    """The servers that the process can serve itself, from wheels."""
+
+    POSTGRES = "postgres"
+    REDIS = "redis"
+    S3 = "s3"
+
+
+def _split(value: object) -> object:
+    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+CommaSeparated = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
+
+
+def _setting(default: Any, valid: str, **limits: Any) -> Any:
+    """A field whose description says, in Spanish, what a valid value is: the sentence of its error."""
+    return Field(default, description=valid, **limits)
+
+
+class Settings(BaseSettings):
+    """One immutable value for the whole process; a field is the environment variable of the same name."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True)
+
+    database_url: SecretStr | None = _setting(
+        None, "una dirección postgresql://usuario:clave@host:puerto/base"
+    )
+    clinic_database_url: SecretStr | None = _setting(
+        None, "una dirección postgresql://usuario:clave@host:puerto/base"
+    )
+    clinic_restore_database_url: SecretStr | None = _setting(
+        None, "una dirección postgresql://usuario:clave@host:puerto/base"
+    )
+    tenancy: Literal["column", "schema"] = _setting("column", "column o schema")
+    tenant_column: str = _setting("clinica_id", "el nombre de una columna")
+    tenant_table: str | None = _setting(None, "el nombre de una tabla")
+    tenant_schema_column: str = _setting("schema_name", "el nombre de una columna")
+    tenant_active_column: str = _setting("activa", "el nombre de una columna")
+    tenant_name_column: str = _setting("nombre", "el nombre de una columna")
+    exclude_tables: CommaSeparated = _setting((), "nombres de tablas separados por comas")
+    ownership_rules: dict[str, str] = _setting({}, 'JSON: {"tabla": "expresión SQL sobre t" o "shared"}')
+
+    redis_url: SecretStr | None = _setting(None, "una dirección redis://host:puerto/0")
+
+    aws_access_key_id: str | None = _setting(None, "el identificador de la clave de S3")
+    aws_secret_access_key: SecretStr | None = _setting(None, "la clave secreta de S3")
+    aws_s3_region_name: str = _setting("us-east-1", "una región, por ejemplo us-east-1", min_length=1)
+    aws_backup_bucket_name: str = _setting(
+        "respaldos",
+        "un nombre de bucket: de 3 a 63 minúsculas, cifras, puntos o guiones",
+        pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$",
+    )
+    aws_endpoint_url_s3: str | None = _setting(
+        None, "una dirección http:// o https://", pattern=r"^https?://[^/\s]+/?$"
+    )
+    aws_public_endpoint_url_s3: str | None = _setting(
+        None, "una dirección http:// o https://", pattern=r"^https?://[^/\s]+/?$"
+    )
+    s3_storage_class: str = _setting("STANDARD_IA", "una clase de almacenamiento de S3", pattern=r"^[A-Z_]+$")
+    s3_sse: Literal["AES256", "aws:kms", "none"] = _setting("AES256", "AES256, aws:kms o none")
+    s3_sse_kms_key_id: str | None = _setting(None, "el identificador de una clave de KMS")
+    s3_checksums: Literal["sha256", "none"] = _setting("sha256", "sha256 o none")
+
+    jwt_secret: SecretStr | None = _setting(None, "un secreto de 32 bytes o más")
+    jwt_public_key: str | None = _setting(None, "una clave pública en formato PEM")
+    jwt_jwks_url: str | None = _setting(None, "una dirección http:// o https://", pattern=r"^https?://\S+$")
+    jwt_algorithm: Literal["RS256", "RS384", "RS512", "PS256", "ES256", "ES384", "EdDSA"] = _setting(
+        "RS256", "RS256, RS384, RS512, PS256, ES256, ES384 o EdDSA"
+    )
+    jwt_issuer: str | None = _setting(None, "el emisor (iss) de los tokens ajenos")
+    jwt_audience: str | None = _setting(None, "la audiencia (aud) de los tokens ajenos")
+    admin_roles: CommaSeparated = _setting(("administrador", "admin"), "nombres de roles separados por comas")
+
+    time_zone: ZoneInfo = _setting(ZoneInfo("America/La_Paz"), "una zona horaria, por ejemplo America/La_Paz")
+    backup_hour: int = _setting(2, "un entero de 0 a 23", ge=0, le=23)
+    backup_minute: int = _setting(0, "un entero de 0 a 59", ge=0, le=59)
+    retention_days: int = _setting(30, "un número de días, 1 o más", ge=1)
+    retention_minimum: int = _setting(1, "un número de respaldos, 1 o más", ge=1)
+    retention_daily: int = _setting(0, "un número de respaldos, 0 o más", ge=0)
+    retention_weekly: int = _setting(0, "un número de respaldos, 0 o más", ge=0)
+    retention_monthly: int = _setting(0, "un número de respaldos, 0 o más", ge=0)
+    purge_days: int = _setting(7, "un número de días, 0 o más", ge=0)
+
+    token_hours: int = _setting(8, "un número de horas, 1 o más", ge=1)
+    forwarded_allow_ips: CommaSeparated = _setting((), "direcciones IP separadas por comas")
+    metrics_token: SecretStr | None = _setting(None, "el secreto con que se leen las métricas")
+    cors_allowed_origins: CommaSeparated = _setting((), "orígenes https://… separados por comas")
+
+    webhook_url: str | None = _setting(None, "una dirección http:// o https://", pattern=r"^https?://\S+$")
+    webhook_secret: SecretStr | None = _setting(None, "el secreto con que se firma cada aviso")
+    storage_price_gb_month: float = _setting(0.0125, "un precio en USD, 0 o más", ge=0)
+    email_host: str | None = _setting(None, "el nombre de un servidor SMTP")
+    email_port: int = _setting(587, "un puerto de 1 a 65535", ge=1, le=65535)
+    email_use_tls: bool = _setting(True, "true o false")
+    email_host_user: str | None = _setting(None, "el usuario del servidor SMTP")
+    email_host_password: SecretStr | None = _setting(None, "la clave del servidor SMTP")
+    default_from_email: str = _setting(
+        "respaldos@localhost", "una dirección de correo", pattern=r"^[^@\s]+@[^@\s]+$"
+    )
+    notify_success: Literal["always", "on_demand", "never"] = _setting("always", "always, on_demand o never")
+
+    embedded: Annotated[frozenset[EmbeddedServer] | None, NoDecode, BeforeValidator(_split)] = _setting(
+        None, "postgres, redis y s3, separados por comas"
+    )
+    respaldos_home: Path = _setting(Path(".respaldos"), "una carpeta")
+
+    @field_validator("database_url", "clinic_database_url", "clinic_restore_database_url")
+    @classmethod
+    def _postgresql_url(cls, value: SecretStr | None) -> SecretStr | None:
+        """SQLAlchemy wants the driver in the scheme; people paste the address as every other tool has it."""
+        if value is None:
+            return None
+        scheme, _, rest = value.get_secret_value().partition("://")
+        if scheme not in {"postgresql", "postgres", "postgresql+asyncpg"} or "/" not in rest:
+            raise ValueError("not a PostgreSQL address")
+        return SecretStr(f"postgresql+asyncpg://{rest}")
+
+    @field_validator("redis_url")
+    @classmethod
+    def _redis_url(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not value.get_secret_value().startswith(("redis://", "rediss://")):
+            raise ValueError("not a Redis address")
+        return value
+
+    @field_validator("jwt_secret")
+    @classmethod
+    def _long_secret(cls, value: SecretStr | None) -> SecretStr | None:
+        # RFC 7518 §3.2: an HS256 key is at least as long as the hash.
+        if value is not None and len(value.get_secret_value().encode()) < 32:
+            raise ValueError("too short")
+        return value
+
+    @field_validator("time_zone", mode="before")
+    @classmethod
+    def _time_zone(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        try:
+            return ZoneInfo(value)
+        except (ZoneInfoNotFoundError, ValueError, OSError) as exc:
+            raise ValueError("no such time zone") from exc
+
+    @model_validator(mode="after")
+    def _embedded_or_addressed(self) -> Self:
+        """Each server is either ours or has an address, never both and never neither."""
+        addressed = {name for name in ADDRESSES if name.lower() in self.model_fields_set}
+        clashes = {
+            EmbeddedServer.POSTGRES: {"DATABASE_URL", "CLINIC_DATABASE_URL", "CLINIC_RESTORE_DATABASE_URL"},
+            EmbeddedServer.REDIS: {"REDIS_URL"},
+            EmbeddedServer.S3: {"AWS_ENDPOINT_URL_S3"},
+        }
+        for server in self.embedded or ():
+            for name in sorted(clashes[server]):
+                if name.lower() in self.model_fields_set:
+                    raise SettingsError(f"{name}: no puede tener valor si EMBEDDED nombra a {server}")
+        if addressed and EmbeddedServer.POSTGRES not in self.embedded_servers and self.database_url is None:
+            raise SettingsError(
+                "DATABASE_URL: falta, porque hay otras direcciones y EMBEDDED no nombra a postgres"
+            )
+        if (
+            addressed
+            and EmbeddedServer.S3 not in self.embedded_servers
+            and "AWS_BACKUP_BUCKET_NAME" not in addressed
+        ):
+            raise SettingsError(
+                "AWS_BACKUP_BUCKET_NAME: falta, porque hay otras direcciones y EMBEDDED no nombra a s3"
+            )
+        if self.s3_sse_kms_key_id is not None and self.s3_sse != "aws:kms":
+            raise SettingsError("S3_SSE_KMS_KEY_ID: solo vale con S3_SSE=aws:kms")
+        return self
+
+    @property
+    def embedded_servers(self) -> frozenset[EmbeddedServer]:
+        """Which servers this process serves itself: what EMBEDDED says, else all where nothing has an address."""
+        if self.embedded is not None:
+            return self.embedded
+        addressed = any(name.lower() in self.model_fields_set for name in ADDRESSES)
+        return frozenset() if addressed else frozenset(EmbeddedServer)
+
+
+def load_settings() -> Settings:
+    """Read the environment, then `.env`, then (where everything is embedded) what the demo left in its home.
+
+    Raises SettingsError with one line that names the setting and what a valid value is. A secret is not in it.
+    """
+    try:
+        settings = Settings(_env_file=".env")
+        if settings.embedded_servers == frozenset(EmbeddedServer):
+            demo = settings.respaldos_home / DEMO_ENV
+            settings = Settings(_env_file=(demo, ".env"))
+        return settings
+    except ValidationError as exc:
+        raise SettingsError(_one_line(exc)) from exc
+
+
+DEMO_ENV = "demo.env"
+
+
+def _one_line(exc: ValidationError) -> str:
+    problem = exc.errors(include_url=False)[0]
+    name = str(problem["loc"][0])
+    field = Settings.model_fields[name]
+    secret = "SecretStr" in str(field.annotation) or name.endswith("_key")
+    given = "el valor dado" if secret else f"«{os.environ.get(name.upper(), problem['input'])}»"
+    return f"{name.upper()}: {given} no vale; debe ser {field.description}"
