@@ -83,6 +83,12 @@ class Stalled(RespaldosError):
     transient = True
 
 
+class LocalFileError(RespaldosError):
+    """A file of this machine cannot be read or written."""
+
+    code = "archivo_local"
+
+
 # The databases
 
 
@@ -127,7 +133,7 @@ class SchemaChanged(DatabaseError):
 
 
 class CatalogError(DatabaseError):
-    """The clinic schema cannot be read as one: no tenant table, a colliding name, a rule that does not fit."""
+    """The clinic schema does not fit: no tenant table, a colliding name, a rule that is wrong."""
 
     code = "catalogo_invalido"
 

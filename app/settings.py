@@ -1,13 +1,14 @@
-"""Every setting of the service, read once from the environment and `.env`, and checked before anything starts."""
+"""Every setting of the service, read from the environment and `.env`, and checked before anything starts."""
 
 import os
+import secrets
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import BeforeValidator, Field, SecretStr, ValidationError, field_validator, model_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from app.errors import SettingsError
 
@@ -20,6 +21,13 @@ ADDRESSES = (
     "AWS_ENDPOINT_URL_S3",
     "AWS_BACKUP_BUCKET_NAME",
 )
+
+
+# What the demo leaves in its home, so that other commands in the same folder go on with it.
+DEMO_ENV = "demo.env"
+
+# Nothing but the same e-mail ties a login of Django to a clinic (DESIGN §5).
+DEMO_RULES = '{"auth_user": "(SELECT u.clinica_id FROM usuario u WHERE u.correoelectronico = t.email)"}'
 
 
 class EmbeddedServer(StrEnum):
@@ -47,9 +55,7 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True)
 
-    database_url: SecretStr | None = _setting(
-        None, "una dirección postgresql://usuario:clave@host:puerto/base"
-    )
+    database_url: SecretStr | None = _setting(None, "una dirección postgresql://usuario:clave@host:puerto/base")
     clinic_database_url: SecretStr | None = _setting(
         None, "una dirección postgresql://usuario:clave@host:puerto/base"
     )
@@ -119,9 +125,7 @@ class Settings(BaseSettings):
     email_use_tls: bool = _setting(True, "true o false")
     email_host_user: str | None = _setting(None, "el usuario del servidor SMTP")
     email_host_password: SecretStr | None = _setting(None, "la clave del servidor SMTP")
-    default_from_email: str = _setting(
-        "respaldos@localhost", "una dirección de correo", pattern=r"^[^@\s]+@[^@\s]+$"
-    )
+    default_from_email: str = _setting("respaldos@localhost", "una dirección de correo", pattern=r"^[^@\s]+@[^@\s]+$")
     notify_success: Literal["always", "on_demand", "never"] = _setting("always", "always, on_demand o never")
 
     embedded: Annotated[frozenset[EmbeddedServer] | None, NoDecode, BeforeValidator(_split)] = _setting(
@@ -179,14 +183,8 @@ class Settings(BaseSettings):
                 if name.lower() in self.model_fields_set:
                     raise SettingsError(f"{name}: no puede tener valor si EMBEDDED nombra a {server}")
         if addressed and EmbeddedServer.POSTGRES not in self.embedded_servers and self.database_url is None:
-            raise SettingsError(
-                "DATABASE_URL: falta, porque hay otras direcciones y EMBEDDED no nombra a postgres"
-            )
-        if (
-            addressed
-            and EmbeddedServer.S3 not in self.embedded_servers
-            and "AWS_BACKUP_BUCKET_NAME" not in addressed
-        ):
+            raise SettingsError("DATABASE_URL: falta, porque hay otras direcciones y EMBEDDED no nombra a postgres")
+        if addressed and EmbeddedServer.S3 not in self.embedded_servers and "AWS_BACKUP_BUCKET_NAME" not in addressed:
             raise SettingsError(
                 "AWS_BACKUP_BUCKET_NAME: falta, porque hay otras direcciones y EMBEDDED no nombra a s3"
             )
@@ -196,29 +194,63 @@ class Settings(BaseSettings):
 
     @property
     def embedded_servers(self) -> frozenset[EmbeddedServer]:
-        """Which servers this process serves itself: what EMBEDDED says, else all where nothing has an address."""
+        """Which servers this process serves itself: what EMBEDDED says, else all if nothing has an address."""
         if self.embedded is not None:
             return self.embedded
         addressed = any(name.lower() in self.model_fields_set for name in ADDRESSES)
         return frozenset() if addressed else frozenset(EmbeddedServer)
 
 
+class _DemoSettings(Settings):
+    """Deaf to the environment: an inherited address would turn the demo on somebody's real servers."""
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return init_settings, dotenv_settings
+
+
 def load_settings() -> Settings:
     """Read the environment, then `.env`, then (where everything is embedded) what the demo left in its home.
 
-    Raises SettingsError with one line that names the setting and what a valid value is. A secret is not in it.
+    Raises SettingsError with one line that names the setting and says what is valid, without any secret.
     """
+    settings = _read(Path(".env"))
+    if settings.embedded_servers == frozenset(EmbeddedServer):
+        return _read(settings.respaldos_home / DEMO_ENV, Path(".env"))
+    return settings
+
+
+def demo_settings() -> Settings:
+    """Settings of the demo: everything embedded, and of the environment only where its home is.
+
+    The first call writes a secret for its tokens, and what the sample clinics need, to the home.
+    Raises SettingsError.
+    """
+    home = Path(os.environ.get("RESPALDOS_HOME") or ".respaldos")
+    demo = home / DEMO_ENV
     try:
-        settings = Settings(_env_file=".env")
-        if settings.embedded_servers == frozenset(EmbeddedServer):
-            demo = settings.respaldos_home / DEMO_ENV
-            settings = Settings(_env_file=(demo, ".env"))
-        return settings
+        home.mkdir(parents=True, exist_ok=True)
+        if not demo.exists():
+            descriptor = os.open(demo, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+                file.write(f"JWT_SECRET={secrets.token_urlsafe(32)}\nOWNERSHIP_RULES='{DEMO_RULES}'\n")
+    except OSError as exc:
+        raise SettingsError(f"RESPALDOS_HOME: no se puede escribir en «{home}»: {exc}") from exc
+    return _DemoSettings(_env_file=demo, respaldos_home=home)
+
+
+def _read(*files: Path) -> Settings:
+    try:
+        return Settings(_env_file=files)
     except ValidationError as exc:
         raise SettingsError(_one_line(exc)) from exc
-
-
-DEMO_ENV = "demo.env"
 
 
 def _one_line(exc: ValidationError) -> str:

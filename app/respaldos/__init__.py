@@ -1,0 +1,1 @@
+"""The domain: `respaldo` rows, and one module per operation on them."""

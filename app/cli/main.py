@@ -1,0 +1,68 @@
+"""The `respaldos` command: parse, call one operation, say what happened."""
+
+import gettext
+import json
+import logging
+import os
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+# click's own sentences in Spanish; it looks them up through these when it is imported or used.
+os.environ["LANGUAGE"] = "es"
+gettext.bindtextdomain("click", Path(__file__).parent / "locale")
+gettext.textdomain("click")
+
+import click  # noqa: E402
+
+from app.cli.clinic_commands import catalogo  # noqa: E402
+from app.cli.demo_command import demo  # noqa: E402
+from app.cli.respaldo_commands import crear, descargar, estadisticas, listar, ver, verificar  # noqa: E402
+from app.cli.setup_commands import configurar_s3, migrar  # noqa: E402
+from app.errors import RespaldosError  # noqa: E402
+
+
+@click.group(
+    context_settings={"help_option_names": ["-h", "--help"]},
+    options_metavar="[OPCIONES]",
+    subcommand_metavar="ORDEN [ARGUMENTOS]...",
+)
+@click.version_option(version("respaldos"), "-V", "--version", message="%(version)s")
+def respaldos() -> None:
+    """Respalda los datos de cada clínica, y demuestra que se pueden recuperar.
+
+    Se configura con variables de entorno o un archivo .env (vea .env.example). Sin ninguna dirección
+    configurada usa servidores propios, en la carpeta .respaldos/.
+    """
+
+
+for command in (demo, migrar, crear, listar, ver, descargar, verificar, catalogo, configurar_s3, estadisticas):
+    command.options_metavar = "[OPCIONES]"
+    respaldos.add_command(command)
+
+
+def run() -> None:
+    """Entry point. Exit code 0 only on success, 1 for an error, 2 for a wrong call, 130 when interrupted."""
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
+    try:
+        respaldos(standalone_mode=False)
+    except click.ClickException as exc:
+        exc.show()
+        sys.exit(exc.exit_code)
+    except (KeyboardInterrupt, click.Abort):
+        _fail("interrumpido", "se interrumpió la orden")
+        sys.exit(130)
+    except RespaldosError as exc:
+        _fail(exc.code, str(exc))
+        sys.exit(1)
+
+
+def _fail(code: str, message: str) -> None:
+    if "--json" in sys.argv:
+        click.echo(json.dumps({"error": message, "error_type": code}, ensure_ascii=False))
+    else:
+        click.secho(f"✗ {message}", fg="red", err=True)
+
+
+if __name__ == "__main__":
+    run()

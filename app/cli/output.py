@@ -1,0 +1,93 @@
+"""How the command line shows things to people and to programs."""
+
+import json
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from app.respaldos.progress import Progress
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+MIB = 1 << 20
+
+
+def json_option(command: F) -> F:
+    """`--json`, which every command has."""
+    return click.option("--json", "as_json", is_flag=True, help="Responde en JSON, para otros programas.")(command)
+
+
+def print_json(value: object) -> None:
+    """A document for other programs, on standard output."""
+    click.echo(json.dumps(value, ensure_ascii=False, indent=2))
+
+
+def done(text: str) -> None:
+    """A line that says that something has succeeded."""
+    click.secho(f"✓ {text}", fg="green")
+
+
+def warn(text: str) -> None:
+    """A line that a person should read, apart from the result."""
+    click.secho(f"⚠ {text}", fg="yellow", err=True)
+
+
+def size(bytes_: int | None) -> str:
+    """A size for people, in the unit that keeps it short."""
+    if bytes_ is None:
+        return "—"
+    if bytes_ < 1024:
+        return f"{bytes_} bytes"
+    return f"{bytes_ / 1024:,.1f} KB" if bytes_ < MIB else f"{bytes_ / MIB:,.2f} MB"
+
+
+def number(value: int | None) -> str:
+    """A count with thousands separators."""
+    return "—" if value is None else f"{value:,}"
+
+
+def table(headers: Sequence[str], rows: Sequence[Sequence[str]], *, right: Sequence[int] = ()) -> None:
+    """Rows under their headers; the columns numbered in `right` are aligned to the right."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    shown = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for index, header in enumerate(headers):
+        shown.add_column(header, justify="right" if index in right else "left", overflow="fold")
+    for row in rows:
+        shown.add_row(*row)
+    # Piped into a file or another program, no line is broken.
+    Console(width=None if sys.stdout.isatty() else 1000, markup=False).print(shown)
+
+
+def fields(values: Mapping[str, str], *, indent: int = 0) -> None:
+    """Names and values, one a line."""
+    for name, value in values.items():
+        click.echo(f"{' ' * indent}{name}: {value}")
+
+
+@contextmanager
+def progress_bar(title: str, *, total: int | None = None) -> "Iterator[Progress]":
+    """A progress that is shown on a terminal; `total` bytes where they are known, else what has passed so far."""
+    from app.respaldos.progress import Progress
+
+    if not sys.stderr.isatty():
+        yield Progress()
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
+    from rich.progress import Progress as Bar
+
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeElapsedColumn())
+    with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(title, total=total)
+
+        def show(progress: Progress) -> None:
+            bar.update(task, completed=progress.bytes, description=f"{title} {progress.model}".rstrip())
+
+        yield Progress(show)

@@ -1,0 +1,328 @@
+"""Commands on backups: crear, listar, ver, descargar, verificar, estadisticas."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from app.cli.output import (
+    done,
+    fields,
+    json_option,
+    number,
+    print_json,
+    progress_bar,
+    size,
+    table,
+    warn,
+)
+from app.cli.session import with_resources
+from app.errors import FormatError
+
+if TYPE_CHECKING:
+    from app.dump.verifier import VerifiedFile
+    from app.respaldos.models import Respaldo
+    from app.respaldos.obtener_estadisticas import Estadisticas
+    from app.respaldos.resources import Resources
+
+
+@click.command()
+@click.option("--clinica", type=int, required=True, metavar="N", help="Número de la clínica.")
+@click.option("--descripcion", default="", metavar="T", help="Para qué es este respaldo.")
+@json_option
+def crear(clinica: int, descripcion: str, as_json: bool) -> None:
+    """Respalda ahora los datos de una clínica.
+
+    Termina bien solo cuando el archivo se volvió a leer de S3 y es idéntico al enviado.
+    """
+
+    async def work(resources: "Resources") -> "Respaldo":
+        from app.respaldos.crear_respaldo import crear_respaldo
+        from app.respaldos.models import TipoRespaldo
+
+        with progress_bar("Respaldando") as progress:
+            return await crear_respaldo(
+                resources,
+                clinica_id=clinica,
+                tipo=TipoRespaldo.MANUAL,
+                descripcion=descripcion,
+                progress=progress,
+            )
+
+    respaldo = with_resources(work)
+    if as_json:
+        from app.respaldos.views import detalle
+
+        print_json(detalle(respaldo))
+    else:
+        show_created(respaldo)
+
+
+def show_created(respaldo: "Respaldo") -> None:
+    """What a person sees of a backup just made."""
+    from app.respaldos.views import clock
+
+    metadata = respaldo.metadata_
+    done("Respaldo creado exitosamente!")
+    fields(
+        {
+            "ID": str(respaldo.id),
+            "Archivo S3": respaldo.archivo_s3 or "",
+            "Tamaño": size(respaldo.tamaño_bytes),
+            "Registros": number(respaldo.numero_registros),
+            "Tiempo": clock(respaldo.tiempo_ejecucion.total_seconds() if respaldo.tiempo_ejecucion else 0),
+            "Hash MD5": respaldo.hash_md5 or "",
+        },
+        indent=2,
+    )
+    click.echo("Detalles de compresión:")
+    fields(
+        {
+            "Original": size(metadata["tamaño_original_bytes"]),
+            "Comprimido": size(respaldo.tamaño_bytes),
+            "Reducción": f"{metadata['compresion_porcentaje']} %",
+        },
+        indent=2,
+    )
+    for aviso in metadata["avisos"]:
+        warn(aviso)
+
+
+@click.command()
+@click.option("--clinica", type=int, metavar="N", help="Solo los de esta clínica.")
+@click.option("--limite", type=click.IntRange(1, 1000), default=20, show_default=True, help="Cuántos, como mucho.")
+@json_option
+def listar(clinica: int | None, limite: int, as_json: bool) -> None:
+    """Lista los respaldos, del más nuevo al más viejo."""
+
+    async def work(resources: "Resources") -> "list[Respaldo]":
+        from app.respaldos import platform_repository, repository
+        from app.respaldos.transaction import transaction
+
+        if clinica is not None:
+            await resources.clinic.clinic(clinica)
+        async with transaction(resources) as session:
+            if clinica is None:
+                return list(await platform_repository.newest_of_all(session, limit=limite))
+            return list(await repository.newest(session, clinica_id=clinica, limit=limite))
+
+    respaldos = with_resources(work)
+    from app.respaldos.views import resumen
+
+    rows = [resumen(respaldo) for respaldo in respaldos]
+    if as_json:
+        print_json(rows)
+    elif not rows:
+        click.echo("No hay respaldos todavía. Haga uno con: respaldos crear --clinica N")
+    else:
+        table(
+            ("ID", "Clínica", "Fecha (UTC)", "Estado", "Tipo", "Tamaño", "Registros", "Descripción"),
+            [
+                (
+                    str(row["id"]),
+                    str(row["clinica_id"]),
+                    row["fecha_respaldo"][:19].replace("T", " "),
+                    row["estado_display"],
+                    row["tipo_respaldo_display"],
+                    size(row["tamaño_bytes"]),
+                    number(row["numero_registros"]),
+                    row["descripcion"],
+                )
+                for row in rows
+            ],
+            right=(0, 1, 5, 6),
+        )
+
+
+@click.command()
+@click.argument("id_", metavar="ID", type=int)
+@json_option
+def ver(id_: int, as_json: bool) -> None:
+    """Muestra todo lo que se sabe de un respaldo."""
+
+    async def work(resources: "Resources") -> "Respaldo":
+        return await _find(resources, id_)
+
+    respaldo = with_resources(work)
+    from app.respaldos.views import detalle
+
+    shown = detalle(respaldo)
+    if as_json:
+        print_json(shown)
+        return
+    metadata = shown["metadata"]
+    fields(
+        {
+            "ID": str(shown["id"]),
+            "Clínica": str(shown["clinica_id"]),
+            "Estado": shown["estado_display"],
+            "Tipo": shown["tipo_respaldo_display"],
+            "Fecha (UTC)": shown["fecha_respaldo"][:19].replace("T", " "),
+            "Descripción": shown["descripcion"] or "—",
+            "Archivo S3": shown["archivo_s3"] or "—",
+            "Tamaño": size(shown["tamaño_bytes"]),
+            "Registros": number(shown["numero_registros"]),
+            "Tiempo": shown["tiempo_ejecucion"] or "—",
+            "Hash MD5": shown["hash_md5"] or "—",
+            **({"Error": f"{metadata['error']} ({metadata['error_type']})"} if "error" in metadata else {}),
+        }
+    )
+    if counts := metadata.get("detalles_registros"):
+        models = metadata["modelos_respaldados"]
+        table(("Modelo", "Registros"), [(name, number(counts[name])) for name in models], right=(1,))
+    for aviso in metadata.get("avisos", ()):
+        warn(aviso)
+
+
+@click.command()
+@click.argument("id_", metavar="ID", type=int)
+@click.option(
+    "-o", "--salida", type=click.Path(dir_okay=False, path_type=Path), metavar="F", help="Archivo en que se guarda."
+)
+@click.option("--si", is_flag=True, help="Reemplaza el archivo sin preguntar.")
+@json_option
+def descargar(id_: int, salida: Path | None, si: bool, as_json: bool) -> None:
+    """Baja un respaldo a un archivo, y su hash a F.md5 al lado."""
+    if salida is not None:
+        confirm_replacing(salida, si)
+
+    async def work(resources: "Resources") -> Path:
+        from app.respaldos.descargar_respaldo import descargar_respaldo
+
+        respaldo = await _find(resources, id_)
+        target = salida or Path((respaldo.archivo_s3 or "").rsplit("/", 1)[-1] or f"respaldo_{id_}.json.gz")
+        if salida is None:
+            confirm_replacing(target, si)
+        with progress_bar("Descargando", total=respaldo.tamaño_bytes) as progress:
+            await descargar_respaldo(resources, respaldo, target, progress=progress)
+        return target
+
+    target = with_resources(work)
+    if as_json:
+        print_json({"archivo": str(target), "md5": f"{target}.md5", "tamaño_bytes": target.stat().st_size})
+    else:
+        done(f"{target} ({size(target.stat().st_size)}), con su hash en {target}.md5")
+
+
+def confirm_replacing(target: Path, si: bool) -> None:
+    """Ask before a file is lost; without a terminal and without `--si` it is refused."""
+    if not target.exists() or si:
+        return
+    if not sys.stdin.isatty():
+        raise click.UsageError(f"«{target}» ya existe; use --si para reemplazarlo")
+    click.confirm(f"«{target}» ya existe. ¿Reemplazarlo?", abort=True)
+
+
+@click.command()
+@click.argument("cual", metavar="ID|ARCHIVO")
+@json_option
+def verificar(cual: str, as_json: bool) -> None:
+    """Comprueba un respaldo de principio a fin.
+
+    Con un ID lee el objeto de S3. Con un ARCHIVO no necesita ningún servicio: comprueba su hash (si está
+    ARCHIVO.md5 al lado), que el gzip llegue a su final, la estructura, y los registros y resúmenes de cada modelo.
+    """
+    path = Path(cual)
+    is_id = cual.isdigit() and not path.exists()
+    verified = verify_object(int(cual)) if is_id else verify_file(path)
+    if as_json:
+        print_json(
+            {
+                "correcto": True,
+                "respaldo": verified.header.origin.id,
+                "clinica_id": verified.header.clinica_id,
+                "fecha": verified.header.taken_at.isoformat(),
+                "numero_registros": verified.records,
+                "tamaño_bytes": verified.compressed_size,
+                "tamaño_original_bytes": verified.original_size,
+                "hash_md5": verified.md5,
+                "detalles_registros": {name: total.records for name, total in verified.totals.items()},
+            }
+        )
+    else:
+        done(f"Respaldo {verified.header.origin.id} de la clínica {verified.header.clinica_id}: está completo y sano")
+        fields(
+            {
+                "Fecha (UTC)": f"{verified.header.taken_at:%Y-%m-%d %H:%M:%S}",
+                "Registros": number(verified.records),
+                "Modelos": number(len(verified.totals)),
+                "Tamaño": f"{size(verified.compressed_size)} ({size(verified.original_size)} sin comprimir)",
+                "Hash MD5": verified.md5,
+            },
+            indent=2,
+        )
+
+
+def verify_object(respaldo_id: int) -> "VerifiedFile":
+    """Check a backup's object in S3. Raises RespaldosError."""
+
+    async def work(resources: "Resources") -> "VerifiedFile":
+        from app.respaldos.verificar_respaldo import verificar_respaldo
+
+        respaldo = await _find(resources, respaldo_id)
+        with progress_bar("Verificando", total=respaldo.tamaño_bytes) as progress:
+            return await verificar_respaldo(resources, respaldo, progress=progress)
+
+    return with_resources(work)
+
+
+def verify_file(path: Path) -> "VerifiedFile":
+    """Check a file on disk, against FILE.md5 where it is there. Raises FormatError."""
+    from app.dump.verifier import FileVerifier
+
+    verifier = FileVerifier()
+    try:
+        with path.open("rb") as file, progress_bar("Verificando", total=path.stat().st_size) as progress:
+            while chunk := file.read(1 << 20):
+                verifier.feed(chunk)
+                progress.advance(bytes_=len(chunk))
+        md5_file = path.with_name(path.name + ".md5")
+        stated = md5_file.read_text(encoding="utf-8").split() if md5_file.exists() else []
+        if md5_file.exists() and not stated:
+            raise FormatError(f"«{md5_file}» está vacío: falta el hash con que comparar")
+    except (OSError, UnicodeDecodeError) as exc:
+        raise FormatError(f"no se puede leer «{path}»: {exc}") from exc
+    return verifier.finish(stated[0] if stated else None)
+
+
+@click.command()
+@click.option("--clinica", type=int, required=True, metavar="N", help="Número de la clínica.")
+@json_option
+def estadisticas(clinica: int, as_json: bool) -> None:
+    """Resume cómo van los respaldos de una clínica."""
+
+    async def work(resources: "Resources") -> "Estadisticas":
+        from app.respaldos.obtener_estadisticas import obtener_estadisticas
+
+        return await obtener_estadisticas(resources, clinica_id=clinica)
+
+    found = with_resources(work)
+    if as_json:
+        print_json(found)
+        return
+    last, rate = found["ultimo_respaldo"], found["tasa_exito"]
+    fields(
+        {
+            "Respaldos": number(found["total_respaldos"]),
+            "Completados": number(found["completados"]),
+            "Fallidos": number(found["fallidos"]),
+            "Tasa de éxito": "—" if rate is None else f"{rate} %",
+            "Espacio usado": f"{found['tamaño_total_mb']:,.2f} MB",
+            "Último respaldo": "ninguno"
+            if last is None
+            else f"número {last['id']}, {last['fecha'][:19].replace('T', ' ')} UTC, {last['tamaño_mb']:,.2f} MB",
+        }
+    )
+
+
+async def _find(resources: "Resources", respaldo_id: int) -> "Respaldo":
+    from app.errors import RespaldoNotFound
+    from app.respaldos import platform_repository
+    from app.respaldos.transaction import transaction
+
+    async with transaction(resources) as session:
+        respaldo = await platform_repository.get(session, respaldo_id)
+    if respaldo is None:
+        raise RespaldoNotFound(f"no existe el respaldo {respaldo_id}")
+    return respaldo

@@ -1,0 +1,53 @@
+"""Runs a command's coroutine against the servers of the settings."""
+
+import asyncio
+import signal
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from app.respaldos.resources import Resources
+    from app.settings import Settings
+
+T = TypeVar("T")
+
+
+def with_resources(work: "Callable[[Resources], Coroutine[Any, Any, T]]") -> T:
+    """Run `work` with everything a backup needs; embedded servers run at least as long."""
+
+    async def opened(settings: "Settings") -> T:
+        from app.connections import open_resources
+
+        async with open_resources(settings) as resources:
+            return await work(resources)
+
+    return with_settings(opened)
+
+
+def with_settings(work: "Callable[[Settings], Coroutine[Any, Any, T]]") -> T:
+    """Run `work` with the settings of the environment."""
+    from app.settings import load_settings
+
+    return run_with(load_settings(), work)
+
+
+def run_with(settings: "Settings", work: "Callable[[Settings], Coroutine[Any, Any, T]]") -> T:
+    """Run `work`; the embedded servers that the settings ask for run at least as long, and are in its settings.
+
+    SIGTERM, as a service manager sends it, ends the work as Ctrl-C does.
+    """
+    import uvloop
+
+    from app.connections import embedded_servers
+
+    async def until_told(settings: "Settings") -> T:
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101 (asyncio's own promise inside a coroutine)
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+        return await work(settings)
+
+    with embedded_servers(settings) as addressed:
+        try:
+            return uvloop.run(until_told(addressed))
+        except asyncio.CancelledError as exc:
+            raise KeyboardInterrupt from exc

@@ -1,0 +1,139 @@
+"""Whose row is it: every table's class, and how the clinic of each of its rows is found."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Literal
+
+from app.clinic.introspection import ForeignKey, Table, TableName
+
+
+@dataclass(frozen=True, slots=True)
+class Tenancy:
+    """How clinics share the database, as the settings of the same names say."""
+
+    kind: Literal["column", "schema"] = "column"
+    column: str = "clinica_id"
+    table: str | None = None
+    schema_column: str = "schema_name"
+    active_column: str = "activa"
+    name_column: str = "nombre"
+    exclude: tuple[str, ...] = ()
+    rules: Mapping[str, str] = field(default_factory=dict)
+
+
+class TableClass(StrEnum):
+    """What becomes of a table's rows in a backup."""
+
+    OWNED = "propia"
+    REFERENCED = "compartida"
+    EXCLUDED = "excluida"
+    MIGRATIONS = "migraciones"
+    UNCLASSIFIED = "sin clasificar"
+
+
+@dataclass(frozen=True, slots=True)
+class WholeTable:
+    """Every row is the clinic's: a table of the clinic's own schema."""
+
+
+@dataclass(frozen=True, slots=True)
+class ByColumn:
+    """The column holds the clinic's id."""
+
+    column: str
+
+
+@dataclass(frozen=True, slots=True)
+class ByRule:
+    """An SQL expression over alias `t` gives the clinic's id (OWNERSHIP_RULES)."""
+
+    expression: str
+
+
+@dataclass(frozen=True, slots=True)
+class ByForeignKey:
+    """The owner of the row that the foreign key points to."""
+
+    foreign_key: ForeignKey
+
+
+Candidate = WholeTable | ByColumn | ByRule | ByForeignKey
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Rows whose foreign key brings the rows it points to into `referencias`.
+
+    They are the clinic's own rows of that table (`owned`), or the table's rows that are in `referencias`.
+    """
+
+    table: TableName
+    foreign_key: ForeignKey
+    owned: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A table in the catalogue.
+
+    `candidates` are the ways to a row's owner, best first: the first that gives one wins. `definite` says
+    that one always does, so that no row can be without owner. `cycle` names the tables (this one included)
+    whose owners depend on each other; it is empty for most. `sources` say which of its rows that no clinic
+    owns go into `referencias`, and `reference_cycle` is to them what `cycle` is to the owners.
+    """
+
+    table: Table
+    model: str
+    kind: TableClass
+    candidates: tuple[Candidate, ...] = ()
+    definite: bool = False
+    cycle: frozenset[TableName] = frozenset()
+    sources: tuple[Source, ...] = ()
+    reference_cycle: frozenset[TableName] = frozenset()
+
+    @property
+    def name(self) -> TableName:
+        """The table's name."""
+        return self.table.name
+
+
+@dataclass(frozen=True, slots=True)
+class Catalogue:
+    """Every table of the clinic database, parents before children where that is possible.
+
+    `schema` is the clinic's own in tenancy `schema`, else None. `text` is what PostgreSQL answered: two
+    catalogues with the same text and settings are the same.
+    """
+
+    entries: dict[TableName, Entry]
+    tenant_table: TableName
+    tenant_key: str
+    schema: str | None
+    postgresql: str
+    text: str = field(repr=False)
+
+    def of_class(self, kind: TableClass) -> list[Entry]:
+        """The entries of one class, in the catalogue's order."""
+        return [entry for entry in self.entries.values() if entry.kind is kind]
+
+    def owner_path(self, entry: Entry) -> str | None:
+        """How the owner of a row is found, in words: `pago → factura.clinica_id`. None where there is none."""
+        paths = [self._path(entry, candidate, {entry.name}) for candidate in entry.candidates]
+        return " | ".join(path for path in paths if path) or None
+
+    def _path(self, entry: Entry, candidate: Candidate, seen: set[TableName]) -> str:
+        match candidate:
+            case WholeTable():
+                return f"{entry.table.name.schema}.*"
+            case ByColumn(column):
+                return f"{entry.name}.{column}"
+            case ByRule(expression):
+                return f"{entry.name}: {expression}"
+            case ByForeignKey(foreign_key):
+                parent = self.entries[foreign_key.target]
+                if parent.name in seen:
+                    return f"{entry.name} → {parent.name} …"
+                ways = [self._path(parent, way, seen | {parent.name}) for way in parent.candidates]
+                rest = ways[0] if len(ways) == 1 else f"({' | '.join(ways)})"
+                return f"{entry.name} → {rest}"

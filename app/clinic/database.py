@@ -1,0 +1,237 @@
+"""One clinic's rows out of the shared database: a consistent snapshot, read with COPY."""
+
+import time
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import asyncpg
+
+from app.clinic.catalogue import (
+    ByRule,
+    Catalogue,
+    TableClass,
+    Tenancy,
+)
+from app.clinic.checks import Stray, Unowned, count_rows, count_strays, count_unowned
+from app.clinic.classification import build_catalogue, find_tenant_table
+from app.clinic.introspection import CATALOGUE_SQL, TableName, parse
+from app.clinic.ownership import RULE_ALIAS
+from app.clinic.snapshot import SETTING, Clinic, ClinicSnapshot
+from app.clinic.sql import from_table, qualified, quote
+from app.clinic.statements import ClinicStatements
+from app.database import asyncpg_url, database_errors
+from app.errors import CatalogError, ClinicNotFound, PermissionMissing, RowSecurityActive, SchemaChanged
+
+# How values are printed (docs/format.md), and what a long reading needs. row_security=off makes PostgreSQL
+# refuse, instead of hiding rows, where a policy would apply.
+SESSION_SQL = """
+SET TimeZone = 'UTC'; SET DateStyle = 'ISO'; SET IntervalStyle = 'postgres'; SET extra_float_digits = 1;
+SET bytea_output = 'hex'; SET lc_monetary = 'C'; SET row_security = off; SET statement_timeout = 0;
+SET idle_in_transaction_session_timeout = 0; SET lock_timeout = '60s'; SET search_path = public;
+SET jit = off; SET work_mem = '32MB'
+"""
+
+# Bytes on disk of the named tables with their partitions.
+SIZE_SQL = """
+SELECT coalesce(sum(pg_table_size(part)), 0)::bigint FROM (
+    SELECT name::regclass AS part FROM unnest($1::text[]) AS name
+    UNION SELECT tree.relid FROM unnest($1::text[]) AS name, pg_partition_tree(name::regclass) AS tree
+) AS parts
+"""
+
+CONNECT_SECONDS = 10
+
+# Counting the rows without owner may read whole tables, so a night of many clinics does it once.
+UNOWNED_SECONDS = 6 * 3600
+
+
+@dataclass(frozen=True, slots=True)
+class Census:
+    """A catalogue with what is in its tables; `rows` is None for a table that the role may not read."""
+
+    catalogue: Catalogue
+    rows: dict[TableName, int | None]
+    unowned: list[Unowned]
+    strays: list[Stray]
+
+
+class ClinicDatabase:
+    """The clinic database at one address. It holds no connection between calls."""
+
+    def __init__(self, url: str, tenancy: Tenancy) -> None:
+        self._url = asyncpg_url(url)
+        self._tenancy = tenancy
+        self._kept: Catalogue | None = None
+        self._unowned: tuple[Catalogue, float, list[Unowned]] | None = None
+
+    async def clinics(self) -> list[Clinic]:
+        """Every clinic of the tenant table, by id; in tenancy `schema` without the platform's own entry."""
+        async with self._connect() as connection:
+            with database_errors(SETTING):
+                return await self._clinics(connection)
+
+    async def clinic(self, clinica_id: int) -> Clinic:
+        """The clinic of that id. Raises ClinicNotFound."""
+        return _pick(await self.clinics(), clinica_id)
+
+    @asynccontextmanager
+    async def snapshot(self, clinica_id: int) -> AsyncIterator[ClinicSnapshot]:
+        """One moment of the clinic's rows, consistent over all tables, for as long as the block runs.
+
+        Raises ClinicNotFound, PermissionMissing or RowSecurityActive (naming the tables), CatalogError,
+        SchemaChanged where the schema changes just now, DatabaseUnavailable.
+        """
+        async with self._connect() as connection:
+            with database_errors(SETTING):
+                clinics = await self._clinics(connection)
+                clinic = _pick(clinics, clinica_id)
+                catalogue = await self._catalogue(connection, clinic, clinics)
+                _refuse_unreadable(catalogue)
+                statements = ClinicStatements(catalogue, clinic.id)
+                await connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+                await connection.execute(statements.lock())
+                # The first query takes the snapshot. The tables cannot change any more; had they changed before
+                # the lock, this shows it.
+                text = await connection.fetchval(CATALOGUE_SQL, _other_schemas(clinics, clinic))
+                if text != catalogue.text:
+                    raise SchemaChanged("el esquema de la base de datos cambió justo ahora; vuelva a intentarlo")
+                migrations = await _migration_heads(connection, catalogue)
+                unowned = await self._unowned_rows(connection, catalogue)
+                size = await connection.fetchval(
+                    SIZE_SQL, [qualified(entry.table) for entry in catalogue.of_class(TableClass.OWNED)]
+                )
+            taken_at = datetime.now(UTC)
+            yield ClinicSnapshot(connection, clinic, catalogue, statements, migrations, unowned, size, taken_at)
+
+    async def census(self, clinica_id: int | None = None) -> Census:
+        """Count every table of the catalogue, and what in it is nobody's or points astray. Reads all of it."""
+        async with self._connect() as connection:
+            with database_errors(SETTING):
+                clinics = await self._clinics(connection)
+                catalogue = await self._catalogue(connection, _pick(clinics, clinica_id), clinics)
+                _refuse_unreadable(catalogue)
+                return Census(
+                    catalogue=catalogue,
+                    rows=await count_rows(connection, catalogue),
+                    unowned=await count_unowned(connection, catalogue),
+                    strays=await count_strays(connection, catalogue),
+                )
+
+    @asynccontextmanager
+    async def _connect(self) -> AsyncIterator[asyncpg.Connection]:
+        with database_errors(SETTING):
+            connection = await asyncpg.connect(self._url, timeout=CONNECT_SECONDS)
+        try:
+            with database_errors(SETTING):
+                await connection.execute(SESSION_SQL)
+            yield connection
+        except BaseException:
+            # A COPY may be under way; waiting for its end would keep the error from whoever waits for it.
+            connection.terminate()
+            raise
+        await connection.close()
+
+    async def _clinics(self, connection: asyncpg.Connection) -> list[Clinic]:
+        tenancy = self._tenancy
+        others = await _all_schemas(connection) if tenancy.kind == "schema" else []
+        shared = parse(await connection.fetchval(CATALOGUE_SQL, others))
+        name, key = find_tenant_table(shared, tenancy)
+        table = shared.tables[name]
+
+        def column_or(column: str, otherwise: str) -> str:
+            return quote(column) if table.column(column) is not None else otherwise
+
+        rows = await connection.fetch(
+            f"SELECT {quote(key)}::bigint, {column_or(tenancy.name_column, 'NULL')}::text,"
+            f" {column_or(tenancy.active_column, 'true')}::boolean IS TRUE,"
+            f" {column_or(tenancy.schema_column, 'NULL')}::text FROM {from_table(table)} ORDER BY 1"
+        )
+        if tenancy.kind == "column":
+            return [Clinic(id_, title, active, None) for id_, title, active, _ in rows]
+        if table.column(tenancy.schema_column) is None:
+            raise CatalogError(f"la tabla de clínicas «{name}» no tiene la columna «{tenancy.schema_column}»")
+        return [Clinic(*row) for row in rows if row[3] != name.schema]
+
+    async def _unowned_rows(self, connection: asyncpg.Connection, catalogue: Catalogue) -> list[Unowned]:
+        """Rows that no clinic owns, counted once in a while: the answer is the same for every clinic."""
+        now = time.monotonic()
+        if self._unowned is None or self._unowned[0] is not catalogue or now - self._unowned[1] > UNOWNED_SECONDS:
+            self._unowned = (catalogue, now, await count_unowned(connection, catalogue))
+        return self._unowned[2]
+
+    async def _catalogue(self, connection: asyncpg.Connection, clinic: Clinic, clinics: list[Clinic]) -> Catalogue:
+        text = await connection.fetchval(CATALOGUE_SQL, _other_schemas(clinics, clinic))
+        kept = self._kept
+        if kept is None or (kept.text, kept.schema) != (text, clinic.schema):
+            introspection = parse(text)
+            if introspection.encoding == "SQL_ASCII":
+                raise CatalogError("la base de datos está en SQL_ASCII: su texto no tiene una codificación conocida")
+            kept = build_catalogue(introspection, self._tenancy, schema=clinic.schema, text=text)
+            await _check_rules(connection, kept)
+            self._kept = kept
+        return kept
+
+
+def _pick(clinics: list[Clinic], clinica_id: int | None) -> Clinic:
+    """The clinic of that id, or the first one where none is named."""
+    for clinic in clinics:
+        if clinica_id is None or clinic.id == clinica_id:
+            return clinic
+    if clinica_id is None:
+        raise ClinicNotFound("la tabla de clínicas está vacía")
+    raise ClinicNotFound(f"no existe la clínica {clinica_id}")
+
+
+def _other_schemas(clinics: list[Clinic], clinic: Clinic) -> list[str]:
+    return [other.schema for other in clinics if other.schema is not None and other.schema != clinic.schema]
+
+
+async def _all_schemas(connection: asyncpg.Connection) -> list[str]:
+    rows = await connection.fetch("SELECT nspname FROM pg_namespace WHERE nspname <> 'public'")
+    return [row[0] for row in rows]
+
+
+def _refuse_unreadable(catalogue: Catalogue) -> None:
+    read = [e for e in catalogue.entries.values() if e.kind in {TableClass.OWNED, TableClass.REFERENCED}]
+    if closed := _list(entry.name for entry in read if not entry.table.readable):
+        raise PermissionMissing(f"el usuario de {SETTING} no puede leer: {closed}")
+    if hidden := _list(entry.name for entry in read if entry.table.row_security):
+        raise RowSecurityActive(
+            f"una política de seguridad por filas ocultaría registros al usuario de {SETTING} en: {hidden};"
+            " déle BYPASSRLS"
+        )
+
+
+def _list(names: Iterable[TableName]) -> str:
+    return ", ".join(f"«{name}»" for name in names)
+
+
+async def _check_rules(connection: asyncpg.Connection, catalogue: Catalogue) -> None:
+    """Let PostgreSQL parse each rule of OWNERSHIP_RULES, so that a wrong one is told by its table's name."""
+    for entry in catalogue.entries.values():
+        for candidate in entry.candidates:
+            if isinstance(candidate, ByRule):
+                source = f"{from_table(entry.table)} AS {RULE_ALIAS}"
+                try:
+                    await connection.execute(f"SELECT ({candidate.expression})::bigint FROM {source} LIMIT 0")
+                except (asyncpg.SyntaxOrAccessError, asyncpg.DataError) as exc:
+                    raise CatalogError(f"OWNERSHIP_RULES: la regla de «{entry.name}» no vale: {exc}") from exc
+
+
+async def _migration_heads(connection: asyncpg.Connection, catalogue: Catalogue) -> dict[str, list[str]]:
+    """How far each migration table has come: of Django's, each app's last; of alembic's, its heads."""
+    heads = {}
+    for entry in catalogue.of_class(TableClass.MIGRATIONS):
+        columns = {column.name for column in entry.table.columns}
+        if {"id", "app", "name"} <= columns:
+            statement = "SELECT DISTINCT ON (app) app || '.' || name FROM {} ORDER BY app, id DESC"
+        elif "version_num" in columns:
+            statement = "SELECT version_num FROM {} ORDER BY 1"
+        else:
+            continue
+        if entry.table.readable:
+            rows = await connection.fetch(statement.format(from_table(entry.table)))
+            heads[str(entry.name)] = [row[0] for row in rows]
+    return heads

@@ -1,0 +1,200 @@
+"""What PostgreSQL's own catalogue says of the clinic database's tables (versions 13 to 18)."""
+
+import json
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from app.dump.document import Form
+
+# One statement, so that one text answers whether anything has changed. Partitions are read through their
+# root; tables of extensions are the extension's business; schemas `respaldos*` are the service's own.
+CATALOGUE_SQL = """
+WITH RECURSIVE
+base(oid, base) AS (
+    SELECT oid, oid FROM pg_type WHERE typtype <> 'd'
+    UNION ALL
+    SELECT t.oid, b.base FROM pg_type t JOIN base b ON t.typbasetype = b.oid WHERE t.typtype = 'd'
+),
+tables AS (
+    SELECT c.oid, n.nspname, c.relname, c.relkind
+    FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+    WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition AND c.relpersistence <> 't'
+      AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema' AND n.nspname !~ '^respaldos'
+      AND n.nspname <> ALL ($1::text[])
+      AND NOT EXISTS (SELECT FROM pg_depend d
+                      WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')
+)
+SELECT json_build_object(
+    'postgresql', current_setting('server_version'),
+    'encoding', current_setting('server_encoding'),
+    'tables', coalesce(json_agg(json_build_object(
+        'schema', t.nspname,
+        'name', t.relname,
+        'partitioned', t.relkind = 'p',
+        'readable', has_schema_privilege(ns.oid, 'USAGE') AND has_table_privilege(t.oid, 'SELECT'),
+        'row_security', row_security_active(t.oid),
+        'columns', (
+            SELECT json_agg(json_build_object(
+                'name', a.attname,
+                'type', format_type(a.atttypid, a.atttypmod),
+                'nullable', NOT a.attnotnull,
+                'generated', a.attgenerated <> '',
+                'collated', a.attcollation <> 0,
+                'base', b.typname,
+                'builtin', b.typnamespace = 'pg_catalog'::regnamespace,
+                'kind', b.typtype,
+                'array', b.typcategory = 'A'
+            ) ORDER BY a.attnum)
+            FROM pg_attribute a JOIN base ON base.oid = a.atttypid JOIN pg_type b ON b.oid = base.base
+            WHERE a.attrelid = t.oid AND a.attnum > 0 AND NOT a.attisdropped),
+        'keys', (
+            SELECT json_agg((
+                SELECT json_agg(a.attname ORDER BY k.n)
+                FROM unnest(i.indkey::int2[]) WITH ORDINALITY k(attnum, n)
+                JOIN pg_attribute a ON a.attrelid = t.oid AND a.attnum = k.attnum
+                WHERE k.n <= i.indnkeyatts
+            ) ORDER BY i.indisprimary DESC, i.indnkeyatts, x.relname COLLATE "C")
+            FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid
+            WHERE i.indrelid = t.oid AND i.indisunique AND i.indisvalid
+              AND i.indpred IS NULL AND i.indexprs IS NULL
+              AND NOT EXISTS (
+                  SELECT FROM pg_attribute a
+                  WHERE a.attrelid = t.oid AND NOT a.attnotnull
+                    AND a.attnum = ANY ((i.indkey::int2[])[0:i.indnkeyatts - 1]))),
+        'foreign_keys', (
+            SELECT json_agg(json_build_object(
+                'name', f.conname,
+                'columns', (SELECT json_agg(a.attname ORDER BY k.n)
+                            FROM unnest(f.conkey) WITH ORDINALITY k(attnum, n)
+                            JOIN pg_attribute a ON a.attrelid = f.conrelid AND a.attnum = k.attnum),
+                'schema', rn.nspname,
+                'table', r.relname,
+                'target_columns', (SELECT json_agg(a.attname ORDER BY k.n)
+                                   FROM unnest(f.confkey) WITH ORDINALITY k(attnum, n)
+                                   JOIN pg_attribute a ON a.attrelid = f.confrelid AND a.attnum = k.attnum)
+            ) ORDER BY f.conname COLLATE "C")
+            FROM pg_constraint f JOIN pg_class r ON r.oid = f.confrelid
+                 JOIN pg_namespace rn ON rn.oid = r.relnamespace
+            WHERE f.conrelid = t.oid AND f.contype = 'f' AND f.conparentid = 0)
+    ) ORDER BY t.nspname COLLATE "C", t.relname COLLATE "C"), '[]'))::text
+FROM tables t JOIN pg_namespace ns ON ns.nspname = t.nspname
+"""
+
+
+class TableName(NamedTuple):
+    """A table by schema and name."""
+
+    schema: str
+    name: str
+
+    def __str__(self) -> str:
+        return self.name if self.schema == "public" else f"{self.schema}.{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column that is stored; generated ones are not read."""
+
+    name: str
+    type: str
+    nullable: bool
+    collated: bool
+    form: Form
+
+
+@dataclass(frozen=True, slots=True)
+class ForeignKey:
+    """A foreign key; `nullable` where any of its columns may be NULL."""
+
+    name: str
+    columns: tuple[str, ...]
+    target: TableName
+    target_columns: tuple[str, ...]
+    nullable: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table with the key that its records are sorted by (empty where it has none).
+
+    `readable` says whether this role may read it, `row_security` whether a policy would hide rows from it.
+    """
+
+    name: TableName
+    partitioned: bool
+    readable: bool
+    row_security: bool
+    columns: tuple[Column, ...]
+    key: tuple[str, ...]
+    foreign_keys: tuple[ForeignKey, ...]
+
+    def column(self, name: str) -> Column | None:
+        """The column of that name, if the table stores one."""
+        return next((column for column in self.columns if column.name == name), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Introspection:
+    """The tables of the clinic database, by name."""
+
+    postgresql: str
+    encoding: str
+    tables: dict[TableName, Table]
+
+
+def parse(text: str) -> Introspection:
+    """What CATALOGUE_SQL answered, as values."""
+    document = json.loads(text)
+    tables = [_table(raw) for raw in document["tables"]]
+    return Introspection(document["postgresql"], document["encoding"], {table.name: table for table in tables})
+
+
+# Types whose row_to_json is exact and readable; all other types stand as their own text. (bpchar is here
+# because its cast to text would cut trailing blanks; enums and ranges are told by their kind.)
+_SCALARS = {
+    *("bool", "int2", "int4", "int8", "float4", "float8", "numeric", "money", "oid", "pg_lsn"),
+    *("text", "varchar", "bpchar", "name", "char", "bytea", "uuid", "bit", "varbit", "tsvector", "tsquery"),
+    *("date", "time", "timetz", "timestamp", "timestamptz", "interval"),
+    *("inet", "cidr", "macaddr", "macaddr8"),
+    *("point", "line", "lseg", "box", "path", "polygon", "circle"),
+}
+
+
+def _form(raw: dict[str, Any]) -> Form:
+    if raw["kind"] == "e":
+        return Form.SCALAR
+    if raw["builtin"] and not raw["array"]:
+        if raw["base"] == "jsonb":
+            return Form.JSONB
+        if raw["base"] in _SCALARS:
+            return Form.SCALAR
+    return Form.TEXT
+
+
+def _table(raw: dict[str, Any]) -> Table:
+    columns = tuple(
+        Column(column["name"], column["type"], column["nullable"], column["collated"], _form(column))
+        for column in raw["columns"] or ()
+        if not column["generated"]
+    )
+    nullable = {column.name for column in columns if column.nullable}
+    stored = {column.name for column in columns}
+    keys = [tuple(key) for key in raw["keys"] or () if stored.issuperset(key)]
+    return Table(
+        name=TableName(raw["schema"], raw["name"]),
+        partitioned=raw["partitioned"],
+        readable=raw["readable"],
+        row_security=raw["row_security"],
+        columns=columns,
+        key=keys[0] if keys else (),
+        foreign_keys=tuple(
+            ForeignKey(
+                name=fk["name"],
+                columns=tuple(fk["columns"]),
+                target=TableName(fk["schema"], fk["table"]),
+                target_columns=tuple(fk["target_columns"]),
+                nullable=not nullable.isdisjoint(fk["columns"]),
+            )
+            for fk in raw["foreign_keys"] or ()
+        ),
+    )

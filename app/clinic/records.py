@@ -1,0 +1,39 @@
+"""The SELECT that prints rows as the file's record lines."""
+
+from app.clinic.introspection import Column, Table
+from app.clinic.sql import literal, quote
+from app.dump.document import JSON_NULL_KEY, Form
+
+
+def record_lines(table: Table, rows: str) -> str:
+    """The rows of a query over all the table's columns as record lines, in the file's order (docs/format.md)."""
+    row = "r"
+    while table.column(row) is not None:
+        row += "_"
+    values = ", ".join(_value(column) for column in table.columns)
+    read = f"SELECT {values} FROM ({rows}) AS q"
+    line = _line(table, row)
+    if not table.key:
+        return f'SELECT line FROM (SELECT {line} AS line FROM ({read}) AS {row}) AS l ORDER BY line COLLATE "C"'
+    collated = {column.name for column in table.columns if column.collated}
+    order = ", ".join(f"q.{quote(name)}" + (' COLLATE "C"' if name in collated else "") for name in table.key)
+    # The sort stays below the JSON: sorting the finished lines would carry them through temporary files.
+    return f"SELECT {line} FROM ({read} ORDER BY {order}) AS {row}"
+
+
+def _line(table: Table, row: str) -> str:
+    documents = [column for column in table.columns if column.form is Form.JSONB]
+    if not documents:
+        return f"row_to_json({row})::text"
+    is_null = {column: f"{row}.{quote(column.name)} = 'null'::jsonb" for column in documents}
+    names = ", ".join(f"CASE WHEN {test} THEN {literal(c.name)} END" for c, test in is_null.items())
+    return (
+        f"CASE WHEN {' OR '.join(is_null.values())} THEN left(row_to_json({row})::text, -1)"
+        f" || ',\"{JSON_NULL_KEY}\":' || array_to_json(array_remove(ARRAY[{names}], NULL))::text || '}}'"
+        f" ELSE row_to_json({row})::text END"
+    )
+
+
+def _value(column: Column) -> str:
+    name = quote(column.name)
+    return f"q.{name}::text AS {name}" if column.form is Form.TEXT else f"q.{name}"

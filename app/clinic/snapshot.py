@@ -1,0 +1,123 @@
+"""One moment of one clinic, its rows read with COPY."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime
+
+import asyncpg
+
+from app.clinic.catalogue import Catalogue, TableClass
+from app.clinic.checks import Stray, Unowned
+from app.clinic.statements import ClinicStatements
+from app.database import database_errors
+
+# Handed on at once: large enough that hashing and compressing it in a thread is worth the switch, small enough
+# that the blocks on their way do not count.
+BLOCK_BYTES = 1 << 20
+
+# Blocks read but not yet taken. One keeps PostgreSQL busy while the last is being compressed.
+QUEUED_BLOCKS = 2
+
+# The setting that an error of this database names.
+SETTING = "CLINIC_DATABASE_URL"
+
+
+@dataclass(frozen=True, slots=True)
+class Clinic:
+    """A tenant. `schema` is its own, in tenancy `schema`; `name` and `active` where the table says them."""
+
+    id: int
+    name: str | None
+    active: bool
+    schema: str | None
+
+
+class ClinicSnapshot:
+    """One moment of one clinic. It is of no use after its `ClinicDatabase.snapshot` block.
+
+    `taken_at` is UTC; `tables_size` is what all clinics' rows of the owned tables take on disk (bytes).
+    """
+
+    def __init__(
+        self,
+        connection: asyncpg.Connection,
+        clinic: Clinic,
+        catalogue: Catalogue,
+        statements: ClinicStatements,
+        migrations: dict[str, list[str]],
+        unowned: list[Unowned],
+        tables_size: int,
+        taken_at: datetime,
+    ) -> None:
+        self.clinic = clinic
+        self.catalogue = catalogue
+        self.statements = statements
+        self.migrations = migrations
+        self.unowned = unowned
+        self.tables_size = tables_size
+        self.taken_at = taken_at
+        self._connection = connection
+
+    @asynccontextmanager
+    async def record_lines(self, statement: str) -> AsyncIterator[AsyncIterator[bytes]]:
+        """The lines of a statement that gives one record a row, in blocks of whole lines of about BLOCK_BYTES.
+
+        PostgreSQL goes on working while a block is used, but no further ahead than QUEUED_BLOCKS.
+        """
+        blocks: asyncio.Queue[bytes | None] = asyncio.Queue()
+        free = asyncio.Semaphore(QUEUED_BLOCKS)
+        pending: list[bytes] = []
+        size = 0
+
+        async def hand_on() -> None:
+            nonlocal size
+            await free.acquire()
+            # In COPY's text format every backslash of the JSON stands doubled, and there is nothing else to
+            # undo: JSON holds no raw tab or line break.
+            blocks.put_nowait(b"".join(pending).replace(b"\\\\", b"\\"))
+            pending.clear()
+            size = 0
+
+        async def take(data: bytes) -> None:
+            # Each message of the server is one whole row, and asyncpg joins whole messages.
+            nonlocal size
+            pending.append(data)
+            size += len(data)
+            if size >= BLOCK_BYTES:
+                await hand_on()
+
+        async def copy() -> None:
+            await self._connection.copy_from_query(statement, output=take)
+            if pending:
+                await hand_on()
+
+        async def taken() -> AsyncIterator[bytes]:
+            while (block := await blocks.get()) is not None:
+                free.release()
+                yield block
+            with database_errors(SETTING):
+                await task
+
+        task = asyncio.create_task(copy())
+        task.add_done_callback(lambda _: blocks.put_nowait(None))
+        try:
+            yield taken()
+        finally:
+            task.cancel()
+            await asyncio.wait([task])
+
+    async def strays(self) -> list[Stray]:
+        """The clinic's own rows that point to rows of another clinic."""
+        found = []
+        with database_errors(SETTING):
+            for entry in self.catalogue.of_class(TableClass.OWNED):
+                if (foreign := self.statements.count_foreign(entry)) is None:
+                    continue
+                keys, statement = foreign
+                for key, rows in zip(keys, await self._connection.fetchval(statement), strict=True):
+                    if rows:
+                        strays = await self._connection.fetchval(self.statements.count_strays(entry, key))
+                        found.append(Stray(entry.name, key, strays))
+        return [stray for stray in found if stray.rows]

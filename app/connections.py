@@ -1,0 +1,94 @@
+"""Builds, from the settings, what the operations work with. Called by the command line, the app and the worker."""
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+
+from pydantic import SecretStr
+from sqlalchemy.ext.asyncio import async_sessionmaker, create_async_engine
+
+from app.clinic.catalogue import Tenancy
+from app.clinic.database import ClinicDatabase
+from app.errors import SettingsError
+from app.respaldos.resources import Resources
+from app.settings import Settings
+from app.storage.options import S3Options
+from app.storage.s3 import open_storage
+
+
+@contextmanager
+def embedded_servers(settings: Settings) -> Iterator[Settings]:
+    """Serve what the settings want embedded while the block runs; give the settings with its addresses filled in.
+
+    Raises EmbeddedServerError.
+    """
+    if not settings.embedded_servers:
+        yield settings
+        return
+    from app import embedded
+
+    with embedded.running(settings.respaldos_home, settings.embedded_servers) as addresses:
+        given = {
+            "database_url": addresses.database_url and SecretStr(addresses.database_url),
+            "redis_url": addresses.redis_url and SecretStr(addresses.redis_url),
+            "aws_endpoint_url_s3": addresses.s3_endpoint_url,
+            "aws_access_key_id": addresses.s3_access_key_id,
+            "aws_secret_access_key": addresses.s3_secret_access_key and SecretStr(addresses.s3_secret_access_key),
+        }
+        yield settings.model_copy(update={name: value for name, value in given.items() if value is not None})
+
+
+def tenancy(settings: Settings) -> Tenancy:
+    """How clinics share the database."""
+    return Tenancy(
+        kind=settings.tenancy,
+        column=settings.tenant_column,
+        table=settings.tenant_table,
+        schema_column=settings.tenant_schema_column,
+        active_column=settings.tenant_active_column,
+        name_column=settings.tenant_name_column,
+        exclude=settings.exclude_tables,
+        rules=settings.ownership_rules,
+    )
+
+
+def clinic_database(settings: Settings) -> ClinicDatabase:
+    """The clinics' database: CLINIC_DATABASE_URL, by default the service's own."""
+    url = settings.clinic_database_url or settings.database_url
+    if url is None:
+        raise SettingsError("CLINIC_DATABASE_URL: falta")
+    return ClinicDatabase(url.get_secret_value(), tenancy(settings))
+
+
+def s3_options(settings: Settings) -> S3Options:
+    """The bucket of the settings."""
+    secret = settings.aws_secret_access_key
+    return S3Options(
+        bucket=settings.aws_backup_bucket_name,
+        region=settings.aws_s3_region_name,
+        endpoint_url=settings.aws_endpoint_url_s3,
+        public_endpoint_url=settings.aws_public_endpoint_url_s3,
+        access_key_id=settings.aws_access_key_id,
+        secret_access_key=secret.get_secret_value() if secret is not None else None,
+        storage_class=settings.s3_storage_class,
+        sse=settings.s3_sse,
+        sse_kms_key_id=settings.s3_sse_kms_key_id,
+        checksums=settings.s3_checksums,
+    )
+
+
+@asynccontextmanager
+async def open_resources(settings: Settings) -> AsyncIterator[Resources]:
+    """Everything a backup needs, closed at the end of the block. Nothing is connected before it is used."""
+    if settings.database_url is None:
+        raise SettingsError("DATABASE_URL: falta")
+    engine = create_async_engine(settings.database_url.get_secret_value(), pool_pre_ping=True)
+    try:
+        async with open_storage(s3_options(settings)) as storage:
+            yield Resources(
+                sessions=async_sessionmaker(engine, expire_on_commit=False),
+                clinic=clinic_database(settings),
+                storage=storage,
+                time_zone=settings.time_zone,
+            )
+    finally:
+        await engine.dispose()

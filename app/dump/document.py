@@ -1,0 +1,234 @@
+"""The JSON document of docs/format.md: what its parts are, and its bytes as they are written."""
+
+import hashlib
+import json
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any, Final
+
+from app.errors import FormatError
+
+FORMAT: Final = "respaldo-clinica"
+VERSION: Final = 1
+
+# The last key of a record, which names its jsonb columns that hold JSON null.
+JSON_NULL_KEY: Final = "$jsonnull"
+
+
+class Section(StrEnum):
+    """The two parts of the document that hold records."""
+
+    DATA = "datos"
+    REFERENCES = "referencias"
+
+
+class Form(StrEnum):
+    """How a column's values stand in a record."""
+
+    SCALAR = "escalar"
+    JSONB = "jsonb"
+    TEXT = "texto"
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnHeader:
+    """A column as the file describes it; `type` is PostgreSQL's `format_type`."""
+
+    name: str
+    type: str
+    nullable: bool
+    form: Form
+
+
+@dataclass(frozen=True, slots=True)
+class ModelHeader:
+    """A model's table as the file describes it; `schema` is None for the clinic's own schema."""
+
+    schema: str | None
+    table: str
+    columns: tuple[ColumnHeader, ...]
+    key: tuple[str, ...]
+    owner: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Which attempt of which backup wrote the file."""
+
+    id: int
+    attempt: int
+    kind: str
+    user: str | None
+    description: str
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """The document's first line."""
+
+    clinica_id: int
+    taken_at: datetime
+    service: str
+    origin: Origin
+    postgresql: str
+    tenancy: str
+    migrations: dict[str, list[str]]
+    models: dict[str, ModelHeader] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ModelTotal:
+    """A model's number of records, their bytes and SHA-256, each record counted with its line break."""
+
+    records: int
+    bytes: int
+    sha256: str
+
+
+def compact_json(value: object) -> str:
+    """JSON without spaces, non-ASCII text as it is."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+class DocumentWriter:
+    """Gives the document's bytes part by part; sections and models must come in the file's order."""
+
+    def __init__(self) -> None:
+        self._totals: dict[Section, dict[str, ModelTotal]] = {section: {} for section in Section}
+        self._section = Section.DATA
+        self._model = ""
+        self._digest = hashlib.sha256()
+        self._records = 0
+        self._bytes = 0
+
+    @property
+    def totals(self) -> dict[str, ModelTotal]:
+        """What `datos` holds so far, by model."""
+        return self._totals[Section.DATA]
+
+    def begin(self, header: Header) -> bytes:
+        """The header line, and `datos` opened."""
+        return f'{compact_json(_header_json(header))[:-1]},\n"datos":{{\n'.encode()
+
+    def begin_references(self) -> bytes:
+        """`datos` closed and `referencias` opened."""
+        closing = self._close_section()
+        self._section = Section.REFERENCES
+        return closing + b',\n"referencias":{\n'
+
+    def begin_model(self, name: str) -> bytes:
+        """A model opened; it stays open until `end_model`."""
+        separator = ",\n" if self._totals[self._section] else ""
+        self._model = name
+        self._digest = hashlib.sha256()
+        self._records = 0
+        self._bytes = 0
+        return f"{separator}{compact_json(name)}:[\n".encode()
+
+    def records(self, lines: bytes) -> bytes:
+        """Records of the open model: whole lines, each one record and its line break."""
+        self._digest.update(lines)
+        separator = b",\n" if self._records else b""
+        self._records += lines.count(b"\n")
+        self._bytes += len(lines)
+        return separator + lines[:-1].replace(b"\n", b",\n")
+
+    def end_model(self) -> bytes:
+        """The open model closed and its total kept."""
+        total = ModelTotal(self._records, self._bytes, self._digest.hexdigest())
+        self._totals[self._section][self._model] = total
+        return b"\n]" if self._records else b"]"
+
+    def finish(self) -> bytes:
+        """`referencias` closed, and the totals."""
+        references = _totals_json(self._totals[Section.REFERENCES])
+        data = _totals_json(self._totals[Section.DATA])
+        end = f',\n"totales_referencias":{references},\n"totales":{data}}}\n'
+        return self._close_section() + end.encode()
+
+    def _close_section(self) -> bytes:
+        return b"\n}" if self._totals[self._section] else b"}"
+
+
+def _totals_json(totals: dict[str, ModelTotal]) -> str:
+    return compact_json(
+        {
+            name: {"registros": total.records, "bytes": total.bytes, "sha256": total.sha256}
+            for name, total in totals.items()
+        }
+    )
+
+
+def _header_json(header: Header) -> dict[str, Any]:
+    return {
+        "formato": FORMAT,
+        "version": VERSION,
+        "clinica_id": header.clinica_id,
+        "fecha": header.taken_at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+        "servicio": header.service,
+        "respaldo": {
+            "id": header.origin.id,
+            "attempt": header.origin.attempt,
+            "tipo": header.origin.kind,
+            "usuario": header.origin.user,
+            "descripcion": header.origin.description,
+        },
+        "esquema": {
+            "postgresql": header.postgresql,
+            "tenancy": header.tenancy,
+            "migraciones": header.migrations,
+            "modelos": {
+                name: {
+                    "schema": model.schema,
+                    "tabla": model.table,
+                    "columnas": [
+                        {
+                            "nombre": column.name,
+                            "tipo": column.type,
+                            "nulo": column.nullable,
+                            "forma": column.form,
+                        }
+                        for column in model.columns
+                    ],
+                    "clave": list(model.key),
+                    "dueño": model.owner,
+                }
+                for name, model in header.models.items()
+            },
+        },
+    }
+
+
+def parse_header(document: Any) -> Header:
+    """The header from its parsed JSON. Raises FormatError where it is another format, version or shape."""
+    if not isinstance(document, dict) or document.get("formato") != FORMAT:
+        raise FormatError("no es un archivo de respaldo: su primera línea no lo dice")
+    if document.get("version") != VERSION:
+        raise FormatError(f"la versión {document.get('version')!r} del formato no se conoce; se lee la {VERSION}")
+    try:
+        origin, schema = document["respaldo"], document["esquema"]
+        return Header(
+            clinica_id=document["clinica_id"],
+            taken_at=datetime.strptime(document["fecha"], "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=UTC),
+            service=document["servicio"],
+            origin=Origin(origin["id"], origin["attempt"], origin["tipo"], origin["usuario"], origin["descripcion"]),
+            postgresql=schema["postgresql"],
+            tenancy=schema["tenancy"],
+            migrations=schema["migraciones"],
+            models={
+                name: ModelHeader(
+                    schema=model["schema"],
+                    table=model["tabla"],
+                    columns=tuple(
+                        ColumnHeader(column["nombre"], column["tipo"], column["nulo"], Form(column["forma"]))
+                        for column in model["columnas"]
+                    ),
+                    key=tuple(model["clave"]),
+                    owner=model["dueño"],
+                )
+                for name, model in schema["modelos"].items()
+            },
+        )
+    except (KeyError, TypeError, ValueError, AttributeError) as exc:
+        raise FormatError(f"la primera línea del archivo no tiene la forma debida ({exc!r})") from exc

@@ -1,0 +1,123 @@
+"""Checks a whole backup file while it streams by: hash, gzip to its end, structure, counts and digests."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+
+from app.dump.document import JSON_NULL_KEY, Header, ModelTotal, Section
+from app.dump.gzip_member import GzipReader
+from app.dump.reader import DocumentReader, HeaderRead, ModelBegun, RecordsRead
+from app.errors import FormatError
+
+# Numbers stay text: a numeric of PostgreSQL may have more digits than Python turns into an int (4,300).
+_RECORDS = json.JSONDecoder(parse_int=str, parse_float=str)
+
+
+@dataclass(frozen=True, slots=True)
+class VerifiedFile:
+    """What a whole and unchanged file says; sizes in bytes, `md5` of the compressed file."""
+
+    header: Header
+    totals: dict[str, ModelTotal]
+    reference_totals: dict[str, ModelTotal]
+    md5: str
+    compressed_size: int
+    original_size: int
+
+    @property
+    def records(self) -> int:
+        """The clinic's own records, as `numero_registros` counts them."""
+        return sum(total.records for total in self.totals.values())
+
+
+class FileVerifier:
+    """Feed it the file as it is stored. `max_size` (bytes) bounds the decompressed whole."""
+
+    def __init__(self, *, max_size: int | None = None) -> None:
+        self._md5 = hashlib.md5(usedforsecurity=False)
+        self._gzip = GzipReader(max_size)
+        self._document = DocumentReader()
+        self._compressed = 0
+        self._original = 0
+        self._problem: FormatError | None = None
+        self._header: Header | None = None
+        self._model = ""
+        self._columns: list[str] = []
+        self._records = 0
+
+    def feed(self, data: bytes) -> None:
+        """Check the next bytes of the file; what is wrong with them is told by `finish`."""
+        self._md5.update(data)
+        self._compressed += len(data)
+        if self._problem is None:
+            try:
+                self._read(data)
+            except FormatError as exc:
+                # Of a file that was changed or damaged, the hash says so most plainly, so it is read to its end.
+                self._problem = exc
+
+    def _read(self, data: bytes) -> None:
+        for piece in self._gzip.feed(data):
+            self._original += len(piece)
+            for event in self._document.feed(piece):
+                if isinstance(event, HeaderRead):
+                    self._header = event.header
+                elif isinstance(event, ModelBegun) and self._header is not None:
+                    self._model = event.name
+                    self._columns = [column.name for column in self._header.models[event.name].columns]
+                    self._records = 0
+                elif isinstance(event, RecordsRead):
+                    self._check_records(event.lines)
+
+    def finish(self, md5: str | None = None) -> VerifiedFile:
+        """Check that the file is whole and, where given, that `md5` (hex) is its hash. Raises FormatError."""
+        read = self._md5.hexdigest()
+        try:
+            if self._problem is not None:
+                raise self._problem
+            self._gzip.finish()
+            self._document.finish()
+        except FormatError as exc:
+            if md5 is None or md5.lower() == read:
+                raise
+            raise FormatError(f"{_changed(read, md5)}; además, {exc}") from exc
+        if md5 is not None and md5.lower() != read:
+            raise FormatError(_changed(read, md5))
+        if self._header is None:
+            raise FormatError("el archivo está vacío")
+        return VerifiedFile(
+            header=self._header,
+            totals=self._document.totals[Section.DATA],
+            reference_totals=self._document.totals[Section.REFERENCES],
+            md5=read,
+            compressed_size=self._compressed,
+            original_size=self._original,
+        )
+
+    def _check_records(self, lines: bytes) -> None:
+        try:
+            records = _RECORDS.decode("[" + lines[:-1].replace(b"\n", b",").decode() + "]")
+        except RecursionError:
+            # PostgreSQL nests jsonb deeper than Python parses; the digest still tells any change.
+            self._records += lines.count(b"\n")
+            return
+        except ValueError as exc:
+            raise FormatError(
+                f"el modelo «{self._model}» tiene un registro que no es JSON"
+                f" después del registro {self._records:,} ({exc})"
+            ) from exc
+        for record in records:
+            self._records += 1
+            if not isinstance(record, dict):
+                raise FormatError(f"el registro {self._records:,} de «{self._model}» no es un objeto")
+            names = list(record)
+            if names[-1:] == [JSON_NULL_KEY]:
+                names.pop()
+            if names != self._columns:
+                raise FormatError(
+                    f"el registro {self._records:,} de «{self._model}» no tiene las columnas del esquema"
+                )
+
+
+def _changed(read: str, stated: str) -> str:
+    return f"el archivo cambió: su hash MD5 es {read} y debería ser {stated.lower()}"

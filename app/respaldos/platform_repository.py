@@ -1,0 +1,87 @@
+"""What crosses clinics: for the command line, the worker and the superadmin's routes, and nobody else."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import case, delete, func, literal, or_, select, update
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.respaldos.models import Estado, Intento, Operacion, Respaldo, TipoRespaldo
+
+# A backup whose process died is tried again up to this many times in all (DESIGN §8).
+MAX_ATTEMPTS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Leftover:
+    """An ended attempt that may have left an object or an unfinished upload under its key."""
+
+    respaldo_id: int
+    numero: int
+    archivo_s3: str
+
+
+async def get(session: AsyncSession, respaldo_id: int) -> Respaldo | None:
+    """The backup of that id, whichever clinic it is of."""
+    return await session.get(Respaldo, respaldo_id)
+
+
+async def newest_of_all(session: AsyncSession, *, limit: int) -> Sequence[Respaldo]:
+    """All clinics' backups that are not deleted, newest first."""
+    found = await session.scalars(
+        select(Respaldo)
+        .where(Respaldo.fecha_eliminacion.is_(None))
+        .order_by(Respaldo.fecha_respaldo.desc(), Respaldo.id.desc())
+        .limit(limit)
+    )
+    return found.all()
+
+
+async def end_expired_leases(session: AsyncSession) -> Sequence[int]:
+    """Take the work from processes that gave no sign of life; return the backups' ids.
+
+    They go back to pendiente, or to fallido past MAX_ATTEMPTS. One made at the command line goes to fallido at
+    once: whoever waited for it is gone, and no worker was asked.
+    """
+    reason = "el proceso que hacía el respaldo murió sin terminarlo"
+    failed = or_(Respaldo.tipo_respaldo == TipoRespaldo.MANUAL, Respaldo.intento >= MAX_ATTEMPTS)
+    ended = await session.scalars(
+        update(Respaldo)
+        .where(Respaldo.estado == Estado.PROCESANDO, Respaldo.lease_until < func.clock_timestamp())
+        .values(
+            estado=case((failed, Estado.FALLIDO), else_=Estado.PENDIENTE),
+            metadata_=Respaldo.metadata_.op("||")(literal({"error": reason, "error_type": "proceso_muerto"}, JSONB)),
+            lease_until=None,
+        )
+        .returning(Respaldo.id)
+    )
+    ids = ended.all()
+    await session.execute(delete(Operacion).where(Operacion.respaldo_id.in_(ids)))
+    await session.execute(
+        update(Intento).where(Intento.respaldo_id.in_(ids), Intento.fin.is_(None)).values(fin=func.now())
+    )
+    return ids
+
+
+async def leftovers(session: AsyncSession) -> list[Leftover]:
+    """Ended attempts whose key has not been cleaned yet. A completed backup's own attempt is never among them."""
+    found = await session.execute(
+        select(Intento.respaldo_id, Intento.numero, Intento.archivo_s3)
+        .join(Respaldo)
+        .where(
+            Intento.limpiado.is_(None),
+            Intento.fin.is_not(None),
+            Respaldo.archivo_s3.is_distinct_from(Intento.archivo_s3),
+        )
+    )
+    return [Leftover(*row) for row in found]
+
+
+async def mark_clean(session: AsyncSession, leftover: Leftover) -> None:
+    """Record that nothing is left under the attempt's key."""
+    await session.execute(
+        update(Intento)
+        .where(Intento.respaldo_id == leftover.respaldo_id, Intento.numero == leftover.numero)
+        .values(limpiado=func.now())
+    )

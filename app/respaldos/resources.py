@@ -1,0 +1,19 @@
+"""What the operations work with. The app's lifespan, the worker's startup and the command line build it."""
+
+from dataclasses import dataclass
+from zoneinfo import ZoneInfo
+
+from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
+
+from app.clinic.database import ClinicDatabase
+from app.storage.s3 import S3Storage
+
+
+@dataclass(frozen=True, slots=True)
+class Resources:
+    """The service's own database, the clinics', and the bucket; `time_zone` is the clinics'."""
+
+    sessions: async_sessionmaker[AsyncSession]
+    clinic: ClinicDatabase
+    storage: S3Storage
+    time_zone: ZoneInfo

@@ -1,0 +1,108 @@
+"""`python -m app.sample postgresql://…`: the sample in an empty database, from a terminal."""
+
+import argparse
+import asyncio
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterable
+from typing import NoReturn
+
+import asyncpg
+
+from app.errors import DatabaseUnavailable, RespaldosError
+from app.sample.generate import (
+    DEMO_CLINICS,
+    DEMO_PASSWORD,
+    SampleClinic,
+    create_schema,
+    create_tenant_schema,
+    fill,
+    logins,
+    numbered_clinics,
+)
+
+_USAGE = "python -m app.sample URL [--clinics N] [--records N] [--seed N] [--tenancy column|schema]"
+
+
+class _SpanishParser(argparse.ArgumentParser):
+    """argparse words its own complaints in English; the usage says the same."""
+
+    def error(self, message: str) -> NoReturn:  # noqa: ARG002
+        self.exit(2, f"Falta un argumento, o uno no vale. Uso: {_USAGE}\n")
+
+    def format_help(self) -> str:
+        return super().format_help().replace("usage: ", "Uso: ", 1)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command; gives its exit code, 0 only if the whole sample was made."""
+    parser = _SpanishParser(
+        usage=_USAGE,
+        description="Llena una base PostgreSQL vacía con clínicas de muestra, iguales para igual semilla.",
+        add_help=False,
+    )
+    options = parser.add_argument_group("argumentos")
+    options.add_argument("url", metavar="URL", help="postgresql://usuario:clave@host:puerto/base")
+    options.add_argument("--clinics", type=int, metavar="N", help="cuántas clínicas (si no, las de la demo)")
+    options.add_argument("--records", type=int, metavar="N", help="registros de cada clínica (15000)")
+    options.add_argument("--seed", type=int, default=1, metavar="N", help="la semilla (1)")
+    options.add_argument(
+        "--tenancy",
+        choices=("column", "schema"),
+        default="column",
+        help="column (si no se dice) o schema",
+    )
+    options.add_argument("-h", "--help", action="help", help="muestra esta ayuda")
+    given = parser.parse_args(arguments)
+    try:
+        clinics: Iterable[SampleClinic] = DEMO_CLINICS
+        if given.clinics is not None or given.records is not None:
+            count = 3 if given.clinics is None else given.clinics
+            clinics = tuple(numbered_clinics(count, 15_000 if given.records is None else given.records))
+        asyncio.run(_make(given.url, tuple(clinics), given.seed, schemas=given.tenancy == "schema"))
+    except RespaldosError as exc:
+        sys.stderr.write(f"{exc}\n")
+        return 1
+    return 0
+
+
+async def _make(url: str, clinics: tuple[SampleClinic, ...], seed: int, *, schemas: bool) -> None:
+    started = time.perf_counter()
+    try:
+        conn = await asyncpg.connect(url)
+    except (asyncpg.PostgresError, asyncpg.ClientConfigurationError, OSError) as exc:
+        raise DatabaseUnavailable(f"No se puede conectar con la base: {exc}") from exc
+    try:
+        # One transaction around both steps: what fails leaves no empty tables to be refused next time.
+        async with conn.transaction():
+            added = Counter[str]()
+            if schemas:
+                for clinic in clinics:
+                    added += Counter(await create_tenant_schema(conn, clinic, seed))
+            else:
+                await create_schema(conn)
+                added += Counter(await fill(conn, clinics, seed))
+    finally:
+        await conn.close()
+    seconds = time.perf_counter() - started
+    lines = [f"✓ {len(clinics)} clínicas, {_thousands(added.total())} filas en {seconds:.1f} s"]
+    lines += [f"  {clinic.id:>4}  {_thousands(clinic.records):>11}  {clinic.nombre}" for clinic in clinics]
+    lines += [f"  {name:<26}{_thousands(count):>11}" for name, count in added.items()]
+    lines.append(f"Se entra con la contraseña {DEMO_PASSWORD} y uno de estos correos:")
+    people = logins(clinics)
+    lines += [f"  {login.email} ({login.rol})" for login in people[:_SHOWN]]
+    if len(people) > _SHOWN:
+        lines.append(f"  … y los de las demás clínicas, {len(people)} en total")
+    sys.stdout.write("\n".join(lines) + "\n")
+
+
+_SHOWN = 13
+
+
+def _thousands(number: int) -> str:
+    return f"{number:,}".replace(",", ".")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,315 @@
+"""Making the bucket what a bucket of backups should be."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+from app.storage.errors import error_code, http_status, s3_errors
+from app.storage.s3 import S3Storage
+
+if TYPE_CHECKING:
+    from types_aiobotocore_s3 import S3Client
+    from types_aiobotocore_s3.type_defs import LifecycleRuleTypeDef, PublicAccessBlockConfigurationTypeDef
+
+T = TypeVar("T")
+
+_RULE_PREFIX = "respaldos-"
+_PUBLIC_GRANTEES = (
+    "http://acs.amazonaws.com/groups/global/AllUsers",
+    "http://acs.amazonaws.com/groups/global/AuthenticatedUsers",
+)
+# Part of the lifecycle that goes back to its default unless it is written again with the rules.
+_MINIMUM_SIZE = "TransitionDefaultMinimumObjectSize"
+# How S3 says that a setting has never been made.
+_UNSET = {
+    "NoSuchPublicAccessBlockConfiguration",
+    "ServerSideEncryptionConfigurationNotFoundError",
+    "NoSuchLifecycleConfiguration",
+    "ObjectLockConfigurationNotFoundError",
+}
+# A store that does not know a setting's subresource takes the request for the creation of the bucket; and some
+# stores, as AWS once did, lock objects only in buckets that were created for it.
+_UNSUPPORTED = {
+    "NotImplemented",
+    "XNotImplemented",
+    "MethodNotAllowed",
+    "BucketAlreadyExists",
+    "BucketAlreadyOwnedByYou",
+    "InvalidBucketState",
+}
+
+
+class Outcome(StrEnum):
+    """What became of one setting of the bucket."""
+
+    CHANGED = "changed"
+    ALREADY = "already"
+    UNSUPPORTED = "unsupported"
+
+
+@dataclass(frozen=True, slots=True)
+class BucketSetting:
+    """One line of the answer to a person: `name` and `detail` are Spanish."""
+
+    name: str
+    outcome: Outcome
+    detail: str
+
+
+async def configure_bucket(
+    storage: S3Storage,
+    *,
+    lock_days: int | None = None,
+    noncurrent_days: int = 30,
+    abort_days: int = 2,
+    prefix: str = "backups/",
+) -> tuple[BucketSetting, ...]:
+    """Create the bucket where it is missing, and make it private, encrypted, versioned and tidy.
+
+    Calling it again changes nothing. Lifecycle rules hold for keys under `prefix` and leave other people's
+    rules alone: unfinished uploads are aborted after `abort_days`, versions that are no longer current are
+    deleted after `noncurrent_days`, where no lock protects them. With `lock_days`, every new version is
+    protected that long from deletion (GOVERNANCE, or COMPLIANCE where the bucket has it); None leaves the lock
+    as it is. Encryption by KMS stays where AES256 is asked for.
+
+    Raises StorageError and its kinds; then the settings that come before the failed one have been made.
+    """
+    client, options = storage.client, storage.options
+    bucket = options.bucket
+    with s3_errors(bucket):
+        return (
+            await _create(client, bucket, options.region, lock=lock_days is not None),
+            await _block_public_access(client, bucket),
+            await _make_acl_private(client, bucket),
+            await _encrypt(client, bucket, options.sse, options.sse_kms_key_id),
+            await _keep_versions(client, bucket),
+            await _expire(client, bucket, prefix, noncurrent_days=noncurrent_days, abort_days=abort_days),
+            *([] if lock_days is None else [await _lock(client, bucket, lock_days)]),
+        )
+
+
+async def _create(client: "S3Client", bucket: str, region: str, *, lock: bool) -> BucketSetting:
+    from botocore.exceptions import ClientError
+
+    try:
+        await client.head_bucket(Bucket=bucket)
+    except ClientError as exc:
+        if http_status(exc) != 404:
+            raise
+    else:
+        return BucketSetting("bucket", Outcome.ALREADY, f"«{bucket}» existe")
+    more: dict[str, Any] = {}
+    if region != "us-east-1":
+        more["CreateBucketConfiguration"] = {"LocationConstraint": region}
+    if lock:
+        more["ObjectLockEnabledForBucket"] = True
+    try:
+        await client.create_bucket(Bucket=bucket, **more)
+    except ClientError as exc:
+        if error_code(exc) != "BucketAlreadyOwnedByYou":
+            raise
+    return BucketSetting("bucket", Outcome.CHANGED, f"se creó «{bucket}» en {region}")
+
+
+async def _ensure(
+    name: str,
+    detail: str,
+    read: Callable[[], Awaitable[T]],
+    is_right: Callable[[T | None], bool],
+    write: Callable[[T | None], Awaitable[object]],
+) -> BucketSetting:
+    """Read a setting (None where it was never made), and write it where it is not right."""
+    from botocore.exceptions import ClientError
+
+    try:
+        try:
+            found: T | None = await read()
+        except ClientError as exc:
+            if error_code(exc) not in _UNSET:
+                raise
+            found = None
+        if is_right(found):
+            return BucketSetting(name, Outcome.ALREADY, detail)
+        await write(found)
+    except ClientError as exc:
+        if http_status(exc) not in {405, 501} and error_code(exc) not in _UNSUPPORTED:
+            raise
+        return BucketSetting(name, Outcome.UNSUPPORTED, f"este almacén no lo admite ({error_code(exc)})")
+    return BucketSetting(name, Outcome.CHANGED, detail)
+
+
+async def _block_public_access(client: "S3Client", bucket: str) -> BucketSetting:
+    blocked: PublicAccessBlockConfigurationTypeDef = {
+        "BlockPublicAcls": True,
+        "IgnorePublicAcls": True,
+        "BlockPublicPolicy": True,
+        "RestrictPublicBuckets": True,
+    }
+
+    async def read() -> Mapping[str, Any]:
+        return (await client.get_public_access_block(Bucket=bucket))["PublicAccessBlockConfiguration"]
+
+    return await _ensure(
+        "acceso público",
+        "todo acceso público está bloqueado",
+        read,
+        lambda found: found is not None and all(found.get(name) for name in blocked),
+        lambda _: client.put_public_access_block(
+            Bucket=bucket,
+            PublicAccessBlockConfiguration=blocked,
+        ),
+    )
+
+
+async def _make_acl_private(client: "S3Client", bucket: str) -> BucketSetting:
+    async def read() -> list[str]:
+        answer = await client.get_bucket_acl(Bucket=bucket)
+        return [grant.get("Grantee", {}).get("URI", "") for grant in answer.get("Grants", ())]
+
+    return await _ensure(
+        "privado",
+        "ningún permiso (ACL) es de todos",
+        read,
+        lambda found: not any(grantee in _PUBLIC_GRANTEES for grantee in found or ()),
+        lambda _: client.put_bucket_acl(Bucket=bucket, ACL="private"),
+    )
+
+
+async def _encrypt(
+    client: "S3Client", bucket: str, sse: Literal["AES256", "aws:kms", "none"], kms_key: str | None
+) -> BucketSetting:
+    if sse == "none":
+        return BucketSetting("cifrado", Outcome.UNSUPPORTED, "S3_SSE=none: no se pide cifrado a este almacén")
+    wanted: Any = {"SSEAlgorithm": sse}
+    if kms_key is not None:
+        wanted["KMSMasterKeyID"] = kms_key
+
+    async def read() -> Mapping[str, Any]:
+        answer = await client.get_bucket_encryption(Bucket=bucket)
+        rules = answer["ServerSideEncryptionConfiguration"].get("Rules", ())
+        return next((dict(rule.get("ApplyServerSideEncryptionByDefault", {})) for rule in rules), {})
+
+    def is_right(found: Mapping[str, Any] | None) -> bool:
+        if found is None:
+            return False
+        if sse == "AES256" and str(found.get("SSEAlgorithm")).startswith("aws:kms"):
+            return True
+        return all(found.get(name) == value for name, value in wanted.items())
+
+    return await _ensure(
+        "cifrado",
+        f"lo que llega se cifra ({sse})",
+        read,
+        is_right,
+        lambda _: client.put_bucket_encryption(
+            Bucket=bucket,
+            ServerSideEncryptionConfiguration={"Rules": [{"ApplyServerSideEncryptionByDefault": wanted}]},
+        ),
+    )
+
+
+async def _keep_versions(client: "S3Client", bucket: str) -> BucketSetting:
+    async def read() -> str | None:
+        return (await client.get_bucket_versioning(Bucket=bucket)).get("Status")
+
+    return await _ensure(
+        "versiones",
+        "lo que se borra o se pisa queda como versión anterior",
+        read,
+        lambda found: found == "Enabled",
+        lambda _: client.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"}),
+    )
+
+
+async def _expire(
+    client: "S3Client", bucket: str, prefix: str, *, noncurrent_days: int, abort_days: int
+) -> BucketSetting:
+    wanted: list[LifecycleRuleTypeDef] = [
+        {
+            "ID": f"{_RULE_PREFIX}subidas-incompletas",
+            "Status": "Enabled",
+            "Filter": {"Prefix": prefix},
+            "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": abort_days},
+        },
+        {
+            "ID": f"{_RULE_PREFIX}versiones-anteriores",
+            "Status": "Enabled",
+            "Filter": {"Prefix": prefix},
+            "NoncurrentVersionExpiration": {"NoncurrentDays": noncurrent_days},
+            "Expiration": {"ExpiredObjectDeleteMarker": True},
+        },
+    ]
+
+    async def read() -> Mapping[str, Any]:
+        return await client.get_bucket_lifecycle_configuration(Bucket=bucket)
+
+    def is_right(found: Mapping[str, Any] | None) -> bool:
+        ours = [rule for rule in _rules(found) if _is_ours(rule)]
+        return sorted(map(_terms, ours)) == sorted(map(_terms, wanted))
+
+    async def write(found: Mapping[str, Any] | None) -> None:
+        theirs = [rule for rule in _rules(found) if not _is_ours(rule)]
+        kept = {} if found is None else {name: found[name] for name in (_MINIMUM_SIZE,) if name in found}
+        await client.put_bucket_lifecycle_configuration(
+            Bucket=bucket, LifecycleConfiguration={"Rules": [*theirs, *wanted]}, **kept
+        )
+
+    return await _ensure(
+        "ciclo de vida",
+        f"bajo «{prefix}», las subidas incompletas se anulan a los {abort_days} días y las versiones anteriores "
+        f"se borran a los {noncurrent_days}",
+        read,
+        is_right,
+        write,
+    )
+
+
+def _rules(found: Mapping[str, Any] | None) -> list[Any]:
+    return [] if found is None else list(found.get("Rules", ()))
+
+
+def _is_ours(rule: Mapping[str, Any]) -> bool:
+    return str(rule.get("ID", "")).startswith(_RULE_PREFIX)
+
+
+def _terms(rule: Mapping[str, Any]) -> tuple[str, ...]:
+    """What a rule says, without what a store adds or leaves out when it gives it back."""
+    return tuple(
+        str(term)
+        for term in (
+            rule.get("ID"),
+            rule.get("Status"),
+            rule.get("Filter", {}).get("Prefix", rule.get("Prefix")),
+            rule.get("AbortIncompleteMultipartUpload", {}).get("DaysAfterInitiation"),
+            rule.get("NoncurrentVersionExpiration", {}).get("NoncurrentDays"),
+            rule.get("Expiration", {}).get("ExpiredObjectDeleteMarker"),
+        )
+    )
+
+
+async def _lock(client: "S3Client", bucket: str, days: int) -> BucketSetting:
+    async def read() -> Mapping[str, Any]:
+        answer = await client.get_object_lock_configuration(Bucket=bucket)
+        return answer["ObjectLockConfiguration"].get("Rule", {}).get("DefaultRetention", {})
+
+    def is_right(found: Mapping[str, Any] | None) -> bool:
+        if not found:
+            return False
+        found_days = found.get("Days") or found.get("Years", 0) * 365
+        return found_days == days or (found.get("Mode") == "COMPLIANCE" and found_days > days)
+
+    return await _ensure(
+        "bloqueo",
+        f"cada versión queda protegida {days} días (el ciclo de vida no borra lo que está protegido)",
+        read,
+        is_right,
+        lambda found: client.put_object_lock_configuration(
+            Bucket=bucket,
+            ObjectLockConfiguration={
+                "ObjectLockEnabled": "Enabled",
+                # A stricter mode that somebody chose is not ours to weaken.
+                "Rule": {"DefaultRetention": {"Mode": (found or {}).get("Mode", "GOVERNANCE"), "Days": days}},
+            },
+        ),
+    )

@@ -1,0 +1,254 @@
+"""S3: the bucket in which the backups are."""
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, urlsplit
+
+from app.errors import ObjectMismatch, ObjectNotFound, SettingsError
+from app.storage.errors import http_status, place, s3_errors
+from app.storage.options import S3Options
+from app.storage.upload import PART_SIZE, StoredObject, delete_object, discard_uploads, upload_object
+
+if TYPE_CHECKING:
+    from types_aiobotocore_s3 import S3Client
+
+__all__ = ["PART_SIZE", "ObjectInfo", "S3Options", "S3Storage", "StoredObject", "open_storage"]
+
+# Enough that handing a block to a thread (some 50 µs) is little beside hashing it (1.4 ms).
+_HASH_BLOCK = 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectInfo:
+    """What S3 says of an object: `size` in bytes, `modified` in UTC."""
+
+    key: str
+    size: int
+    modified: datetime
+
+
+@asynccontextmanager
+async def open_storage(options: S3Options) -> AsyncIterator["S3Storage"]:
+    """The client is made at once and closed at the end; nothing is sent before it is used.
+
+    The first one of a process imports the S3 client and reads S3's description: 0.3 s, during which the event
+    loop waits. Raises SettingsError where an address is none, and StorageCredentialsRefused.
+    """
+    import aioboto3
+
+    session = aioboto3.Session()
+    async with AsyncExitStack() as clients:
+        client = await _open_client(session, clients, options, options.endpoint_url)
+        signer = client
+        if options.public_endpoint_url is not None:
+            signer = await _open_client(session, clients, options, options.public_endpoint_url)
+        yield S3Storage(client, signer, options)
+
+
+async def _open_client(
+    session: Any, clients: AsyncExitStack, options: S3Options, endpoint_url: str | None
+) -> "S3Client":
+    from aiobotocore.config import AioConfig
+    from botocore.handlers import add_expect_header
+
+    more: dict[str, Any] = {}
+    if endpoint_url is not None and urlsplit(endpoint_url).hostname in {"127.0.0.1", "localhost", "::1"}:
+        # A proxy of the environment cannot reach this machine's own store.
+        more["proxies"] = {}
+    config = AioConfig(
+        signature_version="s3v4",
+        connect_timeout=options.connect_timeout,
+        read_timeout=options.read_timeout,
+        retries={"mode": "standard", "total_max_attempts": options.attempts},
+        # Checksums are given where they are wanted; many stores refuse those that botocore adds by itself.
+        request_checksum_calculation="when_required",
+        response_checksum_validation="when_required",
+        # The options decide; AWS_ENDPOINT_URL of the environment would decide for a bucket on AWS.
+        ignore_configured_endpoint_urls=True,
+        s3={"addressing_style": "auto" if endpoint_url is None else "path"},
+        **more,
+    )
+    with s3_errors(options.bucket):
+        try:
+            client: S3Client = await clients.enter_async_context(
+                session.client(
+                    "s3",
+                    region_name=options.region,
+                    endpoint_url=endpoint_url,
+                    aws_access_key_id=options.access_key_id,
+                    aws_secret_access_key=options.secret_access_key,
+                    config=config,
+                )
+            )
+        except ValueError as exc:
+            raise SettingsError(f"AWS_ENDPOINT_URL_S3: «{endpoint_url}» no es una dirección válida") from exc
+    # With it the body is held back for a 100 that a store which answers an early error never sends: 40 s.
+    client.meta.events.unregister("before-call.s3", add_expect_header)
+    return client
+
+
+class S3Storage:
+    """The objects of one bucket; made by `open_storage`, which also closes it.
+
+    Every method raises StorageError or one of its kinds, with bucket, key and reason in the message.
+    `client` and `options` are for the modules of this package.
+    """
+
+    def __init__(self, client: "S3Client", signer: "S3Client", options: S3Options) -> None:
+        self.client = client
+        self.options = options
+        self._signer = signer
+
+    async def upload(self, key: str, chunks: AsyncIterator[bytes], *, part_size: int = PART_SIZE) -> StoredObject:
+        """Store what `chunks` yields; an error or a cancellation means that nothing is stored.
+
+        `part_size` in bytes; larger than the default where the object may pass ten thousand parts. The caller
+        closes `chunks`. See `upload_object` for how long a failure may take.
+        """
+        return await upload_object(self.client, self.options, key, chunks, part_size)
+
+    async def read_back(self, stored: StoredObject, *, on_bytes: Callable[[int], None] | None = None) -> None:
+        """Prove that the object in S3 is the one that was sent, by reading all of it.
+
+        Size first, and the checksum where the store keeps one of the form that was sent (some give the parts'
+        one without its count, which says nothing); then the MD5 of the bytes.
+        `on_bytes` is called with the number of bytes of each block as it arrives. Raises ObjectMismatch or
+        ObjectNotFound; StorageUnavailable says nothing about the object, and the same call may be made again.
+        """
+        where = place(self.options.bucket, stored.key)
+        with s3_errors(self.options.bucket, stored.key):
+            found = await self._head(stored.key)
+        if found is None:
+            raise ObjectNotFound(f"{where}: el objeto no existe")
+        if found["ContentLength"] != stored.size:
+            raise ObjectMismatch(f"{where}: S3 tiene {found['ContentLength']} bytes y se enviaron {stored.size}")
+        sha256 = found.get("ChecksumSHA256")
+        if sha256 and stored.sha256 and sha256 != stored.sha256 and ("-" in sha256) == ("-" in stored.sha256):
+            raise ObjectMismatch(f"{where}: S3 dice SHA-256 {sha256} y se envió {stored.sha256}")
+        md5 = await self._md5(stored.key, on_bytes)
+        if md5 != stored.md5:
+            raise ObjectMismatch(f"{where}: lo leído tiene MD5 {md5} y se envió {stored.md5}")
+
+    async def _md5(self, key: str, on_bytes: Callable[[int], None] | None) -> str:
+        digest = hashlib.md5(usedforsecurity=False)
+        block: list[bytes] = []
+        waiting = 0
+
+        def hash_block() -> None:
+            for piece in block:
+                digest.update(piece)
+
+        async with self.download(key) as pieces:
+            async for piece in pieces:
+                block.append(piece)
+                waiting += len(piece)
+                if on_bytes is not None:
+                    on_bytes(len(piece))
+                if waiting >= _HASH_BLOCK:
+                    await asyncio.to_thread(hash_block)
+                    block, waiting = [], 0
+        hash_block()
+        return digest.hexdigest()
+
+    @asynccontextmanager
+    async def download(self, key: str) -> AsyncIterator[AsyncIterator[bytes]]:
+        """The object's bytes in pieces of up to 256 KiB; leaving the block closes the connection.
+
+        Raises ObjectNotFound, and StorageUnavailable where fewer bytes arrive than S3 announced.
+        """
+        with s3_errors(self.options.bucket, key):
+            answer = await self.client.get_object(Bucket=self.options.bucket, Key=key)
+        body = answer["Body"]
+
+        async def pieces() -> AsyncIterator[bytes]:
+            while True:
+                with s3_errors(self.options.bucket, key):
+                    piece = await body.read(256 * 2**10)
+                if not piece:
+                    return
+                yield piece
+
+        try:
+            yield pieces()
+        finally:
+            body.close()
+
+    async def head(self, key: str) -> ObjectInfo | None:
+        """None where there is no such object. A missing bucket is an error and not None."""
+        with s3_errors(self.options.bucket, key):
+            found = await self._head(key)
+        if found is None:
+            return None
+        return ObjectInfo(key, found["ContentLength"], found["LastModified"].astimezone(UTC))
+
+    async def _head(self, key: str) -> Any:
+        from botocore.exceptions import ClientError
+
+        try:
+            return await self.client.head_object(Bucket=self.options.bucket, Key=key, ChecksumMode="ENABLED")
+        except ClientError as exc:
+            if http_status(exc) != 404:
+                raise
+        # HEAD has no body to say what is missing.
+        await self._bucket_answers()
+        return None
+
+    async def delete(self, key: str) -> None:
+        """No error where the object is missing. In a versioned bucket the versions stay until they expire."""
+        await delete_object(self.client, self.options.bucket, key)
+
+    async def list(self, prefix: str = "") -> AsyncIterator[ObjectInfo]:
+        """The objects whose keys begin with `prefix`, by key."""
+        pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=self.options.bucket, Prefix=prefix)
+        following = aiter(pages)
+        while True:
+            with s3_errors(self.options.bucket, prefix or None):
+                page = await anext(following, None)
+            if page is None:
+                return
+            for found in page.get("Contents", ()):
+                yield ObjectInfo(found["Key"], found["Size"], found["LastModified"].astimezone(UTC))
+
+    async def presign(self, key: str, *, seconds: int, filename: str) -> str:
+        """An address that serves the object as a download called `filename` to whoever has it, for `seconds`.
+
+        It carries `public_endpoint_url` where there is one. Whether the object exists is not looked at.
+        """
+        with s3_errors(self.options.bucket, key):
+            return await self._signer.generate_presigned_url(
+                "get_object",
+                Params={
+                    "Bucket": self.options.bucket,
+                    "Key": key,
+                    "ResponseContentDisposition": f"attachment; filename*=UTF-8''{quote(filename, safe='')}",
+                },
+                ExpiresIn=seconds,
+            )
+
+    async def discard(self, key: str) -> None:
+        """Abort every unfinished upload of exactly this key and delete its object: an attempt died there.
+
+        Calling it again is harmless.
+        """
+        try:
+            await discard_uploads(self.client, self.options.bucket, key)
+        finally:
+            await delete_object(self.client, self.options.bucket, key)
+
+    async def check(self) -> None:
+        """Raise unless the bucket is there and these credentials may list it.
+
+        BucketNotFound, StorageCredentialsRefused, StorageUnavailable.
+        """
+        with s3_errors(self.options.bucket):
+            await self._bucket_answers()
+
+    async def _bucket_answers(self) -> None:
+        # A listing, because HEAD's refusals have no body that tells a wrong key from a missing permission.
+        # The delimiter keeps a store that walks folders at the first level.
+        await self.client.list_objects_v2(Bucket=self.options.bucket, MaxKeys=1, Delimiter="/")

@@ -1,0 +1,121 @@
+"""Two stores for every promise: rclone, which is the embedded one, and moto, which keeps what rclone forgets."""
+
+import functools
+import itertools
+import os
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+from botocore.loaders import create_loader
+
+from app.storage.s3 import S3Options, S3Storage, open_storage
+from tests.storage.fault import FaultyS3, faulty_moto
+from tests.storage.rclone import KEY, SECRET, Rclone, rclone
+
+PART = 2**16
+"""Parts of the tests. S3 wants 5 MiB; rclone takes any size and moto is told to."""
+
+_serial = itertools.count(1)
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """A bucket of its own for one test. `folder` is where rclone keeps it; None for moto."""
+
+    options: S3Options
+    storage: S3Storage
+    folder: Path | None
+
+    async def leftovers(self) -> list[str]:
+        """Every object, unfinished upload and, for rclone, file that is in the bucket."""
+        found = [f"object {item.key}" async for item in self.storage.list()]
+        found += [f"upload {key}" for key in await self.uploads()]
+        if self.folder is not None:
+            found += [f"file {path.name}" for path in self.folder.rglob("*") if path.is_file()]
+        return found
+
+    async def uploads(self) -> list[str]:
+        """The keys of the unfinished uploads."""
+        try:
+            answer = await self.storage.client.list_multipart_uploads(Bucket=self.options.bucket)
+        except ClientError as exc:
+            # rclone's answer where there has been none.
+            if exc.response["Error"]["Code"] != "NoSuchUpload":
+                raise
+            return []
+        return [upload["Key"] for upload in answer.get("Uploads", ())]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_reading_of_s3s_description() -> Iterator[None]:
+    """Every test opens a client of its own; reading the 1 MB that describes S3 would be most of its time."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("botocore.loaders.create_loader", functools.cache(create_loader))
+        yield
+
+
+@pytest.fixture(scope="session")
+def rclone_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rclone]:
+    """The store that is embedded, served for all tests of this process."""
+    with rclone(tmp_path_factory.mktemp("rclone") / "data") as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def moto_server() -> Iterator[tuple[str, FaultyS3]]:
+    """moto, in this process, and the means to make it fail."""
+    with pytest.MonkeyPatch.context() as patch, faulty_moto() as server:
+        patch.setattr("moto.s3.models.S3_UPLOAD_PART_MIN_SIZE", PART)
+        yield server
+
+
+@pytest.fixture
+def faults(moto_server: tuple[str, FaultyS3]) -> Iterator[FaultyS3]:
+    """moto's faults, none at the beginning and none at the end."""
+    moto_server[1].restore()
+    yield moto_server[1]
+    moto_server[1].restore()
+
+
+def options(endpoint_url: str, **changes: Any) -> S3Options:
+    """One attempt and short waits: a test of a failure must not wait for the retries."""
+    given: dict[str, Any] = {
+        "bucket": f"storage-{os.getpid()}-{next(_serial)}",
+        "endpoint_url": endpoint_url,
+        "access_key_id": KEY,
+        "secret_access_key": SECRET,
+        "attempts": 1,
+        "connect_timeout": 2.0,
+        "read_timeout": 10.0,
+    }
+    return S3Options(**(given | changes))
+
+
+@pytest.fixture
+async def rclone_store(rclone_server: Rclone) -> AsyncIterator[Store]:
+    """An empty bucket of the embedded store."""
+    chosen = options(rclone_server.url)
+    async with open_storage(chosen) as storage:
+        await storage.client.create_bucket(Bucket=chosen.bucket)
+        yield Store(chosen, storage, rclone_server.folder / chosen.bucket)
+
+
+@pytest.fixture
+async def moto_store(moto_server: tuple[str, FaultyS3], faults: FaultyS3) -> AsyncIterator[Store]:
+    """An empty bucket of moto, which `faults` can spoil."""
+    chosen = options(moto_server[0])
+    async with open_storage(chosen) as storage:
+        await storage.client.create_bucket(Bucket=chosen.bucket)
+        faults.restore()
+        yield Store(chosen, storage, None)
+
+
+@pytest.fixture(params=["rclone", "moto"])
+def store(request: pytest.FixtureRequest) -> Store:
+    """Each of the two, for what every store promises."""
+    found: Store = request.getfixturevalue(f"{request.param}_store")
+    return found

@@ -1,0 +1,140 @@
+"""`configurar-s3`: the bucket becomes what it should be, once, and what cannot be is said."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from app.errors import StorageCredentialsRefused, StorageUnavailable
+from app.storage.bucket import Outcome, configure_bucket
+from app.storage.s3 import open_storage
+from tests.storage.conftest import Store
+from tests.storage.fault import FaultyS3
+from tests.storage.test_s3 import chunked
+
+SETTINGS = ["acceso público", "privado", "cifrado", "versiones", "ciclo de vida"]
+
+
+async def outcomes(store: Store, **wanted: Any) -> dict[str, Outcome]:
+    settings = await configure_bucket(store.storage, **wanted)
+    assert all(setting.detail for setting in settings)
+    return {setting.name: setting.outcome for setting in settings}
+
+
+async def test_a_new_bucket_is_made_and_the_second_time_nothing_is_changed(
+    moto_store: Store, faults: FaultyS3
+) -> None:
+    async with open_storage(replace(moto_store.options, bucket=f"{moto_store.options.bucket}-new")) as storage:
+        new = Store(storage.options, storage, None)
+        first = await outcomes(new, lock_days=7)
+        # A new bucket is private, and one that is made with a lock is versioned.
+        already = {name for name, outcome in first.items() if outcome is Outcome.ALREADY}
+        assert already == {"privado", "versiones"}
+        assert Outcome.UNSUPPORTED not in first.values()
+        faults.restore()
+        assert set((await outcomes(new, lock_days=7)).values()) == {Outcome.ALREADY}
+        assert {name for name, _ in faults.seen} <= {"get", "head"}
+        await storage.check()
+
+
+async def test_the_bucket_is_then_private_encrypted_versioned_and_tidy(moto_store: Store) -> None:
+    client, bucket = moto_store.storage.client, moto_store.options.bucket
+    await client.put_bucket_acl(Bucket=bucket, ACL="public-read")
+    await client.delete_public_access_block(Bucket=bucket)
+    found = await outcomes(moto_store, noncurrent_days=10, abort_days=3)
+    assert found == {"bucket": Outcome.ALREADY} | dict.fromkeys(SETTINGS, Outcome.CHANGED)
+    block = await client.get_public_access_block(Bucket=bucket)
+    assert set(block["PublicAccessBlockConfiguration"].values()) == {True}
+    grants = (await client.get_bucket_acl(Bucket=bucket))["Grants"]
+    assert not [grant for grant in grants if "URI" in grant["Grantee"]]
+    encryption = await client.get_bucket_encryption(Bucket=bucket)
+    rule = encryption["ServerSideEncryptionConfiguration"]["Rules"][0]
+    assert rule["ApplyServerSideEncryptionByDefault"]["SSEAlgorithm"] == "AES256"
+    assert (await client.get_bucket_versioning(Bucket=bucket))["Status"] == "Enabled"
+    rules = (await client.get_bucket_lifecycle_configuration(Bucket=bucket))["Rules"]
+    assert [rule["Filter"] for rule in rules] == [{"Prefix": "backups/"}] * 2
+    assert rules[0]["AbortIncompleteMultipartUpload"] == {"DaysAfterInitiation": 3}
+    assert rules[1]["NoncurrentVersionExpiration"] == {"NoncurrentDays": 10}
+
+
+async def test_only_what_is_wrong_is_changed(moto_store: Store) -> None:
+    await configure_bucket(moto_store.storage)
+    bucket = moto_store.options.bucket
+    await moto_store.storage.client.put_bucket_versioning(
+        Bucket=bucket, VersioningConfiguration={"Status": "Suspended"}
+    )
+    found = await outcomes(moto_store, noncurrent_days=31)
+    changed = [name for name, outcome in found.items() if outcome is Outcome.CHANGED]
+    assert changed == ["versiones", "ciclo de vida"]
+
+
+async def test_other_peoples_lifecycle_rules_stay(moto_store: Store) -> None:
+    client, bucket = moto_store.storage.client, moto_store.options.bucket
+    theirs: Any = {
+        "ID": "theirs",
+        "Status": "Enabled",
+        "Filter": {"Prefix": "logs/"},
+        "Expiration": {"Days": 5},
+    }
+    await client.put_bucket_lifecycle_configuration(Bucket=bucket, LifecycleConfiguration={"Rules": [theirs]})
+    for days in (10, 20):
+        assert (await outcomes(moto_store, noncurrent_days=days))["ciclo de vida"] is Outcome.CHANGED
+    rules = (await client.get_bucket_lifecycle_configuration(Bucket=bucket))["Rules"]
+    assert [rule["ID"] for rule in rules] == [
+        "theirs",
+        "respaldos-subidas-incompletas",
+        "respaldos-versiones-anteriores",
+    ]
+    assert rules[0]["Expiration"]["Days"] == 5
+
+
+async def test_stronger_encryption_stays(moto_store: Store) -> None:
+    client, bucket = moto_store.storage.client, moto_store.options.bucket
+    kms: Any = {"Rules": [{"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "aws:kms"}}]}
+    await client.put_bucket_encryption(Bucket=bucket, ServerSideEncryptionConfiguration=kms)
+    assert (await outcomes(moto_store))["cifrado"] is Outcome.ALREADY
+
+
+async def test_a_lock_is_made_changed_and_never_weakened(moto_store: Store) -> None:
+    client, bucket = moto_store.storage.client, moto_store.options.bucket
+    for days in (5, 9):
+        assert (await outcomes(moto_store, lock_days=days))["bloqueo"] is Outcome.CHANGED
+        found = await client.get_object_lock_configuration(Bucket=bucket)
+        retention = found["ObjectLockConfiguration"]["Rule"]["DefaultRetention"]
+        assert (retention["Mode"], retention["Days"]) == ("GOVERNANCE", days)
+    await client.put_object_lock_configuration(
+        Bucket=bucket,
+        ObjectLockConfiguration={
+            "ObjectLockEnabled": "Enabled",
+            "Rule": {"DefaultRetention": {"Mode": "COMPLIANCE", "Days": 30}},
+        },
+    )
+    assert (await outcomes(moto_store, lock_days=9))["bloqueo"] is Outcome.ALREADY
+    assert "bloqueo" not in await outcomes(moto_store)
+
+
+async def test_the_embedded_store_says_what_it_has_not_and_keeps_its_objects(rclone_store: Store) -> None:
+    stored = await rclone_store.storage.upload("backups/1/k", chunked(b"content"))
+    for _ in range(2):
+        found = await outcomes(rclone_store, lock_days=3)
+        unsupported = {name for name, outcome in found.items() if outcome is Outcome.UNSUPPORTED}
+        assert unsupported == {"acceso público", "cifrado", "versiones", "ciclo de vida", "bloqueo"}
+        assert Outcome.CHANGED not in found.values()
+    await rclone_store.storage.read_back(stored)
+    assert await rclone_store.leftovers() == ["object backups/1/k", "file k"]
+
+
+async def test_the_embedded_stores_bucket_is_made(rclone_store: Store) -> None:
+    async with open_storage(replace(rclone_store.options, bucket=f"{rclone_store.options.bucket}-new")) as storage:
+        assert (await configure_bucket(storage))[0].outcome is Outcome.CHANGED
+        await storage.check()
+        assert (await configure_bucket(storage))[0].outcome is Outcome.ALREADY
+
+
+async def test_a_refusal_is_no_unsupported_setting(rclone_store: Store, moto_store: Store, faults: FaultyS3) -> None:
+    async with open_storage(replace(rclone_store.options, secret_access_key="wrong")) as storage:
+        with pytest.raises(StorageCredentialsRefused):
+            await configure_bucket(storage)
+    faults.fail("put", "503")
+    with pytest.raises(StorageUnavailable):
+        await configure_bucket(moto_store.storage)
