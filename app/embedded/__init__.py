@@ -52,7 +52,7 @@ def running(
     else took the port. Any number of users, in threads and processes, share the servers. Leaving is immediate;
     they stop by themselves when the last user has left or died, and who comes while they stop waits for that
     and starts them again. One that dies is started again on its port. A start blocks, for two minutes where
-    PostgreSQL recovers from a crash; joining what runs takes under a millisecond.
+    PostgreSQL recovers from a crash; joining what runs takes a millisecond or two.
 
     Raises EmbeddedServerError, with the reason and the end of its log, where a server cannot be started.
     """
