@@ -88,6 +88,8 @@ def _answered(exc: "ClientError", bucket: str, key: str | None) -> StorageError:
         return BucketNotFound(f"{where}: el bucket no existe; revise AWS_BACKUP_BUCKET_NAME")
     if code == "NoSuchKey":
         return ObjectNotFound(f"{where}: el objeto no existe")
+    if code == "NoSuchUpload":
+        return StorageUnavailable(f"{where}: la subida ya no existe; alguien la anuló, o el almacén se reinició")
     if code in _BAD_KEYS:
         return StorageCredentialsRefused(
             f"{where}: S3 no acepta las credenciales ({said}); revise AWS_ACCESS_KEY_ID y AWS_SECRET_ACCESS_KEY"

@@ -11,7 +11,7 @@ from shutil import disk_usage
 from typing import IO, TYPE_CHECKING, Any, TypeVar, cast
 
 from app.errors import BucketNotFound, StorageError, StorageFull, StorageUnavailable
-from app.storage.errors import error_code, place, s3_errors
+from app.storage.errors import error_code, http_status, place, s3_errors
 from app.storage.options import S3Options
 
 if TYPE_CHECKING:
@@ -279,13 +279,30 @@ class _Upload:
         return completed
 
     async def _complete(self, upload_id: str, parts: "list[CompletedPartTypeDef]") -> None:
-        with s3_errors(self._options.bucket, self._key):
-            await self._client.complete_multipart_upload(
-                Bucket=self._options.bucket,
-                Key=self._key,
-                UploadId=upload_id,
-                MultipartUpload={"Parts": parts},
-            )
+        from botocore.exceptions import ClientError
+
+        bucket = self._options.bucket
+        with s3_errors(bucket, self._key):
+            try:
+                await self._client.complete_multipart_upload(
+                    Bucket=bucket, Key=self._key, UploadId=upload_id, MultipartUpload={"Parts": parts}
+                )
+            except ClientError as exc:
+                # Its answer may have been lost, and this be the answer to botocore's second try. Nobody else
+                # writes this key, and reading it back will prove it.
+                if error_code(exc) != "NoSuchUpload" or not await self._is_stored():
+                    raise
+
+    async def _is_stored(self) -> bool:
+        from botocore.exceptions import ClientError
+
+        try:
+            found = await self._client.head_object(Bucket=self._options.bucket, Key=self._key)
+        except ClientError as exc:
+            if http_status(exc) != 404:
+                raise
+            return False
+        return found["ContentLength"] == self.size
 
     async def _leave_nothing(self, *removals: Coroutine[Any, Any, None]) -> None:
         """Await them whatever cancellations arrive, and log their failures; then be cancelled if one did."""

@@ -54,7 +54,7 @@ class Store:
 def _one_reading_of_s3s_description() -> Iterator[None]:
     """Every test opens a client of its own; reading the 1 MB that describes S3 would be most of its time."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("botocore.loaders.create_loader", functools.cache(create_loader))
+        patch.setattr("botocore.session.create_loader", functools.cache(create_loader))
         yield
 
 

@@ -69,6 +69,7 @@ def test_the_networks_errors_may_pass(error: Exception) -> None:
     [
         ("NoSuchBucket", 404, BucketNotFound, "AWS_BACKUP_BUCKET_NAME"),
         ("NoSuchKey", 404, ObjectNotFound, "no existe"),
+        ("NoSuchUpload", 404, StorageUnavailable, "ya no existe"),
         ("InvalidAccessKeyId", 403, StorageCredentialsRefused, "AWS_ACCESS_KEY_ID"),
         ("SignatureDoesNotMatch", 403, StorageCredentialsRefused, "AWS_SECRET_ACCESS_KEY"),
         ("ExpiredToken", 400, StorageCredentialsRefused, "AWS_ACCESS_KEY_ID"),
