@@ -1,0 +1,24 @@
+# Built once with the compiler's tools, run without them, as a user that owns nothing.
+FROM python:3.12-slim AS build
+RUN python -m venv /opt/respaldos
+ENV PATH=/opt/respaldos/bin:$PATH PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
+WORKDIR /src
+# Dependencies first: they change less often than the program.
+COPY requirements.lock ./
+RUN pip install --require-hashes -r requirements.lock
+COPY pyproject.toml README.md ./
+COPY app app
+COPY workers workers
+COPY migrations migrations
+RUN pip install --no-deps .
+
+FROM python:3.12-slim
+RUN useradd --system --uid 10001 --no-create-home --shell /usr/sbin/nologin respaldos
+COPY --from=build /opt/respaldos /opt/respaldos
+ENV PATH=/opt/respaldos/bin:$PATH PYTHONUNBUFFERED=1
+WORKDIR /tmp
+USER respaldos
+EXPOSE 8000
+HEALTHCHECK --interval=30s --timeout=5s --start-period=15s \
+    CMD ["python", "-c", "from urllib.request import urlopen; urlopen('http://127.0.0.1:8000/salud/viva', timeout=4)"]
+CMD ["respaldos", "serve", "--host", "0.0.0.0"]
