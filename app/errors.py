@@ -138,6 +138,17 @@ class CatalogError(DatabaseError):
     code = "catalogo_invalido"
 
 
+# Redis
+
+
+class QueueUnavailable(RespaldosError):
+    """Redis cannot be reached."""
+
+    status = 503
+    code = "redis_no_disponible"
+    transient = True
+
+
 # The file
 
 

@@ -1,0 +1,1 @@
+"""arq: what runs beside the HTTP service. `app` never imports this package."""

@@ -1,0 +1,1 @@
+"""HTTP only: routes parse, authorize, make one call, return."""
