@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint bench lock clean
+.PHONY: help install demo test lint bench locale lock clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
@@ -33,6 +33,10 @@ test: lint ## everything that CI checks
 
 bench: $(INSTALLED) ## the measurements of tests/bench, as a table
 	@$(BIN)/python -m tests.bench
+
+LOCALE := app/cli/locale/es/LC_MESSAGES/click
+locale: $(INSTALLED) ## compile the Spanish of click's own sentences
+	$(BIN)/pybabel --quiet compile -i $(LOCALE).po -o $(LOCALE).mo
 
 lock: $(INSTALLED) ## resolve the locked versions anew
 	$(BIN)/uv pip compile --quiet --upgrade --universal --generate-hashes --python-version 3.11 --no-emit-index-url --no-emit-find-links --no-header pyproject.toml -o requirements.lock

@@ -1,10 +1,11 @@
-"""What both databases share: addresses, and PostgreSQL's errors in the words of this service."""
+"""What both databases share: addresses, connections, and PostgreSQL's errors in the words of this service."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import asyncpg
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from app.errors import (
     DatabaseError,
@@ -14,16 +15,52 @@ from app.errors import (
 )
 
 # Classes and codes of https://www.postgresql.org/docs/current/errcodes-appendix.html
-_UNAVAILABLE = ("08", "53300", "57P")
+_UNAVAILABLE = ("08", "25P03", "53300", "57P")
 _PERMISSION = "42501"
-_SCHEMA = ("42P01", "42703", "3F000", "XX000")
+_SCHEMA = ("42P01", "42703", "3F000")
+# How PostgreSQL says that what a query was planned for was dropped while it ran; XX000 is also much else.
+_DROPPED = ("cache lookup failed", "could not open relation")
 _LOCK_TIMEOUT = "55P03"
 _LOGIN = ("28",)
+# What asyncpg raises itself, and the network: there was no answer of PostgreSQL's.
+_CLIENT_SIDE = (asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
 
 
 def asyncpg_url(url: str) -> str:
     """The address as asyncpg, psql and pg_dump want it, without SQLAlchemy's driver name."""
     return url.replace("postgresql+asyncpg://", "postgresql://", 1)
+
+
+# Of the service's own database: how long a connection, and then one query, may take (seconds). A network that
+# swallows packets must not hold a backup, or the end of one, for ever.
+CONNECT_SECONDS = 10
+QUERY_SECONDS = 30
+
+# A transaction whose process is gone without a word would keep its rows from everybody else.
+_SERVICE_SESSION = "SET lock_timeout = '15s'; SET idle_in_transaction_session_timeout = '60s'"
+
+
+def service_engine(url: str, *, query_seconds: float | None = QUERY_SECONDS) -> AsyncEngine:
+    """Connections to the service's own database, for the caller to dispose of; None lets a query take any time.
+
+    asyncpg reads the address, as it does for the clinic database: SQLAlchemy would refuse what others accept,
+    such as `?sslmode=require`.
+    """
+
+    async def connect() -> asyncpg.Connection:
+        connection = await asyncpg.connect(asyncpg_url(url), timeout=CONNECT_SECONDS, command_timeout=query_seconds)
+        try:
+            # A role called `respaldos` would have the schema of that name as its default one, and alembic takes
+            # tables of the default schema for tables without one.
+            await connection.execute("SET search_path = public")
+            if query_seconds is not None:
+                await connection.execute(_SERVICE_SESSION)
+        except BaseException:
+            connection.terminate()
+            raise
+        return connection
+
+    return create_async_engine("postgresql+asyncpg://", async_creator=connect, pool_pre_ping=True)
 
 
 @contextmanager
@@ -36,12 +73,12 @@ def database_errors(database: str) -> Iterator[None]:
         cause = exc.orig.__cause__ if exc.orig is not None else None
         if isinstance(cause, asyncpg.PostgresError):
             raise _from_postgres(cause, database) from exc
-        if exc.connection_invalidated or isinstance(cause, asyncpg.InterfaceError | OSError):
+        if exc.connection_invalidated or isinstance(cause, _CLIENT_SIDE):
             raise _lost(cause or exc, database) from exc
         raise
     except asyncpg.PostgresError as exc:
         raise _from_postgres(exc, database) from exc
-    except (asyncpg.InterfaceError, OSError) as exc:
+    except _CLIENT_SIDE as exc:
         raise _lost(exc, database) from exc
 
 
@@ -59,7 +96,7 @@ def _from_postgres(exc: asyncpg.PostgresError, database: str) -> DatabaseError:
         return DatabaseError(f"la base de datos rechaza el usuario o la clave de {database}: {said}")
     if state == _PERMISSION:
         return PermissionMissing(f"el usuario de {database} no tiene permiso: {said}")
-    if state in _SCHEMA:
+    if state in _SCHEMA or (state == "XX000" and said.startswith(_DROPPED)):
         return SchemaChanged(f"el esquema cambió mientras se leía ({database}): {said}")
     if state == _LOCK_TIMEOUT:
         return DatabaseUnavailable(f"una tabla está bloqueada por otro proceso ({database}): {said}")

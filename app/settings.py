@@ -1,10 +1,13 @@
 """Every setting of the service, read from the environment and `.env`, and checked before anything starts."""
 
+import json
 import os
 import secrets
 from enum import StrEnum
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import BeforeValidator, Field, SecretStr, ValidationError, field_validator, model_validator
@@ -42,7 +45,17 @@ def _split(value: object) -> object:
     return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
 
+def _parse_json(value: object) -> object:
+    # pydantic-settings' own parsing raises an error that says neither what was given nor what is valid.
+    return json.loads(value) if isinstance(value, str) else value
+
+
 CommaSeparated = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
+
+_ORIGIN = Annotated[str, Field(pattern=r"^https?://[^/\s*@]+$")]
+
+# Not SecretStr, but whoever has one can use it, or it was meant to be one of those.
+_NOT_SHOWN = ("aws_access_key_id", "s3_sse_kms_key_id", "jwt_public_key", "webhook_url")
 
 
 def _setting(default: Any, valid: str, **limits: Any) -> Any:
@@ -69,23 +82,25 @@ class Settings(BaseSettings):
     tenant_active_column: str = _setting("activa", "el nombre de una columna")
     tenant_name_column: str = _setting("nombre", "el nombre de una columna")
     exclude_tables: CommaSeparated = _setting((), "nombres de tablas separados por comas")
-    ownership_rules: dict[str, str] = _setting({}, 'JSON: {"tabla": "expresión SQL sobre t" o "shared"}')
+    ownership_rules: Annotated[dict[str, str], NoDecode, BeforeValidator(_parse_json)] = _setting(
+        {}, 'JSON: {"tabla": "expresión SQL sobre t" o "shared"}'
+    )
 
     redis_url: SecretStr | None = _setting(None, "una dirección redis://host:puerto/0")
 
     aws_access_key_id: str | None = _setting(None, "el identificador de la clave de S3")
     aws_secret_access_key: SecretStr | None = _setting(None, "la clave secreta de S3")
-    aws_s3_region_name: str = _setting("us-east-1", "una región, por ejemplo us-east-1", min_length=1)
+    aws_s3_region_name: str = _setting("us-east-1", "una región, por ejemplo us-east-1", pattern=r"^[a-z0-9-]+$")
     aws_backup_bucket_name: str = _setting(
         "respaldos",
         "un nombre de bucket: de 3 a 63 minúsculas, cifras, puntos o guiones",
         pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$",
     )
     aws_endpoint_url_s3: str | None = _setting(
-        None, "una dirección http:// o https://", pattern=r"^https?://[^/\s]+/?$"
+        None, "una dirección http:// o https://", pattern=r"^https?://[^/\s@]+/?$"
     )
     aws_public_endpoint_url_s3: str | None = _setting(
-        None, "una dirección http:// o https://", pattern=r"^https?://[^/\s]+/?$"
+        None, "una dirección http:// o https://", pattern=r"^https?://[^/\s@]+/?$"
     )
     s3_storage_class: str = _setting("STANDARD_IA", "una clase de almacenamiento de S3", pattern=r"^[A-Z_]+$")
     s3_sse: Literal["AES256", "aws:kms", "none"] = _setting("AES256", "AES256, aws:kms o none")
@@ -93,7 +108,9 @@ class Settings(BaseSettings):
     s3_checksums: Literal["sha256", "none"] = _setting("sha256", "sha256 o none")
 
     jwt_secret: SecretStr | None = _setting(None, "un secreto de 32 bytes o más")
-    jwt_public_key: str | None = _setting(None, "una clave pública en formato PEM")
+    jwt_public_key: str | None = _setting(
+        None, "una clave pública en formato PEM", pattern=r"^\s*-----BEGIN [A-Z ]+-----"
+    )
     jwt_jwks_url: str | None = _setting(None, "una dirección http:// o https://", pattern=r"^https?://\S+$")
     jwt_algorithm: Literal["RS256", "RS384", "RS512", "PS256", "ES256", "ES384", "EdDSA"] = _setting(
         "RS256", "RS256, RS384, RS512, PS256, ES256, ES384 o EdDSA"
@@ -113,14 +130,16 @@ class Settings(BaseSettings):
     purge_days: int = _setting(7, "un número de días, 0 o más", ge=0)
 
     token_hours: int = _setting(8, "un número de horas, 1 o más", ge=1)
-    forwarded_allow_ips: CommaSeparated = _setting((), "direcciones IP separadas por comas")
+    forwarded_allow_ips: CommaSeparated = _setting((), "direcciones IP o redes, separadas por comas")
     metrics_token: SecretStr | None = _setting(None, "el secreto con que se leen las métricas")
-    cors_allowed_origins: CommaSeparated = _setting((), "orígenes https://… separados por comas")
+    cors_allowed_origins: Annotated[tuple[_ORIGIN, ...], NoDecode, BeforeValidator(_split)] = _setting(
+        (), "orígenes https://… separados por comas"
+    )
 
     webhook_url: str | None = _setting(None, "una dirección http:// o https://", pattern=r"^https?://\S+$")
     webhook_secret: SecretStr | None = _setting(None, "el secreto con que se firma cada aviso")
-    storage_price_gb_month: float = _setting(0.0125, "un precio en USD, 0 o más", ge=0)
-    email_host: str | None = _setting(None, "el nombre de un servidor SMTP")
+    storage_price_gb_month: float = _setting(0.0125, "un precio en USD, 0 o más", ge=0, allow_inf_nan=False)
+    email_host: str | None = _setting(None, "el nombre de un servidor SMTP", pattern=r"^[^\s/@]+$")
     email_port: int = _setting(587, "un puerto de 1 a 65535", ge=1, le=65535)
     email_use_tls: bool = _setting(True, "true o false")
     email_host_user: str | None = _setting(None, "el usuario del servidor SMTP")
@@ -140,15 +159,21 @@ class Settings(BaseSettings):
         if value is None:
             return None
         scheme, _, rest = value.get_secret_value().partition("://")
-        if scheme not in {"postgresql", "postgres", "postgresql+asyncpg"} or "/" not in rest:
+        parts = urlsplit(f"//{rest}")
+        if scheme not in {"postgresql", "postgres", "postgresql+asyncpg"} or len(parts.path) < 2:
             raise ValueError("not a PostgreSQL address")
+        for host in parts.netloc.rpartition("@")[2].split(","):
+            # Reading the port raises ValueError where it is none.
+            _ = urlsplit(f"//{host}").port
         return SecretStr(f"postgresql+asyncpg://{rest}")
 
     @field_validator("redis_url")
     @classmethod
     def _redis_url(cls, value: SecretStr | None) -> SecretStr | None:
-        if value is not None and not value.get_secret_value().startswith(("redis://", "rediss://")):
-            raise ValueError("not a Redis address")
+        if value is not None:
+            parts = urlsplit(value.get_secret_value())
+            if parts.scheme not in {"redis", "rediss"} or not parts.hostname or parts.port == 0:
+                raise ValueError("not a Redis address")
         return value
 
     @field_validator("jwt_secret")
@@ -157,6 +182,13 @@ class Settings(BaseSettings):
         # RFC 7518 §3.2: an HS256 key is at least as long as the hash.
         if value is not None and len(value.get_secret_value().encode()) < 32:
             raise ValueError("too short")
+        return value
+
+    @field_validator("forwarded_allow_ips")
+    @classmethod
+    def _networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for address in value:
+            ip_network(address, strict=False)
         return value
 
     @field_validator("time_zone", mode="before")
@@ -251,12 +283,14 @@ def _read(*files: Path) -> Settings:
         return Settings(_env_file=files)
     except ValidationError as exc:
         raise SettingsError(_one_line(exc)) from exc
+    except (OSError, UnicodeDecodeError) as exc:
+        raise SettingsError(f"no se puede leer «{'» o «'.join(map(str, files))}»: {exc}") from exc
 
 
 def _one_line(exc: ValidationError) -> str:
     problem = exc.errors(include_url=False)[0]
     name = str(problem["loc"][0])
     field = Settings.model_fields[name]
-    secret = "SecretStr" in str(field.annotation) or name.endswith("_key")
+    secret = "SecretStr" in str(field.annotation) or name in _NOT_SHOWN
     given = "el valor dado" if secret else f"«{os.environ.get(name.upper(), problem['input'])}»"
     return f"{name.upper()}: {given} no vale; debe ser {field.description}"

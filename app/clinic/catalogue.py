@@ -97,6 +97,11 @@ class Entry:
         """The table's name."""
         return self.table.name
 
+    @property
+    def recorded(self) -> bool:
+        """Whether rows of the table may be in a backup file."""
+        return self.kind is TableClass.OWNED or bool(self.sources)
+
 
 @dataclass(frozen=True, slots=True)
 class Catalogue:
@@ -132,7 +137,8 @@ class Catalogue:
                 return f"{entry.name}: {expression}"
             case ByForeignKey(foreign_key):
                 parent = self.entries[foreign_key.target]
-                if parent.name in seen:
+                # Through a cycle there are more paths than anybody reads; the parent's own header goes on.
+                if parent.name in seen or parent.name in entry.cycle:
                     return f"{entry.name} → {parent.name} …"
                 ways = [self._path(parent, way, seen | {parent.name}) for way in parent.candidates]
                 rest = ways[0] if len(ways) == 1 else f"({' | '.join(ways)})"

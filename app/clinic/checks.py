@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import asyncpg
 
-from app.clinic.catalogue import Catalogue, TableClass
+from app.clinic.catalogue import Catalogue, TableClass, WholeTable
 from app.clinic.introspection import ForeignKey, TableName
 from app.clinic.ownership import Ownership, stray_keys
 from app.clinic.sql import from_table
@@ -45,12 +45,17 @@ def unclassified(catalogue: Catalogue) -> list[str]:
 
 
 async def count_unowned(connection: asyncpg.Connection, catalogue: Catalogue) -> list[Unowned]:
-    """The tables with rows that no clinic owns, over the whole database."""
+    """The tables with rows that no clinic owns, or one that does not exist, over the whole database."""
     ownership = Ownership(catalogue)
+    owned = catalogue.of_class(TableClass.OWNED)
+    doubts = [statement for entry in owned if (statement := ownership.names_no_clinic(entry)) is not None]
+    # Only then can rows be lost that have an owner; to look for them in every table is slow.
+    missing = any([await connection.fetchval(statement) for statement in doubts])
+    count = ownership.count_without_clinic if missing else ownership.count_unowned
     counts = [
-        Unowned(entry.name, await connection.fetchval(ownership.count_unowned(entry)))
-        for entry in catalogue.of_class(TableClass.OWNED)
-        if not entry.definite
+        Unowned(entry.name, await connection.fetchval(count(entry)))
+        for entry in owned
+        if not isinstance(entry.candidates[0], WholeTable) and (missing or not entry.definite)
     ]
     return [count for count in counts if count.rows]
 

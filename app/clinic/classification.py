@@ -49,6 +49,8 @@ def build_catalogue(introspection: Introspection, tenancy: Tenancy, *, schema: s
     excluded = {_find(tables, name, "EXCLUDE_TABLES", schema) for name in tenancy.exclude}
     rules = {_find(tables, name, "OWNERSHIP_RULES", schema): rule for name, rule in tenancy.rules.items()}
     tenant_table, tenant_key = find_tenant_table(introspection, tenancy)
+    if schema is not None and not any(name.schema == schema for name in tables):
+        raise CatalogError(f"el esquema «{schema}» de la clínica no existe o no tiene ninguna tabla")
     described = {
         name: table for name, table in tables.items() if name not in excluded and name.name not in MIGRATION_TABLES
     }
@@ -64,7 +66,12 @@ def build_catalogue(introspection: Introspection, tenancy: Tenancy, *, schema: s
         elif schema is not None:
             if name.schema == schema:
                 stated[name] = WholeTable()
-        elif column is not None:
+        elif column is not None and not _points_elsewhere(table, tenancy.column, tenant_table):
+            if not column.number:
+                raise CatalogError(
+                    f"la columna «{column.name}» de «{name}» es de tipo {column.type} y debería ser un número de"
+                    " clínica; use OWNERSHIP_RULES o EXCLUDE_TABLES"
+                )
             stated[name] = ByColumn(tenancy.column)
 
     final = {name for name in stated if name in rules or name == tenant_table or schema is not None}
@@ -198,13 +205,19 @@ def _candidates(
             return
     for fk in sorted(
         (fk for fk in table.foreign_keys if fk.target in distances),
-        key=lambda fk: (fk.nullable, distances[fk.target], fk.name),
+        key=lambda fk: (fk.optional, distances[fk.target], fk.name),
     ):
         if fk.target == tenant_table and isinstance(stated, ByColumn) and fk.columns == (stated.column,):
             continue
         yield ByForeignKey(fk)
-        if not fk.nullable and fk.target in definite:
+        if not fk.optional and fk.target in definite:
             return
+
+
+def _points_elsewhere(table: Table, column: str, tenant_table: TableName) -> bool:
+    """Whether a column with the tenant column's name holds the key of another table than the clinics'."""
+    targets = {fk.target for fk in table.foreign_keys if fk.columns == (column,)}
+    return bool(targets) and tenant_table not in targets
 
 
 def _nullable(table: Table, name: str) -> bool:
@@ -221,7 +234,7 @@ def _is_definite(
                 return True
             case ByColumn(column) if not _nullable(table, column) or table.name in final:
                 return True
-            case ByForeignKey(fk) if not fk.nullable and fk.target in definite:
+            case ByForeignKey(fk) if not fk.optional and fk.target in definite:
                 return True
     return False
 
@@ -262,13 +275,14 @@ def _with_sources(entries: Mapping[TableName, Entry]) -> dict[TableName, Entry]:
         return entry.kind is TableClass.REFERENCED or (entry.kind is TableClass.OWNED and not entry.definite)
 
     sources: dict[TableName, list[Source]] = {name: [] for name in entries}
-    for entry in entries.values():
+    pending = [(entry, True) for entry in entries.values() if entry.kind is TableClass.OWNED]
+    while pending:
+        entry, owned = pending.pop()
         for fk in entry.table.foreign_keys:
             if fk.target in entries and can_be_reference(entries[fk.target]):
-                if entry.kind is TableClass.OWNED:
-                    sources[fk.target].append(Source(entry.name, fk, owned=True))
-                if can_be_reference(entry):
-                    sources[fk.target].append(Source(entry.name, fk, owned=False))
+                if not sources[fk.target]:
+                    pending.append((entries[fk.target], False))
+                sources[fk.target].append(Source(entry.name, fk, owned=owned))
     cycles = _cycles({name: {s.table for s in found if not s.owned} for name, found in sources.items()})
     return {
         name: replace(entry, sources=tuple(sources[name]), reference_cycle=cycles.get(name, frozenset()))
@@ -309,7 +323,7 @@ def _refuse_unwritable(entries: Iterable[Entry]) -> None:
     """Raise CatalogError for what the file has no way to hold."""
     by_model: dict[str, TableName] = {}
     for entry in entries:
-        if entry.kind not in {TableClass.OWNED, TableClass.REFERENCED}:
+        if not entry.recorded:
             continue
         if entry.table.column(JSON_NULL_KEY) is not None:
             raise CatalogError(f"la tabla «{entry.name}» tiene una columna «{JSON_NULL_KEY}», nombre reservado")

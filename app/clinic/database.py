@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -16,7 +16,7 @@ from app.clinic.catalogue import (
 )
 from app.clinic.checks import Stray, Unowned, count_rows, count_strays, count_unowned
 from app.clinic.classification import build_catalogue, find_tenant_table
-from app.clinic.introspection import CATALOGUE_SQL, TableName, parse
+from app.clinic.introspection import CATALOGUE_SQL, Table, TableName, parse
 from app.clinic.ownership import RULE_ALIAS
 from app.clinic.snapshot import SETTING, Clinic, ClinicSnapshot
 from app.clinic.sql import from_table, qualified, quote
@@ -25,12 +25,16 @@ from app.database import asyncpg_url, database_errors
 from app.errors import CatalogError, ClinicNotFound, PermissionMissing, RowSecurityActive, SchemaChanged
 
 # How values are printed (docs/format.md), and what a long reading needs. row_security=off makes PostgreSQL
-# refuse, instead of hiding rows, where a policy would apply.
+# refuse, instead of hiding rows, where a policy would apply. transaction_timeout came with PostgreSQL 17. The last
+# ends a query whose client has gone before there was anything to send (from 14 on, and not on every system).
 SESSION_SQL = """
 SET TimeZone = 'UTC'; SET DateStyle = 'ISO'; SET IntervalStyle = 'postgres'; SET extra_float_digits = 1;
 SET bytea_output = 'hex'; SET lc_monetary = 'C'; SET row_security = off; SET statement_timeout = 0;
 SET idle_in_transaction_session_timeout = 0; SET lock_timeout = '60s'; SET search_path = public;
-SET jit = off; SET work_mem = '32MB'
+SET jit = off; SET work_mem = '32MB';
+SELECT set_config(name, '0', false) FROM pg_settings WHERE name = 'transaction_timeout';
+SELECT set_config(name, '2s', false) FROM pg_settings
+WHERE name = 'client_connection_check_interval' AND version() LIKE '%linux%'
 """
 
 # Bytes on disk of the named tables with their partitions.
@@ -88,10 +92,11 @@ class ClinicDatabase:
                 clinics = await self._clinics(connection)
                 clinic = _pick(clinics, clinica_id)
                 catalogue = await self._catalogue(connection, clinic, clinics)
-                _refuse_unreadable(catalogue)
+                _refuse_unreadable([entry.table for entry in catalogue.entries.values() if entry.recorded])
                 statements = ClinicStatements(catalogue, clinic.id)
                 await connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY")
                 await connection.execute(statements.lock())
+                taken_at = datetime.now(UTC)
                 # The first query takes the snapshot. The tables cannot change any more; had they changed before
                 # the lock, this shows it.
                 text = await connection.fetchval(CATALOGUE_SQL, _other_schemas(clinics, clinic))
@@ -102,7 +107,6 @@ class ClinicDatabase:
                 size = await connection.fetchval(
                     SIZE_SQL, [qualified(entry.table) for entry in catalogue.of_class(TableClass.OWNED)]
                 )
-            taken_at = datetime.now(UTC)
             yield ClinicSnapshot(connection, clinic, catalogue, statements, migrations, unowned, size, taken_at)
 
     async def census(self, clinica_id: int | None = None) -> Census:
@@ -111,7 +115,7 @@ class ClinicDatabase:
             with database_errors(SETTING):
                 clinics = await self._clinics(connection)
                 catalogue = await self._catalogue(connection, _pick(clinics, clinica_id), clinics)
-                _refuse_unreadable(catalogue)
+                _refuse_unreadable([entry.table for entry in catalogue.entries.values() if entry.recorded])
                 return Census(
                     catalogue=catalogue,
                     rows=await count_rows(connection, catalogue),
@@ -126,12 +130,16 @@ class ClinicDatabase:
         try:
             with database_errors(SETTING):
                 await connection.execute(SESSION_SQL)
+            if connection.get_settings().server_encoding == "SQL_ASCII":
+                raise CatalogError("la base de datos está en SQL_ASCII: su texto no tiene una codificación conocida")
             yield connection
         except BaseException:
             # A COPY may be under way; waiting for its end would keep the error from whoever waits for it.
             connection.terminate()
             raise
-        await connection.close()
+        # Everything has been read: that the server does not say goodbye changes nothing.
+        with suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            await connection.close(timeout=CONNECT_SECONDS)
 
     async def _clinics(self, connection: asyncpg.Connection) -> list[Clinic]:
         tenancy = self._tenancy
@@ -139,6 +147,7 @@ class ClinicDatabase:
         shared = parse(await connection.fetchval(CATALOGUE_SQL, others))
         name, key = find_tenant_table(shared, tenancy)
         table = shared.tables[name]
+        _refuse_unreadable([table])
 
         def column_or(column: str, otherwise: str) -> str:
             return quote(column) if table.column(column) is not None else otherwise
@@ -162,13 +171,11 @@ class ClinicDatabase:
         return self._unowned[2]
 
     async def _catalogue(self, connection: asyncpg.Connection, clinic: Clinic, clinics: list[Clinic]) -> Catalogue:
+        _check_schema(clinic, clinics, self._tenancy)
         text = await connection.fetchval(CATALOGUE_SQL, _other_schemas(clinics, clinic))
         kept = self._kept
         if kept is None or (kept.text, kept.schema) != (text, clinic.schema):
-            introspection = parse(text)
-            if introspection.encoding == "SQL_ASCII":
-                raise CatalogError("la base de datos está en SQL_ASCII: su texto no tiene una codificación conocida")
-            kept = build_catalogue(introspection, self._tenancy, schema=clinic.schema, text=text)
+            kept = build_catalogue(parse(text), self._tenancy, schema=clinic.schema, text=text)
             await _check_rules(connection, kept)
             self._kept = kept
         return kept
@@ -184,6 +191,17 @@ def _pick(clinics: list[Clinic], clinica_id: int | None) -> Clinic:
     raise ClinicNotFound(f"no existe la clínica {clinica_id}")
 
 
+def _check_schema(clinic: Clinic, clinics: list[Clinic], tenancy: Tenancy) -> None:
+    """In tenancy `schema`, see that the clinic has a schema to itself. Raises CatalogError."""
+    if tenancy.kind == "column":
+        return
+    if clinic.schema is None:
+        raise CatalogError(f"la clínica {clinic.id} no dice su esquema en «{tenancy.schema_column}»")
+    for other in clinics:
+        if other.schema == clinic.schema and other.id != clinic.id:
+            raise CatalogError(f"las clínicas {clinic.id} y {other.id} tienen el mismo esquema, «{clinic.schema}»")
+
+
 def _other_schemas(clinics: list[Clinic], clinic: Clinic) -> list[str]:
     return [other.schema for other in clinics if other.schema is not None and other.schema != clinic.schema]
 
@@ -193,11 +211,10 @@ async def _all_schemas(connection: asyncpg.Connection) -> list[str]:
     return [row[0] for row in rows]
 
 
-def _refuse_unreadable(catalogue: Catalogue) -> None:
-    read = [e for e in catalogue.entries.values() if e.kind in {TableClass.OWNED, TableClass.REFERENCED}]
-    if closed := _list(entry.name for entry in read if not entry.table.readable):
+def _refuse_unreadable(tables: Iterable[Table]) -> None:
+    if closed := _list(table.name for table in tables if not table.readable):
         raise PermissionMissing(f"el usuario de {SETTING} no puede leer: {closed}")
-    if hidden := _list(entry.name for entry in read if entry.table.row_security):
+    if hidden := _list(table.name for table in tables if table.row_security):
         raise RowSecurityActive(
             f"una política de seguridad por filas ocultaría registros al usuario de {SETTING} en: {hidden};"
             " déle BYPASSRLS"
@@ -215,7 +232,7 @@ async def _check_rules(connection: asyncpg.Connection, catalogue: Catalogue) -> 
             if isinstance(candidate, ByRule):
                 source = f"{from_table(entry.table)} AS {RULE_ALIAS}"
                 try:
-                    await connection.execute(f"SELECT ({candidate.expression})::bigint FROM {source} LIMIT 0")
+                    await connection.execute(f"SELECT FROM {source} WHERE ({candidate.expression}) = 0 LIMIT 0")
                 except (asyncpg.SyntaxOrAccessError, asyncpg.DataError) as exc:
                     raise CatalogError(f"OWNERSHIP_RULES: la regla de «{entry.name}» no vale: {exc}") from exc
 
@@ -233,5 +250,6 @@ async def _migration_heads(connection: asyncpg.Connection, catalogue: Catalogue)
             continue
         if entry.table.readable:
             rows = await connection.fetch(statement.format(from_table(entry.table)))
-            heads[str(entry.name)] = [row[0] for row in rows]
+            own = entry.name.schema == (catalogue.schema or "public")
+            heads[entry.name.name if own else ".".join(entry.name)] = [row[0] for row in rows]
     return heads

@@ -7,7 +7,9 @@ from typing import Any, NamedTuple
 from app.dump.document import Form
 
 # One statement, so that one text answers whether anything has changed. Partitions are read through their
-# root; tables of extensions are the extension's business; schemas `respaldos*` are the service's own.
+# root; tables of extensions are the extension's business; schemas `respaldos*` are the service's own. A foreign
+# key with PERIOD (PostgreSQL 18) names no one row, so it cannot say whose a row is. A NOT NULL that has not been
+# validated (18, too) is a promise about tomorrow's rows only.
 CATALOGUE_SQL = """
 WITH RECURSIVE
 base(oid, base) AS (
@@ -26,7 +28,6 @@ tables AS (
 )
 SELECT json_build_object(
     'postgresql', current_setting('server_version'),
-    'encoding', current_setting('server_encoding'),
     'tables', coalesce(json_agg(json_build_object(
         'schema', t.nspname,
         'name', t.relname,
@@ -37,13 +38,17 @@ SELECT json_build_object(
             SELECT json_agg(json_build_object(
                 'name', a.attname,
                 'type', format_type(a.atttypid, a.atttypmod),
-                'nullable', NOT a.attnotnull,
+                'nullable', NOT a.attnotnull OR EXISTS (
+                    SELECT FROM pg_constraint n
+                    WHERE n.conrelid = t.oid AND n.contype = 'n' AND NOT n.convalidated
+                      AND a.attnum = ANY (n.conkey)),
                 'generated', a.attgenerated <> '',
                 'collated', a.attcollation <> 0,
                 'base', b.typname,
                 'builtin', b.typnamespace = 'pg_catalog'::regnamespace,
                 'kind', b.typtype,
-                'array', b.typcategory = 'A'
+                'array', b.typcategory = 'A',
+                'number', b.typcategory = 'N'
             ) ORDER BY a.attnum)
             FROM pg_attribute a JOIN base ON base.oid = a.atttypid JOIN pg_type b ON b.oid = base.base
             WHERE a.attrelid = t.oid AND a.attnum > 0 AND NOT a.attisdropped),
@@ -56,14 +61,11 @@ SELECT json_build_object(
             ) ORDER BY i.indisprimary DESC, i.indnkeyatts, x.relname COLLATE "C")
             FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid
             WHERE i.indrelid = t.oid AND i.indisunique AND i.indisvalid
-              AND i.indpred IS NULL AND i.indexprs IS NULL
-              AND NOT EXISTS (
-                  SELECT FROM pg_attribute a
-                  WHERE a.attrelid = t.oid AND NOT a.attnotnull
-                    AND a.attnum = ANY ((i.indkey::int2[])[0:i.indnkeyatts - 1]))),
+              AND i.indpred IS NULL AND i.indexprs IS NULL),
         'foreign_keys', (
             SELECT json_agg(json_build_object(
                 'name', f.conname,
+                'validated', f.convalidated,
                 'columns', (SELECT json_agg(a.attname ORDER BY k.n)
                             FROM unnest(f.conkey) WITH ORDINALITY k(attnum, n)
                             JOIN pg_attribute a ON a.attrelid = f.conrelid AND a.attnum = k.attnum),
@@ -75,7 +77,8 @@ SELECT json_build_object(
             ) ORDER BY f.conname COLLATE "C")
             FROM pg_constraint f JOIN pg_class r ON r.oid = f.confrelid
                  JOIN pg_namespace rn ON rn.oid = r.relnamespace
-            WHERE f.conrelid = t.oid AND f.contype = 'f' AND f.conparentid = 0)
+            WHERE f.conrelid = t.oid AND f.contype = 'f' AND f.conparentid = 0
+              AND to_jsonb(f) -> 'conperiod' IS DISTINCT FROM 'true'::jsonb)
     ) ORDER BY t.nspname COLLATE "C", t.relname COLLATE "C"), '[]'))::text
 FROM tables t JOIN pg_namespace ns ON ns.nspname = t.nspname
 """
@@ -93,30 +96,36 @@ class TableName(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column that is stored; generated ones are not read."""
+    """A column; `number` says that its values compare with an integer."""
 
     name: str
     type: str
     nullable: bool
     collated: bool
+    number: bool
     form: Form
 
 
 @dataclass(frozen=True, slots=True)
 class ForeignKey:
-    """A foreign key; `nullable` where any of its columns may be NULL."""
+    """A foreign key; `validated` says that every row fulfils it.
+
+    `optional`: a row may point to nothing, by a NULL or because the key is not validated.
+    """
 
     name: str
     columns: tuple[str, ...]
     target: TableName
     target_columns: tuple[str, ...]
-    nullable: bool
+    validated: bool
+    optional: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
     """A table with the key that its records are sorted by (empty where it has none).
 
+    `columns` are those of a record; the `generated` ones are not in it, but may say whose a row is.
     `readable` says whether this role may read it, `row_security` whether a policy would hide rows from it.
     """
 
@@ -125,12 +134,13 @@ class Table:
     readable: bool
     row_security: bool
     columns: tuple[Column, ...]
+    generated: tuple[Column, ...]
     key: tuple[str, ...]
     foreign_keys: tuple[ForeignKey, ...]
 
     def column(self, name: str) -> Column | None:
-        """The column of that name, if the table stores one."""
-        return next((column for column in self.columns if column.name == name), None)
+        """The column of that name, if the table has one, generated or not."""
+        return next((column for column in (*self.columns, *self.generated) if column.name == name), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +148,6 @@ class Introspection:
     """The tables of the clinic database, by name."""
 
     postgresql: str
-    encoding: str
     tables: dict[TableName, Table]
 
 
@@ -146,7 +155,7 @@ def parse(text: str) -> Introspection:
     """What CATALOGUE_SQL answered, as values."""
     document = json.loads(text)
     tables = [_table(raw) for raw in document["tables"]]
-    return Introspection(document["postgresql"], document["encoding"], {table.name: table for table in tables})
+    return Introspection(document["postgresql"], {table.name: table for table in tables})
 
 
 # Types whose row_to_json is exact and readable; all other types stand as their own text. (bpchar is here
@@ -172,20 +181,29 @@ def _form(raw: dict[str, Any]) -> Form:
 
 
 def _table(raw: dict[str, Any]) -> Table:
-    columns = tuple(
-        Column(column["name"], column["type"], column["nullable"], column["collated"], _form(column))
-        for column in raw["columns"] or ()
-        if not column["generated"]
-    )
-    nullable = {column.name for column in columns if column.nullable}
-    stored = {column.name for column in columns}
-    keys = [tuple(key) for key in raw["keys"] or () if stored.issuperset(key)]
+    stored: list[Column] = []
+    generated: list[Column] = []
+    for column in raw["columns"] or ():
+        (generated if column["generated"] else stored).append(
+            Column(
+                name=column["name"],
+                type=column["type"],
+                nullable=column["nullable"],
+                collated=column["collated"],
+                number=column["number"],
+                form=_form(column),
+            )
+        )
+    nullable = {column.name for column in (*stored, *generated) if column.nullable}
+    never_null = {column.name for column in stored} - nullable
+    keys = [tuple(key) for key in raw["keys"] or () if never_null.issuperset(key)]
     return Table(
         name=TableName(raw["schema"], raw["name"]),
         partitioned=raw["partitioned"],
         readable=raw["readable"],
         row_security=raw["row_security"],
-        columns=columns,
+        columns=tuple(stored),
+        generated=tuple(generated),
         key=keys[0] if keys else (),
         foreign_keys=tuple(
             ForeignKey(
@@ -193,7 +211,8 @@ def _table(raw: dict[str, Any]) -> Table:
                 columns=tuple(fk["columns"]),
                 target=TableName(fk["schema"], fk["table"]),
                 target_columns=tuple(fk["target_columns"]),
-                nullable=not nullable.isdisjoint(fk["columns"]),
+                validated=fk["validated"],
+                optional=not fk["validated"] or not nullable.isdisjoint(fk["columns"]),
             )
             for fk in raw["foreign_keys"] or ()
         ),

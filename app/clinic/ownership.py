@@ -43,6 +43,37 @@ class Ownership:
         owner = self.owner(entry, alias)
         return f"SELECT count(*) FROM {from_table(entry.table)} AS {alias} WHERE {indexable}{owner} IS NULL"
 
+    def names_no_clinic(self, entry: Entry) -> str | None:
+        """Whether a row states a clinic that the tenant table lacks; None where no row can."""
+        stated = entry.candidates[0]
+        if entry.name == self._catalogue.tenant_table or not isinstance(stated, ByColumn | ByRule):
+            return None
+        if isinstance(stated, ByColumn) and any(
+            fk.columns == (stated.column,) and fk.target == self._catalogue.tenant_table and fk.validated
+            for fk in entry.table.foreign_keys
+        ):
+            return None
+        alias = self.alias(entry)
+        return (
+            f"SELECT EXISTS (SELECT FROM {from_table(entry.table)} AS {alias}"
+            f" WHERE {self._owner_by(stated, alias)} NOT IN ({self._clinics()}))"
+        )
+
+    def count_without_clinic(self, entry: Entry) -> str:
+        """As `count_unowned`, with the rows whose owner the tenant table lacks."""
+        alias, row, owner = self.alias(entry), self.name(), self.name()
+        return (
+            f"SELECT count(*) FROM (SELECT {self.owner(entry, alias)} AS {owner}"
+            f" FROM {from_table(entry.table)} AS {alias}) AS {row}"
+            f" WHERE {row}.{owner} IS NULL OR {row}.{owner} NOT IN ({self._clinics()})"
+        )
+
+    def _clinics(self) -> str:
+        tenants = self._catalogue.entries[self._catalogue.tenant_table].table
+        alias = self.name()
+        key = f"{alias}.{quote(self._catalogue.tenant_key)}"
+        return f"SELECT {key} FROM {from_table(tenants)} AS {alias} WHERE {key} IS NOT NULL"
+
     def count_strays(self, entry: Entry, foreign_key: ForeignKey) -> str:
         """How many rows of the table point, by this key, to a row that another clinic owns."""
         alias, row, owner = self.alias(entry), self.name(), self.name()

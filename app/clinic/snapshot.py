@@ -15,10 +15,10 @@ from app.database import database_errors
 
 # Handed on at once: large enough that hashing and compressing it in a thread is worth the switch, small enough
 # that the blocks on their way do not count.
-BLOCK_BYTES = 1 << 20
+BLOCK_BYTES = 1 << 19
 
-# Blocks read but not yet taken. One keeps PostgreSQL busy while the last is being compressed.
-QUEUED_BLOCKS = 2
+# Blocks read but not yet taken: they keep PostgreSQL busy where compressing one takes longer than usual.
+QUEUED_BLOCKS = 4
 
 # The setting that an error of this database names.
 SETTING = "CLINIC_DATABASE_URL"
@@ -105,8 +105,12 @@ class ClinicSnapshot:
         try:
             yield taken()
         finally:
-            task.cancel()
-            await asyncio.wait([task])
+            if not task.done():
+                # A COPY left in its middle ends the snapshot: asyncpg, told only to cancel it, fails on the data
+                # that is on its way, and says so in the log.
+                self._connection.terminate()
+                task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
 
     async def strays(self) -> list[Stray]:
         """The clinic's own rows that point to rows of another clinic."""

@@ -32,11 +32,7 @@ class ClinicStatements:
         It comes before the snapshot: a table truncated or rewritten between the two would read as empty
         (https://www.postgresql.org/docs/current/mvcc-caveats.html).
         """
-        names = ", ".join(
-            from_table(entry.table)
-            for entry in self._catalogue.entries.values()
-            if entry.kind in {TableClass.OWNED, TableClass.REFERENCED}
-        )
+        names = ", ".join(from_table(entry.table) for entry in self._catalogue.entries.values() if entry.recorded)
         return f"LOCK TABLE {names} IN ACCESS SHARE MODE"
 
     def owned_records(self, entry: Entry) -> str:

@@ -208,6 +208,8 @@ def parse_header(document: Any) -> Header:
         raise FormatError(f"la versión {document.get('version')!r} del formato no se conoce; se lee la {VERSION}")
     try:
         origin, schema = document["respaldo"], document["esquema"]
+        if type(document["clinica_id"]) is not int:
+            raise TypeError("clinica_id")
         return Header(
             clinica_id=document["clinica_id"],
             taken_at=datetime.strptime(document["fecha"], "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=UTC),

@@ -63,10 +63,7 @@ class DocumentReader:
         """Yield what the file holds up to here. Raises FormatError, which says what is wrong and where."""
         self._buffer += data
         if not self._complete:
-            try:
-                next(self._parser)
-            except StopIteration:
-                self._complete = True
+            next(self._parser, None)
         if self._complete and self._buffer:
             raise FormatError("el archivo tiene texto de más después de sus totales")
         events, self._events = self._events, []
@@ -89,6 +86,7 @@ class DocumentReader:
         self._where = "sus totales"
         yield from self._totals("totales_referencias", Section.REFERENCES, b",")
         yield from self._totals("totales", Section.DATA, b"}")
+        self._complete = True
 
     def _section(self, section: Section, header: Header) -> Generator[None, None, None]:
         self._where = f"«{section}»"

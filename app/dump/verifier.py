@@ -3,14 +3,21 @@
 import hashlib
 import json
 from dataclasses import dataclass
+from typing import NoReturn
 
 from app.dump.document import JSON_NULL_KEY, Header, ModelTotal, Section
 from app.dump.gzip_member import GzipReader
 from app.dump.reader import DocumentReader, HeaderRead, ModelBegun, RecordsRead
 from app.errors import FormatError
 
-# Numbers stay text: a numeric of PostgreSQL may have more digits than Python turns into an int (4,300).
-_RECORDS = json.JSONDecoder(parse_int=str, parse_float=str)
+
+def _refuse_constant(text: str) -> NoReturn:
+    raise ValueError(text)
+
+
+# Numbers stay text: a numeric of PostgreSQL may have more digits than Python turns into an int (4,300). NaN and
+# Infinity, which Python takes for numbers, are no JSON.
+_RECORDS = json.JSONDecoder(parse_int=str, parse_float=str, parse_constant=_refuse_constant)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +113,10 @@ class FileVerifier:
                 f"el modelo «{self._model}» tiene un registro que no es JSON"
                 f" después del registro {self._records:,} ({exc})"
             ) from exc
+        if len(records) != lines.count(b"\n"):
+            raise FormatError(
+                f"el modelo «{self._model}» no tiene un registro por línea después del registro {self._records:,}"
+            )
         for record in records:
             self._records += 1
             if not isinstance(record, dict):

@@ -1,0 +1,112 @@
+"""Databases of the test's own on both versions of PostgreSQL, and the clinic database to be backed up."""
+
+import asyncio
+import os
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+import asyncpg
+import pytest
+from hypothesis.configuration import set_hypothesis_home_dir
+
+from app import embedded
+from app.clinic.catalogue import Tenancy
+from app.clinic.database import ClinicDatabase
+from app.embedded import Addresses
+from app.sample.generate import SampleClinic, create_schema, create_tenant_schema, fill
+from app.settings import EmbeddedServer
+from tests.conftest import plain_url, unique_name
+
+# Its folder would stand in the checkout, where pytest warns of it.
+set_hypothesis_home_dir(Path(tempfile.gettempdir()) / "hypothesis")
+
+SAMPLE = (SampleClinic(1, "Uno", 300), SampleClinic(2, "Dos", 120), SampleClinic(3, "Tres", 1))
+
+
+@dataclass(frozen=True, slots=True)
+class Database:
+    """A database of the test's own. `sql` is its superuser's connection, with PostgreSQL's default settings."""
+
+    url: str = field(repr=False)
+    sql: asyncpg.Connection
+
+    @property
+    def name(self) -> str:
+        """The database's own name."""
+        return self.url.rsplit("/", 1)[1]
+
+    def clinics(self, **tenancy: Any) -> ClinicDatabase:
+        """The service's view of it, with these settings."""
+        return ClinicDatabase(self.url, Tenancy(**tenancy))
+
+    async def connect(self) -> asyncpg.Connection:
+        """One more connection, for whoever closes it."""
+        return await asyncpg.connect(self.url)
+
+
+@pytest.fixture(scope="session")
+def postgres16(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Addresses]:
+    """PostgreSQL 16, one server for all processes of the run."""
+    base = tmp_path_factory.getbasetemp()
+    home = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "postgres16"
+    with embedded.running(home, {EmbeddedServer.POSTGRES}, postgres_version=16) as addresses:
+        yield addresses
+
+
+async def _new_database(addresses: Addresses, options: str = "") -> AsyncIterator[Database]:
+    assert addresses.database_url is not None
+    server = plain_url(addresses.database_url)
+    name = unique_name("clinic")
+    admin = await asyncpg.connect(server)
+    try:
+        await admin.execute(f'CREATE DATABASE "{name}" {options}')
+        url = server.rsplit("/", 1)[0] + f"/{name}"
+        connection = await asyncpg.connect(url)
+        try:
+            yield Database(url, connection)
+        finally:
+            await connection.close()
+            await asyncio.wait_for(admin.execute(f'DROP DATABASE "{name}" WITH (FORCE)'), 30)
+    finally:
+        await admin.close()
+
+
+@pytest.fixture
+async def database(servers: Addresses) -> AsyncIterator[Database]:
+    """An empty database on PostgreSQL 18."""
+    async for made in _new_database(servers):
+        yield made
+
+
+@pytest.fixture(params=[18, 16], ids=["pg18", "pg16"])
+async def any_database(request: pytest.FixtureRequest) -> AsyncIterator[Database]:
+    """An empty database, once on PostgreSQL 18 and once on 16."""
+    server = cast(Addresses, request.getfixturevalue("servers" if request.param == 18 else "postgres16"))
+    async for made in _new_database(server):
+        yield made
+
+
+@pytest.fixture
+async def ascii_database(servers: Addresses) -> AsyncIterator[Database]:
+    """An empty database whose text is in no known encoding."""
+    async for made in _new_database(servers, "TEMPLATE template0 ENCODING 'SQL_ASCII' LOCALE 'C'"):
+        yield made
+
+
+@pytest.fixture
+async def sample(any_database: Database) -> Database:
+    """The sample clinics (SAMPLE), told apart by a column, with the demo's rule for `auth_user`."""
+    await create_schema(any_database.sql)
+    await fill(any_database.sql, SAMPLE)
+    return any_database
+
+
+@pytest.fixture
+async def tenant_sample(any_database: Database) -> Database:
+    """The sample clinics (SAMPLE), each in a schema of its own."""
+    for clinic in SAMPLE:
+        await create_tenant_schema(any_database.sql, clinic)
+    return any_database

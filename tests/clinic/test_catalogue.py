@@ -1,0 +1,188 @@
+"""Settings that say whose a table is, and what is refused because nobody could say."""
+
+from typing import Any
+
+import pytest
+
+from app.clinic.checks import unclassified
+from app.errors import CatalogError, ClinicNotFound
+from tests.clinic.backup import back_up, back_up_all
+from tests.clinic.conftest import Database
+from tests.clinic.test_ownership import TWO_CLINICS
+
+LOGINS = """
+ALTER TABLE persona ADD correo text;
+UPDATE persona SET correo = id || '@x.example';
+CREATE TABLE auth_user (id int PRIMARY KEY, email text);
+CREATE TABLE auth_log (id int PRIMARY KEY, user_id int NOT NULL REFERENCES auth_user);
+INSERT INTO auth_user VALUES (1, '11@x.example'), (2, '21@x.example'), (3, 'root@x.example');
+INSERT INTO auth_log VALUES (1, 1), (2, 2), (3, 3), (4, 1);
+"""
+RULE = {"auth_user": "(SELECT clinica_id FROM persona WHERE correo = t.email)"}
+
+
+async def test_a_rule_ties_a_table_and_what_hangs_from_it_to_clinics(any_database: Database) -> None:
+    await any_database.sql.execute(TWO_CLINICS + LOGINS)
+    backups = await back_up_all(any_database.clinics(rules=RULE))
+    assert (backups[1].ids("auth_user"), backups[2].ids("auth_user")) == ([1], [2])
+    assert (backups[1].ids("auth_log"), backups[2].ids("auth_log")) == ([1, 4], [2])
+    assert {str(count.table): count.rows for count in backups[1].unowned} == {"auth_user": 1, "auth_log": 1}
+
+
+async def test_a_rule_comes_before_the_tenant_column(any_database: Database) -> None:
+    await any_database.sql.execute(
+        TWO_CLINICS
+        + """
+        CREATE TABLE prestamo (id int PRIMARY KEY, clinica_id int REFERENCES clinica, para int);
+        INSERT INTO prestamo VALUES (1, 1, 2), (2, 2, NULL), (3, 2, 99), (4, NULL, 1);
+        """
+    )
+    backups = await back_up_all(any_database.clinics(rules={"prestamo": "t.para"}))
+    assert (backups[1].ids("prestamo"), backups[2].ids("prestamo")) == ([4], [1])
+    # Without owner, and of a clinic that does not exist.
+    assert [count.rows for count in backups[1].unowned] == [2]
+
+
+async def test_a_table_that_nobody_classified_is_told_and_left_out(any_database: Database) -> None:
+    await any_database.sql.execute(TWO_CLINICS + LOGINS)
+    async with any_database.clinics(exclude=("auth_log",)).snapshot(1) as snapshot:
+        assert unclassified(snapshot.catalogue) == [
+            "auth_user: tabla sin clasificar, no está en el respaldo (use OWNERSHIP_RULES o EXCLUDE_TABLES)"
+        ]
+    backup = await back_up(any_database.clinics(exclude=("auth_log", "public.auth_user")), 1)
+    assert set(backup.verified.header.models) == {"clinica", "persona"}
+
+
+@pytest.mark.parametrize(
+    ("tenancy", "message"),
+    [
+        ({"exclude": ("no_hay",)}, "EXCLUDE_TABLES nombra la tabla «no_hay», que no existe"),
+        ({"rules": {"no_hay": "1"}}, "OWNERSHIP_RULES nombra la tabla «no_hay», que no existe"),
+        ({"rules": {"auth_user": "t.no_hay"}}, "regla de «auth_user» no vale.*no_hay"),
+        ({"rules": {"auth_user": "1 +"}}, "regla de «auth_user» no vale"),
+        ({"rules": {"auth_user": "t.email"}}, "regla de «auth_user» no vale"),
+        ({"rules": {"auth_user": "max(t.id)"}}, "regla de «auth_user» no vale"),
+        ({"table": "no_hay"}, "TENANT_TABLE nombra la tabla «no_hay», que no existe"),
+        ({"table": "pareja"}, "TENANT_TABLE: la tabla «pareja» no tiene una clave de una sola columna"),
+        ({"column": "sucursal_id"}, "no se sabe cuál es la tabla de clínicas .candidatas: ninguna."),
+        ({"column": "persona_id"}, "no se sabe cuál es la tabla de clínicas .candidatas: auth_user, persona."),
+    ],
+)
+async def test_settings_that_do_not_fit_are_named(database: Database, tenancy: dict[str, Any], message: str) -> None:
+    await database.sql.execute(
+        TWO_CLINICS
+        + LOGINS
+        + """
+        CREATE TABLE pareja (a int, b int, PRIMARY KEY (a, b));
+        CREATE TABLE x (persona_id int REFERENCES persona); CREATE TABLE y (persona_id int REFERENCES auth_user);
+        """
+    )
+    with pytest.raises(CatalogError, match=message):
+        await back_up(database.clinics(**tenancy), 1)
+
+
+async def test_the_tenant_table_can_be_named_where_two_look_like_it(any_database: Database) -> None:
+    await any_database.sql.execute(
+        TWO_CLINICS
+        + """
+        CREATE TABLE ficha (id int PRIMARY KEY, sede int NOT NULL REFERENCES clinica);
+        CREATE TABLE nota (id int PRIMARY KEY, clinica_id int NOT NULL REFERENCES ficha);
+        INSERT INTO ficha VALUES (1, 2), (2, 1); INSERT INTO nota VALUES (1, 1), (2, 2);
+        """
+    )
+    with pytest.raises(CatalogError, match="candidatas: clinica, ficha"):
+        await back_up(any_database.clinics(), 1)
+    backups = await back_up_all(any_database.clinics(table="clinica"))
+    # nota.clinica_id is a ficha's number, whatever its name says.
+    assert (backups[1].ids("nota"), backups[2].ids("nota")) == ([2], [1])
+
+
+async def test_clinics_are_known_by_whole_numbers(any_database: Database) -> None:
+    await any_database.sql.execute(
+        """
+        CREATE TABLE clinica (id uuid PRIMARY KEY, nombre text);
+        CREATE TABLE persona (id int PRIMARY KEY, clinica_id uuid REFERENCES clinica);
+        """
+    )
+    with pytest.raises(CatalogError, match="«id» de la tabla de clínicas «clinica» no es un número entero"):
+        await any_database.clinics().clinics()
+
+
+async def test_a_tenant_column_that_is_not_a_number_needs_a_rule(any_database: Database) -> None:
+    await any_database.sql.execute(
+        TWO_CLINICS
+        + """
+        CREATE TABLE vieja (id int PRIMARY KEY, clinica_id text);
+        INSERT INTO vieja VALUES (1, '1'), (2, '2');
+        """
+    )
+    with pytest.raises(CatalogError, match="la columna «clinica_id» de «vieja» es de tipo text"):
+        await back_up(any_database.clinics(), 1)
+    backups = await back_up_all(any_database.clinics(rules={"vieja": "t.clinica_id::int"}))
+    assert (backups[1].ids("vieja"), backups[2].ids("vieja")) == ([1], [2])
+
+
+@pytest.mark.parametrize(
+    ("tables", "message"),
+    [
+        (("usuario", "usuarios"), "las tablas «usuario» y «usuarios» tendrían el mismo nombre.*«usuarios»"),
+        (('"otro.x"', "otro.x"), "«otro.x» y «otro.x» tendrían el mismo nombre"),
+        (('nota (id int, "$jsonnull" int,',), r"la tabla «nota» tiene una columna «\$jsonnull»"),
+    ],
+)
+async def test_what_the_file_cannot_hold_is_refused(
+    database: Database, tables: tuple[str, ...], message: str
+) -> None:
+    await database.sql.execute(TWO_CLINICS + "CREATE SCHEMA otro")
+    for table in tables:
+        head = table if "(" in table else f"{table} (id int,"
+        await database.sql.execute(f"CREATE TABLE {head} clinica_id int REFERENCES clinica)")
+    with pytest.raises(CatalogError, match=message):
+        await back_up(database.clinics(), 1)
+
+
+async def test_the_services_own_schema_and_extensions_are_no_clinics_tables(any_database: Database) -> None:
+    await any_database.sql.execute(
+        TWO_CLINICS
+        + """
+        CREATE SCHEMA respaldos; CREATE TABLE respaldos.respaldo (id int PRIMARY KEY, clinica_id int);
+        CREATE SCHEMA respaldos_ensayo_1;
+        CREATE TABLE respaldos_ensayo_1.persona (id int, clinica_id int REFERENCES clinica);
+        CREATE EXTENSION vector;
+        SET search_path = public;
+        CREATE TABLE de_extension (id int, clinica_id int REFERENCES clinica);
+        ALTER EXTENSION vector ADD TABLE de_extension;
+        CREATE TABLE alembic_version (version_num text); INSERT INTO alembic_version VALUES ('b2'), ('a1');
+        CREATE TABLE django_migrations (id int, app text, name text);
+        INSERT INTO django_migrations VALUES (1, 'x', '0001'), (3, 'x', '0002'), (2, 'y', '0001');
+        """
+    )
+    backup = await back_up(any_database.clinics(), 1)
+    assert set(backup.verified.header.models) == {"clinica", "persona"}
+    assert backup.verified.header.migrations == {
+        "alembic_version": ["a1", "b2"],
+        "django_migrations": ["x.0002", "y.0001"],
+    }
+
+
+async def test_clinics_say_their_name_and_whether_they_are_active(any_database: Database) -> None:
+    await any_database.sql.execute(
+        TWO_CLINICS + "ALTER TABLE clinica ADD activa bool; UPDATE clinica SET activa = id = 1"
+    )
+    clinics = await any_database.clinics().clinics()
+    assert [(clinic.id, clinic.name, clinic.active) for clinic in clinics] == [(1, "Uno", True), (2, "Dos", False)]
+    with pytest.raises(ClinicNotFound, match="no existe la clínica 3"):
+        await any_database.clinics().clinic(3)
+    with pytest.raises(ClinicNotFound, match="no existe la clínica 3"):
+        await back_up(any_database.clinics(), 3)
+
+
+async def test_a_table_added_after_the_catalogue_was_read_is_in_the_next_backup(any_database: Database) -> None:
+    await any_database.sql.execute(TWO_CLINICS)
+    clinics = any_database.clinics()
+    async with clinics.snapshot(1) as before, clinics.snapshot(2) as again:
+        assert before.catalogue is again.catalogue
+    await any_database.sql.execute(
+        "CREATE TABLE nueva (id int, clinica_id int REFERENCES clinica); INSERT INTO nueva VALUES (1, 1)"
+    )
+    assert (await back_up(clinics, 1)).records("nueva") == [{"id": 1, "clinica_id": 1}]

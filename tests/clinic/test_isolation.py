@@ -1,0 +1,104 @@
+"""No row of one clinic is ever in another's file, and no row of the sample is lost."""
+
+import json
+
+import pytest
+
+from app.errors import CatalogError, ClinicNotFound
+from app.settings import DEMO_RULES
+from tests.clinic.backup import Backup, back_up, back_up_all
+from tests.clinic.conftest import SAMPLE, Database
+from tests.sample.ownership import KEY, OWNER, mark_owners
+
+
+def _model(backup: Backup, table: str) -> str:
+    return next(name for name, model in backup.verified.header.models.items() if model.table == table)
+
+
+async def test_each_clinic_of_the_sample_has_its_rows_and_no_other(sample: Database) -> None:
+    backups = await back_up_all(sample.clinics(rules=json.loads(DEMO_RULES)))
+    await mark_owners(sample.sql)
+    for table in OWNER:
+        owned = await sample.sql.fetch(f"SELECT key, owner FROM owned_{table} ORDER BY key")
+        for clinic in SAMPLE:
+            keys = [row["key"] for row in owned if row["owner"] == clinic.id]
+            assert backups[clinic.id].ids(_model(backups[clinic.id], table), KEY.get(table, "id")) == keys
+    for clinic in SAMPLE:
+        logins = backups[clinic.id].records("auth_user")
+        assert backups[clinic.id].verified.records == clinic.records + len(logins)
+        assert all(login["email"].endswith(f"@{clinic.domain}") for login in logins)
+    # The superuser of the platform.
+    assert [str(count) for count in backups[1].unowned] == ["auth_user: registros que no son de ninguna clínica: 1"]
+
+
+async def test_each_clinic_with_a_schema_of_its_own_has_its_rows_and_no_other(tenant_sample: Database) -> None:
+    clinics = tenant_sample.clinics(kind="schema")
+    # The entry whose schema is the shared one is the platform.
+    assert [(clinic.id, clinic.schema) for clinic in await clinics.clinics()] == [
+        (clinic.id, f"clinica{clinic.id}") for clinic in SAMPLE
+    ]
+    for clinic in SAMPLE:
+        backup = await back_up(clinics, clinic.id)
+        assert backup.verified.records == clinic.records
+        assert backup.ids("clinica") == [clinic.id]
+        models = backup.verified.header.models
+        assert {model.schema for name, model in models.items() if name in backup.lines} == {None, "public"}
+        for name, model in models.items():
+            if model.schema is None:
+                rows = await tenant_sample.sql.fetchval(f"SELECT count(*) FROM clinica{clinic.id}.{model.table}")
+                assert len(backup.records(name)) == rows
+        assert "auth_user" not in backup.document["referencias"]
+
+
+async def test_a_backup_is_the_same_wherever_the_clinics_schema_is(tenant_sample: Database) -> None:
+    clinics = tenant_sample.clinics(kind="schema")
+    before = await back_up(clinics, 1)
+    await tenant_sample.sql.execute(
+        "ALTER SCHEMA clinica1 RENAME TO \"Clínica 1\"; UPDATE clinica SET schema_name = 'Clínica 1' WHERE id = 1"
+    )
+    after = await back_up(clinics, 1)
+    assert set(after.verified.header.migrations) == {"django_migrations", "public.django_migrations"}
+    assert after.verified.header.migrations == before.verified.header.migrations
+    for model, header in after.verified.header.models.items():
+        # The clinic's own row says its schema.
+        if model != "clinica":
+            assert (header.schema, after.lines.get(model)) == (
+                before.verified.header.models[model].schema,
+                before.lines.get(model),
+            )
+
+
+async def test_a_schema_that_is_not_there_is_no_empty_backup(tenant_sample: Database) -> None:
+    clinics = tenant_sample.clinics(kind="schema")
+    await tenant_sample.sql.execute("UPDATE clinica SET schema_name = 'clinica_2' WHERE id = 2")
+    with pytest.raises(CatalogError, match="el esquema «clinica_2» de la clínica no existe"):
+        await back_up(clinics, 2)
+    await tenant_sample.sql.execute(
+        "ALTER TABLE clinica DROP CONSTRAINT clinica_schema_name_key;"
+        " UPDATE clinica SET schema_name = 'clinica1' WHERE id = 2"
+    )
+    for clinica_id in (1, 2):
+        with pytest.raises(CatalogError, match="tienen el mismo esquema, «clinica1»"):
+            await back_up(clinics, clinica_id)
+    await tenant_sample.sql.execute(
+        "ALTER TABLE clinica ALTER schema_name DROP NOT NULL; UPDATE clinica SET schema_name = NULL WHERE id = 2"
+    )
+    with pytest.raises(CatalogError, match="la clínica 2 no dice su esquema en «schema_name»"):
+        await back_up(clinics, 2)
+    # The others go on.
+    assert (await back_up(clinics, 1)).verified.records == SAMPLE[0].records
+    with pytest.raises(ClinicNotFound):
+        await back_up(clinics, 9)
+
+
+async def test_a_table_of_the_platform_with_a_clinics_name_stops_it_only_where_both_are_in_the_file(
+    tenant_sample: Database,
+) -> None:
+    clinics = tenant_sample.clinics(kind="schema")
+    await tenant_sample.sql.execute("CREATE TABLE public.usuario (id int PRIMARY KEY)")
+    assert (await back_up(clinics, 1)).verified.records == SAMPLE[0].records
+    await tenant_sample.sql.execute("ALTER TABLE clinica1.paciente ADD creador int REFERENCES public.usuario")
+    with pytest.raises(CatalogError, match=r"«clinica1\.usuario» y «usuario» tendrían el mismo nombre"):
+        await back_up(clinics, 1)
+    without = tenant_sample.clinics(kind="schema", exclude=("public.usuario",))
+    assert (await back_up(without, 1)).verified.records == SAMPLE[0].records
