@@ -22,6 +22,7 @@ class Stray:
         return (
             f"{self.table}: registros cuyo {', '.join(self.foreign_key.columns)} apunta"
             f" a {self.foreign_key.target} de otra clínica: {self.rows:,}"
+            f" (si {self.foreign_key.target} es de todas, dígalo en OWNERSHIP_RULES)"
         )
 
 

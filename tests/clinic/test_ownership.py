@@ -106,7 +106,10 @@ async def test_where_two_parents_disagree_the_first_in_order_wins_and_the_row_is
     assert (_counted(backups[1].strays), _counted(backups[2].strays)) == (one, two)
     census = await any_database.clinics().census()
     assert _counted(census.strays) == {**one, **two, ("por_obligatoria", "a"): 2}
-    assert "por_nombre: registros cuyo b apunta a persona de otra clínica: 1" in map(str, census.strays)
+    assert any(
+        str(stray).startswith("por_nombre: registros cuyo b apunta a persona de otra clínica: 1 (")
+        for stray in census.strays
+    )
 
 
 async def test_null_in_the_tenant_column_falls_through_to_the_foreign_keys(any_database: Database) -> None:

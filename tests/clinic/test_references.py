@@ -139,6 +139,7 @@ async def test_a_shared_table_with_a_creator_is_owned_by_whoever_made_it_unless_
     census = await any_database.clinics().census()
     assert [str(stray) for stray in census.strays] == [
         "item: registros cuyo servicio_id apunta a servicio de otra clínica: 1"
+        " (si servicio es de todas, dígalo en OWNERSHIP_RULES)"
     ]
     backup = await back_up(any_database.clinics(rules={"servicio": "shared"}), 2)
     assert backup.referenced("servicio") == [1, 2]
