@@ -74,9 +74,7 @@ class ClinicSnapshot:
         async def hand_on() -> None:
             nonlocal size
             await free.acquire()
-            # In COPY's text format every backslash of the JSON stands doubled, and there is nothing else to
-            # undo: JSON holds no raw tab or line break.
-            blocks.put_nowait(b"".join(pending).replace(b"\\\\", b"\\"))
+            blocks.put_nowait(b"".join(pending))
             pending.clear()
             size = 0
 
@@ -89,7 +87,12 @@ class ClinicSnapshot:
                 await hand_on()
 
         async def copy() -> None:
-            await self._connection.copy_from_query(statement, output=take)
+            # In CSV a value is written as it is, unless it holds the delimiter, the quote or a line break: JSON
+            # holds none of these raw. The text format would double every backslash, and undoing that was a tenth
+            # of a backup's time.
+            await self._connection.copy_from_query(
+                statement, output=take, format="csv", delimiter="\x02", quote="\x01"
+            )
             if pending:
                 await hand_on()
 

@@ -144,13 +144,24 @@ async def test_the_databases_own_settings_change_no_value(any_database: Database
         "bytea_output = 'escape'",
         "standard_conforming_strings = off",
         "search_path = 'pg_catalog'",
-        "statement_timeout = 1",
         "client_encoding = 'LATIN1'",
     ):
         await any_database.sql.execute(f'ALTER ROLE CURRENT_USER IN DATABASE "{any_database.name}" SET {setting}')
     after = await back_up(any_database.clinics(), 1)
     assert after.lines == before.lines
     assert before.records("valores")[0]["t"] == "2026-01-02T03:04:05+00:00"
+
+
+async def test_the_roles_own_time_limit_does_not_end_a_long_reading(any_database: Database) -> None:
+    await any_database.sql.execute(TWO_CLINICS)
+    await any_database.sql.execute(
+        f"ALTER ROLE CURRENT_USER IN DATABASE \"{any_database.name}\" SET statement_timeout = '500ms'"
+    )
+    async with (
+        any_database.clinics().snapshot(1) as snapshot,
+        snapshot.record_lines("SELECT '{}' FROM pg_sleep(0.7)") as blocks,
+    ):
+        assert [block async for block in blocks] == [b"{}\n"]
 
 
 async def test_the_same_rows_give_the_same_digests_however_they_are_stored(any_database: Database) -> None:
