@@ -4,13 +4,14 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 
 from pydantic import SecretStr
-from sqlalchemy.ext.asyncio import async_sessionmaker, create_async_engine
+from sqlalchemy.ext.asyncio import async_sessionmaker
 
 from app.clinic.catalogue import Tenancy
 from app.clinic.database import ClinicDatabase
+from app.database import service_engine
 from app.errors import SettingsError
-from app.respaldos.resources import Resources
-from app.settings import Settings
+from app.respaldos.resources import Databases, Resources
+from app.settings import EmbeddedServer, Settings
 from app.storage.options import S3Options
 from app.storage.s3 import open_storage
 
@@ -33,6 +34,8 @@ def embedded_servers(settings: Settings) -> Iterator[Settings]:
             "aws_endpoint_url_s3": addresses.s3_endpoint_url,
             "aws_access_key_id": addresses.s3_access_key_id,
             "aws_secret_access_key": addresses.s3_secret_access_key and SecretStr(addresses.s3_secret_access_key),
+            # With addresses and without this, they would look like servers of somebody else's.
+            "embedded": settings.embedded_servers,
         }
         yield settings.model_copy(update={name: value for name, value in given.items() if value is not None})
 
@@ -73,22 +76,24 @@ def s3_options(settings: Settings) -> S3Options:
         sse=settings.s3_sse,
         sse_kms_key_id=settings.s3_sse_kms_key_id,
         checksums=settings.s3_checksums,
+        folder=settings.respaldos_home if EmbeddedServer.S3 in settings.embedded_servers else None,
     )
+
+
+@asynccontextmanager
+async def open_databases(settings: Settings) -> AsyncIterator[Databases]:
+    """Both databases, closed at the end of the block. Nothing is connected before it is used."""
+    if settings.database_url is None:
+        raise SettingsError("DATABASE_URL: falta")
+    engine = service_engine(settings.database_url.get_secret_value())
+    try:
+        yield Databases(async_sessionmaker(engine, expire_on_commit=False), clinic_database(settings))
+    finally:
+        await engine.dispose()
 
 
 @asynccontextmanager
 async def open_resources(settings: Settings) -> AsyncIterator[Resources]:
     """Everything a backup needs, closed at the end of the block. Nothing is connected before it is used."""
-    if settings.database_url is None:
-        raise SettingsError("DATABASE_URL: falta")
-    engine = create_async_engine(settings.database_url.get_secret_value(), pool_pre_ping=True)
-    try:
-        async with open_storage(s3_options(settings)) as storage:
-            yield Resources(
-                sessions=async_sessionmaker(engine, expire_on_commit=False),
-                clinic=clinic_database(settings),
-                storage=storage,
-                time_zone=settings.time_zone,
-            )
-    finally:
-        await engine.dispose()
+    async with open_databases(settings) as databases, open_storage(s3_options(settings)) as storage:
+        yield Resources(databases.sessions, databases.clinic, storage, settings.time_zone)

@@ -5,11 +5,12 @@ from pathlib import Path
 from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
+from alembic.util import CommandError
 from sqlalchemy import Connection
-from sqlalchemy.ext.asyncio import create_async_engine
 
 import app
-from app.database import database_errors
+from app.database import database_errors, service_engine
+from app.errors import DatabaseError
 from app.settings import load_settings
 
 
@@ -26,7 +27,7 @@ async def migrate(url: str) -> str:
 
     Safe to call at any time and by several at once. Raises DatabaseError.
     """
-    engine = create_async_engine(url)
+    engine = service_engine(url, query_seconds=None)
     try:
         with database_errors("DATABASE_URL"):
             async with engine.begin() as connection:
@@ -47,5 +48,12 @@ def _upgrade(connection: Connection) -> str:
     # Two that start together would both create the schema.
     connection.exec_driver_sql("SELECT pg_advisory_xact_lock(hashtext('respaldos.migrar'))")
     config = alembic_config(connection)
-    command.upgrade(config, "head")
+    try:
+        command.upgrade(config, "head")
+    except CommandError as exc:
+        # A revision that is not among ours: a newer program has been here.
+        raise DatabaseError(
+            f"el esquema «respaldos» es de una versión más nueva que este programa, o desconocida ({exc});"
+            " no se cambió nada"
+        ) from exc
     return ScriptDirectory.from_config(config).get_current_head() or ""

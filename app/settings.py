@@ -291,6 +291,8 @@ def _one_line(exc: ValidationError) -> str:
     problem = exc.errors(include_url=False)[0]
     name = str(problem["loc"][0])
     field = Settings.model_fields[name]
-    secret = "SecretStr" in str(field.annotation) or name in _NOT_SHOWN
-    given = "el valor dado" if secret else f"«{os.environ.get(name.upper(), problem['input'])}»"
+    value = str(os.environ.get(name.upper(), problem["input"]))
+    # An address may hold a password, meant or not.
+    secret = "SecretStr" in str(field.annotation) or name in _NOT_SHOWN or ("://" in value and "@" in value)
+    given = "el valor dado" if secret else f"«{value}»"
     return f"{name.upper()}: {given} no vale; debe ser {field.description}"

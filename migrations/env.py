@@ -3,16 +3,18 @@
 import asyncio
 
 from alembic import context
-from sqlalchemy import Connection, text
-from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy import Connection, inspect, text
 
+from app.database import service_engine
 from app.migrate import database_url
 from app.respaldos.models import SCHEMA, Base
 
 
 def run(connection: Connection) -> None:
     """Migrate in one transaction; the schema must be there before alembic's own table in it."""
-    connection.execute(text(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}"))
+    if SCHEMA not in inspect(connection).get_schema_names():
+        # IF NOT EXISTS would ask for the right to create one, which a role that was given its schema lacks.
+        connection.execute(text(f"CREATE SCHEMA {SCHEMA}"))
     context.configure(
         connection=connection,
         target_metadata=Base.metadata,
@@ -27,7 +29,7 @@ def run(connection: Connection) -> None:
 
 async def run_alone() -> None:
     """Migrate the database of the settings, for alembic's own command line."""
-    engine = create_async_engine(database_url())
+    engine = service_engine(database_url(), query_seconds=None)
     async with engine.begin() as connection:
         await connection.run_sync(run)
     await engine.dispose()

@@ -3,7 +3,6 @@
 import asyncio
 import json
 import os
-import signal
 import socket
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -61,7 +60,7 @@ async def running(environment: dict[str, str], *arguments: str) -> AsyncIterator
         yield process
     finally:
         if process.returncode is None:
-            process.send_signal(signal.SIGINT)
+            process.terminate()
             try:
                 await asyncio.wait_for(process.wait(), 20)
             except TimeoutError:

@@ -1,184 +1,340 @@
-"""Settings: what is wrong stops the start with one line that names it, and no secret is ever in it."""
+"""A setting that is wrong stops the start with one line that names it and shows no secret."""
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from app.connections import clinic_database, embedded_servers, open_resources, s3_options, tenancy
+from app.embedded import Addresses
 from app.errors import SettingsError
-from app.settings import EmbeddedServer, Settings, demo_settings, load_settings
+from app.settings import (
+    ADDRESSES,
+    DEMO_ENV,
+    EmbeddedServer,
+    Settings,
+    demo_settings,
+    load_settings,
+)
 
-EXAMPLE = Path(__file__).parent.parent / ".env.example"
+SERVED = {"DATABASE_URL": "postgresql://u:p@h:5432/b", "AWS_BACKUP_BUCKET_NAME": "respaldos-clinica"}
 
-SECRET = "x-hidden-x"
-
-# A value that each setting refuses. Those without one take any text.
+# Of every setting that can be malformed, values that are.
 MALFORMED = {
-    "DATABASE_URL": f"mysql://usuario:{SECRET}@host/base",
-    "CLINIC_DATABASE_URL": f"usuario:{SECRET}@host",
-    "CLINIC_RESTORE_DATABASE_URL": SECRET,
-    "TENANCY": "row",
-    "OWNERSHIP_RULES": "{no es json",
-    "REDIS_URL": f"http://:{SECRET}@host",
-    "AWS_S3_REGION_NAME": "us east",
-    "AWS_BACKUP_BUCKET_NAME": "Con Mayúsculas",
-    "AWS_ENDPOINT_URL_S3": "ftp://almacen",
-    "AWS_PUBLIC_ENDPOINT_URL_S3": "almacen",
-    "S3_STORAGE_CLASS": "barata",
-    "S3_SSE": "rot13",
-    "S3_CHECKSUMS": "crc",
-    "JWT_SECRET": SECRET,
-    "JWT_JWKS_URL": "claves",
-    "JWT_ALGORITHM": "none",
-    "TIME_ZONE": "America/Narnia",
-    "BACKUP_HOUR": "24",
-    "BACKUP_MINUTE": "-1",
-    "RETENTION_DAYS": "0",
-    "RETENTION_MINIMUM": "ninguno",
-    "RETENTION_DAILY": "-1",
-    "RETENTION_WEEKLY": "-1",
-    "RETENTION_MONTHLY": "1.5",
-    "PURGE_DAYS": "-7",
-    "TOKEN_HOURS": "0",
-    "WEBHOOK_URL": "aviso",
-    "STORAGE_PRICE_GB_MONTH": "-0.1",
-    "EMAIL_PORT": "70000",
-    "EMAIL_USE_TLS": "quizás",
-    "DEFAULT_FROM_EMAIL": "nadie",
-    "NOTIFY_SUCCESS": "sometimes",
-    "EMBEDDED": "postgres,mysql",
+    "database_url": [
+        "mysql://u:Secreta9@h/b",
+        "h/b",
+        "postgresql://u:Secreta9@h:puerto/b",
+        "postgresql://u:Secreta9@h",
+    ],
+    "clinic_database_url": ["http://u:Secreta9@h/b", "postgresql://u:Secreta9@h:99999/b"],
+    "clinic_restore_database_url": ["Secreta9", "postgresql://[::1/b"],
+    "tenancy": ["columna", "COLUMN"],
+    "ownership_rules": ["auth_user=shared", "[]", '{"auth_user": 1}', '"texto"', "{"],
+    "redis_url": ["http://:Secreta9@h", "Secreta9", "redis://:Secreta9@h:puerto/0", "redis://"],
+    "aws_s3_region_name": ["us east", "us_east_1"],
+    "aws_backup_bucket_name": ["A", "Mayúsculas", "con espacio", "-guion", "x" * 64, "s3://bucket"],
+    "aws_endpoint_url_s3": ["s3.example.com", "ftp://h", "https://u:Secreta9@h", "https://h/ruta"],
+    "aws_public_endpoint_url_s3": ["s3.example.com", "https://h/ruta/más"],
+    "s3_storage_class": ["standard", "STANDARD-IA"],
+    "s3_sse": ["aes", "kms"],
+    "s3_checksums": ["md5", "crc32"],
+    "jwt_secret": ["Secreta9-corta"],
+    "jwt_public_key": ["Secreta9", "/ruta/clave.pem"],
+    "jwt_jwks_url": ["h/jwks", "ftp://h"],
+    "jwt_algorithm": ["HS256", "none", "rs256"],
+    "time_zone": ["Marte/Olimpo", "/etc/passwd", "../etc", "America", "UTC+4", "."],
+    "backup_hour": ["24", "-1", "dos", "2.5"],
+    "backup_minute": ["60", "-1", "media"],
+    "retention_days": ["0", "-1", "treinta"],
+    "retention_minimum": ["0", "uno"],
+    "retention_daily": ["-1", "x"],
+    "retention_weekly": ["-1", "x"],
+    "retention_monthly": ["-1", "x"],
+    "purge_days": ["-1", "x"],
+    "token_hours": ["0", "ocho"],
+    "forwarded_allow_ips": ["proxy.example.com", "10.0.0.1, 300.1.1.1", "*"],
+    "cors_allowed_origins": ["*", "clinica.example", "https://a.example,https://b.example/ruta"],
+    "webhook_url": ["hooks.example/Secreta9", "ftp://h/Secreta9"],
+    "storage_price_gb_month": ["-0.1", "nan", "inf", "barato"],
+    "email_host": ["smtp://h", "con espacio", "a@b"],
+    "email_port": ["0", "65536", "smtp"],
+    "email_use_tls": ["quizás", "2"],
+    "default_from_email": ["nadie", "a@b@c", "con espacio@h"],
+    "notify_success": ["nunca", "Always"],
+    "embedded": ["oracle", "postgres;redis", "postgres,mysql"],
 }
 
-ANY_TEXT = {
-    *("TENANT_COLUMN", "TENANT_TABLE", "TENANT_SCHEMA_COLUMN", "TENANT_ACTIVE_COLUMN", "TENANT_NAME_COLUMN"),
-    *("EXCLUDE_TABLES", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "S3_SSE_KMS_KEY_ID", "JWT_PUBLIC_KEY"),
-    *("JWT_ISSUER", "JWT_AUDIENCE", "ADMIN_ROLES", "FORWARDED_ALLOW_IPS", "METRICS_TOKEN", "CORS_ALLOWED_ORIGINS"),
-    *("WEBHOOK_SECRET", "EMAIL_HOST", "EMAIL_HOST_USER", "EMAIL_HOST_PASSWORD", "RESPALDOS_HOME"),
+# Any text at all is valid in these, so nothing is malformed.
+FREE = {
+    *("tenant_column", "tenant_table", "tenant_schema_column", "tenant_active_column", "tenant_name_column"),
+    *("exclude_tables", "aws_access_key_id", "aws_secret_access_key", "s3_sse_kms_key_id"),
+    *("jwt_issuer", "jwt_audience", "admin_roles", "metrics_token", "webhook_secret", "email_host_user"),
+    *("email_host_password", "respaldos_home"),
 }
 
 
 @pytest.fixture(autouse=True)
-def _nothing_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """An environment, and a folder, without any setting."""
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder to work in, and an environment without any setting."""
+    monkeypatch.chdir(tmp_path)
     for name in Settings.model_fields:
         monkeypatch.delenv(name.upper(), raising=False)
-    monkeypatch.chdir(tmp_path)
+        monkeypatch.delenv(name, raising=False)
+    return tmp_path
 
 
-def test_every_setting_is_either_checked_or_free() -> None:
-    assert MALFORMED.keys() | ANY_TEXT == {name.upper() for name in Settings.model_fields}
-    assert not MALFORMED.keys() & ANY_TEXT
+def given(monkeypatch: pytest.MonkeyPatch, values: dict[str, str]) -> None:
+    for name, value in values.items():
+        monkeypatch.setenv(name, value)
 
 
-@pytest.mark.parametrize("name", MALFORMED)
-def test_a_malformed_value_is_named_in_one_line(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(name, MALFORMED[name])
-    with pytest.raises(SettingsError) as caught:
+def test_every_setting_is_free_or_has_malformed_values() -> None:
+    assert set(Settings.model_fields) == set(MALFORMED) | FREE
+    assert not set(MALFORMED) & FREE
+
+
+@pytest.mark.parametrize(("name", "value"), [(name, value) for name, values in MALFORMED.items() for value in values])
+@pytest.mark.parametrize("source", ["environment", ".env"])
+def test_a_malformed_value_is_told_in_one_line(
+    name: str, value: str, source: str, monkeypatch: pytest.MonkeyPatch, folder: Path
+) -> None:
+    if source == "environment":
+        monkeypatch.setenv(name.upper(), value)
+    else:
+        (folder / ".env").write_text(f"{name.upper()}='{value}'\n", encoding="utf-8")
+    with pytest.raises(SettingsError) as raised:
         load_settings()
-    said = str(caught.value)
-    assert said.startswith(f"{name}: ")
+    said = str(raised.value)
+    assert said.startswith(f"{name.upper()}: ")
+    assert "no vale; debe ser" in said
     assert "\n" not in said
-    assert SECRET not in said
+    assert "Secreta9" not in said
 
 
-def test_nothing_set_embeds_everything() -> None:
+@pytest.mark.parametrize("name", list(Settings.model_fields))
+def test_every_setting_says_what_is_valid(name: str) -> None:
+    description = Settings.model_fields[name].description
+    assert description
+    assert description[0].islower() or description.startswith(("AES", "JSON", "RS"))
+
+
+def test_secrets_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
+    given(
+        monkeypatch,
+        SERVED
+        | {
+            "DATABASE_URL": "postgresql://u:Secreta1@h/b",
+            "CLINIC_DATABASE_URL": "postgresql://u:Secreta2@h/b",
+            "CLINIC_RESTORE_DATABASE_URL": "postgresql://u:Secreta3@h/b",
+            "REDIS_URL": "redis://:Secreta4@h:6379/0",
+            "AWS_SECRET_ACCESS_KEY": "Secreta5",
+            "JWT_SECRET": "Secreta6" * 5,
+            "METRICS_TOKEN": "Secreta7",
+            "WEBHOOK_SECRET": "Secreta8",
+            "EMAIL_HOST_PASSWORD": "Secreta9",
+        },
+    )
+    settings = load_settings()
+    assert "Secreta" not in repr(settings) + str(settings)
+    assert "Secreta" not in repr(s3_options(settings)) + repr(clinic_database(settings))
+
+
+@pytest.mark.parametrize(
+    ("url", "kept"),
+    [
+        ("postgresql://u:p@h:5432/b", "postgresql+asyncpg://u:p@h:5432/b"),
+        ("postgres://u:p@h/b", "postgresql+asyncpg://u:p@h/b"),
+        ("postgresql+asyncpg://u@h/b", "postgresql+asyncpg://u@h/b"),
+        ("postgresql://u:p@h/b?sslmode=require", "postgresql+asyncpg://u:p@h/b?sslmode=require"),
+        ("postgresql:///b?host=/run/postgresql", "postgresql+asyncpg:///b?host=/run/postgresql"),
+        ("postgresql://u:p@h1:5432,h2:5433/b", "postgresql+asyncpg://u:p@h1:5432,h2:5433/b"),
+        ("postgresql://u:p@[::1]:5432/b", "postgresql+asyncpg://u:p@[::1]:5432/b"),
+        ("postgresql://u:p%40ss@h/b", "postgresql+asyncpg://u:p%40ss@h/b"),
+    ],
+)
+def test_addresses_as_people_paste_them(url: str, kept: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    given(monkeypatch, SERVED | {"DATABASE_URL": url})
+    found = load_settings().database_url
+    assert found is not None
+    assert found.get_secret_value() == kept
+
+
+def test_values_of_several_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    given(
+        monkeypatch,
+        SERVED
+        | {
+            "EXCLUDE_TABLES": "sesion, cola,,",
+            "OWNERSHIP_RULES": '{"auth_user": "shared"}',
+            "CORS_ALLOWED_ORIGINS": "https://a.example, http://localhost:5173",
+            "FORWARDED_ALLOW_IPS": "10.0.0.1,10.1.0.0/16,::1",
+            "TENANCY": "schema",
+        },
+    )
+    settings = load_settings()
+    assert settings.exclude_tables == ("sesion", "cola")
+    assert settings.cors_allowed_origins == ("https://a.example", "http://localhost:5173")
+    assert settings.forwarded_allow_ips == ("10.0.0.1", "10.1.0.0/16", "::1")
+    assert tenancy(settings).rules == {"auth_user": "shared"}
+    assert (tenancy(settings).kind, tenancy(settings).exclude) == ("schema", ("sesion", "cola"))
+
+
+def test_an_empty_value_is_none_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    given(monkeypatch, dict.fromkeys((name.upper() for name in Settings.model_fields), ""))
+    assert load_settings() == Settings()
+
+
+# Embedded, or addressed
+
+
+def test_without_any_address_everything_is_embedded() -> None:
     assert load_settings().embedded_servers == frozenset(EmbeddedServer)
 
 
-@pytest.mark.parametrize(
-    ("given", "missing"),
-    [
-        ({"REDIS_URL": "redis://host"}, "DATABASE_URL"),
-        ({"DATABASE_URL": "postgresql://host/base"}, "AWS_BACKUP_BUCKET_NAME"),
-        ({"DATABASE_URL": "postgresql://host/base", "AWS_ENDPOINT_URL_S3": "http://host"}, "AWS_BACKUP_BUCKET_NAME"),
-        ({"AWS_BACKUP_BUCKET_NAME": "mi-bucket"}, "DATABASE_URL"),
-        ({"CLINIC_DATABASE_URL": "postgresql://host/base", "EMBEDDED": "redis,s3"}, "DATABASE_URL"),
-    ],
-)
-def test_one_address_makes_the_others_necessary(
-    given: dict[str, str], missing: str, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("name", ADDRESSES)
+def test_one_address_ends_embedding_and_a_forgotten_one_is_an_error(
+    name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name, value in given.items():
-        monkeypatch.setenv(name, value)
-    with pytest.raises(SettingsError, match=f"^{missing}: falta"):
+    values = SERVED | {
+        "CLINIC_DATABASE_URL": "postgresql://u:p@h/b",
+        "REDIS_URL": "redis://h:6379/0",
+        "AWS_ENDPOINT_URL_S3": "https://s3.example",
+    }
+    given(monkeypatch, {name: values[name]})
+    with pytest.raises(SettingsError, match=r"^(DATABASE_URL|AWS_BACKUP_BUCKET_NAME): falta"):
         load_settings()
+    given(monkeypatch, SERVED)
+    assert load_settings().embedded_servers == frozenset()
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "server"),
+    ("embedded", "name", "value"),
     [
-        ("DATABASE_URL", "postgresql://host/base", "postgres"),
-        ("CLINIC_DATABASE_URL", "postgresql://host/base", "postgres"),
-        ("REDIS_URL", "redis://host", "redis"),
-        ("AWS_ENDPOINT_URL_S3", "http://host", "s3"),
+        ("postgres", "DATABASE_URL", "postgresql://u:p@h/b"),
+        ("postgres", "CLINIC_DATABASE_URL", "postgresql://u:p@h/b"),
+        ("postgres", "CLINIC_RESTORE_DATABASE_URL", "postgresql://u:p@h/b"),
+        ("redis", "REDIS_URL", "redis://h"),
+        ("s3", "AWS_ENDPOINT_URL_S3", "https://s3.example"),
     ],
 )
-def test_an_address_of_a_server_that_is_embedded_is_refused(
-    name: str, value: str, server: str, monkeypatch: pytest.MonkeyPatch
+def test_an_address_of_what_is_embedded_is_an_error(
+    embedded: str, name: str, value: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv(name, value)
-    monkeypatch.setenv("EMBEDDED", "postgres,redis,s3")
-    with pytest.raises(SettingsError, match=f"^{name}: .*{server}"):
+    given(monkeypatch, {"EMBEDDED": f"{embedded}", name: value})
+    with pytest.raises(SettingsError, match=f"^{name}: no puede tener valor si EMBEDDED nombra a {embedded}"):
         load_settings()
 
 
-def test_the_driver_need_not_be_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("AWS_BACKUP_BUCKET_NAME", "mi-bucket")
-    for scheme in ("postgres", "postgresql", "postgresql+asyncpg"):
-        monkeypatch.setenv("DATABASE_URL", f"{scheme}://usuario:{SECRET}@host/base")
-        url = load_settings().database_url
-        assert url is not None
-        assert url.get_secret_value() == f"postgresql+asyncpg://usuario:{SECRET}@host/base"
+def test_some_embedded_and_some_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    given(monkeypatch, {"EMBEDDED": "redis, s3", "DATABASE_URL": "postgresql://u:p@h/b"})
+    assert load_settings().embedded_servers == {EmbeddedServer.REDIS, EmbeddedServer.S3}
 
 
-def test_no_secret_is_printed_with_the_settings(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("DATABASE_URL", f"postgresql://usuario:{SECRET}@host/base")
-    monkeypatch.setenv("AWS_BACKUP_BUCKET_NAME", "mi-bucket")
-    for name in ("AWS_SECRET_ACCESS_KEY", "METRICS_TOKEN", "WEBHOOK_SECRET", "EMAIL_HOST_PASSWORD"):
-        monkeypatch.setenv(name, SECRET)
-    monkeypatch.setenv("JWT_SECRET", SECRET * 4)
-    monkeypatch.setenv("REDIS_URL", f"redis://:{SECRET}@host")
-    assert SECRET not in repr(load_settings())
+def test_a_key_of_kms_needs_kms(monkeypatch: pytest.MonkeyPatch) -> None:
+    given(monkeypatch, SERVED | {"S3_SSE_KMS_KEY_ID": "clave"})
+    with pytest.raises(SettingsError, match="S3_SSE_KMS_KEY_ID"):
+        load_settings()
 
 
-def test_the_environment_goes_before_the_file(monkeypatch: pytest.MonkeyPatch) -> None:
-    Path(".env").write_text("BACKUP_HOUR=4\nBACKUP_MINUTE=5\n")
-    monkeypatch.setenv("BACKUP_HOUR", "3")
+async def test_without_an_address_nothing_is_opened(monkeypatch: pytest.MonkeyPatch) -> None:
+    given(monkeypatch, {"EMBEDDED": ","})
+    with pytest.raises(SettingsError, match="DATABASE_URL"):
+        async with open_resources(load_settings()):
+            pass
+
+
+def test_embedded_servers_give_their_addresses_and_stay_known_as_ours(
+    servers: Addresses, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.embedded.running", lambda *_: _Given(servers))
     settings = load_settings()
-    assert (settings.backup_hour, settings.backup_minute) == (3, 5)
+    with embedded_servers(settings) as addressed:
+        assert addressed.database_url is not None
+        assert addressed.database_url.get_secret_value() == servers.database_url
+        assert addressed.embedded_servers == settings.embedded_servers
+        options = s3_options(addressed)
+        assert (options.endpoint_url, options.folder) == (servers.s3_endpoint_url, settings.respaldos_home)
+        assert options.access_key_id == servers.s3_access_key_id
 
 
-def test_the_demo_is_deaf_to_inherited_addresses_and_keeps_its_secret(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("DATABASE_URL", "postgresql://host/of-somebody-else")
-    monkeypatch.setenv("AWS_BACKUP_BUCKET_NAME", "de-otro")
-    first, second = demo_settings(), demo_settings()
-    assert first.embedded_servers == frozenset(EmbeddedServer)
-    assert first.aws_backup_bucket_name == "respaldos"
+class _Given:
+    """A context that gives what it was made with."""
+
+    def __init__(self, value: Any) -> None:
+        self._value = value
+
+    def __enter__(self) -> Any:
+        return self._value
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+
+# Files
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe\x00", "TIME_ZONE=América\n".encode("latin-1")])
+def test_an_env_file_that_cannot_be_read(content: bytes, folder: Path) -> None:
+    (folder / ".env").write_bytes(content)
+    with pytest.raises(SettingsError, match=r"no se puede leer «.*\.env»"):
+        load_settings()
+
+
+def test_the_environment_wins_over_the_file(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / ".env").write_text("BACKUP_HOUR=5\nBACKUP_MINUTE=6\n")
+    given(monkeypatch, {"BACKUP_HOUR": "7"})
+    settings = load_settings()
+    assert (settings.backup_hour, settings.backup_minute) == (7, 6)
+
+
+def test_the_demo_keeps_its_secret_and_other_commands_read_it(folder: Path) -> None:
+    first = demo_settings()
     assert first.jwt_secret is not None
-    assert first.jwt_secret == second.jwt_secret
+    assert len(first.jwt_secret.get_secret_value()) >= 32
+    assert (folder / ".respaldos" / DEMO_ENV).stat().st_mode & 0o077 == 0
+    again = demo_settings()
+    assert again.jwt_secret == first.jwt_secret == load_settings().jwt_secret
+    assert "auth_user" in load_settings().ownership_rules
 
 
-def test_what_the_demo_left_holds_only_while_everything_is_embedded(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_demo_is_deaf_to_the_environment(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+    given(monkeypatch, {name.upper(): values[0] for name, values in MALFORMED.items()})
+    monkeypatch.setenv("RESPALDOS_HOME", str(folder / "otra"))
+    settings = demo_settings()
+    assert settings.embedded_servers == frozenset(EmbeddedServer)
+    assert settings.respaldos_home == folder / "otra"
+    assert settings.database_url is None
+
+
+def test_a_home_that_cannot_be_made(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+    (folder / "archivo").write_text("")
+    monkeypatch.setenv("RESPALDOS_HOME", str(folder / "archivo" / "casa"))
+    with pytest.raises(SettingsError, match=r"^RESPALDOS_HOME: no se puede escribir"):
+        demo_settings()
+
+
+def test_what_the_demo_left_is_not_read_by_a_service_with_addresses(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     demo_settings()
-    assert load_settings().ownership_rules.keys() == {"auth_user"}
-    monkeypatch.setenv("DATABASE_URL", "postgresql://host/base")
-    monkeypatch.setenv("AWS_BACKUP_BUCKET_NAME", "mi-bucket")
+    given(monkeypatch, SERVED)
     settings = load_settings()
-    assert settings.ownership_rules == {}
     assert settings.jwt_secret is None
+    assert settings.ownership_rules == {}
 
 
 def test_the_example_names_every_setting_and_no_other() -> None:
-    named = re.findall(r"^#([A-Z0-9_]+)=", EXAMPLE.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    text = (Path(__file__).parents[1] / ".env.example").read_text(encoding="utf-8")
+    named = re.findall(r"^#?([A-Z][A-Z0-9_]*)=", text, re.MULTILINE)
     assert sorted(named) == sorted(name.upper() for name in Settings.model_fields)
 
 
-def test_the_example_states_the_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
-    defaults = Settings()
-    for name, value in re.findall(r"^#([A-Z0-9_]+)=(.+)$", EXAMPLE.read_text(encoding="utf-8"), flags=re.MULTILINE):
-        if Settings.model_fields[name.lower()].default in (None, {}):
-            continue
-        monkeypatch.setenv(name, value)
-        if name == "AWS_BACKUP_BUCKET_NAME":
-            monkeypatch.setenv("EMBEDDED", "postgres,redis,s3")
-        assert getattr(Settings(), name.lower()) == getattr(defaults, name.lower()), name
+def test_the_example_gives_the_defaults(folder: Path) -> None:
+    """Every value of it that is not a placeholder, taken as it stands, changes nothing."""
+    text = (Path(__file__).parents[1] / ".env.example").read_text(encoding="utf-8")
+    placeholders = (*ADDRESSES[:-1], "OWNERSHIP_RULES", "EMBEDDED", "AWS_BACKUP_BUCKET_NAME")
+    lines = re.findall(r"^#([A-Z][A-Z0-9_]*=.*)$", text, re.MULTILINE)
+    (folder / ".env").write_text("\n".join(line for line in lines if line.partition("=")[0] not in placeholders))
+    assert load_settings().model_dump() == Settings().model_dump()

@@ -6,6 +6,7 @@ import click
 
 from app.cli.output import json_option, number, print_json, table, warn
 from app.cli.session import with_settings
+from app.cli.whole_number import IDENTIFIER
 
 if TYPE_CHECKING:
     from app.clinic.database import Census
@@ -14,7 +15,10 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.option(
-    "--clinica", type=int, metavar="N", help="Con un esquema por clínica, el de esta; si no se dice, la primera."
+    "--clinica",
+    type=IDENTIFIER,
+    metavar="N",
+    help="Con un esquema por clínica, el de esta; si no se dice, la primera.",
 )
 @click.option("--estricto", is_flag=True, help="Termina con error si hay tablas sin clasificar.")
 @json_option

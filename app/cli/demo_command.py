@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from app.cli.output import json_option, print_json
+from app.cli.output import json_option, print_json, warn
 from app.cli.respaldo_commands import show_created
 
 if TYPE_CHECKING:
@@ -34,9 +34,10 @@ def demo(as_json: bool) -> None:
     Las direcciones configuradas en el entorno no se usan.
     """
     from app.cli.session import run_with
-    from app.settings import demo_settings
+    from app.settings import ADDRESSES, demo_settings
 
     settings = demo_settings()
+    inherited = [name for name in ADDRESSES if os.environ.get(name)]
     respaldos = run_with(settings, _demo)
     if as_json:
         from app.respaldos.views import detalle
@@ -47,6 +48,11 @@ def demo(as_json: bool) -> None:
         click.echo(f"\nClínica {respaldo.clinica_id}")
         show_created(respaldo)
     click.echo(f"\nLos datos están en {settings.respaldos_home.absolute()}")
+    if inherited:
+        warn(
+            f"Las órdenes que siguen usarían {', '.join(inherited)} del entorno, y no la demo;"
+            f" use antes: unset {' '.join(inherited)}"
+        )
     click.echo("\nAhora puede probar, en esta misma carpeta:\n")
     program = os.path.relpath(sys.argv[0])
     for order in NEXT:
@@ -69,9 +75,12 @@ async def _demo(settings: "Settings") -> "list[Respaldo]":
     url = settings.database_url.get_secret_value()
     connection = await asyncpg.connect(asyncpg_url(url))
     try:
-        if await connection.fetchval("SELECT to_regclass('public.clinica')") is None:
-            await create_schema(connection)
-            await fill(connection, DEMO_CLINICS)
+        # All or nothing, and one demo at a time: the next one looks only whether the first table is there.
+        async with connection.transaction():
+            await connection.execute("SELECT pg_advisory_xact_lock(hashtext('respaldos.demo'))")
+            if await connection.fetchval("SELECT to_regclass('public.clinica')") is None:
+                await create_schema(connection)
+                await fill(connection, DEMO_CLINICS)
     finally:
         await connection.close()
     await migrate(url)

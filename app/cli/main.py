@@ -1,11 +1,11 @@
 """The `respaldos` command: parse, call one operation, say what happened."""
 
 import gettext
+import io
 import json
 import logging
 import os
 import sys
-from importlib.metadata import version
 from pathlib import Path
 
 # click's own sentences in Spanish; it looks them up through these when it is imported or used.
@@ -18,6 +18,7 @@ import click  # noqa: E402
 from app.cli.clinic_commands import catalogo  # noqa: E402
 from app.cli.demo_command import demo  # noqa: E402
 from app.cli.respaldo_commands import crear, descargar, estadisticas, listar, ver, verificar  # noqa: E402
+from app.cli.service_commands import serve, worker  # noqa: E402
 from app.cli.setup_commands import configurar_s3, migrar  # noqa: E402
 from app.errors import RespaldosError  # noqa: E402
 
@@ -27,7 +28,7 @@ from app.errors import RespaldosError  # noqa: E402
     options_metavar="[OPCIONES]",
     subcommand_metavar="ORDEN [ARGUMENTOS]...",
 )
-@click.version_option(version("respaldos"), "-V", "--version", message="%(version)s")
+@click.version_option(None, "-V", "--version", package_name="respaldos", message="%(version)s")
 def respaldos() -> None:
     """Respalda los datos de cada clínica, y demuestra que se pueden recuperar.
 
@@ -36,18 +37,30 @@ def respaldos() -> None:
     """
 
 
-for command in (demo, migrar, crear, listar, ver, descargar, verificar, catalogo, configurar_s3, estadisticas):
+for command in (
+    *(demo, serve, worker, migrar),
+    *(crear, listar, ver, descargar, verificar, estadisticas),
+    *(catalogo, configurar_s3),
+):
     command.options_metavar = "[OPCIONES]"
     respaldos.add_command(command)
 
 
 def run() -> None:
     """Entry point. Exit code 0 only on success, 1 for an error, 2 for a wrong call, 130 when interrupted."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # A terminal without ✓ must not make an error of what has succeeded.
+            stream.reconfigure(errors="replace")
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
     try:
-        respaldos(standalone_mode=False)
+        # Without its standalone mode, click returns the code that a command has ended itself with.
+        sys.exit(respaldos(standalone_mode=False))
     except click.ClickException as exc:
-        exc.show()
+        if _wants_json():
+            _fail("uso_incorrecto", exc.format_message())
+        else:
+            exc.show()
         sys.exit(exc.exit_code)
     except (KeyboardInterrupt, click.Abort):
         _fail("interrumpido", "se interrumpió la orden")
@@ -57,8 +70,13 @@ def run() -> None:
         sys.exit(1)
 
 
+def _wants_json() -> bool:
+    # Asked of the arguments, because what is wrong may be one of them.
+    return "--json" in sys.argv
+
+
 def _fail(code: str, message: str) -> None:
-    if "--json" in sys.argv:
+    if _wants_json():
         click.echo(json.dumps({"error": message, "error_type": code}, ensure_ascii=False))
     else:
         click.secho(f"✗ {message}", fg="red", err=True)

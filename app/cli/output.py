@@ -36,6 +36,13 @@ def warn(text: str) -> None:
     click.secho(f"⚠ {text}", fg="yellow", err=True)
 
 
+def agreed(question: str) -> bool:
+    """Ask a person; anything but a yes is a no."""
+    # click's own confirmation takes an answer in English only.
+    answer = click.prompt(f"{question} [s/N]", default="n", show_default=False)
+    return str(answer).strip().lower() in {"s", "si", "sí"}
+
+
 def size(bytes_: int | None) -> str:
     """A size for people, in the unit that keeps it short."""
     if bytes_ is None:

@@ -1,5 +1,6 @@
 """Commands on backups: crear, listar, ver, descargar, verificar, estadisticas."""
 
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -7,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from app.cli.output import (
+    agreed,
     done,
     fields,
     json_option,
@@ -17,18 +19,19 @@ from app.cli.output import (
     table,
     warn,
 )
-from app.cli.session import with_resources
-from app.errors import FormatError
+from app.cli.session import with_databases, with_resources
+from app.cli.whole_number import IDENTIFIER, WholeNumber
+from app.errors import FormatError, LocalFileError
 
 if TYPE_CHECKING:
     from app.dump.verifier import VerifiedFile
     from app.respaldos.models import Respaldo
     from app.respaldos.obtener_estadisticas import Estadisticas
-    from app.respaldos.resources import Resources
+    from app.respaldos.resources import Databases, Resources
 
 
 @click.command()
-@click.option("--clinica", type=int, required=True, metavar="N", help="Número de la clínica.")
+@click.option("--clinica", type=IDENTIFIER, required=True, metavar="N", help="Número de la clínica.")
 @click.option("--descripcion", default="", metavar="T", help="Para qué es este respaldo.")
 @json_option
 def crear(clinica: int, descripcion: str, as_json: bool) -> None:
@@ -90,24 +93,26 @@ def show_created(respaldo: "Respaldo") -> None:
 
 
 @click.command()
-@click.option("--clinica", type=int, metavar="N", help="Solo los de esta clínica.")
-@click.option("--limite", type=click.IntRange(1, 1000), default=20, show_default=True, help="Cuántos, como mucho.")
+@click.option("--clinica", type=IDENTIFIER, metavar="N", help="Solo los de esta clínica.")
+@click.option(
+    "--limite", type=WholeNumber(1, 1000), default=20, show_default=True, help="Cuántos, como mucho; hasta 1000."
+)
 @json_option
 def listar(clinica: int | None, limite: int, as_json: bool) -> None:
     """Lista los respaldos, del más nuevo al más viejo."""
 
-    async def work(resources: "Resources") -> "list[Respaldo]":
+    async def work(databases: "Databases") -> "list[Respaldo]":
         from app.respaldos import platform_repository, repository
         from app.respaldos.transaction import transaction
 
         if clinica is not None:
-            await resources.clinic.clinic(clinica)
-        async with transaction(resources) as session:
+            await databases.clinic.clinic(clinica)
+        async with transaction(databases) as session:
             if clinica is None:
                 return list(await platform_repository.newest_of_all(session, limit=limite))
             return list(await repository.newest(session, clinica_id=clinica, limit=limite))
 
-    respaldos = with_resources(work)
+    respaldos = with_databases(work)
     from app.respaldos.views import resumen
 
     rows = [resumen(respaldo) for respaldo in respaldos]
@@ -136,15 +141,15 @@ def listar(clinica: int | None, limite: int, as_json: bool) -> None:
 
 
 @click.command()
-@click.argument("id_", metavar="ID", type=int)
+@click.argument("id_", metavar="ID", type=IDENTIFIER)
 @json_option
 def ver(id_: int, as_json: bool) -> None:
     """Muestra todo lo que se sabe de un respaldo."""
 
-    async def work(resources: "Resources") -> "Respaldo":
-        return await _find(resources, id_)
+    async def work(databases: "Databases") -> "Respaldo":
+        return await _find(databases, id_)
 
-    respaldo = with_resources(work)
+    respaldo = with_databases(work)
     from app.respaldos.views import detalle
 
     shown = detalle(respaldo)
@@ -176,7 +181,7 @@ def ver(id_: int, as_json: bool) -> None:
 
 
 @click.command()
-@click.argument("id_", metavar="ID", type=int)
+@click.argument("id_", metavar="ID", type=IDENTIFIER)
 @click.option(
     "-o", "--salida", type=click.Path(dir_okay=False, path_type=Path), metavar="F", help="Archivo en que se guarda."
 )
@@ -184,34 +189,43 @@ def ver(id_: int, as_json: bool) -> None:
 @json_option
 def descargar(id_: int, salida: Path | None, si: bool, as_json: bool) -> None:
     """Baja un respaldo a un archivo, y su hash a F.md5 al lado."""
-    if salida is not None:
-        confirm_replacing(salida, si)
+    target = salida or Path(_file_name(id_))
+    # Asked before the work begins: in there, Ctrl-C waits for the work, which would wait for the answer.
+    confirm_replacing(target, si)
 
-    async def work(resources: "Resources") -> Path:
+    async def work(resources: "Resources") -> None:
         from app.respaldos.descargar_respaldo import descargar_respaldo
 
         respaldo = await _find(resources, id_)
-        target = salida or Path((respaldo.archivo_s3 or "").rsplit("/", 1)[-1] or f"respaldo_{id_}.json.gz")
-        if salida is None:
-            confirm_replacing(target, si)
         with progress_bar("Descargando", total=respaldo.tamaño_bytes) as progress:
             await descargar_respaldo(resources, respaldo, target, progress=progress)
-        return target
 
-    target = with_resources(work)
+    with_resources(work)
     if as_json:
         print_json({"archivo": str(target), "md5": f"{target}.md5", "tamaño_bytes": target.stat().st_size})
     else:
         done(f"{target} ({size(target.stat().st_size)}), con su hash en {target}.md5")
 
 
+def _file_name(respaldo_id: int) -> str:
+    """What a backup's file is called where nobody has said: the end of its key."""
+
+    async def work(databases: "Databases") -> str:
+        respaldo = await _find(databases, respaldo_id)
+        return (respaldo.archivo_s3 or f"respaldo_{respaldo_id}.json.gz").rpartition("/")[2]
+
+    return with_databases(work)
+
+
 def confirm_replacing(target: Path, si: bool) -> None:
-    """Ask before a file is lost; without a terminal and without `--si` it is refused."""
-    if not target.exists() or si:
+    """Ask before a file, or the one with its hash, is lost; without a terminal and without `--si` it is refused."""
+    taken = next((path for path in (target, target.with_name(target.name + ".md5")) if path.exists()), None)
+    if taken is None or si:
         return
     if not sys.stdin.isatty():
-        raise click.UsageError(f"«{target}» ya existe; use --si para reemplazarlo")
-    click.confirm(f"«{target}» ya existe. ¿Reemplazarlo?", abort=True)
+        raise click.UsageError(f"«{taken}» ya existe; use --si para reemplazarlo")
+    if not agreed(f"«{taken}» ya existe. ¿Reemplazarlo?"):
+        raise click.Abort
 
 
 @click.command()
@@ -224,8 +238,8 @@ def verificar(cual: str, as_json: bool) -> None:
     ARCHIVO.md5 al lado), que el gzip llegue a su final, la estructura, y los registros y resúmenes de cada modelo.
     """
     path = Path(cual)
-    is_id = cual.isdigit() and not path.exists()
-    verified = verify_object(int(cual)) if is_id else verify_file(path)
+    is_id = cual.isdecimal() and not path.exists()
+    verified = verify_object(IDENTIFIER.convert(cual, None, None)) if is_id else verify_file(path)
     if as_json:
         print_json(
             {
@@ -268,7 +282,7 @@ def verify_object(respaldo_id: int) -> "VerifiedFile":
 
 
 def verify_file(path: Path) -> "VerifiedFile":
-    """Check a file on disk, against FILE.md5 where it is there. Raises FormatError."""
+    """Check a file on disk, against FILE.md5 where it is there. Raises FormatError or LocalFileError."""
     from app.dump.verifier import FileVerifier
 
     verifier = FileVerifier()
@@ -278,26 +292,29 @@ def verify_file(path: Path) -> "VerifiedFile":
                 verifier.feed(chunk)
                 progress.advance(bytes_=len(chunk))
         md5_file = path.with_name(path.name + ".md5")
-        stated = md5_file.read_text(encoding="utf-8").split() if md5_file.exists() else []
-        if md5_file.exists() and not stated:
-            raise FormatError(f"«{md5_file}» está vacío: falta el hash con que comparar")
-    except (OSError, UnicodeDecodeError) as exc:
-        raise FormatError(f"no se puede leer «{path}»: {exc}") from exc
-    return verifier.finish(stated[0] if stated else None)
+        stated = md5_file.read_bytes() if md5_file.exists() else None
+    except OSError as exc:
+        raise LocalFileError(f"no se puede leer «{exc.filename or path}»: {exc.strerror}") from exc
+    if stated is None:
+        return verifier.finish()
+    # md5sum marks a line whose file name it had to escape.
+    if (found := re.match(rb"\\?([0-9a-fA-F]{32})(?![0-9a-zA-Z])", stated)) is None:
+        raise FormatError(f"«{md5_file}» no empieza con un hash MD5, y falta con qué comparar")
+    return verifier.finish(found[1].decode())
 
 
 @click.command()
-@click.option("--clinica", type=int, required=True, metavar="N", help="Número de la clínica.")
+@click.option("--clinica", type=IDENTIFIER, required=True, metavar="N", help="Número de la clínica.")
 @json_option
 def estadisticas(clinica: int, as_json: bool) -> None:
     """Resume cómo van los respaldos de una clínica."""
 
-    async def work(resources: "Resources") -> "Estadisticas":
+    async def work(databases: "Databases") -> "Estadisticas":
         from app.respaldos.obtener_estadisticas import obtener_estadisticas
 
-        return await obtener_estadisticas(resources, clinica_id=clinica)
+        return await obtener_estadisticas(databases, clinica_id=clinica)
 
-    found = with_resources(work)
+    found = with_databases(work)
     if as_json:
         print_json(found)
         return
@@ -316,12 +333,12 @@ def estadisticas(clinica: int, as_json: bool) -> None:
     )
 
 
-async def _find(resources: "Resources", respaldo_id: int) -> "Respaldo":
+async def _find(databases: "Databases", respaldo_id: int) -> "Respaldo":
     from app.errors import RespaldoNotFound
     from app.respaldos import platform_repository
     from app.respaldos.transaction import transaction
 
-    async with transaction(resources) as session:
+    async with transaction(databases) as session:
         respaldo = await platform_repository.get(session, respaldo_id)
     if respaldo is None:
         raise RespaldoNotFound(f"no existe el respaldo {respaldo_id}")

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from app.cli.session import run_with
+from app.cli.whole_number import WholeNumber
 from app.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -29,10 +30,8 @@ STOP_SECONDS = 30.0
 
 
 @click.command()
-@click.option("--host", default="127.0.0.1", show_default=True, help="Dirección en que escucha.")
-@click.option(
-    "--puerto", type=click.IntRange(1, 65535), default=8000, show_default=True, help="Puerto en que escucha."
-)
+@click.option("--host", metavar="H", default="127.0.0.1", show_default=True, help="Dirección en que escucha.")
+@click.option("--puerto", type=WholeNumber(1, 65535), default=8000, show_default=True, help="Puerto en que escucha.")
 def serve(host: str, puerto: int) -> None:
     """Sirve la API HTTP hasta que se lo detenga con Ctrl-C."""
 

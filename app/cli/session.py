@@ -6,7 +6,7 @@ from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
-    from app.respaldos.resources import Resources
+    from app.respaldos.resources import Databases, Resources
     from app.settings import Settings
 
 T = TypeVar("T")
@@ -24,6 +24,18 @@ def with_resources(work: "Callable[[Resources], Coroutine[Any, Any, T]]") -> T:
     return with_settings(opened)
 
 
+def with_databases(work: "Callable[[Databases], Coroutine[Any, Any, T]]") -> T:
+    """Run `work`, which only looks, with both databases; embedded servers run at least as long."""
+
+    async def opened(settings: "Settings") -> T:
+        from app.connections import open_databases
+
+        async with open_databases(settings) as databases:
+            return await work(databases)
+
+    return with_settings(opened)
+
+
 def with_settings(work: "Callable[[Settings], Coroutine[Any, Any, T]]") -> T:
     """Run `work` with the settings of the environment."""
     from app.settings import load_settings
@@ -34,7 +46,8 @@ def with_settings(work: "Callable[[Settings], Coroutine[Any, Any, T]]") -> T:
 def run_with(settings: "Settings", work: "Callable[[Settings], Coroutine[Any, Any, T]]") -> T:
     """Run `work`; the embedded servers that the settings ask for run at least as long, and are in its settings.
 
-    SIGTERM, as a service manager sends it, ends the work as Ctrl-C does.
+    SIGTERM, as a service manager sends it, and the closing of the terminal end the work as Ctrl-C does. All of
+    them let it clean up, however often they come.
     """
     import uvloop
 
@@ -43,7 +56,10 @@ def run_with(settings: "Settings", work: "Callable[[Settings], Coroutine[Any, An
     async def until_told(settings: "Settings") -> T:
         task = asyncio.current_task()
         assert task is not None  # noqa: S101 (asyncio's own promise inside a coroutine)
-        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            # What nohup, or a shell for what it runs in the background, has told us to ignore.
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                asyncio.get_running_loop().add_signal_handler(number, task.cancel)
         return await work(settings)
 
     with embedded_servers(settings) as addressed:

@@ -6,6 +6,7 @@ import click
 
 from app.cli.output import done, json_option, print_json
 from app.cli.session import with_settings
+from app.cli.whole_number import WholeNumber
 
 if TYPE_CHECKING:
     from app.settings import Settings
@@ -33,7 +34,7 @@ def migrar(as_json: bool) -> None:
 
 @click.command("configurar-s3")
 @click.option(
-    "--bloqueo", type=click.IntRange(1), metavar="DÍAS", help="Impide borrar cada objeto durante estos días."
+    "--bloqueo", type=WholeNumber(1, 36_500), metavar="DÍAS", help="Impide borrar cada objeto durante estos días."
 )
 @json_option
 def configurar_s3(bloqueo: int | None, as_json: bool) -> None:

@@ -28,9 +28,9 @@ from app.errors import CatalogError, ClinicNotFound, PermissionMissing, RowSecur
 # refuse, instead of hiding rows, where a policy would apply. transaction_timeout came with PostgreSQL 17. The last
 # ends a query whose client has gone before there was anything to send (from 14 on, and not on every system).
 SESSION_SQL = """
-SET statement_timeout = 0; SET TimeZone = 'UTC'; SET DateStyle = 'ISO'; SET IntervalStyle = 'postgres'; SET extra_float_digits = 1;
-SET bytea_output = 'hex'; SET lc_monetary = 'C'; SET row_security = off;
-SET idle_in_transaction_session_timeout = 0; SET lock_timeout = '60s'; SET search_path = public;
+SET statement_timeout = 0; SET idle_in_transaction_session_timeout = 0; SET lock_timeout = '60s';
+SET TimeZone = 'UTC'; SET DateStyle = 'ISO'; SET IntervalStyle = 'postgres'; SET extra_float_digits = 1;
+SET bytea_output = 'hex'; SET lc_monetary = 'C'; SET row_security = off; SET search_path = public;
 SET jit = off; SET work_mem = '32MB';
 SELECT set_config(name, '0', false) FROM pg_settings WHERE name = 'transaction_timeout';
 SELECT set_config(name, '2s', false) FROM pg_settings

@@ -20,6 +20,7 @@ from app.respaldos.progress import Progress
 from app.respaldos.reconciliar import clean_up, reconciliar
 from app.respaldos.resources import Resources
 from app.respaldos.transaction import transaction
+from app.respaldos.uninterrupted import uninterrupted
 from app.storage.s3 import PART_SIZE, StoredObject
 
 log = logging.getLogger(__name__)
@@ -50,9 +51,7 @@ async def crear_respaldo(
     try:
         respaldo, attempt = await asyncio.shield(requesting)
     except asyncio.CancelledError as exc:
-        # Its row may be committed by now, and would wait for its lease to run out.
-        _, attempt = await requesting
-        await _end_failed(resources, attempt, exc, started)
+        await uninterrupted(_withdraw(resources, requesting, exc, started))
         raise
     return await _run(resources, respaldo, attempt, progress or Progress(), started)
 
@@ -80,6 +79,16 @@ async def _request(
         return respaldo, Attempt(respaldo.id, numero, clinica_id, key)
 
 
+async def _withdraw(
+    resources: Resources, requesting: asyncio.Task[tuple[Respaldo, Attempt]], exc: BaseException, started: float
+) -> None:
+    """End what may have been committed after nobody wanted it any more; it would wait for its lease to run out."""
+    await asyncio.wait([requesting])
+    if requesting.exception() is None:
+        _, attempt = requesting.result()
+        await _end_failed(resources, attempt, exc, started)
+
+
 async def _run(
     resources: Resources, respaldo: Respaldo, attempt: Attempt, progress: Progress, started: float
 ) -> Respaldo:
@@ -87,10 +96,12 @@ async def _run(
     try:
         async with held_lease(resources, attempt, progress):
             made = await _make(resources, attempt, origin, progress)
-            return await _complete(resources, attempt, made, started)
+        return await _complete(resources, attempt, made, started)
     except BaseException as exc:
-        await _end_failed(resources, attempt, exc, started)
-        raise
+        completed = await uninterrupted(_end_failed(resources, attempt, exc, started))
+        if completed is None or not isinstance(exc, RespaldosError):
+            raise
+        return completed
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,18 +213,18 @@ def _suspicion(records: int, size: int, last: Respaldo | None) -> str | None:
     return None
 
 
-async def _end_failed(resources: Resources, attempt: Attempt, exc: BaseException, started: float) -> None:
+async def _end_failed(resources: Resources, attempt: Attempt, exc: BaseException, started: float) -> Respaldo | None:
     """Write down why the attempt ended, and remove what it left in S3.
 
     Whether an object may be removed is asked of the database: where the connection broke during the commit
-    that completes the backup, the row says `completado`, and the object stays.
+    that completes the backup, the row may say `completado`. Then the object stays, and the row is returned.
     """
     if isinstance(exc, asyncio.CancelledError | KeyboardInterrupt):
         exc = Interrupted("el respaldo se interrumpió antes de terminar")
     expected = isinstance(exc, RespaldosError)
     try:
         async with transaction(resources) as session:
-            await repository.finish(
+            failed = await repository.finish(
                 session,
                 attempt.respaldo_id,
                 attempt.numero,
@@ -226,7 +237,17 @@ async def _end_failed(resources: Resources, attempt: Attempt, exc: BaseException
                     "avisos": [],
                 },
             )
+            if failed is None:
+                completed = await repository.completed_by(
+                    session, attempt.respaldo_id, attempt.numero, clinica_id=attempt.clinica_id
+                )
+                if completed is not None:
+                    return completed
+                await repository.reopen_cleaning(
+                    session, attempt.respaldo_id, attempt.numero, clinica_id=attempt.clinica_id
+                )
         await clean_up(resources)
     except RespaldosError as problem:
         # The reconciler ends the row when its lease runs out, and cleans then.
         log.warning("el respaldo %s falló y no se pudo anotar por qué: %s", attempt.respaldo_id, problem)
+    return None

@@ -2,7 +2,9 @@
 
 import asyncio
 import hashlib
+import os
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from app.errors import FormatError, LocalFileError, NotCompleted
 from app.respaldos.models import Estado, Respaldo
@@ -16,27 +18,34 @@ async def descargar_respaldo(
     """Write the object to `target`, and its MD5 to `target`.md5 as md5sum does; both or neither.
 
     Raises NotCompleted, StorageError, LocalFileError, or FormatError where the bytes are not those that were
-    stored. What `target` was before is replaced only at the end.
+    stored. What `target` was before is replaced only at the end. Only this user may read the new file.
     """
     if respaldo.estado != Estado.COMPLETADO or respaldo.archivo_s3 is None or respaldo.hash_md5 is None:
         raise NotCompleted(f"el respaldo {respaldo.id} está {respaldo.estado}; solo se descarga uno completado")
     progress = progress or Progress()
     digest = hashlib.md5(usedforsecurity=False)
-    part, md5_file = target.with_name(target.name + ".part"), target.with_name(target.name + ".md5")
     try:
-        with part.open("wb") as file:
-            async with resources.storage.download(respaldo.archivo_s3) as chunks:
-                async for chunk in chunks:
-                    digest.update(chunk)
-                    await asyncio.to_thread(file.write, chunk)
-                    progress.advance(bytes_=len(chunk))
-        if digest.hexdigest() != respaldo.hash_md5:
-            raise FormatError(
-                f"lo que S3 entregó tiene MD5 {digest.hexdigest()} y debería ser {respaldo.hash_md5}: está dañado"
-            )
-        md5_file.write_text(f"{respaldo.hash_md5}  {target.name}\n", encoding="utf-8")
-        part.replace(target)
+        # Next to the target, since a file moves in one step only within a disk.
+        with TemporaryDirectory(prefix=".respaldos-", dir=target.parent) as folder:
+            part, md5_part = Path(folder, "part"), Path(folder, "md5")
+            with open(part, "xb", opener=_private) as file:
+                async with resources.storage.download(respaldo.archivo_s3) as chunks:
+                    async for chunk in chunks:
+                        digest.update(chunk)
+                        await asyncio.to_thread(file.write, chunk)
+                        progress.advance(bytes_=len(chunk))
+                file.flush()
+                await asyncio.to_thread(os.fsync, file.fileno())
+            if digest.hexdigest() != respaldo.hash_md5:
+                raise FormatError(
+                    f"lo que S3 entregó tiene MD5 {digest.hexdigest()} y debería ser {respaldo.hash_md5}: está dañado"
+                )
+            md5_part.write_bytes(f"{respaldo.hash_md5}  ".encode() + os.fsencode(target.name) + b"\n")
+            part.replace(target)
+            md5_part.replace(target.with_name(target.name + ".md5"))
     except OSError as exc:
-        raise LocalFileError(f"no se puede escribir «{target}»: {exc}") from exc
-    finally:
-        part.unlink(missing_ok=True)
+        raise LocalFileError(f"no se puede escribir «{target}»: {exc.strerror or exc}") from exc
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)

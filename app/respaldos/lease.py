@@ -3,8 +3,9 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import NoReturn
 
-from app.errors import DatabaseUnavailable, LeaseLost, RespaldosError, Stalled
+from app.errors import DatabaseError, LeaseLost, Stalled
 from app.respaldos import repository
 from app.respaldos.attempt import Attempt
 from app.respaldos.progress import Progress
@@ -27,36 +28,41 @@ async def held_lease(resources: Resources, attempt: Attempt, progress: Progress)
     """
     worker = asyncio.current_task()
     assert worker is not None  # noqa: S101 (asyncio's own promise inside a coroutine)
-    reason: RespaldosError | None = None
+    cancelled_before = worker.cancelling()
 
-    async def renew() -> None:
-        nonlocal reason
-        while reason is None:
-            await asyncio.sleep(RENEW_SECONDS)
-            if progress.idle_seconds > STALLED_SECONDS:
-                reason = Stalled(f"en {STALLED_SECONDS} segundos no se movió ningún byte; el respaldo se abandonó")
-            elif not await _renewed(resources, attempt):
-                reason = LeaseLost(f"otro proceso se hizo cargo del respaldo {attempt.respaldo_id}")
-        worker.cancel()
+    def give_up(renewer: asyncio.Task[NoReturn]) -> None:
+        if not renewer.cancelled() and renewer.exception() is not None:
+            worker.cancel()
 
-    renewer = asyncio.create_task(renew())
+    renewer = asyncio.create_task(_renew(resources, attempt, progress))
+    renewer.add_done_callback(give_up)
     try:
-        yield
+        try:
+            yield
+        finally:
+            renewer.cancel()
+            await asyncio.wait([renewer])
     except asyncio.CancelledError:
-        if reason is None:
+        problem = renewer.exception() if renewer.done() and not renewer.cancelled() else None
+        if problem is None or worker.uncancel() > cancelled_before:
             raise
-        worker.uncancel()
-        raise reason from None
-    finally:
-        renewer.cancel()
-        await asyncio.wait([renewer])
+        raise problem from None
+
+
+async def _renew(resources: Resources, attempt: Attempt, progress: Progress) -> NoReturn:
+    while True:
+        await asyncio.sleep(RENEW_SECONDS)
+        if progress.idle_seconds > STALLED_SECONDS:
+            raise Stalled(f"en {STALLED_SECONDS} segundos no se movió ningún byte; el respaldo se abandonó")
+        if not await _renewed(resources, attempt):
+            raise LeaseLost(f"otro proceso se hizo cargo del respaldo {attempt.respaldo_id}")
 
 
 async def _renewed(resources: Resources, attempt: Attempt) -> bool:
     try:
-        async with transaction(resources) as session:
+        async with asyncio.timeout(RENEW_SECONDS), transaction(resources) as session:
             return await repository.renew(session, attempt.respaldo_id, attempt.numero, clinica_id=attempt.clinica_id)
-    except DatabaseUnavailable:
+    except (DatabaseError, TimeoutError):
         # The next renewal may reach it. If none does, the lease runs out and others decide; finishing then
         # changes nothing.
         return True

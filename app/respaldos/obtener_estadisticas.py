@@ -3,7 +3,7 @@
 from typing import TypedDict
 
 from app.respaldos import repository
-from app.respaldos.resources import Resources
+from app.respaldos.resources import Databases
 from app.respaldos.transaction import transaction
 from app.respaldos.views import MIB
 
@@ -27,10 +27,10 @@ class Estadisticas(TypedDict):
     tasa_exito: float | None
 
 
-async def obtener_estadisticas(resources: Resources, *, clinica_id: int) -> Estadisticas:
+async def obtener_estadisticas(databases: Databases, *, clinica_id: int) -> Estadisticas:
     """Raises ClinicNotFound: a mistyped clinic must not look like one without backups."""
-    await resources.clinic.clinic(clinica_id)
-    async with transaction(resources) as session:
+    await databases.clinic.clinic(clinica_id)
+    async with transaction(databases) as session:
         totals = await repository.totals(session, clinica_id=clinica_id)
         last = await repository.last_completed(session, clinica_id=clinica_id, suspicious=True)
     ended = totals.completed + totals.failed

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 
 from sqlalchemy import case, delete, func, literal, or_, select, update
 from sqlalchemy.dialects.postgresql import JSONB
@@ -11,6 +12,10 @@ from app.respaldos.models import Estado, Intento, Operacion, Respaldo, TipoRespa
 
 # A backup whose process died is tried again up to this many times in all (DESIGN §8).
 MAX_ATTEMPTS = 3
+
+# What S3 was asked for before an attempt ended, it may still carry out when the attempt has been cleaned up after:
+# a connection that broke or a machine that slept. So cleaning is done again until this long after (seconds).
+LATE_SECONDS = 600
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +51,19 @@ async def end_expired_leases(session: AsyncSession) -> Sequence[int]:
     """
     reason = "el proceso que hacía el respaldo murió sin terminarlo"
     failed = or_(Respaldo.tipo_respaldo == TipoRespaldo.MANUAL, Respaldo.intento >= MAX_ATTEMPTS)
+    # A row that somebody else is just ending is left to them: two who wait for each other's rows would deadlock.
+    expired = (
+        select(Respaldo.id)
+        .where(Respaldo.estado == Estado.PROCESANDO, Respaldo.lease_until < func.clock_timestamp())
+        .with_for_update(skip_locked=True)
+    )
+    said = {"error": reason, "error_type": "proceso_muerto", "avisos": []}
     ended = await session.scalars(
         update(Respaldo)
-        .where(Respaldo.estado == Estado.PROCESANDO, Respaldo.lease_until < func.clock_timestamp())
+        .where(Respaldo.id.in_(expired))
         .values(
             estado=case((failed, Estado.FALLIDO), else_=Estado.PENDIENTE),
-            metadata_=Respaldo.metadata_.op("||")(literal({"error": reason, "error_type": "proceso_muerto"}, JSONB)),
+            metadata_=Respaldo.metadata_.op("||")(literal(said, JSONB)),
             lease_until=None,
         )
         .returning(Respaldo.id)
@@ -74,14 +86,19 @@ async def leftovers(session: AsyncSession) -> list[Leftover]:
             Intento.fin.is_not(None),
             Respaldo.archivo_s3.is_distinct_from(Intento.archivo_s3),
         )
+        .order_by(Intento.fin)
     )
     return [Leftover(*row) for row in found]
 
 
 async def mark_clean(session: AsyncSession, leftover: Leftover) -> None:
-    """Record that nothing is left under the attempt's key."""
+    """Record that nothing is left under the attempt's key, where nothing can come late any more."""
     await session.execute(
         update(Intento)
-        .where(Intento.respaldo_id == leftover.respaldo_id, Intento.numero == leftover.numero)
+        .where(
+            Intento.respaldo_id == leftover.respaldo_id,
+            Intento.numero == leftover.numero,
+            Intento.fin < func.clock_timestamp() - timedelta(seconds=LATE_SECONDS),
+        )
         .values(limpiado=func.now())
     )

@@ -1,5 +1,6 @@
 """Ends what dead processes left open, and removes what ended attempts left in S3."""
 
+import asyncio
 import logging
 
 from app.errors import StorageError
@@ -8,6 +9,9 @@ from app.respaldos.resources import Resources
 from app.respaldos.transaction import transaction
 
 log = logging.getLogger(__name__)
+
+# For each key. A person waits for this when a backup is interrupted, and what is left is tried again later.
+CLEAN_UP_SECONDS = 20
 
 
 async def reconciliar(resources: Resources) -> None:
@@ -26,11 +30,21 @@ async def clean_up(resources: Resources) -> None:
     """
     async with transaction(resources) as session:
         leftovers = await platform_repository.leftovers(session)
+    if not leftovers:
+        return
+    try:
+        # A store that does not answer would cost its whole patience for every key.
+        async with asyncio.timeout(CLEAN_UP_SECONDS):
+            await resources.storage.check()
+    except (StorageError, TimeoutError) as exc:
+        log.warning("queda por limpiar en S3 lo de %d intentos de respaldo: %s", len(leftovers), exc or "no responde")
+        return
     for leftover in leftovers:
         try:
-            await resources.storage.discard(leftover.archivo_s3)
-        except StorageError as exc:
-            log.warning("no se pudo limpiar «%s» en S3: %s", leftover.archivo_s3, exc)
+            async with asyncio.timeout(CLEAN_UP_SECONDS):
+                await resources.storage.discard(leftover.archivo_s3)
+        except (StorageError, TimeoutError) as exc:
+            log.warning("no se pudo limpiar «%s» en S3: %s", leftover.archivo_s3, exc or "no responde")
             continue
         async with transaction(resources) as session:
             await platform_repository.mark_clean(session, leftover)

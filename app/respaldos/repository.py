@@ -65,7 +65,10 @@ async def claim(session: AsyncSession, respaldo_id: int, *, clinica_id: int) -> 
         .returning(Operacion.clinica_id)
     )
     if taken is None:
-        raise OperationInProgress(f"la clínica {clinica_id} ya tiene un respaldo o una restauración en curso")
+        running = await session.scalar(select(Operacion).where(Operacion.clinica_id == clinica_id))
+        what = "una restauración" if running and running.tipo == TipoOperacion.RESTAURACION else "un respaldo"
+        which = f" (del respaldo número {running.respaldo_id})" if running is not None else ""
+        raise OperationInProgress(f"la clínica {clinica_id} ya tiene {what} en curso{which}")
     return intento
 
 
@@ -124,6 +127,32 @@ async def finish(
         delete(Operacion).where(Operacion.clinica_id == clinica_id, Operacion.respaldo_id == respaldo_id)
     )
     return finished
+
+
+async def completed_by(session: AsyncSession, respaldo_id: int, intento: int, *, clinica_id: int) -> Respaldo | None:
+    """The backup, where just this attempt completed it."""
+    return await session.scalar(
+        select(Respaldo).where(
+            Respaldo.id == respaldo_id,
+            Respaldo.clinica_id == clinica_id,
+            Respaldo.intento == intento,
+            Respaldo.estado == Estado.COMPLETADO,
+        )
+    )
+
+
+async def reopen_cleaning(session: AsyncSession, respaldo_id: int, intento: int, *, clinica_id: int) -> None:
+    """Have an attempt cleaned up after once more: it went on after others had ended it and cleaned."""
+    await session.execute(
+        update(Intento)
+        .where(
+            Intento.respaldo_id == respaldo_id,
+            Intento.numero == intento,
+            Respaldo.id == Intento.respaldo_id,
+            Respaldo.clinica_id == clinica_id,
+        )
+        .values(fin=func.clock_timestamp(), limpiado=None)
+    )
 
 
 async def last_completed(session: AsyncSession, *, clinica_id: int, suspicious: bool = False) -> Respaldo | None:

@@ -7,17 +7,17 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.database import database_errors
 from app.errors import DatabaseNotMigrated, SchemaChanged
-from app.respaldos.resources import Resources
+from app.respaldos.resources import Databases
 
 
 @asynccontextmanager
-async def transaction(resources: Resources) -> AsyncIterator[AsyncSession]:
+async def transaction(databases: Databases) -> AsyncIterator[AsyncSession]:
     """Committed at the end of the block, rolled back where it raises.
 
     Raises DatabaseError or one of its kinds; nothing else than queries belongs in the block.
     """
     with _service_errors():
-        async with resources.sessions.begin() as session:
+        async with databases.sessions.begin() as session:
             yield session
 
 

@@ -19,6 +19,16 @@ TIPO_DISPLAY = {
 
 MIB = 1 << 20
 
+# What programs find in `metadata` whatever became of the backup.
+EMPTY_METADATA: dict[str, Any] = {
+    "modelos_respaldados": [],
+    "detalles_registros": {},
+    "tamaño_original_mb": None,
+    "tamaño_comprimido_mb": None,
+    "compresion_porcentaje": None,
+    "avisos": [],
+}
+
 
 class RespaldoResumen(TypedDict):
     """A backup in a list. Dates are ISO 8601 in UTC; `tamaño_mb` is in MiB, to two places."""
@@ -81,7 +91,7 @@ def detalle(respaldo: Respaldo) -> RespaldoDetalle:
         "hash_md5": respaldo.hash_md5,
         "tiempo_ejecucion": clock(seconds) if seconds is not None else None,
         "tiempo_ejecucion_segundos": seconds,
-        "metadata": respaldo.metadata_,
+        "metadata": EMPTY_METADATA | respaldo.metadata_,
         "fecha_actualizacion": respaldo.fecha_actualizacion.isoformat(),
     }
 

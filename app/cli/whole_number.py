@@ -1,0 +1,29 @@
+"""Whole numbers as arguments; click words its own ranges half in English, and in the help with `<=`."""
+
+from typing import Any
+
+import click
+
+
+class WholeNumber(click.ParamType[int]):
+    """From `minimum` to `maximum`, both included."""
+
+    name = "N"
+
+    def __init__(self, minimum: int, maximum: int) -> None:
+        self._minimum = minimum
+        self._maximum = maximum
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """The number; of a default value too, which is one already."""
+        try:
+            number = int(value)
+        except ValueError:
+            number = self._minimum - 1
+        if not self._minimum <= number <= self._maximum:
+            self.fail(f"«{value}» no es un número entero de {self._minimum} a {self._maximum}", param, ctx)
+        return number
+
+
+# What PostgreSQL's bigint holds, as clinics and backups are numbered.
+IDENTIFIER = WholeNumber(0, 2**63 - 1)

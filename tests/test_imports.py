@@ -1,0 +1,95 @@
+"""Rules that the code keeps as a whole: who imports whom, who asks the database, who opens connections."""
+
+import ast
+import inspect
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from app import errors
+from app.errors import RespaldosError
+from app.respaldos import repository
+
+ROOT = Path(__file__).parents[1]
+
+
+def test_the_layers_are_kept() -> None:
+    """The contracts stand in pyproject.toml."""
+    ran = subprocess.run(
+        [Path(sys.executable).with_name("lint-imports"), "--no-cache"], cwd=ROOT, capture_output=True, text=True
+    )
+    assert ran.returncode == 0, ran.stdout
+
+
+def error_classes() -> list[type[RespaldosError]]:
+    return [
+        found
+        for _, found in inspect.getmembers(errors, inspect.isclass)
+        if issubclass(found, RespaldosError) and found.__module__ == errors.__name__
+    ]
+
+
+@pytest.mark.parametrize("found", error_classes())
+def test_each_error_says_what_to_answer(found: type[RespaldosError]) -> None:
+    assert "code" in vars(found)
+    assert found.code.isidentifier()
+    assert found.code == found.code.lower()
+    assert 400 <= found.status < 600
+    assert found.__doc__
+    # What may be tried again was not the caller's fault.
+    assert not found.transient or found.status >= 500
+
+
+def public_functions(module: ModuleType) -> Iterator[Callable[..., Any]]:
+    for name, found in inspect.getmembers(module, inspect.isfunction):
+        if found.__module__ == module.__name__ and not name.startswith("_"):
+            yield found
+
+
+@pytest.mark.parametrize("query", list(public_functions(repository)), ids=lambda query: query.__name__)
+def test_every_query_uses_its_clinic(query: Callable[..., Any]) -> None:
+    tree = ast.parse(inspect.getsource(query))
+    names = [node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and node.id == "clinica_id"]
+    assert names, f"{query.__name__} takes clinica_id and does nothing with it"
+
+
+def sources(folder: str) -> Iterator[Path]:
+    yield from (ROOT / folder).rglob("*.py")
+
+
+def test_queries_on_respaldos_stand_in_the_repositories_only() -> None:
+    """Elsewhere a forgotten WHERE would show one clinic's backups to another."""
+    allowed = {"repository.py", "platform_repository.py"}
+    statements = {"select", "insert", "update", "delete"}
+    for path in [*sources("app/respaldos"), *sources("app/cli"), *sources("workers")]:
+        if path.name in allowed:
+            continue
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("sqlalchemy"):
+                found = statements & {alias.name for alias in node.names}
+                assert not found, f"{path}: {found}"
+
+
+def test_only_three_places_open_connections_and_clients() -> None:
+    """The app's lifespan, the worker's startup and the command line; they do it through app.connections."""
+    openers = {"open_resources", "open_databases", "open_storage", "service_engine"}
+    allowed = {
+        "app/connections.py",
+        "app/database.py",
+        "app/migrate.py",
+        "app/main.py",
+        "app/storage/s3.py",
+        "migrations/env.py",
+        "workers/settings.py",
+    }
+    for path in [*sources("app"), *sources("workers"), *sources("migrations")]:
+        name = str(path.relative_to(ROOT))
+        if name in allowed or name.startswith("app/cli/"):
+            continue
+        used = {node.id for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Name)}
+        assert not used & openers, name
