@@ -249,7 +249,7 @@ def test_the_database_is_an_empty_clinicas_in_utf8_and_fsync_is_on(busy_home: Pa
 
 def test_a_wrong_password_is_refused_everywhere(busy_home: Path) -> None:
     with running(busy_home) as addresses:
-        url = f"postgresql://respaldos:otra@127.0.0.1:{port_of(addresses.database_url)}/clinicas"
+        url = f"postgresql://postgres:otra@127.0.0.1:{port_of(addresses.database_url)}/clinicas"
         done = subprocess.run([postgres_bin() / "psql", url, "-c", "SELECT 1"], capture_output=True, check=False)
         assert b"password authentication failed" in done.stderr
         with (

@@ -18,9 +18,10 @@ from typing import Any
 
 # The servers, as they are called in EMBEDDED and by people.
 TITLES = {"postgres": "PostgreSQL", "redis": "Redis", "s3": "S3"}
-# The database of an embedded PostgreSQL, and the role that owns everything in it.
+# The database of an embedded PostgreSQL, and the role that owns everything in it. It is not called `respaldos`: a
+# role's own name comes first in its search_path, and tables made in that schema are in no backup.
 DATABASE = "clinicas"
-ROLE = "respaldos"
+ROLE = "postgres"
 
 SHARED = fcntl.LOCK_SH
 ALONE = fcntl.LOCK_EX

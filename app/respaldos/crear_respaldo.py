@@ -93,6 +93,8 @@ async def _run(
     resources: Resources, respaldo: Respaldo, attempt: Attempt, progress: Progress, started: float
 ) -> Respaldo:
     origin = Origin(respaldo.id, attempt.numero, respaldo.tipo_respaldo, respaldo.usuario, respaldo.descripcion)
+    # Waiting for what came before, such as cleaning after others, was no standstill of this attempt.
+    progress.advance(bytes_=0)
     try:
         async with held_lease(resources, attempt, progress):
             made = await _make(resources, attempt, origin, progress)
@@ -119,6 +121,7 @@ async def _make(resources: Resources, attempt: Attempt, origin: Origin, progress
     began = time.perf_counter()
     async with resources.clinic.snapshot(attempt.clinica_id) as snapshot:
         opened = time.perf_counter()
+        progress.advance(bytes_=0)
         dump = ClinicDump(snapshot, origin, progress)
         async with aclosing(dump.chunks()) as chunks:
             stored = await resources.storage.upload(

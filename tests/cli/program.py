@@ -5,6 +5,7 @@ import fcntl
 import json
 import os
 import pty
+import select
 import signal
 import subprocess
 import sys
@@ -74,13 +75,19 @@ def on_a_terminal(*arguments: str, cwd: Path, typed: bytes = b"", awaited: bytes
         preexec_fn=_take_terminal,
     )
     os.close(theirs)
-    shown = b""
+    shown, answered = b"", False
     with suppress(OSError):  # the other end is closed
-        while piece := os.read(ours, 4096):
-            shown += piece
-            if typed and awaited in shown:
+        while True:
+            # A Ctrl-C in the instant between the prompt and the reading of the answer is seen by Python only with
+            # the next key: so it is typed again, as a person would.
+            silent = not select.select([ours], [], [], 0.5)[0]
+            if not silent:
+                if not (piece := os.read(ours, 4096)):
+                    break
+                shown += piece
+            if awaited and awaited in shown and (not answered or (silent and typed == b"\x03")):
                 os.write(ours, typed)
-                typed = b""
+                answered = True
     os.close(ours)
     return Ran(process.wait(60), shown.decode(), "")
 
