@@ -78,7 +78,8 @@ async def assert_ended(conn: asyncpg.Connection, store: Store, running: "asyncio
 async def test_a_backup_suspends_as_often_as_these_tests_think(resources: Resources) -> None:
     counted = Cancelled(back_up(resources, LARGE), ())
     await counted
-    assert 200 < counted.suspensions < 1000, counted.suspensions
+    # How many chunks arrive at once varies: 180 to 400 have been seen.
+    assert 100 < counted.suspensions < 1000, counted.suspensions
 
 
 @pytest.mark.parametrize("number", [*range(1, 16), *range(20, 300, 20)])
