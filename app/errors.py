@@ -47,10 +47,56 @@ class RespaldoNotFound(RespaldosError):
 
 
 class OperationInProgress(RespaldosError):
-    """The clinic already has a backup or a restore under way."""
+    """The clinic already has a backup or a restore under way; `respaldo_id` says which, where it is known."""
 
     status = 409
     code = "operacion_en_curso"
+
+    def __init__(self, message: str, respaldo_id: int | None = None) -> None:
+        super().__init__(message)
+        self.respaldo_id = respaldo_id
+
+
+class NotInProgress(RespaldosError):
+    """Only a pending or running backup can be cancelled."""
+
+    status = 409
+    code = "respaldo_no_en_curso"
+
+
+class Cancelled(RespaldosError):
+    """A person asked for the backup to be stopped."""
+
+    status = 409
+    code = "cancelado"
+
+
+class LastGoodBackup(RespaldosError):
+    """The clinic's newest good backup is never deleted."""
+
+    status = 409
+    code = "ultimo_respaldo_bueno"
+
+
+class NotDeleted(RespaldosError):
+    """Only a deleted backup can be taken back."""
+
+    status = 409
+    code = "respaldo_no_eliminado"
+
+
+class AlreadyPurged(RespaldosError):
+    """The deleted backup's file is gone from S3, so it cannot be taken back."""
+
+    status = 410
+    code = "respaldo_purgado"
+
+
+class NotSuspicious(RespaldosError):
+    """Only a suspicious backup can be accepted."""
+
+    status = 409
+    code = "respaldo_no_sospechoso"
 
 
 class NotCompleted(RespaldosError):
@@ -87,6 +133,66 @@ class LocalFileError(RespaldosError):
     """A file of this machine cannot be read or written."""
 
     code = "archivo_local"
+
+
+class InvalidRequest(RespaldosError):
+    """What a program sent is not what the route takes; the message names the field."""
+
+    status = 422
+    code = "solicitud_invalida"
+
+
+# Who may
+
+
+class TokenRefused(RespaldosError):
+    """There is no token, or it proves nothing: expired, forged, another issuer's, without its claims."""
+
+    status = 401
+    code = "token_invalido"
+
+
+class LoginRefused(RespaldosError):
+    """E-mail and password do not belong together, or to nobody who may come in."""
+
+    status = 401
+    code = "credenciales_incorrectas"
+
+
+class LoginUnavailable(RespaldosError):
+    """This service has no secret to sign tokens with."""
+
+    status = 501
+    code = "ingreso_no_configurado"
+
+
+class TooManyAttempts(RespaldosError):
+    """Too many failed logins; the next is looked at after `retry_after` seconds."""
+
+    status = 429
+    code = "demasiados_intentos"
+
+    def __init__(self, message: str, retry_after: int) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class NotAllowed(RespaldosError):
+    """The person is known, and may not do this."""
+
+    status = 403
+    code = "sin_permiso"
+
+
+# Telling people
+
+
+class NotifyError(RespaldosError):
+    """The mail server or the webhook did not take a message."""
+
+    status = 502
+    code = "aviso_no_enviado"
+    transient = True
 
 
 # The databases

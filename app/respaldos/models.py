@@ -1,6 +1,6 @@
 """The tables of schema `respaldos`. A change here needs a migration; a test compares the two."""
 
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
@@ -8,6 +8,7 @@ from sqlalchemy import (
     CHAR,
     BigInteger,
     CheckConstraint,
+    Date,
     DateTime,
     ForeignKey,
     Identity,
@@ -51,6 +52,47 @@ class TipoOperacion(StrEnum):
     RESTAURACION = "restauracion"
 
 
+class Profundidad(StrEnum):
+    """How much a verification proves: the object is there and has its size and checksum; or all of its content."""
+
+    RAPIDA = "rapida"
+    COMPLETA = "completa"
+
+
+class TipoRestauracion(StrEnum):
+    """What is done with a backup's file."""
+
+    VERIFICACION = "verificacion"
+
+
+class Accion(StrEnum):
+    """What the audit trail records."""
+
+    CREACION = "creacion"
+    CANCELACION = "cancelacion"
+    ENLACE_DESCARGA = "enlace_descarga"
+    VERIFICACION = "verificacion"
+    RESTAURACION = "restauracion"
+    ELIMINACION = "eliminacion"
+    RECUPERACION = "recuperacion"
+    ACEPTACION = "aceptacion"
+    REINDEXACION = "reindexacion"
+    INGRESO = "ingreso"
+    INGRESO_RECHAZADO = "ingreso_rechazado"
+    ACCESO_RECHAZADO = "acceso_rechazado"
+
+
+class TipoAviso(StrEnum):
+    """What people are told about."""
+
+    FALLO = "fallo"
+    RECUPERACION = "recuperacion"
+    EXITO = "exito"
+    SOSPECHOSO = "sospechoso"
+    ATRASADO = "atrasado"
+    VERIFICACION_FALLIDA = "verificacion_fallida"
+
+
 def _one_of(column: str, values: type[StrEnum]) -> CheckConstraint:
     listed = ", ".join(f"'{value}'" for value in values)
     return CheckConstraint(f"{column} IN ({listed})", name=column)
@@ -72,7 +114,11 @@ class Base(DeclarativeBase):
 
 
 class Respaldo(Base):
-    """One backup of one clinic. `lease_until` is set while a process works on attempt number `intento`."""
+    """One backup of one clinic. `lease_until` is set while a process works on attempt number `intento`.
+
+    `cancelacion` is when a person asked a running one to stop; `verificado` is the last verification, failed where
+    `verificado_error` says why; `purgado` is when the deleted one's object was removed from S3.
+    """
 
     __tablename__ = "respaldo"
 
@@ -97,11 +143,33 @@ class Respaldo(Base):
     fecha_eliminacion: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
     intento: Mapped[int] = mapped_column(Integer, server_default="0")
     lease_until: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    progreso: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
+    usuario_nombre: Mapped[str | None] = mapped_column(Text)
+    cancelacion: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
     sospechoso: Mapped[bool] = mapped_column(server_default=false())
+    aceptado: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    verificado: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    verificado_profundidad: Mapped[Profundidad | None] = mapped_column(Text)
+    verificado_error: Mapped[str | None] = mapped_column(Text)
+    purgado: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+
+    @property
+    def good(self) -> bool:
+        """Completed, not deleted, its last verification not failed, and not suspicious unless a person accepted it.
+
+        Only such a backup counts for retention, and the newest one is never deleted (DESIGN §8).
+        """
+        return (
+            self.estado == Estado.COMPLETADO
+            and self.fecha_eliminacion is None
+            and self.verificado_error is None
+            and (not self.sospechoso or self.aceptado is not None)
+        )
 
     __table_args__ = (
         _one_of("estado", Estado),
         _one_of("tipo_respaldo", TipoRespaldo),
+        Index("ix_respaldo_por_purgar", "fecha_eliminacion", postgresql_where=text("purgado IS NULL")),
         Index(None, "clinica_id", "fecha_respaldo"),
         Index(
             "uq_respaldo_en_curso",
@@ -141,3 +209,102 @@ class Operacion(Base):
     inicio: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
 
     __table_args__ = (_one_of("tipo", TipoOperacion),)
+
+
+class Restauracion(Base):
+    """Something done with a backup's file, by a worker: a verification. Claimed and leased as a backup is."""
+
+    __tablename__ = "restauracion"
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
+    respaldo_id: Mapped[int] = mapped_column(ForeignKey(Respaldo.id, ondelete="CASCADE"), index=True)
+    clinica_id: Mapped[int] = mapped_column(BigInteger)
+    tipo: Mapped[TipoRestauracion] = mapped_column(Text)
+    profundidad: Mapped[Profundidad | None] = mapped_column(Text)
+    simulada: Mapped[bool] = mapped_column(server_default=false())
+    modelos: Mapped[list[str] | None] = mapped_column(JSONB(none_as_null=True))
+    estado: Mapped[Estado] = mapped_column(Text, server_default=Estado.PENDIENTE)
+    progreso: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
+    resultado: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
+    respaldo_previo: Mapped[int | None] = mapped_column(ForeignKey(Respaldo.id, ondelete="SET NULL"))
+    error: Mapped[str | None] = mapped_column(Text)
+    error_type: Mapped[str | None] = mapped_column(Text)
+    usuario: Mapped[str | None] = mapped_column(Text)
+    direccion: Mapped[str | None] = mapped_column(Text)
+    fecha_creacion: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
+    fecha_fin: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    intento: Mapped[int] = mapped_column(Integer, server_default="0")
+    lease_until: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+
+    __table_args__ = (
+        _one_of("tipo", TipoRestauracion),
+        _one_of("profundidad", Profundidad),
+        _one_of("estado", Estado),
+        Index(None, "clinica_id", "fecha_creacion"),
+        Index(
+            "ix_restauracion_en_curso",
+            "id",
+            postgresql_where=text("estado IN ('pendiente', 'procesando')"),
+        ),
+    )
+
+
+class Evento(Base):
+    """One line of the audit trail: who did what to which backup, when and from where.
+
+    A trigger refuses to change or delete it. No foreign key: it outlives what it is about.
+    """
+
+    __tablename__ = "evento"
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
+    fecha: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.clock_timestamp())
+    clinica_id: Mapped[int | None] = mapped_column(BigInteger)
+    accion: Mapped[Accion] = mapped_column(Text)
+    respaldo_id: Mapped[int | None] = mapped_column(BigInteger)
+    usuario: Mapped[str | None] = mapped_column(Text)
+    direccion: Mapped[str | None] = mapped_column(Text)
+    detalle: Mapped[dict[str, Any]] = mapped_column(JSONB, server_default=text("'{}'"))
+
+    __table_args__ = (_one_of("accion", Accion), Index(None, "clinica_id", "id"))
+
+
+class Programacion(Base):
+    """A clinic's backup of one night: whoever inserts the row schedules it, so that no two do."""
+
+    __tablename__ = "programacion"
+
+    clinica_id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    dia: Mapped[date] = mapped_column(Date, primary_key=True)
+    respaldo_id: Mapped[int | None] = mapped_column(ForeignKey(Respaldo.id, ondelete="SET NULL"), index=True)
+    previsto: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+    intentos: Mapped[int] = mapped_column(Integer, server_default="0")
+
+
+class Aviso(Base):
+    """Something that people are to be told, written in the transaction in which it happened.
+
+    `terminado` is set once every channel that wants it has it, or no one does. `clave` makes an aviso that would
+    repeat itself unique.
+    """
+
+    __tablename__ = "aviso"
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
+    clinica_id: Mapped[int] = mapped_column(BigInteger)
+    tipo: Mapped[TipoAviso] = mapped_column(Text)
+    respaldo_id: Mapped[int | None] = mapped_column(ForeignKey(Respaldo.id, ondelete="CASCADE"), index=True)
+    clave: Mapped[str | None] = mapped_column(Text, unique=True)
+    datos: Mapped[dict[str, Any]] = mapped_column(JSONB, server_default=text("'{}'"))
+    fecha_creacion: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
+    correo: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    webhook: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    terminado: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    intentos: Mapped[int] = mapped_column(Integer, server_default="0")
+    proximo: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
+    error: Mapped[str | None] = mapped_column(Text)
+
+    __table_args__ = (
+        _one_of("tipo", TipoAviso),
+        Index("ix_aviso_por_enviar", "proximo", postgresql_where=text("terminado IS NULL")),
+    )

@@ -10,7 +10,7 @@ from sqlalchemy import BigInteger, delete, func, select, update
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.errors import OperationInProgress
+from app.errors import OperationInProgress, RespaldoNotFound
 from app.respaldos.models import Estado, Intento, Operacion, Respaldo, TipoOperacion, TipoRespaldo
 from app.respaldos.object_key import generar_ruta_s3
 
@@ -192,6 +192,50 @@ async def totals(session: AsyncSession, *, clinica_id: int) -> Totals:
         ).where(Respaldo.clinica_id == clinica_id, Respaldo.fecha_eliminacion.is_(None))
     )
     return Totals(*row.one())
+
+
+async def get(session: AsyncSession, respaldo_id: int, *, clinica_id: int, deleted: bool = False) -> Respaldo:
+    """The clinic's backup of that id; a deleted one only where asked for.
+
+    Raises RespaldoNotFound, in the same words where the backup is another clinic's.
+    """
+    found = await session.scalar(
+        select(Respaldo).where(Respaldo.id == respaldo_id, Respaldo.clinica_id == clinica_id)
+    )
+    if found is None or (found.fecha_eliminacion is not None and not deleted):
+        raise RespaldoNotFound(f"no existe el respaldo {respaldo_id}")
+    return found
+
+
+async def page(
+    session: AsyncSession,
+    *,
+    clinica_id: int,
+    estado: Estado | None = None,
+    tipo: TipoRespaldo | None = None,
+    desde: datetime | None = None,
+    hasta: datetime | None = None,
+    limit: int,
+    offset: int,
+) -> tuple[Sequence[Respaldo], int]:
+    """The clinic's backups that are not deleted, newest first, and how many there are in all.
+
+    `desde` is within what is asked for, `hasta` is not.
+    """
+    wanted = select(Respaldo).where(Respaldo.clinica_id == clinica_id, Respaldo.fecha_eliminacion.is_(None))
+    if estado is not None:
+        wanted = wanted.where(Respaldo.estado == estado)
+    if tipo is not None:
+        wanted = wanted.where(Respaldo.tipo_respaldo == tipo)
+    if desde is not None:
+        wanted = wanted.where(Respaldo.fecha_respaldo >= desde)
+    if hasta is not None:
+        wanted = wanted.where(Respaldo.fecha_respaldo < hasta)
+    total = await session.scalar(wanted.with_only_columns(func.count()))
+    found = await session.scalars(
+        wanted.order_by(Respaldo.fecha_respaldo.desc(), Respaldo.id.desc()).limit(limit).offset(offset)
+    )
+    return found.all(), total or 0
 
 
 async def newest(session: AsyncSession, *, clinica_id: int, limit: int) -> Sequence[Respaldo]:

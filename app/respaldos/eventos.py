@@ -1,0 +1,45 @@
+"""The audit trail. Each function takes part in its caller's transaction, so that what happened and its line agree."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import func, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.respaldos.actor import Actor
+from app.respaldos.models import Accion, Evento
+
+
+async def record(
+    session: AsyncSession,
+    accion: Accion,
+    actor: Actor,
+    *,
+    clinica_id: int | None,
+    respaldo_id: int | None = None,
+    **detalle: Any,
+) -> None:
+    """Add one line. `clinica_id` is None only where nobody's clinic is known, as with a refused login."""
+    session.add(
+        Evento(
+            clinica_id=clinica_id,
+            accion=accion,
+            respaldo_id=respaldo_id,
+            usuario=actor.usuario,
+            direccion=actor.direccion,
+            detalle=detalle,
+        )
+    )
+    await session.flush()
+
+
+async def page(
+    session: AsyncSession, *, clinica_id: int, accion: Accion | None, limit: int, offset: int
+) -> tuple[Sequence[Evento], int]:
+    """Lines of the clinic's trail, newest first, and how many there are in all."""
+    wanted = select(Evento).where(Evento.clinica_id == clinica_id)
+    if accion is not None:
+        wanted = wanted.where(Evento.accion == accion)
+    total = await session.scalar(wanted.with_only_columns(func.count()))
+    found = await session.scalars(wanted.order_by(Evento.id.desc()).limit(limit).offset(offset))
+    return found.all(), total or 0
