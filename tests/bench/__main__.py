@@ -1,212 +1,41 @@
 """`make bench`: measure, print the table, keep the numbers in .bench/results.json; exit 1 for a missed target."""
 
-import asyncio
 import json
 import os
-import statistics
-import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
-from app import embedded
-from app.clinic.catalogue import TableClass
-from app.clinic.database import SESSION_SQL
-from app.connections import clinic_database
-from app.settings import Settings
-from tests.bench.ground import FIFTEEN_THOUSAND, HOME, MILLION, TEN_THOUSAND, database_url, measured_ground
+from rich.console import Console
+from rich.table import Table
+
+from tests.bench import backup
+from tests.bench.ground import HOME, measured_ground
+from tests.bench.table import Row
 
 RESULTS = HOME / "results.json"
 
-# Each round measures every way once, one after the other, so that a machine that grows slower slows them all.
-ROUNDS = 3
 
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One line of the table; `value` in `unit`, to be at most (or at least) `target`."""
-
-    what: str
-    against: str
-    value: float
-    target: float
-    unit: str
-    at_least: bool = False
-
-    @property
-    def met(self) -> bool:
-        """Whether the target is reached."""
-        return self.value >= self.target if self.at_least else self.value <= self.target
-
-
-def seconds(work: Callable[[], object]) -> float:
-    """How long the call takes."""
-    started = time.perf_counter()
-    work()
-    return time.perf_counter() - started
-
-
-def run(*command: str) -> None:
-    """The command's output is thrown away; its failure ends the bench."""
-    subprocess.run(command, stdout=subprocess.DEVNULL, check=True)
-
-
-def running_process(*clinics: int) -> list[dict[str, Any]]:
-    """What backups in a running process took."""
-    command = [sys.executable, "-m", "tests.bench.running_process", *map(str, clinics)]
-    found: list[dict[str, Any]] = json.loads(subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout)
-    return found
-
-
-def crear(clinic: int) -> tuple[float, float]:
-    """Wall seconds and peak memory (MiB) of the whole command."""
-    started = time.perf_counter()
-    process = subprocess.Popen(
-        [
-            str(Path(sys.executable).with_name("respaldos")),
-            "crear",
-            "--clinica",
-            str(clinic),
-        ],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        raise SystemExit("respaldos crear failed")
-    return time.perf_counter() - started, usage.ru_maxrss / 1024
-
-
-async def selects(settings: Settings) -> str:
-    """Every SELECT of the million-record backup, as a script for psql."""
-    async with clinic_database(settings).snapshot(MILLION.id) as snapshot:
-        statements = [snapshot.statements.owned_records(e) for e in snapshot.catalogue.of_class(TableClass.OWNED)]
-        for entry in snapshot.catalogue.entries.values():
-            if (statement := snapshot.statements.referenced_records(entry)) is not None:
-                statements.append(statement)
-    copies = "".join(f"COPY ({statement}) TO STDOUT;\n" for statement in statements)
-    return f"{SESSION_SQL};\nBEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY;\n{copies}COMMIT;\n"
-
-
-def measure(settings: Settings, folder: Path) -> tuple[list[Row], dict[str, Any]]:
-    """Run everything; return the table and the raw numbers behind it."""
-    url = database_url(settings)
-    script = folder / "selects.sql"
-    script.write_text(asyncio.run(selects(settings)))
-    psql = str(embedded.postgres_bin() / "psql")
-    pg_dump = str(embedded.postgres_bin() / "pg_dump")
-
-    times: dict[str, list[float]] = {"psql": [], "backup": [], "crear": [], "pg_dump": []}
-    backups = []
-    peak_million = 0.0
-    for number in range(ROUNDS):
-        say(f"round {number + 1} of {ROUNDS}")
-        times["psql"].append(seconds(lambda: run(psql, "-qXv", "ON_ERROR_STOP=1", "-f", str(script), url)))
-        backups += running_process(MILLION.id)
-        times["backup"].append(float(backups[-1]["seconds"]))
-        wall, peak = crear(MILLION.id)
-        times["crear"].append(wall)
-        peak_million = max(peak_million, peak)
-        times["pg_dump"].append(
-            seconds(lambda: run("bash", "-c", f"set -o pipefail; '{pg_dump}' --data-only '{url}' | gzip -6"))
-        )
-    say("how it was done before")
-    old = seconds(lambda: run(sys.executable, "-m", "tests.bench.old_way", str(MILLION.id)))
-    small = running_process(*[FIFTEEN_THOUSAND.id] * ROUNDS)
-    peak_small = max(crear(TEN_THOUSAND.id)[1] for _ in range(ROUNDS))
-    say("file size")
-    gzip_size = compressed_by_gzip(settings, str(backups[-1]["key"]), folder)
-
-    def ratio(way: str, other: str) -> float:
-        return statistics.median(a / b for a, b in zip(times[way], times[other], strict=True))
-
-    fastest_small = statistics.median(float(one["seconds"]) for one in small)
-    rows = [
-        Row("a backup in a running process", "psql, the same SELECTs", ratio("backup", "psql"), 1.5, "×"),
-        Row("`respaldos crear`, the whole command", "psql, the same SELECTs", ratio("crear", "psql"), 2.0, "×"),
-        Row("a backup in a running process", "pg_dump | gzip -6", ratio("backup", "pg_dump"), 1.1, "×"),
-        Row(
-            "how it was done before",
-            "a backup in a running process",
-            old / statistics.median(times["backup"]),
-            10,
-            "×",
-            at_least=True,
-        ),
-        Row("file size", "gzip -6 of the same JSON", float(backups[-1]["bytes"]) / gzip_size, 1.2, "×"),
-        Row(
-            "peak memory of `respaldos crear`",
-            "the same on 10,000 records",
-            peak_million - peak_small,
-            40,
-            "MiB more",
-        ),
-        Row("peak memory of `respaldos crear`", "", peak_million, 200, "MiB"),
-        Row("15,000 records in a running process", "", fastest_small, 1.0, "s"),
-    ]
-    raw = {"times": times, "old_way": old, "backups": backups, "small": small, "gzip_size": gzip_size}
-    return rows, raw
-
-
-def compressed_by_gzip(settings: Settings, key: str, folder: Path) -> int:
-    """Bytes that `gzip -6` makes of a backup's JSON."""
-    from app.connections import open_resources
-
-    async def fetch() -> Path:
-        async with open_resources(settings) as resources, resources.storage.download(key) as chunks:
-            with (folder / "backup.json.gz").open("wb") as file:
-                async for chunk in chunks:
-                    file.write(chunk)
-        return folder / "backup.json.gz"
-
-    path = asyncio.run(fetch())
-    counted = subprocess.run(
-        ["bash", "-c", f"set -o pipefail; gunzip -c '{path}' | gzip -6 | wc -c"], stdout=subprocess.PIPE, check=True
-    )
-    return int(counted.stdout)
-
-
-def say(text: str) -> None:
-    """What is being done now, apart from the result."""
-    print(text, file=sys.stderr)  # noqa: T201
-
-
-def show(rows: list[Row], raw: dict[str, Any]) -> None:
-    """The table, and where a backup's time goes."""
-    from rich.console import Console
-    from rich.table import Table
-
-    console = Console()
-    table = Table(title=f"A clinic of {MILLION.records:,} records, {os.cpu_count()} cores, median of {ROUNDS} rounds")
+def show(title: str, rows: list[Row]) -> None:
+    """The lines with their bounds."""
+    table = Table(title=f"{title}, {os.cpu_count()} cores")
     for header in ("what", "against", "measured", "to reach", ""):
         table.add_column(header)
     for row in rows:
-        bound = f"{'≥' if row.at_least else '≤'} {row.target:g} {row.unit}"
-        table.add_row(row.what, row.against, f"{row.value:.2f} {row.unit}", bound, "✓" if row.met else "✗ missed")
-    console.print(table)
-    for title, name in (("million records", "backups"), ("15,000 records", "small")):
-        runs = raw[name]
-        assert isinstance(runs, list)
-        shares = Table(title=f"Where a backup's time goes, {title}: seconds")
-        stages = list(runs[0]["stages"])
-        for header in ("", "whole", *stages):
-            shares.add_column(header, justify="right")
-        for number, one in enumerate(runs, 1):
-            shares.add_row(str(number), f"{one['seconds']:.2f}", *(f"{one['stages'][stage]:.3f}" for stage in stages))
-        console.print(shares)
+        bound = "" if row.target is None else f"{'≥' if row.at_least else '≤'} {row.target:g} {row.unit}"
+        mark = "" if row.target is None else "✓" if row.met else "✗ missed"
+        table.add_row(row.what, row.against, f"{row.value:.2f} {row.unit}", bound, mark)
+    Console().print(table)
 
 
 def main() -> int:
     """Measure and print; the exit code."""
     os.environ["RESPALDOS_HOME"] = str(HOME)
     with measured_ground() as settings, tempfile.TemporaryDirectory() as folder:
-        rows, raw = measure(settings, Path(folder))
-    show(rows, raw)
+        rows, raw = backup.measure(settings, Path(folder))
+    show("A clinic of 1,000,000 records", rows)
+    backup.show_stages(raw)
     RESULTS.write_text(json.dumps({"cores": os.cpu_count(), "rows": [asdict(row) for row in rows], **raw}, indent=2))
     return 0 if all(row.met for row in rows) else 1
 
