@@ -108,7 +108,7 @@ class Catalogue:
     """Every table of the clinic database, parents before children where that is possible.
 
     `schema` is the clinic's own in tenancy `schema`, else None. `text` is what PostgreSQL answered: two
-    catalogues with the same text and settings are the same.
+    catalogues with the same text and settings are the same. `foreign_tables` are those that nobody has excluded.
     """
 
     entries: dict[TableName, Entry]
@@ -116,6 +116,7 @@ class Catalogue:
     tenant_key: str
     schema: str | None
     postgresql: str
+    foreign_tables: tuple[TableName, ...]
     text: str = field(repr=False)
 
     def of_class(self, kind: TableClass) -> list[Entry]:

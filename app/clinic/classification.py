@@ -1,6 +1,6 @@
 """Classifies every table of the clinic database by its columns, its foreign keys and the settings."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import replace
 
 from app.clinic.catalogue import (
@@ -46,7 +46,8 @@ def build_catalogue(introspection: Introspection, tenancy: Tenancy, *, schema: s
     would have one name in the file.
     """
     tables = introspection.tables
-    excluded = {_find(tables, name, "EXCLUDE_TABLES", schema) for name in tenancy.exclude}
+    excludable = {*tables, *introspection.foreign_tables}
+    excluded = {_find(excludable, name, "EXCLUDE_TABLES", schema) for name in tenancy.exclude}
     rules = {_find(tables, name, "OWNERSHIP_RULES", schema): rule for name, rule in tenancy.rules.items()}
     tenant_table, tenant_key = find_tenant_table(introspection, tenancy)
     if schema is not None and not any(name.schema == schema for name in tables):
@@ -121,7 +122,8 @@ def build_catalogue(introspection: Introspection, tenancy: Tenancy, *, schema: s
         )
     entries = _with_sources(entries)
     _refuse_unwritable(entries.values())
-    return Catalogue(entries, tenant_table, tenant_key, schema, introspection.postgresql, text)
+    foreign_tables = tuple(name for name in introspection.foreign_tables if name not in excluded)
+    return Catalogue(entries, tenant_table, tenant_key, schema, introspection.postgresql, foreign_tables, text)
 
 
 def find_tenant_table(introspection: Introspection, tenancy: Tenancy) -> tuple[TableName, str]:
@@ -150,6 +152,8 @@ def find_tenant_table(introspection: Introspection, tenancy: Tenancy) -> tuple[T
             for name, table in tables.items()
             if len(table.key) == 1 and table.column(tenancy.schema_column) is not None
         }
+    elif not any(table.column(tenancy.column) is not None for table in tables.values()):
+        raise CatalogError(f"TENANT_COLUMN: ninguna tabla tiene una columna «{tenancy.column}»")
     if len(targets) != 1:
         found = ", ".join(sorted(str(name) for name, _ in targets)) or "ninguna"
         raise CatalogError(
@@ -162,7 +166,7 @@ def find_tenant_table(introspection: Introspection, tenancy: Tenancy) -> tuple[T
     return name, key
 
 
-def _find(tables: Mapping[TableName, Table], text: str, setting: str, schema: str | None) -> TableName:
+def _find(tables: Container[TableName], text: str, setting: str, schema: str | None) -> TableName:
     """The table that a setting names, as `table` or `schema.table`."""
     wanted = [TableName(schema, text)] if schema is not None else []
     wanted.append(TableName("public", text))

@@ -14,7 +14,17 @@ from app.clinic.catalogue import (
     TableClass,
     Tenancy,
 )
-from app.clinic.checks import Stray, Unowned, count_rows, count_strays, count_unowned
+from app.clinic.checks import (
+    COUNT_SECONDS,
+    Counter,
+    OnStep,
+    Stray,
+    Unchecked,
+    Unowned,
+    count_rows,
+    count_strays,
+    count_unowned,
+)
 from app.clinic.classification import build_catalogue, find_tenant_table
 from app.clinic.introspection import CATALOGUE_SQL, Table, TableName, parse
 from app.clinic.ownership import RULE_ALIAS
@@ -68,7 +78,7 @@ class ClinicDatabase:
         self._url = asyncpg_url(url)
         self._tenancy = tenancy
         self._kept: Catalogue | None = None
-        self._unowned: tuple[Catalogue, float, list[Unowned]] | None = None
+        self._unowned: tuple[Catalogue, float, list[Unowned | Unchecked]] | None = None
 
     async def clinics(self) -> list[Clinic]:
         """Every clinic of the tenant table, by id; in tenancy `schema` without the platform's own entry."""
@@ -81,8 +91,11 @@ class ClinicDatabase:
         return _pick(await self.clinics(), clinica_id)
 
     @asynccontextmanager
-    async def snapshot(self, clinica_id: int) -> AsyncIterator[ClinicSnapshot]:
+    async def snapshot(self, clinica_id: int, on_step: OnStep | None = None) -> AsyncIterator[ClinicSnapshot]:
         """One moment of the clinic's rows, consistent over all tables, for as long as the block runs.
+
+        Before it, the rows that no clinic owns are counted: no count takes longer than COUNT_SECONDS, and
+        `on_step` is called after each.
 
         Raises ClinicNotFound, PermissionMissing or RowSecurityActive (naming the tables), CatalogError,
         SchemaChanged where the schema changes just now, DatabaseUnavailable.
@@ -103,7 +116,7 @@ class ClinicDatabase:
                 if text != catalogue.text:
                     raise SchemaChanged("el esquema de la base de datos cambió justo ahora; vuelva a intentarlo")
                 migrations = await _migration_heads(connection, catalogue)
-                unowned = await self._unowned_rows(connection, catalogue)
+                unowned = await self._unowned_rows(connection, catalogue, on_step)
                 size = await connection.fetchval(
                     SIZE_SQL, [qualified(entry.table) for entry in catalogue.of_class(TableClass.OWNED)]
                 )
@@ -116,11 +129,12 @@ class ClinicDatabase:
                 clinics = await self._clinics(connection)
                 catalogue = await self._catalogue(connection, _pick(clinics, clinica_id), clinics)
                 _refuse_unreadable([entry.table for entry in catalogue.entries.values() if entry.recorded])
+                counter = Counter(connection)
                 return Census(
                     catalogue=catalogue,
                     rows=await count_rows(connection, catalogue),
-                    unowned=await count_unowned(connection, catalogue),
-                    strays=await count_strays(connection, catalogue),
+                    unowned=await count_unowned(counter, catalogue),
+                    strays=await count_strays(counter, catalogue),
                 )
 
     @asynccontextmanager
@@ -163,11 +177,15 @@ class ClinicDatabase:
             raise CatalogError(f"la tabla de clínicas «{name}» no tiene la columna «{tenancy.schema_column}»")
         return [Clinic(*row) for row in rows if row[3] != name.schema]
 
-    async def _unowned_rows(self, connection: asyncpg.Connection, catalogue: Catalogue) -> list[Unowned]:
+    async def _unowned_rows(
+        self, connection: asyncpg.Connection, catalogue: Catalogue, on_step: OnStep | None
+    ) -> list[Unowned | Unchecked]:
         """Rows that no clinic owns, counted once in a while: the answer is the same for every clinic."""
         now = time.monotonic()
         if self._unowned is None or self._unowned[0] is not catalogue or now - self._unowned[1] > UNOWNED_SECONDS:
-            self._unowned = (catalogue, now, await count_unowned(connection, catalogue))
+            counter = Counter(connection, seconds=COUNT_SECONDS, on_step=on_step)
+            found = await count_unowned(counter, catalogue)
+            self._unowned = (catalogue, now, [*found, *counter.unchecked])
         return self._unowned[2]
 
     async def _catalogue(self, connection: asyncpg.Connection, clinic: Clinic, clinics: list[Clinic]) -> Catalogue:

@@ -1,6 +1,7 @@
 """What PostgreSQL's own catalogue says of the clinic database's tables (versions 13 to 18)."""
 
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -17,10 +18,10 @@ base(oid, base) AS (
     UNION ALL
     SELECT t.oid, b.base FROM pg_type t JOIN base b ON t.typbasetype = b.oid WHERE t.typtype = 'd'
 ),
-tables AS (
+relations AS (
     SELECT c.oid, n.nspname, c.relname, c.relkind
     FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-    WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition AND c.relpersistence <> 't'
+    WHERE c.relkind IN ('r', 'p', 'f') AND NOT c.relispartition AND c.relpersistence <> 't'
       AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema' AND n.nspname !~ '^respaldos'
       AND n.nspname <> ALL ($1::text[])
       AND NOT EXISTS (SELECT FROM pg_depend d
@@ -28,6 +29,9 @@ tables AS (
 )
 SELECT json_build_object(
     'postgresql', current_setting('server_version'),
+    'foreign_tables', (
+        SELECT json_agg(json_build_array(f.nspname, f.relname) ORDER BY f.nspname COLLATE "C", f.relname COLLATE "C")
+        FROM relations f WHERE f.relkind = 'f'),
     'tables', coalesce(json_agg(json_build_object(
         'schema', t.nspname,
         'name', t.relname,
@@ -71,6 +75,9 @@ SELECT json_build_object(
                             JOIN pg_attribute a ON a.attrelid = f.conrelid AND a.attnum = k.attnum),
                 'schema', rn.nspname,
                 'table', r.relname,
+                'partition_of', (SELECT json_build_array(pn.nspname, p.relname)
+                                 FROM pg_class p JOIN pg_namespace pn ON pn.oid = p.relnamespace
+                                 WHERE r.relispartition AND p.oid = pg_partition_root(r.oid)),
                 'target_columns', (SELECT json_agg(a.attname ORDER BY k.n)
                                    FROM unnest(f.confkey) WITH ORDINALITY k(attnum, n)
                                    JOIN pg_attribute a ON a.attrelid = f.confrelid AND a.attnum = k.attnum)
@@ -80,7 +87,8 @@ SELECT json_build_object(
             WHERE f.conrelid = t.oid AND f.contype = 'f' AND f.conparentid = 0
               AND to_jsonb(f) -> 'conperiod' IS DISTINCT FROM 'true'::jsonb)
     ) ORDER BY t.nspname COLLATE "C", t.relname COLLATE "C"), '[]'))::text
-FROM tables t JOIN pg_namespace ns ON ns.nspname = t.nspname
+FROM relations t JOIN pg_namespace ns ON ns.nspname = t.nspname
+WHERE t.relkind <> 'f'
 """
 
 
@@ -110,7 +118,9 @@ class Column:
 class ForeignKey:
     """A foreign key; `validated` says that every row fulfils it.
 
-    `optional`: a row may point to nothing, by a NULL or because the key is not validated.
+    `optional`: a row may point to nothing, by a NULL or because the key is not validated. `target` is the root of
+    a partitioned table even where the key names one of its partitions, unless `to_one_partition`: then what the
+    key points to is not unique in the root, and `target` is that partition, which is no table of the catalogue.
     """
 
     name: str
@@ -119,6 +129,7 @@ class ForeignKey:
     target_columns: tuple[str, ...]
     validated: bool
     optional: bool
+    to_one_partition: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,17 +156,20 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Introspection:
-    """The tables of the clinic database, by name."""
+    """The tables of the clinic database, by name; the foreign ones hold rows of another server."""
 
     postgresql: str
     tables: dict[TableName, Table]
+    foreign_tables: tuple[TableName, ...]
 
 
 def parse(text: str) -> Introspection:
     """What CATALOGUE_SQL answered, as values."""
     document = json.loads(text)
-    tables = [_table(raw) for raw in document["tables"]]
-    return Introspection(document["postgresql"], {table.name: table for table in tables})
+    unique = {TableName(raw["schema"], raw["name"]): raw["keys"] or () for raw in document["tables"]}
+    tables = [_table(raw, unique) for raw in document["tables"]]
+    foreign = tuple(TableName(*name) for name in document["foreign_tables"] or ())
+    return Introspection(document["postgresql"], {table.name: table for table in tables}, foreign)
 
 
 # Types whose row_to_json is exact and readable; all other types stand as their own text. (bpchar is here
@@ -180,7 +194,27 @@ def _form(raw: dict[str, Any]) -> Form:
     return Form.TEXT
 
 
-def _table(raw: dict[str, Any]) -> Table:
+def _foreign_key(
+    raw: dict[str, Any], nullable: set[str], unique: Mapping[TableName, Sequence[Sequence[str]]]
+) -> ForeignKey:
+    target = TableName(raw["schema"], raw["table"])
+    to_one_partition = raw["partition_of"] is not None
+    if to_one_partition:
+        root = TableName(*raw["partition_of"])
+        if any(set(key) <= set(raw["target_columns"]) for key in unique.get(root, ())):
+            target, to_one_partition = root, False
+    return ForeignKey(
+        name=raw["name"],
+        columns=tuple(raw["columns"]),
+        target=target,
+        target_columns=tuple(raw["target_columns"]),
+        validated=raw["validated"],
+        optional=not raw["validated"] or not nullable.isdisjoint(raw["columns"]),
+        to_one_partition=to_one_partition,
+    )
+
+
+def _table(raw: dict[str, Any], unique: Mapping[TableName, Sequence[Sequence[str]]]) -> Table:
     stored: list[Column] = []
     generated: list[Column] = []
     for column in raw["columns"] or ():
@@ -205,15 +239,5 @@ def _table(raw: dict[str, Any]) -> Table:
         columns=tuple(stored),
         generated=tuple(generated),
         key=keys[0] if keys else (),
-        foreign_keys=tuple(
-            ForeignKey(
-                name=fk["name"],
-                columns=tuple(fk["columns"]),
-                target=TableName(fk["schema"], fk["table"]),
-                target_columns=tuple(fk["target_columns"]),
-                validated=fk["validated"],
-                optional=not fk["validated"] or not nullable.isdisjoint(fk["columns"]),
-            )
-            for fk in raw["foreign_keys"] or ()
-        ),
+        foreign_keys=tuple(_foreign_key(fk, nullable, unique) for fk in raw["foreign_keys"] or ()),
     )

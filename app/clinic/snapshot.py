@@ -1,15 +1,15 @@
 """One moment of one clinic, its rows read with COPY."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
 
 import asyncpg
 
-from app.clinic.catalogue import Catalogue, TableClass
-from app.clinic.checks import Stray, Unowned
+from app.clinic.catalogue import Catalogue
+from app.clinic.checks import COUNT_SECONDS, Counter, OnStep, Stray, Unchecked, Unowned, count_clinics_strays
 from app.clinic.statements import ClinicStatements
 from app.database import database_errors
 
@@ -37,7 +37,8 @@ class Clinic:
 class ClinicSnapshot:
     """One moment of one clinic. It is of no use after its `ClinicDatabase.snapshot` block.
 
-    `taken_at` is UTC; `tables_size` is what all clinics' rows of the owned tables take on disk (bytes).
+    `unowned` is what no clinic owns, and the tables that took too long to say so; `taken_at` is UTC;
+    `tables_size` is what all clinics' rows of the owned tables take on disk (bytes).
     """
 
     def __init__(
@@ -47,7 +48,7 @@ class ClinicSnapshot:
         catalogue: Catalogue,
         statements: ClinicStatements,
         migrations: dict[str, list[str]],
-        unowned: list[Unowned],
+        unowned: Sequence[Unowned | Unchecked],
         tables_size: int,
         taken_at: datetime,
     ) -> None:
@@ -115,16 +116,12 @@ class ClinicSnapshot:
                 task.cancel()
             await asyncio.gather(task, return_exceptions=True)
 
-    async def strays(self) -> list[Stray]:
-        """The clinic's own rows that point to rows of another clinic."""
-        found = []
+    async def strays(self, on_step: OnStep | None = None) -> list[Stray | Unchecked]:
+        """The clinic's own rows that point to rows of another clinic, and the tables that took too long to check.
+
+        No count takes longer than COUNT_SECONDS; `on_step` is called after each.
+        """
+        counter = Counter(self._connection, seconds=COUNT_SECONDS, on_step=on_step)
         with database_errors(SETTING):
-            for entry in self.catalogue.of_class(TableClass.OWNED):
-                if (foreign := self.statements.count_foreign(entry)) is None:
-                    continue
-                keys, statement = foreign
-                for key, rows in zip(keys, await self._connection.fetchval(statement), strict=True):
-                    if rows:
-                        strays = await self._connection.fetchval(self.statements.count_strays(entry, key))
-                        found.append(Stray(entry.name, key, strays))
-        return [stray for stray in found if stray.rows]
+            found = await count_clinics_strays(counter, self.catalogue, self.statements)
+        return [*found, *counter.unchecked]

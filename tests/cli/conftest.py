@@ -55,7 +55,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
     """The demo, with its servers kept running between commands."""
     folder = tmp_path_factory.mktemp("demo")
     with embedded.running(folder / ".respaldos"):
-        said = respaldos("demo", cwd=folder)
+        said = respaldos("demo", "--una-vez", cwd=folder)
         assert said.code == 0, said
         yield Demo(folder, said)
 

@@ -119,8 +119,15 @@ async def test_an_interruption_before_anything_began_leaves_nothing(
         process = await start("crear", "--clinica", str(SMALL), cwd=tmp_path, **slowly.settings)
         await asyncio.sleep(seconds)
         process.send_signal(signal.SIGINT)
-        # In its first moments it is Python itself that is interrupted, and says so in its own way.
-        assert (await ended(process)).code != 0
+        ran = await ended(process)
+        if ran.code == 130:
+            assert "✗ se interrumpió la orden" in ran.err
+        else:
+            # Until run() has been entered, Python dies of the signal; or of an error, where it does not get so far
+            # or where something that it imports makes an error of the KeyboardInterrupt (a class with
+            # __set_name__ does, in 3.11). By the clock, that is over after 0.07 s on a machine that is not busy.
+            assert ran.code in {-signal.SIGINT, 1}, ran
+            assert ", in run\n" not in ran.err
     assert {row.estado for row in await respaldo_rows(conn)} <= {"fallido"}
     await assert_consistent(conn, store)
 

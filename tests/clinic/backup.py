@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Any
 
 from app.clinic.catalogue import TableClass
-from app.clinic.checks import Stray, Unowned
+from app.clinic.checks import Stray, Unchecked, Unowned
 from app.clinic.database import ClinicDatabase
 from app.clinic.snapshot import ClinicSnapshot
 from app.dump.document import Origin
@@ -32,6 +32,7 @@ class Backup:
     lines: dict[str, list[str]]
     unowned: list[Unowned]
     strays: list[Stray]
+    unchecked: list[Unchecked]
 
     def records(self, model: str) -> list[Record]:
         """The clinic's own records of a model."""
@@ -50,7 +51,7 @@ async def back_up(clinics: ClinicDatabase, clinica_id: int) -> Backup:
     """Back the clinic up, verify the file, and read it with the standard library."""
     async with clinics.snapshot(clinica_id) as snapshot:
         file = await file_of(snapshot)
-        return read_backup(file, snapshot.unowned, await snapshot.strays())
+        return read_backup(file, [*snapshot.unowned, *await snapshot.strays()])
 
 
 async def file_of(snapshot: ClinicSnapshot) -> bytes:
@@ -62,7 +63,7 @@ async def file_of(snapshot: ClinicSnapshot) -> bytes:
     return b"".join(chunks)
 
 
-def read_backup(file: bytes, unowned: Sequence[Unowned] = (), strays: Sequence[Stray] = ()) -> Backup:
+def read_backup(file: bytes, reported: Sequence[Unowned | Stray | Unchecked] = ()) -> Backup:
     """The file, verified and read."""
     verifier = FileVerifier()
     verifier.feed(file)
@@ -72,8 +73,9 @@ def read_backup(file: bytes, unowned: Sequence[Unowned] = (), strays: Sequence[S
         verified=verifier.finish(),
         document=json.loads(text, parse_float=Decimal),
         lines=record_lines(text),
-        unowned=list(unowned),
-        strays=list(strays),
+        unowned=[found for found in reported if isinstance(found, Unowned)],
+        strays=[found for found in reported if isinstance(found, Stray)],
+        unchecked=[found for found in reported if isinstance(found, Unchecked)],
     )
 
 

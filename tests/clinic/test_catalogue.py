@@ -64,7 +64,8 @@ async def test_a_table_that_nobody_classified_is_told_and_left_out(any_database:
         ({"rules": {"auth_user": "max(t.id)"}}, "regla de «auth_user» no vale"),
         ({"table": "no_hay"}, "TENANT_TABLE nombra la tabla «no_hay», que no existe"),
         ({"table": "pareja"}, "TENANT_TABLE: la tabla «pareja» no tiene una clave de una sola columna"),
-        ({"column": "sucursal_id"}, "no se sabe cuál es la tabla de clínicas .candidatas: ninguna."),
+        ({"column": "sucursal_id"}, "TENANT_COLUMN: ninguna tabla tiene una columna «sucursal_id»"),
+        ({"column": "email"}, "no se sabe cuál es la tabla de clínicas .candidatas: ninguna.*TENANT_TABLE"),
         ({"column": "persona_id"}, "no se sabe cuál es la tabla de clínicas .candidatas: auth_user, persona."),
     ],
 )

@@ -1,5 +1,6 @@
 """Partitions are read through their root, tables that inherit stand for themselves."""
 
+from app.clinic.checks import unclassified
 from tests.clinic.backup import back_up_all
 from tests.clinic.conftest import Database
 from tests.clinic.test_ownership import TWO_CLINICS
@@ -34,6 +35,58 @@ async def test_partitions_and_foreign_keys_to_them(any_database: Database) -> No
     assert [backups[1].ids(model) for model in ("cita", "diente", "pieza")] == [[1, 2], [1, 2], [1, 2, 3]]
     assert [backups[2].ids(model) for model in ("cita", "diente", "pieza")] == [[3, 4], [3, 4], [4, 5]]
     assert set(backups[1].lines) == {"clinica", "persona", "cita", "diente", "pieza"}
+
+
+PARTITIONED = """
+CREATE TABLE cita (id int, dia date, clinica_id int NOT NULL REFERENCES clinica, PRIMARY KEY (id, dia))
+    PARTITION BY RANGE (dia);
+CREATE TABLE cita_2025 (dia date, id int, clinica_id int, UNIQUE (id));
+ALTER TABLE cita_2025 ALTER clinica_id SET NOT NULL, ALTER id SET NOT NULL, ALTER dia SET NOT NULL;
+ALTER TABLE cita ATTACH PARTITION cita_2025 FOR VALUES FROM ('2025-01-01') TO ('2026-01-01');
+CREATE TABLE cita_2026 PARTITION OF cita DEFAULT;
+INSERT INTO cita VALUES (1, '2025-05-05', 1), (2, '2025-05-05', 2), (1, '2026-06-06', 2), (1, '2026-07-07', 1);
+"""
+
+
+async def test_a_foreign_key_to_a_single_partition_is_followed_to_its_root(any_database: Database) -> None:
+    await any_database.sql.execute(
+        TWO_CLINICS
+        + PARTITIONED
+        + """
+        CREATE TABLE nota (n int PRIMARY KEY, cita int NOT NULL, dia date NOT NULL,
+            FOREIGN KEY (dia, cita) REFERENCES cita_2025 (dia, id));
+        INSERT INTO nota VALUES (7, 1, '2025-05-05'), (8, 2, '2025-05-05');
+        """
+    )
+    clinics = any_database.clinics()
+    backups = await back_up_all(clinics)
+    assert (backups[1].ids("nota", "n"), backups[2].ids("nota", "n")) == ([7], [8])
+    assert unclassified((await clinics.census()).catalogue) == []
+
+
+async def test_a_foreign_key_to_what_is_unique_in_one_partition_only_is_told(any_database: Database) -> None:
+    await any_database.sql.execute(
+        TWO_CLINICS
+        + PARTITIONED
+        + """
+        CREATE TABLE nota (n int PRIMARY KEY, cita int NOT NULL REFERENCES cita_2025 (id));
+        CREATE TABLE vista (n int PRIMARY KEY, cita int NOT NULL REFERENCES cita_2025 (id));
+        INSERT INTO nota VALUES (7, 1), (8, 2);
+        """
+    )
+    rule = "(SELECT c.clinica_id FROM cita_2025 c WHERE c.id = t.cita)"
+    clinics = any_database.clinics(rules={"nota": rule}, exclude=("vista",))
+    backups = await back_up_all(clinics)
+    assert (backups[1].ids("nota", "n"), backups[2].ids("nota", "n")) == ([7], [8])
+    assert unclassified((await clinics.census()).catalogue) == [
+        "nota: su cita apunta a una sola partición, cita_2025, donde no se puede seguir"
+        " (si de ahí viene el dueño, dígalo en OWNERSHIP_RULES)"
+    ]
+    unruled = unclassified((await any_database.clinics(exclude=("vista",)).census()).catalogue)
+    assert [aviso.split(",")[0] for aviso in unruled] == [
+        "nota: tabla sin clasificar",
+        "nota: su cita apunta a una sola partición",
+    ]
 
 
 async def test_tables_that_inherit_stand_for_themselves(any_database: Database) -> None:

@@ -1,10 +1,8 @@
 """A filled clinic database with the service's schema beside it, and a bucket: everything that a backup needs."""
 
 import asyncio
-import functools
-import itertools
-import os
-from collections.abc import AsyncIterator, Iterator
+import json
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,7 +11,6 @@ from zoneinfo import ZoneInfo
 
 import asyncpg
 import pytest
-from botocore.loaders import create_loader
 from sqlalchemy.ext.asyncio import async_sessionmaker
 
 from app.clinic.catalogue import Tenancy
@@ -21,40 +18,41 @@ from app.clinic.database import ClinicDatabase
 from app.database import service_engine
 from app.embedded import Addresses
 from app.migrate import migrate
-from app.respaldos import crear_respaldo as crear_module
+from app.respaldos import make_backup as making
+from app.respaldos.actor import Actor
 from app.respaldos.crear_respaldo import crear_respaldo
 from app.respaldos.models import Respaldo, TipoRespaldo
+from app.respaldos.pedir_respaldo import pedir_respaldo
 from app.respaldos.resources import Resources
 from app.sample.generate import SampleClinic, create_schema, fill
-from app.storage.s3 import open_storage
+from app.storage.s3 import S3Storage, StoredObject, open_storage
 from tests.conftest import plain_url, unique_name
-from tests.storage.conftest import Store, options
-from tests.storage.fault import FaultyS3, faulty_moto
-from tests.storage.rclone import Rclone, rclone
+from tests.storage.conftest import (
+    PART,
+    Store,
+    _one_reading_of_s3s_description,
+    empty_bucket,
+    faults,
+    moto_server,
+    rclone_server,
+)
+from tests.storage.fault import FaultyS3
+from tests.storage.rclone import Rclone
+
+__all__ = ["PART", "_one_reading_of_s3s_description", "faults", "moto_server", "rclone_server"]
 
 LA_PAZ = ZoneInfo("America/La_Paz")
 
+ANA = Actor("7", "Ana Paz", "192.0.2.7")
+
 LARGE, SMALL, NEW = 1, 2, 3
 """Clinics of the sample: one whose file takes several parts of PART bytes, a small one, and one nobody uses yet."""
-
-PART = 2**16
-"""Parts of the tests, so that a small clinic is a multipart upload. S3 wants 5 MiB; these stores do not."""
 
 CLINICS = (
     SampleClinic(LARGE, "Clínica grande", 9_000),
     SampleClinic(SMALL, "Clínica pequeña", 200),
     SampleClinic(NEW, "Clínica nueva", 1),
 )
-
-_serial = itertools.count(1)
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _one_reading_of_s3s_description() -> Iterator[None]:
-    """Every test opens a client of its own; reading the 1 MB that describes S3 would be most of its time."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("botocore.loaders.create_loader", functools.cache(create_loader))
-        yield
 
 
 @pytest.fixture(scope="session")
@@ -131,56 +129,24 @@ async def conn(database: str) -> AsyncIterator[asyncpg.Connection]:
         yield connection
 
 
-@pytest.fixture(scope="session")
-def rclone_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rclone]:
-    """The store that is embedded, over a folder that a test can look into."""
-    with rclone(tmp_path_factory.mktemp("rclone") / "data") as server:
-        yield server
-
-
-@pytest.fixture(scope="session")
-def moto_server() -> Iterator[tuple[str, FaultyS3]]:
-    """moto, in this process, and the means to make it fail."""
-    with pytest.MonkeyPatch.context() as patch, faulty_moto() as server:
-        patch.setattr("moto.s3.models.S3_UPLOAD_PART_MIN_SIZE", PART)
-        yield server
-
-
-@pytest.fixture
-def faults(moto_server: tuple[str, FaultyS3]) -> Iterator[FaultyS3]:
-    """moto's faults, none at the beginning and none at the end."""
-    moto_server[1].restore()
-    yield moto_server[1]
-    moto_server[1].restore()
-
-
 @pytest.fixture
 async def store(rclone_server: Rclone) -> AsyncIterator[Store]:
     """An empty bucket of the embedded store."""
-    chosen = options(rclone_server.url, bucket=bucket_name())
-    async with open_storage(chosen) as storage:
-        await storage.client.create_bucket(Bucket=chosen.bucket)
-        yield Store(chosen, storage, rclone_server.folder / chosen.bucket)
+    async with empty_bucket(rclone_server.url, rclone_server.folder) as found:
+        yield found
 
 
 @pytest.fixture
 async def moto_store(moto_server: tuple[str, FaultyS3], faults: FaultyS3) -> AsyncIterator[Store]:
-    """An empty bucket of moto, which `faults` can spoil."""
-    chosen = options(moto_server[0], bucket=bucket_name(), read_timeout=2.0)
-    async with open_storage(chosen) as storage:
-        await storage.client.create_bucket(Bucket=chosen.bucket)
+    """An empty bucket of moto, which `faults` can spoil; it is not waited for as long as the embedded one."""
+    async with empty_bucket(moto_server[0], read_timeout=2.0) as found:
         faults.restore()
-        yield Store(chosen, storage, None)
-
-
-def bucket_name() -> str:
-    """A bucket that no other test of this run uses."""
-    return f"respaldos-{os.getpid()}-{next(_serial)}"
+        yield found
 
 
 @pytest.fixture(autouse=True)
 def _small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(crear_module, "_part_size", lambda _: PART)
+    monkeypatch.setattr(making, "_part_size", lambda _: PART)
 
 
 @asynccontextmanager
@@ -264,3 +230,64 @@ async def assert_consistent(conn: asyncpg.Connection, store: Store) -> None:
 def files_below(folder: Path) -> list[str]:
     """The names of all files in a folder, for a test that expects none to be added."""
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+
+
+class Held:
+    """Where an upload is held: `reached` is set when it has got there, and it goes on when `released` is."""
+
+    def __init__(self) -> None:
+        self.reached = asyncio.Event()
+        self.released = asyncio.Event()
+
+    async def chunks_held(self, original: Any) -> AsyncIterator[bytes]:
+        async for chunk in original:
+            yield chunk
+            self.reached.set()
+            await self.released.wait()
+
+
+@pytest.fixture
+def held(monkeypatch: pytest.MonkeyPatch) -> Held:
+    """Every upload stops after its first bytes, and goes on when it is released."""
+    hold = Held()
+    upload = S3Storage.upload
+
+    async def held_upload(storage: S3Storage, key: str, chunks: Any, **more: Any) -> StoredObject:
+        return await upload(storage, key, hold.chunks_held(chunks), **more)
+
+    monkeypatch.setattr(S3Storage, "upload", held_upload)
+    return hold
+
+
+async def expire(conn: asyncpg.Connection) -> None:
+    """Let the lease of every backup run out."""
+    await conn.execute("UPDATE respaldos.respaldo SET lease_until = clock_timestamp() - interval '1 second'")
+
+
+async def ask(resources: Resources, clinica_id: int = SMALL, **more: Any) -> Respaldo:
+    """A backup that waits for a worker, as the API asks for it."""
+    given = {"tipo": TipoRespaldo.POR_DEMANDA, "descripcion": "", "actor": ANA} | more
+    return await pedir_respaldo(resources, clinica_id=clinica_id, **given)
+
+
+async def row_of(conn: asyncpg.Connection, respaldo_id: int) -> asyncpg.Record:
+    """The backup's row as PostgreSQL has it, with `error` and `error_type` of its metadata."""
+    found = await conn.fetchrow(
+        "SELECT *, metadata->>'error' AS error, metadata->>'error_type' AS error_type"
+        " FROM respaldos.respaldo WHERE id = $1",
+        respaldo_id,
+    )
+    assert found is not None
+    return found
+
+
+async def told(conn: asyncpg.Connection) -> list[tuple[str, dict[str, Any]]]:
+    """What people are to be told, in the order in which it happened."""
+    found = await conn.fetch("SELECT tipo, datos FROM respaldos.aviso ORDER BY id")
+    return [(tipo, json.loads(datos)) for tipo, datos in found]
+
+
+async def trail(conn: asyncpg.Connection) -> list[tuple[str, str | None, dict[str, Any]]]:
+    """The audit trail of this database since the test began: what, who, and the details."""
+    found = await conn.fetch("SELECT accion, usuario, detalle FROM respaldos.evento ORDER BY id")
+    return [(accion, usuario, json.loads(detalle)) for accion, usuario, detalle in found]

@@ -194,9 +194,9 @@ async def test_a_table_cannot_be_dropped_during_the_dump(own_database: str, stor
 
 async def test_a_database_without_the_tenant_column(store: Store, database: str, conn: asyncpg.Connection) -> None:
     async with opened(store, service=database, tenancy=Tenancy(column="empresa_id")) as resources:
-        with pytest.raises(CatalogError, match="TENANT_TABLE"):
+        with pytest.raises(CatalogError, match="TENANT_COLUMN"):
             await back_up(resources)
-    await assert_failed(conn, store, "catalogo_invalido", "TENANT_TABLE")
+    await assert_failed(conn, store, "catalogo_invalido", "TENANT_COLUMN", "empresa_id")
 
 
 async def test_a_connection_that_hangs_is_given_up(

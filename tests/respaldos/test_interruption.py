@@ -1,7 +1,9 @@
 """A backup that is cancelled, whenever that is and however often, is `fallido` or completed, and nothing between."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Container, Coroutine, Generator
+import inspect
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Coroutine, Generator
 from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
@@ -11,6 +13,7 @@ import pytest
 
 from app.errors import RespaldosError
 from app.respaldos import reconciliar as reconciliar_module
+from app.respaldos.models import Respaldo
 from app.respaldos.resources import Resources
 from app.respaldos.uninterrupted import uninterrupted
 from tests.respaldos.conftest import LARGE, assert_consistent, back_up, opened, respaldo_rows
@@ -19,29 +22,54 @@ from tests.storage.conftest import Store
 from tests.storage.fault import FaultyS3
 from tests.tcp_proxy import tcp_proxy
 
+STAGES = {
+    "reconciliar": "tidying",
+    "_complete": "completing",
+    "read_back": "reading back",
+    "upload": "uploading",
+    "__aexit__": "closing",
+    "__aenter__": "opening",
+}
+"""What a backup is doing, by the function that says so; the first that is being awaited decides."""
+
+
+def stage_of(work: Coroutine[Any, Any, object]) -> str:
+    """What a suspended backup is doing; between two stages, that is waiting for a task of its own."""
+    awaited: object = work
+    functions = set[str]()
+    while inspect.iscoroutine(awaited):
+        functions.add(awaited.cr_code.co_name)
+        awaited = awaited.cr_await
+    return next((stage for function, stage in STAGES.items() if function in functions), "waiting")
+
 
 class Cancelled:
-    """Awaits `work`, and cancels its own task at each of those suspensions (the first is number 1).
+    """Awaits `work`, and cancels its own task at each suspension where `when` says so.
 
-    A backup suspends some 300 times, so that its stages can be met without a clock.
+    `seen` counts the suspensions by stage, so that a moment of a backup can be met without a clock.
     """
 
-    def __init__(self, work: Coroutine[Any, Any, object], at: Container[int]) -> None:
-        self.suspensions = 0
+    def __init__(self, work: Coroutine[Any, Any, Respaldo], when: "Callable[[Cancelled], bool]") -> None:
+        self.seen: Counter[str] = Counter()
+        self.stage = ""
+        self.times = 0
         self._work = work
-        self._at = at
+        self._when = when
 
-    def __await__(self) -> Generator[Any, Any, object]:
+    def __await__(self) -> Generator[Any, Any, Respaldo]:
         steps = self._work.__await__()
         proceed: Callable[[], Any] = partial(steps.send, None)
         while True:
             try:
                 waited_for = proceed()
             except StopIteration as end:
-                return end.value
-            self.suspensions += 1
+                respaldo: Respaldo = end.value
+                return respaldo
+            self.stage = stage_of(self._work)
+            self.seen[self.stage] += 1
             task = asyncio.current_task()
-            if self.suspensions in self._at and task is not None:
+            if self._when(self) and task is not None:
+                self.times += 1
                 task.cancel()
             try:
                 yield waited_for
@@ -50,15 +78,40 @@ class Cancelled:
                 proceed = partial(steps.throw, exc)
 
 
-async def back_up_cancelled(resources: Resources, at: Container[int]) -> "asyncio.Task[object]":
+@pytest.fixture(scope="module")
+def _measured() -> Counter[str]:
+    return Counter()
+
+
+@pytest.fixture
+async def suspensions(
+    _measured: Counter[str], resources: Resources, conn: asyncpg.Connection, store: Store
+) -> Counter[str]:
+    """How often a backup suspends in each stage: of one that was left in peace, and then removed.
+
+    That depends on how many bytes arrive at once, and so on Python, the machine and what else it does.
+    """
+    if not _measured:
+        left_in_peace = Cancelled(back_up(resources, LARGE), lambda _: False)
+        made = await left_in_peace
+        await store.storage.delete(made.archivo_s3 or "")
+        await conn.execute("TRUNCATE respaldos.respaldo RESTART IDENTITY CASCADE")
+        _measured.update(left_in_peace.seen)
+    return _measured
+
+
+async def back_up_cancelled(
+    resources: Resources, when: Callable[[Cancelled], bool]
+) -> tuple[Cancelled, "asyncio.Task[object]"]:
     """A backup that has ended, cancelled at those of its suspensions."""
+    cancelled = Cancelled(back_up(resources, LARGE), when)
 
     async def run() -> object:
-        return await Cancelled(back_up(resources, LARGE), at)
+        return await cancelled
 
     running = asyncio.create_task(run())
     await asyncio.wait([running])
-    return running
+    return cancelled, running
 
 
 async def assert_ended(conn: asyncpg.Connection, store: Store, running: "asyncio.Task[object]") -> None:
@@ -75,27 +128,63 @@ async def assert_ended(conn: asyncpg.Connection, store: Store, running: "asyncio
     await assert_consistent(conn, store)
 
 
-async def test_a_backup_suspends_as_often_as_these_tests_think(resources: Resources) -> None:
-    counted = Cancelled(back_up(resources, LARGE), ())
-    await counted
-    # How many chunks arrive at once varies: 180 to 400 have been seen.
-    assert 100 < counted.suspensions < 1000, counted.suspensions
+MOMENTS = {
+    "tidying": 5,
+    "opening": 8,
+    "uploading": 13,
+    "reading back": 3,
+    "closing": 2,
+    "completing": 5,
+    "waiting": 2,
+}
+"""How many moments of each stage a backup is cancelled at: the first, the last, and others evenly between."""
+
+IN_ORDER = [stage for stage in MOMENTS if stage != "waiting"]
 
 
-@pytest.mark.parametrize("number", [*range(1, 16), *range(20, 300, 20)])
+async def test_a_backup_suspends_often_enough_in_every_stage(suspensions: Counter[str]) -> None:
+    assert suspensions.keys() == MOMENTS.keys()
+    assert [stage for stage, moments in MOMENTS.items() if suspensions[stage] < moments] == []
+
+
+@pytest.mark.parametrize(
+    ("stage", "moment"), [(stage, moment) for stage, moments in MOMENTS.items() for moment in range(moments)]
+)
 async def test_a_cancellation_at_any_moment(
-    resources: Resources, conn: asyncpg.Connection, store: Store, number: int
+    resources: Resources,
+    conn: asyncpg.Connection,
+    store: Store,
+    suspensions: Counter[str],
+    stage: str,
+    moment: int,
 ) -> None:
-    running = await back_up_cancelled(resources, {number})
+    number = 1 + round((suspensions[stage] - 1) * moment / (MOMENTS[stage] - 1))
+
+    def once(now: Cancelled) -> bool:
+        # The stage may have fewer suspensions than in the measured backup.
+        later = stage in IN_ORDER and now.stage in IN_ORDER[IN_ORDER.index(stage) + 1 :]
+        return now.times == 0 and (now.seen[stage] == number or later)
+
+    cancelled, running = await back_up_cancelled(resources, once)
+    # Only the end has nothing after it.
+    assert cancelled.times == 1 or (stage, moment + 1) == ("completing", MOMENTS[stage])
     await assert_ended(conn, store, running)
 
 
-@pytest.mark.parametrize("first", [1, 40, 250])
+@pytest.mark.parametrize("stage", ["tidying", "uploading", "completing"])
 @pytest.mark.parametrize("step", [1, 10])
 async def test_cancellations_that_go_on_and_on(
-    resources: Resources, conn: asyncpg.Connection, store: Store, first: int, step: int
+    resources: Resources, conn: asyncpg.Connection, store: Store, stage: str, step: int
 ) -> None:
-    running = await back_up_cancelled(resources, range(first, first + 50 * step, step))
+    begun: list[int] = []
+
+    def again_and_again(now: Cancelled) -> bool:
+        if now.stage == stage and not begun:
+            begun.append(now.seen.total())
+        return now.times < 50 and bool(begun) and (now.seen.total() - begun[0]) % step == 0
+
+    cancelled, running = await back_up_cancelled(resources, again_and_again)
+    assert cancelled.times > 0
     await assert_ended(conn, store, running)
 
 

@@ -4,6 +4,7 @@ import functools
 import itertools
 import os
 from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from tests.storage.fault import FaultyS3, faulty_moto
 from tests.storage.rclone import KEY, SECRET, Rclone, rclone
 
 PART = 2**16
-"""Parts of the tests. S3 wants 5 MiB; rclone takes any size and moto is told to."""
+"""Parts of the tests, so that little is an upload of many. S3 wants 5 MiB; rclone takes any size, moto is told to."""
 
 _serial = itertools.count(1)
 
@@ -95,23 +96,28 @@ def options(endpoint_url: str, **changes: Any) -> S3Options:
     return S3Options(**(given | changes))
 
 
+@asynccontextmanager
+async def empty_bucket(endpoint_url: str, folder: Path | None = None, **changes: Any) -> AsyncIterator[Store]:
+    """A new bucket of the store there, which keeps its buckets in that folder; `changes` are of its S3Options."""
+    chosen = options(endpoint_url, **changes)
+    async with open_storage(chosen) as storage:
+        await storage.client.create_bucket(Bucket=chosen.bucket)
+        yield Store(chosen, storage, None if folder is None else folder / chosen.bucket)
+
+
 @pytest.fixture
 async def rclone_store(rclone_server: Rclone) -> AsyncIterator[Store]:
     """An empty bucket of the embedded store."""
-    chosen = options(rclone_server.url)
-    async with open_storage(chosen) as storage:
-        await storage.client.create_bucket(Bucket=chosen.bucket)
-        yield Store(chosen, storage, rclone_server.folder / chosen.bucket)
+    async with empty_bucket(rclone_server.url, rclone_server.folder) as found:
+        yield found
 
 
 @pytest.fixture
 async def moto_store(moto_server: tuple[str, FaultyS3], faults: FaultyS3) -> AsyncIterator[Store]:
     """An empty bucket of moto, which `faults` can spoil."""
-    chosen = options(moto_server[0])
-    async with open_storage(chosen) as storage:
-        await storage.client.create_bucket(Bucket=chosen.bucket)
+    async with empty_bucket(moto_server[0]) as found:
         faults.restore()
-        yield Store(chosen, storage, None)
+        yield found
 
 
 @pytest.fixture(params=["rclone", "moto"])

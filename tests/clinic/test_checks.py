@@ -1,0 +1,141 @@
+"""What a backup does not hold is told, and looking for it neither fails a backup nor holds it up."""
+
+import asyncio
+
+import pytest
+
+from app.clinic.checks import Check, LargeObjects, Unchecked, unclassified
+from app.clinic.introspection import TableName
+from tests.clinic.backup import back_up, file_of, read_backup
+from tests.clinic.conftest import Database
+from tests.clinic.test_ownership import TWO_CLINICS
+
+# A rule that takes its time wherever time is limited: in a check, but neither in a dump nor in a census.
+SLOW_RULE = """
+CASE WHEN current_setting('statement_timeout') = '0' THEN t.de ELSE (SELECT t.de FROM pg_sleep(60 + t.id)) END
+"""
+
+# Row 3 of `nota` is nobody's; row 4 of `ficha` is clinic 1's and points to a person of clinic 2.
+SLOW = """
+CREATE TABLE nota (id int PRIMARY KEY, de int);
+CREATE TABLE ficha (id int PRIMARY KEY, clinica_id int NOT NULL REFERENCES clinica, nota_id int REFERENCES nota,
+    persona_id int REFERENCES persona);
+INSERT INTO nota VALUES (1, 1), (2, 2), (3, NULL);
+INSERT INTO ficha VALUES (4, 1, 2, 21);
+"""
+
+
+@pytest.fixture
+def _short_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.clinic.database.COUNT_SECONDS", 0.2)
+    monkeypatch.setattr("app.clinic.snapshot.COUNT_SECONDS", 0.2)
+
+
+@pytest.mark.usefixtures("_short_counts")
+async def test_a_check_that_takes_too_long_is_told_and_the_backup_goes_on(any_database: Database) -> None:
+    await any_database.sql.execute(TWO_CLINICS + SLOW)
+    clinics = any_database.clinics(rules={"nota": SLOW_RULE})
+    backup = await back_up(clinics, 1)
+    assert (backup.ids("nota"), backup.ids("ficha"), backup.unowned) == ([1], [4], [])
+    assert backup.unchecked == [
+        Unchecked(TableName("public", "nota"), Check.UNOWNED, 0.2),
+        Unchecked(TableName("public", "ficha"), Check.STRAY, 0.2),
+    ]
+    assert list(map(str, backup.unchecked)) == [
+        "nota: no se pudo comprobar en 0.2 segundos si hay registros que no son de ninguna clínica;"
+        " la orden `respaldos catalogo` lo comprueba sin límite de tiempo",
+        "ficha: no se pudo comprobar en 0.2 segundos si hay registros que apuntan a otra clínica;"
+        " la orden `respaldos catalogo` lo comprueba sin límite de tiempo",
+    ]
+    census = await clinics.census()
+    assert [(str(found.table), found.rows) for found in census.unowned] == [("nota", 1)]
+    assert sorted(found.foreign_key.columns[0] for found in census.strays) == ["nota_id", "persona_id"]
+
+
+@pytest.mark.usefixtures("_short_counts")
+async def test_one_slow_table_keeps_no_other_from_being_checked(any_database: Database) -> None:
+    await any_database.sql.execute(
+        TWO_CLINICS
+        + SLOW
+        + """
+        CREATE TABLE antes (id int PRIMARY KEY, clinica_id int REFERENCES clinica, persona_id int REFERENCES persona);
+        CREATE TABLE zona (id int PRIMARY KEY, clinica_id int REFERENCES clinica, persona_id int REFERENCES persona);
+        INSERT INTO antes VALUES (1, NULL, NULL), (2, 1, 21);
+        INSERT INTO zona VALUES (1, NULL, NULL), (2, 1, 21);
+        """
+    )
+    backup = await back_up(any_database.clinics(rules={"nota": SLOW_RULE}), 1)
+    assert {str(found.table) for found in backup.unchecked} == {"nota", "ficha"}
+    assert {str(found.table): found.rows for found in backup.unowned} == {"antes": 1, "zona": 1}
+    assert {str(found.table): found.rows for found in backup.strays} == {"antes": 1, "zona": 1}
+
+
+@pytest.mark.usefixtures("_short_counts")
+async def test_a_check_does_not_wait_for_whoever_locks_a_table_that_a_rule_reads(
+    any_database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.clinic.database.UNOWNED_SECONDS", -1)
+    await any_database.sql.execute(
+        TWO_CLINICS
+        + """
+        CREATE TABLE mapa (nota int, de int); CREATE TABLE nota (id int PRIMARY KEY);
+        INSERT INTO mapa VALUES (1, 1); INSERT INTO nota VALUES (1), (2);
+        """
+    )
+    rule = "(SELECT m.de FROM mapa m WHERE m.nota = t.id)"
+    clinics = any_database.clinics(rules={"nota": rule}, exclude=("mapa",))
+    assert [count.rows for count in (await back_up(clinics, 1)).unowned] == [1]
+    other = await any_database.connect()
+    try:
+        await other.execute("BEGIN; LOCK TABLE mapa")
+        async with asyncio.timeout(10), clinics.snapshot(1) as snapshot:
+            assert [str(found).split(":")[0] for found in snapshot.unowned] == ["nota"]
+            await other.execute("ROLLBACK")
+            assert read_backup(await file_of(snapshot)).ids("nota") == [1]
+    finally:
+        await other.close()
+
+
+async def test_each_count_is_a_step(any_database: Database) -> None:
+    await any_database.sql.execute(TWO_CLINICS + SLOW)
+    opened: list[str] = []
+    checked: list[str] = []
+    clinics = any_database.clinics(rules={"nota": "t.de"})
+    async with clinics.snapshot(1, lambda: opened.append("step")) as snapshot:
+        strays = await snapshot.strays(lambda: checked.append("step"))
+    # Whether `nota` names a clinic that is none, its rows without owner, and the large objects; then the keys of
+    # `ficha`, and which of the rows that they point to are another clinic's.
+    assert (len(opened), len(checked)) == (3, 3)
+    assert len(strays) == 2
+
+
+async def test_large_objects_are_told(any_database: Database) -> None:
+    await any_database.sql.execute(TWO_CLINICS)
+    assert (await any_database.clinics().census()).unowned == []
+    await any_database.sql.execute("SELECT lo_from_bytea(0, 'radiografía') FROM generate_series(1, 1200)")
+    backup = await back_up(any_database.clinics(), 1)
+    census = await any_database.clinics().census()
+    said = "objetos grandes de PostgreSQL (pg_largeobject), que no están en ningún respaldo: 1,200"
+    assert list(map(str, backup.unowned)) == list(map(str, census.unowned)) == [said]
+    assert isinstance(backup.unowned[0], LargeObjects)
+
+
+FOREIGN = """
+CREATE FOREIGN DATA WRAPPER otro; CREATE SERVER lejos FOREIGN DATA WRAPPER otro; CREATE SCHEMA fuera;
+CREATE FOREIGN TABLE ajena (id int, clinica_id int) SERVER lejos;
+CREATE FOREIGN TABLE fuera.precio (id int) SERVER lejos;
+"""
+
+
+async def test_foreign_tables_are_told_unless_they_are_excluded(any_database: Database) -> None:
+    await any_database.sql.execute(TWO_CLINICS + FOREIGN)
+    said = (
+        "ajena: tabla externa, sus registros son de otro servidor y no están en el respaldo"
+        " (si así debe ser, nómbrela en EXCLUDE_TABLES)"
+    )
+    async with any_database.clinics().snapshot(1) as snapshot:
+        both = unclassified(snapshot.catalogue)
+    assert (both[0].split(":")[0], both[1:]) == ("fuera.precio", [said])
+    clinics = any_database.clinics(exclude=("fuera.precio",))
+    assert unclassified((await clinics.census()).catalogue) == [said]
+    assert set((await back_up(clinics, 1)).lines) == {"clinica", "persona"}
