@@ -1,0 +1,51 @@
+"""What a person may do, and in which clinic."""
+
+from enum import StrEnum
+
+from app.auth.principal import Principal
+from app.clinic.directory import ClinicDirectory
+from app.clinic.snapshot import Clinic
+from app.errors import ClinicNotFound, InvalidRequest, NotAllowed, TokenRefused
+
+
+class Permiso(StrEnum):
+    """What a route asks for. MIRAR is to list and to look; a download is ADMINISTRAR, for it holds everything."""
+
+    MIRAR = "mirar"
+    ADMINISTRAR = "administrar"
+
+
+def require(principal: Principal, permiso: Permiso) -> None:
+    """Raises NotAllowed where the person's role does not give that permission."""
+    if principal.superadmin or principal.admin:
+        return
+    if principal.paciente:
+        raise NotAllowed("los pacientes no tienen acceso a los respaldos")
+    if permiso is not Permiso.MIRAR:
+        raise NotAllowed(f"el rol «{principal.rol}» solo puede ver los respaldos, no descargarlos ni cambiarlos")
+
+
+async def authorize_clinic(directory: ClinicDirectory, principal: Principal, chosen: int | None) -> Clinic:
+    """The clinic whose backups the request is about; `chosen` is its `?clinica_id=`.
+
+    A person's own clinic has to be active; a superadmin chooses one, active or not.
+
+    Raises TokenRefused where the person's clinic is inactive or no more, ClinicNotFound where a superadmin
+    chooses one that is not there or anybody else one that is not theirs, InvalidRequest where a superadmin
+    chooses none, DatabaseError.
+    """
+    if principal.superadmin:
+        if chosen is None:
+            raise InvalidRequest("clinica_id: diga de qué clínica, por ejemplo ?clinica_id=1")
+        return await directory.clinic(chosen)
+    if principal.clinica_id is None:
+        raise TokenRefused("el token no dice de qué clínica es")
+    try:
+        own = await directory.clinic(principal.clinica_id)
+    except ClinicNotFound as exc:
+        raise TokenRefused("la clínica de este token ya no existe") from exc
+    if not own.active:
+        raise TokenRefused("la clínica de este token no está activa")
+    if chosen is not None and chosen != own.id:
+        raise ClinicNotFound(f"no existe la clínica {chosen}")
+    return own

@@ -1,0 +1,107 @@
+"""Login with e-mail and password against the clinics' own users."""
+
+import logging
+from dataclasses import dataclass, field
+
+from app.auth.attempts import LoginAttempts
+from app.auth.passwords import Passwords
+from app.auth.principal import Principal
+from app.auth.tokens import Tokens
+from app.clinic.snapshot import Clinic
+from app.clinic.users import Account, ClinicUsers, Usuario, pick
+from app.errors import LoginRefused, RespaldosError
+
+# Whatever was wrong, so that nobody learns which e-mails there are.
+_REFUSED = "el correo o la contraseña no son correctos"
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Entered:
+    """A login that succeeded; the token is worth `seconds` from now."""
+
+    token: str = field(repr=False)
+    seconds: int
+    usuario: Usuario
+    principal: Principal
+
+
+class Login:
+    """Lets people in, one password at a time."""
+
+    def __init__(self, users: ClinicUsers, tokens: Tokens, attempts: LoginAttempts) -> None:
+        self._users = users
+        self._tokens = tokens
+        self._attempts = attempts
+        self._passwords = Passwords()
+
+    async def enter(self, correo: str, password: str, *, subdominio: str | None, direccion: str) -> Entered:
+        """A token for whoever has that e-mail, or user name of Django's, and that password.
+
+        `subdominio` names the clinic where each has a schema, or where the e-mail is of several; elsewhere it is
+        not looked at. `direccion` is the IP address that failures are counted for.
+
+        Raises LoginRefused, in the same words and after as long whatever was wrong, or to ask for the clinic
+        when the password was right; TooManyAttempts; LoginUnavailable without a secret or without Django's
+        tables; InvalidRequest where a clinic has to be named; QueueUnavailable, DatabaseError.
+        """
+        self._tokens.require_secret()
+        # As the database compares e-mails, so that letters in upper case are no further guesses.
+        identifier = correo.strip().lower()
+        await self._attempts.count(identifier, direccion)
+        try:
+            account = await self._users.account(correo.strip(), clinica=subdominio)
+            right = await self._passwords.matches(password, None if account is None else account.password)
+            if account is None or not right or not account.active:
+                raise LoginRefused(_REFUSED)
+            admitted = await self._admitted(account)
+            if not admitted and not account.clinic_unsaid:
+                raise LoginRefused(_REFUSED)
+        except LoginRefused:
+            raise
+        except RespaldosError:
+            await self._attempts.undecided(identifier, direccion)
+            raise
+        await self._attempts.succeeded(identifier, direccion)
+        usuario = _chosen(admitted, subdominio)
+        principal = self._principal(usuario)
+        return Entered(self._tokens.issue(principal), self._tokens.seconds, usuario, principal)
+
+    async def _admitted(self, account: Account) -> list[tuple[Usuario, Clinic | None]]:
+        """Whom this login lets in, once for each clinic; a superuser of the platform where no clinic knows them."""
+        if account.shared:
+            # Nothing else ties a login to a person, so whoever takes another's e-mail would come in as them.
+            _log.warning("varios usuarios activos de auth_user tienen el mismo correo: ninguno puede ingresar")
+            raise LoginRefused(_REFUSED)
+        if account.people:
+            first: dict[int, tuple[Usuario, Clinic | None]] = {}
+            for usuario, clinic in account.people:
+                first.setdefault(clinic.id, (usuario, clinic))
+            return list(first.values())
+        superuser = account.superuser
+        if superuser is None or await self._users.in_any_clinic(superuser.correoelectronico):
+            return []
+        return [(superuser, None)]
+
+    def _principal(self, usuario: Usuario) -> Principal:
+        if usuario.clinica_id is None:
+            return self._tokens.roles.superadmin(usuario=usuario.correoelectronico, nombre=usuario.nombre_completo)
+        return self._tokens.roles.member(
+            usuario=str(usuario.codigo),
+            nombre=usuario.nombre_completo,
+            clinica_id=usuario.clinica_id,
+            rol=usuario.rol,
+        )
+
+
+def _chosen(admitted: list[tuple[Usuario, Clinic | None]], named: str | None) -> Usuario:
+    """The one person, or the one of the named clinic. Raises LoginRefused that asks for it."""
+    if len(admitted) == 1:
+        return admitted[0][0]
+    clinics = [clinic for _, clinic in admitted if clinic is not None]
+    clinic = pick(clinics, named) if named is not None else None
+    if clinic is None:
+        which = ", ".join(f"{found.id} ({found.name})" if found.name else str(found.id) for found in clinics)
+        raise LoginRefused(f"diga a qué clínica ingresa, en «clinica»{f': {which}' if which else ''}")
+    return next(usuario for usuario, found in admitted if found == clinic)

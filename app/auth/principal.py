@@ -1,0 +1,50 @@
+"""Who asks, as their token says, and what each role is."""
+
+import unicodedata
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Final
+
+from app.clinic.users import SUPERADMIN
+
+_PATIENT: Final = "paciente"
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """A person, or a program with a token.
+
+    `usuario` is their id in the clinic's own system. `clinica_id` is None for a superadmin, and for nobody else.
+    `admin` may do everything in its clinic; `paciente` may nothing.
+    """
+
+    usuario: str | None
+    nombre: str | None
+    clinica_id: int | None
+    rol: str
+    admin: bool
+    superadmin: bool
+    paciente: bool
+
+
+class Roles:
+    """What the roles of the clinics' own system mean here; `admin_roles` are compared without case."""
+
+    def __init__(self, admin_roles: Collection[str]) -> None:
+        self._admin = frozenset(role.strip().casefold() for role in admin_roles)
+
+    def member(self, *, usuario: str | None, nombre: str | None, clinica_id: int, rol: str) -> Principal:
+        """A person of a clinic, whatever their role is called."""
+        # Denying is generous, granting is not: an accent too many still is a patient, and no administrator.
+        paciente = _without_accents(rol) == _PATIENT
+        admin = not paciente and rol.strip().casefold() in self._admin
+        return Principal(usuario, nombre, clinica_id, rol, admin=admin, superadmin=False, paciente=paciente)
+
+    def superadmin(self, *, usuario: str | None, nombre: str | None) -> Principal:
+        """A person of the platform."""
+        return Principal(usuario, nombre, None, SUPERADMIN, admin=False, superadmin=True, paciente=False)
+
+
+def _without_accents(text: str) -> str:
+    letters = unicodedata.normalize("NFKD", text.strip().casefold())
+    return "".join(letter for letter in letters if not unicodedata.combining(letter))

@@ -1,0 +1,224 @@
+"""Tokens: our own, and those of the clinics' own backend."""
+
+import time
+from collections.abc import Collection
+from typing import Any, Final
+
+import jwt
+
+from app.auth.jwks import KeySet
+from app.auth.principal import Principal, Roles
+from app.auth.public_key import PublicKey, read_pem
+from app.clinic.users import SUPERADMIN
+from app.errors import LoginUnavailable, SettingsError, TokenRefused
+
+ISSUER: Final = "respaldos"
+ALGORITHM: Final = "HS256"
+
+# How far clocks may be apart (seconds).
+LEEWAY: Final = 30
+
+# A longer one is refused before it is parsed (characters).
+MAX_LENGTH: Final = 8192
+
+_TIMES: Final = ("exp", "iat", "nbf")
+_REQUIRED: Final = ["exp", "iat", "sub"]
+_MAX_ID: Final = 2**63 - 1
+
+
+class Tokens:
+    """Issues tokens, and says whom a token speaks for. `close` closes the connections. For one event loop.
+
+    There are two verifiers at most, each with its own key and one algorithm: ours, for the issuer `respaldos`,
+    which needs `secret`; and that of another issuer, with `public_key` or the keys at `jwks_url`. A token's
+    issuer says which of the two has to agree; nothing else in it is looked at before one does.
+
+    Raises SettingsError where a key or secret is of no use, or where it is not clear which one counts.
+    """
+
+    def __init__(
+        self,
+        *,
+        secret: str | None,
+        hours: int,
+        admin_roles: Collection[str],
+        public_key: str | None = None,
+        jwks_url: str | None = None,
+        algorithm: str = "RS256",
+        issuer: str | None = None,
+        audience: str | None = None,
+    ) -> None:
+        self.roles = Roles(admin_roles)
+        self._secret = _checked_secret(secret)
+        self._seconds = hours * 3600
+        self._algorithm = algorithm
+        self._issuer = issuer
+        self._audience = audience
+        if public_key is not None and jwks_url is not None:
+            raise SettingsError("JWT_PUBLIC_KEY y JWT_JWKS_URL: solo una de las dos puede tener valor")
+        if issuer == ISSUER:
+            raise SettingsError(f"JWT_ISSUER: no puede ser «{ISSUER}», que es el emisor de los tokens propios")
+        self._key: PublicKey | KeySet | None = None
+        if public_key is not None:
+            try:
+                self._key = read_pem(public_key, algorithm)
+            except ValueError as exc:
+                raise SettingsError(
+                    f"JWT_PUBLIC_KEY: el valor dado no es una clave pública en formato PEM para {algorithm}"
+                ) from exc
+        elif jwks_url is not None:
+            self._key = KeySet(jwks_url, algorithm)
+
+    @property
+    def seconds(self) -> int:
+        """How long a token of ours is good."""
+        return self._seconds
+
+    def require_secret(self) -> str:
+        """The secret that our tokens are signed with. Raises LoginUnavailable where there is none."""
+        if self._secret is None:
+            raise LoginUnavailable("este servicio no emite tokens: falta JWT_SECRET")
+        return self._secret
+
+    def issue(self, principal: Principal) -> str:
+        """A token of ours for that person, who has a `usuario`. Raises LoginUnavailable without a secret."""
+        secret = self.require_secret()
+        if principal.usuario is None:
+            raise ValueError("a token needs a subject")
+        now = int(time.time())
+        claims: dict[str, Any] = {
+            "iss": ISSUER,
+            "sub": principal.usuario,
+            "iat": now,
+            "exp": now + self._seconds,
+            "rol": principal.rol,
+            "nombre": principal.nombre,
+        }
+        if not principal.superadmin:
+            claims["clinica_id"] = principal.clinica_id
+        return jwt.encode(claims, secret, ALGORITHM)
+
+    async def verify(self, token: str) -> Principal:
+        """Whom the token speaks for. Raises TokenRefused, with the reason in Spanish.
+
+        Only a token of ours can be a superadmin's: another issuer's always belongs to a clinic, whatever it
+        calls its role.
+        """
+        if len(token) > MAX_LENGTH:
+            raise TokenRefused("el token es demasiado largo")
+        if not token.isascii():
+            raise TokenRefused("el token no es un JWT válido")
+        try:
+            own = _unverified_issuer(token) == ISSUER
+            claims = self._own_claims(token) if own else await self._foreign_claims(token)
+        except jwt.PyJWTError as exc:
+            raise TokenRefused(_reason(exc)) from exc
+        return self._principal(claims, own=own)
+
+    async def close(self) -> None:
+        """Close the connections to where the keys come from."""
+        if isinstance(self._key, KeySet):
+            await self._key.close()
+
+    def _own_claims(self, token: str) -> dict[str, Any]:
+        if self._secret is None:
+            raise TokenRefused("este servicio no emite tokens propios: falta JWT_SECRET")
+        return _decode(token, self._secret, ALGORITHM, issuer=ISSUER, audience=None)
+
+    async def _foreign_claims(self, token: str) -> dict[str, Any]:
+        key = self._key
+        if key is None:
+            raise TokenRefused("el emisor del token no es de confianza")
+        if isinstance(key, KeySet):
+            # Of the header, only which key; one for another algorithm is not among them.
+            key = await key.key(jwt.get_unverified_header(token).get("kid"))
+        return _decode(token, key, self._algorithm, issuer=self._issuer, audience=self._audience)
+
+    def _principal(self, claims: dict[str, Any], *, own: bool) -> Principal:
+        usuario = _text(claims, "sub")
+        rol = _text(claims, "rol")
+        nombre = claims.get("nombre")
+        if not isinstance(nombre, str) or not nombre.isprintable():
+            nombre = None
+        if own and rol == SUPERADMIN and claims.get("clinica_id") is None:
+            return self.roles.superadmin(usuario=usuario, nombre=nombre)
+        return self.roles.member(usuario=usuario, nombre=nombre, clinica_id=_clinica_id(claims), rol=rol)
+
+
+def _checked_secret(secret: str | None) -> str | None:
+    if secret is None:
+        return None
+    verifier = jwt.get_algorithm_by_name(ALGORITHM)
+    try:
+        too_short = verifier.check_key_length(verifier.prepare_key(secret)) is not None
+    except jwt.InvalidKeyError as exc:
+        raise SettingsError("JWT_SECRET: debe ser un secreto, no una clave pública ni un certificado") from exc
+    if too_short:
+        raise SettingsError("JWT_SECRET: debe ser un secreto de 32 bytes o más")
+    return secret
+
+
+def _unverified_issuer(token: str) -> object:
+    return jwt.decode(token, options={"verify_signature": False}).get("iss")
+
+
+def _decode(
+    token: str, key: PublicKey | str, algorithm: str, *, issuer: str | None, audience: str | None
+) -> dict[str, Any]:
+    claims = jwt.decode(
+        token,
+        key,
+        algorithms=[algorithm],
+        issuer=issuer,
+        audience=audience,
+        leeway=LEEWAY,
+        # Whether `sub` is text is asked below: of other issuers it is a number as often.
+        options={"require": _REQUIRED, "verify_aud": audience is not None, "verify_sub": False},
+    )
+    for name in _TIMES:
+        if name in claims and (isinstance(claims[name], bool) or not isinstance(claims[name], int | float)):
+            raise TokenRefused(f"«{name}» del token no es una fecha")
+    return claims
+
+
+def _text(claims: dict[str, Any], name: str) -> str:
+    """The claim as text. What cannot be printed could not be stored either."""
+    value = claims.get(name)
+    if isinstance(value, int) and not isinstance(value, bool):
+        value = str(value)
+    if value is None or (isinstance(value, str) and not value.strip()):
+        raise TokenRefused(f"al token le falta «{name}»")
+    if not isinstance(value, str) or not value.isprintable():
+        raise TokenRefused(f"«{name}» del token no es un texto válido")
+    return value
+
+
+def _clinica_id(claims: dict[str, Any]) -> int:
+    value = claims.get("clinica_id")
+    if value is None:
+        raise TokenRefused("al token le falta «clinica_id»")
+    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= len(str(_MAX_ID)):
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= _MAX_ID:
+        raise TokenRefused("«clinica_id» del token no es el número de una clínica")
+    return value
+
+
+def _reason(exc: jwt.PyJWTError) -> str:
+    match exc:
+        case jwt.ExpiredSignatureError():
+            return "el token venció; ingrese de nuevo"
+        case jwt.ImmatureSignatureError():
+            return "el token todavía no vale"
+        case jwt.MissingRequiredClaimError():
+            return f"al token le falta «{exc.claim}»"
+        case jwt.InvalidIssuerError():
+            return "el emisor del token no es de confianza"
+        case jwt.InvalidAudienceError():
+            return "el token es para otro destinatario"
+        case jwt.InvalidAlgorithmError():
+            return "el token no está firmado con el algoritmo que corresponde a su emisor"
+        case jwt.InvalidSignatureError():
+            return "la firma del token no vale"
+        case _:
+            return "el token no es un JWT válido"
