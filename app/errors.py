@@ -72,7 +72,7 @@ class Cancelled(RespaldosError):
 
 
 class LastGoodBackup(RespaldosError):
-    """The clinic's newest good backup is never deleted."""
+    """The clinic's only good backup is not deleted, by whoever asks."""
 
     status = 409
     code = "ultimo_respaldo_bueno"
@@ -100,10 +100,14 @@ class NotSuspicious(RespaldosError):
 
 
 class NotCompleted(RespaldosError):
-    """Only a `completado` backup can be downloaded, verified or restored."""
+    """Only a `completado` backup can be downloaded, verified or restored; `estado` is what it is instead."""
 
     status = 409
     code = "respaldo_no_completado"
+
+    def __init__(self, message: str, estado: str | None = None) -> None:
+        super().__init__(message)
+        self.estado = estado
 
 
 class Interrupted(RespaldosError):

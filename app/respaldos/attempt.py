@@ -1,6 +1,16 @@
 """One attempt at a backup."""
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.dump.document import Origin
+from app.respaldos import repository
+from app.respaldos.lease import Beat
+from app.respaldos.models import Respaldo
+from app.respaldos.progress import Expected, Progreso
 
 
 @dataclass(frozen=True, slots=True)
@@ -11,3 +21,36 @@ class Attempt:
     numero: int
     clinica_id: int
     archivo_s3: str
+    origin: Origin
+
+    @property
+    def name(self) -> str:
+        """What it is called in an error's message."""
+        return f"respaldo {self.respaldo_id}"
+
+    async def beat(self, session: AsyncSession, *, renew: bool, progreso: Progreso | None) -> Beat:
+        """See `LeasedWork`."""
+        return await repository.beat(
+            session, self.respaldo_id, self.numero, clinica_id=self.clinica_id, renew=renew, progreso=progreso
+        )
+
+    async def expected(self, session: AsyncSession) -> Expected:
+        """As much as the clinic's last completed backup."""
+        last = await repository.last_completed(session, clinica_id=self.clinica_id)
+        if last is None:
+            return Expected(None, None)
+        return Expected(last.numero_registros, last.metadata_.get("tamaño_original_bytes"))
+
+
+async def claim_attempt(session: AsyncSession, respaldo_id: int, *, clinica_id: int, time_zone: ZoneInfo) -> Attempt:
+    """Take the pending backup for a lease, under a new key.
+
+    Raises OperationInProgress as `repository.claim` does.
+    """
+    respaldo: Respaldo = await repository.claim(session, respaldo_id, clinica_id=clinica_id)
+    numero = respaldo.intento
+    key = await repository.add_attempt(
+        session, respaldo_id, numero, clinica_id=clinica_id, started=datetime.now(UTC), time_zone=time_zone
+    )
+    origin = Origin(respaldo_id, numero, respaldo.tipo_respaldo, respaldo.usuario, respaldo.descripcion)
+    return Attempt(respaldo_id, numero, clinica_id, key, origin)

@@ -12,7 +12,7 @@ from app.clinic.catalogue import Catalogue, Entry, TableClass
 from app.clinic.snapshot import ClinicSnapshot
 from app.dump.document import ColumnHeader, DocumentWriter, Header, ModelHeader, ModelTotal, Origin
 from app.dump.gzip_member import GzipWriter
-from app.respaldos.progress import Progress
+from app.respaldos.progress import Etapa, Progress
 
 
 class ClinicDump:
@@ -58,6 +58,8 @@ class ClinicDump:
                         started = time.perf_counter()
                         yield compressed
                         self.seconds["envio"] += time.perf_counter() - started
+        # What PostgreSQL gave has been handed on; S3 may not have all of it yet.
+        self._progress.enter(Etapa.SUBIENDO)
         yield self._gzip.finish()
 
     def _compress(self, part: Callable[[], bytes]) -> bytes:

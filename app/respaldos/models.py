@@ -8,6 +8,7 @@ from sqlalchemy import (
     CHAR,
     BigInteger,
     CheckConstraint,
+    ColumnElement,
     Date,
     DateTime,
     ForeignKey,
@@ -17,11 +18,14 @@ from sqlalchemy import (
     Interval,
     MetaData,
     Text,
+    and_,
     false,
     func,
+    or_,
     text,
 )
 from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.ext.hybrid import hybrid_property
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 SCHEMA = "respaldos"
@@ -153,17 +157,28 @@ class Respaldo(Base):
     verificado_error: Mapped[str | None] = mapped_column(Text)
     purgado: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
 
-    @property
+    @hybrid_property
     def good(self) -> bool:
         """Completed, not deleted, its last verification not failed, and not suspicious unless a person accepted it.
 
-        Only such a backup counts for retention, and the newest one is never deleted (DESIGN §8).
+        Only such a backup counts for retention, and the newest one is never aged out (DESIGN §8). In a query,
+        `Respaldo.good` asks PostgreSQL the same.
         """
         return (
             self.estado == Estado.COMPLETADO
             and self.fecha_eliminacion is None
             and self.verificado_error is None
             and (not self.sospechoso or self.aceptado is not None)
+        )
+
+    @good.inplace.expression
+    @classmethod
+    def _good_in_sql(cls) -> ColumnElement[bool]:
+        return and_(
+            cls.estado == Estado.COMPLETADO,
+            cls.fecha_eliminacion.is_(None),
+            cls.verificado_error.is_(None),
+            or_(cls.sospechoso.is_(False), cls.aceptado.is_not(None)),
         )
 
     __table_args__ = (

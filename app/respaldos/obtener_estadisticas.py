@@ -1,11 +1,22 @@
-"""How a clinic's backups have gone."""
+"""How a clinic's backups have gone, and what they cost."""
 
-from typing import TypedDict
+from datetime import UTC, date, datetime, timedelta
+from typing import Literal, TypedDict
+from zoneinfo import ZoneInfo
 
-from app.respaldos import repository
+from app.respaldos import retention_repository
+from app.respaldos.models import Estado
+from app.respaldos.programar import proxima_hora
 from app.respaldos.resources import Databases
+from app.respaldos.retention_repository import Ended
 from app.respaldos.transaction import transaction
 from app.respaldos.views import MIB
+
+# Days of `serie`, today included.
+SERIES_DAYS = 90
+
+# AWS bills what it calls GB by 2**30 bytes.
+BILLED_GB = 1 << 30
 
 
 class UltimoRespaldo(TypedDict):
@@ -16,8 +27,26 @@ class UltimoRespaldo(TypedDict):
     tamaño_mb: float
 
 
+class Dia(TypedDict):
+    """One local day. `completado` if any backup was that day, else `fallido` if any failed, else null.
+
+    Size (MiB) and seconds are those of the day's last one in that state. Backups deleted since count: the series
+    says what happened.
+    """
+
+    dia: str
+    estado: Literal["completado", "fallido"] | None
+    tamaño_mb: float | None
+    segundos: float | None
+
+
 class Estadisticas(TypedDict):
-    """Counts, MiB, and the share of ended backups that were completed, in percent (null where none has ended)."""
+    """Counts, MiB, and the share of ended backups that were completed, in percent (null where none has ended).
+
+    Deleted backups are left out of these; the cost is that of all bytes in S3, deleted ones included until they
+    are purged. `proximo_respaldo` (ISO 8601 in UTC) is when the next night begins; null where the clinic is
+    inactive. `serie` has a point for each of the last SERIES_DAYS local days, oldest first.
+    """
 
     total_respaldos: int
     completados: int
@@ -25,26 +54,70 @@ class Estadisticas(TypedDict):
     tamaño_total_mb: float
     ultimo_respaldo: UltimoRespaldo | None
     tasa_exito: float | None
+    proximo_respaldo: str | None
+    costo_mensual_estimado_usd: float
+    serie: list[Dia]
 
 
-async def obtener_estadisticas(databases: Databases, *, clinica_id: int) -> Estadisticas:
-    """Raises ClinicNotFound: a mistyped clinic must not look like one without backups."""
-    await databases.clinic.clinic(clinica_id)
+async def obtener_estadisticas(
+    databases: Databases,
+    *,
+    clinica_id: int,
+    now: datetime,
+    time_zone: ZoneInfo,
+    hour: int,
+    minute: int,
+    price_gb_month: float,
+) -> Estadisticas:
+    """`hour` and `minute` are the local time of the nightly backups; the price is in USD for 2**30 bytes.
+
+    Raises ClinicNotFound: a mistyped clinic must not look like one without backups.
+    """
+    clinic = await databases.clinic.clinic(clinica_id)
+    today = now.astimezone(time_zone).date()
+    first = today - timedelta(days=SERIES_DAYS - 1)
+    midnight = datetime(first.year, first.month, first.day, tzinfo=time_zone).astimezone(UTC)
     async with transaction(databases) as session:
-        totals = await repository.totals(session, clinica_id=clinica_id)
-        last = await repository.last_completed(session, clinica_id=clinica_id, suspicious=True)
-    ended = totals.completed + totals.failed
+        totals = await retention_repository.totals(session, clinica_id=clinica_id)
+        ended = await retention_repository.ended_since(session, clinica_id=clinica_id, moment=midnight)
+    tried = totals.completed + totals.failed
+    upcoming = proxima_hora(now, time_zone=time_zone, hour=hour, minute=minute) if clinic.active else None
     return {
         "total_respaldos": totals.all,
         "completados": totals.completed,
         "fallidos": totals.failed,
         "tamaño_total_mb": round(totals.bytes / MIB, 2),
         "ultimo_respaldo": {
-            "id": last.id,
-            "fecha": last.fecha_respaldo.isoformat(),
-            "tamaño_mb": round((last.tamaño_bytes or 0) / MIB, 2),
+            "id": totals.last_id,
+            "fecha": totals.last_moment.isoformat(),
+            "tamaño_mb": round((totals.last_bytes or 0) / MIB, 2),
         }
-        if last is not None
+        if totals.last_id is not None and totals.last_moment is not None
         else None,
-        "tasa_exito": round(100 * totals.completed / ended, 1) if ended else None,
+        "tasa_exito": round(100 * totals.completed / tried, 1) if tried else None,
+        "proximo_respaldo": upcoming.astimezone(UTC).isoformat() if upcoming is not None else None,
+        # Small clinics cost less than a cent.
+        "costo_mensual_estimado_usd": round(totals.stored_bytes / BILLED_GB * price_gb_month, 6),
+        "serie": _series(ended, first, time_zone),
+    }
+
+
+def _series(ended: list[Ended], first: date, time_zone: ZoneInfo) -> list[Dia]:
+    shown: dict[date, Ended] = {}
+    for backup in ended:
+        day = backup.moment.astimezone(time_zone).date()
+        before = shown.get(day)
+        if before is None or before.estado != Estado.COMPLETADO or backup.estado == Estado.COMPLETADO:
+            shown[day] = backup
+    return [_point(day, shown.get(day)) for day in (first + timedelta(days=n) for n in range(SERIES_DAYS))]
+
+
+def _point(day: date, backup: Ended | None) -> Dia:
+    if backup is None:
+        return {"dia": day.isoformat(), "estado": None, "tamaño_mb": None, "segundos": None}
+    return {
+        "dia": day.isoformat(),
+        "estado": "completado" if backup.estado == Estado.COMPLETADO else "fallido",
+        "tamaño_mb": round(backup.bytes / MIB, 2) if backup.bytes is not None else None,
+        "segundos": backup.elapsed.total_seconds() if backup.elapsed is not None else None,
     }

@@ -8,14 +8,16 @@ from sqlalchemy import case, delete, func, literal, or_, select, update
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.respaldos.models import Estado, Intento, Operacion, Respaldo, TipoRespaldo
-
-# A backup whose process died is tried again up to this many times in all (DESIGN §8).
-MAX_ATTEMPTS = 3
+from app.errors import Cancelled
+from app.respaldos.lease import MAX_ATTEMPTS
+from app.respaldos.models import Estado, Intento, Operacion, Respaldo, Restauracion, TipoRespaldo
 
 # What S3 was asked for before an attempt ended, it may still carry out when the attempt has been cleaned up after:
 # a connection that broke or a machine that slept. So cleaning is done again until this long after (seconds).
 LATE_SECONDS = 600
+
+# What is stored as `error_type` where a lease ran out.
+PROCESS_DIED = "proceso_muerto"
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +27,14 @@ class Leftover:
     respaldo_id: int
     numero: int
     archivo_s3: str
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A pending backup or `restauracion`, of which `intento` attempts have ended."""
+
+    id: int
+    intento: int
 
 
 async def get(session: AsyncSession, respaldo_id: int) -> Respaldo | None:
@@ -43,13 +53,13 @@ async def newest_of_all(session: AsyncSession, *, limit: int) -> Sequence[Respal
     return found.all()
 
 
-async def end_expired_leases(session: AsyncSession) -> Sequence[int]:
-    """Take the work from processes that gave no sign of life; return the backups' ids.
+async def end_expired_leases(session: AsyncSession) -> Sequence[Respaldo]:
+    """Take the work from processes that gave no sign of life; return the backups.
 
-    They go back to pendiente, or to fallido past MAX_ATTEMPTS. One made at the command line goes to fallido at
-    once: whoever waited for it is gone, and no worker was asked.
+    They go back to pendiente, or to fallido past MAX_ATTEMPTS; to cancelado where a person had asked for that. One
+    made at the command line goes to fallido at once: whoever waited for it is gone, and no worker was asked.
     """
-    reason = "el proceso que hacía el respaldo murió sin terminarlo"
+    cancelled = Respaldo.cancelacion.is_not(None)
     failed = or_(Respaldo.tipo_respaldo == TipoRespaldo.MANUAL, Respaldo.intento >= MAX_ATTEMPTS)
     # A row that somebody else is just ending is left to them: two who wait for each other's rows would deadlock.
     expired = (
@@ -57,28 +67,87 @@ async def end_expired_leases(session: AsyncSession) -> Sequence[int]:
         .where(Respaldo.estado == Estado.PROCESANDO, Respaldo.lease_until < func.clock_timestamp())
         .with_for_update(skip_locked=True)
     )
-    said = {"error": reason, "error_type": "proceso_muerto", "avisos": []}
+    died = {
+        "error": "el proceso que hacía el respaldo murió sin terminarlo",
+        "error_type": PROCESS_DIED,
+        "avisos": [],
+    }
+    stopped = {"error": "se canceló a pedido de una persona", "error_type": Cancelled.code, "avisos": []}
     ended = await session.scalars(
         update(Respaldo)
         .where(Respaldo.id.in_(expired))
         .values(
-            estado=case((failed, Estado.FALLIDO), else_=Estado.PENDIENTE),
-            metadata_=Respaldo.metadata_.op("||")(literal(said, JSONB)),
+            estado=case((cancelled, Estado.CANCELADO), (failed, Estado.FALLIDO), else_=Estado.PENDIENTE),
+            metadata_=Respaldo.metadata_.op("||")(
+                case((cancelled, literal(stopped, JSONB)), else_=literal(died, JSONB))
+            ),
             lease_until=None,
+            progreso=None,
         )
-        .returning(Respaldo.id)
+        .returning(Respaldo)
     )
-    ids = ended.all()
+    found = ended.all()
+    ids = [respaldo.id for respaldo in found]
     await session.execute(delete(Operacion).where(Operacion.respaldo_id.in_(ids)))
     await session.execute(
         update(Intento).where(Intento.respaldo_id.in_(ids), Intento.fin.is_(None)).values(fin=func.now())
     )
-    return ids
+    return found
 
 
-async def leftovers(session: AsyncSession) -> list[Leftover]:
-    """Ended attempts whose key has not been cleaned yet. A completed backup's own attempt is never among them."""
+async def end_expired_verifications(session: AsyncSession) -> Sequence[Restauracion]:
+    """The same for what is done with backups' files: back to pendiente, or to fallido past MAX_ATTEMPTS."""
+    failed = Restauracion.intento >= MAX_ATTEMPTS
+    expired = (
+        select(Restauracion.id)
+        .where(Restauracion.estado == Estado.PROCESANDO, Restauracion.lease_until < func.clock_timestamp())
+        .with_for_update(skip_locked=True)
+    )
+    ended = await session.scalars(
+        update(Restauracion)
+        .where(Restauracion.id.in_(expired))
+        .values(
+            estado=case((failed, Estado.FALLIDO), else_=Estado.PENDIENTE),
+            error="el proceso que hacía la verificación murió sin terminarla",
+            error_type=PROCESS_DIED,
+            fecha_fin=case((failed, func.now())),
+            lease_until=None,
+            progreso=None,
+        )
+        .returning(Restauracion)
+    )
+    return ended.all()
+
+
+async def waiting_backups(session: AsyncSession) -> list[Waiting]:
+    """The pending backups, oldest first."""
     found = await session.execute(
+        select(Respaldo.id, Respaldo.intento).where(Respaldo.estado == Estado.PENDIENTE).order_by(Respaldo.id)
+    )
+    return [Waiting(*row) for row in found]
+
+
+async def waiting_restauraciones(session: AsyncSession) -> list[Waiting]:
+    """The pending `restauracion` rows, oldest first."""
+    found = await session.execute(
+        select(Restauracion.id, Restauracion.intento)
+        .where(Restauracion.estado == Estado.PENDIENTE)
+        .order_by(Restauracion.id)
+    )
+    return [Waiting(*row) for row in found]
+
+
+async def get_restauracion(session: AsyncSession, restauracion_id: int) -> Restauracion | None:
+    """The `restauracion` of that id, whichever clinic it is of."""
+    return await session.get(Restauracion, restauracion_id)
+
+
+async def leftovers(session: AsyncSession, *, respaldo_id: int | None = None) -> list[Leftover]:
+    """Ended attempts, or those of one backup, whose key has not been cleaned yet.
+
+    A completed backup's own attempt is never among them.
+    """
+    wanted = (
         select(Intento.respaldo_id, Intento.numero, Intento.archivo_s3)
         .join(Respaldo)
         .where(
@@ -88,6 +157,7 @@ async def leftovers(session: AsyncSession) -> list[Leftover]:
         )
         .order_by(Intento.fin)
     )
+    found = await session.execute(wanted if respaldo_id is None else wanted.where(Intento.respaldo_id == respaldo_id))
     return [Leftover(*row) for row in found]
 
 

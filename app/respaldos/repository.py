@@ -1,37 +1,46 @@
 """The `respaldo` rows of one clinic. Each function takes part in its caller's transaction."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import BigInteger, delete, func, select, update
+from sqlalchemy import ColumnElement, and_, delete, func, select, update
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.errors import OperationInProgress, RespaldoNotFound
-from app.respaldos.models import Estado, Intento, Operacion, Respaldo, TipoOperacion, TipoRespaldo
+from app.errors import Cancelled, OperationInProgress, RespaldoNotFound
+from app.respaldos.actor import Actor
+from app.respaldos.lease import Beat, lease_end
+from app.respaldos.models import Estado, Intento, Operacion, Profundidad, Respaldo, TipoOperacion, TipoRespaldo
 from app.respaldos.object_key import generar_ruta_s3
+from app.respaldos.progress import Progreso
 
-# How long a process may give no sign of life before another takes its work over (seconds, DESIGN §8).
-LEASE_SECONDS = 60
-
-
-def _lease() -> Any:
-    # By the database's clock: the clocks of two machines may differ by more than a lease.
-    return func.clock_timestamp() + timedelta(seconds=LEASE_SECONDS)
+_NEWEST_FIRST = (Respaldo.fecha_respaldo.desc(), Respaldo.id.desc())
 
 
 async def add(
-    session: AsyncSession, *, clinica_id: int, tipo: TipoRespaldo, descripcion: str, usuario: str | None
-) -> Respaldo | None:
-    """A new pending backup, or None where the clinic already has one pending or running."""
-    return await session.scalar(
+    session: AsyncSession, *, clinica_id: int, tipo: TipoRespaldo, descripcion: str, actor: Actor
+) -> Respaldo:
+    """A new pending backup. Raises OperationInProgress where the clinic already has one pending or running."""
+    added: Respaldo | None = await session.scalar(
         postgresql_insert(Respaldo)
-        .values(clinica_id=clinica_id, tipo_respaldo=tipo, descripcion=descripcion, usuario=usuario)
+        .values(
+            clinica_id=clinica_id,
+            tipo_respaldo=tipo,
+            descripcion=descripcion,
+            usuario=actor.usuario,
+            usuario_nombre=actor.nombre,
+        )
         .on_conflict_do_nothing()
         .returning(Respaldo)
+    )
+    if added is not None:
+        return added
+    running = await in_progress(session, clinica_id=clinica_id)
+    which = f" (número {running.id}, {running.estado})" if running is not None else ""
+    raise OperationInProgress(
+        f"la clínica {clinica_id} ya tiene un respaldo en curso{which}", running.id if running is not None else None
     )
 
 
@@ -44,20 +53,21 @@ async def in_progress(session: AsyncSession, *, clinica_id: int) -> Respaldo | N
     )
 
 
-async def claim(session: AsyncSession, respaldo_id: int, *, clinica_id: int) -> int:
-    """Take the pending backup for a lease; return the attempt's number.
+async def claim(session: AsyncSession, respaldo_id: int, *, clinica_id: int) -> Respaldo:
+    """Take the pending backup for a lease, as its next attempt.
 
     Raises OperationInProgress, upon which the transaction must be rolled back, where the backup is not pending
     any more or something else is under way for the clinic.
     """
-    intento: int | None = await session.scalar(
+    claimed = await session.scalar(
         update(Respaldo)
         .where(Respaldo.id == respaldo_id, Respaldo.clinica_id == clinica_id, Respaldo.estado == Estado.PENDIENTE)
-        .values(estado=Estado.PROCESANDO, intento=Respaldo.intento + 1, lease_until=_lease())
-        .returning(Respaldo.intento)
+        .values(estado=Estado.PROCESANDO, intento=Respaldo.intento + 1, lease_until=lease_end())
+        .returning(Respaldo)
+        .execution_options(populate_existing=True)
     )
-    if intento is None:
-        raise OperationInProgress(f"el respaldo {respaldo_id} ya no está pendiente")
+    if claimed is None:
+        raise OperationInProgress(f"el respaldo {respaldo_id} ya no está pendiente", respaldo_id)
     taken = await session.scalar(
         postgresql_insert(Operacion)
         .values(clinica_id=clinica_id, tipo=TipoOperacion.RESPALDO, respaldo_id=respaldo_id)
@@ -68,8 +78,11 @@ async def claim(session: AsyncSession, respaldo_id: int, *, clinica_id: int) -> 
         running = await session.scalar(select(Operacion).where(Operacion.clinica_id == clinica_id))
         what = "una restauración" if running and running.tipo == TipoOperacion.RESTAURACION else "un respaldo"
         which = f" (del respaldo número {running.respaldo_id})" if running is not None else ""
-        raise OperationInProgress(f"la clínica {clinica_id} ya tiene {what} en curso{which}")
-    return intento
+        raise OperationInProgress(
+            f"la clínica {clinica_id} ya tiene {what} en curso{which}",
+            running.respaldo_id if running is not None else None,
+        )
+    return claimed
 
 
 async def add_attempt(
@@ -95,15 +108,65 @@ async def add_attempt(
         started += timedelta(seconds=1)
 
 
-async def renew(session: AsyncSession, respaldo_id: int, intento: int, *, clinica_id: int) -> bool:
-    """Extend the lease; False where the backup is no longer this attempt's."""
-    renewed = await session.scalar(
-        update(Respaldo)
-        .where(*_mine(respaldo_id, intento, clinica_id))
-        .values(lease_until=_lease())
-        .returning(Respaldo.id)
+async def beat(
+    session: AsyncSession, respaldo_id: int, intento: int, *, clinica_id: int, renew: bool, progreso: Progreso | None
+) -> Beat:
+    """Give a sign of life: extend the lease where `renew`, tell the progress where there is any news.
+
+    Returns whether the backup is still this attempt's, and whether a person wants it stopped.
+    """
+    values: dict[str, Any] = {}
+    if renew:
+        values["lease_until"] = lease_end()
+    if progreso is not None:
+        values["progreso"] = progreso
+    mine = _mine(respaldo_id, intento, clinica_id)
+    statement: Any = (
+        update(Respaldo).where(*mine).values(values).returning(Respaldo.cancelacion)
+        if values
+        else select(Respaldo.cancelacion).where(*mine)
     )
-    return renewed is not None
+    row = (await session.execute(statement)).one_or_none()
+    if row is None:
+        return Beat.LOST
+    return Beat.MINE if row[0] is None else Beat.CANCELLED
+
+
+async def cancel_pending(session: AsyncSession, respaldo_id: int, *, clinica_id: int, reason: str) -> Respaldo | None:
+    """End the backup that nobody has begun; None where it is not pending."""
+    return await session.scalar(
+        update(Respaldo)
+        .where(Respaldo.id == respaldo_id, Respaldo.clinica_id == clinica_id, Respaldo.estado == Estado.PENDIENTE)
+        .values(
+            estado=Estado.CANCELADO,
+            cancelacion=func.now(),
+            metadata_={"error": reason, "error_type": Cancelled.code, "avisos": []},
+        )
+        .returning(Respaldo)
+    )
+
+
+async def cancel_running(session: AsyncSession, respaldo_id: int, *, clinica_id: int) -> Respaldo | None:
+    """Ask whoever makes the backup to stop; None where nobody does, or is asked already."""
+    return await session.scalar(
+        update(Respaldo)
+        .where(
+            Respaldo.id == respaldo_id,
+            Respaldo.clinica_id == clinica_id,
+            Respaldo.estado == Estado.PROCESANDO,
+            Respaldo.cancelacion.is_(None),
+        )
+        .values(cancelacion=func.now())
+        .returning(Respaldo)
+    )
+
+
+async def cancellation_wanted(session: AsyncSession, respaldo_id: int, intento: int, *, clinica_id: int) -> bool:
+    """Whether a person has asked for this attempt to be stopped; nobody can until the transaction has ended."""
+    wanted: datetime | None = await session.scalar(
+        select(Respaldo.cancelacion).where(*_mine(respaldo_id, intento, clinica_id)).with_for_update()
+    )
+    return wanted is not None
 
 
 async def finish(
@@ -113,7 +176,7 @@ async def finish(
     finished: Respaldo | None = await session.scalar(
         update(Respaldo)
         .where(*_mine(respaldo_id, intento, clinica_id))
-        .values(lease_until=None, **values)
+        .values(lease_until=None, progreso=None, **values)
         .returning(Respaldo)
     )
     if finished is None:
@@ -155,43 +218,56 @@ async def reopen_cleaning(session: AsyncSession, respaldo_id: int, intento: int,
     )
 
 
-async def last_completed(session: AsyncSession, *, clinica_id: int, suspicious: bool = False) -> Respaldo | None:
-    """The clinic's newest completed backup that is not deleted; a suspicious one only where asked for."""
-    wanted = (
+async def last_good(session: AsyncSession, *, clinica_id: int) -> Respaldo | None:
+    """The clinic's newest good backup (`Respaldo.good`)."""
+    return await session.scalar(
+        select(Respaldo).where(Respaldo.clinica_id == clinica_id, Respaldo.good).order_by(*_NEWEST_FIRST).limit(1)
+    )
+
+
+async def last_completed(session: AsyncSession, *, clinica_id: int) -> Respaldo | None:
+    """The clinic's newest completed backup that is not deleted, good or not."""
+    return await session.scalar(
         select(Respaldo)
         .where(
             Respaldo.clinica_id == clinica_id,
             Respaldo.estado == Estado.COMPLETADO,
             Respaldo.fecha_eliminacion.is_(None),
         )
-        .order_by(Respaldo.fecha_respaldo.desc(), Respaldo.id.desc())
+        .order_by(*_NEWEST_FIRST)
         .limit(1)
     )
-    return await session.scalar(wanted if suspicious else wanted.where(Respaldo.sospechoso.is_(False)))
 
 
-@dataclass(frozen=True, slots=True)
-class Totals:
-    """Numbers of a clinic's backups that are not deleted, and the bytes of the completed ones."""
-
-    all: int
-    completed: int
-    failed: int
-    bytes: int
-
-
-async def totals(session: AsyncSession, *, clinica_id: int) -> Totals:
-    """Count the clinic's backups."""
-    completed = Respaldo.estado == Estado.COMPLETADO
-    row = await session.execute(
+async def failed_since(session: AsyncSession, respaldo: Respaldo | None, *, clinica_id: int) -> bool:
+    """Whether a backup of the clinic was asked for after that one (or at all) and failed."""
+    after = respaldo.id if respaldo is not None else 0
+    failed: bool | None = await session.scalar(
         select(
-            func.count(),
-            func.count().filter(completed),
-            func.count().filter(Respaldo.estado == Estado.FALLIDO),
-            func.coalesce(func.sum(Respaldo.tamaño_bytes).filter(completed), 0).cast(BigInteger),
-        ).where(Respaldo.clinica_id == clinica_id, Respaldo.fecha_eliminacion.is_(None))
+            select(Respaldo.id)
+            .where(Respaldo.clinica_id == clinica_id, Respaldo.estado == Estado.FALLIDO, Respaldo.id > after)
+            .exists()
+        )
     )
-    return Totals(*row.one())
+    return bool(failed)
+
+
+async def mark_verified(
+    session: AsyncSession, respaldo_id: int, *, clinica_id: int, profundidad: Profundidad, error: str | None
+) -> None:
+    """Record what a verification found of the object; `error` is why it is not the backup that was made.
+
+    A quick look that finds nothing wrong says nothing against what a thorough one found.
+    """
+    found = (
+        update(Respaldo)
+        .where(Respaldo.id == respaldo_id, Respaldo.clinica_id == clinica_id)
+        .values(verificado=func.now(), verificado_profundidad=profundidad, verificado_error=error)
+    )
+    if error is None and profundidad == Profundidad.RAPIDA:
+        thorough = Respaldo.verificado_profundidad == Profundidad.COMPLETA
+        found = found.where(~and_(Respaldo.verificado_error.is_not(None), thorough))
+    await session.execute(found)
 
 
 async def get(session: AsyncSession, respaldo_id: int, *, clinica_id: int, deleted: bool = False) -> Respaldo:
@@ -232,24 +308,11 @@ async def page(
     if hasta is not None:
         wanted = wanted.where(Respaldo.fecha_respaldo < hasta)
     total = await session.scalar(wanted.with_only_columns(func.count()))
-    found = await session.scalars(
-        wanted.order_by(Respaldo.fecha_respaldo.desc(), Respaldo.id.desc()).limit(limit).offset(offset)
-    )
+    found = await session.scalars(wanted.order_by(*_NEWEST_FIRST).limit(limit).offset(offset))
     return found.all(), total or 0
 
 
-async def newest(session: AsyncSession, *, clinica_id: int, limit: int) -> Sequence[Respaldo]:
-    """The clinic's backups that are not deleted, newest first."""
-    found = await session.scalars(
-        select(Respaldo)
-        .where(Respaldo.clinica_id == clinica_id, Respaldo.fecha_eliminacion.is_(None))
-        .order_by(Respaldo.fecha_respaldo.desc(), Respaldo.id.desc())
-        .limit(limit)
-    )
-    return found.all()
-
-
-def _mine(respaldo_id: int, intento: int, clinica_id: int) -> tuple[Any, ...]:
+def _mine(respaldo_id: int, intento: int, clinica_id: int) -> tuple[ColumnElement[bool], ...]:
     return (
         Respaldo.id == respaldo_id,
         Respaldo.clinica_id == clinica_id,

@@ -1,37 +1,30 @@
-"""Proves that a backup's object is whole and is the one that was made, by reading all of it."""
+"""Proves that a backup's object is whole and is the one that was made, for somebody who waits for the answer."""
 
-import asyncio
-
-from app.dump.verifier import FileVerifier, VerifiedFile
-from app.errors import FormatError, NotCompleted
-from app.respaldos.models import Estado, Respaldo
+from app.dump.verifier import VerifiedFile
+from app.respaldos.actor import COMMAND_LINE, Actor
+from app.respaldos.models import Profundidad, Respaldo
+from app.respaldos.object_check import BAD, check_thoroughly
 from app.respaldos.progress import Progress
 from app.respaldos.resources import Resources
+from app.respaldos.transaction import transaction
+from app.respaldos.verification import Verification, record_verification
 
 
 async def verificar_respaldo(
-    resources: Resources, respaldo: Respaldo, *, progress: Progress | None = None
+    resources: Resources, respaldo: Respaldo, *, actor: Actor = COMMAND_LINE, progress: Progress | None = None
 ) -> VerifiedFile:
-    """Read the object from S3 and check hash, gzip to its end, structure, counts and digests.
+    """Read the object from S3, check all of it, and record in the backup's row what was found.
 
-    Raises NotCompleted, ObjectNotFound, StorageError, or FormatError that says what is wrong.
+    Raises NotCompleted, ObjectNotFound, or FormatError that says what is wrong; a StorageError or DatabaseError
+    says nothing about the object.
     """
-    if respaldo.estado != Estado.COMPLETADO or respaldo.archivo_s3 is None:
-        raise NotCompleted(f"el respaldo {respaldo.id} está {respaldo.estado}; solo se verifica uno completado")
-    progress = progress or Progress()
-    verifier = FileVerifier(max_size=respaldo.metadata_["tamaño_original_bytes"])
-    async with resources.storage.download(respaldo.archivo_s3) as chunks:
-        async for chunk in chunks:
-            await asyncio.to_thread(verifier.feed, chunk)
-            progress.advance(bytes_=len(chunk))
-    verified = await asyncio.to_thread(verifier.finish, respaldo.hash_md5)
-    header = verified.header
-    if (header.origin.id, header.clinica_id) != (respaldo.id, respaldo.clinica_id):
-        raise FormatError(
-            f"el archivo dice ser el respaldo {header.origin.id} de la clínica {header.clinica_id},"
-            f" y debería ser el {respaldo.id} de la {respaldo.clinica_id}"
-        )
-    counts = {name: total.records for name, total in verified.totals.items()}
-    if counts != respaldo.metadata_["detalles_registros"] or verified.records != respaldo.numero_registros:
-        raise FormatError("el archivo no tiene los registros que se anotaron al crearlo")
+    verification = Verification(respaldo.id, respaldo.clinica_id, Profundidad.COMPLETA, actor)
+    try:
+        verified = await check_thoroughly(resources, respaldo, progress or Progress())
+    except BAD as exc:
+        async with transaction(resources) as session:
+            await record_verification(session, verification, False, str(exc))
+        raise
+    async with transaction(resources) as session:
+        await record_verification(session, verification, True, None)
     return verified

@@ -1,8 +1,8 @@
-"""A backup as people's programs see it: the keys of the HTTP contract, which the command line's `--json` shares."""
+"""What people's programs see: the keys of the HTTP contract, which the command line's `--json` shares."""
 
 from typing import Any, TypedDict
 
-from app.respaldos.models import Estado, Respaldo, TipoRespaldo
+from app.respaldos.models import Estado, Evento, Respaldo, Restauracion, TipoRespaldo
 
 ESTADO_DISPLAY = {
     Estado.PENDIENTE: "Pendiente",
@@ -30,6 +30,14 @@ EMPTY_METADATA: dict[str, Any] = {
 }
 
 
+class Verificado(TypedDict):
+    """The last verification: when it ended (ISO 8601 in UTC), how deep it was, and why it failed if it did."""
+
+    fecha: str
+    profundidad: str | None
+    error: str | None
+
+
 class RespaldoResumen(TypedDict):
     """A backup in a list. Dates are ISO 8601 in UTC; `tamaño_mb` is in MiB, to two places."""
 
@@ -47,6 +55,7 @@ class RespaldoResumen(TypedDict):
     usuario: str | None
     fecha_creacion: str
     puede_restaurar: bool
+    verificado: Verificado | None
 
 
 class RespaldoDetalle(RespaldoResumen):
@@ -57,7 +66,42 @@ class RespaldoDetalle(RespaldoResumen):
     tiempo_ejecucion: str | None
     tiempo_ejecucion_segundos: float | None
     metadata: dict[str, Any]
+    usuario_nombre: str | None
     fecha_actualizacion: str
+    progreso: dict[str, Any] | None
+
+
+class RestauracionVista(TypedDict):
+    """Something done, or to be done, with a backup's file. Dates are ISO 8601 in UTC."""
+
+    id: int
+    respaldo_id: int
+    clinica_id: int
+    tipo: str
+    profundidad: str | None
+    estado: str
+    simulada: bool
+    modelos: list[str] | None
+    progreso: dict[str, Any] | None
+    resultado: dict[str, Any] | None
+    respaldo_previo: int | None
+    error: str | None
+    usuario: str | None
+    fecha_creacion: str
+    fecha_fin: str | None
+
+
+class EventoVista(TypedDict):
+    """One line of the audit trail. `fecha` is ISO 8601 in UTC."""
+
+    id: int
+    fecha: str
+    clinica_id: int | None
+    accion: str
+    respaldo_id: int | None
+    usuario: str | None
+    direccion: str | None
+    detalle: dict[str, Any]
 
 
 def resumen(respaldo: Respaldo) -> RespaldoResumen:
@@ -78,6 +122,13 @@ def resumen(respaldo: Respaldo) -> RespaldoResumen:
         "usuario": respaldo.usuario,
         "fecha_creacion": respaldo.fecha_creacion.isoformat(),
         "puede_restaurar": respaldo.estado == Estado.COMPLETADO and respaldo.fecha_eliminacion is None,
+        "verificado": {
+            "fecha": respaldo.verificado.isoformat(),
+            "profundidad": respaldo.verificado_profundidad,
+            "error": respaldo.verificado_error,
+        }
+        if respaldo.verificado is not None
+        else None,
     }
 
 
@@ -92,7 +143,45 @@ def detalle(respaldo: Respaldo) -> RespaldoDetalle:
         "tiempo_ejecucion": clock(seconds) if seconds is not None else None,
         "tiempo_ejecucion_segundos": seconds,
         "metadata": EMPTY_METADATA | respaldo.metadata_,
+        "usuario_nombre": respaldo.usuario_nombre,
         "fecha_actualizacion": respaldo.fecha_actualizacion.isoformat(),
+        "progreso": respaldo.progreso,
+    }
+
+
+def restauracion_vista(restauracion: Restauracion) -> RestauracionVista:
+    """A verification or a restore with everything that is known of it."""
+    ended = restauracion.fecha_fin
+    return {
+        "id": restauracion.id,
+        "respaldo_id": restauracion.respaldo_id,
+        "clinica_id": restauracion.clinica_id,
+        "tipo": restauracion.tipo,
+        "profundidad": restauracion.profundidad,
+        "estado": restauracion.estado,
+        "simulada": restauracion.simulada,
+        "modelos": restauracion.modelos,
+        "progreso": restauracion.progreso,
+        "resultado": restauracion.resultado,
+        "respaldo_previo": restauracion.respaldo_previo,
+        "error": restauracion.error,
+        "usuario": restauracion.usuario,
+        "fecha_creacion": restauracion.fecha_creacion.isoformat(),
+        "fecha_fin": ended.isoformat() if ended is not None else None,
+    }
+
+
+def evento_vista(evento: Evento) -> EventoVista:
+    """One line of the audit trail."""
+    return {
+        "id": evento.id,
+        "fecha": evento.fecha.isoformat(),
+        "clinica_id": evento.clinica_id,
+        "accion": evento.accion,
+        "respaldo_id": evento.respaldo_id,
+        "usuario": evento.usuario,
+        "direccion": evento.direccion,
+        "detalle": evento.detalle,
     }
 
 

@@ -25,11 +25,15 @@ _HASH_BLOCK = 2**20
 
 @dataclass(frozen=True, slots=True)
 class ObjectInfo:
-    """What S3 says of an object: `size` in bytes, `modified` in UTC."""
+    """What S3 says of an object: `size` in bytes, `modified` in UTC.
+
+    `etag` is, from `head`, often the MD5 of the object in hex; not where it went up in parts or is encrypted.
+    """
 
     key: str
     size: int
     modified: datetime
+    etag: str | None = None
 
 
 @asynccontextmanager
@@ -184,7 +188,8 @@ class S3Storage:
             found = await self._head(key)
         if found is None:
             return None
-        return ObjectInfo(key, found["ContentLength"], found["LastModified"].astimezone(UTC))
+        etag = found.get("ETag", "").strip('"') or None
+        return ObjectInfo(key, found["ContentLength"], found["LastModified"].astimezone(UTC), etag)
 
     async def _head(self, key: str) -> Any:
         from botocore.exceptions import ClientError

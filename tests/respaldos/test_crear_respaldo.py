@@ -9,7 +9,8 @@ import asyncpg
 import pytest
 
 from app.clinic.catalogue import Tenancy
-from app.respaldos import crear_respaldo as crear_module
+from app.respaldos import make_backup as making
+from app.respaldos.actor import Actor
 from app.respaldos.models import Estado
 from app.respaldos.progress import Progress
 from app.respaldos.resources import Resources
@@ -22,7 +23,8 @@ from tests.storage.conftest import Store
 async def test_the_row_says_what_the_object_is(
     resources: Resources, store: Store, conn: asyncpg.Connection, clinica_id: int
 ) -> None:
-    respaldo = await back_up(resources, clinica_id, descripcion="Antes de «cambiar»", usuario="ana")
+    ana = Actor("ana", "Ana Paz", None)
+    respaldo = await back_up(resources, clinica_id, descripcion="Antes de «cambiar»", actor=ana)
     assert store.folder is not None
     assert respaldo.archivo_s3 is not None
     content = (store.folder / respaldo.archivo_s3).read_bytes()
@@ -52,7 +54,7 @@ async def test_the_detail_has_every_key_of_the_contract(resources: Resources) ->
         *("id", "clinica_id", "fecha_respaldo", "tamaño_bytes", "tamaño_mb", "numero_registros", "estado"),
         *("estado_display", "tipo_respaldo", "tipo_respaldo_display", "descripcion", "usuario", "fecha_creacion"),
         *("puede_restaurar", "archivo_s3", "hash_md5", "tiempo_ejecucion", "tiempo_ejecucion_segundos"),
-        *("metadata", "fecha_actualizacion"),
+        *("metadata", "fecha_actualizacion", "progreso", "usuario_nombre", "verificado"),
     } == set(shown)
     assert {
         *("modelos_respaldados", "detalles_registros", "tamaño_original_mb", "tamaño_comprimido_mb"),
@@ -106,7 +108,7 @@ async def test_a_mistake_of_ours_is_a_failed_backup_too(
     def mistaken(*_: object) -> None:
         raise ZeroDivisionError("entre cero")
 
-    monkeypatch.setattr(crear_module, "_suspicion", mistaken)
+    monkeypatch.setattr(making, "suspicion", mistaken)
     with pytest.raises(ZeroDivisionError):
         await back_up(resources)
     await assert_failed(conn, store, "error_interno", "ZeroDivisionError", "entre cero")

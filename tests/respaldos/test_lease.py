@@ -12,8 +12,8 @@ from sqlalchemy import text
 
 from app.database import service_engine
 from app.errors import DatabaseNotMigrated, DatabaseUnavailable, LeaseLost, OperationInProgress, Stalled, StorageError
-from app.respaldos import crear_respaldo as crear_module
 from app.respaldos import lease, platform_repository, repository
+from app.respaldos import make_backup as making
 from app.respaldos.models import Estado, TipoRespaldo
 from app.respaldos.progress import Progress
 from app.respaldos.reconciliar import reconciliar
@@ -24,43 +24,18 @@ from tests.respaldos.conftest import (
     LARGE,
     NEW,
     SMALL,
+    Held,
     assert_consistent,
     assert_failed,
     back_up,
     connected,
+    expire,
     opened,
     respaldo_rows,
 )
 from tests.respaldos.test_clinic_faults import once_in, through
 from tests.storage.conftest import Store
 from tests.tcp_proxy import Direction, TcpProxy, tcp_proxy
-
-
-class Held:
-    """Where an upload is held: `reached` is set when it has got there, and it goes on when `released` is."""
-
-    def __init__(self) -> None:
-        self.reached = asyncio.Event()
-        self.released = asyncio.Event()
-
-    async def chunks_held(self, original: Any) -> AsyncIterator[bytes]:
-        async for chunk in original:
-            yield chunk
-            self.reached.set()
-            await self.released.wait()
-
-
-@pytest.fixture
-def held(monkeypatch: pytest.MonkeyPatch) -> Held:
-    """Every upload stops after its first bytes, and goes on when it is released."""
-    hold = Held()
-    upload = S3Storage.upload
-
-    async def held_upload(storage: S3Storage, key: str, chunks: Any, **more: Any) -> StoredObject:
-        return await upload(storage, key, hold.chunks_held(chunks), **more)
-
-    monkeypatch.setattr(S3Storage, "upload", held_upload)
-    return hold
 
 
 async def test_a_second_backup_of_a_clinic_is_refused_and_the_first_goes_on(
@@ -138,11 +113,6 @@ async def test_who_has_lost_the_lease_changes_nothing_and_leaves_nothing(
         await running
     assert await conn.fetch("SELECT * FROM respaldos.respaldo") == before
     await assert_consistent(conn, store)
-
-
-async def expire(conn: asyncpg.Connection) -> None:
-    """Let the lease of every backup run out."""
-    await conn.execute("UPDATE respaldos.respaldo SET lease_until = clock_timestamp() - interval '1 second'")
 
 
 async def test_who_comes_back_after_the_cleaning_removes_its_object(
@@ -246,7 +216,7 @@ async def test_what_becomes_of_a_dead_process_work(
     assert await conn.fetchval("SELECT count(*) FROM respaldos.operacion") == 0
     if estado == "pendiente":
         async with transaction(resources) as session:
-            assert await repository.claim(session, 1, clinica_id=SMALL) == intento + 1
+            assert (await repository.claim(session, 1, clinica_id=SMALL)).intento == intento + 1
 
 
 async def test_many_reconcilers_at_once_end_a_death_once(
@@ -355,13 +325,13 @@ async def test_the_connection_lost_around_the_commit_that_completes(
     direction: Direction,
     after: int,
 ) -> None:
-    complete = crear_module._complete
+    complete = making._complete
 
     async def and_lose_it(*given: Any) -> Any:
         service_proxy.cut(after, times=1, direction=direction)
         return await complete(*given)
 
-    monkeypatch.setattr(crear_module, "_complete", and_lose_it)
+    monkeypatch.setattr(making, "_complete", and_lose_it)
     try:
         respaldo = await back_up(behind_proxy)
     except DatabaseUnavailable:
@@ -379,13 +349,13 @@ async def test_a_commit_whose_answer_is_lost_is_found_out(
     conn: asyncpg.Connection,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    complete = crear_module._complete
+    complete = making._complete
 
     async def then_lose_the_answer(*given: Any) -> Any:
         await complete(*given)
         raise DatabaseUnavailable("la respuesta se perdió")
 
-    monkeypatch.setattr(crear_module, "_complete", then_lose_the_answer)
+    monkeypatch.setattr(making, "_complete", then_lose_the_answer)
     assert (await back_up(behind_proxy)).estado == "completado"
     await assert_consistent(conn, store)
 

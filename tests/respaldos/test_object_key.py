@@ -7,8 +7,9 @@ from zoneinfo import ZoneInfo
 import asyncpg
 import pytest
 
-from app.respaldos import crear_respaldo as crear_module
+from app.respaldos import make_backup as making
 from app.respaldos import repository
+from app.respaldos.actor import COMMAND_LINE
 from app.respaldos.models import TipoRespaldo
 from app.respaldos.object_key import generar_ruta_s3
 from app.respaldos.resources import Resources
@@ -44,9 +45,8 @@ async def keys_of_attempts(resources: Resources, zone: str, *moments: datetime) 
     for number, moment in enumerate(moments):
         async with transaction(resources) as session:
             respaldo = await repository.add(
-                session, clinica_id=50 + number, tipo=TipoRespaldo.MANUAL, descripcion="", usuario=None
+                session, clinica_id=50 + number, tipo=TipoRespaldo.MANUAL, descripcion="", actor=COMMAND_LINE
             )
-            assert respaldo is not None
             keys.append(
                 await repository.add_attempt(
                     session, respaldo.id, 1, clinica_id=1, started=moment, time_zone=ZoneInfo(zone)
@@ -74,7 +74,7 @@ async def test_two_backups_within_a_second_have_two_objects(
         def now(cls, tz: object = None) -> datetime:  # type: ignore[override]  # noqa: ARG003
             return datetime(2026, 5, 1, 12, tzinfo=UTC)
 
-    monkeypatch.setattr(crear_module, "datetime", Stopped)
+    monkeypatch.setattr("app.respaldos.attempt.datetime", Stopped)
     keys = [(await back_up(resources, SMALL)).archivo_s3 for _ in range(3)]
     assert keys == [f"backups/2/2026/05/backup_20260501_08000{second}.json.gz" for second in range(3)]
 
@@ -83,13 +83,13 @@ async def test_the_key_is_recorded_before_the_first_byte_is_sent(
     resources: Resources, conn: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     recorded: list[str] = []
-    make = crear_module._make
+    make = making._make
 
     async def look_first(*given: object) -> object:
         recorded.extend(row[0] for row in await conn.fetch("SELECT archivo_s3 FROM respaldos.intento"))
         return await make(*given)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(crear_module, "_make", look_first)
+    monkeypatch.setattr(making, "_make", look_first)
     respaldo = await back_up(resources, SMALL)
     assert recorded == [respaldo.archivo_s3]
     assert re.fullmatch(r"backups/2/\d{4}/\d\d/backup_\d{8}_\d{6}\.json\.gz", recorded[0])

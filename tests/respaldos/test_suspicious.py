@@ -6,9 +6,9 @@ import asyncpg
 import pytest
 
 from app.clinic.catalogue import Tenancy
-from app.respaldos import crear_respaldo as crear_module
+from app.respaldos import make_backup as making
 from app.respaldos import repository
-from app.respaldos.crear_respaldo import _suspicion
+from app.respaldos.completed import suspicion
 from app.respaldos.models import Respaldo
 from app.respaldos.resources import Resources
 from app.respaldos.transaction import transaction
@@ -29,13 +29,13 @@ from tests.storage.conftest import Store
 )
 def test_less_than_half_is_suspicious(records: int, size: int, said: str | None) -> None:
     last = Respaldo(id=4, numero_registros=100, tamaño_bytes=1000)
-    found = _suspicion(records, size, last)
+    found = suspicion(records, size, last)
     assert found is None if said is None else found is not None and said in found and "número 4" in found
 
 
 def test_the_first_backup_and_one_after_an_empty_one_are_not_suspicious() -> None:
-    assert _suspicion(0, 10, None) is None
-    assert _suspicion(0, 10, Respaldo(id=1, numero_registros=0, tamaño_bytes=500)) is None
+    assert suspicion(0, 10, None) is None
+    assert suspicion(0, 10, Respaldo(id=1, numero_registros=0, tamaño_bytes=500)) is None
 
 
 async def move_rows(conn: asyncpg.Connection, from_: int, to: int) -> None:
@@ -57,7 +57,7 @@ async def test_the_good_ones_are_what_the_next_is_compared_with(own_database: st
         again = await back_up(resources, SMALL)
         assert (again.sospechoso, again.numero_registros) == (False, good.numero_registros)
         async with transaction(resources) as session:
-            last = await repository.last_completed(session, clinica_id=SMALL)
+            last = await repository.last_good(session, clinica_id=SMALL)
             assert last is not None
             assert last.id == again.id
         await assert_consistent(conn, store)
@@ -74,12 +74,11 @@ async def test_no_rows_where_there_were_some(store: Store, database: str) -> Non
 
 async def test_fewer_bytes_with_as_many_rows(resources: Resources, monkeypatch: pytest.MonkeyPatch) -> None:
     good = await back_up(resources, SMALL)
-    check = crear_module._suspicion
 
     def half_as_large(records: int, size: int, last: Any) -> str | None:
-        return check(records, size // 2 - 1, last)
+        return suspicion(records, size // 2 - 1, last)
 
-    monkeypatch.setattr(crear_module, "_suspicion", half_as_large)
+    monkeypatch.setattr(making, "suspicion", half_as_large)
     small = await back_up(resources, SMALL)
     assert small.sospechoso
     assert small.numero_registros == good.numero_registros

@@ -5,25 +5,34 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from app.errors import ClinicNotFound
-from app.respaldos.models import Estado, Respaldo, TipoRespaldo
-from app.respaldos.obtener_estadisticas import obtener_estadisticas
-from app.respaldos.resources import Resources
-from app.respaldos.views import clock, detalle, resumen
-from tests.respaldos.conftest import LARGE, SMALL, back_up
+from app.respaldos.models import (
+    Accion,
+    Estado,
+    Evento,
+    Profundidad,
+    Respaldo,
+    Restauracion,
+    TipoRespaldo,
+    TipoRestauracion,
+)
+from app.respaldos.views import clock, detalle, evento_vista, restauracion_vista, resumen
 
 SUMMARY = {
     *("id", "clinica_id", "fecha_respaldo", "tamaño_bytes", "tamaño_mb", "numero_registros", "estado"),
     *("estado_display", "tipo_respaldo", "tipo_respaldo_display", "descripcion", "usuario", "fecha_creacion"),
-    "puede_restaurar",
+    *("puede_restaurar", "verificado"),
 }
 DETAIL = SUMMARY | {
     *("archivo_s3", "hash_md5", "tiempo_ejecucion", "tiempo_ejecucion_segundos", "metadata"),
-    "fecha_actualizacion",
+    *("usuario_nombre", "fecha_actualizacion", "progreso"),
 }
 METADATA = {
     *("modelos_respaldados", "detalles_registros", "tamaño_original_mb", "tamaño_comprimido_mb"),
     *("compresion_porcentaje", "avisos"),
+}
+RESTORATION = {
+    *("id", "respaldo_id", "clinica_id", "tipo", "profundidad", "estado", "simulada", "modelos", "progreso"),
+    *("resultado", "respaldo_previo", "error", "usuario", "fecha_creacion", "fecha_fin"),
 }
 
 
@@ -92,36 +101,60 @@ def test_sizes_are_in_mebibytes() -> None:
     ] == ("00:01:00.000000")
 
 
-async def test_statistics_count_one_clinics_backups(resources: Resources) -> None:
-    assert await obtener_estadisticas(resources, clinica_id=SMALL) == {
-        "total_respaldos": 0,
-        "completados": 0,
-        "fallidos": 0,
-        "tamaño_total_mb": 0.0,
-        "ultimo_respaldo": None,
-        "tasa_exito": None,
+def test_the_last_verification_is_shown_with_its_outcome() -> None:
+    moment = datetime(2026, 7, 4, 2, tzinfo=UTC)
+    proven = respaldo(
+        Estado.COMPLETADO, TipoRespaldo.MANUAL, verificado=moment, verificado_profundidad=Profundidad.COMPLETA
+    )
+    assert resumen(proven)["verificado"] == {
+        "fecha": "2026-07-04T02:00:00+00:00",
+        "profundidad": "completa",
+        "error": None,
     }
-    await back_up(resources, LARGE)
-    first = await back_up(resources, SMALL)
-    last = await back_up(resources, SMALL)
-    with pytest.raises(ClinicNotFound):
-        await back_up(resources, 77)
-    found = await obtener_estadisticas(resources, clinica_id=SMALL)
-    size = (first.tamaño_bytes or 0) + (last.tamaño_bytes or 0)
-    assert found == {
-        "total_respaldos": 2,
-        "completados": 2,
-        "fallidos": 0,
-        "tamaño_total_mb": round(size / 2**20, 2),
-        "ultimo_respaldo": {
-            "id": last.id,
-            "fecha": last.fecha_respaldo.isoformat(),
-            "tamaño_mb": round((last.tamaño_bytes or 0) / 2**20, 2),
-        },
-        "tasa_exito": 100.0,
-    }
+    broken = respaldo(
+        Estado.COMPLETADO,
+        TipoRespaldo.MANUAL,
+        verificado=moment,
+        verificado_profundidad=Profundidad.RAPIDA,
+        verificado_error="el archivo no está",
+    )
+    shown = resumen(broken)["verificado"]
+    assert shown is not None
+    assert shown["error"] == "el archivo no está"
+    assert resumen(respaldo(Estado.COMPLETADO, TipoRespaldo.MANUAL))["verificado"] is None
 
 
-async def test_statistics_of_an_unknown_clinic_are_an_error(resources: Resources) -> None:
-    with pytest.raises(ClinicNotFound, match="77"):
-        await obtener_estadisticas(resources, clinica_id=77)
+def test_a_running_backup_shows_how_far_it_is() -> None:
+    progress = {"etapa": "leyendo", "registros": 7}
+    running = respaldo(Estado.PROCESANDO, TipoRespaldo.MANUAL, progreso=progress)
+    assert detalle(running)["progreso"] == progress
+
+
+@pytest.mark.parametrize("ended", [None, datetime(2026, 7, 4, 3, tzinfo=UTC)])
+def test_a_verification_can_be_shown_before_and_after_its_end(ended: datetime | None) -> None:
+    shown = restauracion_vista(
+        Restauracion(
+            id=3,
+            respaldo_id=1,
+            clinica_id=2,
+            tipo=TipoRestauracion.VERIFICACION,
+            profundidad=Profundidad.RAPIDA,
+            estado=Estado.PENDIENTE,
+            simulada=False,
+            fecha_creacion=datetime(2026, 7, 4, 2, tzinfo=UTC),
+            fecha_fin=ended,
+        )
+    )
+    assert set(shown) == RESTORATION
+    assert shown["fecha_fin"] == ("2026-07-04T03:00:00+00:00" if ended else None)
+    json.dumps(shown)
+
+
+@pytest.mark.parametrize("accion", list(Accion))
+def test_every_line_of_the_audit_trail_can_be_shown(accion: Accion) -> None:
+    shown = evento_vista(Evento(id=1, fecha=datetime(2026, 7, 4, 2, tzinfo=UTC), accion=accion, detalle={"año": 1}))
+    assert set(shown) == {
+        *("id", "fecha", "clinica_id", "accion", "respaldo_id", "usuario", "direccion", "detalle"),
+    }
+    assert (shown["accion"], shown["detalle"]) == (accion.value, {"año": 1})
+    json.dumps(shown)

@@ -1,0 +1,129 @@
+"""Carries the news that there is work to a worker; the rows say what the work is."""
+
+import json
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any
+
+from arq.connections import ArqRedis
+from arq.constants import in_progress_key_prefix
+from redis.asyncio.retry import Retry
+from redis.backoff import ConstantBackoff
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import RedisError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
+from app.errors import QueueUnavailable
+
+RESPALDAR = "respaldar"
+VERIFICAR = "verificar"
+
+# How long a job may run. The lease decides about a dead worker's row; this only bounds how long Redis remembers the
+# job (seconds).
+JOB_SECONDS = 24 * 3600
+
+# What arq adds to the above for the key that says that a job is running (seconds).
+_ARQ_EXTRA_SECONDS = 10
+
+# A job that Redis has had as running for this long, with its row still pending, is a dead worker's (seconds).
+_CLAIMED_WITHIN_SECONDS = 60
+
+# A request waits for this, so it is short (seconds).
+_CONNECT_SECONDS, _ANSWER_SECONDS = 2.0, 5.0
+
+# A Redis that restarts is back within seconds. arq's worker ends when an answer fails, so it asks again this often,
+# once a second, before it does.
+_WORKER_RETRIES = 20
+
+
+def to_json(job: dict[str, Any]) -> bytes:
+    """A job as Redis keeps it. arq's own choice, pickle, would run whatever somebody puts there."""
+    return json.dumps(job).encode()
+
+
+def from_json(data: bytes) -> dict[str, Any]:
+    """What `to_json` gave."""
+    job: dict[str, Any] = json.loads(data)
+    return job
+
+
+def worker_redis(redis_url: str) -> ArqRedis:
+    """What a worker takes its jobs from, for arq to close. Nothing is connected before it is used."""
+    return _redis(redis_url, Retry(ConstantBackoff(1), _WORKER_RETRIES))
+
+
+class Queue:
+    """Where jobs are left for the workers; made by `open_queue`, which also closes it.
+
+    Every method raises QueueUnavailable where Redis does not answer.
+    """
+
+    def __init__(self, redis: ArqRedis) -> None:
+        self._redis = redis
+
+    async def check(self) -> None:
+        """Raise unless Redis answers."""
+        with _redis_errors():
+            await self._redis.ping()
+
+    async def respaldo(self, respaldo_id: int, intento: int) -> None:
+        """Have a worker make the pending backup, of which `intento` attempts have ended.
+
+        Nothing is added where that job is waiting already.
+        """
+        await self._add(RESPALDAR, respaldo_id, f"{respaldo_id}:{intento}")
+
+    async def restauracion(self, restauracion_id: int, intento: int) -> None:
+        """Have a worker do what the pending `restauracion` says, as `respaldo` does for a backup."""
+        await self._add(VERIFICAR, restauracion_id, f"restauracion:{restauracion_id}:{intento}")
+
+    async def depth(self) -> int:
+        """How many jobs are waiting or running."""
+        with _redis_errors():
+            return int(await self._redis.zcard(self._redis.default_queue_name))
+
+    async def _add(self, function: str, argument: int, job_id: str) -> None:
+        with _redis_errors():
+            if await self._redis.enqueue_job(function, argument, _job_id=job_id) is None:
+                await self._release(in_progress_key_prefix + job_id)
+
+    async def _release(self, running: str) -> None:
+        """Let a job run again whose worker was killed before it had claimed the row.
+
+        arq itself would wait for all of JOB_SECONDS. Whoever is running it after all claims first, or not at all.
+        """
+        left = await self._redis.pttl(running)
+        if 0 < left < 1000 * (JOB_SECONDS + _ARQ_EXTRA_SECONDS - _CLAIMED_WITHIN_SECONDS):
+            await self._redis.delete(running)
+
+
+@asynccontextmanager
+async def open_queue(redis_url: str) -> AsyncIterator[Queue]:
+    """The queue in the Redis of that address, closed at the end of the block. It is connected when it is used."""
+    redis = _redis(redis_url, Retry(ConstantBackoff(0), 1))
+    try:
+        yield Queue(redis)
+    finally:
+        with _redis_errors():
+            await redis.aclose()
+
+
+def _redis(redis_url: str, retry: Retry) -> ArqRedis:
+    redis: ArqRedis = ArqRedis.from_url(
+        redis_url,
+        socket_connect_timeout=_CONNECT_SECONDS,
+        socket_timeout=_ANSWER_SECONDS,
+        retry=retry,
+        # OSError too: what a refused connection raises is not yet one of the others when it is decided.
+        retry_on_error=[RedisConnectionError, RedisTimeoutError, OSError],
+    )
+    redis.job_serializer, redis.job_deserializer = to_json, from_json
+    return redis
+
+
+@contextmanager
+def _redis_errors() -> Iterator[None]:
+    try:
+        yield
+    except (RedisError, OSError) as exc:
+        raise QueueUnavailable(f"Redis no responde (REDIS_URL): {str(exc) or type(exc).__name__}") from exc

@@ -1,0 +1,78 @@
+"""Deletes the backups that the policy does not keep any more."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from app.respaldos import eventos, platform_retention_repository, retention_repository
+from app.respaldos.actor import SERVICE, Actor
+from app.respaldos.models import Accion, Respaldo
+from app.respaldos.resources import Resources
+from app.respaldos.retention import FOR_EVER_DAYS, Decision, Policy, decide
+from app.respaldos.transaction import transaction
+
+
+@dataclass(frozen=True, slots=True)
+class ClinicDecisions:
+    """What was decided about a clinic's backups, newest first; `backups` are theirs, in the same order.
+
+    Their metadata has not been read.
+    """
+
+    clinica_id: int
+    decisions: Sequence[Decision]
+    backups: Sequence[Respaldo]
+
+
+async def limpiar_respaldos_antiguos(
+    resources: Resources,
+    policy: Policy,
+    *,
+    clinica_id: int | None = None,
+    simular: bool = False,
+    now: datetime | None = None,
+    actor: Actor = SERVICE,
+) -> list[ClinicDecisions]:
+    """Decide about every clinic that has backups, or one, and delete what is not kept; with `simular` only decide.
+
+    Clinics that are inactive, or gone from the tenant table, are treated as all others: they keep their newest good
+    backup for ever. Each clinic is a transaction of its own, in which nobody else changes what
+    was decided about; what has been deleted when an error is raised stays deleted.
+    """
+    now = now or datetime.now(UTC)
+    if clinica_id is not None:
+        clinics: Sequence[int] = [clinica_id]
+    else:
+        async with transaction(resources) as session:
+            clinics = await platform_retention_repository.clinics_with_backups(session)
+    return [await _clean(resources, policy, clinic, now, None if simular else actor) for clinic in clinics]
+
+
+async def _clean(
+    resources: Resources, policy: Policy, clinica_id: int, now: datetime, actor: Actor | None
+) -> ClinicDecisions:
+    async with transaction(resources) as session:
+        backups = await retention_repository.live(session, clinica_id=clinica_id, locked=False)
+        decisions = decide(backups, now, policy, resources.time_zone)
+        # Most often there is nothing to delete: then no row is locked, and the trail is not searched.
+        if not all(decision.keep for decision in decisions):
+            if actor is not None:
+                backups = await retention_repository.live(session, clinica_id=clinica_id, locked=True)
+            since = now - timedelta(days=min(policy.days, FOR_EVER_DAYS))
+            recovered = await retention_repository.recoveries(session, clinica_id=clinica_id, since=since)
+            decisions = decide(backups, now, policy, resources.time_zone, recovered=recovered)
+        if actor is not None:
+            for decision in decisions:
+                if decision.keep:
+                    continue
+                if await retention_repository.mark_deleted(session, decision.respaldo_id, clinica_id=clinica_id):
+                    await eventos.record(
+                        session,
+                        Accion.ELIMINACION,
+                        actor,
+                        clinica_id=clinica_id,
+                        respaldo_id=decision.respaldo_id,
+                        motivo=decision.reason,
+                    )
+    by_id = {backup.id: backup for backup in backups}
+    return ClinicDecisions(clinica_id, decisions, [by_id[decision.respaldo_id] for decision in decisions])

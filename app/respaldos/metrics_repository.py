@@ -1,0 +1,87 @@
+"""Numbers over all clinics, for whoever watches the service. Each function takes part in its caller's transaction."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from sqlalchemy import BigInteger, Float, func, select
+from sqlalchemy.dialects.postgresql import distinct_on
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.respaldos.models import Aviso, Estado, Respaldo, Restauracion
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Backups of one state and kind that are not deleted."""
+
+    estado: str
+    tipo_respaldo: str
+    backups: int
+
+
+@dataclass(frozen=True, slots=True)
+class Newest:
+    """A clinic's newest good backup: its age and how long it took (seconds), and its size (bytes)."""
+
+    clinica_id: int
+    age: float
+    seconds: float | None
+    bytes: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """What waits: `stored` counts the bytes of all objects that are not purged, deleted backups' too."""
+
+    stored: int
+    expired_leases: int
+    pending_notices: int
+
+
+async def groups(session: AsyncSession) -> Sequence[Group]:
+    """How many backups there are of each state and kind."""
+    found = await session.execute(
+        select(Respaldo.estado, Respaldo.tipo_respaldo, func.count())
+        .where(Respaldo.fecha_eliminacion.is_(None))
+        .group_by(Respaldo.estado, Respaldo.tipo_respaldo)
+        .order_by(Respaldo.estado, Respaldo.tipo_respaldo)
+    )
+    return [Group(*row) for row in found]
+
+
+async def newest_good(session: AsyncSession) -> Sequence[Newest]:
+    """Each clinic's newest good backup (DESIGN §8); a clinic without one is not among them."""
+    found = await session.execute(
+        select(
+            Respaldo.clinica_id,
+            func.extract("epoch", func.clock_timestamp() - Respaldo.fecha_respaldo).cast(Float),
+            Respaldo.tiempo_ejecucion,
+            Respaldo.tamaño_bytes,
+        )
+        .ext(distinct_on(Respaldo.clinica_id))
+        .where(Respaldo.good)
+        .order_by(Respaldo.clinica_id, Respaldo.fecha_respaldo.desc(), Respaldo.id.desc())
+    )
+    return [Newest(clinic, max(age, 0.0), _seconds(took), size) for clinic, age, took, size in found]
+
+
+async def backlog(session: AsyncSession) -> Backlog:
+    """Bytes in the bucket, leases that ran out and wait for the reconciler, and notices that wait to be sent."""
+    stored = select(func.coalesce(func.sum(Respaldo.tamaño_bytes), 0).cast(BigInteger)).where(
+        Respaldo.archivo_s3.is_not(None), Respaldo.purgado.is_(None)
+    )
+    expired = [
+        select(func.count())
+        .select_from(table)
+        .where(table.estado == Estado.PROCESANDO, table.lease_until < func.clock_timestamp())
+        .scalar_subquery()
+        for table in (Respaldo, Restauracion)
+    ]
+    notices = select(func.count()).select_from(Aviso).where(Aviso.terminado.is_(None))
+    row = await session.execute(select(stored.scalar_subquery(), expired[0] + expired[1], notices.scalar_subquery()))
+    return Backlog(*row.one())
+
+
+def _seconds(took: timedelta | None) -> float | None:
+    return took.total_seconds() if took is not None else None

@@ -1,0 +1,225 @@
+"""The nights of all clinics. It crosses clinics, so it is for the worker alone.
+
+Every statement is about sets of clinics; each function takes part in its caller's transaction.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+
+from sqlalchemy import (
+    BigInteger,
+    BindParameter,
+    ColumnElement,
+    and_,
+    any_,
+    bindparam,
+    column,
+    exists,
+    func,
+    or_,
+    select,
+    true,
+    update,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, insert
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import InstrumentedAttribute
+from sqlalchemy.sql.selectable import TableValuedAlias
+
+from app.respaldos.actor import SERVICE
+from app.respaldos.models import (
+    Accion,
+    Aviso,
+    Estado,
+    Evento,
+    Operacion,
+    Programacion,
+    Respaldo,
+    TipoAviso,
+    TipoRespaldo,
+)
+
+# A failed night is tried again this long after its last backup was made.
+RETRY_AFTER = timedelta(hours=1)
+
+DESCRIPTION = "Respaldo automático de la noche"
+
+
+async def unplanned(session: AsyncSession, dia: date, *, among: Sequence[int]) -> Sequence[int]:
+    """Those of the clinics that have no row for that day yet."""
+    clinic = _clinics(among)
+    planned = exists().where(Programacion.clinica_id == clinic.c.id, Programacion.dia == dia)
+    found = await session.scalars(select(clinic.c.id).where(~planned).order_by(clinic.c.id))
+    return found.all()
+
+
+async def plan(session: AsyncSession, dia: date, planned: Mapping[int, datetime]) -> None:
+    """Put the clinics' backups of that day down for those times; who has a row already keeps it."""
+    await session.execute(
+        insert(Programacion)
+        .values([{"clinica_id": id_, "dia": dia, "previsto": previsto} for id_, previsto in planned.items()])
+        .on_conflict_do_nothing()
+    )
+
+
+async def start_due(
+    session: AsyncSession, dia: date, *, among: Sequence[int], now: datetime, retry: bool, limit: int
+) -> list[Respaldo]:
+    """Make a pending backup for those of the clinics whose night is due, at most `limit` of them.
+
+    With `retry`, also for those whose last one of that night failed and is older than RETRY_AFTER. A clinic with
+    something under way is left for later. Rows that another scheduler holds are left to it.
+    """
+    due = await _due(session, dia, among, now, limit)
+    if retry and len(due) < limit:
+        due += await _failed(session, dia, among, now, limit - len(due))
+    if not due:
+        return []
+    made = await session.scalars(
+        insert(Respaldo)
+        .values(
+            [{"clinica_id": id_, "tipo_respaldo": TipoRespaldo.AUTOMATICO, "descripcion": DESCRIPTION} for id_ in due]
+        )
+        # Somebody may have asked for one just now.
+        .on_conflict_do_nothing()
+        .returning(Respaldo)
+    )
+    respaldos = list(made)
+    ids = [respaldo.id for respaldo in respaldos]
+    await session.execute(
+        update(Programacion)
+        .where(Programacion.dia == dia, Programacion.clinica_id == Respaldo.clinica_id, Respaldo.id.in_(ids))
+        .values(respaldo_id=Respaldo.id, intentos=Programacion.intentos + 1)
+        .execution_options(synchronize_session=False)
+    )
+    session.add_all(
+        Evento(
+            clinica_id=respaldo.clinica_id,
+            accion=Accion.CREACION,
+            respaldo_id=respaldo.id,
+            direccion=SERVICE.direccion,
+            detalle={"tipo_respaldo": respaldo.tipo_respaldo},
+        )
+        for respaldo in respaldos
+    )
+    await session.flush()
+    return respaldos
+
+
+async def _due(session: AsyncSession, dia: date, among: Sequence[int], now: datetime, limit: int) -> list[int]:
+    """Clinics whose night has not been begun, locked."""
+    found = await session.scalars(
+        select(Programacion.clinica_id)
+        .where(
+            *_of_day(dia, among),
+            Programacion.intentos == 0,
+            Programacion.previsto <= now,
+            _idle(Programacion.clinica_id),
+        )
+        .order_by(Programacion.previsto, Programacion.clinica_id)
+        .limit(limit)
+        .with_for_update(of=Programacion, skip_locked=True)
+    )
+    return list(found)
+
+
+async def _failed(session: AsyncSession, dia: date, among: Sequence[int], now: datetime, limit: int) -> list[int]:
+    """Clinics whose last backup of that night failed long enough ago, locked.
+
+    PostgreSQL looks again at a row that another scheduler has just changed: it points at a new backup then, so
+    that the join fails.
+    """
+    found = await session.scalars(
+        select(Programacion.clinica_id)
+        .join(Respaldo, Respaldo.id == Programacion.respaldo_id)
+        .where(
+            *_of_day(dia, among),
+            Respaldo.estado == Estado.FALLIDO,
+            Respaldo.fecha_creacion <= now - RETRY_AFTER,
+            _idle(Programacion.clinica_id),
+        )
+        .order_by(Respaldo.fecha_creacion, Programacion.clinica_id)
+        .limit(limit)
+        .with_for_update(of=Programacion, skip_locked=True)
+    )
+    return list(found)
+
+
+@dataclass(frozen=True, slots=True)
+class Overdue:
+    """A clinic without a good backup for too long; `last` is when its newest one was taken, if it has any."""
+
+    clinica_id: int
+    last: datetime | None
+
+
+async def overdue(session: AsyncSession, *, among: Sequence[int], since: datetime) -> list[Overdue]:
+    """Those of the clinics that have had no good backup since then.
+
+    A clinic that never had one is among them if its first night was planned before `since`.
+    """
+    clinic = _clinics(among)
+    last = (
+        select(Respaldo.fecha_respaldo)
+        .where(Respaldo.clinica_id == clinic.c.id, Respaldo.good)
+        .order_by(Respaldo.fecha_respaldo.desc())
+        .limit(1)
+        .lateral("ultimo")
+    )
+    first = (
+        select(Programacion.previsto)
+        .where(Programacion.clinica_id == clinic.c.id)
+        .order_by(Programacion.dia)
+        .limit(1)
+        .scalar_subquery()
+    )
+    found = await session.execute(
+        select(clinic.c.id, last.c.fecha_respaldo)
+        .outerjoin(last, onclause=true())
+        .where(or_(last.c.fecha_respaldo < since, and_(last.c.fecha_respaldo.is_(None), first < since)))
+        .order_by(clinic.c.id)
+    )
+    return [Overdue(*row) for row in found]
+
+
+async def warn_overdue(session: AsyncSession, dia: date, overdue: Sequence[Overdue]) -> int:
+    """Put an aviso down for each of them that has none of that day yet; return for how many."""
+    warned = await session.scalars(
+        insert(Aviso)
+        .values(
+            [
+                {
+                    "clinica_id": clinic.clinica_id,
+                    "tipo": TipoAviso.ATRASADO,
+                    "clave": f"atrasado:{clinic.clinica_id}:{dia.isoformat()}",
+                    "datos": {"ultimo": clinic.last.isoformat() if clinic.last is not None else None},
+                }
+                for clinic in overdue
+            ]
+        )
+        .on_conflict_do_nothing(index_elements=[Aviso.clave])
+        .returning(Aviso.id)
+    )
+    return len(warned.all())
+
+
+def _of_day(dia: date, among: Sequence[int]) -> tuple[ColumnElement[bool], ...]:
+    # A join with the clinics as rows went through all of them for each row of a day that PostgreSQL's statistics
+    # do not have yet: ten seconds for ten thousand clinics, where this takes a tenth of one.
+    return Programacion.dia == dia, Programacion.clinica_id == any_(_array(among))
+
+
+def _idle(clinica_id: InstrumentedAttribute[int]) -> ColumnElement[bool]:
+    running = select(Respaldo.clinica_id).where(Respaldo.estado.in_([Estado.PENDIENTE, Estado.PROCESANDO]))
+    return and_(clinica_id.not_in(running), clinica_id.not_in(select(Operacion.clinica_id)))
+
+
+def _clinics(ids: Sequence[int]) -> TableValuedAlias:
+    """The clinics as rows."""
+    return func.unnest(_array(ids)).table_valued(column("id", BigInteger), name="clinica").render_derived()
+
+
+def _array(ids: Sequence[int]) -> BindParameter[Sequence[int]]:
+    # One parameter, however many they are.
+    return bindparam(None, list(ids), type_=ARRAY(BigInteger))

@@ -1,0 +1,128 @@
+"""The `restauracion` rows of one clinic. Each function takes part in its caller's transaction."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import ColumnElement, func, select, update
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.errors import RespaldoNotFound
+from app.respaldos.actor import Actor
+from app.respaldos.lease import Beat, lease_end
+from app.respaldos.models import Estado, Profundidad, Respaldo, Restauracion, TipoRestauracion
+from app.respaldos.progress import Progreso
+
+
+async def add_verification(
+    session: AsyncSession, respaldo_id: int, *, clinica_id: int, profundidad: Profundidad, actor: Actor
+) -> Restauracion:
+    """A new pending verification of the clinic's backup, or the one that is pending or running."""
+    # Whoever else asks at the same moment waits here, and then finds what this adds.
+    await session.execute(
+        select(Respaldo.id).where(Respaldo.id == respaldo_id, Respaldo.clinica_id == clinica_id).with_for_update()
+    )
+    present = await session.scalar(
+        select(Restauracion).where(
+            Restauracion.respaldo_id == respaldo_id,
+            Restauracion.clinica_id == clinica_id,
+            Restauracion.tipo == TipoRestauracion.VERIFICACION,
+            Restauracion.estado.in_([Estado.PENDIENTE, Estado.PROCESANDO]),
+        )
+    )
+    if present is not None:
+        return present
+    added = Restauracion(
+        respaldo_id=respaldo_id,
+        clinica_id=clinica_id,
+        tipo=TipoRestauracion.VERIFICACION,
+        profundidad=profundidad,
+        usuario=actor.usuario,
+        direccion=actor.direccion,
+    )
+    session.add(added)
+    await session.flush()
+    await session.refresh(added)
+    return added
+
+
+async def get(session: AsyncSession, restauracion_id: int, *, clinica_id: int) -> Restauracion:
+    """Raises RespaldoNotFound, in the same words where it is another clinic's."""
+    found = await session.scalar(
+        select(Restauracion).where(Restauracion.id == restauracion_id, Restauracion.clinica_id == clinica_id)
+    )
+    if found is None:
+        raise RespaldoNotFound(f"no existe la restauración {restauracion_id}")
+    return found
+
+
+async def page(
+    session: AsyncSession, *, clinica_id: int, limit: int, offset: int
+) -> tuple[Sequence[Restauracion], int]:
+    """The clinic's, newest first, and how many there are in all."""
+    wanted = select(Restauracion).where(Restauracion.clinica_id == clinica_id)
+    total = await session.scalar(wanted.with_only_columns(func.count()))
+    found = await session.scalars(
+        wanted.order_by(Restauracion.fecha_creacion.desc(), Restauracion.id.desc()).limit(limit).offset(offset)
+    )
+    return found.all(), total or 0
+
+
+async def claim(session: AsyncSession, restauracion_id: int, *, clinica_id: int) -> Restauracion | None:
+    """Take it for a lease, as its next attempt; None where it is not pending any more."""
+    return await session.scalar(
+        update(Restauracion)
+        .where(
+            Restauracion.id == restauracion_id,
+            Restauracion.clinica_id == clinica_id,
+            Restauracion.estado == Estado.PENDIENTE,
+        )
+        .values(estado=Estado.PROCESANDO, intento=Restauracion.intento + 1, lease_until=lease_end())
+        .returning(Restauracion)
+    )
+
+
+async def beat(
+    session: AsyncSession,
+    restauracion_id: int,
+    intento: int,
+    *,
+    clinica_id: int,
+    renew: bool,
+    progreso: Progreso | None,
+) -> Beat:
+    """Give a sign of life, as `repository.beat` does for a backup."""
+    values: dict[str, Any] = {}
+    if renew:
+        values["lease_until"] = lease_end()
+    if progreso is not None:
+        values["progreso"] = progreso
+    mine = _mine(restauracion_id, intento, clinica_id)
+    statement: Any = (
+        update(Restauracion).where(*mine).values(values).returning(Restauracion.id)
+        if values
+        else select(Restauracion.id).where(*mine)
+    )
+    return Beat.LOST if await session.scalar(statement) is None else Beat.MINE
+
+
+async def finish(
+    session: AsyncSession, restauracion_id: int, intento: int, *, clinica_id: int, estado: Estado, **values: Any
+) -> Restauracion | None:
+    """End the attempt with these values of the row; None, and nothing changed, where it is another's by now."""
+    if estado != Estado.PENDIENTE:
+        values["fecha_fin"] = func.now()
+    return await session.scalar(
+        update(Restauracion)
+        .where(*_mine(restauracion_id, intento, clinica_id))
+        .values(estado=estado, lease_until=None, progreso=None, **values)
+        .returning(Restauracion)
+    )
+
+
+def _mine(restauracion_id: int, intento: int, clinica_id: int) -> tuple[ColumnElement[bool], ...]:
+    return (
+        Restauracion.id == restauracion_id,
+        Restauracion.clinica_id == clinica_id,
+        Restauracion.intento == intento,
+        Restauracion.estado == Estado.PROCESANDO,
+    )

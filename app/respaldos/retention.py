@@ -1,0 +1,129 @@
+"""Which backups of a clinic are kept, and why. Pure: no database, no clock."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+from app.respaldos.models import Estado, Respaldo
+
+_MONTHS = (
+    *("enero", "febrero", "marzo", "abril", "mayo", "junio", "julio"),
+    *("agosto", "septiembre", "octubre", "noviembre", "diciembre"),
+)
+
+# Further back than that there is no date to compare with.
+FOR_EVER_DAYS = 365_000
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """How long backups are kept: RETENTION_DAYS and its sisters.
+
+    Every backup for `days`; the newest `minimum` good ones however old; and the newest good one of each of the
+    last `daily` days, `weekly` weeks and `monthly` months that have one.
+    """
+
+    days: int
+    minimum: int = 1
+    daily: int = 0
+    weekly: int = 0
+    monthly: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What becomes of one backup; `reason` is a Spanish sentence without its subject and its full stop."""
+
+    respaldo_id: int
+    keep: bool
+    reason: str
+
+
+def decide(
+    backups: Iterable[Respaldo],
+    now: datetime,
+    policy: Policy,
+    time_zone: ZoneInfo,
+    *,
+    recovered: Mapping[int, datetime] | None = None,
+) -> list[Decision]:
+    """A decision for each of one clinic's backups, newest first. None of them is deleted yet.
+
+    `recovered` says when a person took a deletion back: that backup is kept for `days` from then, or the next
+    night would undo it. Where no backup is good, the newest completed one is kept: it may be damaged, and it
+    is all that there is.
+    """
+    ordered = sorted(backups, key=lambda backup: (backup.fecha_respaldo, backup.id), reverse=True)
+    limit = now - timedelta(days=min(policy.days, FOR_EVER_DAYS))
+    held = _held([backup for backup in ordered if backup.good], policy, time_zone)
+    if not held:
+        completed = next((backup for backup in ordered if backup.estado == Estado.COMPLETADO), None)
+        if completed is not None:
+            held[completed.id] = "no hay ninguno bueno, y es el último completado"
+    recovered = recovered or {}
+    decisions = []
+    for backup in ordered:
+        reason = held.get(backup.id)
+        if backup.estado in (Estado.PENDIENTE, Estado.PROCESANDO):
+            reason = "está en curso"
+        elif reason is None and backup.fecha_respaldo > limit:
+            reason = f"tiene menos de {_days(policy)}"
+        elif reason is None and (taken_back := recovered.get(backup.id)) is not None and taken_back > limit:
+            reason = f"se recuperó hace menos de {_days(policy)}"
+        keep = reason is not None
+        decisions.append(Decision(backup.id, keep, reason or f"{_flaw(backup)} y tiene {_days(policy)} o más"))
+    return decisions
+
+
+def _held(good: Sequence[Respaldo], policy: Policy, time_zone: ZoneInfo) -> dict[int, str]:
+    """The good backups (newest first) that are kept whatever their age, with the first reason that holds each."""
+    held: dict[int, str] = {}
+    for place, backup in enumerate(good[: max(policy.minimum, 1)]):
+        held[backup.id] = (
+            "es el último respaldo bueno"
+            if place == 0
+            else f"es uno de los {policy.minimum} últimos respaldos buenos"
+        )
+    rules: tuple[tuple[int, Callable[[date], date], Callable[[date], str]], ...] = (
+        (policy.daily, lambda day: day, lambda day: f"se conserva uno por día (el {_date(day)})"),
+        (
+            policy.weekly,
+            lambda day: day - timedelta(days=day.weekday()),
+            lambda monday: f"se conserva uno por semana (semana del {_date(monday)})",
+        ),
+        (
+            policy.monthly,
+            lambda day: day.replace(day=1),
+            lambda first: f"se conserva uno por mes ({_MONTHS[first.month - 1]} de {first.year})",
+        ),
+    )
+    for count, period_of, said in rules:
+        seen: set[date] = set()
+        for backup in good:
+            period = period_of(backup.fecha_respaldo.astimezone(time_zone).date())
+            if period not in seen and len(seen) < count:
+                seen.add(period)
+                held.setdefault(backup.id, said(period))
+    return held
+
+
+def _flaw(backup: Respaldo) -> str:
+    """Why an old backup is held by no rule."""
+    if backup.estado == Estado.FALLIDO:
+        return "falló"
+    if backup.estado == Estado.CANCELADO:
+        return "se canceló"
+    if backup.verificado_error is not None:
+        return "no cuenta como bueno (su última verificación falló)"
+    if not backup.good:
+        return "no cuenta como bueno (es sospechoso y nadie lo aceptó)"
+    return "hay otros más nuevos"
+
+
+def _days(policy: Policy) -> str:
+    return "1 día" if policy.days == 1 else f"{policy.days} días"
+
+
+def _date(day: date) -> str:
+    return f"{day.day} de {_MONTHS[day.month - 1]} de {day.year}"

@@ -1,0 +1,29 @@
+"""Tells people of clinics that have gone without a good backup."""
+
+from datetime import datetime, timedelta
+
+from app.respaldos import programacion_repository
+from app.respaldos.resources import Databases
+from app.respaldos.transaction import transaction
+
+# A day, and the two hours over which the nights are spread (DESIGN §8).
+OVERDUE = timedelta(hours=26)
+
+# Rows of one transaction.
+BATCH = 1000
+
+
+async def vigilar(databases: Databases, *, now: datetime) -> int:
+    """Warn of every active clinic without a good backup for OVERDUE, once a day; return of how many.
+
+    `now` is in the clinics' time zone: its date is the day. A clinic that never had a good backup counts from its
+    first night, not from before this service knew it. Raises DatabaseError.
+    """
+    active = [clinic.id for clinic in await databases.clinic.clinics() if clinic.active]
+    async with transaction(databases) as session:
+        found = await programacion_repository.overdue(session, among=active, since=now - OVERDUE)
+    warned = 0
+    for first in range(0, len(found), BATCH):
+        async with transaction(databases) as session:
+            warned += await programacion_repository.warn_overdue(session, now.date(), found[first : first + BATCH])
+    return warned

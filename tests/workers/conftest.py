@@ -1,0 +1,29 @@
+"""What a worker needs: a database with the sample clinics, a bucket, and a Redis of its own."""
+
+from tests.service.conftest import (
+    _one_reading_of_s3s_description,
+    _redis,
+    conn,
+    database,
+    log,
+    rclone_server,
+    redis,
+    resources,
+    settings,
+    store,
+    template,
+)
+
+__all__ = [
+    "_one_reading_of_s3s_description",
+    "_redis",
+    "conn",
+    "database",
+    "log",
+    "rclone_server",
+    "redis",
+    "resources",
+    "settings",
+    "store",
+    "template",
+]

@@ -1,0 +1,85 @@
+"""What a worker does again and again goes on, whatever one of it does."""
+
+import asyncio
+import logging
+
+import pytest
+
+from app.errors import DatabaseUnavailable
+from workers.rounds import Round, going_round
+
+
+class Counted:
+    """Counts how often it is done; raises what it is given, the first time."""
+
+    def __init__(self, problem: Exception | None = None) -> None:
+        self.times = 0
+        self.twice = asyncio.Event()
+        self._problem = problem
+
+    async def act(self) -> None:
+        self.times += 1
+        if self.times == 2:
+            self.twice.set()
+        if self.times == 1 and self._problem is not None:
+            raise self._problem
+
+
+async def test_it_is_done_at_once_and_again() -> None:
+    one = Counted()
+    async with asyncio.timeout(10), going_round([Round("una", 0.01, one.act)]):
+        await one.twice.wait()
+
+
+@pytest.mark.parametrize("problem", [DatabaseUnavailable("no hay conexión"), ZeroDivisionError("entre cero")])
+async def test_a_failure_is_said_and_ends_nothing(problem: Exception, caplog: pytest.LogCaptureFixture) -> None:
+    failing, other = Counted(problem), Counted()
+    rounds = [Round("una", 0.01, failing.act), Round("otra", 0.01, other.act)]
+    with caplog.at_level(logging.WARNING):
+        async with asyncio.timeout(10), going_round(rounds):
+            await failing.twice.wait()
+            await other.twice.wait()
+    assert len([record for record in caplog.records if "una" in record.getMessage()]) == 1
+    assert str(problem) in caplog.text
+
+
+async def test_it_is_done_sooner_when_there_is_news() -> None:
+    one, sooner = Counted(), asyncio.Event()
+    async with asyncio.timeout(10), going_round([Round("una", 3600, one.act, sooner)]):
+        while one.times == 0:
+            await asyncio.sleep(0)
+        sooner.set()
+        await one.twice.wait()
+
+
+async def test_news_that_comes_during_a_round_is_not_missed() -> None:
+    sooner, twice = asyncio.Event(), asyncio.Event()
+    times = 0
+
+    async def act() -> None:
+        nonlocal times
+        times += 1
+        if times == 1:
+            sooner.set()
+            await asyncio.sleep(0)
+        else:
+            twice.set()
+
+    async with asyncio.timeout(10), going_round([Round("una", 3600, act, sooner)]):
+        await twice.wait()
+
+
+async def test_they_end_with_their_block() -> None:
+    ended = asyncio.Event()
+    begun = asyncio.Event()
+
+    async def act() -> None:
+        begun.set()
+        try:
+            await asyncio.sleep(3600)
+        finally:
+            ended.set()
+
+    async with going_round([Round("una", 1, act)]):
+        await begun.wait()
+    assert ended.is_set()
