@@ -1,0 +1,95 @@
+"""The same news for the platform's own monitoring: signed JSON, posted to one address."""
+
+import asyncio
+import hashlib
+import hmac
+import json
+from typing import Any
+from urllib.parse import urlsplit
+
+import aiohttp
+
+from app.errors import NotifyError
+from app.notify.options import WebhookOptions
+
+# What HTTP means by "not now" among the answers that blame the sender.
+NOT_NOW = {408, 425, 429}
+
+# aiohttp reads ahead twice as much as this, and nobody reads the answer's body (bytes).
+READ_AHEAD = 1 << 15
+
+
+class Webhook:
+    """One batch of posts; `close` ends its connections.
+
+    Once the other side could not be reached, it is left alone for the rest of the batch.
+    """
+
+    def __init__(self, options: WebhookOptions) -> None:
+        self._options = options
+        self._failed: NotifyError | None = None
+        self._session: aiohttp.ClientSession | None = None
+
+    async def post(self, document: dict[str, Any]) -> str | None:
+        """Post an aviso: None once it was taken, else why it never will be.
+
+        The signature is of the body's exact bytes. Raises NotifyError where it may be taken later.
+        """
+        if self._failed is not None:
+            raise self._failed
+        body = json.dumps(document, ensure_ascii=False).encode()
+        signature = hmac.new(self._options.secret.encode(), body, hashlib.sha256).hexdigest()
+        headers = {
+            "Content-Type": "application/json; charset=utf-8",
+            "User-Agent": "respaldos",
+            "X-Respaldos-Evento": str(document["tipo"]),
+            "X-Respaldos-Entrega": str(document["id"]),
+            "X-Respaldos-Firma": f"sha256={signature}",
+        }
+        try:
+            async with (
+                asyncio.timeout(self._options.timeout),
+                self._open().post(self._options.url, data=body, headers=headers, allow_redirects=False) as answer,
+            ):
+                status = answer.status
+                # The connection goes with the body, which may have no end.
+                answer.close()
+        except (aiohttp.ClientError, OSError, ValueError) as exc:
+            # The error's own words may hold the address, which may hold a secret.
+            said = "no respondió a tiempo" if isinstance(exc, TimeoutError) else _what_failed(exc)
+            self._failed = NotifyError(f"el webhook {self._place} falló: {said}")
+            raise self._failed from None
+        if 200 <= status < 300:
+            return None
+        if 400 <= status < 500 and status not in NOT_NOW:
+            return f"respondió {status}"
+        raise NotifyError(f"el webhook {self._place} respondió {status}")
+
+    async def close(self) -> None:
+        """Close what is open."""
+        if self._session is not None:
+            await self._session.close()
+
+    @property
+    def _place(self) -> str:
+        try:
+            return f"de «{urlsplit(self._options.url).hostname}» (WEBHOOK_URL)"
+        except ValueError:
+            return "(WEBHOOK_URL)"
+
+    def _open(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            self._session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(force_close=True),
+                cookie_jar=aiohttp.DummyCookieJar(),
+                auto_decompress=False,
+                read_bufsize=READ_AHEAD,
+                timeout=aiohttp.ClientTimeout(total=None),
+            )
+        return self._session
+
+
+def _what_failed(exc: Exception) -> str:
+    if isinstance(exc, aiohttp.ClientConnectorError):
+        return exc.os_error.strerror or type(exc.os_error).__name__
+    return type(exc).__name__
