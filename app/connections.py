@@ -1,7 +1,9 @@
 """Builds, from the settings, what the operations work with. Called by the command line, the app and the worker."""
 
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from pydantic import SecretStr
 from sqlalchemy.ext.asyncio import async_sessionmaker
@@ -11,9 +13,18 @@ from app.clinic.database import ClinicDatabase
 from app.database import service_engine
 from app.errors import SettingsError
 from app.respaldos.resources import Databases, Resources
+from app.respaldos.retention import Policy
 from app.settings import EmbeddedServer, Settings
 from app.storage.options import S3Options
 from app.storage.s3 import open_storage
+
+# What only the HTTP service needs is imported where it is built: the command line would wait for it.
+if TYPE_CHECKING:
+    from app.auth.login import Login
+    from app.auth.tokens import Tokens
+    from app.clinic.directory import ClinicDirectory
+    from app.clinic.users import ClinicUsers
+    from app.queue import Queue
 
 
 @contextmanager
@@ -62,6 +73,17 @@ def clinic_database(settings: Settings) -> ClinicDatabase:
     return ClinicDatabase(url.get_secret_value(), tenancy(settings))
 
 
+def retention_policy(settings: Settings) -> Policy:
+    """How long backups are kept."""
+    return Policy(
+        days=settings.retention_days,
+        minimum=settings.retention_minimum,
+        daily=settings.retention_daily,
+        weekly=settings.retention_weekly,
+        monthly=settings.retention_monthly,
+    )
+
+
 def s3_options(settings: Settings) -> S3Options:
     """The bucket of the settings."""
     secret = settings.aws_secret_access_key
@@ -97,3 +119,66 @@ async def open_resources(settings: Settings) -> AsyncIterator[Resources]:
     """Everything a backup needs, closed at the end of the block. Nothing is connected before it is used."""
     async with open_databases(settings) as databases, open_storage(s3_options(settings)) as storage:
         yield Resources(databases.sessions, databases.clinic, storage, settings.time_zone)
+
+
+def clinic_users(settings: Settings, directory: "ClinicDirectory") -> "ClinicUsers":
+    """The people in the clinics' database. It holds no connection."""
+    from app.clinic.users import ClinicUsers
+
+    url = settings.clinic_database_url or settings.database_url
+    if url is None:
+        raise SettingsError("CLINIC_DATABASE_URL: falta")
+    return ClinicUsers(url.get_secret_value(), tenancy(settings), directory)
+
+
+def tokens(settings: Settings) -> "Tokens":
+    """Who signs tokens and whose are believed; the caller closes it."""
+    from app.auth.tokens import Tokens
+
+    return Tokens(
+        secret=settings.jwt_secret.get_secret_value() if settings.jwt_secret is not None else None,
+        hours=settings.token_hours,
+        admin_roles=settings.admin_roles,
+        public_key=settings.jwt_public_key,
+        jwks_url=settings.jwt_jwks_url,
+        algorithm=settings.jwt_algorithm,
+        issuer=settings.jwt_issuer,
+        audience=settings.jwt_audience,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """What the HTTP service works with. Without REDIS_URL it has neither queue nor login."""
+
+    settings: Settings
+    resources: Resources
+    directory: "ClinicDirectory"
+    users: "ClinicUsers"
+    tokens: "Tokens"
+    login: "Login | None"
+    queue: "Queue | None"
+
+
+@asynccontextmanager
+async def open_service(settings: Settings) -> AsyncIterator[Service]:
+    """Everything the HTTP service needs, closed at the end of the block. Nothing is connected before it is used."""
+    from app.auth.attempts import LoginAttempts
+    from app.auth.login import Login
+    from app.clinic.directory import ClinicDirectory
+    from app.queue import open_queue
+
+    async with AsyncExitStack() as stack:
+        resources = await stack.enter_async_context(open_resources(settings))
+        directory = ClinicDirectory(resources.clinic)
+        users = clinic_users(settings, directory)
+        known = tokens(settings)
+        stack.push_async_callback(known.close)
+        login = queue = None
+        if settings.redis_url is not None:
+            address = settings.redis_url.get_secret_value()
+            attempts = LoginAttempts(address)
+            stack.push_async_callback(attempts.close)
+            login = Login(users, known, attempts)
+            queue = await stack.enter_async_context(open_queue(address))
+        yield Service(settings, resources, directory, users, known, login, queue)

@@ -4,11 +4,17 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 
-from fastapi import FastAPI
-from redis.asyncio import Redis
+from fastapi import APIRouter, FastAPI
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
 
-from app.api import health
-from app.connections import open_resources
+from app.api import docs, eventos, health, login, metrics, problems, progreso, respaldos, restauraciones
+from app.api.address import networks
+from app.api.documentation import DESCRIPTION, SUMMARY, TAGS, DocumentedApp, operation_id
+from app.api.middleware import API, BodyLimit, SecurityHeaders, Slashes, UnexpectedErrors
+from app.api.progreso import OpenStreams
+from app.api.refusals import Refusals
+from app.connections import open_service
 from app.settings import Settings, load_settings
 
 
@@ -16,21 +22,60 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     """The application; what it works with is opened when it starts and closed when it stops.
 
     Without `settings` they are read from the environment, as `uvicorn --factory app.main:create_app` needs it.
+    uvicorn must be told to leave X-Forwarded-For alone (`--no-proxy-headers`): FORWARDED_ALLOW_IPS says whom to
+    believe. Neither Redis, nor S3, nor a database need be up for it to start.
     """
     chosen = settings or load_settings()
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        redis = Redis.from_url(chosen.redis_url.get_secret_value()) if chosen.redis_url is not None else None
-        async with open_resources(chosen) as resources:
-            app.state.resources = resources
-            app.state.redis = redis
-            try:
-                yield
-            finally:
-                if redis is not None:
-                    await redis.aclose()
+        async with open_service(chosen) as service:
+            app.state.service = service
+            app.state.refusals = Refusals(service.resources)
+            app.state.streams = OpenStreams()
+            yield
 
-    app = FastAPI(title="Respaldos", version=version("respaldos"), lifespan=lifespan, docs_url=None, redoc_url=None)
+    app = DocumentedApp(
+        title="Respaldos",
+        summary=SUMMARY,
+        description=DESCRIPTION,
+        version=version("respaldos"),
+        openapi_tags=TAGS,
+        openapi_url=f"{API}/openapi.json",
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        generate_unique_id_function=operation_id,
+        lifespan=lifespan,
+        middleware=_middleware(chosen),
+    )
+    app.state.trusted_proxies = networks(chosen.forwarded_allow_ips)
+    problems.add_handlers(app)
+    api = APIRouter(prefix=API)
+    for part in (login, respaldos, progreso, restauraciones, eventos):
+        api.include_router(part.router)
+    app.include_router(api)
     app.include_router(health.router)
+    app.include_router(metrics.router)
+    docs.add_page(app)
     return app
+
+
+def _middleware(settings: Settings) -> list[Middleware]:
+    """Outermost first: what is added to an answer must be on those that say that something went wrong, too."""
+    cors = Middleware(
+        CORSMiddleware,
+        allow_origins=settings.cors_allowed_origins,
+        allow_credentials=True,
+        allow_methods=["GET", "POST", "DELETE"],
+        # Only exact origins are let in; what headers their front ends add is their own affair.
+        allow_headers=["*"],
+        expose_headers=["X-Total-Count", "Link", "Retry-After"],
+    )
+    return [
+        Middleware(SecurityHeaders),
+        *([cors] if settings.cors_allowed_origins else []),
+        Middleware(UnexpectedErrors),
+        Middleware(BodyLimit),
+        Middleware(Slashes),
+    ]

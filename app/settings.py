@@ -222,6 +222,8 @@ class Settings(BaseSettings):
             )
         if self.s3_sse_kms_key_id is not None and self.s3_sse != "aws:kms":
             raise SettingsError("S3_SSE_KMS_KEY_ID: solo vale con S3_SSE=aws:kms")
+        if self.webhook_url is not None and self.webhook_secret is None:
+            raise SettingsError("WEBHOOK_SECRET: falta, porque WEBHOOK_URL tiene valor")
         return self
 
     @property

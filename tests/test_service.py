@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from urllib.error import HTTPError, URLError
-from urllib.request import urlopen
+from urllib.request import Request, urlopen
 
 import asyncpg
 import pytest
@@ -62,15 +62,15 @@ async def running(environment: dict[str, str], *arguments: str) -> AsyncIterator
         if process.returncode is None:
             process.terminate()
             try:
-                await asyncio.wait_for(process.wait(), 20)
+                await asyncio.wait_for(process.wait(), 60)
             except TimeoutError:
                 process.kill()
                 raise
 
 
 async def eventually(question: Callable[[], Awaitable[bool]]) -> None:
-    """Ask until the answer is yes, for half a minute."""
-    async with asyncio.timeout(30):
+    """Ask until the answer is yes, for a minute."""
+    async with asyncio.timeout(60):
         while not await question():
             await asyncio.sleep(0.05)
 
@@ -83,7 +83,7 @@ def free_port() -> int:
         return port
 
 
-def ask(url: str) -> tuple[int, dict[str, str]]:
+def ask(url: str | Request) -> tuple[int, dict[str, str]]:
     """Status and JSON of an answer; status 0 while nobody answers."""
     try:
         with urlopen(url, timeout=10) as answer:  # noqa: S310 (our own http://127.0.0.1)
@@ -104,6 +104,25 @@ async def test_it_is_ready_when_all_it_needs_answers(environment: dict[str, str]
         await eventually(alive)
         status, said = await asyncio.to_thread(ask, f"{url}/lista")
     assert (status, said) == (200, {"base_de_datos": "ok", "redis": "ok", "bucket": "ok"})
+
+
+async def test_nobody_forges_their_address(environment: dict[str, str]) -> None:
+    url = f"http://127.0.0.1:{(port := free_port())}"
+    headers = {"Authorization": "Bearer x", "X-Forwarded-For": "203.0.113.9"}
+    forged = Request(f"{url}/api/v1/respaldos/", headers=headers)  # noqa: S310 (our own http://127.0.0.1)
+    async with running(environment, "serve", "--puerto", str(port)):
+
+        async def alive() -> bool:
+            return (await asyncio.to_thread(ask, f"{url}/salud/viva"))[0] == 200
+
+        await eventually(alive)
+        assert (await asyncio.to_thread(ask, forged))[0] == 401
+    connection = await asyncpg.connect(environment["DATABASE_URL"])
+    try:
+        found = await connection.fetch("SELECT accion, direccion FROM respaldos.evento")
+    finally:
+        await connection.close()
+    assert [tuple(row) for row in found] == [("acceso_rechazado", "127.0.0.1")]
 
 
 async def test_it_names_each_thing_that_is_missing(environment: dict[str, str]) -> None:

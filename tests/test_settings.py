@@ -238,6 +238,12 @@ def test_a_key_of_kms_needs_kms(monkeypatch: pytest.MonkeyPatch) -> None:
         load_settings()
 
 
+def test_a_webhook_is_always_signed(monkeypatch: pytest.MonkeyPatch) -> None:
+    given(monkeypatch, SERVED | {"WEBHOOK_URL": "https://avisos.example"})
+    with pytest.raises(SettingsError, match="WEBHOOK_SECRET"):
+        load_settings()
+
+
 async def test_without_an_address_nothing_is_opened(monkeypatch: pytest.MonkeyPatch) -> None:
     given(monkeypatch, {"EMBEDDED": ","})
     with pytest.raises(SettingsError, match="DATABASE_URL"):

@@ -3,33 +3,61 @@
 import asyncio
 from collections.abc import Awaitable
 
-from fastapi import APIRouter, Request, Response
-from redis.asyncio import Redis
-from redis.exceptions import RedisError
+from fastapi import APIRouter, Response
 from sqlalchemy import text
 
-from app.errors import QueueUnavailable, RespaldosError, SettingsError
+from app.api.caller import ServiceDep
+from app.api.documentation import problems
+from app.api.schemas import Preparacion, Vida
+from app.connections import Service
+from app.errors import RespaldosError, SettingsError
 from app.respaldos.resources import Resources
 from app.respaldos.transaction import transaction
 
-router = APIRouter(prefix="/salud", tags=["salud"])
+router = APIRouter(prefix="/salud", tags=["Salud"])
 
 # A dependency that does not answer within this counts as down (seconds).
 PATIENCE = 5.0
 
 
-@router.get("/viva")
+@router.get(
+    "/viva",
+    response_model=Vida,
+    summary="Dice si el proceso vive",
+    response_description="Vive.",
+    responses=problems(500),
+)
 async def viva() -> dict[str, str]:
-    """The process answers."""
+    """No mira nada más: un servicio sin base de datos vive, y no gana nada con que lo reinicien."""
     return {"estado": "viva"}
 
 
-@router.get("/lista")
-async def lista(request: Request, response: Response) -> dict[str, str]:
-    """Each dependency by name: `ok`, or what is wrong with it. Status 503 where any is not ok."""
-    resources: Resources = request.app.state.resources
+@router.get(
+    "/lista",
+    response_model=Preparacion,
+    summary="Dice si el servicio puede trabajar",
+    response_description="Todo lo que necesita responde.",
+    responses={
+        503: {
+            "description": "Algo no responde.",
+            "model": Preparacion,
+            "content": {
+                "application/json": {
+                    "example": {
+                        "base_de_datos": "ok",
+                        "redis": "Redis no responde (REDIS_URL): Connection refused",
+                        "bucket": "ok",
+                    }
+                }
+            },
+        },
+        **problems(500),
+    },
+)
+async def lista(service: ServiceDep, response: Response) -> dict[str, str]:
+    """Cada cosa que necesita, por su nombre: `ok`, o qué le pasa. Responde 503 si a alguna le pasa algo."""
     names = ("base_de_datos", "redis", "bucket")
-    checks = (_database(resources), _redis(request.app.state.redis), resources.storage.check())
+    checks = (_database(service.resources), _redis(service), service.resources.storage.check())
     found = await asyncio.gather(*map(_said, checks))
     if any(said != "ok" for said in found):
         response.status_code = 503
@@ -51,10 +79,7 @@ async def _database(resources: Resources) -> None:
         await session.execute(text("SELECT version_num FROM respaldos.alembic_version"))
 
 
-async def _redis(redis: "Redis | None") -> None:
-    if redis is None:
+async def _redis(service: Service) -> None:
+    if service.queue is None:
         raise SettingsError("REDIS_URL: falta")
-    try:
-        await redis.ping()
-    except (RedisError, OSError) as exc:
-        raise QueueUnavailable(f"Redis no responde (REDIS_URL): {exc}") from exc
+    await service.queue.check()

@@ -1,0 +1,128 @@
+"""Who asks, for which clinic, and whether they may: what every route of the API depends on."""
+
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from typing import Annotated, Any, Final
+
+from fastapi import Depends, Query, Request
+from fastapi.security.http import HTTPBase
+
+from app.api.address import client_address
+from app.api.problems import path_of
+from app.api.refusals import Refusals
+from app.auth.authorize import Permiso, authorize_clinic, require
+from app.auth.principal import Principal
+from app.connections import Service
+from app.errors import ClinicNotFound, NotAllowed, TokenRefused
+from app.respaldos.actor import Actor
+from app.respaldos.models import Accion
+
+# PostgreSQL's bigint.
+LARGEST_ID: Final = 2**63 - 1
+
+_SCHEMES: Final = ("bearer", "token")
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Somebody whose token is good and who may do what the route does, for the clinic of `clinica_id`."""
+
+    token: str
+    principal: Principal
+    clinica_id: int
+    actor: Actor
+
+
+class TokenHeader(HTTPBase):
+    """The token of `Authorization: Bearer …`, or of `Authorization: Token …` as the earlier front end sends it.
+
+    Raises TokenRefused where there is none.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(
+            scheme="bearer",
+            scheme_name="token",
+            description="El token que da `POST /api/v1/auth/login/`, o uno del sistema de la clínica.",
+        )
+        self.model.bearerFormat = "JWT"  # type: ignore[attr-defined]
+
+    async def __call__(self, request: Request) -> str:  # type: ignore[override]
+        scheme, _, token = request.headers.get("authorization", "").partition(" ")
+        if scheme.lower() not in _SCHEMES or not token.strip():
+            raise TokenRefused("falta el token: la cabecera debe ser «Authorization: Bearer» y el token")
+        return token.strip()
+
+
+def service_of(request: Request) -> Service:
+    """What the application works with, opened by its lifespan."""
+    service: Service = request.app.state.service
+    return service
+
+
+def refusals_of(request: Request) -> Refusals:
+    """Where refusals are written down."""
+    refusals: Refusals = request.app.state.refusals
+    return refusals
+
+
+def address_of(request: Request) -> str:
+    """The IP address of who asks."""
+    return client_address(request, request.app.state.trusted_proxies)
+
+
+ServiceDep = Annotated[Service, Depends(service_of)]
+RefusalsDep = Annotated[Refusals, Depends(refusals_of)]
+AddressDep = Annotated[str, Depends(address_of)]
+
+ChosenClinic = Annotated[
+    int | None,
+    Query(
+        ge=1,
+        le=LARGEST_ID,
+        description="La clínica. Solo la elige el superadministrador, y debe hacerlo; para los demás es la suya.",
+        examples=[1],
+    ),
+]
+
+
+def _caller(permiso: Permiso) -> Callable[..., Coroutine[Any, Any, Caller]]:
+    async def caller(
+        request: Request,
+        service: ServiceDep,
+        refusals: RefusalsDep,
+        address: AddressDep,
+        token: Annotated[str, Depends(TokenHeader())],
+        clinica_id: ChosenClinic = None,
+    ) -> Caller:
+        asked = f"{request.method} {path_of(request)}"
+        try:
+            principal = await service.tokens.verify(token)
+        except TokenRefused as exc:
+            await refusals.record(
+                Accion.ACCESO_RECHAZADO, Actor(None, None, address), clinica_id=None, ruta=asked, motivo=str(exc)
+            )
+            raise
+        actor = Actor(principal.usuario, principal.nombre, address)
+        try:
+            require(principal, permiso)
+            clinic = await authorize_clinic(service.directory, principal, clinica_id)
+        except (TokenRefused, NotAllowed, ClinicNotFound) as exc:
+            await refusals.record(
+                Accion.ACCESO_RECHAZADO, actor, clinica_id=principal.clinica_id, ruta=asked, motivo=str(exc)
+            )
+            raise
+        return Caller(token, principal, clinic.id, actor)
+
+    return caller
+
+
+Looking = Annotated[Caller, Depends(_caller(Permiso.MIRAR))]
+Administering = Annotated[Caller, Depends(_caller(Permiso.ADMINISTRAR))]
+
+
+async def still_may_look(service: Service, caller: Caller) -> None:
+    """Ask again, for an answer that takes its time. Raises TokenRefused, NotAllowed or ClinicNotFound."""
+    principal = await service.tokens.verify(caller.token)
+    require(principal, Permiso.MIRAR)
+    await authorize_clinic(service.directory, principal, caller.clinica_id if principal.superadmin else None)

@@ -1,0 +1,40 @@
+"""A clinic's audit trail."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Request, Response
+
+from app.api.caller import Administering, ServiceDep
+from app.api.documentation import of_anyone
+from app.api.pages import PAGE_HEADERS, PageDep
+from app.api.schemas import EventoEnLista
+from app.respaldos import eventos as trail
+from app.respaldos.models import Accion
+from app.respaldos.transaction import transaction
+from app.respaldos.views import evento_vista
+
+router = APIRouter(prefix="/eventos", tags=["Auditoría"])
+
+
+@router.get(
+    "/",
+    response_model=list[EventoEnLista],
+    summary="Lista la auditoría",
+    response_description="Lo ocurrido, de lo más nuevo a lo más antiguo.",
+    responses={200: {"headers": PAGE_HEADERS}, **of_anyone()},
+)
+async def listar(
+    request: Request,
+    response: Response,
+    service: ServiceDep,
+    caller: Administering,
+    page: PageDep,
+    accion: Annotated[Accion | None, Query(description="Solo las líneas de esto.")] = None,
+) -> Any:
+    """Cada creación, descarga, verificación, eliminación, ingreso y acceso rechazado de la clínica."""
+    async with transaction(service.resources) as session:
+        found, total = await trail.page(
+            session, clinica_id=caller.clinica_id, accion=accion, limit=page.limit, offset=page.offset
+        )
+    page.describe(request, response, total)
+    return [evento_vista(evento) for evento in found]

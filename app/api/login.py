@@ -1,0 +1,87 @@
+"""Where a person gets a token."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Header
+
+from app.api.caller import AddressDep, RefusalsDep, ServiceDep
+from app.api.documentation import problems
+from app.api.schemas import WITHOUT_NUL, Ingresado, Ingreso
+from app.errors import LoginRefused, QueueUnavailable, TooManyAttempts
+from app.respaldos import eventos
+from app.respaldos.actor import Actor
+from app.respaldos.models import Accion
+from app.respaldos.transaction import transaction
+
+router = APIRouter(prefix="/auth", tags=["Ingreso"])
+
+
+@router.post(
+    "/login/",
+    response_model=Ingresado,
+    summary="Entra y obtiene un token",
+    response_description="El token, cuánto vale y de quién es.",
+    responses=problems(
+        *(400, 401, 413, 422, 429, 500, 501, 503),
+        _401="El correo o la contraseña no son correctos",
+        _422="Falta «correo»",
+        _503="Redis no responde, y sin él no se puede hacer esto; vuelva a intentarlo en unos segundos",
+    ),
+)
+async def login(
+    service: ServiceDep,
+    refusals: RefusalsDep,
+    address: AddressDep,
+    body: Ingreso,
+    subdominio: Annotated[
+        str | None,
+        Header(
+            alias="X-Tenant-Subdomain",
+            max_length=63,
+            pattern=WITHOUT_NUL,
+            description="El esquema de la clínica, donde cada una tiene el suyo.",
+        ),
+    ] = None,
+) -> dict[str, Any]:
+    """Con el correo (o nombre de usuario) y la contraseña del sistema de la clínica.
+
+    Tras cinco fallos seguidos de un correo desde una dirección, o cincuenta desde una dirección, hay que esperar
+    los segundos que dice `Retry-After`.
+    """
+    if service.login is None:
+        service.tokens.require_secret()
+        raise QueueUnavailable("REDIS_URL: falta")
+    try:
+        entered = await service.login.enter(
+            body.correo, body.contraseña, subdominio=subdominio or body.clinica, direccion=address
+        )
+    except (LoginRefused, TooManyAttempts) as exc:
+        await refusals.record(
+            Accion.INGRESO_RECHAZADO, Actor(None, None, address), clinica_id=None, correo=body.correo, motivo=exc.code
+        )
+        raise
+    principal, usuario = entered.principal, entered.usuario
+    async with transaction(service.resources) as session:
+        await eventos.record(
+            session,
+            Accion.INGRESO,
+            Actor(principal.usuario, principal.nombre, address),
+            clinica_id=principal.clinica_id,
+            rol=principal.rol,
+        )
+    return {
+        "mensaje": "Inicio de sesión exitoso",
+        "token": entered.token,
+        "expira_en_segundos": entered.seconds,
+        "usuario": {
+            "codigo": usuario.codigo,
+            "nombre": usuario.nombre,
+            "apellido": usuario.apellido,
+            "nombre_completo": " ".join(part for part in (usuario.nombre, usuario.apellido) if part),
+            "correoelectronico": usuario.correoelectronico,
+            "idtipousuario": usuario.idtipousuario,
+            "tipo_usuario_nombre": usuario.tipo_usuario_nombre,
+            "clinica_id": usuario.clinica_id,
+            "rol": usuario.rol,
+        },
+    }

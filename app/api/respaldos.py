@@ -1,0 +1,285 @@
+"""A clinic's backups."""
+
+import logging
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Request, Response
+
+from app.api.caller import Administering, Caller, Looking, ServiceDep
+from app.api.documentation import of_anyone, with_body
+from app.api.identifiers import RespaldoId
+from app.api.moments import Momento, period
+from app.api.pages import PAGE_HEADERS, PageDep
+from app.api.problems import WithMembers
+from app.api.schemas import (
+    Enlace,
+    Estadisticas,
+    PedidoRespaldo,
+    PedidoVerificacion,
+    RespaldoCompleto,
+    RespaldoConMensaje,
+    RespaldoEnLista,
+    RestauracionEnLista,
+)
+from app.connections import Service
+from app.errors import DatabaseError, OperationInProgress, QueueUnavailable
+from app.queue import Queue
+from app.respaldos import repository
+from app.respaldos.aceptar_respaldo import aceptar_respaldo
+from app.respaldos.actor import Actor
+from app.respaldos.cancelar_respaldo import cancelar_respaldo
+from app.respaldos.eliminar_respaldo import eliminar_respaldo
+from app.respaldos.enlace_descarga import enlace_descarga
+from app.respaldos.models import Estado, Respaldo, TipoRespaldo
+from app.respaldos.obtener_estadisticas import obtener_estadisticas
+from app.respaldos.pedir_respaldo import pedir_respaldo
+from app.respaldos.pedir_verificacion import pedir_verificacion
+from app.respaldos.recuperar_respaldo import recuperar_respaldo
+from app.respaldos.transaction import transaction
+from app.respaldos.views import detalle, restauracion_vista, resumen
+
+log = logging.getLogger(__name__)
+
+router = APIRouter(prefix="/respaldos", tags=["Respaldos"])
+
+
+@router.get(
+    "/",
+    response_model=list[RespaldoEnLista],
+    summary="Lista los respaldos",
+    response_description="Los respaldos, del más nuevo al más antiguo.",
+    responses={200: {"headers": PAGE_HEADERS}, **of_anyone()},
+)
+async def listar(
+    request: Request,
+    response: Response,
+    service: ServiceDep,
+    caller: Looking,
+    page: PageDep,
+    estado: Annotated[Estado | None, Query(description="Solo los que están así.")] = None,
+    tipo_respaldo: Annotated[TipoRespaldo | None, Query(description="Solo los que se pidieron así.")] = None,
+    desde: Annotated[
+        Momento | None,
+        Query(description="Fecha (ese día entero) o fecha con hora, incluida.", examples=["2026-07-01"]),
+    ] = None,
+    hasta: Annotated[
+        Momento | None,
+        Query(
+            description="Fecha (ese día entero, incluido) o fecha con hora, sin incluirla.", examples=["2026-07-31"]
+        ),
+    ] = None,
+) -> Any:
+    """Los que no están eliminados. Las fechas sin desfase son de la zona horaria del servicio."""
+    wanted = period(desde, hasta, service.settings.time_zone)
+    async with transaction(service.resources) as session:
+        found, total = await repository.page(
+            session,
+            clinica_id=caller.clinica_id,
+            estado=estado,
+            tipo=tipo_respaldo,
+            desde=wanted.start,
+            hasta=wanted.end,
+            limit=page.limit,
+            offset=page.offset,
+        )
+    page.describe(request, response, total)
+    return [resumen(respaldo) for respaldo in found]
+
+
+@router.get(
+    "/estadisticas/",
+    response_model=Estadisticas,
+    summary="Resume cómo han ido los respaldos",
+    response_description="Cuántos, cuánto ocupan, cuánto cuestan, y un punto por día.",
+    responses=of_anyone(),
+)
+async def estadisticas(service: ServiceDep, caller: Looking) -> Any:
+    """Cuántos hay y cómo terminaron, cuánto ocupan, cuándo es el próximo, y los últimos noventa días."""
+    settings = service.settings
+    return await obtener_estadisticas(
+        service.resources,
+        clinica_id=caller.clinica_id,
+        now=datetime.now(UTC),
+        time_zone=settings.time_zone,
+        hour=settings.backup_hour,
+        minute=settings.backup_minute,
+        price_gb_month=settings.storage_price_gb_month,
+    )
+
+
+@router.post(
+    "/crear_respaldo_manual/",
+    response_model=RespaldoConMensaje,
+    status_code=202,
+    summary="Pide un respaldo ahora",
+    response_description="El respaldo, pendiente de que un proceso lo tome.",
+    responses=with_body(409, _409="La clínica 1 ya tiene un respaldo en curso"),
+)
+async def crear(service: ServiceDep, caller: Administering, body: PedidoRespaldo | None = None) -> Any:
+    """Si la clínica ya tiene uno en curso responde 409, y en `respaldo` está ese.
+
+    Cómo avanza se ve en `GET /respaldos/{id}/progreso/`.
+    """
+    queue = _queue(service)
+    await queue.check()
+    try:
+        respaldo = await pedir_respaldo(
+            service.resources,
+            clinica_id=caller.clinica_id,
+            tipo=TipoRespaldo.POR_DEMANDA,
+            descripcion=body.descripcion if body is not None else "",
+            actor=await _named(service, caller),
+        )
+    except OperationInProgress as exc:
+        running = await _running(service, caller.clinica_id)
+        if running is None:
+            raise
+        raise WithMembers(exc, respaldo=detalle(running)) from exc
+    try:
+        await queue.respaldo(respaldo.id, respaldo.intento)
+    except QueueUnavailable as exc:
+        # The row stands; the reconciler sends the news within a minute.
+        log.warning("backup %s is not in the queue yet: %s", respaldo.id, exc)
+    return {"mensaje": "El respaldo empezará en un momento", "respaldo": detalle(respaldo)}
+
+
+@router.get(
+    "/{respaldo_id:id}/",
+    response_model=RespaldoCompleto,
+    summary="Muestra un respaldo",
+    response_description="Todo lo que se sabe del respaldo.",
+    responses=of_anyone(),
+)
+async def ver(service: ServiceDep, caller: Looking, respaldo_id: RespaldoId) -> Any:
+    """Con lo que contiene, cuánto tardó y, mientras está en curso, hasta dónde ha llegado."""
+    return detalle(await _get(service, respaldo_id, caller.clinica_id))
+
+
+@router.get(
+    "/{respaldo_id:id}/descargar/",
+    response_model=Enlace,
+    summary="Da una dirección para descargar el archivo",
+    response_description="La dirección, cuánto vale, y el nombre y tamaño del archivo.",
+    responses=of_anyone(409, 502, _409="El respaldo 7 está procesando; solo se descarga uno completado"),
+)
+async def descargar(service: ServiceDep, caller: Administering, respaldo_id: RespaldoId) -> Any:
+    """Vale una hora. Si el respaldo no está completado responde 409, y en `estado` está cómo está."""
+    return await enlace_descarga(service.resources, respaldo_id, clinica_id=caller.clinica_id, actor=caller.actor)
+
+
+@router.post(
+    "/{respaldo_id:id}/cancelar/",
+    response_model=RespaldoConMensaje,
+    status_code=202,
+    summary="Cancela un respaldo en curso",
+    response_description="El respaldo, que se detiene en unos segundos.",
+    responses=of_anyone(409, _409="El respaldo 7 no está en curso"),
+)
+async def cancelar(service: ServiceDep, caller: Administering, respaldo_id: RespaldoId) -> Any:
+    """Uno pendiente queda cancelado en el acto; uno que se está haciendo, en unos segundos."""
+    respaldo = await cancelar_respaldo(
+        service.resources, respaldo_id, clinica_id=caller.clinica_id, actor=caller.actor
+    )
+    said = "El respaldo se canceló" if respaldo.estado == Estado.CANCELADO else "El respaldo se está cancelando"
+    return {"mensaje": said, "respaldo": detalle(respaldo)}
+
+
+@router.post(
+    "/{respaldo_id:id}/verificar/",
+    response_model=RestauracionEnLista,
+    status_code=202,
+    summary="Pide que se compruebe un respaldo",
+    response_description="La verificación, pendiente de que un proceso la tome.",
+    responses=with_body(409, _409="El respaldo 7 está fallido; solo se verifica uno completado"),
+)
+async def verificar(
+    service: ServiceDep, caller: Administering, respaldo_id: RespaldoId, body: PedidoVerificacion | None = None
+) -> Any:
+    """`rapida` (si no se dice): el archivo está y tiene su tamaño. `completa`: se lee entero y se comprueba todo."""
+    queue = _queue(service)
+    await queue.check()
+    restauracion = await pedir_verificacion(
+        service.resources,
+        respaldo_id,
+        clinica_id=caller.clinica_id,
+        profundidad=(body or PedidoVerificacion()).profundidad,
+        actor=caller.actor,
+    )
+    try:
+        await queue.restauracion(restauracion.id, restauracion.intento)
+    except QueueUnavailable as exc:
+        # As with a backup: the reconciler will.
+        log.warning("verification %s is not in the queue yet: %s", restauracion.id, exc)
+    return restauracion_vista(restauracion)
+
+
+@router.delete(
+    "/{respaldo_id:id}/",
+    status_code=204,
+    summary="Elimina un respaldo",
+    response_description="Ya no está en la lista.",
+    responses=of_anyone(409, _409="El respaldo 7 es el último bueno de la clínica y no se puede eliminar"),
+)
+async def eliminar(service: ServiceDep, caller: Administering, respaldo_id: RespaldoId) -> None:
+    """Desaparece en el acto, y su archivo se borra unos días después: hasta entonces se puede recuperar."""
+    await eliminar_respaldo(service.resources, respaldo_id, clinica_id=caller.clinica_id, actor=caller.actor)
+
+
+@router.post(
+    "/{respaldo_id:id}/recuperar/",
+    response_model=RespaldoConMensaje,
+    summary="Recupera un respaldo eliminado",
+    response_description="El respaldo, que vuelve a estar en la lista.",
+    responses=of_anyone(409, 410, 502, _409="El respaldo 7 no está eliminado"),
+)
+async def recuperar(service: ServiceDep, caller: Administering, respaldo_id: RespaldoId) -> Any:
+    """Mientras su archivo no se haya borrado."""
+    respaldo = await recuperar_respaldo(
+        service.resources, respaldo_id, clinica_id=caller.clinica_id, actor=caller.actor
+    )
+    return {"mensaje": "El respaldo se recuperó", "respaldo": detalle(respaldo)}
+
+
+@router.post(
+    "/{respaldo_id:id}/aceptar/",
+    response_model=RespaldoConMensaje,
+    summary="Acepta un respaldo sospechoso",
+    response_description="El respaldo, que desde ahora cuenta como bueno.",
+    responses=of_anyone(409, _409="El respaldo 7 no es sospechoso"),
+)
+async def aceptar(service: ServiceDep, caller: Administering, respaldo_id: RespaldoId) -> Any:
+    """Uno sospechoso está vacío, o tiene menos de la mitad que el anterior; `metadata.avisos` lo dice."""
+    respaldo = await aceptar_respaldo(
+        service.resources, respaldo_id, clinica_id=caller.clinica_id, actor=caller.actor
+    )
+    return {"mensaje": "El respaldo se aceptó", "respaldo": detalle(respaldo)}
+
+
+def _queue(service: Service) -> Queue:
+    if service.queue is None:
+        raise QueueUnavailable("REDIS_URL: falta")
+    return service.queue
+
+
+async def _named(service: Service, caller: Caller) -> Actor:
+    """The actor with a name: a token of the clinic's own system need not have one."""
+    if caller.actor.nombre is not None:
+        return caller.actor
+    try:
+        name = await service.users.display_name(caller.actor.usuario, clinica_id=caller.clinica_id)
+    except DatabaseError as exc:
+        log.warning("no name for user %s of clinic %s: %s", caller.actor.usuario, caller.clinica_id, exc)
+        name = None
+    return replace(caller.actor, nombre=name)
+
+
+async def _get(service: Service, respaldo_id: int, clinica_id: int) -> Respaldo:
+    async with transaction(service.resources) as session:
+        return await repository.get(session, respaldo_id, clinica_id=clinica_id)
+
+
+async def _running(service: Service, clinica_id: int) -> Respaldo | None:
+    async with transaction(service.resources) as session:
+        return await repository.in_progress(session, clinica_id=clinica_id)

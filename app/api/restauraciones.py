@@ -1,0 +1,48 @@
+"""Verifications of a clinic's backups."""
+
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+
+from app.api.caller import Looking, ServiceDep
+from app.api.documentation import of_anyone
+from app.api.identifiers import RestauracionId
+from app.api.pages import PAGE_HEADERS, PageDep
+from app.api.schemas import RestauracionEnLista
+from app.respaldos import restauracion_repository
+from app.respaldos.transaction import transaction
+from app.respaldos.views import restauracion_vista
+
+router = APIRouter(prefix="/restauraciones", tags=["Restauraciones"])
+
+
+@router.get(
+    "/",
+    response_model=list[RestauracionEnLista],
+    summary="Lista las restauraciones y verificaciones",
+    response_description="De la más nueva a la más antigua.",
+    responses={200: {"headers": PAGE_HEADERS}, **of_anyone()},
+)
+async def listar(request: Request, response: Response, service: ServiceDep, caller: Looking, page: PageDep) -> Any:
+    """Las pedidas, las que están en curso y las terminadas."""
+    async with transaction(service.resources) as session:
+        found, total = await restauracion_repository.page(
+            session, clinica_id=caller.clinica_id, limit=page.limit, offset=page.offset
+        )
+    page.describe(request, response, total)
+    return [restauracion_vista(restauracion) for restauracion in found]
+
+
+@router.get(
+    "/{restauracion_id:id}/",
+    response_model=RestauracionEnLista,
+    summary="Muestra una restauración o verificación",
+    response_description="Cómo está, y qué encontró.",
+    responses=of_anyone(),
+)
+async def ver(service: ServiceDep, caller: Looking, restauracion_id: RestauracionId) -> Any:
+    """Si falló, `error` dice por qué."""
+    async with transaction(service.resources) as session:
+        return restauracion_vista(
+            await restauracion_repository.get(session, restauracion_id, clinica_id=caller.clinica_id)
+        )

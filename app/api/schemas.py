@@ -1,0 +1,283 @@
+"""The shapes of the contract, as the API's page shows them and as each answer is checked against them."""
+
+from typing import Annotated, Any
+
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, WithJsonSchema
+
+from app.respaldos.models import Accion, Estado, Profundidad, TipoRespaldo, TipoRestauracion
+
+# What the operations give is text already; the page is to say which kind.
+Fecha = Annotated[
+    str, WithJsonSchema({"type": "string", "format": "date-time", "examples": ["2026-07-03T06:00:00Z"]})
+]
+
+# PostgreSQL cannot store a NUL.
+WITHOUT_NUL = r"^[^\x00]*$"
+
+LONGEST_DESCRIPTION = 500
+
+
+class Answer(BaseModel):
+    """What is sent. A key more or less than these would be a mistake of this service."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_serialization_defaults_required=True)
+
+
+# What is asked for
+
+
+class Ingreso(BaseModel):
+    """Quién quiere entrar. `email` y `password` valen también, en lugar de `correo` y `contraseña`."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"correo": "admin@clinica1.example", "contraseña": "demo1234"}],
+        }
+    )
+
+    correo: str = Field(
+        validation_alias=AliasChoices("correo", "email"),
+        min_length=1,
+        max_length=254,
+        pattern=WITHOUT_NUL,
+        description="El correo, o el nombre de usuario.",
+    )
+    contraseña: str = Field(
+        validation_alias=AliasChoices("contraseña", "password"),
+        min_length=1,
+        max_length=1024,
+        pattern=WITHOUT_NUL,
+        json_schema_extra={"format": "password"},
+    )
+    clinica: str | None = Field(
+        None,
+        max_length=63,
+        pattern=WITHOUT_NUL,
+        description="El esquema de la clínica, donde cada una tiene el suyo; o la cabecera `X-Tenant-Subdomain`.",
+    )
+
+
+class PedidoRespaldo(BaseModel):
+    """Para qué se hace el respaldo."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"descripcion": "Antes de la actualización"}]})
+
+    descripcion: str = Field("", max_length=LONGEST_DESCRIPTION, pattern=WITHOUT_NUL)
+
+
+class PedidoVerificacion(BaseModel):
+    """Cuánto se comprueba: que el archivo esté y tenga su tamaño (rapida), o todo su contenido (completa)."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"profundidad": "completa"}]})
+
+    profundidad: Profundidad = Profundidad.RAPIDA
+
+
+# What is answered
+
+
+class UsuarioIngresado(Answer):
+    """Quién entró."""
+
+    codigo: int | str | None
+    nombre: str | None
+    apellido: str | None
+    nombre_completo: str
+    correoelectronico: str | None
+    idtipousuario: int | str | None
+    tipo_usuario_nombre: str | None
+    clinica_id: int | None
+    rol: str
+
+
+class Ingresado(Answer):
+    """El token con que se hace todo lo demás, en la cabecera `Authorization: Bearer …`."""
+
+    mensaje: str
+    token: str
+    expira_en_segundos: int
+    usuario: UsuarioIngresado
+
+
+class Verificacion(Answer):
+    """La última comprobación: cuándo, cuánto se comprobó, y por qué falló si falló."""
+
+    fecha: Fecha
+    profundidad: Profundidad | None
+    error: str | None
+
+
+class Progreso(BaseModel):
+    """Hasta dónde ha llegado lo que está en curso."""
+
+    model_config = ConfigDict(extra="allow")
+
+    etapa: str | None = None
+    modelo: str | None = None
+    registros: int | None = None
+    registros_esperados: int | None = None
+    bytes: int | None = None
+    bytes_esperados: int | None = None
+    porcentaje: float | None = None
+
+
+class RespaldoEnLista(Answer):
+    """Un respaldo. `tamaño_mb` está en MiB."""
+
+    id: int
+    clinica_id: int
+    fecha_respaldo: Fecha
+    tamaño_bytes: int | None
+    tamaño_mb: float | None
+    numero_registros: int | None
+    estado: Estado
+    estado_display: str
+    tipo_respaldo: TipoRespaldo
+    tipo_respaldo_display: str
+    descripcion: str
+    usuario: str | None = Field(description="El código de quien lo pidió.")
+    fecha_creacion: Fecha
+    puede_restaurar: bool
+    verificado: Verificacion | None
+
+
+class Metadata(BaseModel):
+    """Qué contiene el archivo. Si el respaldo falló, `error` y `error_type` dicen por qué."""
+
+    model_config = ConfigDict(extra="allow")
+
+    modelos_respaldados: list[str]
+    detalles_registros: dict[str, int]
+    tamaño_original_mb: float | None
+    tamaño_comprimido_mb: float | None
+    compresion_porcentaje: float | None
+    avisos: list[str]
+
+
+class RespaldoCompleto(RespaldoEnLista):
+    """Un respaldo con todo lo que se sabe de él."""
+
+    archivo_s3: str | None
+    hash_md5: str | None = Field(description="MD5 del archivo comprimido, tal como está guardado.")
+    tiempo_ejecucion: str | None = Field(examples=["00:00:04.381000"])
+    tiempo_ejecucion_segundos: float | None
+    metadata: Metadata
+    usuario_nombre: str | None
+    fecha_actualizacion: Fecha
+    progreso: Progreso | None
+
+
+class RespaldoConMensaje(Answer):
+    """Qué pasó, y cómo está el respaldo ahora."""
+
+    mensaje: str
+    respaldo: RespaldoCompleto
+
+
+class Enlace(Answer):
+    """Una dirección con que se descarga el archivo, sin token, mientras no venza."""
+
+    url: str
+    expira_en_segundos: int
+    archivo: str
+    tamaño_mb: float | None
+
+
+class UltimoRespaldo(Answer):
+    """El respaldo completado más nuevo."""
+
+    id: int
+    fecha: Fecha
+    tamaño_mb: float
+
+
+class PuntoDeSerie(Answer):
+    """Un día: cómo terminó, cuánto ocupa y cuánto tardó."""
+
+    dia: str = Field(json_schema_extra={"format": "date"})
+    estado: str | None
+    tamaño_mb: float | None
+    segundos: float | None
+
+
+class Estadisticas(Answer):
+    """Cómo han ido los respaldos de la clínica. `tasa_exito` es un porcentaje."""
+
+    total_respaldos: int
+    completados: int
+    fallidos: int
+    tamaño_total_mb: float
+    ultimo_respaldo: UltimoRespaldo | None
+    tasa_exito: float | None
+    proximo_respaldo: Fecha | None
+    costo_mensual_estimado_usd: float
+    serie: list[PuntoDeSerie]
+
+
+class RestauracionEnLista(Answer):
+    """Una verificación (o una restauración) de un respaldo, hecha o por hacer."""
+
+    id: int
+    respaldo_id: int
+    clinica_id: int
+    tipo: TipoRestauracion
+    profundidad: Profundidad | None
+    estado: Estado
+    simulada: bool
+    modelos: list[str] | None
+    progreso: Progreso | None
+    resultado: dict[str, Any] | None
+    respaldo_previo: int | None
+    error: str | None
+    usuario: str | None
+    fecha_creacion: Fecha
+    fecha_fin: Fecha | None
+
+
+class EventoEnLista(Answer):
+    """Una línea de la auditoría: quién hizo qué, cuándo y desde dónde. Nadie puede cambiarla ni borrarla."""
+
+    id: int
+    fecha: Fecha
+    clinica_id: int | None
+    accion: Accion
+    respaldo_id: int | None
+    usuario: str | None
+    direccion: str | None
+    detalle: dict[str, Any]
+
+
+class CampoNoValido(BaseModel):
+    """Un campo de la petición que no vale."""
+
+    campo: str
+    mensaje: str
+
+
+class Problema(BaseModel):
+    """Por qué no se pudo (RFC 9457). `error` y `detail` se pueden mostrar tal como están."""
+
+    model_config = ConfigDict(extra="allow")
+
+    type: str = Field(examples=["urn:respaldos:error:respaldo_inexistente"])
+    title: str
+    status: int
+    detail: str
+    instance: str = Field(json_schema_extra={"format": "uri-reference"})
+    error: str
+    codigo: str = Field(description="Estable, para programas.")
+    errores: list[CampoNoValido] = Field(default=[], description="En un 422, cada campo que no vale.")
+
+
+class Vida(Answer):
+    """El proceso responde."""
+
+    estado: str
+
+
+class Preparacion(Answer):
+    """De cada cosa que el servicio necesita: `ok`, o qué le pasa."""
+
+    base_de_datos: str
+    redis: str
+    bucket: str

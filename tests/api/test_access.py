@@ -1,0 +1,305 @@
+"""Who comes in, who may do what, and what is written down about those who may not."""
+
+import socket
+
+import asyncpg
+import httpx
+import pytest
+from fastapi import FastAPI
+from pydantic import SecretStr
+from starlette.requests import Request
+
+from app.api import refusals
+from app.api.address import client_address, networks
+from app.sample.clinics import DEMO_PASSWORD, SUPERUSER_EMAIL
+from app.settings import Settings
+from tests.api.conftest import API, OTHER, add_backup, asking, bearer, client_of, events, rows
+from tests.respaldos.conftest import SMALL, connected
+
+USER = {
+    *("codigo", "nombre", "apellido", "nombre_completo", "correoelectronico", "idtipousuario"),
+    *("tipo_usuario_nombre", "clinica_id", "rol"),
+}
+ADMIN = f"admin@clinica{SMALL}.example"
+
+
+async def log_in(client: httpx.AsyncClient, correo: str, password: str = DEMO_PASSWORD) -> httpx.Response:
+    """The answer to a login."""
+    return await client.post(f"{API}/auth/login/", json={"correo": correo, "contraseña": password})
+
+
+async def test_a_person_logs_in_and_looks(client: httpx.AsyncClient, conn: asyncpg.Connection) -> None:
+    respaldo_id = await add_backup(conn)
+    answer = await log_in(client, ADMIN)
+    assert answer.status_code == 200
+    entered = answer.json()
+    assert set(entered) == {"mensaje", "token", "expira_en_segundos", "usuario"}
+    assert set(entered["usuario"]) == USER
+    assert entered["expira_en_segundos"] == 8 * 3600
+    assert (entered["usuario"]["clinica_id"], entered["usuario"]["rol"]) == (SMALL, "Administrador")
+    assert entered["usuario"]["nombre_completo"] == "Ana María Peñaranda"
+    header = {"Authorization": f"Bearer {entered['token']}"}
+    listed = await client.get(f"{API}/respaldos/", headers=header)
+    assert [entry["id"] for entry in listed.json()] == [respaldo_id]
+    (line,) = await events(conn, "ingreso")
+    assert (line["clinica_id"], line["usuario"]) == (SMALL, str(entered["usuario"]["codigo"]))
+
+
+@pytest.mark.parametrize(("mail", "secret"), [("email", "password"), ("correo", "password"), ("email", "contraseña")])
+async def test_both_names_of_each_field_are_understood(mail: str, secret: str, client: httpx.AsyncClient) -> None:
+    answer = await client.post(f"{API}/auth/login", json={mail: ADMIN, secret: DEMO_PASSWORD})
+    assert answer.status_code == 200
+
+
+async def test_the_superuser_is_of_no_clinic(client: httpx.AsyncClient, conn: asyncpg.Connection) -> None:
+    entered = (await log_in(client, SUPERUSER_EMAIL)).json()
+    assert entered["usuario"]["clinica_id"] is None
+    assert set(entered["usuario"]) == USER
+    header = {"Authorization": f"Bearer {entered['token']}"}
+    created = await client.post(
+        f"{API}/respaldos/crear_respaldo_manual/", params={"clinica_id": OTHER}, headers=header
+    )
+    assert (created.status_code, created.json()["respaldo"]["clinica_id"]) == (202, OTHER)
+
+
+async def test_a_wrong_password_is_written_down_and_counted(
+    client: httpx.AsyncClient, conn: asyncpg.Connection
+) -> None:
+    answers = [await log_in(client, ADMIN, "no es esta") for _ in range(5)]
+    assert [answer.status_code for answer in answers] == [401] * 5
+    assert answers[0].headers["www-authenticate"].startswith("Bearer")
+    unknown = await log_in(client, "nadie@clinica.example", "no es esta")
+    assert unknown.json()["detail"] == answers[0].json()["detail"]
+    too_many = await log_in(client, ADMIN)
+    assert (too_many.status_code, too_many.json()["codigo"]) == (429, "demasiados_intentos")
+    assert 0 < int(too_many.headers["retry-after"]) <= 900
+    lines = await events(conn, "ingreso_rechazado")
+    assert [line["detalle"]["correo"] for line in lines] == [ADMIN] * 5 + ["nadie@clinica.example", ADMIN]
+    assert {line["direccion"] for line in lines} == {"127.0.0.1"}
+
+
+async def test_without_a_secret_nobody_logs_in(settings: Settings) -> None:
+    async with asking(settings.model_copy(update={"jwt_secret": None})) as client:
+        answer = await log_in(client, ADMIN)
+    assert (answer.status_code, answer.json()["codigo"]) == (501, "ingreso_no_configurado")
+    assert "JWT_SECRET" in answer.json()["detail"]
+
+
+async def test_without_redis_the_rest_works(settings: Settings, conn: asyncpg.Connection) -> None:
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        dead = SecretStr(f"redis://127.0.0.1:{closed.getsockname()[1]}/0")
+        respaldo_id = await add_backup(conn)
+        async with asking(settings.model_copy(update={"redis_url": dead})) as client:
+            refused = [
+                await log_in(client, ADMIN),
+                await client.post(f"{API}/respaldos/crear_respaldo_manual/", headers=bearer()),
+                await client.post(f"{API}/respaldos/{respaldo_id}/verificar/", headers=bearer()),
+            ]
+            works = [
+                await client.get(f"{API}/respaldos/", headers=bearer()),
+                await client.get(f"{API}/respaldos/{respaldo_id}/descargar/", headers=bearer()),
+                await client.get("/metrics"),
+            ]
+    for answer in refused:
+        assert (answer.status_code, answer.json()["codigo"]) == (503, "redis_no_disponible")
+        assert int(answer.headers["retry-after"]) > 0
+    assert [answer.status_code for answer in works] == [200] * 3
+    assert "respaldos_redis_disponible 0.0" in works[2].text
+    assert await rows(conn) == 1
+    assert await conn.fetchval("SELECT count(*) FROM respaldos.restauracion") == 0
+
+
+@pytest.mark.parametrize(
+    ("header", "reason"),
+    [
+        (None, "falta el token"),
+        ("Bearer", "falta el token"),
+        ("Basic YTpi", "falta el token"),
+        ("Bearer no.es.token", ""),
+        ("Token no.es.token", ""),
+    ],
+)
+async def test_without_a_good_token_nobody_looks(
+    header: str | None, reason: str, client: httpx.AsyncClient, conn: asyncpg.Connection
+) -> None:
+    headers = {} if header is None else {"Authorization": header}
+    cookie = {"Cookie": f"token={bearer()['Authorization'].split()[1]}"}
+    answer = await client.get(f"{API}/respaldos/", headers=headers | cookie)
+    assert answer.status_code == 401
+    assert answer.headers["www-authenticate"].startswith("Bearer")
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert reason in answer.json()["detail"].casefold()
+    # A request without a token is how every browser begins; one with a bad token is worth a line.
+    lines = await events(conn, "acceso_rechazado")
+    assert len(lines) == (0 if reason else 1)
+
+
+@pytest.mark.parametrize("scheme", ["Bearer", "bearer", "Token", "TOKEN"])
+async def test_both_schemes_are_accepted(scheme: str, client: httpx.AsyncClient) -> None:
+    header = {"Authorization": f"{scheme} {bearer()['Authorization'].split()[1]}"}
+    assert (await client.get(f"{API}/respaldos/", headers=header)).status_code == 200
+
+
+ADMINISTRATORS = [
+    ("POST", "respaldos/crear_respaldo_manual/", 202),
+    ("GET", "respaldos/{id}/descargar/", 200),
+    ("POST", "respaldos/{id}/verificar/", 202),
+    ("POST", "respaldos/{id}/cancelar/", 409),
+    ("POST", "respaldos/{id}/recuperar/", 409),
+    ("POST", "respaldos/{id}/aceptar/", 409),
+    ("DELETE", "respaldos/{id}/", 409),
+    ("GET", "eventos/", 200),
+]
+EVERYBODYS = [
+    ("GET", "respaldos/", 200),
+    ("GET", "respaldos/{id}/", 200),
+    ("GET", "respaldos/{id}/progreso/", 200),
+    ("GET", "respaldos/estadisticas/", 200),
+    ("GET", "restauraciones/", 200),
+    ("GET", "restauraciones/999/", 404),
+]
+
+
+def test_every_route_is_in_the_matrix_of_roles(app: FastAPI) -> None:
+    paths = {
+        (method.upper(), path.removeprefix(f"{API}/"))
+        for path, item in app.openapi()["paths"].items()
+        for method, operation in item.items()
+        if operation.get("security")
+    }
+    listed = {
+        (method, path.replace("{id}", "{respaldo_id}").replace("999", "{restauracion_id}"))
+        for method, path, _ in ADMINISTRATORS + EVERYBODYS
+    }
+    assert paths == listed
+
+
+@pytest.mark.parametrize(("method", "path", "status"), ADMINISTRATORS + EVERYBODYS)
+async def test_each_role_does_what_it_may(
+    method: str, path: str, status: int, client: httpx.AsyncClient, conn: asyncpg.Connection
+) -> None:
+    respaldo_id = await add_backup(conn)
+    url = f"{API}/{path.replace('{id}', str(respaldo_id))}"
+    before = await rows(conn)
+    patient = await client.request(method, url, headers=bearer(rol="Paciente"))
+    assert (patient.status_code, patient.json()["codigo"]) == (403, "sin_permiso")
+    staff = await client.request(method, url, headers=bearer(rol="Recepcionista"))
+    assert staff.status_code == (status if (method, path, status) in EVERYBODYS else 403)
+    assert await rows(conn) == before
+    assert len(await events(conn, "acceso_rechazado")) == (1 if (method, path, status) in EVERYBODYS else 2)
+    administrator = await client.request(method, url, headers=bearer(rol="ADMINISTRADOR"))
+    assert administrator.status_code == status
+    line = (await events(conn, "acceso_rechazado"))[0]
+    assert (line["clinica_id"], line["usuario"]) == (SMALL, "1")
+    assert line["detalle"]["ruta"] == f"{method} {url}"
+
+
+async def test_a_clinic_that_is_closed_has_nobody(settings: Settings, own_database: str) -> None:
+    async with connected(own_database) as conn:
+        await conn.execute("UPDATE clinica SET activa = false WHERE id = $1", SMALL)
+        await add_backup(conn)
+    async with asking(settings.model_copy(update={"database_url": SecretStr(own_database)})) as client:
+        own = await client.get(f"{API}/respaldos/", headers=bearer())
+        gone = await client.get(f"{API}/respaldos/", headers=bearer(999))
+        superadmin = await client.get(f"{API}/respaldos/", params={"clinica_id": SMALL}, headers=bearer(None))
+        entering = await log_in(client, ADMIN)
+    assert (own.status_code, gone.status_code, entering.status_code) == (401, 401, 401)
+    assert (superadmin.status_code, len(superadmin.json())) == (200, 1)
+
+
+async def test_the_trail_cannot_be_filled_by_whoever_is_refused(
+    client: httpx.AsyncClient, app: FastAPI, conn: asyncpg.Connection
+) -> None:
+    for _ in range(refusals.PER_ADDRESS + 5):
+        await client.get(f"{API}/respaldos/", headers={"Authorization": "Bearer x"})
+    assert len(await events(conn, "acceso_rechazado")) == refusals.PER_ADDRESS
+    async with client_of(app, "192.0.2.7") as elsewhere:
+        await elsewhere.get(f"{API}/respaldos/", headers={"Authorization": "Bearer x"})
+    assert (await events(conn, "acceso_rechazado"))[-1]["detalle"]["omitidos"] == 5
+    for number in range(2 * refusals.IN_ALL):
+        async with client_of(app, f"198.51.100.{number}") as one_of_many:
+            await one_of_many.get(f"{API}/respaldos/", headers={"Authorization": "Bearer x"})
+    assert len(await events(conn, "acceso_rechazado")) == refusals.IN_ALL
+
+
+async def test_a_database_that_is_away_does_not_hide_a_refusal(settings: Settings) -> None:
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        dead = SecretStr(f"postgresql+asyncpg://u:clave@127.0.0.1:{closed.getsockname()[1]}/d")
+        own = {"database_url": dead, "clinic_database_url": settings.database_url}
+        async with asking(settings.model_copy(update=own)) as client:
+            patient = await client.get(f"{API}/respaldos/", headers=bearer(rol="Paciente"))
+            listing = await client.get(f"{API}/respaldos/", headers=bearer())
+    assert patient.status_code == 403
+    assert (listing.status_code, listing.json()["codigo"]) == (503, "base_de_datos_no_disponible")
+    assert int(listing.headers["retry-after"]) > 0
+    for secret in ("clave", "127.0.0.1", "postgresql"):
+        assert secret not in listing.text
+
+
+def from_where(peer: str, *forwarded: str) -> str:
+    """The address that is believed, where 10.0.0.0/8 and one IPv6 network are proxies."""
+    scope = {
+        "type": "http",
+        "client": (peer, 1),
+        "headers": [(b"x-forwarded-for", value.encode()) for value in forwarded],
+    }
+    return client_address(Request(scope), networks(["10.0.0.0/8", "2001:db8::/32"]))
+
+
+@pytest.mark.parametrize(
+    ("peer", "forwarded", "believed"),
+    [
+        ("192.0.2.1", (), "192.0.2.1"),
+        ("192.0.2.1", ("203.0.113.9",), "192.0.2.1"),
+        ("10.0.0.1", ("203.0.113.9",), "203.0.113.9"),
+        ("10.0.0.1", ("1.2.3.4, 203.0.113.9",), "203.0.113.9"),
+        ("10.0.0.1", ("203.0.113.9, 10.0.0.2",), "203.0.113.9"),
+        ("10.0.0.1", ("1.2.3.4", "203.0.113.9"), "203.0.113.9"),
+        ("10.0.0.1", ("203.0.113.9:4711",), "203.0.113.9"),
+        ("10.0.0.1", ("[2001:dead::1]:4711",), "2001:dead::1"),
+        ("2001:db8::1", ("::ffff:203.0.113.9",), "203.0.113.9"),
+        ("10.0.0.1", ("203.0.113.9, no es dirección",), "10.0.0.1"),
+        ("10.0.0.1", (), "10.0.0.1"),
+        ("10.0.0.1", ("10.0.0.3, 10.0.0.2",), "10.0.0.3"),
+        ("::ffff:192.0.2.1", (), "192.0.2.1"),
+    ],
+)
+def test_only_the_hop_before_our_proxies_is_believed(peer: str, forwarded: tuple[str, ...], believed: str) -> None:
+    assert from_where(peer, *forwarded) == believed
+
+
+async def test_forged_addresses_do_not_make_more_guesses(app: FastAPI, conn: asyncpg.Connection) -> None:
+    async def guess(client: httpx.AsyncClient, number: int) -> int:
+        answer = await client.post(
+            f"{API}/auth/login/",
+            json={"correo": ADMIN, "contraseña": "no es esta"},
+            headers={"X-Forwarded-For": f"203.0.113.{number}"},
+        )
+        return answer.status_code
+
+    async with client_of(app, "192.0.2.1") as client:
+        assert [await guess(client, number) for number in range(6)] == [401] * 5 + [429]
+    async with client_of(app, "10.0.0.1") as proxied:
+        assert await guess(proxied, 77) == 401
+    lines = await events(conn, "ingreso_rechazado")
+    assert {line["direccion"] for line in lines} == {"192.0.2.1", "203.0.113.77"}
+
+
+async def test_a_token_of_the_clinics_own_gets_its_name_from_the_clinic(
+    settings: Settings, conn: asyncpg.Connection
+) -> None:
+    """Its system need not put a name into the token."""
+    from app.auth.principal import Roles
+    from tests.api.conftest import tokens
+
+    code = await conn.fetchval("SELECT min(codigo) FROM usuario WHERE clinica_id = $1", SMALL)
+    person = Roles(("administrador",)).member(usuario=str(code), nombre=None, clinica_id=SMALL, rol="Administrador")
+    async with asking(settings) as client:
+        created = await client.post(
+            f"{API}/respaldos/crear_respaldo_manual/",
+            headers={"Authorization": f"Bearer {tokens().issue(person)}"},
+        )
+    assert created.json()["respaldo"]["usuario_nombre"]
+    assert created.json()["respaldo"]["usuario"] == str(code)

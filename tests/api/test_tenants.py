@@ -1,0 +1,178 @@
+"""Every route of the OpenAPI document, with a token of one clinic and the ids of another."""
+
+import json
+from typing import Any, NamedTuple
+
+import asyncpg
+import httpx
+import pytest
+
+from app.main import create_app
+from app.settings import Settings
+from tests.api.conftest import OTHER, add_backup, add_verification, bearer
+from tests.respaldos.conftest import SMALL
+from tests.storage.conftest import Store
+
+METHODS = {"get", "post", "put", "patch", "delete"}
+
+
+class Operation(NamedTuple):
+    """One route of the document."""
+
+    method: str
+    path: str
+    body: Any
+    path_parameters: tuple[str, ...]
+    takes_clinic: bool
+
+    def __str__(self) -> str:
+        return f"{self.method.upper()} {self.path}"
+
+
+def operations() -> list[Operation]:
+    """All routes that need a token."""
+    document = create_app(Settings(_env_file=None)).openapi()
+    found = []
+    for path, item in document["paths"].items():
+        for method, operation in item.items():
+            assert method in METHODS, method
+            if not operation.get("security"):
+                continue
+            parameters = operation.get("parameters", [])
+            content = operation.get("requestBody", {}).get("content", {}).get("application/json")
+            found.append(
+                Operation(
+                    method,
+                    path,
+                    None if content is None else example(document, content["schema"]),
+                    tuple(parameter["name"] for parameter in parameters if parameter["in"] == "path"),
+                    any(parameter["name"] == "clinica_id" for parameter in parameters),
+                )
+            )
+    return found
+
+
+def example(document: dict[str, Any], schema: dict[str, Any]) -> Any:
+    """The first example of a body's schema."""
+    for part in schema.get("anyOf", [schema]):
+        name = part.get("$ref", "").rpartition("/")[2]
+        for found in document["components"]["schemas"].get(name, {}).get("examples", []):
+            return found
+    raise AssertionError(f"a body without an example: {schema}")
+
+
+OPERATIONS = operations()
+
+# Everybody may ask for these.
+OPEN = {"/api/v1/auth/login/", "/salud/viva", "/salud/lista", "/metrics"}
+
+
+def test_every_route_but_these_needs_a_token() -> None:
+    document = create_app(Settings(_env_file=None)).openapi()
+    assert set(document["paths"]) - {operation.path for operation in OPERATIONS} == OPEN
+    assert len(OPERATIONS) >= 14
+
+
+class Theirs(NamedTuple):
+    """The other clinic's things: of each kind that a path can name, all ids."""
+
+    ids: dict[str, list[int]]
+
+
+@pytest.fixture
+async def theirs(conn: asyncpg.Connection, store: Store) -> Theirs:
+    """Backups of OTHER in every state in which something could be done with one, and a verification."""
+    await conn.execute("ALTER SEQUENCE respaldos.respaldo_id_seq RESTART 700001")
+    await conn.execute("ALTER SEQUENCE respaldos.restauracion_id_seq RESTART 800001")
+    backups = [
+        await add_backup(conn, OTHER),
+        await add_backup(conn, OTHER),
+        await add_backup(conn, OTHER, estado="procesando"),
+        await add_backup(conn, OTHER, sospechoso=True),
+        await add_backup(conn, OTHER, fecha_eliminacion=await conn.fetchval("SELECT now()")),
+    ]
+    await conn.execute("ALTER SEQUENCE respaldos.respaldo_id_seq RESTART 1")
+    await add_backup(conn, SMALL)
+    return Theirs({"respaldo_id": backups, "restauracion_id": [await add_verification(conn, backups[0], OTHER)]})
+
+
+async def everything(conn: asyncpg.Connection) -> str:
+    """All that the service knows, but the audit trail's lines about SMALL's own attempts."""
+    tables = [
+        await conn.fetch(f"SELECT to_jsonb(t)::text FROM respaldos.{table} AS t ORDER BY 1")
+        for table in ("respaldo", "restauracion", "intento", "operacion", "aviso", "programacion")
+    ]
+    tables.append(
+        await conn.fetch("SELECT to_jsonb(t)::text FROM respaldos.evento AS t WHERE clinica_id = $1", OTHER)
+    )
+    return json.dumps([[row[0] for row in table] for table in tables])
+
+
+@pytest.mark.parametrize("operation", [each for each in OPERATIONS if each.path_parameters], ids=str)
+async def test_another_clinics_ids_do_not_exist(
+    operation: Operation, theirs: Theirs, client: httpx.AsyncClient, conn: asyncpg.Connection
+) -> None:
+    before = await everything(conn)
+    (parameter,) = operation.path_parameters
+    assert parameter in theirs.ids, f"{operation}: say in `theirs` what a «{parameter}» is"
+    for number in theirs.ids[parameter]:
+        path = operation.path.replace(f"{{{parameter}}}", str(number))
+        answer = await client.request(operation.method, path, json=operation.body, headers=bearer())
+        assert answer.status_code == 404, (path, answer.text)
+        mine = await client.request(
+            operation.method, path.replace(str(number), "999"), json=operation.body, headers=bearer()
+        )
+        assert mine.json()["detail"].replace("999", str(number)) == answer.json()["detail"]
+    assert await everything(conn) == before
+
+
+@pytest.mark.parametrize("operation", OPERATIONS, ids=str)
+async def test_another_clinic_cannot_be_chosen(
+    operation: Operation, theirs: Theirs, client: httpx.AsyncClient, conn: asyncpg.Connection
+) -> None:
+    assert operation.takes_clinic
+    before = await everything(conn)
+    path = operation.path
+    for parameter in operation.path_parameters:
+        path = path.replace(f"{{{parameter}}}", str(theirs.ids[parameter][0]))
+    answer = await client.request(
+        operation.method, path, json=operation.body, params={"clinica_id": OTHER}, headers=bearer()
+    )
+    assert answer.status_code == 404, answer.text
+    assert await everything(conn) == before
+
+
+@pytest.mark.parametrize(
+    "operation", [each for each in OPERATIONS if each.method == "get" and not each.path_parameters], ids=str
+)
+async def test_lists_and_statistics_hold_nothing_of_another_clinic(
+    operation: Operation, theirs: Theirs, client: httpx.AsyncClient
+) -> None:
+    answer = await client.get(operation.path, headers=bearer())
+    assert answer.status_code == 200
+    for number in (number for ids in theirs.ids.values() for number in ids):
+        assert str(number) not in answer.text
+    if "X-Total-Count" in answer.headers:
+        assert int(answer.headers["X-Total-Count"]) == len(answer.json())
+        assert all(entry["clinica_id"] == SMALL for entry in answer.json())
+
+
+@pytest.mark.parametrize("operation", OPERATIONS, ids=str)
+async def test_the_superadmin_must_choose_a_clinic(
+    operation: Operation, theirs: Theirs, client: httpx.AsyncClient
+) -> None:
+    path = operation.path
+    for parameter in operation.path_parameters:
+        path = path.replace(f"{{{parameter}}}", str(theirs.ids[parameter][0]))
+    without = await client.request(operation.method, path, json=operation.body, headers=bearer(None))
+    assert (without.status_code, without.json()["codigo"]) == (422, "solicitud_invalida")
+    nowhere = await client.request(
+        operation.method, path, json=operation.body, params={"clinica_id": 999}, headers=bearer(None)
+    )
+    assert nowhere.status_code == 404
+
+
+async def test_the_superadmin_sees_the_chosen_clinic(theirs: Theirs, client: httpx.AsyncClient) -> None:
+    for clinic in (SMALL, OTHER):
+        answer = await client.get("/api/v1/respaldos/", params={"clinica_id": clinic}, headers=bearer(None))
+        assert {entry["clinica_id"] for entry in answer.json()} == {clinic}
