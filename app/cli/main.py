@@ -18,8 +18,10 @@ import click  # noqa: E402
 from app.cli.clinic_commands import catalogo  # noqa: E402
 from app.cli.demo_command import demo  # noqa: E402
 from app.cli.respaldo_commands import crear, descargar, estadisticas, listar, ver, verificar  # noqa: E402
+from app.cli.retention_commands import aceptar, eliminar, limpiar, recuperar, reindexar  # noqa: E402
 from app.cli.service_commands import serve, worker  # noqa: E402
 from app.cli.setup_commands import configurar_s3, migrar  # noqa: E402
+from app.cli.token_command import token  # noqa: E402
 from app.errors import RespaldosError  # noqa: E402
 
 
@@ -40,7 +42,8 @@ def respaldos() -> None:
 for command in (
     *(demo, serve, worker, migrar),
     *(crear, listar, ver, descargar, verificar, estadisticas),
-    *(catalogo, configurar_s3),
+    *(eliminar, recuperar, aceptar, limpiar, reindexar),
+    *(catalogo, configurar_s3, token),
 ):
     command.options_metavar = "[OPCIONES]"
     respaldos.add_command(command)

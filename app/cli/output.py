@@ -43,6 +43,19 @@ def agreed(question: str) -> bool:
     return str(answer).strip().lower() in {"s", "si", "sí"}
 
 
+def ask_first(question: str, si: bool, *, refusal: str) -> None:
+    """Ask before something is lost; without a terminal and without `--si` it is refused in those words.
+
+    To be called before any work begins: in there, Ctrl-C waits for the work, which would wait for the answer.
+    """
+    if si:
+        return
+    if not sys.stdin.isatty():
+        raise click.UsageError(refusal)
+    if not agreed(question):
+        raise click.Abort
+
+
 def size(bytes_: int | None) -> str:
     """A size for people, in the unit that keeps it short."""
     if bytes_ is None:
@@ -55,6 +68,11 @@ def size(bytes_: int | None) -> str:
 def number(value: int | None) -> str:
     """A count with thousands separators."""
     return "—" if value is None else f"{value:,}"
+
+
+def moment(iso: str) -> str:
+    """A date and time of ISO 8601, to the second, for people."""
+    return iso[:19].replace("T", " ")
 
 
 def table(headers: Sequence[str], rows: Sequence[Sequence[str]], *, right: Sequence[int] = ()) -> None:

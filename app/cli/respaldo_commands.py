@@ -1,17 +1,17 @@
 """Commands on backups: crear, listar, ver, descargar, verificar, estadisticas."""
 
 import re
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from app.cli.output import (
-    agreed,
+    ask_first,
     done,
     fields,
     json_option,
+    moment,
     number,
     print_json,
     progress_bar,
@@ -19,7 +19,7 @@ from app.cli.output import (
     table,
     warn,
 )
-from app.cli.session import with_databases, with_resources
+from app.cli.session import with_databases, with_resources, with_settings
 from app.cli.whole_number import IDENTIFIER, WholeNumber
 from app.errors import FormatError, LocalFileError
 
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from app.respaldos.models import Respaldo
     from app.respaldos.obtener_estadisticas import Estadisticas
     from app.respaldos.resources import Databases, Resources
+    from app.settings import Settings
 
 
 @click.command()
@@ -110,7 +111,7 @@ def listar(clinica: int | None, limite: int, as_json: bool) -> None:
         async with transaction(databases) as session:
             if clinica is None:
                 return list(await platform_repository.newest_of_all(session, limit=limite))
-            return list(await repository.newest(session, clinica_id=clinica, limit=limite))
+            return list((await repository.page(session, clinica_id=clinica, limit=limite, offset=0))[0])
 
     respaldos = with_databases(work)
     from app.respaldos.views import resumen
@@ -127,7 +128,7 @@ def listar(clinica: int | None, limite: int, as_json: bool) -> None:
                 (
                     str(row["id"]),
                     str(row["clinica_id"]),
-                    row["fecha_respaldo"][:19].replace("T", " "),
+                    moment(row["fecha_respaldo"]),
                     row["estado_display"],
                     row["tipo_respaldo_display"],
                     size(row["tamaño_bytes"]),
@@ -147,7 +148,7 @@ def ver(id_: int, as_json: bool) -> None:
     """Muestra todo lo que se sabe de un respaldo."""
 
     async def work(databases: "Databases") -> "Respaldo":
-        return await _find(databases, id_)
+        return await find_respaldo(databases, id_)
 
     respaldo = with_databases(work)
     from app.respaldos.views import detalle
@@ -156,15 +157,16 @@ def ver(id_: int, as_json: bool) -> None:
     if as_json:
         print_json(shown)
         return
-    metadata = shown["metadata"]
+    metadata, deleted = shown["metadata"], respaldo.fecha_eliminacion
     fields(
         {
             "ID": str(shown["id"]),
             "Clínica": str(shown["clinica_id"]),
             "Estado": shown["estado_display"],
             "Tipo": shown["tipo_respaldo_display"],
-            "Fecha (UTC)": shown["fecha_respaldo"][:19].replace("T", " "),
+            "Fecha (UTC)": moment(shown["fecha_respaldo"]),
             "Descripción": shown["descripcion"] or "—",
+            **({"Eliminado (UTC)": moment(deleted.isoformat())} if deleted is not None else {}),
             "Archivo S3": shown["archivo_s3"] or "—",
             "Tamaño": size(shown["tamaño_bytes"]),
             "Registros": number(shown["numero_registros"]),
@@ -190,13 +192,12 @@ def ver(id_: int, as_json: bool) -> None:
 def descargar(id_: int, salida: Path | None, si: bool, as_json: bool) -> None:
     """Baja un respaldo a un archivo, y su hash a F.md5 al lado."""
     target = salida or Path(_file_name(id_))
-    # Asked before the work begins: in there, Ctrl-C waits for the work, which would wait for the answer.
     confirm_replacing(target, si)
 
     async def work(resources: "Resources") -> None:
         from app.respaldos.descargar_respaldo import descargar_respaldo
 
-        respaldo = await _find(resources, id_)
+        respaldo = await find_respaldo(resources, id_)
         with progress_bar("Descargando", total=respaldo.tamaño_bytes) as progress:
             await descargar_respaldo(resources, respaldo, target, progress=progress)
 
@@ -211,7 +212,7 @@ def _file_name(respaldo_id: int) -> str:
     """What a backup's file is called where nobody has said: the end of its key."""
 
     async def work(databases: "Databases") -> str:
-        respaldo = await _find(databases, respaldo_id)
+        respaldo = await find_respaldo(databases, respaldo_id)
         return (respaldo.archivo_s3 or f"respaldo_{respaldo_id}.json.gz").rpartition("/")[2]
 
     return with_databases(work)
@@ -220,12 +221,12 @@ def _file_name(respaldo_id: int) -> str:
 def confirm_replacing(target: Path, si: bool) -> None:
     """Ask before a file, or the one with its hash, is lost; without a terminal and without `--si` it is refused."""
     taken = next((path for path in (target, target.with_name(target.name + ".md5")) if path.exists()), None)
-    if taken is None or si:
-        return
-    if not sys.stdin.isatty():
-        raise click.UsageError(f"«{taken}» ya existe; use --si para reemplazarlo")
-    if not agreed(f"«{taken}» ya existe. ¿Reemplazarlo?"):
-        raise click.Abort
+    if taken is not None:
+        ask_first(
+            f"«{taken}» ya existe. ¿Reemplazarlo?",
+            si,
+            refusal=f"«{taken}» ya existe; use --si para reemplazarlo",
+        )
 
 
 @click.command()
@@ -274,7 +275,7 @@ def verify_object(respaldo_id: int) -> "VerifiedFile":
     async def work(resources: "Resources") -> "VerifiedFile":
         from app.respaldos.verificar_respaldo import verificar_respaldo
 
-        respaldo = await _find(resources, respaldo_id)
+        respaldo = await find_respaldo(resources, respaldo_id)
         with progress_bar("Verificando", total=respaldo.tamaño_bytes) as progress:
             return await verificar_respaldo(resources, respaldo, progress=progress)
 
@@ -307,18 +308,31 @@ def verify_file(path: Path) -> "VerifiedFile":
 @click.option("--clinica", type=IDENTIFIER, required=True, metavar="N", help="Número de la clínica.")
 @json_option
 def estadisticas(clinica: int, as_json: bool) -> None:
-    """Resume cómo van los respaldos de una clínica."""
+    """Resume cómo van los respaldos de una clínica, y cuánto cuestan."""
 
-    async def work(databases: "Databases") -> "Estadisticas":
+    async def work(settings: "Settings") -> "Estadisticas":
+        from datetime import UTC, datetime
+
+        from app.connections import open_databases
         from app.respaldos.obtener_estadisticas import obtener_estadisticas
 
-        return await obtener_estadisticas(databases, clinica_id=clinica)
+        async with open_databases(settings) as databases:
+            return await obtener_estadisticas(
+                databases,
+                clinica_id=clinica,
+                now=datetime.now(UTC),
+                time_zone=settings.time_zone,
+                hour=settings.backup_hour,
+                minute=settings.backup_minute,
+                price_gb_month=settings.storage_price_gb_month,
+            )
 
-    found = with_databases(work)
+    found = with_settings(work)
     if as_json:
         print_json(found)
         return
-    last, rate = found["ultimo_respaldo"], found["tasa_exito"]
+    last, rate, upcoming = found["ultimo_respaldo"], found["tasa_exito"], found["proximo_respaldo"]
+    days = [day["estado"] for day in found["serie"]]
     fields(
         {
             "Respaldos": number(found["total_respaldos"]),
@@ -326,14 +340,21 @@ def estadisticas(clinica: int, as_json: bool) -> None:
             "Fallidos": number(found["fallidos"]),
             "Tasa de éxito": "—" if rate is None else f"{rate} %",
             "Espacio usado": f"{found['tamaño_total_mb']:,.2f} MB",
+            "Costo mensual estimado": f"{found['costo_mensual_estimado_usd']:,.4f} USD",
             "Último respaldo": "ninguno"
             if last is None
-            else f"número {last['id']}, {last['fecha'][:19].replace('T', ' ')} UTC, {last['tamaño_mb']:,.2f} MB",
+            else f"número {last['id']}, {moment(last['fecha'])} UTC, {last['tamaño_mb']:,.2f} MB",
+            "Próximo respaldo": "ninguno: la clínica no está activa"
+            if upcoming is None
+            else f"{moment(upcoming)} UTC",
+            f"Últimos {len(days)} días": f"{days.count('completado')} con respaldo, {days.count('fallido')} fallidos,"
+            f" {days.count(None)} sin ninguno",
         }
     )
 
 
-async def _find(databases: "Databases", respaldo_id: int) -> "Respaldo":
+async def find_respaldo(databases: "Databases", respaldo_id: int) -> "Respaldo":
+    """The backup of that id, whichever clinic it is of, deleted or not. Raises RespaldoNotFound."""
     from app.errors import RespaldoNotFound
     from app.respaldos import platform_repository
     from app.respaldos.transaction import transaction

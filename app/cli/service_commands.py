@@ -2,21 +2,28 @@
 
 import asyncio
 import contextlib
+import ctypes
 import json
+import logging
 import os
 import signal
+import socket
 import sys
 import time
-from collections.abc import Callable, Coroutine
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Coroutine, Iterator
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, NoReturn
 
 import click
 
 from app.cli.session import run_with
 from app.cli.whole_number import WholeNumber
-from app.errors import SettingsError
+from app.errors import LocalFileError, SettingsError
 
 if TYPE_CHECKING:
+    import uvicorn
+    from fastapi import FastAPI
+
     from app.settings import Settings
 
 # Redis is back within seconds; a worker that cannot start at all should not spin (seconds).
@@ -28,6 +35,14 @@ WELL = 60.0
 # Long enough for a backup under way to clean up after itself (seconds).
 STOP_SECONDS = 30.0
 
+# What an answer under way may take once the service is to stop: a stream of progress would never end (seconds).
+LAST_ANSWERS_SECONDS = 3
+
+WORKER_LOG = "worker.log"
+
+# From <linux/prctl.h>.
+PR_SET_PDEATHSIG = 1
+
 
 @click.command()
 @click.option("--host", metavar="H", default="127.0.0.1", show_default=True, help="Dirección en que escucha.")
@@ -36,14 +51,15 @@ def serve(host: str, puerto: int) -> None:
     """Sirve la API HTTP hasta que se lo detenga con Ctrl-C."""
 
     async def work(settings: "Settings") -> None:
-        import uvicorn
-
         from app.main import create_app
 
-        # uvicorn has its own way to stop: it lets requests end first.
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            asyncio.get_running_loop().remove_signal_handler(number)
-        await uvicorn.Server(uvicorn.Config(create_app(settings), host=host, port=puerto)).serve()
+        with listening(host, puerto) as listener:
+            name = f"[{host}]" if ":" in host else host
+            await serve_http(
+                create_app(settings),
+                listener,
+                lambda: click.echo(f"El servicio atiende en http://{name}:{puerto} (Ctrl-C lo detiene)"),
+            )
 
     _until_stopped(work)
 
@@ -54,49 +70,190 @@ def worker() -> None:
 
     Si Redis se reinicia, vuelve a empezar por sí solo.
     """
+    _until_stopped(keep_working)
 
-    async def work(settings: "Settings") -> None:
-        if settings.redis_url is None:
-            raise SettingsError("REDIS_URL: falta")
-        environment = {**os.environ, **as_environment(settings)}
-        pause = FIRST_PAUSE
-        while True:
-            started = time.monotonic()
-            await _run_arq(environment)
-            if time.monotonic() - started > WELL:
-                pause = FIRST_PAUSE
-            click.echo(f"El proceso de trabajo terminó; empieza de nuevo en {pause:g} s", err=True)
-            await asyncio.sleep(pause)
-            pause = min(2 * pause, LONGEST_PAUSE)
 
-    _until_stopped(work)
+@contextlib.contextmanager
+def listening(host: str, port: int) -> Iterator[socket.socket]:
+    """A socket on which nothing has been accepted yet, closed at the end of the block.
+
+    Raises SettingsError where the port is taken, or the address is not this machine's.
+    """
+    try:
+        listener = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+    except OSError as exc:
+        reason = exc.strerror or exc
+        raise SettingsError(
+            f"no se puede escuchar en {host}, puerto {port} (vea --host y --puerto): {reason}"
+        ) from exc
+    with listener:
+        yield listener
+
+
+async def serve_http(app: "FastAPI", listener: socket.socket, ready: Callable[[], None]) -> NoReturn:
+    """Answer requests until cancelled; those under way then may end. `ready` is called once the app has started.
+
+    Raises what the app's own start raises.
+    """
+    import uvicorn
+
+    from app.respaldos.uninterrupted import uninterrupted
+
+    class Server(uvicorn.Server):
+        # The process is told to stop in one way, whatever it runs; uvicorn would end it by the signal.
+        capture_signals = contextlib.nullcontext  # type: ignore[assignment]
+
+    # Who the client is behind a proxy, the API decides itself.
+    config = uvicorn.Config(
+        app,
+        lifespan="off",
+        proxy_headers=False,
+        server_header=False,
+        access_log=False,
+        log_config=None,
+        timeout_graceful_shutdown=LAST_ANSWERS_SECONDS,
+    )
+    # Not left to uvicorn, which would log a traceback where the start fails, and say no more.
+    async with app.router.lifespan_context(app):
+        server = Server(config)
+        serving = asyncio.create_task(server.serve([listener]))
+        try:
+            while not server.started and not serving.done():
+                await asyncio.sleep(0.01)
+            ready()
+            await asyncio.shield(serving)
+        finally:
+            server.should_exit = True
+            with _silent("uvicorn.error"):
+                await uninterrupted(_ended(server, serving))
+    raise RuntimeError("uvicorn ended by itself")
+
+
+async def _ended(server: "uvicorn.Server", serving: "asyncio.Task[None]") -> None:
+    await asyncio.wait([serving])
+    # uvicorn does not wait for the answers that it has cut off, and they still use what the app is about to close.
+    if server.server_state.tasks:
+        await asyncio.wait(server.server_state.tasks, timeout=LAST_ANSWERS_SECONDS)
+
+
+@contextlib.contextmanager
+def _silent(name: str) -> Iterator[None]:
+    """Keep a logger quiet: that answers are cut off at the end is no error, and uvicorn logs a traceback of each."""
+    logger = logging.getLogger(name)
+    logger.disabled = True
+    try:
+        yield
+    finally:
+        logger.disabled = False
+
+
+async def keep_working(settings: "Settings", folder: Path | None = None) -> NoReturn:
+    """Run arq until cancelled, again whenever it ends.
+
+    With `folder` it runs there, so that it reads no .env of this one, and what it says goes to WORKER_LOG in it.
+    Raises SettingsError without REDIS_URL, LocalFileError where the log cannot be written.
+    """
+    if settings.redis_url is None:
+        raise SettingsError("REDIS_URL: falta")
+    environment = as_environment(settings)
+    with _log(folder) as log:
+        await _keep_running(environment, folder, log)
+
+
+@contextlib.contextmanager
+def _log(folder: Path | None) -> Iterator[IO[bytes] | None]:
+    if folder is None:
+        yield None
+        return
+    try:
+        log = (folder / WORKER_LOG).open("ab")
+    except OSError as exc:
+        raise LocalFileError(f"no se puede escribir en «{folder / WORKER_LOG}»: {exc.strerror}") from exc
+    with log:
+        yield log
+
+
+async def _keep_running(environment: dict[str, str], folder: Path | None, log: IO[bytes] | None) -> NoReturn:
+    pause = FIRST_PAUSE
+    while True:
+        started = time.monotonic()
+        await _run_arq(environment, folder, log)
+        if time.monotonic() - started > WELL:
+            pause = FIRST_PAUSE
+        said = f"El proceso de trabajo terminó; empieza de nuevo en {pause:g} s"
+        click.echo(said.encode(), file=log, err=True)
+        await asyncio.sleep(pause)
+        pause = min(2 * pause, LONGEST_PAUSE)
 
 
 def _until_stopped(work: "Callable[[Settings], Coroutine[Any, Any, None]]") -> None:
     """Being told to stop is how these commands succeed."""
     from app.settings import load_settings
 
-    with contextlib.suppress(KeyboardInterrupt):
+    try:
         run_with(load_settings(), work)
+    except KeyboardInterrupt:
+        nothing_left_to_stop()
+        click.echo("Detenido")
 
 
-async def _run_arq(environment: dict[str, str]) -> None:
+def nothing_left_to_stop() -> None:
+    """Let a second, impatient Ctrl-C not change how a command that has just stopped ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+async def _run_arq(environment: dict[str, str], folder: Path | None, log: IO[bytes] | None) -> None:
     """Run arq to its end; it ends by itself when Redis goes away (arq 0.28)."""
-    command = (sys.executable, "-m", "arq", "workers.settings.WorkerSettings")
-    process = await asyncio.create_subprocess_exec(*command, env=environment, start_new_session=True)
+    from app.respaldos.uninterrupted import uninterrupted
+
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "arq", "workers.settings.WorkerSettings"),
+        env=environment,
+        cwd=folder,
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=log,
+        stderr=log,
+        # A Ctrl-C is for us, who pass it on in our own way.
+        start_new_session=True,
+        preexec_fn=_ending_with(os.getpid()),
+    )
     try:
         await process.wait()
     finally:
-        if process.returncode is None:
-            process.terminate()
-            try:
-                await asyncio.wait_for(process.wait(), STOP_SECONDS)
-            except TimeoutError:
-                process.kill()
+        await uninterrupted(_stop(process))
+
+
+async def _stop(process: asyncio.subprocess.Process) -> None:
+    """Have the process end: a backup under way goes back to pendiente and leaves nothing in S3."""
+    if process.returncode is not None:
+        return
+    process.terminate()
+    try:
+        await asyncio.wait_for(process.wait(), STOP_SECONDS)
+    except TimeoutError:
+        process.kill()
+        await process.wait()
+
+
+def _ending_with(parent: int) -> Callable[[], None] | None:
+    """What a new process does first, so that it is told to stop when `parent` dies, however it does.
+
+    Linux only: elsewhere a worker outlives a killed parent, as any service's process may, and goes on working.
+    """
+    if sys.platform != "linux":
+        return None
+    prctl = ctypes.CDLL(None).prctl
+
+    def end_with_parent() -> None:
+        prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+        if os.getppid() != parent:
+            os._exit(1)
+
+    return end_with_parent
 
 
 def as_environment(settings: "Settings") -> dict[str, str]:
-    """The environment variables that give another process these settings.
+    """This process's environment with the settings in it, and none that these do not have, for another process.
 
     All of them, defaults too: the home's own file would not be read there, since the addresses are given.
     """
@@ -104,7 +261,7 @@ def as_environment(settings: "Settings") -> dict[str, str]:
 
     from app.settings import Settings
 
-    values = {}
+    values = {name: value for name, value in os.environ.items() if name.lower() not in Settings.model_fields}
     for name in Settings.model_fields.keys() - {"embedded"}:
         value = getattr(settings, name)
         match value:
@@ -116,6 +273,8 @@ def as_environment(settings: "Settings") -> dict[str, str]:
                 text = ",".join(value)
             case dict():
                 text = json.dumps(value)
+            case Path():
+                text = str(value.absolute())
             case _:
                 text = str(value)
         values[name.upper()] = text

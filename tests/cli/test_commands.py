@@ -368,6 +368,9 @@ def test_an_error_is_json_where_json_is_asked_for(name: str, tmp_path: Path) -> 
         "ver": ["1"],
         "descargar": ["1"],
         "verificar": ["1"],
+        "eliminar": ["1", "--si"],
+        "recuperar": ["1"],
+        "aceptar": ["1"],
     }
     ran = respaldos(name, *needed.get(name, []), "--json", cwd=tmp_path, **NOWHERE)
     assert ran.code == 1

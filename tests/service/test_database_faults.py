@@ -1,0 +1,82 @@
+"""PostgreSQL started again under API and worker: both go on by themselves."""
+
+import os
+import signal
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from app import embedded
+from app.settings import EmbeddedServer
+from tests.respaldos.conftest import assert_consistent, connected, make_template
+from tests.service.conftest import settings_for, slowed
+from tests.service.moments import mid_dump
+from tests.service.processes import eventually, running_api, running_worker
+from tests.service.redis import RedisServer
+from tests.service.test_redis_faults import ask, completed, log_in
+from tests.storage.conftest import Store
+
+
+@dataclass(frozen=True, slots=True)
+class OwnPostgres:
+    """A PostgreSQL that nobody else uses, which its keeper starts again when it ends."""
+
+    home: Path
+    url: str
+
+    def restart(self, number: signal.Signals) -> None:
+        """Have it end, as `number` says: SIGINT cuts every connection, SIGQUIT is a crash."""
+        pid_file = self.home / "postgres" / "data" / "postmaster.pid"
+        os.kill(int(pid_file.read_text().split()[0]), number)
+
+    async def back(self) -> None:
+        """Return when it answers again."""
+
+        async def answers() -> bool:
+            try:
+                async with connected(self.url):
+                    return True
+            except (OSError, asyncpg.PostgresError):
+                return False
+
+        await eventually(answers)
+
+
+@pytest.fixture
+async def postgres(tmp_path: Path) -> AsyncIterator[OwnPostgres]:
+    """With the sample clinics in it."""
+    home = tmp_path / "home"
+    with embedded.running(home, {EmbeddedServer.POSTGRES}) as addresses:
+        assert addresses.database_url is not None
+        await make_template(addresses.database_url, "propia")
+        yield OwnPostgres(home, addresses.database_url.rsplit("/", 1)[0] + "/propia")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGQUIT])
+async def test_it_is_started_again_in_the_middle_of_a_backup(
+    postgres: OwnPostgres, redis: RedisServer, store: Store, log: Path, number: signal.Signals
+) -> None:
+    settings = settings_for(store, postgres.url, redis)
+    async with (
+        running_api(settings, log) as api,
+        slowed(settings) as slow,
+        running_worker(slow.settings, log) as worker,
+    ):
+        header = await log_in(api)
+        respaldo_id = await ask(api, header)
+        async with connected(postgres.url) as conn:
+            await mid_dump(slow, conn, store)
+            postgres.restart(number)
+            await postgres.back()
+        slow.restore()
+        # Not even the first request after it notices anything.
+        assert (await api.get("/api/v1/respaldos/", headers=header)).status_code == 200
+        await completed(api, header, respaldo_id)
+        assert (await api.get("/salud/lista")).status_code == 200
+        assert worker.process.returncode is None
+    async with connected(postgres.url) as conn:
+        assert await conn.fetchval("SELECT intento FROM respaldos.respaldo") == 2
+        await assert_consistent(conn, store)
