@@ -19,7 +19,7 @@ $(INSTALLED): requirements-dev.lock pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps --editable .
 	@touch $@
 
-demo: $(INSTALLED) ## embedded servers, sample clinics, a first backup of each; what to do next
+demo: $(INSTALLED) ## embedded servers, sample clinics, a first backup of each, API and worker; until Ctrl-C
 	@$(BIN)/respaldos demo
 
 lint: $(INSTALLED) ## style, types and import rules

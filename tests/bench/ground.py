@@ -1,8 +1,9 @@
-"""The database that is measured on: three clinics in embedded servers of the bench's own, kept between runs."""
+"""The databases that are measured on, in embedded servers of the bench's own, kept between runs."""
 
 import asyncio
+import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -14,19 +15,25 @@ from app.migrate import migrate
 from app.sample.generate import SampleClinic, create_schema, fill
 from app.settings import Settings, demo_settings
 from app.storage.bucket import configure_bucket
+from tests.bench.table import say
 
 HOME = Path(".bench")
+
+# Apart from the others: pg_dump, which a backup is measured against, would dump them too.
+MANY_HOME = HOME / "many"
 
 MILLION = SampleClinic(1, "Un millón", 1_000_000)
 TEN_THOUSAND = SampleClinic(2, "Diez mil", 10_000)
 FIFTEEN_THOUSAND = SampleClinic(3, "Quince mil", 15_000)
+MANY_CLINICS = tuple(SampleClinic(number, f"Clínica {number}", 2_000) for number in range(1, 201))
 
 
 @contextmanager
-def measured_ground() -> Iterator[Settings]:
-    """Settings of servers that hold the clinics. RESPALDOS_HOME must name HOME, for this process and its children."""
+def measured_ground(home: Path, clinics: Sequence[SampleClinic]) -> Iterator[Settings]:
+    """Settings of servers in that home that hold the clinics."""
+    os.environ["RESPALDOS_HOME"] = str(home)
     with embedded_servers(demo_settings()) as settings:
-        asyncio.run(_prepare(settings))
+        asyncio.run(_prepare(settings, clinics))
         yield settings
 
 
@@ -36,17 +43,18 @@ def database_url(settings: Settings) -> str:
     return asyncpg_url(settings.database_url.get_secret_value())
 
 
-async def _prepare(settings: Settings) -> None:
+async def _prepare(settings: Settings, clinics: Sequence[SampleClinic]) -> None:
     connection = await asyncpg.connect(database_url(settings))
     try:
         if await connection.fetchval("SELECT to_regclass('public.clinica')") is None:
             started = time.perf_counter()
             async with connection.transaction():
                 await create_schema(connection)
-                await fill(connection, [MILLION, TEN_THOUSAND, FIFTEEN_THOUSAND])
+                await fill(connection, clinics)
             await connection.execute("VACUUM ANALYZE")
             await connection.execute("CHECKPOINT")
-            print(f"made 1,025,000 records in {time.perf_counter() - started:.1f} s")  # noqa: T201
+            records = sum(clinic.records for clinic in clinics)
+            say(f"made {records:,} records in {time.perf_counter() - started:.1f} s")
     finally:
         await connection.close()
     await migrate(asyncpg_url(database_url(settings)).replace("postgresql://", "postgresql+asyncpg://", 1))
