@@ -156,6 +156,14 @@ class TokenRefused(RespaldosError):
     code = "token_invalido"
 
 
+class KeysUnavailable(RespaldosError):
+    """The address that tells the keys of another issuer's tokens does not answer."""
+
+    status = 503
+    code = "claves_no_disponibles"
+    transient = True
+
+
 class LoginRefused(RespaldosError):
     """E-mail and password do not belong together, or to nobody who may come in."""
 

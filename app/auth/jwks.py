@@ -11,7 +11,7 @@ import aiohttp
 import jwt
 
 from app.auth.public_key import PublicKey, usable_key
-from app.errors import TokenRefused
+from app.errors import KeysUnavailable, TokenRefused
 
 # For the whole answer (seconds): a request waits for it.
 TIMEOUT: Final = 5
@@ -45,7 +45,7 @@ class KeySet:
         self._tried_at: float | None = None
 
     async def key(self, kid: str | None) -> PublicKey:
-        """The key of that id, or the only one where the token names none. Raises TokenRefused."""
+        """The key of that id, or the only one where the token names none. Raises TokenRefused, KeysUnavailable."""
         # A known key does not wait for a refresh that somebody else has begun.
         if self._due(kid) and not (self._lock.locked() and self._find(kid) is not None):
             async with self._lock:
@@ -54,7 +54,7 @@ class KeySet:
         found = self._find(kid)
         if found is None:
             if self._keys is None:
-                raise TokenRefused("no se puede verificar el token: la dirección de JWT_JWKS_URL no responde")
+                raise KeysUnavailable("no se puede verificar el token: la dirección de JWT_JWKS_URL no responde")
             raise TokenRefused("el token está firmado con una clave que no se conoce")
         return found
 

@@ -99,7 +99,7 @@ class Tokens:
         return jwt.encode(claims, secret, ALGORITHM)
 
     async def verify(self, token: str) -> Principal:
-        """Whom the token speaks for. Raises TokenRefused, with the reason in Spanish.
+        """Whom the token speaks for. Raises TokenRefused, with the reason in Spanish, and KeysUnavailable.
 
         Only a token of ours can be a superadmin's: another issuer's always belongs to a clinic, whatever it
         calls its role.

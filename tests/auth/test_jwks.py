@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.ec import generate_private_key as
 from app.auth import jwks
 from app.auth.jwks import KeySet
 from app.auth.public_key import PublicKey
-from app.errors import TokenRefused
+from app.errors import KeysUnavailable, TokenRefused
 from tests.auth.signing import AUDIENCE, BACKEND, SECRET, backend_token, claims, jwk, our_tokens, public_pem, rsa_key
 
 
@@ -175,13 +175,13 @@ async def test_after_a_start_without_the_backend_its_keys_are_read_as_soon_as_it
 ) -> None:
     port = int(backend.url.rsplit(":", 1)[1].partition("/")[0])
     await backend.stop()
-    with pytest.raises(TokenRefused, match="JWT_JWKS_URL"):
+    with pytest.raises(KeysUnavailable, match="JWT_JWKS_URL"):
         await keys.key("uno")
     again = Backend()
     again.keys = backend.keys
     await again.start(port)
     try:
-        with pytest.raises(TokenRefused, match="JWT_JWKS_URL"):
+        with pytest.raises(KeysUnavailable, match="JWT_JWKS_URL"):
             await keys.key("uno")
         assert again.readings == 0
         clock.now += 5
@@ -195,7 +195,7 @@ async def test_a_backend_that_hangs_holds_nobody_for_long(
 ) -> None:
     monkeypatch.setattr(jwks, "TIMEOUT", 0.2)
     backend.going_on.clear()
-    with pytest.raises(TokenRefused, match="JWT_JWKS_URL"):
+    with pytest.raises(KeysUnavailable, match="JWT_JWKS_URL"):
         await keys.key("uno")
 
 
@@ -232,7 +232,7 @@ async def test_who_gives_up_waiting_takes_nothing_from_the_others(backend: Backe
 
 async def test_a_redirect_is_not_followed(backend: Backend, keys: KeySet) -> None:
     backend.answer = web.Response(status=302, headers={"Location": "/otra"})
-    with pytest.raises(TokenRefused):
+    with pytest.raises(KeysUnavailable):
         await keys.key("uno")
     assert backend.readings == 1
 
@@ -240,7 +240,7 @@ async def test_a_redirect_is_not_followed(backend: Backend, keys: KeySet) -> Non
 async def test_a_file_is_no_address(tmp_path: Any) -> None:
     (tmp_path / "claves").write_text('{"keys": []}')
     async with closing(KeySet(f"file://{tmp_path}/claves", "RS256")) as keys:
-        with pytest.raises(TokenRefused, match="JWT_JWKS_URL"):
+        with pytest.raises(KeysUnavailable, match="JWT_JWKS_URL"):
             await keys.key("uno")
 
 

@@ -371,8 +371,9 @@ def test_an_error_is_json_where_json_is_asked_for(name: str, tmp_path: Path) -> 
         "eliminar": ["1", "--si"],
         "recuperar": ["1"],
         "aceptar": ["1"],
+        "token": ["--clinica", "1"],
     }
-    ran = respaldos(name, *needed.get(name, []), "--json", cwd=tmp_path, **NOWHERE)
+    ran = respaldos(name, *needed.get(name, []), "--json", cwd=tmp_path, JWT_SECRET="s" * 32, **NOWHERE)
     assert ran.code == 1
     assert set(ran.json) == {"error", "error_type"}
     assert ran.json["error_type"] in ("base_de_datos_no_disponible", "almacenamiento_no_disponible")
