@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
-from prometheus_client import CollectorRegistry, Gauge, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from app.api.address import is_local
@@ -100,9 +100,10 @@ def _registry(
         if backup.bytes is not None:
             size.labels(clinic).set(backup.bytes)
     gauge("bytes", "Bytes of all backups in the bucket.").set(backlog.stored)
-    gauge("arriendos_vencidos", "Running work whose process gave no sign of life in time.").set(
-        backlog.expired_leases
+    expired = Counter(
+        "respaldos_arriendos_vencidos", "Attempts whose process gave no sign of life in time.", registry=registry
     )
+    expired.inc(backlog.expired_leases)
     gauge("avisos_pendientes", "Notices that wait to be sent.").set(backlog.pending_notices)
     gauge("redis_disponible", "Whether Redis answers.").set(depth is not None)
     if depth is not None:

@@ -8,7 +8,7 @@ from sqlalchemy import BigInteger, Float, func, select
 from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.respaldos.models import Aviso, Estado, Respaldo, Restauracion
+from app.respaldos.models import Aviso, Intento, Respaldo
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ class Newest:
 
 @dataclass(frozen=True, slots=True)
 class Backlog:
-    """What waits: `stored` counts the bytes of all objects that are not purged, deleted backups' too."""
+    """What there is in all: `stored` counts the bytes of all objects that are not purged, deleted backups' too."""
 
     stored: int
     expired_leases: int
@@ -67,19 +67,15 @@ async def newest_good(session: AsyncSession) -> Sequence[Newest]:
 
 
 async def backlog(session: AsyncSession) -> Backlog:
-    """Bytes in the bucket, leases that ran out and wait for the reconciler, and notices that wait to be sent."""
+    """Bytes in the bucket, leases that have run out so far, and notices that wait to be sent."""
     stored = select(func.coalesce(func.sum(Respaldo.tamaño_bytes), 0).cast(BigInteger)).where(
         Respaldo.archivo_s3.is_not(None), Respaldo.purgado.is_(None)
     )
-    expired = [
-        select(func.count())
-        .select_from(table)
-        .where(table.estado == Estado.PROCESANDO, table.lease_until < func.clock_timestamp())
-        .scalar_subquery()
-        for table in (Respaldo, Restauracion)
-    ]
+    expired = select(func.count()).select_from(Intento).where(Intento.vencido)
     notices = select(func.count()).select_from(Aviso).where(Aviso.terminado.is_(None))
-    row = await session.execute(select(stored.scalar_subquery(), expired[0] + expired[1], notices.scalar_subquery()))
+    row = await session.execute(
+        select(stored.scalar_subquery(), expired.scalar_subquery(), notices.scalar_subquery())
+    )
     return Backlog(*row.one())
 
 

@@ -198,7 +198,8 @@ class Respaldo(Base):
 class Intento(Base):
     """One attempt at a backup and the object key that is its alone, recorded before the first byte is sent.
 
-    `fin` is set when the attempt has ended; `limpiado` when what a failed one left in S3 has been removed.
+    `fin` is set when the attempt has ended, `vencido` where that was because its lease ran out; `limpiado` when what
+    a failed one left in S3 has been removed.
     """
 
     __tablename__ = "intento"
@@ -208,6 +209,7 @@ class Intento(Base):
     archivo_s3: Mapped[str] = mapped_column(Text, unique=True)
     inicio: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
     fin: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    vencido: Mapped[bool] = mapped_column(server_default=false())
     limpiado: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
 
     __table_args__ = (Index("ix_intento_por_limpiar", "respaldo_id", postgresql_where=text("limpiado IS NULL")),)

@@ -90,7 +90,9 @@ async def end_expired_leases(session: AsyncSession) -> Sequence[Respaldo]:
     ids = [respaldo.id for respaldo in found]
     await session.execute(delete(Operacion).where(Operacion.respaldo_id.in_(ids)))
     await session.execute(
-        update(Intento).where(Intento.respaldo_id.in_(ids), Intento.fin.is_(None)).values(fin=func.now())
+        update(Intento)
+        .where(Intento.respaldo_id.in_(ids), Intento.fin.is_(None))
+        .values(fin=func.now(), vencido=True)
     )
     return found
 

@@ -174,6 +174,11 @@ def upgrade() -> None:
     op.add_column("respaldo", sa.Column("verificado_profundidad", sa.Text(), nullable=True), schema="respaldos")
     op.add_column("respaldo", sa.Column("verificado_error", sa.Text(), nullable=True), schema="respaldos")
     op.add_column("respaldo", sa.Column("purgado", sa.DateTime(timezone=True), nullable=True), schema="respaldos")
+    op.add_column(
+        "intento",
+        sa.Column("vencido", sa.Boolean(), server_default=sa.text("false"), nullable=False),
+        schema="respaldos",
+    )
     op.create_index(
         "ix_respaldo_por_purgar",
         "respaldo",
@@ -191,6 +196,7 @@ def downgrade() -> None:
         schema="respaldos",
         postgresql_where=sa.text("purgado IS NULL"),
     )
+    op.drop_column("intento", "vencido", schema="respaldos")
     op.drop_column("respaldo", "purgado", schema="respaldos")
     op.drop_column("respaldo", "verificado_error", schema="respaldos")
     op.drop_column("respaldo", "verificado_profundidad", schema="respaldos")

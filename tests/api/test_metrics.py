@@ -8,6 +8,7 @@ from fastapi import FastAPI
 from prometheus_client.parser import text_string_to_metric_families
 from pydantic import SecretStr
 
+from app.respaldos.reconciliar import reconciliar
 from app.settings import Settings
 from tests.api.conftest import API, OTHER, add_backup, asking, bearer, client_of
 from tests.respaldos.conftest import SMALL
@@ -26,7 +27,7 @@ def samples(answer: httpx.Response) -> Samples:
     }
 
 
-async def test_the_numbers(client: httpx.AsyncClient, conn: asyncpg.Connection) -> None:
+async def test_the_numbers(app: FastAPI, client: httpx.AsyncClient, conn: asyncpg.Connection) -> None:
     now = datetime.now(UTC)
     await add_backup(conn, SMALL, fecha_respaldo=now - timedelta(hours=30))
     await add_backup(conn, SMALL, fecha_respaldo=now - timedelta(hours=2), sospechoso=True)
@@ -35,6 +36,11 @@ async def test_the_numbers(client: httpx.AsyncClient, conn: asyncpg.Connection) 
     await add_backup(conn, OTHER, fecha_eliminacion=now)
     await add_backup(conn, OTHER, fecha_eliminacion=now, purgado=now)
     await add_backup(conn, OTHER, estado="procesando", intento=1, lease_until=now - timedelta(minutes=1))
+    await conn.execute(
+        "INSERT INTO respaldos.intento (respaldo_id, numero, archivo_s3)"
+        " SELECT id, intento, 'backups/otra' FROM respaldos.respaldo WHERE estado = 'procesando'"
+    )
+    await reconciliar(app.state.service.resources)
     await conn.execute("INSERT INTO respaldos.aviso (clinica_id, tipo) VALUES ($1, 'fallo')", SMALL)
     await client.post(f"{API}/respaldos/crear_respaldo_manual/", headers=bearer())
 
@@ -44,7 +50,7 @@ async def test_the_numbers(client: httpx.AsyncClient, conn: asyncpg.Connection) 
     assert found["respaldos_total", (("estado", "fallido"), automatic)] == 1
     assert found["respaldos_total", (("estado", "pendiente"), ("tipo", "por_demanda"))] == 1
     assert found["respaldos_bytes", ()] == 4 * (3 << 19)
-    assert found["respaldos_arriendos_vencidos", ()] == 1
+    assert found["respaldos_arriendos_vencidos_total", ()] == 1
     assert found["respaldos_avisos_pendientes", ()] == 1
     assert found["respaldos_cola_trabajos", ()] == 1
     assert found["respaldos_redis_disponible", ()] == 1
