@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, Self
 
 import asyncpg
 
@@ -81,10 +81,10 @@ class Unchecked:
 
 
 class Counter:
-    """Asks a connection for one count after the other.
+    """Asks a connection for one count after the other, within its `async with` block. `on_step` is called after each.
 
     With `seconds`, each may take as long at most, and the connection has to be in a transaction, which survives
-    one that takes longer. `on_step` is called after each.
+    one that takes longer: a small clinic's backup is made of round trips, so these have one savepoint in common.
     """
 
     def __init__(
@@ -94,6 +94,18 @@ class Counter:
         self._seconds = seconds
         self._on_step = on_step
         self.unchecked: list[Unchecked] = []
+
+    async def __aenter__(self) -> Self:
+        if self._seconds is not None:
+            milliseconds = max(1, round(self._seconds * 1000))
+            # In this order: rolling back to the savepoint keeps what was set before it.
+            await self._connection.execute(f"SET LOCAL statement_timeout = {milliseconds}; SAVEPOINT conteo")
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, *exc: object) -> None:
+        # After an error the transaction is of no more use.
+        if self._seconds is not None and kind is None:
+            await self._connection.execute("RELEASE SAVEPOINT conteo; SET LOCAL statement_timeout = 0")
 
     async def ask(self, table: TableName, check: Check, statement: str) -> Any:
         """The statement's one value, or None where it took too long; then `unchecked` says so, once for a table."""
@@ -109,17 +121,12 @@ class Counter:
     async def _answer(self, statement: str) -> Any:
         if self._seconds is None:
             return await self._connection.fetchval(statement)
-        await self._connection.execute(
-            f"SAVEPOINT conteo; SET LOCAL statement_timeout = {max(1, round(self._seconds * 1000))}"
-        )
         try:
-            answer = await self._connection.fetchval(statement)
+            return await self._connection.fetchval(statement)
         except (asyncpg.QueryCanceledError, asyncpg.LockNotAvailableError):
             # A rule may read a table that somebody has locked.
-            answer = None
-        # Rolled back after an answer, too: a savepoint that is released leaves its settings to the transaction.
-        await self._connection.execute("ROLLBACK TO SAVEPOINT conteo; RELEASE SAVEPOINT conteo")
-        return answer
+            await self._connection.execute("ROLLBACK TO SAVEPOINT conteo")
+            return None
 
 
 def unclassified(catalogue: Catalogue) -> list[str]:

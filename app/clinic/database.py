@@ -129,13 +129,13 @@ class ClinicDatabase:
                 clinics = await self._clinics(connection)
                 catalogue = await self._catalogue(connection, _pick(clinics, clinica_id), clinics)
                 _refuse_unreadable([entry.table for entry in catalogue.entries.values() if entry.recorded])
-                counter = Counter(connection)
-                return Census(
-                    catalogue=catalogue,
-                    rows=await count_rows(connection, catalogue),
-                    unowned=await count_unowned(counter, catalogue),
-                    strays=await count_strays(counter, catalogue),
-                )
+                async with Counter(connection) as counter:
+                    return Census(
+                        catalogue=catalogue,
+                        rows=await count_rows(connection, catalogue),
+                        unowned=await count_unowned(counter, catalogue),
+                        strays=await count_strays(counter, catalogue),
+                    )
 
     @asynccontextmanager
     async def _connect(self) -> AsyncIterator[asyncpg.Connection]:
@@ -183,8 +183,8 @@ class ClinicDatabase:
         """Rows that no clinic owns, counted once in a while: the answer is the same for every clinic."""
         now = time.monotonic()
         if self._unowned is None or self._unowned[0] is not catalogue or now - self._unowned[1] > UNOWNED_SECONDS:
-            counter = Counter(connection, seconds=COUNT_SECONDS, on_step=on_step)
-            found = await count_unowned(counter, catalogue)
+            async with Counter(connection, seconds=COUNT_SECONDS, on_step=on_step) as counter:
+                found = await count_unowned(counter, catalogue)
             self._unowned = (catalogue, now, [*found, *counter.unchecked])
         return self._unowned[2]
 

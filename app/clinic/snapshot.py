@@ -121,7 +121,7 @@ class ClinicSnapshot:
 
         No count takes longer than COUNT_SECONDS; `on_step` is called after each.
         """
-        counter = Counter(self._connection, seconds=COUNT_SECONDS, on_step=on_step)
         with database_errors(SETTING):
-            found = await count_clinics_strays(counter, self.catalogue, self.statements)
+            async with Counter(self._connection, seconds=COUNT_SECONDS, on_step=on_step) as counter:
+                found = await count_clinics_strays(counter, self.catalogue, self.statements)
         return [*found, *counter.unchecked]
