@@ -5,6 +5,7 @@ from contextlib import contextmanager
 
 import asyncpg
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from app.errors import (
@@ -76,6 +77,8 @@ def database_errors(database: str) -> Iterator[None]:
         if exc.connection_invalidated or isinstance(cause, _CLIENT_SIDE):
             raise _lost(cause or exc, database) from exc
         raise
+    except PoolTimeout as exc:
+        raise DatabaseUnavailable(f"todas las conexiones a la base de datos están ocupadas ({database})") from exc
     except asyncpg.PostgresError as exc:
         raise _from_postgres(exc, database) from exc
     except _CLIENT_SIDE as exc:

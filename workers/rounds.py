@@ -1,8 +1,8 @@
 """What a worker does again and again beside its jobs.
 
 Not arq's cron: its jobs wait in the same queue as the backups, so that in a busy night the reconciler would come
-after two hundred of them, and nothing would come while Redis is away. Every worker goes these rounds; what they do
-is made to be done by several at once, and a round that is late or left out loses nothing.
+after two hundred of them. Every worker goes these rounds; what they do is made to be done by several at once, and a
+round that is late or left out loses nothing. While Redis is away arq does not run, and so neither do these.
 """
 
 import asyncio

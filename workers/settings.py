@@ -89,6 +89,8 @@ def _rounds(resources: Resources, queue: Queue, outbox: asyncio.Event) -> Sequen
     async def clean() -> None:
         """Delete what retention does not keep; whatever the hour, the answer is the same."""
         await limpiar_respaldos_antiguos(resources, retention_policy(settings))
+
+    async def purge() -> None:
         await purgar(resources, days=settings.purge_days)
 
     return (
@@ -97,6 +99,7 @@ def _rounds(resources: Resources, queue: Queue, outbox: asyncio.Event) -> Sequen
         Round("avisos", rounds.MINUTE, notify, sooner=outbox),
         Round("vigilar", rounds.HOUR, watch),
         Round("limpiar", rounds.HOUR, clean),
+        Round("purgar", rounds.HOUR, purge),
     )
 
 

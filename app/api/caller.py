@@ -12,6 +12,7 @@ from app.api.problems import path_of
 from app.api.refusals import Refusals
 from app.auth.authorize import Permiso, authorize_clinic, require
 from app.auth.principal import Principal
+from app.clinic.snapshot import Clinic
 from app.connections import Service
 from app.errors import ClinicNotFound, NotAllowed, TokenRefused
 from app.respaldos.actor import Actor
@@ -25,12 +26,17 @@ _SCHEMES: Final = ("bearer", "token")
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Somebody whose token is good and who may do what the route does, for the clinic of `clinica_id`."""
+    """Somebody whose token is good and who may do what the route does, for that clinic."""
 
     token: str
     principal: Principal
-    clinica_id: int
+    clinic: Clinic
     actor: Actor
+
+    @property
+    def clinica_id(self) -> int:
+        """Whose rows the route is about."""
+        return self.clinic.id
 
 
 class TokenHeader(HTTPBase):
@@ -112,7 +118,7 @@ def _caller(permiso: Permiso) -> Callable[..., Coroutine[Any, Any, Caller]]:
                 Accion.ACCESO_RECHAZADO, actor, clinica_id=principal.clinica_id, ruta=asked, motivo=str(exc)
             )
             raise
-        return Caller(token, principal, clinic.id, actor)
+        return Caller(token, principal, clinic, actor)
 
     return caller
 

@@ -100,7 +100,7 @@ async def estadisticas(service: ServiceDep, caller: Looking) -> Any:
     settings = service.settings
     return await obtener_estadisticas(
         service.resources,
-        clinica_id=caller.clinica_id,
+        clinic=caller.clinic,
         now=datetime.now(UTC),
         time_zone=settings.time_zone,
         hour=settings.backup_hour,
@@ -264,8 +264,8 @@ def _queue(service: Service) -> Queue:
 
 
 async def _named(service: Service, caller: Caller) -> Actor:
-    """The actor with a name: a token of the clinic's own system need not have one."""
-    if caller.actor.nombre is not None:
+    """The actor with a name: a token of the clinic's own system need not have one. A superadmin is nobody of it."""
+    if caller.actor.nombre is not None or caller.principal.superadmin:
         return caller.actor
     try:
         name = await service.users.display_name(caller.actor.usuario, clinica_id=caller.clinica_id)

@@ -319,7 +319,7 @@ def estadisticas(clinica: int, as_json: bool) -> None:
         async with open_databases(settings) as databases:
             return await obtener_estadisticas(
                 databases,
-                clinica_id=clinica,
+                clinic=await databases.clinic.clinic(clinica),
                 now=datetime.now(UTC),
                 time_zone=settings.time_zone,
                 hour=settings.backup_hour,

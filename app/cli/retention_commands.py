@@ -130,7 +130,7 @@ def limpiar(clinica: int | None, simular: bool, si: bool, as_json: bool) -> None
             )
     # By the same clock as what has been shown.
     found = _clean(clinica, now, simular=False)
-    _show_decisions(found, as_json, with_settings(_purge))
+    _show_decisions(found, as_json, _purge(clinica))
 
 
 def _clean(clinica: int | None, now: datetime, *, simular: bool) -> "list[ClinicDecisions]":
@@ -156,12 +156,15 @@ def _clean(clinica: int | None, now: datetime, *, simular: bool) -> "list[Clinic
     return with_settings(work)
 
 
-async def _purge(settings: "Settings") -> int:
-    from app.connections import open_resources
-    from app.respaldos.purgar import purgar
+def _purge(clinica: int | None) -> int:
+    async def work(settings: "Settings") -> int:
+        from app.connections import open_resources
+        from app.respaldos.purgar import purgar
 
-    async with open_resources(settings) as resources:
-        return await purgar(resources, days=settings.purge_days)
+        async with open_resources(settings) as resources:
+            return await purgar(resources, days=settings.purge_days, clinica_id=clinica)
+
+    return with_settings(work)
 
 
 def _show_decisions(found: "list[ClinicDecisions]", as_json: bool, purged: int | None) -> None:

@@ -1,5 +1,6 @@
 """One clinic's rows out of the shared database: a consistent snapshot, read with COPY."""
 
+import asyncio
 import time
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager, suppress
@@ -32,7 +33,14 @@ from app.clinic.snapshot import SETTING, Clinic, ClinicSnapshot
 from app.clinic.sql import from_table, qualified, quote
 from app.clinic.statements import ClinicStatements
 from app.database import asyncpg_url, database_errors
-from app.errors import CatalogError, ClinicNotFound, PermissionMissing, RowSecurityActive, SchemaChanged
+from app.errors import (
+    CatalogError,
+    ClinicNotFound,
+    DatabaseUnavailable,
+    PermissionMissing,
+    RowSecurityActive,
+    SchemaChanged,
+)
 
 # How values are printed (docs/format.md), and what a long reading needs. row_security=off makes PostgreSQL
 # refuse, instead of hiding rows, where a policy would apply. transaction_timeout came with PostgreSQL 17. The last
@@ -56,6 +64,9 @@ SELECT coalesce(sum(pg_table_size(part)), 0)::bigint FROM (
 """
 
 CONNECT_SECONDS = 10
+
+# Every request and every night waits for the list of clinics, and a connection may die without a word.
+CLINICS_SECONDS = 30
 
 # Counting the rows without owner may read whole tables, so a night of many clinics does it once.
 UNOWNED_SECONDS = 6 * 3600
@@ -82,9 +93,14 @@ class ClinicDatabase:
 
     async def clinics(self) -> list[Clinic]:
         """Every clinic of the tenant table, by id; in tenancy `schema` without the platform's own entry."""
-        async with self._connect() as connection:
-            with database_errors(SETTING):
-                return await self._clinics(connection)
+        try:
+            async with asyncio.timeout(CLINICS_SECONDS), self._connect() as connection:
+                with database_errors(SETTING):
+                    return await self._clinics(connection)
+        except TimeoutError as exc:
+            raise DatabaseUnavailable(
+                f"la base de datos no respondió en {CLINICS_SECONDS} segundos ({SETTING})"
+            ) from exc
 
     async def clinic(self, clinica_id: int) -> Clinic:
         """The clinic of that id. Raises ClinicNotFound."""

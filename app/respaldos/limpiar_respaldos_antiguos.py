@@ -1,15 +1,19 @@
 """Deletes the backups that the policy does not keep any more."""
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from app.errors import RespaldosError
 from app.respaldos import eventos, platform_retention_repository, retention_repository
 from app.respaldos.actor import SERVICE, Actor
 from app.respaldos.models import Accion, Respaldo
 from app.respaldos.resources import Resources
 from app.respaldos.retention import FOR_EVER_DAYS, Decision, Policy, decide
 from app.respaldos.transaction import transaction
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +41,7 @@ async def limpiar_respaldos_antiguos(
 
     Clinics that are inactive, or gone from the tenant table, are treated as all others: they keep their newest good
     backup for ever. Each clinic is a transaction of its own, in which nobody else changes what
-    was decided about; what has been deleted when an error is raised stays deleted.
+    was decided about. An error in one is raised when the others have been cleaned.
     """
     now = now or datetime.now(UTC)
     if clinica_id is not None:
@@ -45,7 +49,16 @@ async def limpiar_respaldos_antiguos(
     else:
         async with transaction(resources) as session:
             clinics = await platform_retention_repository.clinics_with_backups(session)
-    return [await _clean(resources, policy, clinic, now, None if simular else actor) for clinic in clinics]
+    found, problem = [], None
+    for clinic in clinics:
+        try:
+            found.append(await _clean(resources, policy, clinic, now, None if simular else actor))
+        except RespaldosError as exc:
+            log.warning("clínica %s: no se pudo decidir qué respaldos se conservan: %s", clinic, exc)
+            problem = problem or exc
+    if problem is not None:
+        raise problem
+    return found
 
 
 async def _clean(

@@ -3,10 +3,11 @@
 import asyncio
 
 from app.dump.verifier import FileVerifier, VerifiedFile
-from app.errors import FormatError, NotCompleted, ObjectMismatch, ObjectNotFound
+from app.errors import AlreadyPurged, FormatError, NotCompleted, ObjectMismatch, ObjectNotFound
 from app.respaldos.models import Estado, Respaldo
 from app.respaldos.progress import Etapa, Progress
 from app.respaldos.resources import Resources
+from app.respaldos.retention_repository import being_purged
 from app.storage.s3 import StoredObject
 
 # What these functions raise where the object is not the backup; anything else says nothing about it.
@@ -16,7 +17,8 @@ BAD = (FormatError, ObjectMismatch, ObjectNotFound)
 async def check_quickly(resources: Resources, respaldo: Respaldo, progress: Progress) -> None:
     """See that the object is there, has its size and, where S3 tells its MD5, that.
 
-    Raises NotCompleted, ObjectNotFound, ObjectMismatch, and other StorageErrors that say nothing of the object.
+    Raises NotCompleted, AlreadyPurged, ObjectNotFound, ObjectMismatch, and other StorageErrors that say nothing of
+    the object.
     """
     key = _key(respaldo)
     progress.enter(Etapa.VERIFICANDO)
@@ -38,7 +40,7 @@ async def check_quickly(resources: Resources, respaldo: Respaldo, progress: Prog
 async def check_thoroughly(resources: Resources, respaldo: Respaldo, progress: Progress) -> VerifiedFile:
     """Read the object from S3 and check hash, gzip to its end, structure, counts and digests.
 
-    Raises NotCompleted, ObjectNotFound, StorageError, or FormatError that says what is wrong.
+    Raises NotCompleted, AlreadyPurged, ObjectNotFound, StorageError, or FormatError that says what is wrong.
     """
     key = _key(respaldo)
     progress.enter(Etapa.VERIFICANDO)
@@ -67,4 +69,6 @@ def _key(respaldo: Respaldo) -> str:
         raise NotCompleted(
             f"el respaldo {respaldo.id} está {respaldo.estado}; solo se verifica uno completado", respaldo.estado
         )
+    if being_purged(respaldo):
+        raise AlreadyPurged(f"el archivo del respaldo {respaldo.id} ya se borró de S3, porque se lo eliminó")
     return respaldo.archivo_s3

@@ -4,6 +4,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Literal, TypedDict
 from zoneinfo import ZoneInfo
 
+from app.clinic.snapshot import Clinic
 from app.respaldos import retention_repository
 from app.respaldos.models import Estado
 from app.respaldos.programar import proxima_hora
@@ -62,24 +63,20 @@ class Estadisticas(TypedDict):
 async def obtener_estadisticas(
     databases: Databases,
     *,
-    clinica_id: int,
+    clinic: Clinic,
     now: datetime,
     time_zone: ZoneInfo,
     hour: int,
     minute: int,
     price_gb_month: float,
 ) -> Estadisticas:
-    """`hour` and `minute` are the local time of the nightly backups; the price is in USD for 2**30 bytes.
-
-    Raises ClinicNotFound: a mistyped clinic must not look like one without backups.
-    """
-    clinic = await databases.clinic.clinic(clinica_id)
+    """`hour` and `minute` are the local time of the nightly backups; the price is in USD for 2**30 bytes."""
     today = now.astimezone(time_zone).date()
     first = today - timedelta(days=SERIES_DAYS - 1)
     midnight = datetime(first.year, first.month, first.day, tzinfo=time_zone).astimezone(UTC)
     async with transaction(databases) as session:
-        totals = await retention_repository.totals(session, clinica_id=clinica_id)
-        ended = await retention_repository.ended_since(session, clinica_id=clinica_id, moment=midnight)
+        totals = await retention_repository.totals(session, clinica_id=clinic.id)
+        ended = await retention_repository.ended_since(session, clinica_id=clinic.id, moment=midnight)
     tried = totals.completed + totals.failed
     upcoming = proxima_hora(now, time_zone=time_zone, hour=hour, minute=minute) if clinic.active else None
     return {

@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import func, select, text, union
+from sqlalchemy import func, select, text, true, union
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.respaldos.models import Estado, Intento, Operacion, Respaldo, Restauracion
@@ -31,7 +31,7 @@ class Purgeable:
     archivo_s3: str | None
 
 
-async def purgeable(session: AsyncSession, *, days: int) -> list[Purgeable]:
+async def purgeable(session: AsyncSession, *, days: int, clinica_id: int | None = None) -> list[Purgeable]:
     """Backups that were deleted `days` or more ago and have not been purged; none whose object is in use.
 
     In use is what is being verified or restored, and what another backup or attempt has recorded under its key.
@@ -49,6 +49,7 @@ async def purgeable(session: AsyncSession, *, days: int) -> list[Purgeable]:
         .where(
             Respaldo.purgado.is_(None),
             deleted_for(days),
+            true() if clinica_id is None else Respaldo.clinica_id == clinica_id,
             ~others.exists(),
             ~in_use.exists(),
             ~under_way.exists(),

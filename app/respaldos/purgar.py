@@ -15,15 +15,17 @@ log = logging.getLogger(__name__)
 DELETE_SECONDS = 20
 
 
-async def purgar(resources: Resources, *, days: int) -> int:
+async def purgar(resources: Resources, *, days: int, clinica_id: int | None = None) -> int:
     """Remove the objects of the backups that were deleted `days` or more ago; return how many backups that were.
+
+    Of every clinic, or of one.
 
     Each removal is begun in the database, done in S3, and then noted, so that nobody takes back a backup whose
     object is about to go, and nothing is noted that was not done. What S3 does not remove is tried again at the
     next call; an object that is not there counts as removed.
     """
     async with transaction(resources) as session:
-        due = await platform_retention_repository.purgeable(session, days=days)
+        due = await platform_retention_repository.purgeable(session, days=days, clinica_id=clinica_id)
     purged = 0
     for backup in due:
         async with transaction(resources) as session:

@@ -257,16 +257,17 @@ async def mark_verified(
 ) -> None:
     """Record what a verification found of the object; `error` is why it is not the backup that was made.
 
-    A quick look that finds nothing wrong says nothing against what a thorough one found.
+    A quick look says nothing against what a thorough one found, but that the object is gone or another.
     """
     found = (
         update(Respaldo)
         .where(Respaldo.id == respaldo_id, Respaldo.clinica_id == clinica_id)
         .values(verificado=func.now(), verificado_profundidad=profundidad, verificado_error=error)
     )
-    if error is None and profundidad == Profundidad.RAPIDA:
-        thorough = Respaldo.verificado_profundidad == Profundidad.COMPLETA
-        found = found.where(~and_(Respaldo.verificado_error.is_not(None), thorough))
+    if profundidad == Profundidad.RAPIDA:
+        thorough = Respaldo.verificado_profundidad.is_not_distinct_from(Profundidad.COMPLETA)
+        stands = thorough if error is None else and_(thorough, Respaldo.verificado_error.is_not(None))
+        found = found.where(~stands)
     await session.execute(found)
 
 

@@ -16,7 +16,7 @@ from app.respaldos.progress import Progreso
 async def add_verification(
     session: AsyncSession, respaldo_id: int, *, clinica_id: int, profundidad: Profundidad, actor: Actor
 ) -> Restauracion:
-    """A new pending verification of the clinic's backup, or the one that is pending or running."""
+    """A new pending verification of the clinic's backup, or the one of that depth that is pending or running."""
     # Whoever else asks at the same moment waits here, and then finds what this adds.
     await session.execute(
         select(Respaldo.id).where(Respaldo.id == respaldo_id, Respaldo.clinica_id == clinica_id).with_for_update()
@@ -26,6 +26,7 @@ async def add_verification(
             Restauracion.respaldo_id == respaldo_id,
             Restauracion.clinica_id == clinica_id,
             Restauracion.tipo == TipoRestauracion.VERIFICACION,
+            Restauracion.profundidad == profundidad,
             Restauracion.estado.in_([Estado.PENDIENTE, Estado.PROCESANDO]),
         )
     )

@@ -15,8 +15,8 @@ async def verificar_respaldo(
 ) -> VerifiedFile:
     """Read the object from S3, check all of it, and record in the backup's row what was found.
 
-    Raises NotCompleted, ObjectNotFound, or FormatError that says what is wrong; a StorageError or DatabaseError
-    says nothing about the object.
+    Raises NotCompleted, AlreadyPurged, ObjectNotFound, or FormatError that says what is wrong; a StorageError or
+    DatabaseError says nothing about the object.
     """
     verification = Verification(respaldo.id, respaldo.clinica_id, Profundidad.COMPLETA, actor)
     try:

@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from app.clinic import database as database_module
 from app.clinic.catalogue import Tenancy
 from app.clinic.database import ClinicDatabase
 from app.clinic.directory import ClinicDirectory
@@ -54,6 +55,18 @@ async def ground(database: Database) -> AsyncIterator[Ground]:
         through = address._replace(netloc=f"{address.netloc.rpartition('@')[0]}@127.0.0.1:{proxy.port}").geturl()
         clock = Clock()
         yield Ground(database, proxy, clock, ClinicDirectory(ClinicDatabase(through, Tenancy()), 30, clock=clock))
+
+
+async def test_a_database_that_hangs_without_a_word_holds_nobody_for_ever(
+    ground: Ground, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database_module, "CLINICS_SECONDS", 0.5)
+    ground.proxy.hang()
+    with pytest.raises(DatabaseUnavailable, match=r"0\.5 segundos"):
+        await ground.directory.clinic(1)
+    ground.proxy.restore()
+    ground.clock.now += 60
+    assert (await ground.directory.clinic(1)).id == 1
 
 
 async def test_the_database_is_read_once_for_many_questions(ground: Ground) -> None:

@@ -5,9 +5,11 @@ from collections.abc import AsyncIterator
 from urllib.parse import urlsplit, urlunsplit
 
 import pytest
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from app.clinic.catalogue import Tenancy
 from app.clinic.database import ClinicDatabase
+from app.database import database_errors
 from app.errors import (
     CatalogError,
     DatabaseError,
@@ -146,3 +148,8 @@ async def test_a_table_locked_for_too_long_is_named_as_busy(
             await asyncio.wait_for(back_up(any_database.clinics(), 1), 10)
     finally:
         await other.close()
+
+
+def test_a_pool_without_a_free_connection_is_an_outage() -> None:
+    with pytest.raises(DatabaseUnavailable, match="ocupadas"), database_errors("DATABASE_URL"):
+        raise PoolTimeout("QueuePool limit of size 5 overflow 10 reached")

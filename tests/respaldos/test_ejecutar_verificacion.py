@@ -1,15 +1,16 @@
 """Looking at a backup's object afterwards: what is found, where it is written, and what is not held against it."""
 
 import asyncio
+import hashlib
 import json
 from typing import Any
 
 import asyncpg
 import pytest
 
-from app.errors import FormatError, NotCompleted, ObjectNotFound, RespaldoNotFound, StorageUnavailable
+from app.errors import AlreadyPurged, FormatError, NotCompleted, ObjectNotFound, RespaldoNotFound, StorageUnavailable
 from app.respaldos import ejecutar_verificacion as module
-from app.respaldos import lease, restauracion_repository
+from app.respaldos import lease, repository, restauracion_repository
 from app.respaldos.ejecutar_verificacion import ejecutar_verificacion
 from app.respaldos.models import Profundidad, Respaldo, Restauracion
 from app.respaldos.pedir_verificacion import pedir_verificacion
@@ -156,6 +157,45 @@ async def test_a_glance_does_not_clear_what_a_reading_found(
     await ejecutar_verificacion(resources, (await asked(resources, respaldo, RAPIDA)).id)
     assert (await row_of(conn, respaldo.id))["verificado_error"] == "dañado"
     await ejecutar_verificacion(resources, (await asked(resources, respaldo, COMPLETA)).id)
+    assert (await row_of(conn, respaldo.id))["verificado_error"] is None
+
+
+async def test_nor_does_a_glance_after_another_that_found_the_object_gone(
+    resources: Resources, store: Store, conn: asyncpg.Connection
+) -> None:
+    respaldo = await back_up(resources)
+    damage(store, respaldo)
+    await ejecutar_verificacion(resources, (await asked(resources, respaldo, COMPLETA)).id)
+    assert store.folder is not None
+    path = store.folder / (respaldo.archivo_s3 or "")
+    content = path.read_bytes()
+    path.unlink()
+    await ejecutar_verificacion(resources, (await asked(resources, respaldo, RAPIDA)).id)
+    path.write_bytes(content)
+    await conn.execute(
+        "UPDATE respaldos.respaldo SET hash_md5 = $1", hashlib.md5(content, usedforsecurity=False).hexdigest()
+    )
+    await ejecutar_verificacion(resources, (await asked(resources, respaldo, RAPIDA)).id)
+    row = await row_of(conn, respaldo.id)
+    assert (row["verificado_profundidad"], row["verificado_error"] is None) == (COMPLETA, False)
+
+
+async def test_a_glance_under_way_does_not_stand_for_a_reading(resources: Resources) -> None:
+    respaldo = await back_up(resources)
+    glance = await asked(resources, respaldo, RAPIDA)
+    reading = await asked(resources, respaldo, COMPLETA)
+    assert (reading.id != glance.id, reading.profundidad) == (True, COMPLETA)
+
+
+async def test_an_object_that_was_removed_on_purpose_is_no_alarm(
+    resources: Resources, conn: asyncpg.Connection
+) -> None:
+    respaldo = await back_up(resources)
+    await conn.execute("UPDATE respaldos.respaldo SET fecha_eliminacion = now(), purgado = now()")
+    async with transaction(resources) as session:
+        purged = await repository.get(session, respaldo.id, clinica_id=SMALL, deleted=True)
+    with pytest.raises(AlreadyPurged, match="ya se borró"):
+        await verificar_respaldo(resources, purged)
     assert (await row_of(conn, respaldo.id))["verificado_error"] is None
 
 

@@ -7,7 +7,6 @@ from zoneinfo import ZoneInfo
 import asyncpg
 import pytest
 
-from app.errors import ClinicNotFound
 from app.respaldos.models import Estado
 from app.respaldos.obtener_estadisticas import Estadisticas, obtener_estadisticas
 from app.respaldos.resources import Resources
@@ -31,7 +30,7 @@ async def statistics(
     """As for a night that begins at two."""
     return await obtener_estadisticas(
         resources,
-        clinica_id=clinica_id,
+        clinic=await resources.clinic.clinic(clinica_id),
         now=now,
         time_zone=time_zone,
         hour=2,
@@ -155,8 +154,3 @@ async def test_an_inactive_clinic_has_no_next_backup(own_database: str, store: S
 async def deactivate(conn: asyncpg.Connection) -> None:
     """Close the small clinic."""
     await conn.execute("UPDATE clinica SET activa = false WHERE id = $1", SMALL)
-
-
-async def test_statistics_of_an_unknown_clinic_are_an_error(resources: Resources) -> None:
-    with pytest.raises(ClinicNotFound, match="77"):
-        await statistics(resources, 77)

@@ -2,16 +2,19 @@
 
 import asyncio
 import logging
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 import asyncpg
 import pytest
+from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.errors import AlreadyPurged
+from app.errors import AlreadyPurged, DatabaseUnavailable
+from app.respaldos import retention_repository
 from app.respaldos.aceptar_respaldo import aceptar_respaldo
 from app.respaldos.actor import SERVICE
 from app.respaldos.limpiar_respaldos_antiguos import limpiar_respaldos_antiguos
-from app.respaldos.models import Estado, Restauracion, TipoRestauracion
+from app.respaldos.models import Estado, Respaldo, Restauracion, TipoRestauracion
 from app.respaldos.purgar import purgar
 from app.respaldos.recuperar_respaldo import recuperar_respaldo
 from app.respaldos.resources import Resources
@@ -43,6 +46,28 @@ async def test_each_clinic_keeps_its_own_newest_good_one(resources: Resources) -
     ]
     assert [await live_ids(resources, clinic) for clinic in (first, second)] == [[kept[0]], [kept[1]]]
     assert [backup.id for backup in found[0].backups] == [d.respaldo_id for d in found[0].decisions]
+
+
+async def test_an_error_in_one_clinic_is_told_when_the_others_are_clean(
+    resources: Resources, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    live = retention_repository.live
+
+    async def failing(session: AsyncSession, *, clinica_id: int, locked: bool) -> Sequence[Respaldo]:
+        if clinica_id == first:
+            raise DatabaseUnavailable("una tabla está bloqueada")
+        return await live(session, clinica_id=clinica_id, locked=locked)
+
+    first, second = sorted((unused_clinic(), unused_clinic()))
+    for clinic in (first, second):
+        for days in (40, 50):
+            await stored(resources, clinic, days=days)
+    monkeypatch.setattr(retention_repository, "live", failing)
+    with pytest.raises(DatabaseUnavailable, match="bloqueada"):
+        await limpiar_respaldos_antiguos(resources, MONTH)
+    assert len(await live_ids(resources, second)) == 1
+    monkeypatch.undo()
+    assert len(await live_ids(resources, first)) == 2
 
 
 async def test_the_reason_is_on_record(resources: Resources) -> None:
