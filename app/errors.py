@@ -5,6 +5,7 @@ Each class carries the HTTP status it is answered with, a stable `code` that is 
 Spanish, names the thing that is wrong, and is shown to people as it stands.
 """
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 
@@ -165,10 +166,17 @@ class KeysUnavailable(RespaldosError):
 
 
 class LoginRefused(RespaldosError):
-    """E-mail and password do not belong together, or to nobody who may come in."""
+    """E-mail and password do not belong together, or to nobody who may come in.
+
+    `clinics` are those that know the e-mail: for their audit trail, not for whoever asks.
+    """
 
     status = 401
     code = "credenciales_incorrectas"
+
+    def __init__(self, message: str, clinics: Sequence[int] = ()) -> None:
+        super().__init__(message)
+        self.clinics = clinics
 
 
 class LoginUnavailable(RespaldosError):

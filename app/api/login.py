@@ -1,5 +1,6 @@
 """Where a person gets a token."""
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header
@@ -56,9 +57,15 @@ async def login(
             body.correo, body.contraseña, subdominio=subdominio or body.clinica, direccion=address
         )
     except (LoginRefused, TooManyAttempts) as exc:
-        await refusals.record(
-            Accion.INGRESO_RECHAZADO, Actor(None, None, address), clinica_id=None, correo=body.correo, motivo=exc.code
-        )
+        known: Sequence[int | None] = exc.clinics if isinstance(exc, LoginRefused) else ()
+        for clinica_id in known or (None,):
+            await refusals.record(
+                Accion.INGRESO_RECHAZADO,
+                Actor(None, None, address),
+                clinica_id=clinica_id,
+                correo=body.correo,
+                motivo=exc.code,
+            )
         raise
     principal, usuario = entered.principal, entered.usuario
     async with transaction(service.resources) as session:
@@ -77,7 +84,7 @@ async def login(
             "codigo": usuario.codigo,
             "nombre": usuario.nombre,
             "apellido": usuario.apellido,
-            "nombre_completo": " ".join(part for part in (usuario.nombre, usuario.apellido) if part),
+            "nombre_completo": usuario.nombre_completo,
             "correoelectronico": usuario.correoelectronico,
             "idtipousuario": usuario.idtipousuario,
             "tipo_usuario_nombre": usuario.tipo_usuario_nombre,

@@ -40,7 +40,7 @@ PATIENCE = 5.0
 )
 async def metrics(request: Request, service: ServiceDep) -> Response:
     """Con `METRICS_TOKEN`, a quien lo envía como `Authorization: Bearer`. Sin él, a programas de esta misma máquina,
-    y a nadie por medio de un proxy: las métricas nombran a todas las clínicas."""
+    y a nadie por medio de un proxy que diga serlo: las métricas nombran a todas las clínicas."""
     _authorize(request, service)
     try:
         async with asyncio.timeout(PATIENCE), transaction(service.resources) as session:
@@ -107,5 +107,5 @@ def _registry(
     gauge("avisos_pendientes", "Notices that wait to be sent.").set(backlog.pending_notices)
     gauge("redis_disponible", "Whether Redis answers.").set(depth is not None)
     if depth is not None:
-        gauge("cola_trabajos", "Jobs that wait in Redis for a worker.").set(depth)
+        gauge("cola_trabajos", "Jobs that Redis knows of, waiting or running.").set(depth)
     return registry

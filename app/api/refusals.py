@@ -3,9 +3,9 @@
 import logging
 import time
 from collections import Counter
-from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Any, Final
 
+from app.auth.attempts import network_of
 from app.errors import DatabaseError
 from app.respaldos import eventos
 from app.respaldos.actor import Actor
@@ -55,17 +55,8 @@ class Refusals:
         if now - self._began >= MINUTE:
             self._began = now
             self._written.clear()
-        network = _network(direccion)
+        network = network_of(direccion)
         if self._written[network] >= PER_ADDRESS or self._written.total() >= IN_ALL:
             return False
         self._written[network] += 1
         return True
-
-
-def _network(direccion: str) -> str:
-    """Who has one IPv6 address has 2⁶⁴ of them."""
-    try:
-        address = ip_address(direccion)
-    except ValueError:
-        return ""
-    return str(ip_network(f"{address}/64", strict=False)) if isinstance(address, IPv6Address) else str(address)

@@ -86,11 +86,11 @@ class LoginAttempts:
 
 
 def _pair(correo: str, direccion: str) -> str:
-    return f"respaldos:ingreso:cuenta:{_digest(correo.casefold(), _network(direccion))}"
+    return f"respaldos:ingreso:cuenta:{_digest(correo.casefold(), network_of(direccion))}"
 
 
 def _address(direccion: str) -> str:
-    return f"respaldos:ingreso:direccion:{_digest(_network(direccion))}"
+    return f"respaldos:ingreso:direccion:{_digest(network_of(direccion))}"
 
 
 def _digest(*parts: str) -> str:
@@ -98,7 +98,8 @@ def _digest(*parts: str) -> str:
     return sha256("\0".join(parts).encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def _network(direccion: str) -> str:
+def network_of(direccion: str) -> str:
+    """Whom an address stands for: itself, or the network of an IPv6 one, of which whoever has one has 2⁶⁴."""
     try:
         address = ip_address(direccion)
     except ValueError:

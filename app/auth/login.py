@@ -50,6 +50,7 @@ class Login:
         # As the database compares e-mails, so that letters in upper case are no further guesses.
         identifier = correo.strip().lower()
         await self._attempts.count(identifier, direccion)
+        account: Account | None = None
         try:
             account = await self._users.account(correo.strip(), clinica=subdominio)
             right = await self._passwords.matches(password, None if account is None else account.password)
@@ -58,7 +59,9 @@ class Login:
             admitted = await self._admitted(account)
             if not admitted and not account.clinic_unsaid:
                 raise LoginRefused(_REFUSED)
-        except LoginRefused:
+        except LoginRefused as exc:
+            if account is not None:
+                exc.clinics = sorted({clinic.id for _, clinic in account.people})
             raise
         except RespaldosError:
             await self._attempts.undecided(identifier, direccion)

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.respaldos.models import Aviso, TipoAviso
@@ -14,12 +13,8 @@ async def record(
     *,
     clinica_id: int,
     respaldo_id: int | None = None,
-    clave: str | None = None,
     **datos: Any,
 ) -> None:
-    """Put it down; where one with the same `clave` has been, do nothing."""
-    await session.execute(
-        postgresql_insert(Aviso)
-        .values(clinica_id=clinica_id, tipo=tipo, respaldo_id=respaldo_id, clave=clave, datos=datos)
-        .on_conflict_do_nothing(index_elements=[Aviso.clave])
-    )
+    """Put it down."""
+    session.add(Aviso(clinica_id=clinica_id, tipo=tipo, respaldo_id=respaldo_id, datos=datos))
+    await session.flush()

@@ -25,11 +25,10 @@ from app.respaldos.reconciliar import clean_up
 from app.respaldos.resources import Resources
 from app.respaldos.transaction import transaction
 from app.respaldos.uninterrupted import uninterrupted
+from app.respaldos.views import MIB
 from app.storage.s3 import PART_SIZE, StoredObject
 
 log = logging.getLogger(__name__)
-
-MIB = 1 << 20
 
 
 async def claim_and_make(
