@@ -73,6 +73,14 @@ def clinic_database(settings: Settings) -> ClinicDatabase:
     return ClinicDatabase(url.get_secret_value(), tenancy(settings))
 
 
+def restore_database(settings: Settings) -> ClinicDatabase:
+    """The clinics' database for a role that may write: CLINIC_RESTORE_DATABASE_URL, by default as the other."""
+    if settings.clinic_restore_database_url is None:
+        return clinic_database(settings)
+    url = settings.clinic_restore_database_url.get_secret_value()
+    return ClinicDatabase(url, tenancy(settings), setting="CLINIC_RESTORE_DATABASE_URL")
+
+
 def retention_policy(settings: Settings) -> Policy:
     """How long backups are kept."""
     return Policy(
@@ -118,7 +126,7 @@ async def open_databases(settings: Settings) -> AsyncIterator[Databases]:
 async def open_resources(settings: Settings) -> AsyncIterator[Resources]:
     """Everything a backup needs, closed at the end of the block. Nothing is connected before it is used."""
     async with open_databases(settings) as databases, open_storage(s3_options(settings)) as storage:
-        yield Resources(databases.sessions, databases.clinic, storage, settings.time_zone)
+        yield Resources(databases.sessions, databases.clinic, storage, settings.time_zone, restore_database(settings))
 
 
 def clinic_users(settings: Settings, directory: "ClinicDirectory") -> "ClinicUsers":

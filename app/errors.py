@@ -147,6 +147,37 @@ class InvalidRequest(RespaldosError):
     code = "solicitud_invalida"
 
 
+# Restoring
+
+
+class RestoreRefused(RespaldosError):
+    """What the backup says cannot be put back as things are today; nothing was changed. The message names what."""
+
+    status = 409
+    code = "restauracion_rechazada"
+
+
+class RestoreDiffers(RespaldosError):
+    """The restored rows were not those of the backup, so all of it was taken back. The message names the row."""
+
+    status = 409
+    code = "restauracion_distinta"
+
+
+class RestoreInterrupted(RespaldosError):
+    """The process that restored was stopped, died or lost its connection, and nothing was changed."""
+
+    status = 503
+    code = "restauracion_interrumpida"
+
+
+class RestoreUncertain(RespaldosError):
+    """The same at the very end, and PostgreSQL does not know any more whether the change was committed."""
+
+    status = 503
+    code = "restauracion_dudosa"
+
+
 # Who may
 
 

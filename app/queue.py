@@ -16,7 +16,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from app.errors import QueueUnavailable
 
 RESPALDAR = "respaldar"
-VERIFICAR = "verificar"
+RESTAURAR = "restaurar"
 
 # How long a job may run. The lease decides about a dead worker's row; this only bounds how long Redis remembers the
 # job (seconds).
@@ -75,7 +75,7 @@ class Queue:
 
     async def restauracion(self, restauracion_id: int, intento: int) -> None:
         """Have a worker do what the pending `restauracion` says, as `respaldo` does for a backup."""
-        await self._add(VERIFICAR, restauracion_id, f"restauracion:{restauracion_id}:{intento}")
+        await self._add(RESTAURAR, restauracion_id, f"restauracion:{restauracion_id}:{intento}")
 
     async def depth(self) -> int:
         """How many jobs are waiting or running."""

@@ -5,7 +5,7 @@ from collections.abc import Awaitable
 from typing import Any
 
 from app.respaldos.ejecutar_respaldo import ejecutar_respaldo
-from app.respaldos.ejecutar_verificacion import ejecutar_verificacion
+from app.respaldos.ejecutar_restauracion import ejecutar_restauracion
 
 # Names in arq's context: what the jobs work with; what is set when there may be something to tell people; the tasks
 # of the jobs that have not come to their end; what is set when the worker is to stop.
@@ -22,9 +22,9 @@ async def respaldar(context: Context, respaldo_id: int) -> None:
     await _run(context, ejecutar_respaldo(context[RESOURCES], respaldo_id))
 
 
-async def verificar(context: Context, restauracion_id: int) -> None:
-    """Make a pending verification."""
-    await _run(context, ejecutar_verificacion(context[RESOURCES], restauracion_id))
+async def restaurar(context: Context, restauracion_id: int) -> None:
+    """Make a pending restore or verification."""
+    await _run(context, ejecutar_restauracion(context[RESOURCES], restauracion_id))
 
 
 async def _run(context: Context, work: Awaitable[None]) -> None:

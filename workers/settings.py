@@ -23,7 +23,7 @@ from app.respaldos.resources import Databases, Resources
 from app.respaldos.vigilar import vigilar
 from app.settings import load_settings
 from workers import rounds
-from workers.jobs import OUTBOX, RESOURCES, RUNNING, Context, respaldar, verificar
+from workers.jobs import OUTBOX, RESOURCES, RUNNING, Context, respaldar, restaurar
 from workers.rounds import Round, going_round
 from workers.stop import stop_gently
 
@@ -135,7 +135,7 @@ def _notifier(databases: Databases) -> Notifier:
 class WorkerSettings:
     """arq reads these."""
 
-    functions: ClassVar[Sequence[Callable[..., Awaitable[None]]]] = [respaldar, verificar]
+    functions: ClassVar[Sequence[Callable[..., Awaitable[None]]]] = [respaldar, restaurar]
     on_startup = startup
     on_shutdown = shutdown
     redis_pool = worker_redis(_redis_url())

@@ -127,6 +127,11 @@ Looking = Annotated[Caller, Depends(_caller(Permiso.MIRAR))]
 Administering = Annotated[Caller, Depends(_caller(Permiso.ADMINISTRAR))]
 
 
+def may_see_rows(caller: Caller) -> bool:
+    """Whether they may see values of the clinic's rows: those who may download them."""
+    return caller.principal.admin or caller.principal.superadmin
+
+
 async def still_may_look(service: Service, caller: Caller) -> None:
     """Ask again, for an answer that takes its time. Raises TokenRefused, NotAllowed or ClinicNotFound."""
     principal = await service.tokens.verify(caller.token)

@@ -116,13 +116,36 @@ RESTAURACION: Final[dict[str, Any]] = {
     "id": 3,
     "respaldo_id": 7,
     "clinica_id": 1,
-    "tipo": "verificacion",
-    "profundidad": "completa",
+    "tipo": "restauracion",
+    "profundidad": None,
     "estado": "completado",
-    "simulada": False,
+    "simulada": True,
     "modelos": None,
+    "registro": "pacientes:15",
+    "destino": None,
     "progreso": None,
-    "resultado": None,
+    "resultado": {
+        "pacientes": {
+            "insertados": 0,
+            "actualizados": 1,
+            "eliminados": 0,
+            "ejemplos": {
+                "actualizados": [
+                    {
+                        "clave": {"codusuario": 15},
+                        "campos": {"direccion": {"antes": "Calle 9", "despues": "Av. Busch 1234"}},
+                    }
+                ]
+            },
+        },
+        "consultas": {
+            "insertados": 2,
+            "actualizados": 0,
+            "eliminados": 0,
+            "ejemplos": {"insertados": [{"clave": {"id": 81}}, {"clave": {"id": 82}}]},
+        },
+    },
+    "avisos": [],
     "respaldo_previo": None,
     "error": None,
     "usuario": "12",

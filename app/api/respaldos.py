@@ -17,6 +17,7 @@ from app.api.schemas import (
     Enlace,
     Estadisticas,
     PedidoRespaldo,
+    PedidoRestauracion,
     PedidoVerificacion,
     RespaldoCompleto,
     RespaldoConMensaje,
@@ -32,11 +33,13 @@ from app.respaldos.actor import Actor
 from app.respaldos.cancelar_respaldo import cancelar_respaldo
 from app.respaldos.eliminar_respaldo import eliminar_respaldo
 from app.respaldos.enlace_descarga import enlace_descarga
-from app.respaldos.models import Estado, Respaldo, TipoRespaldo
+from app.respaldos.models import Estado, Respaldo, Restauracion, TipoRespaldo
 from app.respaldos.obtener_estadisticas import obtener_estadisticas
 from app.respaldos.pedir_respaldo import pedir_respaldo
+from app.respaldos.pedir_restauracion import pedir_restauracion
 from app.respaldos.pedir_verificacion import pedir_verificacion
 from app.respaldos.recuperar_respaldo import recuperar_respaldo
+from app.respaldos.restore_attempt import RestoreRequest
 from app.respaldos.transaction import transaction
 from app.respaldos.views import detalle, restauracion_vista, resumen
 
@@ -197,7 +200,8 @@ async def cancelar(service: ServiceDep, caller: Administering, respaldo_id: Resp
 async def verificar(
     service: ServiceDep, caller: Administering, respaldo_id: RespaldoId, body: PedidoVerificacion | None = None
 ) -> Any:
-    """`rapida` (si no se dice): el archivo está y tiene su tamaño. `completa`: se lee entero y se comprueba todo."""
+    """`rapida` (si no se dice): el archivo está y tiene su tamaño. `completa`: se lee entero y se comprueba todo.
+    `ensayo`: se restaura de verdad en tablas aparte, que después se borran."""
     queue = _queue(service)
     await queue.check()
     restauracion = await pedir_verificacion(
@@ -207,11 +211,40 @@ async def verificar(
         profundidad=(body or PedidoVerificacion()).profundidad,
         actor=caller.actor,
     )
-    try:
-        await queue.restauracion(restauracion.id, restauracion.intento)
-    except QueueUnavailable as exc:
-        # As with a backup: the reconciler will.
-        log.warning("verification %s is not in the queue yet: %s", restauracion.id, exc)
+    await _tell(queue, restauracion)
+    return restauracion_vista(restauracion)
+
+
+@router.post(
+    "/{respaldo_id:id}/restaurar/",
+    response_model=RestauracionEnLista,
+    status_code=202,
+    summary="Pide que se restaure un respaldo, o que se muestre qué cambiaría",
+    response_description="La restauración, pendiente de que un proceso la tome.",
+    responses=with_body(409, _409="La clínica 1 tiene un respaldo en curso (número 8, procesando)"),
+)
+async def restaurar(
+    service: ServiceDep, caller: Administering, respaldo_id: RespaldoId, body: PedidoRestauracion | None = None
+) -> Any:
+    """Todo lo de la clínica vuelve a estar como en el respaldo; o solo `modelos`, o un `registro` con lo que depende
+    de él. Antes se hace un respaldo de cómo está ahora (`respaldo_previo`). Con `simular` no cambia nada, y
+    `resultado` dice exactamente qué cambiaría. Cómo avanza se ve en `GET /restauraciones/{id}/`.
+    """
+    queue = _queue(service)
+    await queue.check()
+    wanted = body or PedidoRestauracion()
+    restauracion = await pedir_restauracion(
+        service.resources,
+        respaldo_id,
+        clinica_id=caller.clinica_id,
+        request=RestoreRequest(
+            simulada=wanted.simular,
+            modelos=tuple(wanted.modelos) if wanted.modelos is not None else None,
+            registro=wanted.registro,
+        ),
+        actor=caller.actor,
+    )
+    await _tell(queue, restauracion)
     return restauracion_vista(restauracion)
 
 
@@ -255,6 +288,14 @@ async def aceptar(service: ServiceDep, caller: Administering, respaldo_id: Respa
         service.resources, respaldo_id, clinica_id=caller.clinica_id, actor=caller.actor
     )
     return {"mensaje": "El respaldo se aceptó", "respaldo": detalle(respaldo)}
+
+
+async def _tell(queue: Queue, restauracion: Restauracion) -> None:
+    try:
+        await queue.restauracion(restauracion.id, restauracion.intento)
+    except QueueUnavailable as exc:
+        # As with a backup: the row stands, and the reconciler sends the news.
+        log.warning("restauracion %s is not in the queue yet: %s", restauracion.id, exc)
 
 
 def _queue(service: Service) -> Queue:

@@ -4,7 +4,7 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
-from app.api.caller import Looking, ServiceDep
+from app.api.caller import Looking, ServiceDep, may_see_rows
 from app.api.documentation import of_anyone
 from app.api.identifiers import RestauracionId
 from app.api.pages import PAGE_HEADERS, PageDep
@@ -30,7 +30,7 @@ async def listar(request: Request, response: Response, service: ServiceDep, call
             session, clinica_id=caller.clinica_id, limit=page.limit, offset=page.offset
         )
     page.describe(request, response, total)
-    return [restauracion_vista(restauracion) for restauracion in found]
+    return [restauracion_vista(each, examples=may_see_rows(caller)) for each in found]
 
 
 @router.get(
@@ -41,8 +41,7 @@ async def listar(request: Request, response: Response, service: ServiceDep, call
     responses=of_anyone(),
 )
 async def ver(service: ServiceDep, caller: Looking, restauracion_id: RestauracionId) -> Any:
-    """Si falló, `error` dice por qué."""
+    """Si falló, `error` dice por qué, y no cambió nada. Los ejemplos de registros los ve quien administra."""
     async with transaction(service.resources) as session:
-        return restauracion_vista(
-            await restauracion_repository.get(session, restauracion_id, clinica_id=caller.clinica_id)
-        )
+        found = await restauracion_repository.get(session, restauracion_id, clinica_id=caller.clinica_id)
+    return restauracion_vista(found, examples=may_see_rows(caller))

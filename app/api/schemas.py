@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any
 
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, WithJsonSchema
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, StrictBool, WithJsonSchema
 
 from app.respaldos.models import Accion, Estado, Profundidad, TipoRespaldo, TipoRestauracion
 
@@ -66,11 +66,36 @@ class PedidoRespaldo(BaseModel):
 
 
 class PedidoVerificacion(BaseModel):
-    """Cuánto se comprueba: que el archivo esté y tenga su tamaño (rapida), o todo su contenido (completa)."""
+    """Cuánto se comprueba: que el archivo esté y tenga su tamaño (rapida), todo su contenido (completa), o que se
+    pueda restaurar (ensayo)."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"profundidad": "completa"}]})
 
     profundidad: Profundidad = Profundidad.RAPIDA
+
+
+class PedidoRestauracion(BaseModel):
+    """Qué se restaura: todo, unos modelos, o un registro con lo que depende de él.
+
+    Con `simular` solo se muestra qué pasaría.
+    """
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"simular": True}, {"modelos": ["consultas"]}, {"simular": True, "registro": "pacientes:15"}]
+        }
+    )
+
+    simular: StrictBool = False
+    modelos: list[Annotated[str, Field(min_length=1, max_length=200, pattern=WITHOUT_NUL)]] | None = Field(
+        None, min_length=1, max_length=1000
+    )
+    registro: str | None = Field(
+        None,
+        max_length=LONGEST_DESCRIPTION,
+        pattern=WITHOUT_NUL,
+        description="modelo:clave, por ejemplo pacientes:15",
+    )
 
 
 # What is answered
@@ -215,7 +240,11 @@ class Estadisticas(Answer):
 
 
 class RestauracionEnLista(Answer):
-    """Una verificación (o una restauración) de un respaldo, hecha o por hacer."""
+    """Una verificación o una restauración de un respaldo, hecha o por hacer.
+
+    `resultado` de una restauración dice de cada modelo cuántos registros se insertan, actualizan y eliminan, con
+    ejemplos para quien administra; `respaldo_previo` es el respaldo de cómo estaba todo antes.
+    """
 
     id: int
     respaldo_id: int
@@ -225,8 +254,11 @@ class RestauracionEnLista(Answer):
     estado: Estado
     simulada: bool
     modelos: list[str] | None
+    registro: str | None
+    destino: str | None
     progreso: Progreso | None
     resultado: dict[str, Any] | None
+    avisos: list[str]
     respaldo_previo: int | None
     error: str | None
     usuario: str | None

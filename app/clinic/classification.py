@@ -92,7 +92,7 @@ def build_catalogue(introspection: Introspection, tenancy: Tenancy, *, schema: s
             break
         definite = found
 
-    cycles = _cycles(
+    in_cycles = cycles(
         {
             name: {way.foreign_key.target for way in ways if isinstance(way, ByForeignKey)}
             for name, ways in candidates.items()
@@ -118,7 +118,7 @@ def build_catalogue(introspection: Introspection, tenancy: Tenancy, *, schema: s
             kind=kind,
             candidates=candidates.get(name, ()),
             definite=name in definite,
-            cycle=cycles.get(name, frozenset()),
+            cycle=in_cycles.get(name, frozenset()),
         )
     entries = _with_sources(entries)
     _refuse_unwritable(entries.values())
@@ -243,7 +243,7 @@ def _is_definite(
     return False
 
 
-def _cycles(parents: Mapping[TableName, set[TableName]]) -> dict[TableName, frozenset[TableName]]:
+def cycles(parents: Mapping[TableName, set[TableName]]) -> dict[TableName, frozenset[TableName]]:
     """For each table that may depend on itself: all tables that depend on it and it on them."""
     reach: dict[TableName, set[TableName]] = {}
     for name in parents:
@@ -287,9 +287,9 @@ def _with_sources(entries: Mapping[TableName, Entry]) -> dict[TableName, Entry]:
                 if not sources[fk.target]:
                     pending.append((entries[fk.target], False))
                 sources[fk.target].append(Source(entry.name, fk, owned=owned))
-    cycles = _cycles({name: {s.table for s in found if not s.owned} for name, found in sources.items()})
+    in_cycles = cycles({name: {s.table for s in found if not s.owned} for name, found in sources.items()})
     return {
-        name: replace(entry, sources=tuple(sources[name]), reference_cycle=cycles.get(name, frozenset()))
+        name: replace(entry, sources=tuple(sources[name]), reference_cycle=in_cycles.get(name, frozenset()))
         for name, entry in entries.items()
     }
 

@@ -29,6 +29,8 @@ from app.clinic.checks import (
 from app.clinic.classification import build_catalogue, find_tenant_table
 from app.clinic.introspection import CATALOGUE_SQL, Table, TableName, parse
 from app.clinic.ownership import RULE_ALIAS
+from app.clinic.restore.constraints import CONSTRAINTS_SQL, parse_constraints
+from app.clinic.restore.session import ADVISORY_CLASS, WORK_MEMORY, ClinicRestore, Outcome
 from app.clinic.snapshot import SETTING, Clinic, ClinicSnapshot
 from app.clinic.sql import from_table, qualified, quote
 from app.clinic.statements import ClinicStatements
@@ -37,6 +39,7 @@ from app.errors import (
     CatalogError,
     ClinicNotFound,
     DatabaseUnavailable,
+    OperationInProgress,
     PermissionMissing,
     RowSecurityActive,
     SchemaChanged,
@@ -83,10 +86,11 @@ class Census:
 
 
 class ClinicDatabase:
-    """The clinic database at one address. It holds no connection between calls."""
+    """The clinic database at one address, which `setting` gave. It holds no connection between calls."""
 
-    def __init__(self, url: str, tenancy: Tenancy) -> None:
+    def __init__(self, url: str, tenancy: Tenancy, *, setting: str = SETTING) -> None:
         self._url = asyncpg_url(url)
+        self._setting = setting
         self._tenancy = tenancy
         self._kept: Catalogue | None = None
         self._unowned: tuple[Catalogue, float, list[Unowned | Unchecked]] | None = None
@@ -95,11 +99,11 @@ class ClinicDatabase:
         """Every clinic of the tenant table, by id; in tenancy `schema` without the platform's own entry."""
         try:
             async with asyncio.timeout(CLINICS_SECONDS), self._connect() as connection:
-                with database_errors(SETTING):
+                with database_errors(self._setting):
                     return await self._clinics(connection)
         except TimeoutError as exc:
             raise DatabaseUnavailable(
-                f"la base de datos no respondió en {CLINICS_SECONDS} segundos ({SETTING})"
+                f"la base de datos no respondió en {CLINICS_SECONDS} segundos ({self._setting})"
             ) from exc
 
     async def clinic(self, clinica_id: int) -> Clinic:
@@ -117,7 +121,7 @@ class ClinicDatabase:
         SchemaChanged where the schema changes just now, DatabaseUnavailable.
         """
         async with self._connect() as connection:
-            with database_errors(SETTING):
+            with database_errors(self._setting):
                 clinics = await self._clinics(connection)
                 clinic = _pick(clinics, clinica_id)
                 catalogue = await self._catalogue(connection, clinic, clinics)
@@ -138,10 +142,54 @@ class ClinicDatabase:
                 )
             yield ClinicSnapshot(connection, clinic, catalogue, statements, migrations, unowned, size, taken_at)
 
+    @asynccontextmanager
+    async def restoring(self, clinica_id: int, *, strict: bool = False) -> AsyncIterator[ClinicRestore]:
+        """A session in which the clinic's rows are written; what it has not committed at its end is undone.
+
+        A clinic that the tenant table has lost is restored too, where a column tells clinics apart. With `strict`,
+        shared rows have to be there as the file has them, or not at all.
+
+        Raises OperationInProgress where another session restores this clinic, and what `snapshot` raises.
+        """
+        async with self._connect() as connection:
+            with database_errors(self._setting):
+                await connection.execute(f"SET work_mem = '{WORK_MEMORY}'; SET temp_buffers = '{WORK_MEMORY}'")
+                if not await connection.fetchval(f"SELECT pg_try_advisory_lock({_advisory(clinica_id)})"):
+                    raise OperationInProgress(f"ya se está restaurando la clínica {clinica_id}")
+                clinics = await self._clinics(connection)
+                try:
+                    clinic = _pick(clinics, clinica_id)
+                except ClinicNotFound:
+                    if self._tenancy.kind == "schema":
+                        raise
+                    clinic = Clinic(clinica_id, None, False, None)
+                catalogue = await self._catalogue(connection, clinic, clinics)
+                _refuse_unreadable([entry.table for entry in catalogue.entries.values() if entry.recorded])
+                text = await connection.fetchval(CONSTRAINTS_SQL, _other_schemas(clinics, clinic))
+            yield ClinicRestore(connection, clinic, catalogue, parse_constraints(text), self._setting, strict=strict)
+
+    async def outcome(self, transaction_id: str) -> Outcome | None:
+        """What became of a restore's transaction; None where PostgreSQL has forgotten. Raises DatabaseError."""
+        async with self._connect() as connection:
+            with database_errors(self._setting):
+                status = await connection.fetchval("SELECT pg_xact_status($1::text::xid8)", transaction_id)
+        return Outcome(status) if status is not None else None
+
+    async def end_restoring(self, clinica_id: int) -> None:
+        """End the session, if there is one, in which somebody restores the clinic. Raises DatabaseError."""
+        async with self._connect() as connection:
+            with database_errors(self._setting):
+                await connection.fetch(
+                    "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND granted"
+                    " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+                    " AND classid = $1 AND objid = $2 AND objsubid = 2",
+                    *_advisory_key(clinica_id),
+                )
+
     async def census(self, clinica_id: int | None = None) -> Census:
         """Count every table of the catalogue, and what in it is nobody's or points astray. Reads all of it."""
         async with self._connect() as connection:
-            with database_errors(SETTING):
+            with database_errors(self._setting):
                 clinics = await self._clinics(connection)
                 catalogue = await self._catalogue(connection, _pick(clinics, clinica_id), clinics)
                 _refuse_unreadable([entry.table for entry in catalogue.entries.values() if entry.recorded])
@@ -155,10 +203,10 @@ class ClinicDatabase:
 
     @asynccontextmanager
     async def _connect(self) -> AsyncIterator[asyncpg.Connection]:
-        with database_errors(SETTING):
+        with database_errors(self._setting):
             connection = await asyncpg.connect(self._url, timeout=CONNECT_SECONDS)
         try:
-            with database_errors(SETTING):
+            with database_errors(self._setting):
                 await connection.execute(SESSION_SQL)
             if connection.get_settings().server_encoding == "SQL_ASCII":
                 raise CatalogError("la base de datos está en SQL_ASCII: su texto no tiene una codificación conocida")
@@ -213,6 +261,15 @@ class ClinicDatabase:
             await _check_rules(connection, kept)
             self._kept = kept
         return kept
+
+
+def _advisory_key(clinica_id: int) -> tuple[int, int]:
+    # PostgreSQL has two integers of 32 bits for it; two clinics that share one wait for each other, and no more.
+    return ADVISORY_CLASS, clinica_id % 2**31
+
+
+def _advisory(clinica_id: int) -> str:
+    return ", ".join(map(str, _advisory_key(clinica_id)))
 
 
 def _pick(clinics: list[Clinic], clinica_id: int | None) -> Clinic:

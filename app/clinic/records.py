@@ -1,4 +1,4 @@
-"""The SELECT that prints rows as the file's record lines."""
+"""The SELECTs that print rows as the file's record lines."""
 
 from app.clinic.introspection import Column, Table
 from app.clinic.sql import literal, quote
@@ -7,9 +7,7 @@ from app.dump.document import JSON_NULL_KEY, Form
 
 def record_lines(table: Table, rows: str) -> str:
     """The rows of a query over all the table's columns as record lines, in the file's order (docs/format.md)."""
-    row = "r"
-    while table.column(row) is not None:
-        row += "_"
+    row = _alias(table)
     values = ", ".join(_value(column) for column in table.columns)
     read = f"SELECT {values} FROM ({rows}) AS q"
     line = _line(table, row)
@@ -19,6 +17,25 @@ def record_lines(table: Table, rows: str) -> str:
     order = ", ".join(f"q.{quote(name)}" + (' COLLATE "C"' if name in collated else "") for name in table.key)
     # The sort stays below the JSON: sorting the finished lines would carry them through temporary files.
     return f"SELECT {line} FROM ({read} ORDER BY {order}) AS {row}"
+
+
+def with_lines(table: Table, rows: str, *carried: str) -> str:
+    """For each row of a query over all the table's columns, those it carries beside them, and its record `line`."""
+    row = _alias(table)
+    values = ", ".join(_value(column) for column in table.columns)
+    beside = "".join(f"q.{quote(name)}, " for name in carried)
+    return (
+        f"SELECT {beside}l.line FROM ({rows}) AS q"
+        f" CROSS JOIN LATERAL (SELECT {_line(table, row)} AS line FROM (SELECT {values}) AS {row}) AS l"
+    )
+
+
+def _alias(table: Table) -> str:
+    """A name for a whole row that none of its columns has."""
+    row = "r"
+    while table.column(row) is not None:
+        row += "_"
+    return row
 
 
 def _line(table: Table, row: str) -> str:

@@ -1,8 +1,7 @@
 """One moment of one clinic, its rows read with COPY."""
 
-import asyncio
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -10,15 +9,9 @@ import asyncpg
 
 from app.clinic.catalogue import Catalogue
 from app.clinic.checks import COUNT_SECONDS, Counter, OnStep, Stray, Unchecked, Unowned, count_clinics_strays
+from app.clinic.copying import copied_lines
 from app.clinic.statements import ClinicStatements
 from app.database import database_errors
-
-# Handed on at once: large enough that hashing and compressing it in a thread is worth the switch, small enough
-# that the blocks on their way do not count.
-BLOCK_BYTES = 1 << 19
-
-# Blocks read but not yet taken: they keep PostgreSQL busy where compressing one takes longer than usual.
-QUEUED_BLOCKS = 4
 
 # The setting that an error of this database names.
 SETTING = "CLINIC_DATABASE_URL"
@@ -61,60 +54,9 @@ class ClinicSnapshot:
         self.taken_at = taken_at
         self._connection = connection
 
-    @asynccontextmanager
-    async def record_lines(self, statement: str) -> AsyncIterator[AsyncIterator[bytes]]:
-        """The lines of a statement that gives one record a row, in blocks of whole lines of about BLOCK_BYTES.
-
-        PostgreSQL goes on working while a block is used, but no further ahead than QUEUED_BLOCKS.
-        """
-        blocks: asyncio.Queue[bytes | None] = asyncio.Queue()
-        free = asyncio.Semaphore(QUEUED_BLOCKS)
-        pending: list[bytes] = []
-        size = 0
-
-        async def hand_on() -> None:
-            nonlocal size
-            await free.acquire()
-            blocks.put_nowait(b"".join(pending))
-            pending.clear()
-            size = 0
-
-        async def take(data: bytes) -> None:
-            # Each message of the server is one whole row, and asyncpg joins whole messages.
-            nonlocal size
-            pending.append(data)
-            size += len(data)
-            if size >= BLOCK_BYTES:
-                await hand_on()
-
-        async def copy() -> None:
-            # In CSV a value is written as it is, unless it holds the delimiter, the quote or a line break: JSON
-            # holds none of these raw. The text format would double every backslash, and undoing that was a tenth
-            # of a backup's time.
-            await self._connection.copy_from_query(
-                statement, output=take, format="csv", delimiter="\x02", quote="\x01"
-            )
-            if pending:
-                await hand_on()
-
-        async def taken() -> AsyncIterator[bytes]:
-            while (block := await blocks.get()) is not None:
-                free.release()
-                yield block
-            with database_errors(SETTING):
-                await task
-
-        task = asyncio.create_task(copy())
-        task.add_done_callback(lambda _: blocks.put_nowait(None))
-        try:
-            yield taken()
-        finally:
-            if not task.done():
-                # A COPY left in its middle ends the snapshot: asyncpg, told only to cancel it, fails on the data
-                # that is on its way, and says so in the log.
-                self._connection.terminate()
-                task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+    def record_lines(self, statement: str) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
+        """The lines of a statement that gives one record a row: see `copied_lines`."""
+        return copied_lines(self._connection, statement, SETTING)
 
     async def strays(self, on_step: OnStep | None = None) -> list[Stray | Unchecked]:
         """The clinic's own rows that point to rows of another clinic, and the tables that took too long to check.

@@ -37,7 +37,7 @@ class ClinicStatements:
 
     def owned_records(self, entry: Entry) -> str:
         """The clinic's own rows of the table, one record a line, in the file's order."""
-        return record_lines(entry.table, self._owned(entry, _names(entry.table)))
+        return record_lines(entry.table, self.owned(entry, _names(entry.table)))
 
     def referenced_records(self, entry: Entry) -> str | None:
         """The table's rows that belong into `referencias`; None where nothing can point to them."""
@@ -64,25 +64,28 @@ class ClinicStatements:
         for fk in keys:
             parent = self._catalogue.entries[fk.target]
             own = self._ownership.name()
-            rows = self._owned(parent, fk.target_columns)
+            rows = self.owned(parent, fk.target_columns)
             joins.append(f" LEFT JOIN ({rows}) AS {own} ON {joined(fk, row, own)}")
             points = " AND ".join(f"{row}.{quote(column)} IS NOT NULL" for column in fk.columns)
             counts.append(f"count(*) FILTER (WHERE {points} AND {own}.{quote(fk.target_columns[0])} IS NULL)")
         return (
             keys,
-            f"SELECT ARRAY[{', '.join(counts)}] FROM ({self._owned(entry, needed)}) AS {row}{''.join(joins)}",
+            f"SELECT ARRAY[{', '.join(counts)}] FROM ({self.owned(entry, needed)}) AS {row}{''.join(joins)}",
         )
 
     def count_strays(self, entry: Entry, foreign_key: ForeignKey) -> str:
         """How many of the clinic's rows point, by this key, to a row that another clinic owns."""
         row = self._ownership.name()
         return (
-            f"SELECT count(*) FROM ({self._owned(entry, foreign_key.columns)}) AS {row}"
+            f"SELECT count(*) FROM ({self.owned(entry, foreign_key.columns)}) AS {row}"
             f" WHERE {self._ownership.owner_through(foreign_key, row)} <> {self._clinica_id}"
         )
 
-    def _owned(self, entry: Entry, names: tuple[str, ...]) -> str:
-        """The clinic's rows: one branch for each way to the owner, so that each can use its own index."""
+    def owned(self, entry: Entry, names: tuple[str, ...]) -> str:
+        """These columns of the clinic's own rows; system columns, too.
+
+        There is one branch for each way to the owner, so that each can use its own index.
+        """
         alias = self._ownership.alias(entry)
         picked = f"SELECT {columns(alias, names)} FROM {from_table(entry.table)} AS {alias}"
         return " UNION ALL ".join(
@@ -105,7 +108,7 @@ class ClinicStatements:
                 case ByRule(expression):
                     yield f"{earlier}({expression}) = {self._clinica_id}"
                 case ByForeignKey(fk):
-                    parents = self._owned(self._catalogue.entries[fk.target], fk.target_columns)
+                    parents = self.owned(self._catalogue.entries[fk.target], fk.target_columns)
                     yield f"{earlier}({columns(alias, fk.columns)}) IN ({parents})"
                     earlier += f"{self._ownership.owner_through(fk, alias)} IS NULL AND "
 
@@ -129,7 +132,7 @@ class ClinicStatements:
     def _source_rows(self, source: Source) -> str:
         entry = self._catalogue.entries[source.table]
         if source.owned:
-            return self._owned(entry, source.foreign_key.columns)
+            return self.owned(entry, source.foreign_key.columns)
         alias = self._ownership.alias(entry)
         return (
             f"SELECT {columns(alias, source.foreign_key.columns)} FROM {from_table(entry.table)} AS {alias}"

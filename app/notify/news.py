@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from app.errors import RestoreUncertain
 from app.notify import wording
 from app.respaldos.avisos_repository import REFUSALS, SENT_TO, ClaimedAviso
 from app.respaldos.models import Profundidad, TipoAviso, TipoRespaldo
@@ -16,7 +17,24 @@ NAME_LIMIT = 80
 # An error may carry a whole statement; its beginning says what is wrong (characters).
 ERROR_LIMIT = 1500
 
-PROFUNDIDAD_DISPLAY = {Profundidad.RAPIDA: "Rápida", Profundidad.COMPLETA: "Completa"}
+PROFUNDIDAD_DISPLAY = {
+    Profundidad.RAPIDA: "Rápida",
+    Profundidad.COMPLETA: "Completa",
+    Profundidad.ENSAYO: "Ensayo de restauración",
+}
+
+
+CHANGED = {
+    "insertados": "Registros agregados",
+    "actualizados": "Registros corregidos",
+    "eliminados": "Registros quitados",
+}
+
+# Of these, how long the backup once took says nothing.
+NOT_ABOUT_MAKING = {TipoAviso.VERIFICACION_FALLIDA, TipoAviso.RESTAURACION, TipoAviso.RESTAURACION_FALLIDA}
+
+# Of these, when the last good backup was taken is no news.
+GOOD_NEWS = {TipoAviso.EXITO, TipoAviso.RECUPERACION, TipoAviso.RESTAURACION}
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +94,11 @@ class News:
         return wording.one_line(str(said), ERROR_LIMIT) if said else None
 
     @property
+    def uncertain(self) -> bool:
+        """Nobody knows whether the restore that this tells of was carried out."""
+        return self.claimed.aviso.datos.get("error_type") == RestoreUncertain.code
+
+    @property
     def motive(self) -> str | None:
         """Why the backup is suspicious."""
         said = self.claimed.aviso.datos.get("motivo")
@@ -95,11 +118,14 @@ class News:
                 found += [("Registros", wording.count(records))]
             if bytes_ is not None:
                 found += [("Tamaño", wording.size(bytes_))]
-            if elapsed is not None and self.tipo is not TipoAviso.VERIFICACION_FALLIDA:
+            if elapsed is not None and self.tipo not in NOT_ABOUT_MAKING:
                 found += [("Duración", wording.duration(elapsed.total_seconds()))]
+        for what, name in CHANGED.items():
+            if what in datos:
+                found += [(name, wording.count(datos[what]))]
         if (depth := datos.get("profundidad")) is not None:
             found += [("Comprobación", PROFUNDIDAD_DISPLAY.get(depth, str(depth)))]
-        if self.tipo not in {TipoAviso.EXITO, TipoAviso.RECUPERACION}:
+        if self.tipo not in GOOD_NEWS:
             found += [("Último respaldo bueno", self.last_good or "ninguno")]
         return [Fact(*each) for each in found]
 

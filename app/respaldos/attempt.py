@@ -42,12 +42,14 @@ class Attempt:
         return Expected(last.numero_registros, last.metadata_.get("tamaño_original_bytes"))
 
 
-async def claim_attempt(session: AsyncSession, respaldo_id: int, *, clinica_id: int, time_zone: ZoneInfo) -> Attempt:
+async def claim_attempt(
+    session: AsyncSession, respaldo_id: int, *, clinica_id: int, time_zone: ZoneInfo, under: int | None = None
+) -> Attempt:
     """Take the pending backup for a lease, under a new key.
 
     Raises OperationInProgress as `repository.claim` does.
     """
-    respaldo: Respaldo = await repository.claim(session, respaldo_id, clinica_id=clinica_id)
+    respaldo: Respaldo = await repository.claim(session, respaldo_id, clinica_id=clinica_id, under=under)
     numero = respaldo.intento
     key = await repository.add_attempt(
         session, respaldo_id, numero, clinica_id=clinica_id, started=datetime.now(UTC), time_zone=time_zone

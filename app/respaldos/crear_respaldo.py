@@ -21,8 +21,11 @@ async def crear_respaldo(
     descripcion: str = "",
     actor: Actor = COMMAND_LINE,
     progress: Progress | None = None,
+    under: int | None = None,
 ) -> Respaldo:
     """Back up the clinic now, in this process; return the completed backup.
+
+    `under` is the restore whose safety backup it is: what that keeps away from the clinic, it lets in.
 
     Raises OperationInProgress where one is under way already, and Cancelled where a person had it stopped, which
     leaves it `cancelado`. Any other error (RespaldosError) and any cancellation of the task leaves the backup
@@ -30,13 +33,15 @@ async def crear_respaldo(
     """
     await reconciliar(resources)
     started = time.perf_counter()
-    claiming = _request(resources, clinica_id, tipo, descripcion, actor)
+    claiming = _request(resources, clinica_id, tipo, descripcion, actor, under)
     return await claim_and_make(resources, claiming, progress or Progress(), started=started, again=False)
 
 
 async def _request(
-    resources: Resources, clinica_id: int, tipo: TipoRespaldo, descripcion: str, actor: Actor
+    resources: Resources, clinica_id: int, tipo: TipoRespaldo, descripcion: str, actor: Actor, under: int | None
 ) -> Attempt:
     async with transaction(resources) as session:
         respaldo = await put_down(session, clinica_id=clinica_id, tipo=tipo, descripcion=descripcion, actor=actor)
-        return await claim_attempt(session, respaldo.id, clinica_id=clinica_id, time_zone=resources.time_zone)
+        return await claim_attempt(
+            session, respaldo.id, clinica_id=clinica_id, time_zone=resources.time_zone, under=under
+        )

@@ -57,16 +57,21 @@ class TipoOperacion(StrEnum):
 
 
 class Profundidad(StrEnum):
-    """How much a verification proves: the object is there and has its size and checksum; or all of its content."""
+    """How much a verification proves, from the least to the most.
+
+    The object is there and has its size and checksum; all of its content; it can be restored.
+    """
 
     RAPIDA = "rapida"
     COMPLETA = "completa"
+    ENSAYO = "ensayo"
 
 
 class TipoRestauracion(StrEnum):
     """What is done with a backup's file."""
 
     VERIFICACION = "verificacion"
+    RESTAURACION = "restauracion"
 
 
 class Accion(StrEnum):
@@ -95,6 +100,8 @@ class TipoAviso(StrEnum):
     SOSPECHOSO = "sospechoso"
     ATRASADO = "atrasado"
     VERIFICACION_FALLIDA = "verificacion_fallida"
+    RESTAURACION = "restauracion"
+    RESTAURACION_FALLIDA = "restauracion_fallida"
 
 
 def _one_of(column: str, values: type[StrEnum]) -> CheckConstraint:
@@ -216,7 +223,10 @@ class Intento(Base):
 
 
 class Operacion(Base):
-    """What is under way for a clinic: at most one row each, so that backups and restores exclude each other."""
+    """What is under way for a clinic: at most one row each, so that backups and restores exclude each other.
+
+    `restauracion_id` is the restore whose it is; its safety backup is made under it.
+    """
 
     __tablename__ = "operacion"
 
@@ -224,12 +234,20 @@ class Operacion(Base):
     tipo: Mapped[TipoOperacion] = mapped_column(Text)
     respaldo_id: Mapped[int] = mapped_column(ForeignKey(Respaldo.id, ondelete="CASCADE"), index=True)
     inicio: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
+    restauracion_id: Mapped[int | None] = mapped_column(
+        ForeignKey(f"{SCHEMA}.restauracion.id", ondelete="CASCADE"), index=True
+    )
 
     __table_args__ = (_one_of("tipo", TipoOperacion),)
 
 
 class Restauracion(Base):
-    """Something done with a backup's file, by a worker: a verification. Claimed and leased as a backup is."""
+    """Something done with a backup's file: a verification, or a restore. Claimed and leased as a backup is.
+
+    Of a restore: `modelos` or `registro` where it is about a part, `destino` where it is about another database (its
+    host and name), `respaldo_previo` the safety backup unless `sin_respaldo_previo`, `transaccion` the number of the
+    transaction that is about to be committed, `avisos` what a person should know of the plan.
+    """
 
     __tablename__ = "restauracion"
 
@@ -252,12 +270,25 @@ class Restauracion(Base):
     fecha_fin: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
     intento: Mapped[int] = mapped_column(Integer, server_default="0")
     lease_until: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    registro: Mapped[str | None] = mapped_column(Text)
+    destino: Mapped[str | None] = mapped_column(Text)
+    sin_respaldo_previo: Mapped[bool] = mapped_column(server_default=false())
+    transaccion: Mapped[str | None] = mapped_column(Text)
+    avisos: Mapped[list[str]] = mapped_column(JSONB, server_default=text("'[]'"))
 
     __table_args__ = (
         _one_of("tipo", TipoRestauracion),
         _one_of("profundidad", Profundidad),
         _one_of("estado", Estado),
         Index(None, "clinica_id", "fecha_creacion"),
+        Index(
+            "uq_restauracion_en_curso",
+            "clinica_id",
+            unique=True,
+            postgresql_where=text(
+                "tipo = 'restauracion' AND destino IS NULL AND estado IN ('pendiente', 'procesando')"
+            ),
+        ),
         Index(
             "ix_restauracion_en_curso",
             "id",

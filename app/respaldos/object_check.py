@@ -1,7 +1,11 @@
 """Whether a backup's object is the one that was made: at a glance, or by reading all of it."""
 
 import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import TypeAlias
 
+from app.dump.reader import Event
 from app.dump.verifier import FileVerifier, VerifiedFile
 from app.errors import AlreadyPurged, FormatError, NotCompleted, ObjectMismatch, ObjectNotFound
 from app.respaldos.models import Estado, Respaldo
@@ -9,6 +13,8 @@ from app.respaldos.progress import Etapa, Progress
 from app.respaldos.resources import Resources
 from app.respaldos.retention_repository import being_purged
 from app.storage.s3 import StoredObject
+
+Take: TypeAlias = Callable[[Sequence[Event]], Awaitable[None]]
 
 # What these functions raise where the object is not the backup; anything else says nothing about it.
 BAD = (FormatError, ObjectMismatch, ObjectNotFound)
@@ -37,19 +43,28 @@ async def check_quickly(resources: Resources, respaldo: Respaldo, progress: Prog
         await resources.storage.read_back(stored, on_bytes=lambda size: progress.advance(bytes_=size))
 
 
-async def check_thoroughly(resources: Resources, respaldo: Respaldo, progress: Progress) -> VerifiedFile:
+async def check_thoroughly(
+    resources: Resources, respaldo: Respaldo, progress: Progress, *, take: Take | None = None
+) -> VerifiedFile:
     """Read the object from S3 and check hash, gzip to its end, structure, counts and digests.
 
-    Raises NotCompleted, AlreadyPurged, ObjectNotFound, StorageError, or FormatError that says what is wrong.
+    `take` is given what the file holds as it is read, while the next part is being checked: whether all of it is
+    true is known only when this returns. Raises NotCompleted, AlreadyPurged, ObjectNotFound, StorageError, what
+    `take` raises, or FormatError that says what is wrong.
     """
     key = _key(respaldo)
     progress.enter(Etapa.VERIFICANDO)
-    verifier = FileVerifier(max_size=respaldo.metadata_["tamaño_original_bytes"])
-    async with resources.storage.download(key) as chunks:
+    events: list[Event] = []
+    verifier = FileVerifier(
+        max_size=respaldo.metadata_["tamaño_original_bytes"], on_event=events.append if take is not None else None
+    )
+    async with resources.storage.download(key) as chunks, taking(take) as hand_on:
         async for chunk in chunks:
             await asyncio.to_thread(verifier.feed, chunk)
+            await hand_on(events)
+            events.clear()
             progress.advance(bytes_=len(chunk))
-    verified = await asyncio.to_thread(verifier.finish, respaldo.hash_md5)
+        verified = await asyncio.to_thread(verifier.finish, respaldo.hash_md5)
     header = verified.header
     # Of a backup that was found in the bucket when another one had its id already.
     made_as = respaldo.metadata_.get("id_original", respaldo.id)
@@ -62,6 +77,33 @@ async def check_thoroughly(resources: Resources, respaldo: Respaldo, progress: P
     if counts != respaldo.metadata_["detalles_registros"] or verified.records != respaldo.numero_registros:
         raise FormatError("el archivo no tiene los registros que se anotaron al crearlo")
     return verified
+
+
+@asynccontextmanager
+async def taking(take: Take | None) -> AsyncIterator[Take]:
+    """What hands events to `take` and returns once it has those before; at the end of the block it has all."""
+    under_way: asyncio.Task[None] | None = None
+
+    async def hand_on(events: Sequence[Event]) -> None:
+        nonlocal under_way
+        if take is None or not events:
+            return
+        if under_way is not None:
+            await under_way
+        under_way = asyncio.create_task(_take(take, tuple(events)))
+
+    try:
+        yield hand_on
+        if under_way is not None:
+            await under_way
+    finally:
+        if under_way is not None and not under_way.done():
+            under_way.cancel()
+            await asyncio.wait([under_way])
+
+
+async def _take(take: Take, events: Sequence[Event]) -> None:
+    await take(events)
 
 
 def _key(respaldo: Respaldo) -> str:

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.errors import Cancelled
 from app.respaldos.lease import MAX_ATTEMPTS
-from app.respaldos.models import Estado, Intento, Operacion, Respaldo, Restauracion, TipoRespaldo
+from app.respaldos.models import Estado, Intento, Operacion, Respaldo, Restauracion, TipoRespaldo, TipoRestauracion
 
 # What S3 was asked for before an attempt ended, it may still carry out when the attempt has been cleaned up after:
 # a connection that broke or a machine that slept. So cleaning is done again until this long after (seconds).
@@ -98,11 +98,15 @@ async def end_expired_leases(session: AsyncSession) -> Sequence[Respaldo]:
 
 
 async def end_expired_verifications(session: AsyncSession) -> Sequence[Restauracion]:
-    """The same for what is done with backups' files: back to pendiente, or to fallido past MAX_ATTEMPTS."""
+    """The same for verifications: back to pendiente, or to fallido past MAX_ATTEMPTS."""
     failed = Restauracion.intento >= MAX_ATTEMPTS
     expired = (
         select(Restauracion.id)
-        .where(Restauracion.estado == Estado.PROCESANDO, Restauracion.lease_until < func.clock_timestamp())
+        .where(
+            Restauracion.tipo == TipoRestauracion.VERIFICACION,
+            Restauracion.estado == Estado.PROCESANDO,
+            Restauracion.lease_until < func.clock_timestamp(),
+        )
         .with_for_update(skip_locked=True)
     )
     ended = await session.scalars(
@@ -119,6 +123,18 @@ async def end_expired_verifications(session: AsyncSession) -> Sequence[Restaurac
         .returning(Restauracion)
     )
     return ended.all()
+
+
+async def expired_restores(session: AsyncSession) -> Sequence[Restauracion]:
+    """Restores whose process gave no sign of life in time; what became of them the clinics' database knows."""
+    found = await session.scalars(
+        select(Restauracion).where(
+            Restauracion.tipo == TipoRestauracion.RESTAURACION,
+            Restauracion.estado == Estado.PROCESANDO,
+            Restauracion.lease_until < func.clock_timestamp(),
+        )
+    )
+    return found.all()
 
 
 async def waiting_backups(session: AsyncSession) -> list[Waiting]:

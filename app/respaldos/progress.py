@@ -16,6 +16,10 @@ class Etapa(StrEnum):
     RELEYENDO = "releyendo"
     COMPROBANDO = "comprobando"
     VERIFICANDO = "verificando"
+    RESPALDANDO = "respaldando"
+    COMPARANDO = "comparando"
+    APLICANDO = "aplicando"
+    CONFIRMANDO = "confirmando"
 
 
 class Progreso(TypedDict):

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from app.errors import StorageError
 from app.respaldos import avisos, platform_repository
+from app.respaldos.expired_restores import end_expired_restores
 from app.respaldos.models import Estado, TipoAviso
 from app.respaldos.platform_repository import Waiting
 from app.respaldos.resources import Resources
@@ -45,6 +46,7 @@ async def reconciliar(resources: Resources) -> Pending:
         log.warning("el respaldo %s no daba señales de vida; su intento se dio por terminado", respaldo.id)
     for restauracion in restauraciones:
         log.warning("la verificación %s no daba señales de vida; su intento se dio por terminado", restauracion.id)
+    await end_expired_restores(resources)
     await clean_up(resources)
     async with transaction(resources) as session:
         return Pending(

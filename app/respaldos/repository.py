@@ -53,8 +53,20 @@ async def in_progress(session: AsyncSession, *, clinica_id: int) -> Respaldo | N
     )
 
 
-async def claim(session: AsyncSession, respaldo_id: int, *, clinica_id: int) -> Respaldo:
-    """Take the pending backup for a lease, as its next attempt.
+async def refuse_if_busy(session: AsyncSession, *, clinica_id: int) -> None:
+    """Raise OperationInProgress where something is under way for the clinic, or a backup waits."""
+    running = await in_progress(session, clinica_id=clinica_id)
+    if running is not None:
+        raise OperationInProgress(
+            f"la clínica {clinica_id} tiene un respaldo en curso (número {running.id}, {running.estado})", running.id
+        )
+    operacion = await session.scalar(select(Operacion).where(Operacion.clinica_id == clinica_id))
+    if operacion is not None:
+        raise OperationInProgress(f"la clínica {clinica_id} tiene una restauración en curso")
+
+
+async def claim(session: AsyncSession, respaldo_id: int, *, clinica_id: int, under: int | None = None) -> Respaldo:
+    """Take the pending backup for a lease, as its next attempt; `under` is the restore whose safety backup it is.
 
     Raises OperationInProgress, upon which the transaction must be rolled back, where the backup is not pending
     any more or something else is under way for the clinic.
@@ -76,6 +88,8 @@ async def claim(session: AsyncSession, respaldo_id: int, *, clinica_id: int) -> 
     )
     if taken is None:
         running = await session.scalar(select(Operacion).where(Operacion.clinica_id == clinica_id))
+        if under is not None and running is not None and running.restauracion_id == under:
+            return claimed
         what = "una restauración" if running and running.tipo == TipoOperacion.RESTAURACION else "un respaldo"
         which = f" (del respaldo número {running.respaldo_id})" if running is not None else ""
         raise OperationInProgress(

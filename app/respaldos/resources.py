@@ -19,7 +19,11 @@ class Databases:
 
 @dataclass(frozen=True, slots=True)
 class Resources(Databases):
-    """The databases and the bucket; `time_zone` is the clinics'."""
+    """The databases and the bucket; `time_zone` is the clinics'.
+
+    `restore` is the clinics' database for a role that may write, used by restores only.
+    """
 
     storage: S3Storage
     time_zone: ZoneInfo
+    restore: ClinicDatabase

@@ -3,13 +3,22 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, func, select, update
+from sqlalchemy import ColumnElement, delete, func, select, update
+from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.errors import RespaldoNotFound
+from app.errors import OperationInProgress, RespaldoNotFound
 from app.respaldos.actor import Actor
 from app.respaldos.lease import Beat, lease_end
-from app.respaldos.models import Estado, Profundidad, Respaldo, Restauracion, TipoRestauracion
+from app.respaldos.models import (
+    Estado,
+    Operacion,
+    Profundidad,
+    Respaldo,
+    Restauracion,
+    TipoOperacion,
+    TipoRestauracion,
+)
 from app.respaldos.progress import Progreso
 
 
@@ -44,6 +53,62 @@ async def add_verification(
     await session.flush()
     await session.refresh(added)
     return added
+
+
+async def add_restore(
+    session: AsyncSession, respaldo_id: int, *, clinica_id: int, actor: Actor, **values: Any
+) -> Restauracion:
+    """A new pending restore of the clinic's backup; `values` are of its row.
+
+    Raises OperationInProgress where the clinic has one pending or running already, of whichever backup.
+    """
+    added: Restauracion | None = await session.scalar(
+        postgresql_insert(Restauracion)
+        .values(
+            respaldo_id=respaldo_id,
+            clinica_id=clinica_id,
+            tipo=TipoRestauracion.RESTAURACION,
+            usuario=actor.usuario,
+            direccion=actor.direccion,
+            **values,
+        )
+        .on_conflict_do_nothing()
+        .returning(Restauracion)
+    )
+    if added is None:
+        raise OperationInProgress(f"la clínica {clinica_id} ya tiene una restauración en curso")
+    return added
+
+
+async def take_clinic(session: AsyncSession, restauracion: Restauracion) -> None:
+    """Keep everything else that would be done to the clinic away until `finish`.
+
+    Raises OperationInProgress, upon which the transaction must be rolled back, where something is under way.
+    """
+    taken = await session.scalar(
+        postgresql_insert(Operacion)
+        .values(
+            clinica_id=restauracion.clinica_id,
+            tipo=TipoOperacion.RESTAURACION,
+            respaldo_id=restauracion.respaldo_id,
+            restauracion_id=restauracion.id,
+        )
+        .on_conflict_do_nothing()
+        .returning(Operacion.clinica_id)
+    )
+    if taken is None:
+        raise OperationInProgress(f"la clínica {restauracion.clinica_id} tiene un respaldo en curso")
+
+
+async def note(session: AsyncSession, restauracion_id: int, intento: int, *, clinica_id: int, **values: Any) -> bool:
+    """Write these values into the row while the attempt goes on; False, and none written, where it is another's."""
+    noted = await session.scalar(
+        update(Restauracion)
+        .where(*_mine(restauracion_id, intento, clinica_id))
+        .values(**values)
+        .returning(Restauracion.id)
+    )
+    return noted is not None
 
 
 async def get(session: AsyncSession, restauracion_id: int, *, clinica_id: int) -> Restauracion:
@@ -112,12 +177,17 @@ async def finish(
     """End the attempt with these values of the row; None, and nothing changed, where it is another's by now."""
     if estado != Estado.PENDIENTE:
         values["fecha_fin"] = func.now()
-    return await session.scalar(
+    finished: Restauracion | None = await session.scalar(
         update(Restauracion)
         .where(*_mine(restauracion_id, intento, clinica_id))
         .values(estado=estado, lease_until=None, progreso=None, **values)
         .returning(Restauracion)
     )
+    if finished is not None:
+        await session.execute(
+            delete(Operacion).where(Operacion.clinica_id == clinica_id, Operacion.restauracion_id == restauracion_id)
+        )
+    return finished
 
 
 def _mine(restauracion_id: int, intento: int, clinica_id: int) -> tuple[ColumnElement[bool], ...]:

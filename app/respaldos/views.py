@@ -2,7 +2,7 @@
 
 from typing import Any, TypedDict
 
-from app.respaldos.models import Estado, Evento, Respaldo, Restauracion, TipoRespaldo
+from app.respaldos.models import Estado, Evento, Respaldo, Restauracion, TipoRespaldo, TipoRestauracion
 
 ESTADO_DISPLAY = {
     Estado.PENDIENTE: "Pendiente",
@@ -72,7 +72,11 @@ class RespaldoDetalle(RespaldoResumen):
 
 
 class RestauracionVista(TypedDict):
-    """Something done, or to be done, with a backup's file. Dates are ISO 8601 in UTC."""
+    """Something done, or to be done, with a backup's file. Dates are ISO 8601 in UTC.
+
+    `resultado` of a restore: model → `insertados`, `actualizados`, `eliminados` and `ejemplos`; of a verification,
+    what was found.
+    """
 
     id: int
     respaldo_id: int
@@ -82,8 +86,11 @@ class RestauracionVista(TypedDict):
     estado: str
     simulada: bool
     modelos: list[str] | None
+    registro: str | None
+    destino: str | None
     progreso: dict[str, Any] | None
     resultado: dict[str, Any] | None
+    avisos: list[str]
     respaldo_previo: int | None
     error: str | None
     usuario: str | None
@@ -149,9 +156,11 @@ def detalle(respaldo: Respaldo) -> RespaldoDetalle:
     }
 
 
-def restauracion_vista(restauracion: Restauracion) -> RestauracionVista:
-    """A verification or a restore with everything that is known of it."""
-    ended = restauracion.fecha_fin
+def restauracion_vista(restauracion: Restauracion, *, examples: bool = True) -> RestauracionVista:
+    """A verification or a restore; without `examples` of changed rows for those who may not see what backups hold."""
+    ended, found = restauracion.fecha_fin, restauracion.resultado
+    if found is not None and not examples and restauracion.tipo == TipoRestauracion.RESTAURACION:
+        found = {model: {**changes, "ejemplos": {}} for model, changes in found.items()}
     return {
         "id": restauracion.id,
         "respaldo_id": restauracion.respaldo_id,
@@ -161,8 +170,11 @@ def restauracion_vista(restauracion: Restauracion) -> RestauracionVista:
         "estado": restauracion.estado,
         "simulada": restauracion.simulada,
         "modelos": restauracion.modelos,
+        "registro": restauracion.registro,
+        "destino": restauracion.destino,
         "progreso": restauracion.progreso,
-        "resultado": restauracion.resultado,
+        "resultado": found,
+        "avisos": restauracion.avisos,
         "respaldo_previo": restauracion.respaldo_previo,
         "error": restauracion.error,
         "usuario": restauracion.usuario,

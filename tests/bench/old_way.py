@@ -27,7 +27,7 @@ async def old_way(way: str, clinica_id: int) -> int:
     with embedded_servers(load_settings()) as settings:
         async with clinic_database(settings).snapshot(clinica_id) as snapshot:
             selects = {
-                entry.model: snapshot.statements._owned(entry, tuple(column.name for column in entry.table.columns))
+                entry.model: snapshot.statements.owned(entry, tuple(column.name for column in entry.table.columns))
                 for entry in snapshot.catalogue.of_class(TableClass.OWNED)
             }
         fetch = _through_sqlalchemy if way == "orm" else _from_the_driver

@@ -154,9 +154,15 @@ def _small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @asynccontextmanager
 async def opened(
-    store: Store, *, service: str, clinic: str | None = None, tenancy: Tenancy | None = None, **changes: Any
+    store: Store,
+    *,
+    service: str,
+    clinic: str | None = None,
+    writer: str | None = None,
+    tenancy: Tenancy | None = None,
+    **changes: Any,
 ) -> AsyncIterator[Resources]:
-    """Resources on these databases and this bucket; `changes` are of its S3Options."""
+    """Resources on these databases and this bucket; `writer` is for restores, `changes` are of its S3Options."""
     engine = service_engine(service)
     try:
         async with open_storage(replace(store.options, **changes)) as storage:
@@ -165,6 +171,9 @@ async def opened(
                 ClinicDatabase(clinic or service, tenancy or Tenancy()),
                 storage,
                 LA_PAZ,
+                ClinicDatabase(
+                    writer or clinic or service, tenancy or Tenancy(), setting="CLINIC_RESTORE_DATABASE_URL"
+                ),
             )
     finally:
         await engine.dispose()

@@ -13,13 +13,13 @@ from app.respaldos.resources import Resources
 from tests.respaldos.conftest import ANA, LARGE, NEW, SMALL, ask, assert_consistent, respaldo_rows, row_of
 from tests.service.redis import RedisServer
 from tests.storage.conftest import Store
-from workers.jobs import OUTBOX, RESOURCES, RUNNING, STOPPING, respaldar, verificar
+from workers.jobs import OUTBOX, RESOURCES, RUNNING, STOPPING, respaldar, restaurar
 
 
 def worker_on(redis: RedisServer, context: dict[Any, Any]) -> Worker:
     """A worker that stops when there is nothing left."""
     # arq's type for a job takes any arguments.
-    jobs: list[Any] = [respaldar, verificar]
+    jobs: list[Any] = [respaldar, restaurar]
     return Worker(
         functions=jobs,
         redis_pool=worker_redis(redis.url),

@@ -30,7 +30,7 @@ async def test_a_job_is_its_row_and_its_attempt(queue: Queue, redis: RedisServer
     said = {key.decode(): (job["f"], job["a"]) for key, job in jobs.items()}
     assert said == {
         "arq:job:7:0": ("respaldar", [7]),
-        "arq:job:restauracion:7:2": ("verificar", [7]),
+        "arq:job:restauracion:7:2": ("restaurar", [7]),
     }
     assert await queue.depth() == 2
 

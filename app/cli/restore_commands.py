@@ -1,0 +1,165 @@
+"""Commands that put data back: restaurar."""
+
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import click
+
+from app.cli.output import agreed, done, json_option, number, print_json, progress_bar, table, warn
+from app.cli.respaldo_commands import find_respaldo
+from app.cli.session import with_settings
+from app.cli.whole_number import IDENTIFIER
+
+if TYPE_CHECKING:
+    from app.clinic.database import ClinicDatabase
+    from app.respaldos.models import Restauracion
+    from app.respaldos.restore_attempt import RestoreRequest
+    from app.settings import Settings
+
+
+@click.command()
+@click.argument("id_", metavar="ID", type=IDENTIFIER)
+@click.option("--simular", is_flag=True, help="Solo muestra qué cambiaría, exactamente, sin cambiar nada.")
+@click.option("--modelos", metavar="a,b", help="Solo estos modelos, enteros, separados por comas.")
+@click.option(
+    "--registro", metavar="modelo:clave", help="Solo este registro y lo que depende de él, como pacientes:15."
+)
+@click.option(
+    "--destino",
+    metavar="URL",
+    help="En otra base de datos con las mismas tablas, postgresql://usuario:clave@host/base.",
+)
+@click.option(
+    "--sin-respaldo-previo", is_flag=True, help="Sin guardar antes, en otro respaldo, cómo está todo ahora."
+)
+@click.option("--si", is_flag=True, help="Restaura sin preguntar.")
+@json_option
+def restaurar(
+    id_: int,
+    simular: bool,
+    modelos: str | None,
+    registro: str | None,
+    destino: str | None,
+    sin_respaldo_previo: bool,
+    si: bool,
+    as_json: bool,
+) -> None:
+    """Deja los datos de una clínica exactamente como están en un respaldo.
+
+    Primero comprueba el respaldo entero, y muestra qué cambiaría. Después, en una sola transacción, cambia solo lo
+    que es distinto, lo vuelve a leer y lo compara con el respaldo: si algo no coincide, no queda cambiado nada. Las
+    demás clínicas no se tocan.
+    """
+    from app.respaldos.restore_attempt import RestoreRequest
+
+    request = RestoreRequest(
+        simulada=simular,
+        modelos=tuple(name.strip() for name in modelos.split(",") if name.strip()) if modelos is not None else None,
+        registro=registro,
+        sin_respaldo_previo=sin_respaldo_previo,
+        destino=_place(destino) if destino is not None else None,
+    )
+    _ = request.scope
+    if not (simular or si):
+        _preview(id_, request, destino, as_json)
+    restauracion = _restore(id_, request, destino)
+    if as_json:
+        from app.respaldos.views import restauracion_vista
+
+        print_json(restauracion_vista(restauracion))
+    else:
+        show_restored(restauracion)
+
+
+def _preview(id_: int, request: "RestoreRequest", destino: str | None, as_json: bool) -> None:
+    """Show what would change and ask; refused without a terminal, since nobody could answer."""
+    import sys
+    from dataclasses import replace
+
+    if not sys.stdin.isatty() or as_json:
+        raise click.UsageError("use --si para restaurar sin que se le pregunte, o --simular para ver qué cambiaría")
+    shown = _restore(id_, replace(request, simulada=True), destino)
+    show_restored(shown)
+    where = f" en {request.destino}" if request.destino is not None else ""
+    if not agreed(f"¿Restaurar el respaldo {id_} de la clínica {shown.clinica_id}{where}?"):
+        raise click.Abort
+
+
+def _restore(id_: int, request: "RestoreRequest", destino: str | None) -> "Restauracion":
+    async def work(settings: "Settings") -> "Restauracion":
+        from app.connections import open_resources
+        from app.respaldos.restaurar_respaldo import restaurar_respaldo
+
+        database = _database(settings, destino) if destino is not None else None
+        async with open_resources(settings) as resources:
+            respaldo = await find_respaldo(resources, id_)
+            title = "Simulando" if request.simulada else "Restaurando"
+            with progress_bar(title, total=respaldo.tamaño_bytes) as progress:
+                return await restaurar_respaldo(resources, respaldo, request, progress=progress, database=database)
+
+    return with_settings(work)
+
+
+def show_restored(restauracion: "Restauracion") -> None:
+    """What a person sees of a restore, or of what one would do."""
+    found = {
+        model: changes
+        for model, changes in (restauracion.resultado or {}).items()
+        if any(changes[what] for what in ("insertados", "actualizados", "eliminados"))
+    }
+    if restauracion.simulada:
+        click.echo(f"Simulación: así quedaría la clínica {restauracion.clinica_id}. No se cambió nada.")
+    else:
+        done(f"Clínica {restauracion.clinica_id} restaurada desde el respaldo {restauracion.respaldo_id}")
+        if restauracion.respaldo_previo is not None:
+            click.echo(f"  Cómo estaba antes quedó en el respaldo {restauracion.respaldo_previo}")
+    if not found:
+        click.echo("  Todo estaba ya como en el respaldo.")
+    else:
+        table(
+            ("Modelo", "Se agregan", "Se corrigen", "Se quitan"),
+            [
+                (model, number(each["insertados"]), number(each["actualizados"]), number(each["eliminados"]))
+                for model, each in found.items()
+            ],
+            right=(1, 2, 3),
+        )
+        for model, each in found.items():
+            for line in _examples(model, each["ejemplos"]):
+                click.echo(f"  {line}")
+    for aviso in restauracion.avisos:
+        warn(aviso)
+
+
+def _examples(model: str, examples: dict[str, list[dict[str, Any]]]) -> list[str]:
+    lines = []
+    for kind, sign in (("insertados", "+"), ("actualizados", "~"), ("eliminados", "-")):
+        for example in examples.get(kind, ()):
+            changed = "; ".join(
+                f"{name}: {_value(field['antes'])} → {_value(field['despues'])}"
+                for name, field in example.get("campos", {}).items()
+            )
+            key = ", ".join(_value(value) for value in example["clave"].values())
+            lines.append(f"{sign} {model} {key}{f'  {changed}' if changed else ''}")
+    return lines
+
+
+def _value(value: Any) -> str:
+    import json
+
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _place(destino: str) -> str:
+    """Host and database of an address, for lists: it may hold a password."""
+    parts = urlsplit(destino)
+    if parts.scheme not in {"postgresql", "postgres"} or len(parts.path) < 2:
+        raise click.BadParameter("debe ser una dirección postgresql://usuario:clave@host:puerto/base")
+    return f"{parts.netloc.rpartition('@')[2]}{parts.path}"
+
+
+def _database(settings: "Settings", destino: str) -> "ClinicDatabase":
+    from app.clinic.database import ClinicDatabase
+    from app.connections import tenancy
+
+    return ClinicDatabase(destino, tenancy(settings), setting="--destino")

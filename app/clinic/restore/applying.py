@@ -1,0 +1,284 @@
+"""Applies a difference: deletes, inserts, updates, in an order that no constraint minds, and checks what was off."""
+
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from graphlib import TopologicalSorter
+
+import asyncpg
+
+from app.clinic.classification import cycles
+from app.clinic.introspection import TableName
+from app.clinic.restore.constraints import Constraints, Reference
+from app.clinic.restore.difference import Difference, Kind, OnStep, one_row
+from app.clinic.restore.refusals import child_of, gone_values, named_keys, parent_of
+from app.clinic.restore.shapes import AT, COPY, FILE, HASH, KIND, PLACE, REL, TID, TODAY, Shape
+from app.clinic.sql import columns, quote
+from app.clinic.statements import ClinicStatements
+from app.errors import RestoreRefused
+
+
+class Applying:
+    """Applies in one transaction; `replica` as in `Refusals`. Every method may raise RestoreRefused."""
+
+    def __init__(
+        self,
+        connection: asyncpg.Connection,
+        difference: Difference,
+        constraints: Constraints,
+        statements: ClinicStatements,
+        *,
+        replica: bool,
+    ) -> None:
+        self._connection = connection
+        self._difference = difference
+        self._constraints = constraints
+        self._statements = statements
+        self._replica = replica
+        self._by_table: dict[TableName, list[Shape]] = {}
+        for shape in difference.shapes:
+            self._by_table.setdefault(shape.entry.name, []).append(shape)
+
+    async def close_over_what_hangs(self) -> None:
+        """Where foreign keys act at once, have the rows that point to a replaced one replaced with it.
+
+        To be done before it is asked what speaks against applying.
+        """
+        if self._replica:
+            return
+        found = True
+        while found:
+            found = False
+            for parent in self._difference.data:
+                for reference in self._constraints.to(parent.entry.name):
+                    for child in self._by_table.get(reference.child_root, ()):
+                        if reference.at_once and child in self._difference.data:
+                            found = await self._replace_pointing(parent, reference, child) or found
+
+    async def _replace_pointing(self, parent: Shape, reference: Reference, child: Shape) -> bool:
+        gone = gone_values(parent, reference, replaced=True)
+        pointing = f"({columns('c', reference.columns)}) IN ({gone})"
+        changed = await self._connection.execute(
+            f"UPDATE {child.pairs} AS p SET {quote(KIND)} = '{Kind.REPLACE}' FROM {child.today} AS c"
+            f" WHERE p.{quote(TODAY)} = c.ctid AND p.{quote(KIND)} = '{Kind.UPDATE}' AND {pointing}"
+        )
+        every = tuple(column.name for column in (*child.entry.table.columns, *child.entry.table.generated))
+        added = await self._connection.execute(
+            f"INSERT INTO {child.today} SELECT {columns('c', (*PLACE, *every))} FROM {child.real} AS c"
+            f" JOIN {child.current} AS k ON k.{quote(REL)} = c.tableoid AND k.{quote(TID)} = c.ctid"
+            f" WHERE {pointing} AND NOT EXISTS (SELECT FROM {child.today} AS d"
+            f" WHERE d.{quote(REL)} = c.tableoid AND d.{quote(TID)} = c.ctid)"
+        )
+        if added != "INSERT 0 0":
+            # What was just added has no pair yet, and is not to go: the file has it as it is.
+            await self._connection.execute(
+                f"WITH alike AS (SELECT c.ctid AS place, s.{quote(AT)}{_and('c', child.names)}"
+                f" FROM {child.today} AS c JOIN {child.current} AS k"
+                f" ON k.{quote(REL)} = c.{quote(REL)} AND k.{quote(TID)} = c.{quote(TID)}"
+                f" JOIN ({self._difference.stage_rows(child)}) AS s"
+                f" ON s.{quote(HASH)} = k.{quote(HASH)} AND s.{quote(COPY)} = k.{quote(COPY)}"
+                f" WHERE NOT EXISTS (SELECT FROM {child.pairs} AS p WHERE p.{quote(TODAY)} = c.ctid)),"
+                f" written AS (INSERT INTO {child.file} SELECT a.{quote(AT)}{_and('a', child.names)} FROM alike AS a"
+                f" RETURNING ctid, {quote(AT)})"
+                f" INSERT INTO {child.pairs} SELECT w.ctid, a.place, '{Kind.AGAIN}'"
+                f" FROM written AS w JOIN alike AS a ON a.{quote(AT)} = w.{quote(AT)}"
+            )
+        return changed != "UPDATE 0" or added != "INSERT 0 0"
+
+    async def apply(self, on_step: OnStep) -> None:
+        """Delete what the file lacks, children first; insert what is missing, parents first; then update.
+
+        In this order a unique value is free before it is taken, and what an updated row points to is there.
+        """
+        await self._connection.execute("SET CONSTRAINTS ALL DEFERRED")
+        groups = list(self._groups())
+        for group in reversed(groups):
+            await self._write(group, "eliminar", self._deletes, 0, on_step)
+        for group in groups:
+            await self._write(group, "insertar", self._inserts, 1, on_step)
+        for group in groups:
+            await self._write(group, "actualizar", self._updates, 2, on_step)
+
+    async def _write(
+        self,
+        group: Sequence[Shape],
+        act: str,
+        statements: Callable[[Shape], Awaitable[list[str]]],
+        which: int,
+        on_step: OnStep,
+    ) -> None:
+        """One statement for the group, since foreign keys are looked at when it has ended; its rows are counted."""
+        parts, expected = [], {}
+        for shape in group:
+            if count := (await self._difference.count(shape))[which]:
+                expected[shape.number] = (shape, count)
+                parts += [(shape.number, part) for part in await statements(shape)]
+        if not parts:
+            return
+        written = ", ".join(f"w{place} AS ({part} RETURNING 1)" for place, (_, part) in enumerate(parts))
+        counts = ", ".join(f"(SELECT count(*) FROM w{place})" for place in range(len(parts)))
+        found = await one_row(self._connection, f"WITH {written} SELECT {counts}")
+        for number, (shape, count) in expected.items():
+            on_step(shape.model)
+            done = sum(rows for rows, (of, _) in zip(found, parts, strict=True) if of == number)
+            if done != count:
+                raise RestoreRefused(
+                    f"al {act} en «{shape.model}» se esperaban {count:,} registros y fueron {done:,}:"
+                    f" alguien los cambió mientras tanto{self._or_trigger(shape)}; vuelva a intentarlo"
+                )
+
+    def _or_trigger(self, shape: Shape) -> str:
+        triggers = self._constraints.of(shape.entry.name).triggers
+        return f", o un disparador ({', '.join(triggers)})" if triggers and not self._replica else ""
+
+    async def _deletes(self, shape: Shape) -> list[str]:
+        return [
+            f"DELETE FROM {shape.real} AS t USING {shape.today} AS c"
+            f" WHERE t.tableoid = c.{quote(REL)} AND t.ctid = c.{quote(TID)} AND NOT EXISTS (SELECT FROM"
+            f" {shape.pairs} AS p WHERE p.{quote(TODAY)} = c.ctid AND p.{quote(KIND)} = '{Kind.UPDATE}')"
+        ]
+
+    async def _inserts(self, shape: Shape) -> list[str]:
+        names = shape.names
+        new = f"SELECT FROM {shape.pairs} AS p WHERE p.{quote(FILE)} = f.ctid"
+        plain = _insert(shape, names, f"SELECT {columns('f', names)} FROM {shape.file} AS f WHERE NOT EXISTS ({new})")
+        if not shape.key:
+            return [plain]
+        # A replaced row keeps what it has today in columns that the file does not know.
+        extra = tuple(column.name for column in shape.extra)
+        values = ", ".join(part for part in (columns("f", names), columns("c", extra)) if part)
+        again = _insert(
+            shape,
+            (*names, *extra),
+            f"SELECT {values} FROM {shape.file} AS f JOIN {shape.pairs} AS p ON p.{quote(FILE)} = f.ctid"
+            f" JOIN {shape.today} AS c ON c.ctid = p.{quote(TODAY)} WHERE p.{quote(KIND)} <> '{Kind.UPDATE}'",
+        )
+        return [plain, again]
+
+    async def _updates(self, shape: Shape) -> list[str]:
+        always = self._constraints.of(shape.entry.name).always
+        names = [name for name in shape.names if name not in always]
+        values = ", ".join(f"{quote(name)} = f.{quote(name)}" for name in names)
+        return [
+            f"UPDATE {shape.real} AS t SET {values} FROM {shape.pairs} AS p"
+            f" JOIN {shape.today} AS c ON c.ctid = p.{quote(TODAY)}"
+            f" JOIN {shape.file} AS f ON f.ctid = p.{quote(FILE)}"
+            f" WHERE p.{quote(KIND)} = '{Kind.UPDATE}' AND t.tableoid = c.{quote(REL)} AND t.ctid = c.{quote(TID)}"
+        ]
+
+    def _groups(self) -> Iterator[list[Shape]]:
+        """The models, parents first; those that point to each other by keys that act at once, together."""
+        if self._replica:
+            yield from ([shape] for shape in self._difference.shapes)
+            return
+        parents: dict[TableName, set[TableName]] = {name: set() for name in self._by_table}
+        for reference in self._constraints.references:
+            if reference.at_once and reference.child_root in parents and reference.parent_root in parents:
+                parents[reference.child_root].add(reference.parent_root)
+        together = cycles(parents)
+        group_of = {name: together.get(name, frozenset({name})) for name in parents}
+        order = TopologicalSorter(
+            {
+                group: {group_of[parent] for name in group for parent in parents[name]} - {group}
+                for group in group_of.values()
+            }
+        )
+        for group in order.static_order():
+            yield [shape for name in sorted(group) for shape in self._by_table[name]]
+
+    async def check_constraints(self) -> None:
+        """Whatever was deferred or switched off. Raises RestoreRefused, or asyncpg's own error of a constraint."""
+        if not self._replica:
+            await self._connection.execute("SET CONSTRAINTS ALL IMMEDIATE")
+            return
+        for shape in self._difference.shapes:
+            if not any(await self._difference.count(shape)):
+                continue
+            for reference in self._constraints.of_child(shape.entry.name):
+                await self._check_pointing(shape, reference)
+            for reference in self._constraints.to(shape.entry.name):
+                await self._check_pointed_to(shape, reference)
+            for index in self._constraints.of(shape.entry.name).unique:
+                if index.deferrable and shape.has(index.columns):
+                    await self._check_unique(shape, index.name, index.columns)
+
+    async def _check_pointing(self, shape: Shape, reference: Reference) -> None:
+        if shape.has(reference.columns):
+            rows = f"SELECT * FROM {shape.file}"
+        else:
+            rows = self._statements.owned(shape.entry, tuple({*reference.columns, *shape.key}))
+        filled = [f"f.{quote(name)} IS NOT NULL" for name in reference.columns]
+        dangling = (
+            f"SELECT f.* FROM ({rows}) AS f WHERE {' AND '.join(filled)} AND NOT EXISTS (SELECT FROM"
+            f" {parent_of(reference)} AS p WHERE ({columns('p', reference.target_columns)})"
+            f" = ({columns('f', reference.columns)}))"
+        )
+        if reference.match_full and len(filled) > 1:
+            dangling += (
+                f" UNION ALL SELECT f.* FROM ({rows}) AS f"
+                f" WHERE ({' OR '.join(filled)}) AND NOT ({' AND '.join(filled)})"
+            )
+        if found := await named_keys(self._connection, shape.key or reference.columns, dangling):
+            raise RestoreRefused(
+                f"registros de «{shape.model}» apuntan, por {', '.join(reference.columns)}, a registros de"
+                f" «{reference.parent}» que no existen: {found}"
+            )
+        # As PostgreSQL's own triggers do: nobody may delete them before this is committed.
+        target = columns("p", reference.target_columns)
+        ours = "".join(
+            f" AND NOT EXISTS (SELECT FROM {other.file} AS o"
+            f" WHERE ({columns('o', reference.target_columns)}) = ({target}))"
+            for other in self._by_table.get(reference.parent_root, ())
+            if other.has(reference.target_columns)
+        )
+        await self._connection.execute(
+            f"SELECT count(*) FROM (SELECT FROM {parent_of(reference)} AS p WHERE ({target}) IN"
+            f" (SELECT {columns('f', reference.columns)} FROM ({rows}) AS f){ours} FOR KEY SHARE) AS locked"
+        )
+
+    async def _check_pointed_to(self, shape: Shape, reference: Reference) -> None:
+        dangling = (
+            f"SELECT * FROM {child_of(reference)} AS r"
+            f" WHERE ({columns('r', reference.columns)}) IN ({gone_values(shape, reference, replaced=False)})"
+        )
+        if found := await named_keys(self._connection, reference.columns, dangling):
+            raise RestoreRefused(
+                f"registros de «{reference.child}» apuntan, por {', '.join(reference.columns)}, a registros de"
+                f" «{shape.model}» que se eliminaron: {found}"
+            )
+
+    async def _check_unique(self, shape: Shape, name: str, unique: tuple[str, ...]) -> None:
+        twice = (
+            f"SELECT {columns('t', unique)} FROM {shape.real} AS t WHERE ({columns('t', unique)}) IN"
+            f" (SELECT {columns('f', unique)} FROM {shape.file} AS f)"
+            f" GROUP BY {columns('t', unique)} HAVING count(*) > 1"
+        )
+        if found := await named_keys(self._connection, unique, twice):
+            raise RestoreRefused(f"en «{shape.model}» ya hay registros con ese valor único ({name}): {found}")
+
+    async def raise_sequences(self) -> None:
+        """Have the next new rows come after the restored ones. No rollback takes this back, so it comes last."""
+        for shape in self._difference.shapes:
+            for sequence in self._constraints.of(shape.entry.name).sequences:
+                if not shape.has((sequence.column,)):
+                    continue
+                last, beyond = ("max", ">") if sequence.step > 0 else ("min", "<")
+                name = f"{quote(sequence.schema)}.{quote(sequence.name)}"
+                # Never lowered: a number that has been given out may be in use where nobody sees it.
+                await self._connection.execute(
+                    f"SELECT setval('{name.replace(chr(39), chr(39) * 2)}', f.last)"
+                    f" FROM (SELECT {last}({quote(sequence.column)})::bigint AS last FROM {shape.file}) AS f,"
+                    f" {name} AS s, pg_sequence AS q"
+                    f" WHERE q.seqrelid = '{name.replace(chr(39), chr(39) * 2)}'::regclass"
+                    f" AND f.last BETWEEN q.seqmin AND q.seqmax"
+                    f" AND (f.last {beyond} s.last_value OR f.last = s.last_value AND NOT s.is_called)"
+                )
+
+
+def _insert(shape: Shape, names: Sequence[str], rows: str) -> str:
+    into = shape.real.removeprefix("ONLY ")
+    if not names:
+        return f"INSERT INTO {into} {rows}"
+    return f"INSERT INTO {into} ({', '.join(map(quote, names))}) OVERRIDING SYSTEM VALUE {rows}"
+
+
+def _and(alias: str, names: tuple[str, ...]) -> str:
+    return f", {columns(alias, names)}" if names else ""

@@ -1,0 +1,369 @@
+"""What differs between the file and today, row by row, and what becomes of each."""
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import Any
+
+import asyncpg
+
+from app.clinic.introspection import Table
+from app.clinic.ownership import Ownership
+from app.clinic.records import with_lines
+from app.clinic.restore.constraints import Constraints
+from app.clinic.restore.scope import RecordSearch, Scope, chosen, create_all_typed
+from app.clinic.restore.shapes import (
+    AT,
+    COPY,
+    FILE,
+    HASH,
+    KIND,
+    LINE,
+    PLACE,
+    REL,
+    TID,
+    TODAY,
+    Shape,
+    create_meeting,
+    line_hash,
+    typed_rows,
+)
+from app.clinic.sql import columns, quote
+from app.clinic.statements import ClinicStatements
+from app.dump.document import Section
+
+# What a preview shows of each kind of change of a model: enough to recognise it, few enough to be read.
+EXAMPLES = 5
+
+# A value of an example is cut after so many characters.
+EXAMPLE_CHARACTERS = 200
+
+
+OnStep = Callable[[str], None]
+
+
+class Kind(StrEnum):
+    """What becomes of a row that the file and today have both, but not alike; as PostgreSQL's "char"."""
+
+    UPDATE = "u"
+    """Updated where it stands."""
+    REPLACE = "r"
+    """Deleted and inserted again, because a unique value or an identity is in the way of an update."""
+    AGAIN = "a"
+    """Alike, but it hangs from a row that is replaced."""
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What the restore does with one model's rows; `examples` by kind of change, as people see them."""
+
+    inserted: int
+    updated: int
+    deleted: int
+    examples: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+
+    @property
+    def any(self) -> bool:
+        """Whether it does anything."""
+        return bool(self.inserted or self.updated or self.deleted)
+
+
+class Difference:
+    """Compares in one transaction; what it finds stays in the temporary tables of each shape.
+
+    `scoped` are the models that are compared as wholes; `narrowed` says that it is about one record instead.
+    """
+
+    def __init__(
+        self,
+        connection: asyncpg.Connection,
+        search: RecordSearch,
+        statements: ClinicStatements,
+        ownership: Ownership,
+        constraints: Constraints,
+        shapes: Sequence[Shape],
+        scope: Scope,
+    ) -> None:
+        self._connection = connection
+        self._search = search
+        self._statements = statements
+        self._ownership = ownership
+        self._constraints = constraints
+        self._scope = scope
+        self.shapes = shapes
+        self.data = [shape for shape in shapes if shape.section is Section.DATA]
+        self.references = [shape for shape in shapes if shape.section is Section.REFERENCES]
+        self.scoped = chosen(scope, shapes)
+        self.narrowed = scope.record is not None
+
+    async def find(self, on_step: OnStep) -> None:
+        """Fill the temporary tables; `on_step` is told each model that has been compared.
+
+        Raises RestoreRefused where the scope names what the file does not have.
+        """
+        for shape in self.shapes:
+            await self._connection.execute(create_meeting(shape))
+        await create_all_typed(self._connection, self.references)
+        if not self._scope.whole:
+            await create_all_typed(self._connection, self.data)
+        if self._scope.record is not None:
+            await self._search.find(self._scope.record)
+        for shape in self.data if self.narrowed else self.scoped:
+            await self._compare(shape)
+            on_step(shape.model)
+        if self._scope.whole:
+            for shape in self.references:
+                await self._connection.execute(
+                    f"INSERT INTO {shape.file} SELECT t.* FROM {shape.typed} AS t WHERE {self._missing(shape)}"
+                )
+        else:
+            await self._add_needed()
+        for shape in self.shapes:
+            await self._connection.execute(f"ANALYZE {shape.file}; ANALYZE {shape.today}; ANALYZE {shape.pairs}")
+
+    async def changes(self, *, examples: bool) -> dict[Section, dict[str, Changes]]:
+        """What was found of each model, those without any change included where they were compared."""
+        found: dict[Section, dict[str, Changes]] = {section: {} for section in Section}
+        for shape in self.shapes:
+            counted = await self._changes(shape, examples)
+            if counted.any or shape in self.scoped:
+                found[shape.section][shape.model] = counted
+        return found
+
+    async def count(self, shape: Shape) -> tuple[int, int, int]:
+        """How many rows have to be deleted, inserted and updated: a replaced one is both deleted and inserted."""
+        files, today, updates = await one_row(
+            self._connection,
+            f"SELECT (SELECT count(*) FROM {shape.file}), (SELECT count(*) FROM {shape.today}),"
+            f" (SELECT count(*) FROM {shape.pairs} WHERE {quote(KIND)} = '{Kind.UPDATE}')",
+        )
+        return today - updates, files - updates, updates
+
+    def stage_rows(self, shape: Shape) -> str:
+        """AT, LINE, HASH and COPY of the lines that are to be restored."""
+        narrowed = ""
+        if self.narrowed:
+            narrowed = f" WHERE ctid IN (SELECT {quote(AT)} FROM {shape.wanted})"
+        return (
+            f"SELECT ctid AS {quote(AT)}, {quote(LINE)}, {quote(HASH)}, {_copy_number(shape)}"
+            f" FROM {shape.stage}{narrowed}"
+        )
+
+    def rows_today(self, shape: Shape) -> str:
+        """The file's columns and the place of the rows of today that the restore is about."""
+        rows = self._statements.owned(shape.entry, (*shape.names, *PLACE))
+        if not self.narrowed:
+            return rows
+        return (
+            f"SELECT q.* FROM ({rows}) AS q JOIN {shape.present} AS v"
+            f" ON v.{quote(REL)} = q.tableoid AND v.{quote(TID)} = q.ctid"
+        )
+
+    async def _compare(self, shape: Shape) -> None:
+        await self._hash_today(shape, self.rows_today(shape))
+        same = f"s.{quote(HASH)} = c.{quote(HASH)}"
+        if not shape.key:
+            same += f" AND s.{quote(COPY)} = c.{quote(COPY)}"
+        stage = self.stage_rows(shape)
+        new = f"SELECT s.* FROM ({stage}) AS s WHERE NOT EXISTS (SELECT FROM {shape.current} AS c WHERE {same})"
+        await self._connection.execute(f"INSERT INTO {shape.file} {typed_rows(shape, new)}")
+        if shape.key and not shape.entry.definite:
+            await self._adopt(shape)
+        every = tuple(column.name for column in (*shape.entry.table.columns, *shape.entry.table.generated))
+        await self._connection.execute(
+            f"INSERT INTO {shape.today} SELECT {columns('t', ('tableoid', 'ctid', *every))} FROM {shape.real} AS t"
+            f" JOIN {shape.current} AS c ON t.tableoid = c.{quote(REL)} AND t.ctid = c.{quote(TID)}"
+            f" WHERE NOT EXISTS (SELECT FROM ({stage}) AS s WHERE {same})"
+        )
+        if shape.key:
+            await self._connection.execute(
+                f"ANALYZE {shape.file}; ANALYZE {shape.today};"
+                f" INSERT INTO {shape.pairs} SELECT f.ctid, c.ctid, '{Kind.UPDATE}'"
+                f" FROM {shape.file} AS f JOIN {shape.today} AS c ON {shape.same_key('f', 'c')}"
+            )
+            for condition in self._replacements(shape):
+                await self._connection.execute(
+                    f"UPDATE {shape.pairs} AS p SET {quote(KIND)} = '{Kind.REPLACE}'"
+                    f" FROM {shape.file} AS f, {shape.today} AS c"
+                    f" WHERE f.ctid = p.{quote(FILE)} AND c.ctid = p.{quote(TODAY)} AND ({condition})"
+                )
+
+    async def _hash_today(self, shape: Shape, rows: str) -> None:
+        lines = with_lines(shape.table, rows, *PLACE)
+        hashes = f"SELECT tableoid, ctid, {line_hash('line')} AS {quote(HASH)} FROM ({lines}) AS x"
+        await self._connection.execute(
+            f"INSERT INTO {shape.current} SELECT tableoid, ctid, {quote(HASH)}, {_copy_number(shape, 'ctid')}"
+            f" FROM ({hashes}) AS y; ANALYZE {shape.current}"
+        )
+
+    async def _adopt(self, shape: Shape) -> None:
+        """Take rows of the file that are nobody's today for the clinic's: what said whose they are is gone.
+
+        A login whose person was deleted, say. Restored, the person says again that it is the clinic's.
+        """
+        alias = self._ownership.alias(shape.entry)
+        await self._hash_today(
+            shape,
+            f"SELECT {columns(alias, (*shape.names, *PLACE))} FROM {shape.real} AS {alias}"
+            f" JOIN {shape.file} AS f ON {shape.same_key('f', alias)}"
+            f" WHERE {self._ownership.owner(shape.entry, alias)} IS NULL",
+        )
+        await self._connection.execute(
+            f"DELETE FROM {shape.file} AS f USING {shape.stage} AS s, {shape.current} AS c"
+            f" WHERE s.ctid = f.{quote(AT)} AND c.{quote(HASH)} = s.{quote(HASH)}"
+        )
+
+    def _replacements(self, shape: Shape) -> Iterable[str]:
+        """Of a pair of `f`, the file's row, and `c`, today's: why it cannot be updated where it stands."""
+        rules = self._constraints.of(shape.entry.name)
+        if always := [name for name in shape.names if name in rules.always]:
+            yield _changed(always)
+        for reference in self._constraints.to(shape.entry.name):
+            # Whatever points to the old value would follow it, or be in the way.
+            if not set(reference.target_columns) <= set(shape.key):
+                yield _changed([name for name in reference.target_columns if shape.has((name,))])
+        for index in rules.unique:
+            if set(index.columns) == set(shape.key) and index.plain:
+                continue
+            if index.plain and shape.has(index.columns):
+                yield (
+                    f"EXISTS (SELECT FROM {shape.file} AS other WHERE other.ctid <> f.ctid"
+                    f" AND ({columns('other', index.columns)}) = ({columns('c', index.columns)}))"
+                )
+            else:
+                yield _changed([name for name in index.involved if shape.has((name,))])
+
+    def _missing(self, shape: Shape) -> str:
+        """Whether today's table has no row with the key of `t`; without a key, none with its line."""
+        if shape.key:
+            return f"NOT EXISTS (SELECT FROM {shape.real} AS r WHERE {shape.same_key('r', 't')})"
+        everything = with_lines(shape.table, f"SELECT {columns('a', shape.names)} FROM {shape.real} AS a")
+        return (
+            f"NOT EXISTS (SELECT FROM {shape.stage} AS s JOIN ({everything}) AS r"
+            f" ON {line_hash('r.line')} = s.{quote(HASH)} WHERE s.ctid = t.{quote(AT)})"
+        )
+
+    async def _add_needed(self) -> None:
+        """Add to `file` the rows that those already in it point to and that are not there today, and so on upward."""
+        found = True
+        while found:
+            found = False
+            for child in self.shapes:
+                for fk in child.entry.table.foreign_keys:
+                    for parent in self.shapes:
+                        if parent.entry.name != fk.target or not child.has(fk.columns):
+                            continue
+                        if not parent.has(fk.target_columns):
+                            continue
+                        target = fk.target_columns
+                        added = await self._connection.execute(
+                            f"INSERT INTO {parent.file} SELECT t.* FROM {parent.typed} AS t"
+                            f" WHERE ({columns('t', target)}) IN"
+                            f" (SELECT {columns('f', fk.columns)} FROM {child.file} AS f)"
+                            f" AND NOT EXISTS (SELECT FROM {parent.real} AS r"
+                            f" WHERE ({columns('r', target)}) = ({columns('t', target)}))"
+                            f" AND {self._missing(parent)}"
+                            f" AND NOT EXISTS (SELECT FROM {parent.file} AS f WHERE f.{quote(AT)} = t.{quote(AT)})"
+                        )
+                        found = found or added != "INSERT 0 0"
+
+    async def _changes(self, shape: Shape, examples: bool) -> Changes:
+        deletes, inserts, updates = await self.count(shape)
+        replaced, again = await one_row(
+            self._connection,
+            f"SELECT count(*) FILTER (WHERE {quote(KIND)} = '{Kind.REPLACE}'),"
+            f" count(*) FILTER (WHERE {quote(KIND)} = '{Kind.AGAIN}') FROM {shape.pairs}",
+        )
+        twice = replaced + again
+        changes = Changes(inserts - twice, updates + replaced, deletes - twice)
+        if examples and changes.any:
+            changes.examples.update(await self._examples(shape))
+        return changes
+
+    async def _examples(self, shape: Shape) -> dict[str, list[dict[str, Any]]]:
+        key = shape.key or shape.names
+        order = ", ".join(quote(name) for name in shape.key) or "1"
+        unpaired = f"NOT EXISTS (SELECT FROM {shape.pairs} AS p WHERE p.{{}} = t.ctid)"
+        keys = _narrowed(shape.table, key)
+        shown = {}
+        for kind, table, side in (("insertados", shape.file, FILE), ("eliminados", shape.today, TODAY)):
+            rows = (
+                f"SELECT {columns('t', key)} FROM {table} AS t WHERE {unpaired.format(quote(side))}"
+                f" ORDER BY {order} LIMIT {EXAMPLES}"
+            )
+            found = await self._connection.fetch(with_lines(keys, rows))
+            shown[kind] = [{"clave": _values(line)} for (line,) in found]
+        if shape.key:
+            shown["actualizados"] = await self._updated(shape, keys, order)
+        return {kind: rows for kind, rows in shown.items() if rows}
+
+    async def _updated(self, shape: Shape, keys: Table, order: str) -> list[dict[str, Any]]:
+        paired = (
+            f"SELECT p.{quote(FILE)} AS {quote(FILE)}, p.{quote(TODAY)} AS {quote(TODAY)},"
+            f" {columns('f', shape.key)} FROM {shape.pairs} AS p JOIN {shape.file} AS f ON f.ctid = p.{quote(FILE)}"
+            f" WHERE p.{quote(KIND)} <> '{Kind.AGAIN}' ORDER BY {order} LIMIT {EXAMPLES}"
+        )
+        found = await self._connection.fetch(
+            f"SELECT (SELECT line FROM ({with_lines(keys, 'SELECT x.*')}) AS k),"
+            f" (SELECT line FROM ({self._line_of(shape, shape.file, FILE)}) AS k),"
+            f" (SELECT line FROM ({self._line_of(shape, shape.today, TODAY)}) AS k)"
+            f" FROM ({paired}) AS x"
+        )
+        return [
+            {
+                "clave": _values(key),
+                "campos": {
+                    name: {"antes": _shown(before.get(name)), "despues": _shown(after.get(name))}
+                    for after, before in ((_parsed(new), _parsed(old)),)
+                    for name in (*after, *(name for name in before if name not in after))
+                    if after.get(name) != before.get(name) or (name in after) != (name in before)
+                },
+            }
+            for key, new, old in found
+        ]
+
+    def _line_of(self, shape: Shape, table: str, side: str) -> str:
+        rows = f"SELECT {columns('t', shape.names)} FROM {table} AS t WHERE t.ctid = x.{quote(side)}"
+        return with_lines(shape.table, rows)
+
+
+async def one_row(connection: asyncpg.Connection, statement: str) -> asyncpg.Record:
+    """The row of a statement that always gives one."""
+    row = await connection.fetchrow(statement)
+    assert row is not None  # noqa: S101 (the caller's promise)
+    return row
+
+
+def _copy_number(shape: Shape, order: str = "") -> str:
+    """Which of several equal rows it is; of a table with a key there is but one."""
+    if shape.key:
+        return f"1::bigint AS {quote(COPY)}"
+    ordered = f" ORDER BY {order}" if order else ""
+    return f"row_number() OVER (PARTITION BY {quote(HASH)}{ordered}) AS {quote(COPY)}"
+
+
+def _changed(names: Sequence[str]) -> str:
+    # As text, because not every type has an equality.
+    return " OR ".join(f"f.{quote(name)}::text IS DISTINCT FROM c.{quote(name)}::text" for name in names) or "true"
+
+
+def _narrowed(table: Table, names: Sequence[str]) -> Table:
+    return replace(table, columns=tuple(column for column in table.columns if column.name in names), key=())
+
+
+def _parsed(line: str) -> dict[str, Any]:
+    # Numbers stay as PostgreSQL printed them: 1.0 and 1.00 differ.
+    record: dict[str, Any] = json.loads(line, parse_float=str)
+    return record
+
+
+def _values(line: str) -> dict[str, Any]:
+    return {name: _shown(value) for name, value in _parsed(line).items()}
+
+
+def _shown(value: Any) -> Any:
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    if len(text) <= EXAMPLE_CHARACTERS:
+        return value
+    return f"{text[:EXAMPLE_CHARACTERS]}…"

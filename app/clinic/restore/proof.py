@@ -1,0 +1,118 @@
+"""Reads the restored rows again and holds them against the file."""
+
+import asyncio
+import hashlib
+from collections.abc import Callable, Mapping
+
+import asyncpg
+
+from app.clinic.copying import copied_lines
+from app.clinic.records import record_lines, with_lines
+from app.clinic.restore.constraints import Constraints
+from app.clinic.restore.difference import Difference
+from app.clinic.restore.refusals import named_keys
+from app.clinic.restore.shapes import AT, HASH, LINE, Shape, line_hash
+from app.clinic.sql import columns, literal, quote
+from app.clinic.statements import ClinicStatements
+from app.dump.document import ModelTotal, Section
+from app.errors import RestoreDiffers
+
+OnRead = Callable[[str, int], None]
+
+
+class Proof:
+    """Holds each model's digest against the file's; of a part of a model, each line. Raises RestoreDiffers."""
+
+    def __init__(
+        self,
+        connection: asyncpg.Connection,
+        difference: Difference,
+        constraints: Constraints,
+        statements: ClinicStatements,
+        setting: str,
+    ) -> None:
+        self._connection = connection
+        self._difference = difference
+        self._constraints = constraints
+        self._statements = statements
+        self._setting = setting
+
+    async def hold(self, totals: Mapping[str, ModelTotal], on_read: OnRead) -> None:
+        """`totals` are what the file says of `datos`; `on_read` is told the model and the bytes of each block."""
+        for shape in self._difference.shapes:
+            if shape in self._difference.scoped:
+                rows = self._statements.owned(shape.entry, shape.names)
+                read = await digest_of(self._connection, shape, rows, self._setting, on_read)
+                if read != totals[shape.model]:
+                    await self._tell(shape)
+            else:
+                await self._hold_lines(shape)
+
+    async def _hold_lines(self, shape: Shape) -> None:
+        chosen = f"SELECT f.{quote(AT)}{_and('f', shape.key)} FROM {shape.file} AS f"
+        if self._difference.narrowed and shape.section is Section.DATA:
+            chosen += (
+                f" UNION SELECT t.{quote(AT)}{_and('t', shape.key)} FROM {shape.typed} AS t"
+                f" WHERE t.{quote(AT)} IN (SELECT {quote(AT)} FROM {shape.wanted})"
+            )
+        found = (
+            self._statements.owned(shape.entry, shape.names)
+            if shape.section is Section.DATA
+            else f"SELECT {columns('a', shape.names)} FROM {shape.real} AS a"
+        )
+        same = " AND ".join(["x.line = s." + quote(LINE), *([shape.same_key("x", "c")] if shape.key else [])])
+        wrong = (
+            f"SELECT {_of_line(shape)} FROM ({chosen}) AS c JOIN {shape.stage} AS s ON s.ctid = c.{quote(AT)}"
+            f" WHERE NOT EXISTS (SELECT FROM ({with_lines(shape.table, found, *shape.key)}) AS x WHERE {same})"
+        )
+        if keys := await named_keys(self._connection, shape.key or shape.names, wrong):
+            raise RestoreDiffers(self._sentence(shape, keys))
+
+    async def _tell(self, shape: Shape) -> None:
+        """Raise with the keys of the rows that are not those of the file."""
+        key = shape.key or shape.names
+        rows = self._statements.owned(shape.entry, shape.names)
+        today = (
+            f"SELECT x.*, {line_hash('x.line')} AS {quote(HASH)} FROM ({with_lines(shape.table, rows, *key)}) AS x"
+        )
+        wrong = (
+            f"SELECT {columns('x', key)} FROM ({today}) AS x WHERE NOT EXISTS"
+            f" (SELECT FROM {shape.stage} AS s WHERE s.{quote(HASH)} = x.{quote(HASH)})"
+        )
+        lacking = (
+            f"SELECT {_of_line(shape)} FROM {shape.stage} AS s WHERE NOT EXISTS"
+            f" (SELECT FROM ({today}) AS x WHERE s.{quote(HASH)} = x.{quote(HASH)})"
+        )
+        keys = await named_keys(self._connection, key, wrong) or await named_keys(self._connection, key, lacking)
+        raise RestoreDiffers(self._sentence(shape, keys or "ninguno por sí solo"))
+
+    def _sentence(self, shape: Shape, keys: str) -> str:
+        triggers = self._constraints.of(shape.entry.name).triggers
+        acting = f"; sus disparadores son: {', '.join(triggers)}" if triggers else ""
+        return (
+            f"«{shape.model}» no volvió a leerse como está en el respaldo, así que no se cambió nada."
+            f" Registros distintos: {keys}{acting}"
+        )
+
+
+async def digest_of(
+    connection: asyncpg.Connection, shape: Shape, rows: str, setting: str, on_read: OnRead
+) -> ModelTotal:
+    """What the file would say of these rows, given by a query over the file's columns."""
+    digest, records, size = hashlib.sha256(), 0, 0
+    async with copied_lines(connection, record_lines(shape.table, rows), setting) as blocks:
+        async for block in blocks:
+            await asyncio.to_thread(digest.update, block)
+            records += block.count(b"\n")
+            size += len(block)
+            on_read(shape.model, len(block))
+    return ModelTotal(records, size, digest.hexdigest())
+
+
+def _of_line(shape: Shape) -> str:
+    key = shape.key or shape.names
+    return ", ".join(f"s.{quote(LINE)}::json ->> {literal(name)} AS {quote(name)}" for name in key)
+
+
+def _and(alias: str, names: tuple[str, ...]) -> str:
+    return f", {columns(alias, names)}" if names else ""

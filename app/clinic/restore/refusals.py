@@ -1,0 +1,187 @@
+"""Why a restore may not be applied, asked before any row changes."""
+
+from collections.abc import Sequence
+
+import asyncpg
+
+from app.clinic.catalogue import ByColumn, WholeTable
+from app.clinic.introspection import TableName
+from app.clinic.ownership import Ownership
+from app.clinic.records import with_lines
+from app.clinic.restore.constraints import Constraints, Reference
+from app.clinic.restore.difference import Difference, Kind
+from app.clinic.restore.shapes import AT, FILE, HASH, KIND, REL, TID, TODAY, Shape, line_hash
+from app.clinic.sql import columns, quote
+from app.errors import RestoreRefused
+
+# How many keys a refusal names.
+NAMED = 3
+
+
+class Refusals:
+    """Looks for what speaks against applying a difference. Each check raises RestoreRefused, which names what.
+
+    `replica`: triggers and foreign keys are switched off while it is applied. `strict`: shared rows have to be there
+    as the file has them, or not at all.
+    """
+
+    def __init__(
+        self,
+        connection: asyncpg.Connection,
+        difference: Difference,
+        constraints: Constraints,
+        ownership: Ownership,
+        clinica_id: int,
+        *,
+        replica: bool,
+        strict: bool,
+    ) -> None:
+        self._connection = connection
+        self._difference = difference
+        self._constraints = constraints
+        self._ownership = ownership
+        self._clinica_id = clinica_id
+        self._replica = replica
+        self._strict = strict
+        self._by_table = {shape.entry.name: shape for shape in difference.data}
+
+    async def check(self) -> None:
+        """Everything."""
+        for shape in self._difference.data:
+            await self._other_clinic(shape)
+            await self._taken_key(shape)
+        for shape in self._difference.shapes:
+            await self._new_columns(shape)
+        if self._strict:
+            for shape in self._difference.references:
+                await self._other_content(shape)
+        for shape in self._difference.data:
+            for reference in self._constraints.to(shape.entry.name):
+                await self._pointed_to(shape, reference)
+
+    async def _other_clinic(self, shape: Shape) -> None:
+        for way in shape.entry.candidates:
+            if isinstance(way, ByColumn) and shape.has((way.column,)):
+                column = f"f.{quote(way.column)}"
+                if found := await self._keys(
+                    shape, f"SELECT f.* FROM {shape.file} AS f WHERE {column} <> {self._clinica_id}"
+                ):
+                    raise RestoreRefused(f"el archivo tiene registros de «{shape.model}» de otra clínica: {found}")
+
+    async def _taken_key(self, shape: Shape) -> None:
+        if not shape.key:
+            return
+        taken = (
+            f"SELECT t.* FROM {shape.file} AS f JOIN {shape.real} AS t ON {shape.same_key('f', 't')}"
+            f" WHERE NOT EXISTS (SELECT FROM {shape.pairs} AS p WHERE p.{quote(FILE)} = f.ctid)"
+        )
+        if found := await self._keys(shape, taken):
+            alias = self._ownership.alias(shape.entry)
+            first = f"SELECT {alias}.ctid FROM {shape.file} AS f JOIN {shape.real} AS {alias}"
+            mine = await self._connection.fetchval(
+                f"SELECT EXISTS ({first} ON {shape.same_key('f', alias)} WHERE {self._owned(shape, alias)}"
+                f" AND NOT EXISTS (SELECT FROM {shape.pairs} AS p WHERE p.{quote(FILE)} = f.ctid))"
+            )
+            if mine:
+                raise RestoreRefused(f"«{shape.model}» cambió mientras se comparaba ({found}); vuelva a intentarlo")
+            raise RestoreRefused(f"otra clínica tiene hoy esas claves de «{shape.model}»: {found}")
+
+    def _owned(self, shape: Shape, alias: str) -> str:
+        if isinstance(shape.entry.candidates[0], WholeTable):
+            return "true"
+        return f"{self._ownership.owner(shape.entry, alias)} = {self._clinica_id}"
+
+    async def _new_columns(self, shape: Shape) -> None:
+        defaults = self._constraints.of(shape.entry.name).defaults
+        missing = [column.name for column in shape.extra if not column.nullable and column.name not in defaults]
+        if not missing:
+            return
+        new = await self._connection.fetchval(
+            f"SELECT EXISTS (SELECT FROM {shape.file} AS f"
+            f" WHERE NOT EXISTS (SELECT FROM {shape.pairs} AS p WHERE p.{quote(FILE)} = f.ctid))"
+        )
+        if new:
+            raise RestoreRefused(
+                f"«{shape.model}» tiene hoy columnas obligatorias que el respaldo no conoce: {', '.join(missing)}"
+            )
+
+    async def _other_content(self, shape: Shape) -> None:
+        if not shape.key:
+            return
+        there = f"SELECT {columns('r', shape.names)}, t.{quote(AT)} FROM {shape.real} AS r JOIN {shape.typed} AS t"
+        lines = with_lines(shape.table, f"{there} ON {shape.same_key('r', 't')}", *shape.key, AT)
+        if found := await self._keys(
+            shape,
+            f"SELECT x.* FROM ({lines}) AS x JOIN {shape.stage} AS s ON s.ctid = x.{quote(AT)}"
+            f" WHERE s.{quote(HASH)} <> {line_hash('x.line')}",
+        ):
+            raise RestoreRefused(f"«{shape.model}», que es de todas las clínicas, tiene otro contenido: {found}")
+
+    async def _pointed_to(self, shape: Shape, reference: Reference) -> None:
+        """Refuse where a row that is not restored points to one that would go, whatever would happen to it then."""
+        child = self._by_table.get(reference.child_root)
+        going = gone_values(shape, reference, replaced=not self._replica and reference.at_once)
+        outside = f"({columns('r', reference.columns)}) IN ({going})"
+        if child is not None:
+            outside += (
+                f" AND NOT EXISTS (SELECT FROM {child.current} AS c"
+                f" WHERE c.{quote(REL)} = r.tableoid AND c.{quote(TID)} = r.ctid)"
+            )
+        table = child_of(reference)
+        found = await self._connection.fetch(
+            f"SELECT DISTINCT ({columns('r', reference.columns)})::text FROM {table} AS r"
+            f" WHERE {outside} ORDER BY 1 LIMIT {NAMED}"
+        )
+        if found:
+            raise RestoreRefused(
+                f"registros de «{reference.child}» que no se restauran apuntan, por {', '.join(reference.columns)}, a"
+                f" registros de «{shape.model}» que se eliminarían: {', '.join(value for (value,) in found)}"
+            )
+
+    async def _keys(self, shape: Shape, rows: str) -> str:
+        """The keys of the first of these rows, in words; empty where there is none."""
+        return await named_keys(self._connection, shape.key or shape.names, rows)
+
+
+async def named_keys(connection: asyncpg.Connection, key: Sequence[str], rows: str) -> str:
+    """The keys of the first rows that the query gives, as people read them; empty where it gives none."""
+    shown = " || ', ' || ".join(f"coalesce(x.{quote(name)}::text, '—')" for name in key) or "''"
+    found = await connection.fetch(f"SELECT {shown} FROM ({rows}) AS x ORDER BY 1 LIMIT {NAMED + 1}")
+    names = [f"({value})" if len(key) > 1 else str(value) for (value,) in found]
+    return ", ".join(names[:NAMED]) + (", …" if len(names) > NAMED else "")
+
+
+def child_of(reference: Reference) -> str:
+    """The table that points, as FROM takes it."""
+    name = _qualified(reference.child)
+    return name if reference.child_partitioned else f"ONLY {name}"
+
+
+def parent_of(reference: Reference) -> str:
+    """The table that is pointed to, as FROM takes it."""
+    name = _qualified(reference.parent)
+    return name if reference.parent_partitioned else f"ONLY {name}"
+
+
+def gone_values(shape: Shape, reference: Reference, *, replaced: bool) -> str:
+    """What rows could point to by this key in the rows that go, and not in those that come.
+
+    With `replaced`, also what goes for a moment and comes again.
+    """
+    target = reference.target_columns
+    going = (
+        f"SELECT {columns('c', target)} FROM {shape.today} AS c WHERE NOT EXISTS"
+        f" (SELECT FROM {shape.pairs} AS p WHERE p.{quote(TODAY)} = c.ctid AND p.{quote(KIND)} = '{Kind.UPDATE}')"
+    )
+    if reference.parent != reference.parent_root:
+        going += f" AND c.{quote(REL)} = '{_qualified(reference.parent)}'::regclass"
+    if not replaced and shape.has(target):
+        going += (
+            f" AND NOT EXISTS (SELECT FROM {shape.file} AS f"
+            f" WHERE ({columns('f', target)}) = ({columns('c', target)}))"
+        )
+    return going
+
+
+def _qualified(name: TableName) -> str:
+    return f"{quote(name.schema)}.{quote(name.name)}"

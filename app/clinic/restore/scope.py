@@ -1,0 +1,187 @@
+"""What of a clinic is restored: all of it, some models, or one record with what hangs from it."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Self
+
+import asyncpg
+
+from app.clinic.catalogue import ByForeignKey, Catalogue, Entry, TableClass
+from app.clinic.introspection import ForeignKey
+from app.clinic.restore.shapes import AT, LINE, PLACE, REL, TID, Shape, create_typed, typed_rows
+from app.clinic.sql import columns, quote
+from app.clinic.statements import ClinicStatements
+from app.dump.document import Section
+from app.errors import InvalidRequest, RestoreRefused
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One record: its model, or the model's table, and the values of its key in the key's order, as text."""
+
+    model: str
+    key: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f"{self.model}:{','.join(self.key)}"
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """From `modelo:clave`, or `modelo:clave,clave`. Raises InvalidRequest."""
+        model, colon, key = text.partition(":")
+        if not (model and colon and key):
+            raise InvalidRequest(f"«{text}» no es un registro; se escribe modelo:clave, por ejemplo pacientes:15")
+        return cls(model, tuple(key.split(",")))
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """With neither `models` nor `record`, the whole clinic."""
+
+    models: tuple[str, ...] | None = None
+    record: Record | None = None
+
+    @property
+    def whole(self) -> bool:
+        """Whether it is the whole clinic."""
+        return self.models is None and self.record is None
+
+
+def chosen(scope: Scope, shapes: Sequence[Shape]) -> list[Shape]:
+    """The models that are compared as wholes; those of a record are not. Raises RestoreRefused for one unknown."""
+    data = [shape for shape in shapes if shape.section is Section.DATA]
+    if scope.record is not None:
+        return []
+    if scope.models is None:
+        return data
+    found = {name: find_shape(name, data) for name in scope.models}
+    return [shape for shape in data if shape in found.values()]
+
+
+def find_shape(name: str, shapes: Sequence[Shape]) -> Shape:
+    """The model of that name, or of that table. Raises RestoreRefused."""
+    for shape in shapes:
+        if name in {shape.model, str(shape.entry.name)}:
+            return shape
+    known = ", ".join(shape.model for shape in shapes)
+    raise RestoreRefused(f"el respaldo no tiene el modelo «{name}»; tiene: {known}")
+
+
+class RecordSearch:
+    """Finds what hangs from one record, in the file (`wanted`) and today (`present`)."""
+
+    def __init__(
+        self, connection: asyncpg.Connection, catalogue: Catalogue, statements: ClinicStatements, shapes: list[Shape]
+    ) -> None:
+        self._connection = connection
+        self._statements = statements
+        self._shapes = shapes
+        by_table = {shape.entry.name: shape for shape in shapes}
+        self._steps = [
+            (shape, fk, by_table[fk.target])
+            for shape in shapes
+            for fk in _hangs_by(catalogue, shape.entry)
+            if fk.target in by_table and shape.has(fk.columns) and by_table[fk.target].has(fk.target_columns)
+        ]
+
+    async def find(self, record: Record) -> None:
+        """Fill `wanted` and `present` of every model. Raises RestoreRefused where the file has no such record."""
+        for shape in self._shapes:
+            await self._connection.execute(
+                f"CREATE TEMP TABLE {shape.wanted.removeprefix('pg_temp.')} ({quote(AT)} tid);"
+                f" CREATE TEMP TABLE {shape.present.removeprefix('pg_temp.')} ({quote(REL)} oid, {quote(TID)} tid)"
+            )
+        await self._begin(find_shape(record.model, self._shapes), record)
+        # Down and across, as long as anything is found: a row that hangs from another record today is restored to
+        # where it was, and one that hung from another record goes back there.
+        while await self._down() + await self._across():
+            pass
+
+    async def _begin(self, shape: Shape, record: Record) -> None:
+        if not shape.key:
+            raise RestoreRefused(f"los registros de «{shape.model}» no tienen clave: ninguno se puede nombrar")
+        if len(record.key) != len(shape.key):
+            raise InvalidRequest(f"la clave de «{shape.model}» es {', '.join(shape.key)}; se dio «{record}»")
+        types = {column.name: column.type for column in shape.table.columns}
+        given = " AND ".join(
+            f"t.{quote(name)} = (${number}::text)::{types[name]}" for number, name in enumerate(shape.key, 1)
+        )
+        try:
+            found = await self._connection.fetchval(
+                f"WITH found AS (INSERT INTO {shape.wanted} SELECT t.{quote(AT)} FROM {shape.typed} AS t"
+                f" WHERE {given} RETURNING 1) SELECT count(*) FROM found",
+                *record.key,
+            )
+        except asyncpg.DataError as exc:
+            raise InvalidRequest(f"«{record}» no es una clave de «{shape.model}»: {exc}") from exc
+        if not found:
+            raise RestoreRefused(f"el respaldo no tiene el registro «{record}»")
+
+    async def _down(self) -> int:
+        found = 0
+        for child, fk, parent in self._steps:
+            found += await self._insert(
+                f"INSERT INTO {child.wanted} SELECT t.{quote(AT)} FROM {child.typed} AS t"
+                f" WHERE ({columns('t', fk.columns)}) IN"
+                f" (SELECT {columns('p', fk.target_columns)} FROM {parent.typed} AS p"
+                f" JOIN {parent.wanted} AS w ON w.{quote(AT)} = p.{quote(AT)})"
+                f" AND NOT EXISTS (SELECT FROM {child.wanted} AS w WHERE w.{quote(AT)} = t.{quote(AT)})"
+            )
+            found += await self._insert(
+                f"INSERT INTO {child.present} SELECT q.tableoid, q.ctid"
+                f" FROM ({self._statements.owned(child.entry, (*fk.columns, *PLACE))}) AS q"
+                f" WHERE ({columns('q', fk.columns)}) IN"
+                f" (SELECT {columns('p', fk.target_columns)} FROM {parent.real} AS p"
+                f" JOIN {parent.present} AS v ON p.tableoid = v.{quote(REL)} AND p.ctid = v.{quote(TID)})"
+                f" AND {_not_present(child)}"
+            )
+        return found
+
+    async def _across(self) -> int:
+        found = 0
+        for shape in self._shapes:
+            if not shape.key:
+                continue
+            owned = self._statements.owned(shape.entry, (*shape.key, *PLACE))
+            same = f"({columns('q', shape.key)}) IN (SELECT {columns('t', shape.key)} FROM {shape.typed} AS t"
+            found += await self._insert(
+                f"INSERT INTO {shape.present} SELECT q.tableoid, q.ctid FROM ({owned}) AS q"
+                f" WHERE {same} JOIN {shape.wanted} AS w ON w.{quote(AT)} = t.{quote(AT)})"
+                f" AND {_not_present(shape)}"
+            )
+            found += await self._insert(
+                f"INSERT INTO {shape.wanted} SELECT t.{quote(AT)} FROM {shape.typed} AS t"
+                f" WHERE ({columns('t', shape.key)}) IN (SELECT {columns('q', shape.key)} FROM ({owned}) AS q"
+                f" JOIN {shape.present} AS v ON q.tableoid = v.{quote(REL)} AND q.ctid = v.{quote(TID)})"
+                f" AND NOT EXISTS (SELECT FROM {shape.wanted} AS w WHERE w.{quote(AT)} = t.{quote(AT)})"
+            )
+        return found
+
+    async def _insert(self, statement: str) -> int:
+        return int((await self._connection.execute(statement)).rpartition(" ")[2])
+
+
+async def create_all_typed(connection: asyncpg.Connection, shapes: Sequence[Shape]) -> None:
+    """Fill `typed` with every row of these models."""
+    for shape in shapes:
+        await connection.execute(create_typed(shape, shape.typed))
+        lines = f"SELECT ctid AS {quote(AT)}, {quote(LINE)} FROM {shape.stage}"
+        await connection.execute(f"INSERT INTO {shape.typed} {typed_rows(shape, lines)}; ANALYZE {shape.typed}")
+
+
+def _not_present(shape: Shape) -> str:
+    return (
+        f"NOT EXISTS (SELECT FROM {shape.present} AS v WHERE v.{quote(REL)} = q.tableoid AND v.{quote(TID)} = q.ctid)"
+    )
+
+
+def _hangs_by(catalogue: Catalogue, entry: Entry) -> Iterator[ForeignKey]:
+    """The foreign keys by which the table's rows hang from others: those that say whose a row is.
+
+    Where the tenant column, a rule or the schema says that, those without which a row cannot be.
+    """
+    owners = [way.foreign_key for way in entry.candidates if isinstance(way, ByForeignKey)]
+    for fk in owners or (fk for fk in entry.table.foreign_keys if not fk.optional):
+        parent = catalogue.entries.get(fk.target)
+        if parent is not None and parent.kind is TableClass.OWNED and fk.target != catalogue.tenant_table:
+            yield fk

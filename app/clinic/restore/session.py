@@ -1,0 +1,191 @@
+"""One restore of one clinic, from the opened connection to COMMIT or ROLLBACK."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import StrEnum
+
+import asyncpg
+
+from app.clinic.catalogue import Catalogue
+from app.clinic.ownership import Ownership
+from app.clinic.restore.applying import Applying
+from app.clinic.restore.constraints import Constraints
+from app.clinic.restore.difference import Changes, Difference, OnStep
+from app.clinic.restore.proof import OnRead, Proof
+from app.clinic.restore.refusals import Refusals
+from app.clinic.restore.scope import RecordSearch, Scope
+from app.clinic.restore.staging import Staging
+from app.clinic.snapshot import Clinic
+from app.clinic.statements import ClinicStatements
+from app.database import database_errors
+from app.dump.document import Section
+from app.dump.verifier import VerifiedFile
+from app.errors import RestoreRefused
+
+# No other session is kept waiting, nor waited for, longer than a person notices (DESIGN §7).
+LOCK_SECONDS = 5
+
+# More than a connection's usual share: joins over a clinic's rows stay in memory, or spill less.
+WORK_MEMORY = "64MB"
+
+# What a restore holds while it works, so that no second one begins and the reconciler finds whose connection it is.
+ADVISORY_CLASS = 0x7265_7370
+
+
+class Outcome(StrEnum):
+    """What became of a transaction, as PostgreSQL says it."""
+
+    COMMITTED = "committed"
+    ABORTED = "aborted"
+    IN_PROGRESS = "in progress"
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a restore changes: the clinic's own models, and the shared rows that are missing and put back."""
+
+    models: dict[str, Changes]
+    references: dict[str, Changes]
+    needed: dict[str, int]
+
+
+class ClinicRestore:
+    """Made by `ClinicDatabase.restoring`, of no use after its block; whatever is not committed by then is undone.
+
+    In this order: `staging` takes the file while it is verified, `begin`, `compare`, `apply`, `prove`, and `commit`
+    or `rollback`. Each raises RestoreRefused or RestoreDiffers, which name what, or DatabaseError.
+    """
+
+    def __init__(
+        self,
+        connection: asyncpg.Connection,
+        clinic: Clinic,
+        catalogue: Catalogue,
+        constraints: Constraints,
+        setting: str,
+        *,
+        strict: bool,
+    ) -> None:
+        self.clinic = clinic
+        self.staging = Staging(connection, catalogue, setting)
+        self._connection = connection
+        self._catalogue = catalogue
+        self._constraints = constraints
+        self._setting = setting
+        self._strict = strict
+        self._statements = ClinicStatements(catalogue, clinic.id)
+        self._ownership = Ownership(catalogue)
+        self._difference: Difference | None = None
+        self._applying: Applying | None = None
+
+    async def begin(self, scope: Scope) -> None:
+        """Begin the transaction in which everything happens."""
+        await self.staging.analyze()
+        with self._errors():
+            shapes = self.staging.shapes(scope.models)
+            await self._connection.execute(f"BEGIN; SET LOCAL lock_timeout = '{LOCK_SECONDS}s'")
+        data = [shape for shape in shapes if shape.section is Section.DATA]
+        search = RecordSearch(self._connection, self._catalogue, self._statements, data)
+        self._difference = Difference(
+            self._connection, search, self._statements, self._ownership, self._constraints, shapes, scope
+        )
+
+    async def compare(self, on_step: OnStep) -> Plan:
+        """Find out what would change, with examples; `on_step` is told each model."""
+        difference = self._found()
+        with self._errors():
+            await difference.find(on_step)
+            changes = await difference.changes(examples=True)
+        scoped = {shape.model for shape in difference.scoped}
+        needed = {
+            model: found.inserted
+            for model, found in changes[Section.DATA].items()
+            if not difference.narrowed and model not in scoped
+        }
+        return Plan(changes[Section.DATA], changes[Section.REFERENCES], needed)
+
+    async def apply(self, on_step: OnStep) -> None:
+        """Change the rows; `on_step` is told each model. Triggers and foreign keys are off where the role may."""
+        difference = self._found()
+        with self._errors():
+            replica = await self._switch_off_triggers()
+            applying = Applying(self._connection, difference, self._constraints, self._statements, replica=replica)
+            await applying.close_over_what_hangs()
+            refusals = Refusals(
+                self._connection,
+                difference,
+                self._constraints,
+                self._ownership,
+                self.clinic.id,
+                replica=replica,
+                strict=self._strict,
+            )
+            await refusals.check()
+            await applying.apply(on_step)
+            await applying.check_constraints()
+            self._applying = applying
+
+    async def prove(self, verified: VerifiedFile, on_read: OnRead) -> None:
+        """Read the rows again: they are the file's, or nothing stays."""
+        proof = Proof(self._connection, self._found(), self._constraints, self._statements, self._setting)
+        with self._errors():
+            await proof.hold(verified.totals, on_read)
+
+    async def transaction_id(self) -> str:
+        """The transaction's number, by which `ClinicDatabase.outcome` knows what became of it."""
+        with self._errors():
+            return str(await self._connection.fetchval("SELECT pg_current_xact_id()::text"))
+
+    async def commit(self) -> None:
+        """Let it stand. After a DatabaseUnavailable only `ClinicDatabase.outcome` knows whether it does."""
+        with self._errors():
+            if self._applying is not None:
+                await self._applying.raise_sequences()
+            await self._connection.execute("COMMIT")
+
+    async def rollback(self) -> None:
+        """Take all of it back."""
+        with self._errors():
+            await self._connection.execute("ROLLBACK")
+
+    def _found(self) -> Difference:
+        if self._difference is None:
+            raise RuntimeError("begin comes first")
+        return self._difference
+
+    async def _switch_off_triggers(self) -> bool:
+        difference = self._found()
+        touched = {shape.entry.name for shape in difference.shapes}
+        for name in touched:
+            rules = self._constraints.of(name)
+            # What PostgreSQL checks by a trigger, and a query of ours could not.
+            if any(index.exclusion and index.deferrable for index in rules.unique):
+                return False
+        if any(
+            reference.temporal and ({reference.child_root, reference.parent_root} & touched)
+            for reference in self._constraints.references
+        ):
+            return False
+        await self._connection.execute("SAVEPOINT disparadores")
+        try:
+            await self._connection.execute("SET LOCAL session_replication_role = replica")
+        except asyncpg.InsufficientPrivilegeError:
+            await self._connection.execute("ROLLBACK TO disparadores")
+            return False
+        return True
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        with database_errors(self._setting):
+            try:
+                yield
+            except asyncpg.IntegrityConstraintViolationError as exc:
+                where = f"«{exc.table_name}»" if exc.table_name else "una tabla"
+                raise RestoreRefused(
+                    f"{where} no admite lo que se restaura ({exc.constraint_name}): {exc.detail or exc}"
+                ) from exc
+            except asyncpg.DataError as exc:
+                raise RestoreRefused(f"la base de datos no admite un valor del respaldo: {exc}") from exc
+            except (asyncpg.RaiseError, asyncpg.TriggeredActionError) as exc:
+                raise RestoreRefused(f"un disparador rechazó lo que se restaura: {exc}") from exc

@@ -1,0 +1,192 @@
+"""How a model of the file and the table of today fit together, and the temporary tables in which they meet."""
+
+from dataclasses import dataclass, replace
+
+from app.clinic.catalogue import Catalogue, Entry, TableClass
+from app.clinic.introspection import Column, Table
+from app.clinic.sql import columns, from_table, literal, quote
+from app.dump.document import JSON_NULL_KEY, Form, Header, Section
+from app.errors import RestoreRefused
+
+# Columns of the temporary tables beside those of the clinic's.
+LINE, HASH, COPY = "$linea", "$hash", "$copia"
+AT, REL, TID = "$at", "$rel", "$tid"
+FILE, TODAY, KIND = "$file", "$today", "$kind"
+
+# The physical place of a row. None of ours moves while a restore looks at it; a row that somebody else has changed
+# meanwhile is at another place, and is not found there.
+PLACE = ("tableoid", "ctid")
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """One model of one section of the file. `number` tells its temporary tables from the others'.
+
+    `table` is the table of today with the file's columns in the file's order, sorted as the file is; `extra` are the
+    columns that it has beside them, generated ones left out. `key` is what a row of the file and one of today have in
+    common where they are the same row; empty for a multiset of rows.
+    """
+
+    number: int
+    section: Section
+    model: str
+    entry: Entry
+    table: Table
+    extra: tuple[Column, ...]
+    key: tuple[str, ...]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The file's columns."""
+        return tuple(column.name for column in self.table.columns)
+
+    @property
+    def real(self) -> str:
+        """The table of today, as FROM takes it."""
+        return from_table(self.entry.table)
+
+    @property
+    def stage(self) -> str:
+        """Every record line of the file, with its hash."""
+        return f'pg_temp."stage_{self.number}"'
+
+    @property
+    def typed(self) -> str:
+        """Rows of the file as the table has them: those that a search needs. AT is where its line is in `stage`."""
+        return f'pg_temp."typed_{self.number}"'
+
+    @property
+    def wanted(self) -> str:
+        """Where in `stage` the lines of one record and of what hangs from it are."""
+        return f'pg_temp."wanted_{self.number}"'
+
+    @property
+    def present(self) -> str:
+        """Where the rows of today are that belong to that record."""
+        return f'pg_temp."present_{self.number}"'
+
+    @property
+    def current(self) -> str:
+        """The rows of today that the restore is about: their place and their line's hash."""
+        return f'pg_temp."current_{self.number}"'
+
+    @property
+    def file(self) -> str:
+        """Rows of the file that are not there today, typed."""
+        return f'pg_temp."file_{self.number}"'
+
+    @property
+    def today(self) -> str:
+        """Rows of today that the file does not have as they are."""
+        return f'pg_temp."today_{self.number}"'
+
+    @property
+    def pairs(self) -> str:
+        """Which row of `file` is the same as which of `today`, and what becomes of it: see `Kind`."""
+        return f'pg_temp."pairs_{self.number}"'
+
+    def has(self, names: tuple[str, ...]) -> bool:
+        """Whether all of these are columns of the file."""
+        return set(names) <= set(self.names)
+
+    def same_key(self, one: str, other: str) -> str:
+        """The condition that two rows are the same row."""
+        return " AND ".join(f"{one}.{quote(name)} = {other}.{quote(name)}" for name in self.key)
+
+
+def shape_of(number: int, section: Section, model: str, header: Header, catalogue: Catalogue) -> Shape:
+    """How the model fits. Raises RestoreRefused where today's table cannot take the file's rows as they are."""
+    described = header.models[model]
+    entry = next((each for each in catalogue.entries.values() if each.model == model), None)
+    if entry is None:
+        raise RestoreRefused(f"la base de datos ya no tiene la tabla de «{model}», que está en el respaldo")
+    own_schema = entry.name.schema == catalogue.schema
+    if (described.schema, described.table) != (None if own_schema else entry.name.schema, entry.name.name):
+        raise RestoreRefused(f"el archivo dice que «{model}» es otra tabla, «{described.table}»")
+    if section is Section.DATA and entry.kind is not TableClass.OWNED:
+        raise RestoreRefused(f"la tabla «{entry.name}» hoy no es de la clínica, sino {entry.kind}")
+    if section is Section.REFERENCES and not entry.recorded:
+        raise RestoreRefused(f"la tabla «{entry.name}» hoy no es compartida, sino {entry.kind}")
+    found = []
+    for column in described.columns:
+        today = next((each for each in entry.table.columns if each.name == column.name), None)
+        if today is None:
+            what = "es calculada" if entry.table.column(column.name) is not None else "no existe"
+            raise RestoreRefused(f"la columna «{column.name}» de «{model}» está en el respaldo y hoy {what}")
+        if today.form is not column.form:
+            raise RestoreRefused(
+                f"la columna «{column.name}» de «{model}» era de tipo {column.type} y hoy es {today.type}"
+            )
+        found.append(today)
+    names = {column.name for column in found}
+    if len(names) < len(found) or not names.issuperset(described.key):
+        raise RestoreRefused(f"el archivo describe mal las columnas de «{model}»")
+    return Shape(
+        number=number,
+        section=section,
+        model=model,
+        entry=entry,
+        table=replace(entry.table, columns=tuple(found), key=described.key),
+        extra=tuple(column for column in entry.table.columns if column.name not in names),
+        key=entry.table.key if names.issuperset(entry.table.key) else (),
+    )
+
+
+def create_stage(shape: Shape) -> str:
+    """The table that takes the file's lines. Compressing long ones would cost more than it saves."""
+    return (
+        f'CREATE TEMP TABLE "stage_{shape.number}" ({quote(LINE)} text COLLATE "C", {quote(HASH)} bigint'
+        f" GENERATED ALWAYS AS (hashtextextended({quote(LINE)}, 0)) STORED);"
+        f' ALTER TABLE "stage_{shape.number}" ALTER {quote(LINE)} SET STORAGE EXTERNAL'
+    )
+
+
+def line_hash(line: str) -> str:
+    """What `stage` has of an equal line. Only a hint: a restore is proven by the digests of the rows read again."""
+    return f'hashtextextended({line} COLLATE "C", 0)'
+
+
+def typed_rows(shape: Shape, lines: str) -> str:
+    """AT and the file's columns, cast as docs/format.md says, of lines given by a query over AT and LINE."""
+    x, values, read = "x", [], [f"{quote(JSON_NULL_KEY)} jsonb"]
+    for column in shape.table.columns:
+        name = quote(column.name)
+        if column.form is Form.JSONB:
+            read.append(f"{name} json")
+            null = f"{x}.{quote(JSON_NULL_KEY)} ? {literal(column.name)}"
+            values.append(f"(CASE WHEN {null} THEN 'null' ELSE {x}.{name}::text END)::{column.type} AS {name}")
+        else:
+            read.append(f"{name} text")
+            values.append(f"{x}.{name}::{column.type} AS {name}")
+    picked = ", ".join((f"l.{quote(AT)}", *values))
+    return (
+        f"SELECT {picked} FROM ({lines}) AS l"
+        f" CROSS JOIN LATERAL json_to_record(l.{quote(LINE)}::json) AS {x}({', '.join(read)})"
+    )
+
+
+def create_typed(shape: Shape, name: str) -> str:
+    """An empty table of AT and the file's columns, each with the type and the collation that it has today."""
+    return (
+        f"CREATE TEMP TABLE {name.removeprefix('pg_temp.')} AS"
+        f" SELECT NULL::tid AS {quote(AT)}{_and_columns('t', shape.names)} FROM {shape.real} AS t WITH NO DATA"
+    )
+
+
+def create_meeting(shape: Shape) -> str:
+    """The tables `current`, `file`, `today` and `pairs`, empty."""
+    copy = f", NULL::bigint AS {quote(COPY)}"
+    every = tuple(column.name for column in (*shape.entry.table.columns, *shape.entry.table.generated))
+    number = shape.number
+    return (
+        f'CREATE TEMP TABLE "current_{number}" AS SELECT t.tableoid AS {quote(REL)}, t.ctid AS {quote(TID)},'
+        f" NULL::bigint AS {quote(HASH)}{copy} FROM {shape.real} AS t WITH NO DATA; "
+        f"{create_typed(shape, shape.file)}; "
+        f'CREATE TEMP TABLE "today_{number}" AS SELECT t.tableoid AS {quote(REL)}, t.ctid AS {quote(TID)}'
+        f"{_and_columns('t', every)} FROM {shape.real} AS t WITH NO DATA; "
+        f'CREATE TEMP TABLE "pairs_{number}" ({quote(FILE)} tid, {quote(TODAY)} tid, {quote(KIND)} "char")'
+    )
+
+
+def _and_columns(alias: str, names: tuple[str, ...]) -> str:
+    return f", {columns(alias, names)}" if names else ""

@@ -1,0 +1,83 @@
+"""Takes the file's record lines into temporary tables while it is being verified: no clinic's row changes."""
+
+from collections.abc import AsyncIterator, Collection, Sequence
+
+import asyncpg
+
+from app.clinic.catalogue import Catalogue
+from app.clinic.restore.shapes import HASH, LINE, Shape, create_stage, shape_of
+from app.clinic.sql import quote
+from app.database import database_errors
+from app.dump.document import Header, Section
+from app.dump.reader import Event, HeaderRead, ModelBegun, RecordsRead
+from app.errors import RestoreRefused
+
+
+class Staging:
+    """One file's lines in one session. `setting` is what an error of its database names."""
+
+    def __init__(self, connection: asyncpg.Connection, catalogue: Catalogue, setting: str) -> None:
+        self._connection = connection
+        self._catalogue = catalogue
+        self._setting = setting
+        self._shapes: list[Shape] = []
+        self._header: Header | None = None
+        self._taking: Shape | None = None
+        self._problems: dict[tuple[Section, str], RestoreRefused] = {}
+
+    async def take(self, events: Sequence[Event]) -> None:
+        """Keep what the reader has read. Raises DatabaseError.
+
+        What does not fit the tables of today is told by `shapes`: of a file that turns out to be damaged, its hash
+        says more.
+        """
+        with database_errors(self._setting):
+            for event in events:
+                await self._take(event)
+
+    def shapes(self, models: Collection[str] | None) -> list[Shape]:
+        """The file's models that fit; to be asked for when the file is verified.
+
+        Raises RestoreRefused where one does not of those that are wanted: of `models`, or of all.
+        """
+        for (section, model), problem in self._problems.items():
+            if models is None or (section is Section.DATA and model in models):
+                raise problem
+        return self._shapes
+
+    async def _take(self, event: Event) -> None:
+        match event:
+            case HeaderRead(header):
+                self._header = header
+            case ModelBegun(section, name) if self._header is not None:
+                self._taking = None
+                try:
+                    shape = shape_of(len(self._shapes), section, name, self._header, self._catalogue)
+                except RestoreRefused as exc:
+                    self._problems[section, name] = exc
+                    return
+                self._taking = shape
+                self._shapes.append(shape)
+                await self._connection.execute(create_stage(shape))
+            case RecordsRead(lines) if self._taking is not None:
+                await self._copy(self._taking, lines)
+
+    async def _copy(self, shape: Shape, lines: bytes) -> None:
+        async def block() -> AsyncIterator[bytes]:
+            yield lines
+
+        # As a snapshot reads them: in CSV with these two, JSON stands as it is.
+        await self._connection.copy_to_table(
+            f"stage_{shape.number}",
+            source=block(),
+            columns=[LINE],
+            format="csv",
+            delimiter="\x02",
+            quote="\x01",
+        )
+
+    async def analyze(self) -> None:
+        """Let PostgreSQL know how many lines there are, so that it plans for them. Raises DatabaseError."""
+        with database_errors(self._setting):
+            for shape in self._shapes:
+                await self._connection.execute(f"ANALYZE {shape.stage} ({quote(HASH)})")

@@ -1,0 +1,208 @@
+"""Makes one claimed restore: verify, safety backup, one transaction that is proven before it is committed."""
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from app.clinic.database import ClinicDatabase
+from app.clinic.restore.difference import Changes
+from app.clinic.restore.session import ClinicRestore, Outcome, Plan
+from app.dump.verifier import VerifiedFile
+from app.errors import DatabaseError, LeaseLost, NotCompleted, RespaldosError, RestoreInterrupted
+from app.respaldos import restauracion_repository
+from app.respaldos.crear_respaldo import crear_respaldo
+from app.respaldos.end_restore import end_restore
+from app.respaldos.expired_restores import UNDONE
+from app.respaldos.lease import held_lease
+from app.respaldos.models import Restauracion, TipoRespaldo
+from app.respaldos.object_check import check_thoroughly
+from app.respaldos.progress import Etapa, Progress
+from app.respaldos.resources import Resources
+from app.respaldos.restore_attempt import RestoreAttempt
+from app.respaldos.transaction import transaction
+from app.respaldos.uninterrupted import uninterrupted
+
+log = logging.getLogger(__name__)
+
+# A server whose client is gone has ended the transaction, either way, within this time (seconds).
+OUTCOME_SECONDS = 10
+
+
+async def make_restore(
+    resources: Resources, attempt: RestoreAttempt, progress: Progress, *, database: ClinicDatabase | None = None
+) -> Restauracion:
+    """Restore, or try to where it is `simulada`, and end the attempt; return its completed row.
+
+    `database` is where to, the clinics' own unless another is given. Whatever goes wrong, all of it is taken back,
+    and the row is `fallido` with the reason, which is raised. It is never tried again by itself.
+    """
+    target = database or resources.restore
+    # Waiting for what came before was no standstill of this attempt.
+    progress.advance(bytes_=0)
+    made = _Made()
+    try:
+        async with held_lease(resources, attempt, progress):
+            await _make(resources, target, attempt, progress, made)
+        return await _complete(resources, attempt)
+    except BaseException as exc:
+        ended = await uninterrupted(_end_failed(resources, target, attempt, made, exc))
+        if ended is None or not isinstance(exc, RespaldosError):
+            raise
+        return ended
+
+
+class _Made:
+    """What is known of the attempt so far."""
+
+    plan: Plan | None = None
+    transaction_id: str | None = None
+
+
+async def _make(
+    resources: Resources, target: ClinicDatabase, attempt: RestoreAttempt, progress: Progress, made: _Made
+) -> None:
+    if attempt.respaldo.fecha_eliminacion is not None:
+        raise NotCompleted(f"el respaldo {attempt.respaldo.id} se eliminó antes de restaurarlo")
+    request = attempt.request
+    async with target.restoring(attempt.clinica_id, strict=request.destino is not None) as session:
+        verified = await check_thoroughly(resources, attempt.respaldo, progress, take=session.staging.take)
+        if not (request.simulada or request.sin_respaldo_previo or request.destino is not None):
+            progress.enter(Etapa.RESPALDANDO)
+            await _save_first(resources, attempt, progress)
+        progress.enter(Etapa.COMPARANDO)
+        await session.begin(request.scope)
+        made.plan = await session.compare(_step(progress))
+        await _note(resources, attempt, resultado=_shown(made.plan.models), avisos=_said(made.plan))
+        progress.enter(Etapa.APLICANDO)
+        await session.apply(_step(progress))
+        progress.enter(Etapa.COMPROBANDO)
+        await _prove(session, verified, progress)
+        if request.simulada:
+            await session.rollback()
+            return
+        progress.enter(Etapa.CONFIRMANDO)
+        number = await session.transaction_id()
+        await _note(resources, attempt, transaccion=number)
+        made.transaction_id = number
+        await session.commit()
+
+
+async def _save_first(resources: Resources, attempt: RestoreAttempt, progress: Progress) -> None:
+    """How things are now, in a backup of its own; where that fails, so does the restore."""
+
+    def moved(_: Progress) -> None:
+        progress.advance(bytes_=0)
+
+    previous = await crear_respaldo(
+        resources,
+        clinica_id=attempt.clinica_id,
+        tipo=TipoRespaldo.POR_DEMANDA,
+        descripcion=f"Antes de restaurar el respaldo {attempt.respaldo.id}",
+        actor=attempt.actor,
+        progress=Progress(moved),
+        under=attempt.id,
+    )
+    await _note(resources, attempt, respaldo_previo=previous.id)
+
+
+async def _prove(session: ClinicRestore, verified: VerifiedFile, progress: Progress) -> None:
+    def read(model: str, size: int) -> None:
+        progress.model = model
+        progress.advance(bytes_=size)
+
+    await session.prove(verified, read)
+
+
+def _step(progress: Progress) -> Any:
+    def step(model: str) -> None:
+        progress.model = model
+        progress.advance(bytes_=0)
+
+    return step
+
+
+async def _note(resources: Resources, attempt: RestoreAttempt, **values: Any) -> None:
+    """Write into the row. Raises LeaseLost where the attempt is another's: then nothing may be committed."""
+    async with transaction(resources) as session:
+        mine = await restauracion_repository.note(
+            session, attempt.id, attempt.numero, clinica_id=attempt.clinica_id, **values
+        )
+    if not mine:
+        raise LeaseLost(f"{attempt.name}: otro proceso se hizo cargo")
+
+
+async def _complete(resources: Resources, attempt: RestoreAttempt) -> Restauracion:
+    ended = await end_restore(resources, attempt.id, attempt.numero, clinica_id=attempt.clinica_id, problem=None)
+    if ended is None:
+        raise LeaseLost(f"{attempt.name}: otro proceso se hizo cargo")
+    return ended
+
+
+async def _end_failed(
+    resources: Resources, target: ClinicDatabase, attempt: RestoreAttempt, made: _Made, exc: BaseException
+) -> Restauracion | None:
+    """Write down why it ended; the completed row where it did not fail after all."""
+    stopped = isinstance(exc, asyncio.CancelledError | KeyboardInterrupt)
+    if stopped:
+        problem: RespaldosError = RestoreInterrupted(UNDONE)
+    elif isinstance(exc, RespaldosError):
+        problem = exc
+    else:
+        problem = RespaldosError(f"error interno: {exc!r}")
+    try:
+        if made.transaction_id is not None:
+            outcome = await _outcome(target, made.transaction_id)
+            if outcome is Outcome.COMMITTED:
+                return await end_restore(
+                    resources, attempt.id, attempt.numero, clinica_id=attempt.clinica_id, problem=None
+                )
+            if outcome is not Outcome.ABORTED:
+                # The reconciler asks again when the lease runs out.
+                return None
+        await end_restore(resources, attempt.id, attempt.numero, clinica_id=attempt.clinica_id, problem=problem)
+    except RespaldosError as another:
+        log.warning("la restauración %s falló y no se pudo anotar por qué: %s", attempt.id, another)
+    return None
+
+
+async def _outcome(target: ClinicDatabase, transaction_id: str) -> Outcome | None:
+    """What became of the transaction, asked until PostgreSQL knows."""
+    loop = asyncio.get_running_loop()
+    until = loop.time() + OUTCOME_SECONDS
+    while True:
+        try:
+            outcome = await target.outcome(transaction_id)
+        except DatabaseError:
+            if loop.time() > until:
+                raise
+        else:
+            if outcome is not Outcome.IN_PROGRESS or loop.time() > until:
+                return outcome
+        await asyncio.sleep(0.2)
+
+
+def _shown(models: Mapping[str, Changes]) -> dict[str, Any]:
+    return {
+        model: {
+            "insertados": changes.inserted,
+            "actualizados": changes.updated,
+            "eliminados": changes.deleted,
+            "ejemplos": changes.examples,
+        }
+        for model, changes in models.items()
+    }
+
+
+def _said(plan: Plan) -> list[str]:
+    """What a person should know before it is done."""
+    needed = [
+        f"«{model}»: se agregan {count:,} registros que no se pidieron, porque otros los necesitan"
+        for model, count in plan.needed.items()
+    ]
+    shared = [
+        f"«{model}», que es de todas las clínicas: se agregan {changes.inserted:,} registros que hoy faltan"
+        for model, changes in plan.references.items()
+        if changes.inserted
+    ]
+    return needed + shared

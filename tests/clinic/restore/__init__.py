@@ -1,0 +1,1 @@
+"""Writing a clinic back, against real databases."""

@@ -1,0 +1,72 @@
+"""Restores a backup file as the operation does, without S3 and without the service's tables."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from app.clinic.database import ClinicDatabase
+from app.clinic.restore.scope import Record, Scope
+from app.clinic.restore.session import ClinicRestore, Plan
+from app.dump.reader import Event
+from app.dump.verifier import FileVerifier, VerifiedFile
+from tests.clinic.backup import Backup, back_up
+
+WHOLE = Scope()
+
+
+async def restore(
+    clinics: ClinicDatabase,
+    file: bytes,
+    clinica_id: int = 1,
+    *,
+    scope: Scope = WHOLE,
+    simulate: bool = False,
+    strict: bool = False,
+) -> Plan:
+    """What was changed, or would be."""
+    async with loaded(clinics, file, clinica_id, strict=strict) as (session, verified):
+        await session.begin(scope)
+        plan = await session.compare(lambda _model: None)
+        await session.apply(lambda _model: None)
+        await session.prove(verified, lambda _model, _size: None)
+        if simulate:
+            await session.rollback()
+        else:
+            await session.commit()
+        return plan
+
+
+@asynccontextmanager
+async def loaded(
+    clinics: ClinicDatabase, file: bytes, clinica_id: int = 1, *, strict: bool = False
+) -> AsyncIterator[tuple[ClinicRestore, VerifiedFile]]:
+    """A session with the file in it."""
+    async with clinics.restoring(clinica_id, strict=strict) as session:
+        events: list[Event] = []
+        verifier = FileVerifier(on_event=events.append)
+        for start in range(0, len(file), 50_000):
+            verifier.feed(file[start : start + 50_000])
+            await session.staging.take(events)
+            events.clear()
+        yield session, verifier.finish()
+
+
+def models(*names: str) -> Scope:
+    """Some models."""
+    return Scope(models=names)
+
+
+def record(text: str) -> Scope:
+    """One record with what hangs from it."""
+    return Scope(record=Record.parse(text))
+
+
+def counts(plan: Plan) -> dict[str, tuple[int, int, int]]:
+    """Inserted, updated and deleted rows of the models that change."""
+    return {name: (c.inserted, c.updated, c.deleted) for name, c in plan.models.items() if c.any}
+
+
+async def assert_restored(clinics: ClinicDatabase, backup: Backup, clinica_id: int = 1) -> None:
+    """The clinic's rows are those of the backup, in each model, to the last digit."""
+    again = await back_up(clinics, clinica_id)
+    assert again.lines == backup.lines
+    assert again.verified.totals == backup.verified.totals

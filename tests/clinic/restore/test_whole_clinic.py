@@ -1,0 +1,34 @@
+"""A whole clinic comes back exactly, and nobody else notices."""
+
+from tests.clinic.backup import back_up
+from tests.clinic.conftest import Database
+from tests.clinic.restore.restoring import assert_restored, counts, restore
+
+RULES = {"auth_user": "(SELECT u.clinica_id FROM usuario u WHERE u.correoelectronico = t.email)"}
+
+CHANGES = """
+SET search_path = public;
+DELETE FROM pago_en_linea WHERE idpago IN (SELECT p.id FROM pago p JOIN factura f ON f.id = p.idfactura
+    WHERE f.clinica_id = 1);
+UPDATE factura SET montototal = montototal + 1, razon_social = 'Ñandú "S.A."' WHERE clinica_id = 1 AND id % 3 = 0;
+UPDATE paciente SET contacto_emergencia = 'null', alergias = '[0:1]={a,NULL}'
+    WHERE clinica_id = 1 AND codusuario % 2 = 0;
+UPDATE clinica SET nombre = 'Otra' WHERE id = 1;
+INSERT INTO bitacora (accion, modelo, descripcion, ip_address, user_agent, fecha, clinica_id)
+    SELECT 'x', 'y', 'z', '10.0.0.1', 'w', now(), 1 FROM generate_series(1, 5);
+"""
+
+
+async def test_what_changed_goes_back(sample: Database) -> None:
+    clinics = sample.clinics(rules=RULES)
+    backup, others = await back_up(clinics, 1), [await back_up(clinics, other) for other in (2, 3)]
+    await sample.sql.execute(CHANGES)
+    plan = await restore(clinics, backup.file, simulate=True)
+    assert (await back_up(clinics, 1)).verified.totals != backup.verified.totals
+    assert await restore(clinics, backup.file) == plan
+    await assert_restored(clinics, backup)
+    assert counts(plan)["clinica"] == (0, 1, 0)
+    assert counts(plan)["bitacoras"] == (0, 0, 5)
+    assert counts(await restore(clinics, backup.file)) == {}
+    for number, other in enumerate(others, 2):
+        await assert_restored(clinics, other, number)
