@@ -157,6 +157,12 @@ class RestoreRefused(RespaldosError):
     code = "restauracion_rechazada"
 
 
+class SchemaDiffers(RestoreRefused):
+    """The tables of today are not those of the backup. That says nothing of the backup itself."""
+
+    code = "esquema_distinto"
+
+
 class RestoreDiffers(RespaldosError):
     """The restored rows were not those of the backup, so all of it was taken back. The message names the row."""
 

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from app.respaldos.models import Respaldo
     from app.respaldos.obtener_estadisticas import Estadisticas
     from app.respaldos.resources import Databases, Resources
+    from app.respaldos.views import Verificado
     from app.settings import Settings
 
 
@@ -123,7 +124,7 @@ def listar(clinica: int | None, limite: int, as_json: bool) -> None:
         click.echo("No hay respaldos todavía. Haga uno con: respaldos crear --clinica N")
     else:
         table(
-            ("ID", "Clínica", "Fecha (UTC)", "Estado", "Tipo", "Tamaño", "Registros", "Descripción"),
+            ("ID", "Clínica", "Fecha (UTC)", "Estado", "Tipo", "Tamaño", "Registros", "Verificado", "Descripción"),
             [
                 (
                     str(row["id"]),
@@ -133,12 +134,20 @@ def listar(clinica: int | None, limite: int, as_json: bool) -> None:
                     row["tipo_respaldo_display"],
                     size(row["tamaño_bytes"]),
                     number(row["numero_registros"]),
+                    _verified(row["verificado"]),
                     row["descripcion"],
                 )
                 for row in rows
             ],
             right=(0, 1, 5, 6),
         )
+
+
+def _verified(verificado: "Verificado | None") -> str:
+    if verificado is None:
+        return "—"
+    failed = ": falló" if verificado["error"] is not None else ""
+    return f"{moment(verificado['fecha'])} ({verificado['profundidad']}{failed})"
 
 
 @click.command()
@@ -172,6 +181,7 @@ def ver(id_: int, as_json: bool) -> None:
             "Registros": number(shown["numero_registros"]),
             "Tiempo": shown["tiempo_ejecucion"] or "—",
             "Hash MD5": shown["hash_md5"] or "—",
+            "Verificado (UTC)": _verified(shown["verificado"]),
             **({"Error": f"{metadata['error']} ({metadata['error_type']})"} if "error" in metadata else {}),
         }
     )
@@ -231,8 +241,16 @@ def confirm_replacing(target: Path, si: bool) -> None:
 
 @click.command()
 @click.argument("cual", metavar="ID|ARCHIVO")
+@click.option(
+    "--profundidad",
+    type=click.Choice(["rapida", "completa", "ensayo"]),
+    default="completa",
+    show_default=True,
+    help="rapida: el objeto está y tiene su tamaño. completa: todo su contenido. ensayo: además lo restaura de"
+    " verdad, en tablas aparte que después se borran.",
+)
 @json_option
-def verificar(cual: str, as_json: bool) -> None:
+def verificar(cual: str, profundidad: str, as_json: bool) -> None:
     """Comprueba un respaldo de principio a fin.
 
     Con un ID lee el objeto de S3. Con un ARCHIVO no necesita ningún servicio: comprueba su hash (si está
@@ -240,7 +258,15 @@ def verificar(cual: str, as_json: bool) -> None:
     """
     path = Path(cual)
     is_id = cual.isdecimal() and not path.exists()
-    verified = verify_object(IDENTIFIER.convert(cual, None, None)) if is_id else verify_file(path)
+    if not is_id and profundidad != "completa":
+        raise click.UsageError("--profundidad vale para un ID: un archivo siempre se comprueba entero")
+    verified = verify_object(IDENTIFIER.convert(cual, None, None), profundidad) if is_id else verify_file(path)
+    if verified is None:
+        if as_json:
+            print_json({"correcto": True, "respaldo": int(cual)})
+        else:
+            done(f"Respaldo {cual}: el objeto está en S3 y tiene su tamaño; no se leyó su contenido")
+        return
     if as_json:
         print_json(
             {
@@ -256,7 +282,10 @@ def verificar(cual: str, as_json: bool) -> None:
             }
         )
     else:
-        done(f"Respaldo {verified.header.origin.id} de la clínica {verified.header.clinica_id}: está completo y sano")
+        proven = "está completo y sano" + (
+            ", y se pudo restaurar en tablas aparte" if profundidad == "ensayo" else ""
+        )
+        done(f"Respaldo {verified.header.origin.id} de la clínica {verified.header.clinica_id}: {proven}")
         fields(
             {
                 "Fecha (UTC)": f"{verified.header.taken_at:%Y-%m-%d %H:%M:%S}",
@@ -269,15 +298,18 @@ def verificar(cual: str, as_json: bool) -> None:
         )
 
 
-def verify_object(respaldo_id: int) -> "VerifiedFile":
-    """Check a backup's object in S3. Raises RespaldosError."""
+def verify_object(respaldo_id: int, profundidad: str) -> "VerifiedFile | None":
+    """Check a backup's object in S3; None where its content was not read. Raises RespaldosError."""
 
-    async def work(resources: "Resources") -> "VerifiedFile":
+    async def work(resources: "Resources") -> "VerifiedFile | None":
+        from app.respaldos.models import Profundidad
         from app.respaldos.verificar_respaldo import verificar_respaldo
 
         respaldo = await find_respaldo(resources, respaldo_id)
         with progress_bar("Verificando", total=respaldo.tamaño_bytes) as progress:
-            return await verificar_respaldo(resources, respaldo, progress=progress)
+            return await verificar_respaldo(
+                resources, respaldo, profundidad=Profundidad(profundidad), progress=progress
+            )
 
     return with_resources(work)
 

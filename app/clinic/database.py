@@ -1,6 +1,7 @@
 """One clinic's rows out of the shared database: a consistent snapshot, read with COPY."""
 
 import asyncio
+import secrets
 import time
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager, suppress
@@ -29,8 +30,10 @@ from app.clinic.checks import (
 from app.clinic.classification import build_catalogue, find_tenant_table
 from app.clinic.introspection import CATALOGUE_SQL, Table, TableName, parse
 from app.clinic.ownership import RULE_ALIAS
+from app.clinic.restore.comparison import Comparison
 from app.clinic.restore.constraints import CONSTRAINTS_SQL, parse_constraints
-from app.clinic.restore.session import ADVISORY_CLASS, WORK_MEMORY, ClinicRestore, Outcome
+from app.clinic.restore.session import ADVISORY_CLASS, TRIAL_CLASS, WORK_MEMORY, ClinicRestore, Outcome
+from app.clinic.restore.trial import PREFIX, Trial
 from app.clinic.snapshot import SETTING, Clinic, ClinicSnapshot
 from app.clinic.sql import from_table, qualified, quote
 from app.clinic.statements import ClinicStatements
@@ -41,6 +44,7 @@ from app.errors import (
     DatabaseUnavailable,
     OperationInProgress,
     PermissionMissing,
+    RespaldosError,
     RowSecurityActive,
     SchemaChanged,
 )
@@ -167,6 +171,62 @@ class ClinicDatabase:
                 _refuse_unreadable([entry.table for entry in catalogue.entries.values() if entry.recorded])
                 text = await connection.fetchval(CONSTRAINTS_SQL, _other_schemas(clinics, clinic))
             yield ClinicRestore(connection, clinic, catalogue, parse_constraints(text), self._setting, strict=strict)
+
+    @asynccontextmanager
+    async def trying(self, clinica_id: int) -> AsyncIterator[Trial]:
+        """A session in which the clinic's file can be restored into tables of its own, which are dropped at its end.
+
+        Raises what `snapshot` raises.
+        """
+        number = secrets.randbelow(2**31)
+        async with self._connect() as connection:
+            with database_errors(self._setting):
+                await connection.execute(f"SET work_mem = '{WORK_MEMORY}'; SET temp_buffers = '{WORK_MEMORY}'")
+                # Whoever drops what a dead process left sees by this that somebody is at work.
+                await connection.execute(f"SELECT pg_advisory_lock({TRIAL_CLASS}, {number})")
+                clinics = await self._clinics(connection)
+                clinic = _pick(clinics, clinica_id)
+                catalogue = await self._catalogue(connection, clinic, clinics)
+                text = await connection.fetchval(CONSTRAINTS_SQL, _other_schemas(clinics, clinic))
+            trial = Trial.of(connection, catalogue, parse_constraints(text), self._setting, number)
+            drop = f"DROP SCHEMA IF EXISTS {quote(trial.schema)} CASCADE"
+            try:
+                yield trial
+            except RespaldosError:
+                # Where this cannot be done, `drop_abandoned_trials` does it.
+                with suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+                    await connection.execute(drop)
+                raise
+            with database_errors(self._setting):
+                await connection.execute(drop)
+
+    @asynccontextmanager
+    async def comparing(self, clinica_id: int) -> AsyncIterator[Comparison]:
+        """A session in which backups of the clinic are compared with today or with each other; nothing is changed.
+
+        Raises what `snapshot` raises.
+        """
+        async with self._connect() as connection:
+            with database_errors(self._setting):
+                await connection.execute(f"SET work_mem = '{WORK_MEMORY}'; SET temp_buffers = '{WORK_MEMORY}'")
+                clinics = await self._clinics(connection)
+                clinic = _pick(clinics, clinica_id)
+                catalogue = await self._catalogue(connection, clinic, clinics)
+                _refuse_unreadable([entry.table for entry in catalogue.entries.values() if entry.recorded])
+                text = await connection.fetchval(CONSTRAINTS_SQL, _other_schemas(clinics, clinic))
+            yield Comparison(connection, catalogue, parse_constraints(text), clinic.id, self._setting)
+
+    async def drop_abandoned_trials(self) -> None:
+        """Drop the tables of trials whose session is gone. Raises DatabaseError."""
+        async with self._connect() as connection:
+            with database_errors(self._setting):
+                found = await connection.fetch(
+                    "SELECT nspname FROM pg_namespace WHERE nspname ~ $1", f"^{PREFIX}[0-9]{{1,10}}$"
+                )
+                for (name,) in found:
+                    number = int(name.removeprefix(PREFIX))
+                    if await connection.fetchval(f"SELECT pg_try_advisory_lock({TRIAL_CLASS}, {number})"):
+                        await connection.execute(f"DROP SCHEMA IF EXISTS {quote(name)} CASCADE")
 
     async def outcome(self, transaction_id: str) -> Outcome | None:
         """What became of a restore's transaction; None where PostgreSQL has forgotten. Raises DatabaseError."""

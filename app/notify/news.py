@@ -94,6 +94,11 @@ class News:
         return wording.one_line(str(said), ERROR_LIMIT) if said else None
 
     @property
+    def untried(self) -> bool:
+        """The verification could not be made, which says nothing of the backup."""
+        return bool(self.claimed.aviso.datos.get("sin_ensayo"))
+
+    @property
     def uncertain(self) -> bool:
         """Nobody knows whether the restore that this tells of was carried out."""
         return self.claimed.aviso.datos.get("error_type") == RestoreUncertain.code

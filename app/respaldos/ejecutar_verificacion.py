@@ -11,7 +11,7 @@ from app.errors import Interrupted, LeaseLost, NotCompleted, RespaldosError
 from app.respaldos import platform_repository, repository, restauracion_repository
 from app.respaldos.lease import MAX_ATTEMPTS, Beat, held_lease
 from app.respaldos.models import Estado, Profundidad, Respaldo
-from app.respaldos.object_check import BAD, check_quickly, check_thoroughly
+from app.respaldos.object_check import BAD, check_by_trial, check_quickly, check_thoroughly
 from app.respaldos.progress import Expected, Progreso, Progress
 from app.respaldos.resources import Resources
 from app.respaldos.transaction import transaction
@@ -88,8 +88,13 @@ async def _look(resources: Resources, attempt: _Attempt, progress: Progress) -> 
     if attempt.verification.profundidad == Profundidad.RAPIDA:
         await check_quickly(resources, attempt.respaldo, progress)
         return {"tamaño_bytes": attempt.respaldo.tamaño_bytes}
-    verified = await check_thoroughly(resources, attempt.respaldo, progress)
-    return {"tamaño_bytes": verified.compressed_size, "numero_registros": verified.records}
+    if attempt.verification.profundidad == Profundidad.COMPLETA:
+        verified = await check_thoroughly(resources, attempt.respaldo, progress)
+        said: list[str] = []
+    else:
+        verified, said = await check_by_trial(resources, attempt.respaldo, progress)
+    found = {"tamaño_bytes": verified.compressed_size, "numero_registros": verified.records}
+    return {**found, "avisos": said} if said else found
 
 
 async def _end_failed(resources: Resources, attempt: _Attempt, exc: RespaldosError) -> None:

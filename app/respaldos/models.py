@@ -24,7 +24,7 @@ from sqlalchemy import (
     or_,
     text,
 )
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import JSON, JSONB
 from sqlalchemy.ext.hybrid import hybrid_property
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
@@ -260,7 +260,8 @@ class Restauracion(Base):
     modelos: Mapped[list[str] | None] = mapped_column(JSONB(none_as_null=True))
     estado: Mapped[Estado] = mapped_column(Text, server_default=Estado.PENDIENTE)
     progreso: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
-    resultado: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
+    # Not jsonb, which would forget in which order the models stand.
+    resultado: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     respaldo_previo: Mapped[int | None] = mapped_column(ForeignKey(Respaldo.id, ondelete="SET NULL"))
     error: Mapped[str | None] = mapped_column(Text)
     error_type: Mapped[str | None] = mapped_column(Text)

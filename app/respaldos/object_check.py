@@ -7,7 +7,7 @@ from typing import TypeAlias
 
 from app.dump.reader import Event
 from app.dump.verifier import FileVerifier, VerifiedFile
-from app.errors import AlreadyPurged, FormatError, NotCompleted, ObjectMismatch, ObjectNotFound
+from app.errors import AlreadyPurged, FormatError, NotCompleted, ObjectMismatch, ObjectNotFound, RestoreDiffers
 from app.respaldos.models import Estado, Respaldo
 from app.respaldos.progress import Etapa, Progress
 from app.respaldos.resources import Resources
@@ -17,7 +17,7 @@ from app.storage.s3 import StoredObject
 Take: TypeAlias = Callable[[Sequence[Event]], Awaitable[None]]
 
 # What these functions raise where the object is not the backup; anything else says nothing about it.
-BAD = (FormatError, ObjectMismatch, ObjectNotFound)
+BAD = (FormatError, ObjectMismatch, ObjectNotFound, RestoreDiffers)
 
 
 async def check_quickly(resources: Resources, respaldo: Respaldo, progress: Progress) -> None:
@@ -77,6 +77,26 @@ async def check_thoroughly(
     if counts != respaldo.metadata_["detalles_registros"] or verified.records != respaldo.numero_registros:
         raise FormatError("el archivo no tiene los registros que se anotaron al crearlo")
     return verified
+
+
+async def check_by_trial(
+    resources: Resources, respaldo: Respaldo, progress: Progress
+) -> tuple[VerifiedFile, list[str]]:
+    """The same, and restore the file into tables of its own, made from the clinic's, which are dropped afterwards.
+
+    Returns also what a person should know. Raises as `check_thoroughly`; RestoreDiffers where what is restored is not
+    what the file says; RestoreRefused where the clinic's tables of today do not take it; DatabaseError.
+    """
+
+    def step(model: str) -> None:
+        progress.model = model
+        progress.advance(bytes_=0)
+
+    async with resources.restore.trying(respaldo.clinica_id) as trial:
+        verified = await check_thoroughly(resources, respaldo, progress, take=trial.staging.take)
+        progress.enter(Etapa.ENSAYANDO)
+        said = await trial.load(verified.totals, step, lambda model, _size: step(model))
+    return verified, said
 
 
 @asynccontextmanager

@@ -2,15 +2,24 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
-from sqlalchemy import case, delete, func, literal, or_, select, update
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy import BigInteger, any_, case, delete, func, literal, or_, select, update
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB, distinct_on
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.errors import Cancelled
 from app.respaldos.lease import MAX_ATTEMPTS
-from app.respaldos.models import Estado, Intento, Operacion, Respaldo, Restauracion, TipoRespaldo, TipoRestauracion
+from app.respaldos.models import (
+    Estado,
+    Intento,
+    Operacion,
+    Profundidad,
+    Respaldo,
+    Restauracion,
+    TipoRespaldo,
+    TipoRestauracion,
+)
 
 # What S3 was asked for before an attempt ended, it may still carry out when the attempt has been cleaned up after:
 # a connection that broke or a machine that slept. So cleaning is done again until this long after (seconds).
@@ -37,6 +46,15 @@ class Waiting:
     intento: int
 
 
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """A clinic's newest good backup, and when a trial of any of its backups was last asked for (UTC)."""
+
+    clinica_id: int
+    respaldo_id: int
+    last_trial: datetime | None
+
+
 async def get(session: AsyncSession, respaldo_id: int) -> Respaldo | None:
     """The backup of that id, whichever clinic it is of."""
     return await session.get(Respaldo, respaldo_id)
@@ -51,6 +69,28 @@ async def newest_of_all(session: AsyncSession, *, limit: int) -> Sequence[Respal
         .limit(limit)
     )
     return found.all()
+
+
+async def newest_good_and_trial(session: AsyncSession, *, among: Sequence[int]) -> list[Trial]:
+    """Of each of these clinics that has a good backup, the newest one, and when its last trial was asked for."""
+    newest = (
+        select(Respaldo.clinica_id, Respaldo.id)
+        .ext(distinct_on(Respaldo.clinica_id))
+        .where(Respaldo.good, Respaldo.clinica_id == any_(literal(list(among), ARRAY(BigInteger))))
+        .order_by(Respaldo.clinica_id, Respaldo.fecha_respaldo.desc(), Respaldo.id.desc())
+        .subquery()
+    )
+    last = (
+        select(func.max(Restauracion.fecha_creacion))
+        .where(
+            Restauracion.clinica_id == newest.c.clinica_id,
+            Restauracion.tipo == TipoRestauracion.VERIFICACION,
+            Restauracion.profundidad == Profundidad.ENSAYO,
+        )
+        .scalar_subquery()
+    )
+    found = await session.execute(select(newest.c.clinica_id, newest.c.id, last))
+    return [Trial(*row) for row in found]
 
 
 async def end_expired_leases(session: AsyncSession) -> Sequence[Respaldo]:

@@ -20,6 +20,7 @@ class Etapa(StrEnum):
     COMPARANDO = "comparando"
     APLICANDO = "aplicando"
     CONFIRMANDO = "confirmando"
+    ENSAYANDO = "ensayando"
 
 
 class Progreso(TypedDict):

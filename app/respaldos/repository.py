@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import ColumnElement, and_, delete, func, select, update
+from sqlalchemy import ColumnElement, and_, delete, false, func, select, update
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -271,16 +271,17 @@ async def mark_verified(
 ) -> None:
     """Record what a verification found of the object; `error` is why it is not the backup that was made.
 
-    A quick look says nothing against what a thorough one found, but that the object is gone or another.
+    A less thorough one says nothing against what a more thorough one found, but that it fails where that did not.
     """
     found = (
         update(Respaldo)
         .where(Respaldo.id == respaldo_id, Respaldo.clinica_id == clinica_id)
         .values(verificado=func.now(), verificado_profundidad=profundidad, verificado_error=error)
     )
-    if profundidad == Profundidad.RAPIDA:
-        thorough = Respaldo.verificado_profundidad.is_not_distinct_from(Profundidad.COMPLETA)
-        stands = thorough if error is None else and_(thorough, Respaldo.verificado_error.is_not(None))
+    depths = list(Profundidad)
+    if deeper := depths[depths.index(profundidad) + 1 :]:
+        more_thorough = func.coalesce(Respaldo.verificado_profundidad.in_(deeper), false())
+        stands = more_thorough if error is None else and_(more_thorough, Respaldo.verificado_error.is_not(None))
         found = found.where(~stands)
     await session.execute(found)
 

@@ -3,7 +3,7 @@
 from app.dump.verifier import VerifiedFile
 from app.respaldos.actor import COMMAND_LINE, Actor
 from app.respaldos.models import Profundidad, Respaldo
-from app.respaldos.object_check import BAD, check_thoroughly
+from app.respaldos.object_check import BAD, check_by_trial, check_quickly, check_thoroughly
 from app.respaldos.progress import Progress
 from app.respaldos.resources import Resources
 from app.respaldos.transaction import transaction
@@ -11,16 +11,22 @@ from app.respaldos.verification import Verification, record_verification
 
 
 async def verificar_respaldo(
-    resources: Resources, respaldo: Respaldo, *, actor: Actor = COMMAND_LINE, progress: Progress | None = None
-) -> VerifiedFile:
-    """Read the object from S3, check all of it, and record in the backup's row what was found.
+    resources: Resources,
+    respaldo: Respaldo,
+    *,
+    profundidad: Profundidad = Profundidad.COMPLETA,
+    actor: Actor = COMMAND_LINE,
+    progress: Progress | None = None,
+) -> VerifiedFile | None:
+    """Check the object in S3 as deep as that, and record in the backup's row what was found.
 
-    Raises NotCompleted, AlreadyPurged, ObjectNotFound, or FormatError that says what is wrong; a StorageError or
-    DatabaseError says nothing about the object.
+    Returns what the file says where it was read, and so None of a quick look. Raises NotCompleted, AlreadyPurged,
+    ObjectNotFound, ObjectMismatch, RestoreDiffers, or FormatError that says what is wrong; a StorageError, a
+    DatabaseError or a RestoreRefused says nothing about the object.
     """
-    verification = Verification(respaldo.id, respaldo.clinica_id, Profundidad.COMPLETA, actor)
+    verification = Verification(respaldo.id, respaldo.clinica_id, profundidad, actor)
     try:
-        verified = await check_thoroughly(resources, respaldo, progress or Progress())
+        verified = await _check(resources, respaldo, profundidad, progress or Progress())
     except BAD as exc:
         async with transaction(resources) as session:
             await record_verification(session, verification, False, str(exc))
@@ -28,3 +34,16 @@ async def verificar_respaldo(
     async with transaction(resources) as session:
         await record_verification(session, verification, True, None)
     return verified
+
+
+async def _check(
+    resources: Resources, respaldo: Respaldo, profundidad: Profundidad, progress: Progress
+) -> VerifiedFile | None:
+    match profundidad:
+        case Profundidad.RAPIDA:
+            await check_quickly(resources, respaldo, progress)
+            return None
+        case Profundidad.COMPLETA:
+            return await check_thoroughly(resources, respaldo, progress)
+        case Profundidad.ENSAYO:
+            return (await check_by_trial(resources, respaldo, progress))[0]

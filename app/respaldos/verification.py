@@ -51,6 +51,17 @@ async def record_verification(
         error=error,
     )
     if correcto is None:
+        if verification.profundidad == Profundidad.ENSAYO and error is not None:
+            # Nobody looks at a trial that was never made, so nobody would miss it.
+            await avisos.record(
+                session,
+                TipoAviso.VERIFICACION_FALLIDA,
+                clinica_id=verification.clinica_id,
+                respaldo_id=verification.respaldo_id,
+                error=error,
+                profundidad=verification.profundidad,
+                sin_ensayo=True,
+            )
         return
     await repository.mark_verified(
         session,

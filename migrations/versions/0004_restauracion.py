@@ -40,6 +40,13 @@ def upgrade() -> None:
         ),
     ):
         op.add_column("restauracion", column, schema="respaldos")
+    op.alter_column(
+        "restauracion",
+        "resultado",
+        type_=postgresql.JSON(none_as_null=True, astext_type=sa.Text()),
+        postgresql_using="resultado::json",
+        schema="respaldos",
+    )
     op.create_index(
         "uq_restauracion_en_curso",
         "restauracion",
@@ -77,6 +84,13 @@ def downgrade() -> None:
         postgresql_where=sa.text(
             "tipo = 'restauracion' AND destino IS NULL AND estado IN ('pendiente', 'procesando')"
         ),
+    )
+    op.alter_column(
+        "restauracion",
+        "resultado",
+        type_=postgresql.JSONB(none_as_null=True, astext_type=sa.Text()),
+        postgresql_using="resultado::jsonb",
+        schema="respaldos",
     )
     for column in ("avisos", "transaccion", "sin_respaldo_previo", "destino", "registro"):
         op.drop_column("restauracion", column, schema="respaldos")

@@ -99,6 +99,7 @@ async def test_a_whole_object_is_verified(resources: Resources) -> None:
     respaldo = await back_up(resources, LARGE)
     progress = Progress()
     verified = await verificar_respaldo(resources, respaldo, progress=progress)
+    assert verified is not None
     assert (verified.md5, verified.records) == (respaldo.hash_md5, respaldo.numero_registros)
     assert progress.bytes == respaldo.tamaño_bytes
 

@@ -31,6 +31,7 @@ async def test_a_backup_is_made_checked_and_fetched(version: Literal[16, 18], st
                 for clinic in clinics:
                     respaldo = await back_up(resources, clinic.id)
                     verified = await verificar_respaldo(resources, respaldo)
+                    assert verified is not None
                     assert verified.header.postgresql.startswith(str(version))
                     target = tmp_path / f"{clinic.id}.json.gz"
                     await descargar_respaldo(resources, respaldo, target)

@@ -8,9 +8,9 @@ import asyncpg
 from app.clinic.classification import cycles
 from app.clinic.introspection import TableName
 from app.clinic.restore.constraints import Constraints, Reference
-from app.clinic.restore.difference import Difference, Kind, OnStep, one_row
+from app.clinic.restore.difference import Difference, OnStep, one_row
 from app.clinic.restore.refusals import child_of, gone_values, named_keys, parent_of
-from app.clinic.restore.shapes import AT, COPY, FILE, HASH, KIND, PLACE, REL, TID, TODAY, Shape
+from app.clinic.restore.shapes import AT, COPY, FILE, HASH, KIND, PLACE, REL, TID, TODAY, Kind, Shape
 from app.clinic.sql import columns, quote
 from app.clinic.statements import ClinicStatements
 from app.errors import RestoreRefused

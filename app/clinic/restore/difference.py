@@ -1,16 +1,14 @@
 """What differs between the file and today, row by row, and what becomes of each."""
 
-import json
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
-from enum import StrEnum
+from dataclasses import dataclass, field
 from typing import Any
 
 import asyncpg
 
-from app.clinic.introspection import Table
 from app.clinic.ownership import Ownership
 from app.clinic.records import with_lines
+from app.clinic.restore.changed_rows import changed_rows
 from app.clinic.restore.constraints import Constraints
 from app.clinic.restore.scope import RecordSearch, Scope, chosen, create_all_typed
 from app.clinic.restore.shapes import (
@@ -24,6 +22,7 @@ from app.clinic.restore.shapes import (
     REL,
     TID,
     TODAY,
+    Kind,
     Shape,
     create_meeting,
     line_hash,
@@ -36,22 +35,7 @@ from app.dump.document import Section
 # What a preview shows of each kind of change of a model: enough to recognise it, few enough to be read.
 EXAMPLES = 5
 
-# A value of an example is cut after so many characters.
-EXAMPLE_CHARACTERS = 200
-
-
 OnStep = Callable[[str], None]
-
-
-class Kind(StrEnum):
-    """What becomes of a row that the file and today have both, but not alike; as PostgreSQL's "char"."""
-
-    UPDATE = "u"
-    """Updated where it stands."""
-    REPLACE = "r"
-    """Deleted and inserted again, because a unique value or an identity is in the way of an update."""
-    AGAIN = "a"
-    """Alike, but it hangs from a row that is replaced."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +130,7 @@ class Difference:
         if self.narrowed:
             narrowed = f" WHERE ctid IN (SELECT {quote(AT)} FROM {shape.wanted})"
         return (
-            f"SELECT ctid AS {quote(AT)}, {quote(LINE)}, {quote(HASH)}, {_copy_number(shape)}"
+            f"SELECT ctid AS {quote(AT)}, {quote(LINE)}, {quote(HASH)}, {copy_number(shape)}"
             f" FROM {shape.stage}{narrowed}"
         )
 
@@ -161,7 +145,7 @@ class Difference:
         )
 
     async def _compare(self, shape: Shape) -> None:
-        await self._hash_today(shape, self.rows_today(shape))
+        await self._fill_current(shape)
         same = f"s.{quote(HASH)} = c.{quote(HASH)}"
         if not shape.key:
             same += f" AND s.{quote(COPY)} = c.{quote(COPY)}"
@@ -170,12 +154,7 @@ class Difference:
         await self._connection.execute(f"INSERT INTO {shape.file} {typed_rows(shape, new)}")
         if shape.key and not shape.entry.definite:
             await self._adopt(shape)
-        every = tuple(column.name for column in (*shape.entry.table.columns, *shape.entry.table.generated))
-        await self._connection.execute(
-            f"INSERT INTO {shape.today} SELECT {columns('t', ('tableoid', 'ctid', *every))} FROM {shape.real} AS t"
-            f" JOIN {shape.current} AS c ON t.tableoid = c.{quote(REL)} AND t.ctid = c.{quote(TID)}"
-            f" WHERE NOT EXISTS (SELECT FROM ({stage}) AS s WHERE {same})"
-        )
+        await self._fill_today(shape, same, stage)
         if shape.key:
             await self._connection.execute(
                 f"ANALYZE {shape.file}; ANALYZE {shape.today};"
@@ -189,11 +168,23 @@ class Difference:
                     f" WHERE f.ctid = p.{quote(FILE)} AND c.ctid = p.{quote(TODAY)} AND ({condition})"
                 )
 
+    async def _fill_current(self, shape: Shape) -> None:
+        await self._hash_today(shape, self.rows_today(shape))
+
+    async def _fill_today(self, shape: Shape, same: str, stage: str) -> None:
+        """`same` says that a row `c` of `current` and a row `s` of `stage` are alike."""
+        every = tuple(column.name for column in (*shape.entry.table.columns, *shape.entry.table.generated))
+        await self._connection.execute(
+            f"INSERT INTO {shape.today} SELECT {columns('t', (*PLACE, *every))} FROM {shape.real} AS t"
+            f" JOIN {shape.current} AS c ON t.tableoid = c.{quote(REL)} AND t.ctid = c.{quote(TID)}"
+            f" WHERE NOT EXISTS (SELECT FROM ({stage}) AS s WHERE {same})"
+        )
+
     async def _hash_today(self, shape: Shape, rows: str) -> None:
         lines = with_lines(shape.table, rows, *PLACE)
         hashes = f"SELECT tableoid, ctid, {line_hash('line')} AS {quote(HASH)} FROM ({lines}) AS x"
         await self._connection.execute(
-            f"INSERT INTO {shape.current} SELECT tableoid, ctid, {quote(HASH)}, {_copy_number(shape, 'ctid')}"
+            f"INSERT INTO {shape.current} SELECT tableoid, ctid, {quote(HASH)}, {copy_number(shape, 'ctid')}"
             f" FROM ({hashes}) AS y; ANALYZE {shape.current}"
         )
 
@@ -278,54 +269,9 @@ class Difference:
         twice = replaced + again
         changes = Changes(inserts - twice, updates + replaced, deletes - twice)
         if examples and changes.any:
-            changes.examples.update(await self._examples(shape))
+            async for row in changed_rows(self._connection, shape, limit=EXAMPLES):
+                changes.examples.setdefault(row.kind, []).append(row.shown())
         return changes
-
-    async def _examples(self, shape: Shape) -> dict[str, list[dict[str, Any]]]:
-        key = shape.key or shape.names
-        order = ", ".join(quote(name) for name in shape.key) or "1"
-        unpaired = f"NOT EXISTS (SELECT FROM {shape.pairs} AS p WHERE p.{{}} = t.ctid)"
-        keys = _narrowed(shape.table, key)
-        shown = {}
-        for kind, table, side in (("insertados", shape.file, FILE), ("eliminados", shape.today, TODAY)):
-            rows = (
-                f"SELECT {columns('t', key)} FROM {table} AS t WHERE {unpaired.format(quote(side))}"
-                f" ORDER BY {order} LIMIT {EXAMPLES}"
-            )
-            found = await self._connection.fetch(with_lines(keys, rows))
-            shown[kind] = [{"clave": _values(line)} for (line,) in found]
-        if shape.key:
-            shown["actualizados"] = await self._updated(shape, keys, order)
-        return {kind: rows for kind, rows in shown.items() if rows}
-
-    async def _updated(self, shape: Shape, keys: Table, order: str) -> list[dict[str, Any]]:
-        paired = (
-            f"SELECT p.{quote(FILE)} AS {quote(FILE)}, p.{quote(TODAY)} AS {quote(TODAY)},"
-            f" {columns('f', shape.key)} FROM {shape.pairs} AS p JOIN {shape.file} AS f ON f.ctid = p.{quote(FILE)}"
-            f" WHERE p.{quote(KIND)} <> '{Kind.AGAIN}' ORDER BY {order} LIMIT {EXAMPLES}"
-        )
-        found = await self._connection.fetch(
-            f"SELECT (SELECT line FROM ({with_lines(keys, 'SELECT x.*')}) AS k),"
-            f" (SELECT line FROM ({self._line_of(shape, shape.file, FILE)}) AS k),"
-            f" (SELECT line FROM ({self._line_of(shape, shape.today, TODAY)}) AS k)"
-            f" FROM ({paired}) AS x"
-        )
-        return [
-            {
-                "clave": _values(key),
-                "campos": {
-                    name: {"antes": _shown(before.get(name)), "despues": _shown(after.get(name))}
-                    for after, before in ((_parsed(new), _parsed(old)),)
-                    for name in (*after, *(name for name in before if name not in after))
-                    if after.get(name) != before.get(name) or (name in after) != (name in before)
-                },
-            }
-            for key, new, old in found
-        ]
-
-    def _line_of(self, shape: Shape, table: str, side: str) -> str:
-        rows = f"SELECT {columns('t', shape.names)} FROM {table} AS t WHERE t.ctid = x.{quote(side)}"
-        return with_lines(shape.table, rows)
 
 
 async def one_row(connection: asyncpg.Connection, statement: str) -> asyncpg.Record:
@@ -335,8 +281,8 @@ async def one_row(connection: asyncpg.Connection, statement: str) -> asyncpg.Rec
     return row
 
 
-def _copy_number(shape: Shape, order: str = "") -> str:
-    """Which of several equal rows it is; of a table with a key there is but one."""
+def copy_number(shape: Shape, order: str = "") -> str:
+    """COPY: which of several equal rows it is; of a table with a key there is but one."""
     if shape.key:
         return f"1::bigint AS {quote(COPY)}"
     ordered = f" ORDER BY {order}" if order else ""
@@ -346,24 +292,3 @@ def _copy_number(shape: Shape, order: str = "") -> str:
 def _changed(names: Sequence[str]) -> str:
     # As text, because not every type has an equality.
     return " OR ".join(f"f.{quote(name)}::text IS DISTINCT FROM c.{quote(name)}::text" for name in names) or "true"
-
-
-def _narrowed(table: Table, names: Sequence[str]) -> Table:
-    return replace(table, columns=tuple(column for column in table.columns if column.name in names), key=())
-
-
-def _parsed(line: str) -> dict[str, Any]:
-    # Numbers stay as PostgreSQL printed them: 1.0 and 1.00 differ.
-    record: dict[str, Any] = json.loads(line, parse_float=str)
-    return record
-
-
-def _values(line: str) -> dict[str, Any]:
-    return {name: _shown(value) for name, value in _parsed(line).items()}
-
-
-def _shown(value: Any) -> Any:
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    if len(text) <= EXAMPLE_CHARACTERS:
-        return value
-    return f"{text[:EXAMPLE_CHARACTERS]}…"

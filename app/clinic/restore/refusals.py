@@ -9,8 +9,20 @@ from app.clinic.introspection import TableName
 from app.clinic.ownership import Ownership
 from app.clinic.records import with_lines
 from app.clinic.restore.constraints import Constraints, Reference
-from app.clinic.restore.difference import Difference, Kind
-from app.clinic.restore.shapes import AT, FILE, HASH, KIND, REL, TID, TODAY, Shape, line_hash
+from app.clinic.restore.difference import Difference
+from app.clinic.restore.shapes import (
+    AT,
+    FILE,
+    HASH,
+    KIND,
+    REL,
+    TID,
+    TODAY,
+    Kind,
+    Shape,
+    line_hash,
+    refuse_required_columns,
+)
 from app.clinic.sql import columns, quote
 from app.errors import RestoreRefused
 
@@ -92,18 +104,12 @@ class Refusals:
         return f"{self._ownership.owner(shape.entry, alias)} = {self._clinica_id}"
 
     async def _new_columns(self, shape: Shape) -> None:
-        defaults = self._constraints.of(shape.entry.name).defaults
-        missing = [column.name for column in shape.extra if not column.nullable and column.name not in defaults]
-        if not missing:
-            return
         new = await self._connection.fetchval(
             f"SELECT EXISTS (SELECT FROM {shape.file} AS f"
             f" WHERE NOT EXISTS (SELECT FROM {shape.pairs} AS p WHERE p.{quote(FILE)} = f.ctid))"
         )
         if new:
-            raise RestoreRefused(
-                f"«{shape.model}» tiene hoy columnas obligatorias que el respaldo no conoce: {', '.join(missing)}"
-            )
+            refuse_required_columns(shape, self._constraints.of(shape.entry.name).defaults)
 
     async def _other_content(self, shape: Shape) -> None:
         if not shape.key:

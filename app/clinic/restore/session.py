@@ -1,7 +1,6 @@
 """One restore of one clinic, from the opened connection to COMMIT or ROLLBACK."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -12,16 +11,15 @@ from app.clinic.ownership import Ownership
 from app.clinic.restore.applying import Applying
 from app.clinic.restore.constraints import Constraints
 from app.clinic.restore.difference import Changes, Difference, OnStep
+from app.clinic.restore.errors import restore_errors
 from app.clinic.restore.proof import OnRead, Proof
 from app.clinic.restore.refusals import Refusals
 from app.clinic.restore.scope import RecordSearch, Scope
 from app.clinic.restore.staging import Staging
 from app.clinic.snapshot import Clinic
 from app.clinic.statements import ClinicStatements
-from app.database import database_errors
 from app.dump.document import Section
 from app.dump.verifier import VerifiedFile
-from app.errors import RestoreRefused
 
 # No other session is kept waiting, nor waited for, longer than a person notices (DESIGN §7).
 LOCK_SECONDS = 5
@@ -31,6 +29,9 @@ WORK_MEMORY = "64MB"
 
 # What a restore holds while it works, so that no second one begins and the reconciler finds whose connection it is.
 ADVISORY_CLASS = 0x7265_7370
+
+# The same for the tables of a trial.
+TRIAL_CLASS = 0x7265_7371
 
 
 class Outcome(StrEnum):
@@ -175,17 +176,5 @@ class ClinicRestore:
             return False
         return True
 
-    @contextmanager
-    def _errors(self) -> Iterator[None]:
-        with database_errors(self._setting):
-            try:
-                yield
-            except asyncpg.IntegrityConstraintViolationError as exc:
-                where = f"«{exc.table_name}»" if exc.table_name else "una tabla"
-                raise RestoreRefused(
-                    f"{where} no admite lo que se restaura ({exc.constraint_name}): {exc.detail or exc}"
-                ) from exc
-            except asyncpg.DataError as exc:
-                raise RestoreRefused(f"la base de datos no admite un valor del respaldo: {exc}") from exc
-            except (asyncpg.RaiseError, asyncpg.TriggeredActionError) as exc:
-                raise RestoreRefused(f"un disparador rechazó lo que se restaura: {exc}") from exc
+    def _errors(self) -> AbstractContextManager[None]:
+        return restore_errors(self._setting)

@@ -1,12 +1,14 @@
 """How a model of the file and the table of today fit together, and the temporary tables in which they meet."""
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
+from enum import StrEnum
 
 from app.clinic.catalogue import Catalogue, Entry, TableClass
 from app.clinic.introspection import Column, Table
 from app.clinic.sql import columns, from_table, literal, quote
 from app.dump.document import JSON_NULL_KEY, Form, Header, Section
-from app.errors import RestoreRefused
+from app.errors import SchemaDiffers
 
 # Columns of the temporary tables beside those of the clinic's.
 LINE, HASH, COPY = "$linea", "$hash", "$copia"
@@ -16,6 +18,17 @@ FILE, TODAY, KIND = "$file", "$today", "$kind"
 # The physical place of a row. None of ours moves while a restore looks at it; a row that somebody else has changed
 # meanwhile is at another place, and is not found there.
 PLACE = ("tableoid", "ctid")
+
+
+class Kind(StrEnum):
+    """What becomes of a row that the file and today have both, but not alike; as PostgreSQL's "char"."""
+
+    UPDATE = "u"
+    """Updated where it stands."""
+    REPLACE = "r"
+    """Deleted and inserted again, because a unique value or an identity is in the way of an update."""
+    AGAIN = "a"
+    """Alike, but it hangs from a row that is replaced."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,32 +108,32 @@ class Shape:
 
 
 def shape_of(number: int, section: Section, model: str, header: Header, catalogue: Catalogue) -> Shape:
-    """How the model fits. Raises RestoreRefused where today's table cannot take the file's rows as they are."""
+    """How the model fits. Raises SchemaDiffers where today's table cannot take the file's rows as they are."""
     described = header.models[model]
     entry = next((each for each in catalogue.entries.values() if each.model == model), None)
     if entry is None:
-        raise RestoreRefused(f"la base de datos ya no tiene la tabla de «{model}», que está en el respaldo")
+        raise SchemaDiffers(f"la base de datos ya no tiene la tabla de «{model}», que está en el respaldo")
     own_schema = entry.name.schema == catalogue.schema
     if (described.schema, described.table) != (None if own_schema else entry.name.schema, entry.name.name):
-        raise RestoreRefused(f"el archivo dice que «{model}» es otra tabla, «{described.table}»")
+        raise SchemaDiffers(f"el archivo dice que «{model}» es otra tabla, «{described.table}»")
     if section is Section.DATA and entry.kind is not TableClass.OWNED:
-        raise RestoreRefused(f"la tabla «{entry.name}» hoy no es de la clínica, sino {entry.kind}")
+        raise SchemaDiffers(f"la tabla «{entry.name}» hoy no es de la clínica, sino {entry.kind}")
     if section is Section.REFERENCES and not entry.recorded:
-        raise RestoreRefused(f"la tabla «{entry.name}» hoy no es compartida, sino {entry.kind}")
+        raise SchemaDiffers(f"la tabla «{entry.name}» hoy no es compartida, sino {entry.kind}")
     found = []
     for column in described.columns:
         today = next((each for each in entry.table.columns if each.name == column.name), None)
         if today is None:
             what = "es calculada" if entry.table.column(column.name) is not None else "no existe"
-            raise RestoreRefused(f"la columna «{column.name}» de «{model}» está en el respaldo y hoy {what}")
+            raise SchemaDiffers(f"la columna «{column.name}» de «{model}» está en el respaldo y hoy {what}")
         if today.form is not column.form:
-            raise RestoreRefused(
+            raise SchemaDiffers(
                 f"la columna «{column.name}» de «{model}» era de tipo {column.type} y hoy es {today.type}"
             )
         found.append(today)
     names = {column.name for column in found}
     if len(names) < len(found) or not names.issuperset(described.key):
-        raise RestoreRefused(f"el archivo describe mal las columnas de «{model}»")
+        raise SchemaDiffers(f"el archivo describe mal las columnas de «{model}»")
     return Shape(
         number=number,
         section=section,
@@ -130,6 +143,15 @@ def shape_of(number: int, section: Section, model: str, header: Header, catalogu
         extra=tuple(column for column in entry.table.columns if column.name not in names),
         key=entry.table.key if names.issuperset(entry.table.key) else (),
     )
+
+
+def refuse_required_columns(shape: Shape, defaults: Collection[str]) -> None:
+    """Raise SchemaDiffers where new rows would need values that the file does not have."""
+    missing = [column.name for column in shape.extra if not column.nullable and column.name not in defaults]
+    if missing:
+        raise SchemaDiffers(
+            f"«{shape.model}» tiene hoy columnas obligatorias que el respaldo no conoce: {', '.join(missing)}"
+        )
 
 
 def create_stage(shape: Shape) -> str:

@@ -14,9 +14,10 @@ from app.errors import RestoreRefused
 
 
 class Staging:
-    """One file's lines in one session. `setting` is what an error of its database names."""
+    """One file's lines in one session. `setting` is what an error of its database names, `first` its first table."""
 
-    def __init__(self, connection: asyncpg.Connection, catalogue: Catalogue, setting: str) -> None:
+    def __init__(self, connection: asyncpg.Connection, catalogue: Catalogue, setting: str, *, first: int = 0) -> None:
+        self._first = first
         self._connection = connection
         self._catalogue = catalogue
         self._setting = setting
@@ -52,7 +53,7 @@ class Staging:
             case ModelBegun(section, name) if self._header is not None:
                 self._taking = None
                 try:
-                    shape = shape_of(len(self._shapes), section, name, self._header, self._catalogue)
+                    shape = shape_of(self._first + len(self._shapes), section, name, self._header, self._catalogue)
                 except RestoreRefused as exc:
                     self._problems[section, name] = exc
                     return

@@ -1,0 +1,122 @@
+"""Compares a backup with today, or with another backup: the restore's difference, and nothing of it applied."""
+
+from collections.abc import AsyncIterator, Mapping
+
+import asyncpg
+
+from app.clinic.catalogue import Catalogue, TableClass
+from app.clinic.ownership import Ownership
+from app.clinic.restore.changed_rows import ChangedRow, changed_rows
+from app.clinic.restore.constraints import Constraints
+from app.clinic.restore.difference import Changes, Difference, copy_number
+from app.clinic.restore.errors import restore_errors
+from app.clinic.restore.scope import RecordSearch, Scope
+from app.clinic.restore.shapes import AT, HASH, LINE, TID, Shape, typed_rows
+from app.clinic.restore.staging import Staging
+from app.clinic.sql import columns, quote
+from app.clinic.statements import ClinicStatements
+from app.dump.document import Section
+
+# Temporary tables of the second file are numbered from here on; no clinic has as many models.
+SECOND_FILE = 100_000
+
+
+class Comparison:
+    """Made by `ClinicDatabase.comparing`, of no use after its block.
+
+    `older` takes the file of a backup while it is verified, `newer` that of another one where there is another; then
+    `find`, and `rows`. Changes are told as what restoring the older one would do. Raises RestoreRefused or
+    DatabaseError.
+    """
+
+    def __init__(
+        self,
+        connection: asyncpg.Connection,
+        catalogue: Catalogue,
+        constraints: Constraints,
+        clinica_id: int,
+        setting: str,
+    ) -> None:
+        self.older = Staging(connection, catalogue, setting)
+        self.newer = Staging(connection, catalogue, setting, first=SECOND_FILE)
+        self._connection = connection
+        self._catalogue = catalogue
+        self._constraints = constraints
+        self._statements = ClinicStatements(catalogue, clinica_id)
+        self._setting = setting
+        self._difference: Difference | None = None
+
+    async def find(self) -> dict[str, Changes]:
+        """What differs of each model, in numbers."""
+        with restore_errors(self._setting):
+            await self.older.analyze()
+            await self.newer.analyze()
+            # One moment of today for all models.
+            await self._connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ")
+            shapes = [shape for shape in self.older.shapes(None) if shape.section is Section.DATA]
+            newer = {shape.model: shape for shape in self.newer.shapes(None) if shape.section is Section.DATA}
+            search = RecordSearch(self._connection, self._catalogue, self._statements, shapes)
+            common = (self._connection, search, self._statements, Ownership(self._catalogue), self._constraints)
+            difference = _WithFile(*common, shapes, Scope()) if newer else Difference(*common, shapes, Scope())
+            if isinstance(difference, _WithFile):
+                difference.newer = newer
+            await difference.find(lambda _model: None)
+            self._difference = difference
+            return (await difference.changes(examples=False))[Section.DATA]
+
+    async def only_newer(self) -> dict[str, int]:
+        """Models that the older file does not have, and how many rows they have."""
+        known = {shape.model for shape in self.older.shapes(None)}
+        with restore_errors(self._setting):
+            if newer := [shape for shape in self.newer.shapes(None) if shape.section is Section.DATA]:
+                return {
+                    shape.model: await self._connection.fetchval(f"SELECT count(*) FROM {shape.stage}")
+                    for shape in newer
+                    if shape.model not in known
+                }
+            return {
+                entry.model: await self._connection.fetchval(
+                    f"SELECT count(*) FROM ({self._statements.owned(entry, ('ctid',))}) AS x"
+                )
+                for entry in self._catalogue.of_class(TableClass.OWNED)
+                if entry.model not in known
+            }
+
+    async def rows(self) -> AsyncIterator[tuple[str, ChangedRow]]:
+        """Every row that differs, with its model, in constant memory; after `find`."""
+        assert self._difference is not None  # noqa: S101 (the caller's promise)
+        with restore_errors(self._setting):
+            for shape in self._difference.data:
+                async for row in changed_rows(self._connection, shape):
+                    yield shape.model, row
+
+
+class _WithFile(Difference):
+    """Takes for today's rows those of another file, `newer`."""
+
+    newer: Mapping[str, Shape]
+
+    async def _fill_current(self, shape: Shape) -> None:
+        if (other := self.newer.get(shape.model)) is not None:
+            await self._connection.execute(
+                f"INSERT INTO {shape.current} SELECT NULL, ctid, {quote(HASH)}, {copy_number(shape, 'ctid')}"
+                f" FROM {other.stage}; ANALYZE {shape.current}"
+            )
+
+    async def _adopt(self, shape: Shape) -> None:
+        """There is nothing to adopt in a file."""
+
+    async def _fill_today(self, shape: Shape, same: str, stage: str) -> None:
+        if (other := self.newer.get(shape.model)) is None:
+            return
+        names = tuple(name for name in shape.names if other.has((name,)))
+        lines = (
+            f"SELECT o.ctid AS {quote(AT)}, o.{quote(LINE)} FROM {other.stage} AS o"
+            f" JOIN {shape.current} AS c ON c.{quote(TID)} = o.ctid"
+            f" WHERE NOT EXISTS (SELECT FROM ({stage}) AS s WHERE {same})"
+        )
+        into = ", ".join(map(quote, (TID, *names)))
+        await self._connection.execute(
+            f"INSERT INTO {shape.today} ({into})"
+            f" SELECT {columns('x', (AT, *names))} FROM ({typed_rows(other, lines)}) AS x"
+        )

@@ -1,0 +1,26 @@
+"""What PostgreSQL says against restored rows, in the words of this service."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import asyncpg
+
+from app.database import database_errors
+from app.errors import RestoreRefused
+
+
+@contextmanager
+def restore_errors(setting: str) -> Iterator[None]:
+    """Turn what a constraint, a type or a trigger refuses into RestoreRefused, and the rest as `database_errors`."""
+    with database_errors(setting):
+        try:
+            yield
+        except asyncpg.IntegrityConstraintViolationError as exc:
+            where = f"«{exc.table_name}»" if exc.table_name else "una tabla"
+            raise RestoreRefused(
+                f"{where} no admite lo que se restaura ({exc.constraint_name}): {exc.detail or exc}"
+            ) from exc
+        except asyncpg.DataError as exc:
+            raise RestoreRefused(f"la base de datos no admite un valor del respaldo: {exc}") from exc
+        except (asyncpg.RaiseError, asyncpg.TriggeredActionError) as exc:
+            raise RestoreRefused(f"un disparador rechazó lo que se restaura: {exc}") from exc
