@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from app.auth.login import Login
     from app.auth.tokens import Tokens
     from app.clinic.directory import ClinicDirectory
+    from app.clinic.restore.database import RestoreDatabase
     from app.clinic.users import ClinicUsers
     from app.queue import Queue
 
@@ -73,12 +74,14 @@ def clinic_database(settings: Settings) -> ClinicDatabase:
     return ClinicDatabase(url.get_secret_value(), tenancy(settings))
 
 
-def restore_database(settings: Settings) -> ClinicDatabase:
+def restore_database(settings: Settings) -> "RestoreDatabase":
     """The clinics' database for a role that may write: CLINIC_RESTORE_DATABASE_URL, by default as the other."""
-    if settings.clinic_restore_database_url is None:
-        return clinic_database(settings)
-    url = settings.clinic_restore_database_url.get_secret_value()
-    return ClinicDatabase(url, tenancy(settings), setting="CLINIC_RESTORE_DATABASE_URL")
+    from app.clinic.restore.database import RestoreDatabase
+
+    url = settings.clinic_restore_database_url or settings.clinic_database_url or settings.database_url
+    if url is None:
+        raise SettingsError("CLINIC_RESTORE_DATABASE_URL: falta")
+    return RestoreDatabase(url.get_secret_value(), tenancy(settings), setting="CLINIC_RESTORE_DATABASE_URL")
 
 
 def retention_policy(settings: Settings) -> Policy:

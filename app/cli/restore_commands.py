@@ -11,7 +11,7 @@ from app.cli.session import with_settings
 from app.cli.whole_number import IDENTIFIER
 
 if TYPE_CHECKING:
-    from app.clinic.database import ClinicDatabase
+    from app.clinic.restore.database import RestoreDatabase
     from app.respaldos.models import Restauracion
     from app.respaldos.restore_attempt import RestoreRequest
     from app.settings import Settings
@@ -158,8 +158,8 @@ def _place(destino: str) -> str:
     return f"{parts.netloc.rpartition('@')[2]}{parts.path}"
 
 
-def _database(settings: "Settings", destino: str) -> "ClinicDatabase":
-    from app.clinic.database import ClinicDatabase
+def _database(settings: "Settings", destino: str) -> "RestoreDatabase":
+    from app.clinic.restore.database import RestoreDatabase
     from app.connections import tenancy
 
-    return ClinicDatabase(destino, tenancy(settings), setting="--destino")
+    return RestoreDatabase(destino, tenancy(settings), setting="--destino")

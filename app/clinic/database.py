@@ -1,7 +1,6 @@
 """One clinic's rows out of the shared database: a consistent snapshot, read with COPY."""
 
 import asyncio
-import secrets
 import time
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager, suppress
@@ -30,10 +29,6 @@ from app.clinic.checks import (
 from app.clinic.classification import build_catalogue, find_tenant_table
 from app.clinic.introspection import CATALOGUE_SQL, Table, TableName, parse
 from app.clinic.ownership import RULE_ALIAS
-from app.clinic.restore.comparison import Comparison
-from app.clinic.restore.constraints import CONSTRAINTS_SQL, parse_constraints
-from app.clinic.restore.session import ADVISORY_CLASS, TRIAL_CLASS, WORK_MEMORY, ClinicRestore, Outcome
-from app.clinic.restore.trial import PREFIX, Trial
 from app.clinic.snapshot import SETTING, Clinic, ClinicSnapshot
 from app.clinic.sql import from_table, qualified, quote
 from app.clinic.statements import ClinicStatements
@@ -42,9 +37,7 @@ from app.errors import (
     CatalogError,
     ClinicNotFound,
     DatabaseUnavailable,
-    OperationInProgress,
     PermissionMissing,
-    RespaldosError,
     RowSecurityActive,
     SchemaChanged,
 )
@@ -112,7 +105,7 @@ class ClinicDatabase:
 
     async def clinic(self, clinica_id: int) -> Clinic:
         """The clinic of that id. Raises ClinicNotFound."""
-        return _pick(await self.clinics(), clinica_id)
+        return pick(await self.clinics(), clinica_id)
 
     @asynccontextmanager
     async def snapshot(self, clinica_id: int, on_step: OnStep | None = None) -> AsyncIterator[ClinicSnapshot]:
@@ -127,16 +120,16 @@ class ClinicDatabase:
         async with self._connect() as connection:
             with database_errors(self._setting):
                 clinics = await self._clinics(connection)
-                clinic = _pick(clinics, clinica_id)
+                clinic = pick(clinics, clinica_id)
                 catalogue = await self._catalogue(connection, clinic, clinics)
-                _refuse_unreadable([entry.table for entry in catalogue.entries.values() if entry.recorded])
+                refuse_unreadable([entry.table for entry in catalogue.entries.values() if entry.recorded])
                 statements = ClinicStatements(catalogue, clinic.id)
                 await connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY")
                 await connection.execute(statements.lock())
                 taken_at = datetime.now(UTC)
                 # The first query takes the snapshot. The tables cannot change any more; had they changed before
                 # the lock, this shows it.
-                text = await connection.fetchval(CATALOGUE_SQL, _other_schemas(clinics, clinic))
+                text = await connection.fetchval(CATALOGUE_SQL, other_schemas(clinics, clinic))
                 if text != catalogue.text:
                     raise SchemaChanged("el esquema de la base de datos cambió justo ahora; vuelva a intentarlo")
                 migrations = await _migration_heads(connection, catalogue)
@@ -146,113 +139,13 @@ class ClinicDatabase:
                 )
             yield ClinicSnapshot(connection, clinic, catalogue, statements, migrations, unowned, size, taken_at)
 
-    @asynccontextmanager
-    async def restoring(self, clinica_id: int, *, strict: bool = False) -> AsyncIterator[ClinicRestore]:
-        """A session in which the clinic's rows are written; what it has not committed at its end is undone.
-
-        A clinic that the tenant table has lost is restored too, where a column tells clinics apart. With `strict`,
-        shared rows have to be there as the file has them, or not at all.
-
-        Raises OperationInProgress where another session restores this clinic, and what `snapshot` raises.
-        """
-        async with self._connect() as connection:
-            with database_errors(self._setting):
-                await connection.execute(f"SET work_mem = '{WORK_MEMORY}'; SET temp_buffers = '{WORK_MEMORY}'")
-                if not await connection.fetchval(f"SELECT pg_try_advisory_lock({_advisory(clinica_id)})"):
-                    raise OperationInProgress(f"ya se está restaurando la clínica {clinica_id}")
-                clinics = await self._clinics(connection)
-                try:
-                    clinic = _pick(clinics, clinica_id)
-                except ClinicNotFound:
-                    if self._tenancy.kind == "schema":
-                        raise
-                    clinic = Clinic(clinica_id, None, False, None)
-                catalogue = await self._catalogue(connection, clinic, clinics)
-                _refuse_unreadable([entry.table for entry in catalogue.entries.values() if entry.recorded])
-                text = await connection.fetchval(CONSTRAINTS_SQL, _other_schemas(clinics, clinic))
-            yield ClinicRestore(connection, clinic, catalogue, parse_constraints(text), self._setting, strict=strict)
-
-    @asynccontextmanager
-    async def trying(self, clinica_id: int) -> AsyncIterator[Trial]:
-        """A session in which the clinic's file can be restored into tables of its own, which are dropped at its end.
-
-        Raises what `snapshot` raises.
-        """
-        number = secrets.randbelow(2**31)
-        async with self._connect() as connection:
-            with database_errors(self._setting):
-                await connection.execute(f"SET work_mem = '{WORK_MEMORY}'; SET temp_buffers = '{WORK_MEMORY}'")
-                # Whoever drops what a dead process left sees by this that somebody is at work.
-                await connection.execute(f"SELECT pg_advisory_lock({TRIAL_CLASS}, {number})")
-                clinics = await self._clinics(connection)
-                clinic = _pick(clinics, clinica_id)
-                catalogue = await self._catalogue(connection, clinic, clinics)
-                text = await connection.fetchval(CONSTRAINTS_SQL, _other_schemas(clinics, clinic))
-            trial = Trial.of(connection, catalogue, parse_constraints(text), self._setting, number)
-            drop = f"DROP SCHEMA IF EXISTS {quote(trial.schema)} CASCADE"
-            try:
-                yield trial
-            except RespaldosError:
-                # Where this cannot be done, `drop_abandoned_trials` does it.
-                with suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
-                    await connection.execute(drop)
-                raise
-            with database_errors(self._setting):
-                await connection.execute(drop)
-
-    @asynccontextmanager
-    async def comparing(self, clinica_id: int) -> AsyncIterator[Comparison]:
-        """A session in which backups of the clinic are compared with today or with each other; nothing is changed.
-
-        Raises what `snapshot` raises.
-        """
-        async with self._connect() as connection:
-            with database_errors(self._setting):
-                await connection.execute(f"SET work_mem = '{WORK_MEMORY}'; SET temp_buffers = '{WORK_MEMORY}'")
-                clinics = await self._clinics(connection)
-                clinic = _pick(clinics, clinica_id)
-                catalogue = await self._catalogue(connection, clinic, clinics)
-                _refuse_unreadable([entry.table for entry in catalogue.entries.values() if entry.recorded])
-                text = await connection.fetchval(CONSTRAINTS_SQL, _other_schemas(clinics, clinic))
-            yield Comparison(connection, catalogue, parse_constraints(text), clinic.id, self._setting)
-
-    async def drop_abandoned_trials(self) -> None:
-        """Drop the tables of trials whose session is gone. Raises DatabaseError."""
-        async with self._connect() as connection:
-            with database_errors(self._setting):
-                found = await connection.fetch(
-                    "SELECT nspname FROM pg_namespace WHERE nspname ~ $1", f"^{PREFIX}[0-9]{{1,10}}$"
-                )
-                for (name,) in found:
-                    number = int(name.removeprefix(PREFIX))
-                    if await connection.fetchval(f"SELECT pg_try_advisory_lock({TRIAL_CLASS}, {number})"):
-                        await connection.execute(f"DROP SCHEMA IF EXISTS {quote(name)} CASCADE")
-
-    async def outcome(self, transaction_id: str) -> Outcome | None:
-        """What became of a restore's transaction; None where PostgreSQL has forgotten. Raises DatabaseError."""
-        async with self._connect() as connection:
-            with database_errors(self._setting):
-                status = await connection.fetchval("SELECT pg_xact_status($1::text::xid8)", transaction_id)
-        return Outcome(status) if status is not None else None
-
-    async def end_restoring(self, clinica_id: int) -> None:
-        """End the session, if there is one, in which somebody restores the clinic. Raises DatabaseError."""
-        async with self._connect() as connection:
-            with database_errors(self._setting):
-                await connection.fetch(
-                    "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND granted"
-                    " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
-                    " AND classid = $1 AND objid = $2 AND objsubid = 2",
-                    *_advisory_key(clinica_id),
-                )
-
     async def census(self, clinica_id: int | None = None) -> Census:
         """Count every table of the catalogue, and what in it is nobody's or points astray. Reads all of it."""
         async with self._connect() as connection:
             with database_errors(self._setting):
                 clinics = await self._clinics(connection)
-                catalogue = await self._catalogue(connection, _pick(clinics, clinica_id), clinics)
-                _refuse_unreadable([entry.table for entry in catalogue.entries.values() if entry.recorded])
+                catalogue = await self._catalogue(connection, pick(clinics, clinica_id), clinics)
+                refuse_unreadable([entry.table for entry in catalogue.entries.values() if entry.recorded])
                 async with Counter(connection) as counter:
                     return Census(
                         catalogue=catalogue,
@@ -285,7 +178,7 @@ class ClinicDatabase:
         shared = parse(await connection.fetchval(CATALOGUE_SQL, others))
         name, key = find_tenant_table(shared, tenancy)
         table = shared.tables[name]
-        _refuse_unreadable([table])
+        refuse_unreadable([table])
 
         def column_or(column: str, otherwise: str) -> str:
             return quote(column) if table.column(column) is not None else otherwise
@@ -314,7 +207,7 @@ class ClinicDatabase:
 
     async def _catalogue(self, connection: asyncpg.Connection, clinic: Clinic, clinics: list[Clinic]) -> Catalogue:
         _check_schema(clinic, clinics, self._tenancy)
-        text = await connection.fetchval(CATALOGUE_SQL, _other_schemas(clinics, clinic))
+        text = await connection.fetchval(CATALOGUE_SQL, other_schemas(clinics, clinic))
         kept = self._kept
         if kept is None or (kept.text, kept.schema) != (text, clinic.schema):
             kept = build_catalogue(parse(text), self._tenancy, schema=clinic.schema, text=text)
@@ -323,16 +216,7 @@ class ClinicDatabase:
         return kept
 
 
-def _advisory_key(clinica_id: int) -> tuple[int, int]:
-    # PostgreSQL has two integers of 32 bits for it; two clinics that share one wait for each other, and no more.
-    return ADVISORY_CLASS, clinica_id % 2**31
-
-
-def _advisory(clinica_id: int) -> str:
-    return ", ".join(map(str, _advisory_key(clinica_id)))
-
-
-def _pick(clinics: list[Clinic], clinica_id: int | None) -> Clinic:
+def pick(clinics: list[Clinic], clinica_id: int | None) -> Clinic:
     """The clinic of that id, or the first one where none is named."""
     for clinic in clinics:
         if clinica_id is None or clinic.id == clinica_id:
@@ -353,7 +237,8 @@ def _check_schema(clinic: Clinic, clinics: list[Clinic], tenancy: Tenancy) -> No
             raise CatalogError(f"las clínicas {clinic.id} y {other.id} tienen el mismo esquema, «{clinic.schema}»")
 
 
-def _other_schemas(clinics: list[Clinic], clinic: Clinic) -> list[str]:
+def other_schemas(clinics: list[Clinic], clinic: Clinic) -> list[str]:
+    """The schemas of all clinics but this one."""
     return [other.schema for other in clinics if other.schema is not None and other.schema != clinic.schema]
 
 
@@ -362,7 +247,8 @@ async def _all_schemas(connection: asyncpg.Connection) -> list[str]:
     return [row[0] for row in rows]
 
 
-def _refuse_unreadable(tables: Iterable[Table]) -> None:
+def refuse_unreadable(tables: Iterable[Table]) -> None:
+    """Raise PermissionMissing or RowSecurityActive, naming the tables, where not every row can be read."""
     if closed := _list(table.name for table in tables if not table.readable):
         raise PermissionMissing(f"el usuario de {SETTING} no puede leer: {closed}")
     if hidden := _list(table.name for table in tables if table.row_security):

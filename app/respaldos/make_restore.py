@@ -5,7 +5,7 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
-from app.clinic.database import ClinicDatabase
+from app.clinic.restore.database import RestoreDatabase
 from app.clinic.restore.difference import Changes
 from app.clinic.restore.session import ClinicRestore, Outcome, Plan
 from app.dump.verifier import VerifiedFile
@@ -30,7 +30,7 @@ OUTCOME_SECONDS = 10
 
 
 async def make_restore(
-    resources: Resources, attempt: RestoreAttempt, progress: Progress, *, database: ClinicDatabase | None = None
+    resources: Resources, attempt: RestoreAttempt, progress: Progress, *, database: RestoreDatabase | None = None
 ) -> Restauracion:
     """Restore, or try to where it is `simulada`, and end the attempt; return its completed row.
 
@@ -60,7 +60,7 @@ class _Made:
 
 
 async def _make(
-    resources: Resources, target: ClinicDatabase, attempt: RestoreAttempt, progress: Progress, made: _Made
+    resources: Resources, target: RestoreDatabase, attempt: RestoreAttempt, progress: Progress, made: _Made
 ) -> None:
     if attempt.respaldo.fecha_eliminacion is not None:
         raise NotCompleted(f"el respaldo {attempt.respaldo.id} se eliminó antes de restaurarlo")
@@ -140,7 +140,7 @@ async def _complete(resources: Resources, attempt: RestoreAttempt) -> Restauraci
 
 
 async def _end_failed(
-    resources: Resources, target: ClinicDatabase, attempt: RestoreAttempt, made: _Made, exc: BaseException
+    resources: Resources, target: RestoreDatabase, attempt: RestoreAttempt, made: _Made, exc: BaseException
 ) -> Restauracion | None:
     """Write down why it ended; the completed row where it did not fail after all."""
     stopped = isinstance(exc, asyncio.CancelledError | KeyboardInterrupt)
@@ -166,7 +166,7 @@ async def _end_failed(
     return None
 
 
-async def _outcome(target: ClinicDatabase, transaction_id: str) -> Outcome | None:
+async def _outcome(target: RestoreDatabase, transaction_id: str) -> Outcome | None:
     """What became of the transaction, asked until PostgreSQL knows."""
     loop = asyncio.get_running_loop()
     until = loop.time() + OUTCOME_SECONDS

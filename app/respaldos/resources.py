@@ -1,12 +1,17 @@
 """What the operations work with. The app's lifespan, the worker's startup and the command line build it."""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 
 from app.clinic.database import ClinicDatabase
 from app.storage.s3 import S3Storage
+
+# Only those who restore wait for its import.
+if TYPE_CHECKING:
+    from app.clinic.restore.database import RestoreDatabase
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,4 +31,4 @@ class Resources(Databases):
 
     storage: S3Storage
     time_zone: ZoneInfo
-    restore: ClinicDatabase
+    restore: "RestoreDatabase"

@@ -1,6 +1,6 @@
 """Restores a clinic from a backup in the caller's process, who waits for it: the command line's."""
 
-from app.clinic.database import ClinicDatabase
+from app.clinic.restore.database import RestoreDatabase
 from app.errors import OperationInProgress
 from app.respaldos.actor import COMMAND_LINE, Actor
 from app.respaldos.make_restore import make_restore
@@ -19,7 +19,7 @@ async def restaurar_respaldo(
     *,
     actor: Actor = COMMAND_LINE,
     progress: Progress | None = None,
-    database: ClinicDatabase | None = None,
+    database: RestoreDatabase | None = None,
 ) -> Restauracion:
     """Restore now, or try to where it is `simulada`; return the completed row, whose `resultado` says what changed.
 

@@ -370,6 +370,8 @@ def test_an_error_is_json_where_json_is_asked_for(name: str, tmp_path: Path) -> 
         "ver": ["1"],
         "descargar": ["1"],
         "verificar": ["1"],
+        "restaurar": ["1", "--simular"],
+        "comparar": ["1"],
         "eliminar": ["1", "--si"],
         "recuperar": ["1"],
         "aceptar": ["1"],

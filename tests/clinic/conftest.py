@@ -14,7 +14,7 @@ from hypothesis.configuration import set_hypothesis_home_dir
 
 from app import embedded
 from app.clinic.catalogue import Tenancy
-from app.clinic.database import ClinicDatabase
+from app.clinic.restore.database import RestoreDatabase
 from app.embedded import Addresses
 from app.sample.generate import SampleClinic, create_schema, create_tenant_schema, fill
 from app.settings import EmbeddedServer
@@ -38,9 +38,9 @@ class Database:
         """The database's own name."""
         return self.url.rsplit("/", 1)[1]
 
-    def clinics(self, **tenancy: Any) -> ClinicDatabase:
+    def clinics(self, **tenancy: Any) -> RestoreDatabase:
         """The service's view of it, with these settings."""
-        return ClinicDatabase(self.url, Tenancy(**tenancy))
+        return RestoreDatabase(self.url, Tenancy(**tenancy))
 
     async def connect(self) -> asyncpg.Connection:
         """One more connection, for whoever closes it."""

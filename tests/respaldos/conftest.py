@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import async_sessionmaker
 
 from app.clinic.catalogue import Tenancy
 from app.clinic.database import ClinicDatabase
+from app.clinic.restore.database import RestoreDatabase
 from app.database import service_engine
 from app.embedded import Addresses
 from app.migrate import migrate
@@ -171,7 +172,7 @@ async def opened(
                 ClinicDatabase(clinic or service, tenancy or Tenancy()),
                 storage,
                 LA_PAZ,
-                ClinicDatabase(
+                RestoreDatabase(
                     writer or clinic or service, tenancy or Tenancy(), setting="CLINIC_RESTORE_DATABASE_URL"
                 ),
             )

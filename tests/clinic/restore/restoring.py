@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from app.clinic.database import ClinicDatabase
+from app.clinic.restore.database import RestoreDatabase
 from app.clinic.restore.scope import Record, Scope
 from app.clinic.restore.session import ClinicRestore, Plan
 from app.dump.reader import Event
@@ -14,7 +14,7 @@ WHOLE = Scope()
 
 
 async def restore(
-    clinics: ClinicDatabase,
+    clinics: RestoreDatabase,
     file: bytes,
     clinica_id: int = 1,
     *,
@@ -37,7 +37,7 @@ async def restore(
 
 @asynccontextmanager
 async def loaded(
-    clinics: ClinicDatabase, file: bytes, clinica_id: int = 1, *, strict: bool = False
+    clinics: RestoreDatabase, file: bytes, clinica_id: int = 1, *, strict: bool = False
 ) -> AsyncIterator[tuple[ClinicRestore, VerifiedFile]]:
     """A session with the file in it."""
     async with clinics.restoring(clinica_id, strict=strict) as session:
@@ -65,7 +65,7 @@ def counts(plan: Plan) -> dict[str, tuple[int, int, int]]:
     return {name: (c.inserted, c.updated, c.deleted) for name, c in plan.models.items() if c.any}
 
 
-async def assert_restored(clinics: ClinicDatabase, backup: Backup, clinica_id: int = 1) -> None:
+async def assert_restored(clinics: RestoreDatabase, backup: Backup, clinica_id: int = 1) -> None:
     """The clinic's rows are those of the backup, in each model, to the last digit."""
     again = await back_up(clinics, clinica_id)
     assert again.lines == backup.lines

@@ -1,0 +1,144 @@
+"""The clinic database for a role that may write: where clinics are restored, tried and compared."""
+
+import asyncio
+import secrets
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+import asyncpg
+
+from app.clinic.database import ClinicDatabase, other_schemas, pick, refuse_unreadable
+from app.clinic.restore.comparison import Comparison
+from app.clinic.restore.constraints import CONSTRAINTS_SQL, parse_constraints
+from app.clinic.restore.session import ADVISORY_CLASS, TRIAL_CLASS, WORK_MEMORY, ClinicRestore, Outcome
+from app.clinic.restore.trial import PREFIX, Trial
+from app.clinic.snapshot import Clinic
+from app.clinic.sql import quote
+from app.database import database_errors
+from app.errors import ClinicNotFound, DatabaseUnavailable, OperationInProgress, RespaldosError
+
+# A session that is told to end does so at once, unless it is writing a lot (seconds).
+END_SECONDS = 10
+
+
+class RestoreDatabase(ClinicDatabase):
+    """As ClinicDatabase. Each session is for one thing, and undoes at its end what it was not told to keep."""
+
+    @asynccontextmanager
+    async def restoring(self, clinica_id: int, *, strict: bool = False) -> AsyncIterator[ClinicRestore]:
+        """A session in which the clinic's rows are written; what it has not committed at its end is undone.
+
+        A clinic that the tenant table has lost is restored too, where a column tells clinics apart. With `strict`,
+        shared rows have to be there as the file has them, or not at all.
+
+        Raises OperationInProgress where another session restores this clinic, and what `snapshot` raises.
+        """
+        async with self._connect() as connection:
+            with database_errors(self._setting):
+                await connection.execute(f"SET work_mem = '{WORK_MEMORY}'; SET temp_buffers = '{WORK_MEMORY}'")
+                if not await connection.fetchval(f"SELECT pg_try_advisory_lock({_advisory(clinica_id)})"):
+                    raise OperationInProgress(f"ya se está restaurando la clínica {clinica_id}")
+                clinics = await self._clinics(connection)
+                try:
+                    clinic = pick(clinics, clinica_id)
+                except ClinicNotFound:
+                    if self._tenancy.kind == "schema":
+                        raise
+                    clinic = Clinic(clinica_id, None, False, None)
+                catalogue = await self._catalogue(connection, clinic, clinics)
+                refuse_unreadable([entry.table for entry in catalogue.entries.values() if entry.recorded])
+                text = await connection.fetchval(CONSTRAINTS_SQL, other_schemas(clinics, clinic))
+            yield ClinicRestore(connection, clinic, catalogue, parse_constraints(text), self._setting, strict=strict)
+
+    @asynccontextmanager
+    async def trying(self, clinica_id: int) -> AsyncIterator[Trial]:
+        """A session in which the clinic's file can be restored into tables of its own, which are dropped at its end.
+
+        Raises what `snapshot` raises.
+        """
+        number = secrets.randbelow(2**31)
+        async with self._connect() as connection:
+            with database_errors(self._setting):
+                await connection.execute(f"SET work_mem = '{WORK_MEMORY}'; SET temp_buffers = '{WORK_MEMORY}'")
+                # Whoever drops what a dead process left sees by this that somebody is at work.
+                await connection.execute(f"SELECT pg_advisory_lock({TRIAL_CLASS}, {number})")
+                clinics = await self._clinics(connection)
+                clinic = pick(clinics, clinica_id)
+                catalogue = await self._catalogue(connection, clinic, clinics)
+                text = await connection.fetchval(CONSTRAINTS_SQL, other_schemas(clinics, clinic))
+            trial = Trial.of(connection, catalogue, parse_constraints(text), self._setting, number)
+            drop = f"DROP SCHEMA IF EXISTS {quote(trial.schema)} CASCADE"
+            try:
+                yield trial
+            except RespaldosError:
+                # Where this cannot be done, `drop_abandoned_trials` does it.
+                with suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+                    await connection.execute(drop)
+                raise
+            with database_errors(self._setting):
+                await connection.execute(drop)
+
+    @asynccontextmanager
+    async def comparing(self, clinica_id: int) -> AsyncIterator[Comparison]:
+        """A session in which backups of the clinic are compared with today or with each other; nothing is changed.
+
+        Raises what `snapshot` raises.
+        """
+        async with self._connect() as connection:
+            with database_errors(self._setting):
+                await connection.execute(f"SET work_mem = '{WORK_MEMORY}'; SET temp_buffers = '{WORK_MEMORY}'")
+                clinics = await self._clinics(connection)
+                clinic = pick(clinics, clinica_id)
+                catalogue = await self._catalogue(connection, clinic, clinics)
+                refuse_unreadable([entry.table for entry in catalogue.entries.values() if entry.recorded])
+                text = await connection.fetchval(CONSTRAINTS_SQL, other_schemas(clinics, clinic))
+            yield Comparison(connection, catalogue, parse_constraints(text), clinic.id, self._setting)
+
+    async def drop_abandoned_trials(self) -> None:
+        """Drop the tables of trials whose session is gone. Raises DatabaseError."""
+        async with self._connect() as connection:
+            with database_errors(self._setting):
+                found = await connection.fetch(
+                    "SELECT nspname FROM pg_namespace WHERE nspname ~ $1", f"^{PREFIX}[0-9]{{1,10}}$"
+                )
+                for (name,) in found:
+                    number = int(name.removeprefix(PREFIX))
+                    if await connection.fetchval(f"SELECT pg_try_advisory_lock({TRIAL_CLASS}, {number})"):
+                        await connection.execute(f"DROP SCHEMA IF EXISTS {quote(name)} CASCADE")
+
+    async def outcome(self, transaction_id: str) -> Outcome | None:
+        """What became of a restore's transaction; None where PostgreSQL has forgotten. Raises DatabaseError."""
+        async with self._connect() as connection:
+            with database_errors(self._setting):
+                status = await connection.fetchval("SELECT pg_xact_status($1::text::xid8)", transaction_id)
+        return Outcome(status) if status is not None else None
+
+    async def end_restoring(self, clinica_id: int) -> None:
+        """End the session, if there is one, in which somebody restores the clinic; return when it is gone.
+
+        Raises DatabaseError.
+        """
+        async with self._connect() as connection:
+            with database_errors(self._setting):
+                until = time.monotonic() + END_SECONDS
+                while await connection.fetch(
+                    "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND granted"
+                    " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+                    " AND classid = $1 AND objid = $2 AND objsubid = 2",
+                    *_advisory_key(clinica_id),
+                ):
+                    if time.monotonic() > until:
+                        raise DatabaseUnavailable(
+                            f"la sesión que restaura la clínica {clinica_id} no termina ({self._setting})"
+                        )
+                    await asyncio.sleep(0.05)
+
+
+def _advisory_key(clinica_id: int) -> tuple[int, int]:
+    # PostgreSQL has two integers of 32 bits for it; two clinics that share one wait for each other, and no more.
+    return ADVISORY_CLASS, clinica_id % 2**31
+
+
+def _advisory(clinica_id: int) -> str:
+    return ", ".join(map(str, _advisory_key(clinica_id)))
