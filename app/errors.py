@@ -268,7 +268,7 @@ class CatalogError(DatabaseError):
 
 
 class QueueUnavailable(RespaldosError):
-    """Redis cannot be reached."""
+    """Redis cannot be reached, or no setting says where it is."""
 
     status = 503
     code = "redis_no_disponible"

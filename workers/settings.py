@@ -10,7 +10,7 @@ import uvloop
 from arq.connections import RedisSettings
 
 from app.clinic.recipients import ClinicRecipients
-from app.connections import open_resources, retention_policy, tenancy
+from app.connections import clinic_database_url, open_resources, redis_url, retention_policy, tenancy
 from app.errors import SettingsError
 from app.notify.options import NotifySuccess, SmtpOptions, WebhookOptions
 from app.notify.sender import Notifier
@@ -33,12 +33,6 @@ asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
 settings = load_settings()
 
 
-def _redis_url() -> str:
-    if settings.redis_url is None:
-        raise SettingsError("REDIS_URL: falta")
-    return settings.redis_url.get_secret_value()
-
-
 async def startup(context: Context) -> None:
     """Open what the jobs work with, and begin the rounds."""
     stack = AsyncExitStack()
@@ -47,7 +41,7 @@ async def startup(context: Context) -> None:
     stop_gently(context)
     outbox = context[OUTBOX] = asyncio.Event()
     resources = context[RESOURCES] = await stack.enter_async_context(open_resources(settings))
-    queue = await stack.enter_async_context(open_queue(_redis_url()))
+    queue = await stack.enter_async_context(open_queue(redis_url(settings)))
     await stack.enter_async_context(going_round(_rounds(resources, queue, outbox)))
 
 
@@ -104,9 +98,6 @@ def _rounds(resources: Resources, queue: Queue, outbox: asyncio.Event) -> Sequen
 
 
 def _notifier(databases: Databases) -> Notifier:
-    url = settings.clinic_database_url or settings.database_url
-    if url is None:
-        raise SettingsError("CLINIC_DATABASE_URL: falta")
     smtp = webhook = None
     if settings.email_host is not None:
         password = settings.email_host_password
@@ -124,7 +115,9 @@ def _notifier(databases: Databases) -> Notifier:
         webhook = WebhookOptions(settings.webhook_url, settings.webhook_secret.get_secret_value())
     return Notifier(
         databases,
-        recipients=ClinicRecipients(url.get_secret_value(), tenancy(settings), admin_roles=settings.admin_roles),
+        recipients=ClinicRecipients(
+            clinic_database_url(settings), tenancy(settings), admin_roles=settings.admin_roles
+        ),
         smtp=smtp,
         webhook=webhook,
         notify_success=NotifySuccess(settings.notify_success),
@@ -138,9 +131,9 @@ class WorkerSettings:
     functions: ClassVar[Sequence[Callable[..., Awaitable[None]]]] = [respaldar, verificar]
     on_startup = startup
     on_shutdown = shutdown
-    redis_pool = worker_redis(_redis_url())
+    redis_pool = worker_redis(redis_url(settings))
     # For `arq --check` only.
-    redis_settings = RedisSettings.from_dsn(_redis_url())
+    redis_settings = RedisSettings.from_dsn(redis_url(settings))
     job_serializer = to_json
     job_deserializer = from_json
     # Each keeps a connection to the clinics' database and most of a core busy.

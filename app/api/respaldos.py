@@ -25,7 +25,6 @@ from app.api.schemas import (
 )
 from app.connections import Service
 from app.errors import DatabaseError, OperationInProgress, QueueUnavailable
-from app.queue import Queue
 from app.respaldos import repository
 from app.respaldos.aceptar_respaldo import aceptar_respaldo
 from app.respaldos.actor import Actor
@@ -122,7 +121,7 @@ async def crear(service: ServiceDep, caller: Administering, body: PedidoRespaldo
 
     Cómo avanza se ve en `GET /respaldos/{id}/progreso/`.
     """
-    queue = _queue(service)
+    queue = service.require_queue()
     await queue.check()
     try:
         respaldo = await pedir_respaldo(
@@ -198,7 +197,7 @@ async def verificar(
     service: ServiceDep, caller: Administering, respaldo_id: RespaldoId, body: PedidoVerificacion | None = None
 ) -> Any:
     """`rapida` (si no se dice): el archivo está y tiene su tamaño. `completa`: se lee entero y se comprueba todo."""
-    queue = _queue(service)
+    queue = service.require_queue()
     await queue.check()
     restauracion = await pedir_verificacion(
         service.resources,
@@ -255,12 +254,6 @@ async def aceptar(service: ServiceDep, caller: Administering, respaldo_id: Respa
         service.resources, respaldo_id, clinica_id=caller.clinica_id, actor=caller.actor
     )
     return {"mensaje": "El respaldo se aceptó", "respaldo": detalle(respaldo)}
-
-
-def _queue(service: Service) -> Queue:
-    if service.queue is None:
-        raise QueueUnavailable("REDIS_URL: falta")
-    return service.queue
 
 
 async def _named(service: Service, caller: Caller) -> Actor:

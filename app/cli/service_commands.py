@@ -151,10 +151,11 @@ async def keep_working(settings: "Settings", folder: Path | None = None) -> NoRe
     """Run arq until cancelled, again whenever it ends.
 
     With `folder` it runs there, so that it reads no .env of this one, and what it says goes to WORKER_LOG in it.
-    Raises SettingsError without REDIS_URL, LocalFileError where the log cannot be written.
+    Raises QueueUnavailable without REDIS_URL, LocalFileError where the log cannot be written.
     """
-    if settings.redis_url is None:
-        raise SettingsError("REDIS_URL: falta")
+    from app.connections import redis_url
+
+    redis_url(settings)
     environment = as_environment(settings)
     with _log(folder) as log:
         await _keep_running(environment, folder, log)
