@@ -175,7 +175,8 @@ async def test_the_worker_ends_what_a_dead_process_left_and_survives_redis(envir
                 proxy.restore()
                 # Of no clinic, so that its backup ends as soon as it has begun.
                 second = await connection.fetchval(
-                    "INSERT INTO respaldos.respaldo (clinica_id, tipo_respaldo) VALUES (2, 'por_demanda') RETURNING id"
+                    "INSERT INTO respaldos.respaldo (clinica_id, tipo_respaldo)"
+                    " VALUES (2, 'por_demanda') RETURNING id"
                 )
                 async with open_queue(environment["REDIS_URL"]) as queue:
                     await queue.respaldo(second, 0)

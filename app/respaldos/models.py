@@ -120,6 +120,7 @@ class Base(DeclarativeBase):
 class Respaldo(Base):
     """One backup of one clinic. `lease_until` is set while a process works on attempt number `intento`.
 
+    `interrupciones` are the attempts that a worker gave up because it was told to stop; they count for nothing else.
     `cancelacion` is when a person asked a running one to stop; `verificado` is the last verification, failed where
     `verificado_error` says why; `purgado` is when the deleted one's object was removed from S3.
     """
@@ -146,6 +147,7 @@ class Respaldo(Base):
     )
     fecha_eliminacion: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
     intento: Mapped[int] = mapped_column(Integer, server_default="0")
+    interrupciones: Mapped[int] = mapped_column(Integer, server_default="0")
     lease_until: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
     progreso: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
     usuario_nombre: Mapped[str | None] = mapped_column(Text)
@@ -229,7 +231,7 @@ class Operacion(Base):
 
 
 class Restauracion(Base):
-    """Something done with a backup's file, by a worker: a verification. Claimed and leased as a backup is."""
+    """Something done with a backup's file, by a worker: a verification. Claimed, leased, counted as a backup is."""
 
     __tablename__ = "restauracion"
 
@@ -251,6 +253,7 @@ class Restauracion(Base):
     fecha_creacion: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
     fecha_fin: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
     intento: Mapped[int] = mapped_column(Integer, server_default="0")
+    interrupciones: Mapped[int] = mapped_column(Integer, server_default="0")
     lease_until: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
 
     __table_args__ = (

@@ -56,11 +56,13 @@ async def newest_of_all(session: AsyncSession, *, limit: int) -> Sequence[Respal
 async def end_expired_leases(session: AsyncSession) -> Sequence[Respaldo]:
     """Take the work from processes that gave no sign of life; return the backups.
 
-    They go back to pendiente, or to fallido past MAX_ATTEMPTS; to cancelado where a person had asked for that. One
+    They go back to pendiente, or to fallido after MAX_ATTEMPTS that were not interrupted; to cancelado where a person had asked for that. One
     made at the command line goes to fallido at once: whoever waited for it is gone, and no worker was asked.
     """
     cancelled = Respaldo.cancelacion.is_not(None)
-    failed = or_(Respaldo.tipo_respaldo == TipoRespaldo.MANUAL, Respaldo.intento >= MAX_ATTEMPTS)
+    failed = or_(
+        Respaldo.tipo_respaldo == TipoRespaldo.MANUAL, Respaldo.intento - Respaldo.interrupciones >= MAX_ATTEMPTS
+    )
     # A row that somebody else is just ending is left to them: two who wait for each other's rows would deadlock.
     expired = (
         select(Respaldo.id)
@@ -99,7 +101,7 @@ async def end_expired_leases(session: AsyncSession) -> Sequence[Respaldo]:
 
 async def end_expired_verifications(session: AsyncSession) -> Sequence[Restauracion]:
     """The same for what is done with backups' files: back to pendiente, or to fallido past MAX_ATTEMPTS."""
-    failed = Restauracion.intento >= MAX_ATTEMPTS
+    failed = Restauracion.intento - Restauracion.interrupciones >= MAX_ATTEMPTS
     expired = (
         select(Restauracion.id)
         .where(Restauracion.estado == Estado.PROCESANDO, Restauracion.lease_until < func.clock_timestamp())
