@@ -75,6 +75,7 @@ class Accion(StrEnum):
     CREACION = "creacion"
     CANCELACION = "cancelacion"
     ENLACE_DESCARGA = "enlace_descarga"
+    DESCARGA = "descarga"
     VERIFICACION = "verificacion"
     RESTAURACION = "restauracion"
     ELIMINACION = "eliminacion"
@@ -83,6 +84,7 @@ class Accion(StrEnum):
     REINDEXACION = "reindexacion"
     INGRESO = "ingreso"
     INGRESO_RECHAZADO = "ingreso_rechazado"
+    EMISION_TOKEN = "emision_token"  # noqa: S105 (a word, and no secret)
     ACCESO_RECHAZADO = "acceso_rechazado"
 
 

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.errors import Cancelled
 from app.respaldos.lease import MAX_ATTEMPTS
-from app.respaldos.models import Estado, Intento, Operacion, Respaldo, Restauracion, TipoRespaldo
+from app.respaldos.models import Accion, Estado, Evento, Intento, Operacion, Respaldo, Restauracion, TipoRespaldo
 
 # What S3 was asked for before an attempt ended, it may still carry out when the attempt has been cleaned up after:
 # a connection that broke or a machine that slept. So cleaning is done again until this long after (seconds).
@@ -56,8 +56,9 @@ async def newest_of_all(session: AsyncSession, *, limit: int) -> Sequence[Respal
 async def end_expired_leases(session: AsyncSession) -> Sequence[Respaldo]:
     """Take the work from processes that gave no sign of life; return the backups.
 
-    They go back to pendiente, or to fallido after MAX_ATTEMPTS that were not interrupted; to cancelado where a person had asked for that. One
-    made at the command line goes to fallido at once: whoever waited for it is gone, and no worker was asked.
+    They go back to pendiente, or to fallido past MAX_ATTEMPTS (without the interrupted ones); to cancelado where a
+    person had asked for that. One made at the command line goes to fallido at once: whoever waited for it is gone,
+    and no worker was asked.
     """
     cancelled = Respaldo.cancelacion.is_not(None)
     failed = or_(
@@ -144,6 +145,16 @@ async def waiting_restauraciones(session: AsyncSession) -> list[Waiting]:
 async def get_restauracion(session: AsyncSession, restauracion_id: int) -> Restauracion | None:
     """The `restauracion` of that id, whichever clinic it is of."""
     return await session.get(Restauracion, restauracion_id)
+
+
+async def page_of_eventos(
+    session: AsyncSession, *, accion: Accion | None, limit: int, offset: int
+) -> tuple[Sequence[Evento], int]:
+    """Lines of every clinic's trail and of nobody's, newest first, and how many there are in all."""
+    wanted = select(Evento) if accion is None else select(Evento).where(Evento.accion == accion)
+    total = await session.scalar(wanted.with_only_columns(func.count(Evento.id)))
+    found = await session.scalars(wanted.order_by(Evento.id.desc()).limit(limit).offset(offset))
+    return found.all(), total or 0
 
 
 async def leftovers(session: AsyncSession, *, respaldo_id: int | None = None) -> list[Leftover]:
