@@ -8,7 +8,7 @@ from sqlalchemy import BigInteger, Float, func, select
 from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.respaldos.models import Aviso, Intento, Respaldo
+from app.respaldos.models import Aviso, Intento, Programacion, Respaldo
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +77,22 @@ async def backlog(session: AsyncSession) -> Backlog:
         select(stored.scalar_subquery(), expired.scalar_subquery(), notices.scalar_subquery())
     )
     return Backlog(*row.one())
+
+
+async def without_good(session: AsyncSession) -> Sequence[tuple[int, float]]:
+    """Each clinic that has nights and no good backup, and how long ago the first of them was (seconds).
+
+    `vigilar` counts so too. A clinic that this service has never had a night for is not among them.
+    """
+    age = func.extract("epoch", func.clock_timestamp() - func.min(Programacion.previsto)).cast(Float)
+    good = select(Respaldo.id).where(Respaldo.clinica_id == Programacion.clinica_id, Respaldo.good).exists()
+    found = await session.execute(
+        select(Programacion.clinica_id, age)
+        .where(~good)
+        .group_by(Programacion.clinica_id)
+        .order_by(Programacion.clinica_id)
+    )
+    return [(clinic, max(seconds, 0.0)) for clinic, seconds in found]
 
 
 def _seconds(took: timedelta | None) -> float | None:
