@@ -78,11 +78,6 @@ class Queue:
         """Have a worker do what the pending `restauracion` says, as `respaldo` does for a backup."""
         await self._add(VERIFICAR, restauracion_id, f"restauracion:{restauracion_id}:{intento}")
 
-    async def depth(self) -> int:
-        """How many jobs are waiting or running."""
-        with _redis_errors():
-            return int(await self._redis.zcard(self._redis.default_queue_name))
-
     async def _add(self, function: str, argument: int, job_id: str) -> None:
         with _redis_errors():
             if await self._redis.enqueue_job(function, argument, _job_id=job_id) is None:

@@ -51,7 +51,7 @@ async def metrics(request: Request, service: ServiceDep) -> Response:
     except TimeoutError as exc:
         raise DatabaseUnavailable(f"las métricas tardaron más de {PATIENCE:g} segundos (DATABASE_URL)") from exc
     return Response(
-        generate_latest(_registry(groups, newest, without, backlog, await _depth(service))),
+        generate_latest(_registry(groups, newest, without, backlog, await _redis_answers(service))),
         headers={"Content-Type": CONTENT_TYPE_LATEST},
     )
 
@@ -69,13 +69,12 @@ def _authorize(request: Request, service: Service) -> None:
         raise TokenRefused("las métricas necesitan el secreto de METRICS_TOKEN, en «Authorization: Bearer»")
 
 
-async def _depth(service: Service) -> int | None:
-    if service.queue is None:
-        return None
+async def _redis_answers(service: Service) -> bool:
     try:
-        return await service.queue.depth()
+        await service.require_queue().check()
     except QueueUnavailable:
-        return None
+        return False
+    return True
 
 
 def _registry(
@@ -83,7 +82,7 @@ def _registry(
     newest: Sequence[Newest],
     without: Sequence[tuple[int, float]],
     backlog: Backlog,
-    depth: int | None,
+    redis_answers: bool,
 ) -> CollectorRegistry:
     """A registry for one answer: what is counted lives in the database, not in this process."""
     registry = CollectorRegistry()
@@ -116,7 +115,6 @@ def _registry(
     )
     expired.inc(backlog.expired_leases)
     gauge("avisos_pendientes", "Notices that wait to be sent.").set(backlog.pending_notices)
-    gauge("redis_disponible", "Whether Redis answers.").set(depth is not None)
-    if depth is not None:
-        gauge("cola_trabajos", "Jobs that Redis knows of, waiting or running.").set(depth)
+    gauge("redis_disponible", "Whether Redis answers.").set(redis_answers)
+    gauge("cola_trabajos", "Backups and verifications that wait for a worker.").set(backlog.waiting)
     return registry

@@ -108,6 +108,7 @@ async def test_without_redis_the_rest_works(settings: Settings, conn: asyncpg.Co
         assert int(answer.headers["retry-after"]) > 0
     assert [answer.status_code for answer in works] == [200] * 3
     assert "respaldos_redis_disponible 0.0" in works[2].text
+    assert "respaldos_cola_trabajos 0.0" in works[2].text
     assert await rows(conn) == 1
     assert await conn.fetchval("SELECT count(*) FROM respaldos.restauracion") == 0
 

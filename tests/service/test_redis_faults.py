@@ -182,8 +182,7 @@ async def told_everything(redis: RedisServer) -> None:
     """Return when Redis knows of nothing more to do."""
 
     async def empty() -> bool:
-        with redis.client() as client:
-            return bool(client.zcard("arq:queue") == 0)
+        return redis.jobs() == 0
 
     await eventually(empty)
 

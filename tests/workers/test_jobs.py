@@ -60,7 +60,7 @@ async def test_what_is_asked_for_is_done(
         finally:
             # arq's own way to close uses a method that redis-py warns about.
             await worker.pool.aclose()
-        assert await queue.depth() == 0
+        assert redis.jobs() == 0
     assert (await row_of(conn, 2))["verificado_profundidad"] == "completa"
     assert (worker.jobs_complete, worker.jobs_failed) == (4, 0)
     await assert_consistent(conn, store)
