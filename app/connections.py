@@ -173,7 +173,7 @@ class Service:
     queue: "Queue | None"
 
     def require_login(self) -> "Login":
-        """Raises LoginUnavailable without JWT_SECRET, QueueUnavailable without REDIS_URL."""
+        """Raises QueueUnavailable without REDIS_URL, or LoginUnavailable where JWT_SECRET is missing as well."""
         if self.login is None:
             self.tokens.require_secret()
             raise _no_redis()

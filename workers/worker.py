@@ -20,7 +20,7 @@ from workers.stop import told_to_stop
 
 log = logging.getLogger(__name__)
 
-# After an error that is none of the connection, which are waited for; two of them should not fill the log (seconds).
+# A Redis that is away is waited for in silence; what it answers wrongly should not fill the log (seconds).
 PAUSE_SECONDS = 1.0
 
 # A cancellation that comes together with an answer can get lost on its way (seconds).

@@ -18,7 +18,7 @@ from app.respaldos.transaction import transaction
 
 # These are looked up when they are used, so that a test can have a process of its own with others:
 #   python -c "from app.respaldos import lease; lease.LEASE_SECONDS = 3; lease.RENEW_SECONDS = 0.5;
-#   import asyncio; from workers.worker import work; asyncio.run(work())"
+#   import uvloop; from workers.worker import work; uvloop.run(work())"
 
 # How long a process may give no sign of life before another takes its work over (seconds, DESIGN §8).
 LEASE_SECONDS = 60

@@ -20,7 +20,7 @@ REDIS_PAUSE = 0.05
 
 # What `respaldos worker` runs, but for these figures.
 FIGURES = f"""
-import asyncio, logging
+import logging, uvloop
 from app import queue
 from app.respaldos import lease, make_backup
 lease.LEASE_SECONDS, lease.RENEW_SECONDS, lease.BEAT_SECONDS = {LEASE}, {LEASE / 5}, {LEASE / 5}
@@ -31,13 +31,13 @@ logging.basicConfig(level=logging.INFO)
 JOBS = f"""{FIGURES}
 from workers import worker
 worker.PAUSE_SECONDS = {REDIS_PAUSE}
-asyncio.run(worker.work())
+uvloop.run(worker.work())
 """
 ROUNDS = f"""{FIGURES}
 from app.settings import load_settings
 from workers import rounds
 rounds.MINUTE = rounds.MOMENT = {LEASE / 5}
-asyncio.run(rounds.go_rounds(load_settings()))
+uvloop.run(rounds.go_rounds(load_settings()))
 """
 
 

@@ -45,9 +45,13 @@ async def test_several_workers_make_each_backup_once(
             await workers.enter_async_context(running_worker(settings, log))
         for each in asked:
             await in_state(conn, each.id, "completado")
+
+        async def told() -> bool:
+            return bool(await conn.fetchval("SELECT count(*) = 0 FROM respaldos.aviso WHERE terminado IS NULL"))
+
+        await eventually(told)
     assert await conn.fetchval("SELECT array_agg(intento) FROM respaldos.respaldo") == [1, 1, 1]
     assert await conn.fetchval("SELECT count(*) FROM respaldos.intento") == 3
-    assert await conn.fetchval("SELECT count(*) FROM respaldos.aviso WHERE terminado IS NULL") == 0
     await assert_consistent(conn, store)
 
 
