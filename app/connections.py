@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import async_sessionmaker
 from app.clinic.catalogue import Tenancy
 from app.clinic.database import ClinicDatabase
 from app.database import service_engine
-from app.errors import SettingsError
+from app.errors import QueueUnavailable, SettingsError
 from app.respaldos.resources import Databases, Resources
 from app.respaldos.retention import Policy
 from app.settings import EmbeddedServer, Settings
@@ -66,12 +66,28 @@ def tenancy(settings: Settings) -> Tenancy:
     )
 
 
-def clinic_database(settings: Settings) -> ClinicDatabase:
-    """The clinics' database: CLINIC_DATABASE_URL, by default the service's own."""
+def clinic_database_url(settings: Settings) -> str:
+    """Where the clinics' database is: CLINIC_DATABASE_URL, by default the service's own. Raises SettingsError."""
     url = settings.clinic_database_url or settings.database_url
     if url is None:
         raise SettingsError("CLINIC_DATABASE_URL: falta")
-    return ClinicDatabase(url.get_secret_value(), tenancy(settings))
+    return url.get_secret_value()
+
+
+def redis_url(settings: Settings) -> str:
+    """Where Redis is. Raises QueueUnavailable where the settings do not say."""
+    if settings.redis_url is None:
+        raise _no_redis()
+    return settings.redis_url.get_secret_value()
+
+
+def _no_redis() -> QueueUnavailable:
+    return QueueUnavailable("REDIS_URL: falta")
+
+
+def clinic_database(settings: Settings) -> ClinicDatabase:
+    """The clinics' database."""
+    return ClinicDatabase(clinic_database_url(settings), tenancy(settings))
 
 
 def restore_database(settings: Settings) -> "RestoreDatabase":
@@ -136,10 +152,7 @@ def clinic_users(settings: Settings, directory: "ClinicDirectory") -> "ClinicUse
     """The people in the clinics' database. It holds no connection."""
     from app.clinic.users import ClinicUsers
 
-    url = settings.clinic_database_url or settings.database_url
-    if url is None:
-        raise SettingsError("CLINIC_DATABASE_URL: falta")
-    return ClinicUsers(url.get_secret_value(), tenancy(settings), directory)
+    return ClinicUsers(clinic_database_url(settings), tenancy(settings), directory)
 
 
 def tokens(settings: Settings) -> "Tokens":
@@ -170,6 +183,19 @@ class Service:
     login: "Login | None"
     queue: "Queue | None"
 
+    def require_login(self) -> "Login":
+        """Raises QueueUnavailable without REDIS_URL, or LoginUnavailable where JWT_SECRET is missing as well."""
+        if self.login is None:
+            self.tokens.require_secret()
+            raise _no_redis()
+        return self.login
+
+    def require_queue(self) -> "Queue":
+        """Raises QueueUnavailable without REDIS_URL."""
+        if self.queue is None:
+            raise _no_redis()
+        return self.queue
+
 
 @asynccontextmanager
 async def open_service(settings: Settings) -> AsyncIterator[Service]:
@@ -187,7 +213,7 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
         stack.push_async_callback(known.close)
         login = queue = None
         if settings.redis_url is not None:
-            address = settings.redis_url.get_secret_value()
+            address = redis_url(settings)
             attempts = LoginAttempts(address)
             stack.push_async_callback(attempts.close)
             login = Login(users, known, attempts)

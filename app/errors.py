@@ -305,7 +305,7 @@ class CatalogError(DatabaseError):
 
 
 class QueueUnavailable(RespaldosError):
-    """Redis cannot be reached."""
+    """Redis cannot be reached, or no setting says where it is."""
 
     status = 503
     code = "redis_no_disponible"

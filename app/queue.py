@@ -31,9 +31,9 @@ _CLAIMED_WITHIN_SECONDS = 60
 # A request waits for this, so it is short (seconds).
 _CONNECT_SECONDS, _ANSWER_SECONDS = 2.0, 5.0
 
-# A Redis that restarts is back within seconds. arq's worker ends when an answer fails, so it asks again this often,
-# once a second, before it does.
-_WORKER_RETRIES = 20
+# A worker whose Redis is away asks again after this, for as long as it takes: what it does meanwhile needs no Redis
+# (seconds).
+WORKER_PAUSE_SECONDS = 1.0
 
 
 def to_json(job: dict[str, Any]) -> bytes:
@@ -48,8 +48,9 @@ def from_json(data: bytes) -> dict[str, Any]:
 
 
 def worker_redis(redis_url: str) -> ArqRedis:
-    """What a worker takes its jobs from, for arq to close. Nothing is connected before it is used."""
-    return _redis(redis_url, Retry(ConstantBackoff(1), _WORKER_RETRIES))
+    """What a worker takes its jobs from. Nothing is connected before it is used, and a Redis that is away is waited
+    for: a call ends when it is back."""
+    return _redis(redis_url, Retry(ConstantBackoff(WORKER_PAUSE_SECONDS), -1))
 
 
 class Queue:
@@ -76,11 +77,6 @@ class Queue:
     async def restauracion(self, restauracion_id: int, intento: int) -> None:
         """Have a worker do what the pending `restauracion` says, as `respaldo` does for a backup."""
         await self._add(RESTAURAR, restauracion_id, f"restauracion:{restauracion_id}:{intento}")
-
-    async def depth(self) -> int:
-        """How many jobs are waiting or running."""
-        with _redis_errors():
-            return int(await self._redis.zcard(self._redis.default_queue_name))
 
     async def _add(self, function: str, argument: int, job_id: str) -> None:
         with _redis_errors():

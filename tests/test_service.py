@@ -16,6 +16,7 @@ import pytest
 
 from app.embedded import Addresses
 from app.migrate import migrate
+from app.queue import open_queue
 from app.storage.s3 import S3Options, open_storage
 from tests.conftest import plain_url, unique_name
 from tests.tcp_proxy import tcp_proxy
@@ -166,13 +167,19 @@ async def test_the_worker_ends_what_a_dead_process_left_and_survives_redis(envir
     try:
         async with tcp_proxy("127.0.0.1", int(port)) as proxy:
             first = await dead_backup(connection)
+            proxy.drop()
             async with running({**environment, "REDIS_URL": f"{address}:{proxy.port}/0"}, "worker"):
+                # That needs no Redis, which is asked again and again meanwhile.
                 await eventually(lambda: ended(first))
-                second = await dead_backup(connection)
-                # arq ends when Redis goes away; started again, it reconciles at once.
-                proxy.drop()
                 await eventually(lambda: tried_again(proxy.connections))
                 proxy.restore()
+                # Of no clinic, so that its backup ends as soon as it has begun.
+                second = await connection.fetchval(
+                    "INSERT INTO respaldos.respaldo (clinica_id, tipo_respaldo)"
+                    " VALUES (2, 'por_demanda') RETURNING id"
+                )
+                async with open_queue(environment["REDIS_URL"]) as queue:
+                    await queue.respaldo(second, 0)
                 await eventually(lambda: ended(second))
     finally:
         await connection.close()

@@ -1,1 +1,1 @@
-"""arq: what runs beside the HTTP service. `app` never imports this package."""
+"""What runs beside the HTTP service. `app` never imports this package."""

@@ -7,10 +7,9 @@ from typing import Any
 from app.respaldos.ejecutar_respaldo import ejecutar_respaldo
 from app.respaldos.ejecutar_restauracion import ejecutar_restauracion
 
-# Names in arq's context: what the jobs work with; what is set when there may be something to tell people; the tasks
-# of the jobs that have not come to their end; what is set when the worker is to stop.
+# Names in arq's context: what the jobs work with; the tasks of those that have not come to their end; what is set
+# when the worker is to stop.
 RESOURCES = "resources"
-OUTBOX = "outbox"
 RUNNING = "running"
 STOPPING = "stopping"
 
@@ -37,4 +36,3 @@ async def _run(context: Context, work: Awaitable[None]) -> None:
         await work
     finally:
         context[RUNNING].discard(task)
-        context[OUTBOX].set()

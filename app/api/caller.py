@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, Any, Final
 
 from fastapi import Depends, Query, Request
@@ -92,35 +93,53 @@ ChosenClinic = Annotated[
 ]
 
 
+TokenDep = Annotated[str, Depends(TokenHeader())]
+
+
+async def _principal(
+    request: Request, service: ServiceDep, refusals: RefusalsDep, address: AddressDep, token: TokenDep
+) -> Principal:
+    """Whose token it is. From then on `request.state.refuse` writes a refusal down, in their own clinic's trail."""
+    refuse = partial(refusals.record, Accion.ACCESO_RECHAZADO, ruta=f"{request.method} {path_of(request)}")
+    try:
+        principal = await service.tokens.verify(token)
+    except TokenRefused as exc:
+        await refuse(Actor(None, None, address), clinica_id=None, motivo=str(exc))
+        raise
+    actor = Actor(principal.usuario, principal.nombre, address)
+    request.state.refuse = partial(refuse, actor, clinica_id=principal.clinica_id)
+    return principal
+
+
+PrincipalDep = Annotated[Principal, Depends(_principal)]
+
+
 def _caller(permiso: Permiso) -> Callable[..., Coroutine[Any, Any, Caller]]:
     async def caller(
         request: Request,
         service: ServiceDep,
-        refusals: RefusalsDep,
         address: AddressDep,
-        token: Annotated[str, Depends(TokenHeader())],
+        token: TokenDep,
+        principal: PrincipalDep,
         clinica_id: ChosenClinic = None,
     ) -> Caller:
-        asked = f"{request.method} {path_of(request)}"
-        try:
-            principal = await service.tokens.verify(token)
-        except TokenRefused as exc:
-            await refusals.record(
-                Accion.ACCESO_RECHAZADO, Actor(None, None, address), clinica_id=None, ruta=asked, motivo=str(exc)
-            )
-            raise
-        actor = Actor(principal.usuario, principal.nombre, address)
         try:
             require(principal, permiso)
             clinic = await authorize_clinic(service.directory, principal, clinica_id)
         except (TokenRefused, NotAllowed, ClinicNotFound) as exc:
-            await refusals.record(
-                Accion.ACCESO_RECHAZADO, actor, clinica_id=principal.clinica_id, ruta=asked, motivo=str(exc)
-            )
+            await request.state.refuse(motivo=str(exc))
             raise
-        return Caller(token, principal, clinic, actor)
+        return Caller(token, principal, clinic, Actor(principal.usuario, principal.nombre, address))
 
     return caller
+
+
+async def platform(request: Request, principal: PrincipalDep) -> None:
+    """Let nobody in but a superadmin, without a clinic. Raises TokenRefused, NotAllowed."""
+    if not principal.superadmin:
+        exc = NotAllowed("solo un superadministrador puede ver lo de todas las clínicas")
+        await request.state.refuse(motivo=str(exc))
+        raise exc
 
 
 Looking = Annotated[Caller, Depends(_caller(Permiso.MIRAR))]

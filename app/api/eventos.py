@@ -15,6 +15,8 @@ from app.respaldos.views import evento_vista
 
 router = APIRouter(prefix="/eventos", tags=["Auditoría"])
 
+AccionQuery = Annotated[Accion | None, Query(description="Solo las líneas de esto.")]
+
 
 @router.get(
     "/",
@@ -29,7 +31,7 @@ async def listar(
     service: ServiceDep,
     caller: Administering,
     page: PageDep,
-    accion: Annotated[Accion | None, Query(description="Solo las líneas de esto.")] = None,
+    accion: AccionQuery = None,
 ) -> Any:
     """Cada creación, descarga, verificación, eliminación, ingreso y acceso rechazado de la clínica."""
     async with transaction(service.resources) as session:

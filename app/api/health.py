@@ -10,7 +10,7 @@ from app.api.caller import ServiceDep
 from app.api.documentation import problems
 from app.api.schemas import Preparacion, Vida
 from app.connections import Service
-from app.errors import RespaldosError, SettingsError
+from app.errors import RespaldosError
 from app.respaldos.resources import Resources
 from app.respaldos.transaction import transaction
 
@@ -80,6 +80,4 @@ async def _database(resources: Resources) -> None:
 
 
 async def _redis(service: Service) -> None:
-    if service.queue is None:
-        raise SettingsError("REDIS_URL: falta")
-    await service.queue.check()
+    await service.require_queue().check()

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Header
 from app.api.caller import AddressDep, RefusalsDep, ServiceDep
 from app.api.documentation import problems
 from app.api.schemas import WITHOUT_NUL, Ingresado, Ingreso
-from app.errors import LoginRefused, QueueUnavailable, TooManyAttempts
+from app.errors import LoginRefused, TooManyAttempts
 from app.respaldos import eventos
 from app.respaldos.actor import Actor
 from app.respaldos.models import Accion
@@ -49,11 +49,9 @@ async def login(
     Tras cinco fallos seguidos de un correo desde una dirección, o cincuenta desde una dirección, hay que esperar
     los segundos que dice `Retry-After`.
     """
-    if service.login is None:
-        service.tokens.require_secret()
-        raise QueueUnavailable("REDIS_URL: falta")
+    login = service.require_login()
     try:
-        entered = await service.login.enter(
+        entered = await login.enter(
             body.correo, body.contraseña, subdominio=subdominio or body.clinica, direccion=address
         )
     except (LoginRefused, TooManyAttempts) as exc:

@@ -46,11 +46,12 @@ async def metrics(request: Request, service: ServiceDep) -> Response:
         async with asyncio.timeout(PATIENCE), transaction(service.resources) as session:
             groups = await metrics_repository.groups(session)
             newest = await metrics_repository.newest_good(session)
+            without = await metrics_repository.without_good(session)
             backlog = await metrics_repository.backlog(session)
     except TimeoutError as exc:
         raise DatabaseUnavailable(f"las métricas tardaron más de {PATIENCE:g} segundos (DATABASE_URL)") from exc
     return Response(
-        generate_latest(_registry(groups, newest, backlog, await _depth(service))),
+        generate_latest(_registry(groups, newest, without, backlog, await _redis_answers(service))),
         headers={"Content-Type": CONTENT_TYPE_LATEST},
     )
 
@@ -68,17 +69,20 @@ def _authorize(request: Request, service: Service) -> None:
         raise TokenRefused("las métricas necesitan el secreto de METRICS_TOKEN, en «Authorization: Bearer»")
 
 
-async def _depth(service: Service) -> int | None:
-    if service.queue is None:
-        return None
+async def _redis_answers(service: Service) -> bool:
     try:
-        return await service.queue.depth()
+        await service.require_queue().check()
     except QueueUnavailable:
-        return None
+        return False
+    return True
 
 
 def _registry(
-    groups: Sequence[Group], newest: Sequence[Newest], backlog: Backlog, depth: int | None
+    groups: Sequence[Group],
+    newest: Sequence[Newest],
+    without: Sequence[tuple[int, float]],
+    backlog: Backlog,
+    redis_answers: bool,
 ) -> CollectorRegistry:
     """A registry for one answer: what is counted lives in the database, not in this process."""
     registry = CollectorRegistry()
@@ -89,7 +93,11 @@ def _registry(
     counts = gauge("total", "Backups that are not deleted.", "estado", "tipo")
     for group in groups:
         counts.labels(group.estado, group.tipo_respaldo).set(group.backups)
-    age = gauge("ultimo_bueno_edad_segundos", "Age of the clinic's newest good backup.", "clinica_id")
+    age = gauge(
+        "ultimo_bueno_edad_segundos",
+        "Age of the clinic's newest good backup; of its first night, where it never had one.",
+        "clinica_id",
+    )
     took = gauge("ultimo_bueno_duracion_segundos", "How long the clinic's newest good backup took.", "clinica_id")
     size = gauge("ultimo_bueno_bytes", "Size of the clinic's newest good backup.", "clinica_id")
     for backup in newest:
@@ -99,13 +107,14 @@ def _registry(
             took.labels(clinic).set(backup.seconds)
         if backup.bytes is not None:
             size.labels(clinic).set(backup.bytes)
+    for clinica_id, seconds in without:
+        age.labels(str(clinica_id)).set(seconds)
     gauge("bytes", "Bytes of all backups in the bucket.").set(backlog.stored)
     expired = Counter(
         "respaldos_arriendos_vencidos", "Attempts whose process gave no sign of life in time.", registry=registry
     )
     expired.inc(backlog.expired_leases)
     gauge("avisos_pendientes", "Notices that wait to be sent.").set(backlog.pending_notices)
-    gauge("redis_disponible", "Whether Redis answers.").set(depth is not None)
-    if depth is not None:
-        gauge("cola_trabajos", "Jobs that Redis knows of, waiting or running.").set(depth)
+    gauge("redis_disponible", "Whether Redis answers.").set(redis_answers)
+    gauge("cola_trabajos", "Backups and verifications that wait for a worker.").set(backlog.waiting)
     return registry

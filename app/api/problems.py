@@ -21,6 +21,7 @@ from app.errors import (
     DatabaseUnavailable,
     NotCompleted,
     QueueUnavailable,
+    RespaldoNotFound,
     RespaldosError,
     StorageError,
     StorageFull,
@@ -139,6 +140,9 @@ async def _ours(request: Request, exc: Exception) -> Response:
     members = exc.members if isinstance(exc, WithMembers) else {}
     if not isinstance(error, RespaldosError):
         raise exc
+    if isinstance(error, RespaldoNotFound) and hasattr(request.state, "refuse"):
+        # Most such numbers are mistyped, and some are another clinic's: who tries them is to be seen.
+        await request.state.refuse(motivo=str(error))
     if isinstance(error, NotCompleted):
         members = {**members, "estado": error.estado}
     headers = {"Retry-After": str(error.retry_after)} if isinstance(error, TooManyAttempts) else None

@@ -125,7 +125,7 @@ async def crear(service: ServiceDep, caller: Administering, body: PedidoRespaldo
 
     Cómo avanza se ve en `GET /respaldos/{id}/progreso/`.
     """
-    queue = _queue(service)
+    queue = service.require_queue()
     await queue.check()
     try:
         respaldo = await pedir_respaldo(
@@ -202,7 +202,7 @@ async def verificar(
 ) -> Any:
     """`rapida` (si no se dice): el archivo está y tiene su tamaño. `completa`: se lee entero y se comprueba todo.
     `ensayo`: se restaura de verdad en tablas aparte, que después se borran."""
-    queue = _queue(service)
+    queue = service.require_queue()
     await queue.check()
     restauracion = await pedir_verificacion(
         service.resources,
@@ -230,7 +230,7 @@ async def restaurar(
     de él. Antes se hace un respaldo de cómo está ahora (`respaldo_previo`). Con `simular` no cambia nada, y
     `resultado` dice exactamente qué cambiaría. Cómo avanza se ve en `GET /restauraciones/{id}/`.
     """
-    queue = _queue(service)
+    queue = service.require_queue()
     await queue.check()
     wanted = body or PedidoRestauracion()
     restauracion = await pedir_restauracion(
@@ -296,12 +296,6 @@ async def _tell(queue: Queue, restauracion: Restauracion) -> None:
     except QueueUnavailable as exc:
         # As with a backup: the row stands, and the reconciler sends the news.
         log.warning("restauracion %s is not in the queue yet: %s", restauracion.id, exc)
-
-
-def _queue(service: Service) -> Queue:
-    if service.queue is None:
-        raise QueueUnavailable("REDIS_URL: falta")
-    return service.queue
 
 
 async def _named(service: Service, caller: Caller) -> Actor:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from app.settings import Settings
 
-# Redis is back within seconds; a worker that cannot start at all should not spin (seconds).
+# A part of the worker that cannot start at all should not spin (seconds).
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 30.0
 
 # A worker that has run this long was well, so the next pause is short again (seconds).
@@ -39,6 +39,9 @@ STOP_SECONDS = 30.0
 LAST_ANSWERS_SECONDS = 3
 
 WORKER_LOG = "worker.log"
+
+# Processes of their own: the second works while Redis is away, and no backup keeps it waiting.
+WORKER_MODULES = ("workers.worker", "workers.rounds")
 
 # From <linux/prctl.h>.
 PR_SET_PDEATHSIG = 1
@@ -68,7 +71,8 @@ def serve(host: str, puerto: int) -> None:
 def worker() -> None:
     """Hace el trabajo de fondo hasta que se lo detenga con Ctrl-C.
 
-    Si Redis se reinicia, vuelve a empezar por sí solo.
+    Son dos procesos: el que hace los respaldos, y el que programa la noche, avisa y limpia, que no necesita Redis.
+    Si uno de ellos termina, vuelve a empezar por sí solo.
     """
     _until_stopped(keep_working)
 
@@ -148,16 +152,20 @@ def _silent(name: str) -> Iterator[None]:
 
 
 async def keep_working(settings: "Settings", folder: Path | None = None) -> NoReturn:
-    """Run arq until cancelled, again whenever it ends.
+    """Run what a worker is made of until cancelled, each part again whenever it ends.
 
-    With `folder` it runs there, so that it reads no .env of this one, and what it says goes to WORKER_LOG in it.
-    Raises SettingsError without REDIS_URL, LocalFileError where the log cannot be written.
+    With `folder` they run there, so that they read no .env of this one, and what they say goes to WORKER_LOG in it.
+    Raises QueueUnavailable without REDIS_URL, LocalFileError where the log cannot be written.
     """
-    if settings.redis_url is None:
-        raise SettingsError("REDIS_URL: falta")
+    from app.connections import redis_url
+
+    redis_url(settings)
     environment = as_environment(settings)
     with _log(folder) as log:
-        await _keep_running(environment, folder, log)
+        async with asyncio.TaskGroup() as parts:
+            for module in WORKER_MODULES:
+                parts.create_task(_keep_running(module, environment, folder, log))
+    raise RuntimeError("a worker's parts are kept running until cancelled")
 
 
 @contextlib.contextmanager
@@ -173,14 +181,16 @@ def _log(folder: Path | None) -> Iterator[IO[bytes] | None]:
         yield log
 
 
-async def _keep_running(environment: dict[str, str], folder: Path | None, log: IO[bytes] | None) -> NoReturn:
+async def _keep_running(
+    module: str, environment: dict[str, str], folder: Path | None, log: IO[bytes] | None
+) -> NoReturn:
     pause = FIRST_PAUSE
     while True:
         started = time.monotonic()
-        await _run_arq(environment, folder, log)
+        await _run_module(module, environment, folder, log)
         if time.monotonic() - started > WELL:
             pause = FIRST_PAUSE
-        said = f"El proceso de trabajo terminó; empieza de nuevo en {pause:g} s"
+        said = f"El proceso {module} terminó; empieza de nuevo en {pause:g} s"
         click.echo(said.encode(), file=log, err=True)
         await asyncio.sleep(pause)
         pause = min(2 * pause, LONGEST_PAUSE)
@@ -202,12 +212,12 @@ def nothing_left_to_stop() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-async def _run_arq(environment: dict[str, str], folder: Path | None, log: IO[bytes] | None) -> None:
-    """Run arq to its end; it ends by itself when Redis goes away (arq 0.28)."""
+async def _run_module(module: str, environment: dict[str, str], folder: Path | None, log: IO[bytes] | None) -> None:
+    """Run `python -m` of the module to its end."""
     from app.respaldos.uninterrupted import uninterrupted
 
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "arq", "workers.settings.WorkerSettings"),
+        *(sys.executable, "-m", module),
         env=environment,
         cwd=folder,
         stdin=asyncio.subprocess.DEVNULL,

@@ -35,7 +35,7 @@ def _text(context: click.Context, parameter: click.Parameter, value: str | None)
 def token(clinica: int | None, rol: str | None, usuario: str, superadmin: bool, as_json: bool) -> None:
     """Emite un token para la API, que vale TOKEN_HOURS horas. Necesita JWT_SECRET.
 
-    Solo el token va a la salida, así que sirve entre $( ).
+    Queda en la auditoría para quién es, y nunca el token. Solo el token va a la salida, así que sirve entre $( ).
     """
     if superadmin and (clinica is not None or rol is not None):
         raise click.UsageError("--superadmin vale en todas las clínicas: no va con --clinica ni con --rol")
@@ -43,17 +43,32 @@ def token(clinica: int | None, rol: str | None, usuario: str, superadmin: bool, 
         raise click.UsageError("falta --clinica (o --superadmin)")
 
     async def work(settings: "Settings") -> "tuple[str, int, Clinic | None, str]":
-        from app.connections import clinic_database, tokens
+        from app.connections import open_databases, tokens
+        from app.respaldos import eventos
+        from app.respaldos.actor import COMMAND_LINE
+        from app.respaldos.models import Accion
+        from app.respaldos.transaction import transaction
 
         issuer = tokens(settings)
         issuer.require_secret()
-        if clinica is None:
-            principal = issuer.roles.superadmin(usuario=usuario, nombre=None)
-            return issuer.issue(principal), issuer.seconds, None, principal.rol
-        clinic = await clinic_database(settings).clinic(clinica)
-        chosen = rol or next(iter(settings.admin_roles), "administrador")
-        principal = issuer.roles.member(usuario=usuario, nombre=None, clinica_id=clinic.id, rol=chosen)
-        return issuer.issue(principal), issuer.seconds, clinic, chosen
+        async with open_databases(settings) as databases:
+            if clinica is None:
+                clinic, principal = None, issuer.roles.superadmin(usuario=usuario, nombre=None)
+            else:
+                clinic = await databases.clinic.clinic(clinica)
+                chosen = rol or next(iter(settings.admin_roles), "administrador")
+                principal = issuer.roles.member(usuario=usuario, nombre=None, clinica_id=clinic.id, rol=chosen)
+            async with transaction(databases) as session:
+                await eventos.record(
+                    session,
+                    Accion.EMISION_TOKEN,
+                    COMMAND_LINE,
+                    clinica_id=principal.clinica_id,
+                    para=usuario,
+                    rol=principal.rol,
+                    segundos=issuer.seconds,
+                )
+        return issuer.issue(principal), issuer.seconds, clinic, principal.rol
 
     text, seconds, clinic, chosen = with_settings(work)
     if as_json:

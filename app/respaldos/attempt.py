@@ -15,10 +15,14 @@ from app.respaldos.progress import Expected, Progreso
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """Work that this process has claimed: attempt `numero` at the backup, under a key that no other has."""
+    """Work that this process has claimed: attempt `numero` at the backup, under a key that no other has.
+
+    `tries` is how many attempts there are with it, but for those that were interrupted.
+    """
 
     respaldo_id: int
     numero: int
+    tries: int
     clinica_id: int
     archivo_s3: str
     origin: Origin
@@ -55,4 +59,4 @@ async def claim_attempt(
         session, respaldo_id, numero, clinica_id=clinica_id, started=datetime.now(UTC), time_zone=time_zone
     )
     origin = Origin(respaldo_id, numero, respaldo.tipo_respaldo, respaldo.usuario, respaldo.descripcion)
-    return Attempt(respaldo_id, numero, clinica_id, key, origin)
+    return Attempt(respaldo_id, numero, numero - respaldo.interrupciones, clinica_id, key, origin)

@@ -7,18 +7,29 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from app.errors import FormatError, LocalFileError, NotCompleted
-from app.respaldos.models import Estado, Respaldo
+from app.respaldos import eventos
+from app.respaldos.actor import COMMAND_LINE, Actor
+from app.respaldos.models import Accion, Estado, Respaldo
 from app.respaldos.progress import Progress
 from app.respaldos.resources import Resources
+from app.respaldos.transaction import transaction
 
 
 async def descargar_respaldo(
-    resources: Resources, respaldo: Respaldo, target: Path, *, progress: Progress | None = None
+    resources: Resources,
+    respaldo: Respaldo,
+    target: Path,
+    *,
+    actor: Actor = COMMAND_LINE,
+    progress: Progress | None = None,
 ) -> None:
     """Write the object to `target`, and its MD5 to `target`.md5 as md5sum does; both or neither.
 
-    Raises NotCompleted, StorageError, LocalFileError, or FormatError where the bytes are not those that were
-    stored. What `target` was before is replaced only at the end. Only this user may read the new file.
+    That somebody has it is on record before they have. What `target` was before is replaced only at the end. Only
+    this user may read the new file.
+
+    Raises NotCompleted, StorageError, DatabaseError, LocalFileError, or FormatError where the bytes are not those
+    that were stored.
     """
     if respaldo.estado != Estado.COMPLETADO or respaldo.archivo_s3 is None or respaldo.hash_md5 is None:
         raise NotCompleted(f"el respaldo {respaldo.id} está {respaldo.estado}; solo se descarga uno completado")
@@ -41,6 +52,15 @@ async def descargar_respaldo(
                     f"lo que S3 entregó tiene MD5 {digest.hexdigest()} y debería ser {respaldo.hash_md5}: está dañado"
                 )
             md5_part.write_bytes(f"{respaldo.hash_md5}  ".encode() + os.fsencode(target.name) + b"\n")
+            async with transaction(resources) as session:
+                await eventos.record(
+                    session,
+                    Accion.DESCARGA,
+                    actor,
+                    clinica_id=respaldo.clinica_id,
+                    respaldo_id=respaldo.id,
+                    archivo=respaldo.archivo_s3.rpartition("/")[2],
+                )
             part.replace(target)
             md5_part.replace(target.with_name(target.name + ".md5"))
     except OSError as exc:

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app.errors import Interrupted, LeaseLost, NotCompleted, RespaldosError
 from app.respaldos import platform_repository, repository, restauracion_repository
 from app.respaldos.lease import MAX_ATTEMPTS, Beat, held_lease
-from app.respaldos.models import Estado, Profundidad, Respaldo
+from app.respaldos.models import Estado, Profundidad, Respaldo, Restauracion
 from app.respaldos.object_check import BAD, check_by_trial, check_quickly, check_thoroughly
 from app.respaldos.progress import Expected, Progreso, Progress
 from app.respaldos.resources import Resources
@@ -23,11 +23,15 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class _Attempt:
-    """Attempt `numero` at a verification, which this process has claimed, of the backup as it was then."""
+    """Attempt `numero` at a verification, which this process has claimed, of the backup as it was then.
+
+    `tries` is how many attempts there are with it, but for those that were interrupted.
+    """
 
     verification: Verification
     id: int
     numero: int
+    tries: int
     respaldo: Respaldo
 
     @property
@@ -47,8 +51,9 @@ async def ejecutar_verificacion(resources: Resources, restauracion_id: int) -> N
     """Verify where it is still pending; the row tells how it went.
 
     `completado` is a backup whose object is the one that was made; `fallido` one whose object is not, which its own
-    row then says too, or one that could not be looked at. What may pass is tried again, MAX_ATTEMPTS times in all,
-    as is what a stop of the worker interrupts. Raises DatabaseError where it could not even be claimed.
+    row then says too, or one that could not be looked at. What may pass is tried again, MAX_ATTEMPTS times in all;
+    what a stop of the worker interrupts, as often as that happens. Raises DatabaseError where it could not
+    even be claimed.
     """
     attempt = await _claim(resources, restauracion_id)
     if attempt is None:
@@ -79,7 +84,8 @@ async def _claim(resources: Resources, restauracion_id: int) -> _Attempt | None:
         if claimed is None:
             return None
         respaldo = await repository.get(session, claimed.respaldo_id, clinica_id=clinica_id, deleted=True)
-        return _Attempt(Verification.of(claimed), claimed.id, claimed.intento, respaldo)
+        tries = claimed.intento - claimed.interrupciones
+        return _Attempt(Verification.of(claimed), claimed.id, claimed.intento, tries, respaldo)
 
 
 async def _look(resources: Resources, attempt: _Attempt, progress: Progress) -> dict[str, Any]:
@@ -102,9 +108,10 @@ async def _end_failed(resources: Resources, attempt: _Attempt, exc: RespaldosErr
     bad = isinstance(exc, BAD)
     stopped = isinstance(exc, Interrupted)
     try:
-        if not bad and (stopped or (exc.transient and attempt.numero < MAX_ATTEMPTS)):
+        if not bad and (stopped or (exc.transient and attempt.tries < MAX_ATTEMPTS)):
             async with transaction(resources) as session:
-                await _finish(session, attempt, estado=Estado.PENDIENTE, **error)
+                interrupted = {"interrupciones": Restauracion.interrupciones + 1} if stopped else {}
+                await _finish(session, attempt, estado=Estado.PENDIENTE, **error, **interrupted)
         else:
             await _end(
                 resources,

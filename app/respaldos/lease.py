@@ -18,7 +18,7 @@ from app.respaldos.transaction import transaction
 
 # These are looked up when they are used, so that a test can have a process of its own with others:
 #   python -c "from app.respaldos import lease; lease.LEASE_SECONDS = 3; lease.RENEW_SECONDS = 0.5;
-#   from arq.cli import cli; cli()" workers.settings.WorkerSettings
+#   import uvloop; from workers.worker import work; uvloop.run(work())"
 
 # How long a process may give no sign of life before another takes its work over (seconds, DESIGN §8).
 LEASE_SECONDS = 60
@@ -33,7 +33,8 @@ RENEW_SECONDS = 15
 # A connection that is dead without saying so moves no bytes; a slow one moves some (seconds).
 STALLED_SECONDS = 300
 
-# A worker's work that dies, or fails for a reason that may pass, is tried up to this often in all (DESIGN §8).
+# A worker's work that dies, or fails for a reason that may pass, is tried up to this often in all (DESIGN §8). What a
+# stop of the worker interrupts is no such try: otherwise two deployments would leave a backup a single one.
 MAX_ATTEMPTS = 3
 
 # How long the end of the work waits for a sign of life that is under way, whose connection would be lost (seconds).

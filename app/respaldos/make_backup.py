@@ -240,13 +240,14 @@ async def _finish_failed(
         "error": str(said) if isinstance(said, RespaldosError) else f"error interno: {said!r}",
         "error_type": said.code if isinstance(said, RespaldosError) else RespaldosError.code,
     }
-    passing = isinstance(said, RespaldosError) and said.transient and attempt.numero < MAX_ATTEMPTS
+    passing = isinstance(said, RespaldosError) and said.transient and attempt.tries < MAX_ATTEMPTS
     if isinstance(said, Cancelled):
         estado = Estado.CANCELADO
     elif again and (stopped or passing):
         estado = Estado.PENDIENTE
     else:
         estado = Estado.FALLIDO
+    interrupted = {"interrupciones": Respaldo.interrupciones + 1} if stopped and again else {}
     failed = await repository.finish(
         session,
         attempt.respaldo_id,
@@ -255,6 +256,7 @@ async def _finish_failed(
         estado=estado,
         tiempo_ejecucion=timedelta(seconds=time.perf_counter() - started),
         metadata_={**error, "avisos": []},
+        **interrupted,
     )
     if failed is not None and estado == Estado.FALLIDO:
         await avisos.record(

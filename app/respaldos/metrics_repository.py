@@ -8,7 +8,7 @@ from sqlalchemy import BigInteger, Float, func, select
 from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.respaldos.models import Aviso, Intento, Respaldo
+from app.respaldos.models import Aviso, Estado, Intento, Programacion, Respaldo, Restauracion
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,9 +32,14 @@ class Newest:
 
 @dataclass(frozen=True, slots=True)
 class Backlog:
-    """What there is in all: `stored` counts the bytes of all objects that are not purged, deleted backups' too."""
+    """What there is in all.
+
+    `stored` counts the bytes of all objects that are not purged, deleted backups' too; `waiting` the backups and
+    `restauracion` rows that no worker has taken.
+    """
 
     stored: int
+    waiting: int
     expired_leases: int
     pending_notices: int
 
@@ -67,16 +72,39 @@ async def newest_good(session: AsyncSession) -> Sequence[Newest]:
 
 
 async def backlog(session: AsyncSession) -> Backlog:
-    """Bytes in the bucket, leases that have run out so far, and notices that wait to be sent."""
+    """Bytes in the bucket, work that waits, leases that have run out so far, and notices that wait to be sent."""
     stored = select(func.coalesce(func.sum(Respaldo.tamaño_bytes), 0).cast(BigInteger)).where(
         Respaldo.archivo_s3.is_not(None), Respaldo.purgado.is_(None)
     )
+    backups = select(func.count()).select_from(Respaldo).where(Respaldo.estado == Estado.PENDIENTE)
+    others = select(func.count()).select_from(Restauracion).where(Restauracion.estado == Estado.PENDIENTE)
     expired = select(func.count()).select_from(Intento).where(Intento.vencido)
     notices = select(func.count()).select_from(Aviso).where(Aviso.terminado.is_(None))
     row = await session.execute(
-        select(stored.scalar_subquery(), expired.scalar_subquery(), notices.scalar_subquery())
+        select(
+            stored.scalar_subquery(),
+            backups.scalar_subquery() + others.scalar_subquery(),
+            expired.scalar_subquery(),
+            notices.scalar_subquery(),
+        )
     )
     return Backlog(*row.one())
+
+
+async def without_good(session: AsyncSession) -> Sequence[tuple[int, float]]:
+    """Each clinic that has nights and no good backup, and how long ago the first of them was (seconds).
+
+    `vigilar` counts so too. A clinic that this service has never had a night for is not among them.
+    """
+    age = func.extract("epoch", func.clock_timestamp() - func.min(Programacion.previsto)).cast(Float)
+    good = select(Respaldo.id).where(Respaldo.clinica_id == Programacion.clinica_id, Respaldo.good).exists()
+    found = await session.execute(
+        select(Programacion.clinica_id, age)
+        .where(~good)
+        .group_by(Programacion.clinica_id)
+        .order_by(Programacion.clinica_id)
+    )
+    return [(clinic, max(seconds, 0.0)) for clinic, seconds in found]
 
 
 def _seconds(took: timedelta | None) -> float | None:

@@ -80,6 +80,7 @@ class Accion(StrEnum):
     CREACION = "creacion"
     CANCELACION = "cancelacion"
     ENLACE_DESCARGA = "enlace_descarga"
+    DESCARGA = "descarga"
     VERIFICACION = "verificacion"
     RESTAURACION = "restauracion"
     ELIMINACION = "eliminacion"
@@ -88,6 +89,7 @@ class Accion(StrEnum):
     REINDEXACION = "reindexacion"
     INGRESO = "ingreso"
     INGRESO_RECHAZADO = "ingreso_rechazado"
+    EMISION_TOKEN = "emision_token"  # noqa: S105 (a word, and no secret)
     ACCESO_RECHAZADO = "acceso_rechazado"
 
 
@@ -127,6 +129,7 @@ class Base(DeclarativeBase):
 class Respaldo(Base):
     """One backup of one clinic. `lease_until` is set while a process works on attempt number `intento`.
 
+    `interrupciones` are the attempts that a worker gave up because it was told to stop; they count for nothing else.
     `cancelacion` is when a person asked a running one to stop; `verificado` is the last verification, failed where
     `verificado_error` says why; `purgado` is when the deleted one's object was removed from S3.
     """
@@ -153,6 +156,7 @@ class Respaldo(Base):
     )
     fecha_eliminacion: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
     intento: Mapped[int] = mapped_column(Integer, server_default="0")
+    interrupciones: Mapped[int] = mapped_column(Integer, server_default="0")
     lease_until: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
     progreso: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
     usuario_nombre: Mapped[str | None] = mapped_column(Text)
@@ -242,7 +246,7 @@ class Operacion(Base):
 
 
 class Restauracion(Base):
-    """Something done with a backup's file: a verification, or a restore. Claimed and leased as a backup is.
+    """Something done with a backup's file: a verification, or a restore. Claimed, leased, counted as a backup is.
 
     Of a restore: `modelos` or `registro` where it is about a part, `destino` where it is about another database (its
     host and name), `respaldo_previo` the safety backup unless `sin_respaldo_previo`, `transaccion` the number of the
@@ -270,6 +274,7 @@ class Restauracion(Base):
     fecha_creacion: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
     fecha_fin: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
     intento: Mapped[int] = mapped_column(Integer, server_default="0")
+    interrupciones: Mapped[int] = mapped_column(Integer, server_default="0")
     lease_until: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
     registro: Mapped[str | None] = mapped_column(Text)
     destino: Mapped[str | None] = mapped_column(Text)

@@ -11,7 +11,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app.errors import Cancelled
 from app.respaldos.lease import MAX_ATTEMPTS
 from app.respaldos.models import (
+    Accion,
     Estado,
+    Evento,
     Intento,
     Operacion,
     Profundidad,
@@ -96,11 +98,14 @@ async def newest_good_and_trial(session: AsyncSession, *, among: Sequence[int]) 
 async def end_expired_leases(session: AsyncSession) -> Sequence[Respaldo]:
     """Take the work from processes that gave no sign of life; return the backups.
 
-    They go back to pendiente, or to fallido past MAX_ATTEMPTS; to cancelado where a person had asked for that. One
-    made at the command line goes to fallido at once: whoever waited for it is gone, and no worker was asked.
+    They go back to pendiente, or to fallido past MAX_ATTEMPTS (without the interrupted ones); to cancelado where a
+    person had asked for that. One made at the command line goes to fallido at once: whoever waited for it is gone,
+    and no worker was asked.
     """
     cancelled = Respaldo.cancelacion.is_not(None)
-    failed = or_(Respaldo.tipo_respaldo == TipoRespaldo.MANUAL, Respaldo.intento >= MAX_ATTEMPTS)
+    failed = or_(
+        Respaldo.tipo_respaldo == TipoRespaldo.MANUAL, Respaldo.intento - Respaldo.interrupciones >= MAX_ATTEMPTS
+    )
     # A row that somebody else is just ending is left to them: two who wait for each other's rows would deadlock.
     expired = (
         select(Respaldo.id)
@@ -139,7 +144,7 @@ async def end_expired_leases(session: AsyncSession) -> Sequence[Respaldo]:
 
 async def end_expired_verifications(session: AsyncSession) -> Sequence[Restauracion]:
     """The same for verifications: back to pendiente, or to fallido past MAX_ATTEMPTS."""
-    failed = Restauracion.intento >= MAX_ATTEMPTS
+    failed = Restauracion.intento - Restauracion.interrupciones >= MAX_ATTEMPTS
     expired = (
         select(Restauracion.id)
         .where(
@@ -198,6 +203,16 @@ async def waiting_restauraciones(session: AsyncSession) -> list[Waiting]:
 async def get_restauracion(session: AsyncSession, restauracion_id: int) -> Restauracion | None:
     """The `restauracion` of that id, whichever clinic it is of."""
     return await session.get(Restauracion, restauracion_id)
+
+
+async def page_of_eventos(
+    session: AsyncSession, *, accion: Accion | None, limit: int, offset: int
+) -> tuple[Sequence[Evento], int]:
+    """Lines of every clinic's trail and of nobody's, newest first, and how many there are in all."""
+    wanted = select(Evento) if accion is None else select(Evento).where(Evento.accion == accion)
+    total = await session.scalar(wanted.with_only_columns(func.count(Evento.id)))
+    found = await session.scalars(wanted.order_by(Evento.id.desc()).limit(limit).offset(offset))
+    return found.all(), total or 0
 
 
 async def leftovers(session: AsyncSession, *, respaldo_id: int | None = None) -> list[Leftover]:

@@ -150,6 +150,12 @@ async def conn(database: str) -> AsyncIterator[asyncpg.Connection]:
         yield connection
 
 
+async def jobs(redis_url: str) -> int:
+    """How many jobs Redis knows of."""
+    async with Redis.from_url(redis_url) as redis:
+        return int(await redis.zcard("arq:queue"))
+
+
 def tokens(hours: int = 8) -> Tokens:
     """Who signs as the service does."""
     return Tokens(

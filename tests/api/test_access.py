@@ -108,6 +108,7 @@ async def test_without_redis_the_rest_works(settings: Settings, conn: asyncpg.Co
         assert int(answer.headers["retry-after"]) > 0
     assert [answer.status_code for answer in works] == [200] * 3
     assert "respaldos_redis_disponible 0.0" in works[2].text
+    assert "respaldos_cola_trabajos 0.0" in works[2].text
     assert await rows(conn) == 1
     assert await conn.fetchval("SELECT count(*) FROM respaldos.restauracion") == 0
 
@@ -153,6 +154,7 @@ ADMINISTRATORS = [
     ("DELETE", "respaldos/{id}/", 409),
     ("GET", "eventos/", 200),
 ]
+SUPERADMINS = [("GET", "plataforma/eventos/", 200)]
 EVERYBODYS = [
     ("GET", "respaldos/", 200),
     ("GET", "respaldos/{id}/", 200),
@@ -172,7 +174,7 @@ def test_every_route_is_in_the_matrix_of_roles(app: FastAPI) -> None:
     }
     listed = {
         (method, path.replace("{id}", "{respaldo_id}").replace("999", "{restauracion_id}"))
-        for method, path, _ in ADMINISTRATORS + EVERYBODYS
+        for method, path, _ in ADMINISTRATORS + EVERYBODYS + SUPERADMINS
     }
     assert paths == listed
 
@@ -189,12 +191,58 @@ async def test_each_role_does_what_it_may(
     staff = await client.request(method, url, headers=bearer(rol="Recepcionista"))
     assert staff.status_code == (status if (method, path, status) in EVERYBODYS else 403)
     assert await rows(conn) == before
-    assert len(await events(conn, "acceso_rechazado")) == (1 if (method, path, status) in EVERYBODYS else 2)
+    # What staff may ask for and is not there is a refusal too.
+    refused = 1 if (method, path, status) in EVERYBODYS and status != 404 else 2
+    assert len(await events(conn, "acceso_rechazado")) == refused
     administrator = await client.request(method, url, headers=bearer(rol="ADMINISTRADOR"))
     assert administrator.status_code == status
     line = (await events(conn, "acceso_rechazado"))[0]
     assert (line["clinica_id"], line["usuario"]) == (SMALL, "1")
     assert line["detalle"]["ruta"] == f"{method} {url}"
+
+
+async def test_who_asks_for_what_is_not_theirs_is_seen(client: httpx.AsyncClient, conn: asyncpg.Connection) -> None:
+    theirs = await add_backup(conn, OTHER)
+    answers = [
+        await client.get(f"{API}/respaldos/{number}/", headers=bearer(rol="Recepcionista"))
+        for number in (theirs, 999)
+    ]
+    assert [answer.status_code for answer in answers] == [404, 404]
+    lines = await events(conn, "acceso_rechazado")
+    assert [(line["clinica_id"], line["usuario"], line["direccion"]) for line in lines] == [
+        (SMALL, "1", "127.0.0.1")
+    ] * 2
+    assert [line["detalle"] for line in lines] == [
+        {"ruta": f"GET {API}/respaldos/{number}/", "motivo": f"no existe el respaldo {number}"}
+        for number in (theirs, 999)
+    ]
+    for _ in range(refusals.PER_ADDRESS):
+        await client.delete(f"{API}/respaldos/999/", headers=bearer())
+    assert len(await events(conn, "acceso_rechazado")) == refusals.PER_ADDRESS
+
+
+async def test_the_superadmin_reads_the_lines_of_all_and_of_nobody(
+    client: httpx.AsyncClient, conn: asyncpg.Connection
+) -> None:
+    await client.get(f"{API}/respaldos/", headers={"Authorization": "Bearer x"})
+    for clinic in (SMALL, OTHER):
+        await client.get(f"{API}/respaldos/{await add_backup(conn, clinic)}/descargar/", headers=bearer(clinic))
+    url = f"{API}/plataforma/eventos/"
+    everything = await client.get(url, headers=bearer(None))
+    assert [(entry["clinica_id"], entry["accion"]) for entry in everything.json()] == [
+        (OTHER, "enlace_descarga"),
+        (SMALL, "enlace_descarga"),
+        (None, "acceso_rechazado"),
+    ]
+    page = await client.get(url, params={"accion": "enlace_descarga", "limit": 1}, headers=bearer(None))
+    assert [entry["clinica_id"] for entry in page.json()] == [OTHER]
+    assert page.headers["x-total-count"] == "2"
+    assert "next" in page.links
+    own = await client.get(f"{API}/eventos/", headers=bearer())
+    assert everything.json()[1] == own.json()[0]
+    refused = await client.get(url, headers=bearer())
+    assert (refused.status_code, refused.json()["codigo"]) == (403, "sin_permiso")
+    assert (await events(conn, "acceso_rechazado"))[-1]["clinica_id"] == SMALL
 
 
 async def test_a_clinic_that_is_closed_has_nobody(settings: Settings, own_database: str) -> None:

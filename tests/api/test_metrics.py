@@ -10,8 +10,8 @@ from pydantic import SecretStr
 
 from app.respaldos.reconciliar import reconciliar
 from app.settings import Settings
-from tests.api.conftest import API, OTHER, add_backup, asking, bearer, client_of
-from tests.respaldos.conftest import SMALL
+from tests.api.conftest import API, OTHER, add_backup, add_verification, asking, bearer, client_of
+from tests.respaldos.conftest import NEW, SMALL
 
 Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 
@@ -29,7 +29,7 @@ def samples(answer: httpx.Response) -> Samples:
 
 async def test_the_numbers(app: FastAPI, client: httpx.AsyncClient, conn: asyncpg.Connection) -> None:
     now = datetime.now(UTC)
-    await add_backup(conn, SMALL, fecha_respaldo=now - timedelta(hours=30))
+    newest = await add_backup(conn, SMALL, fecha_respaldo=now - timedelta(hours=30))
     await add_backup(conn, SMALL, fecha_respaldo=now - timedelta(hours=2), sospechoso=True)
     await add_backup(conn, SMALL, estado="fallido")
     await add_backup(conn, OTHER, fecha_respaldo=now - timedelta(hours=1), sospechoso=True, aceptado=now)
@@ -43,19 +43,35 @@ async def test_the_numbers(app: FastAPI, client: httpx.AsyncClient, conn: asyncp
     await reconciliar(app.state.service.resources)
     await conn.execute("INSERT INTO respaldos.aviso (clinica_id, tipo) VALUES ($1, 'fallo')", SMALL)
     await client.post(f"{API}/respaldos/crear_respaldo_manual/", headers=bearer())
+    # What Redis forgets still waits; what is done is no work, whatever Redis says.
+    await add_verification(conn, newest)
+    await conn.execute(
+        "INSERT INTO respaldos.restauracion (respaldo_id, clinica_id, tipo, profundidad)"
+        " VALUES ($1, $2, 'verificacion', 'rapida')",
+        *(newest, SMALL),
+    )
+    # Known by its nights, all of which have failed, or gave a suspicious one; and one that had a good backup since.
+    await add_backup(conn, NEW, estado="fallido")
+    await add_backup(conn, NEW, sospechoso=True)
+    for clinic, days in ((NEW, 2), (NEW, 1), (SMALL, 9)):
+        await conn.execute(
+            "INSERT INTO respaldos.programacion (clinica_id, dia, previsto) VALUES ($1, $2, $3)",
+            *(clinic, now.date() - timedelta(days=days), now - timedelta(days=days)),
+        )
 
     found = samples(await client.get("/metrics"))
     automatic = ("tipo", "automatico")
-    assert found["respaldos_total", (("estado", "completado"), automatic)] == 3
-    assert found["respaldos_total", (("estado", "fallido"), automatic)] == 1
+    assert found["respaldos_total", (("estado", "completado"), automatic)] == 4
+    assert found["respaldos_total", (("estado", "fallido"), automatic)] == 2
     assert found["respaldos_total", (("estado", "pendiente"), ("tipo", "por_demanda"))] == 1
-    assert found["respaldos_bytes", ()] == 4 * (3 << 19)
+    assert found["respaldos_bytes", ()] == 5 * (3 << 19)
     assert found["respaldos_arriendos_vencidos_total", ()] == 1
     assert found["respaldos_avisos_pendientes", ()] == 1
-    assert found["respaldos_cola_trabajos", ()] == 1
+    assert found["respaldos_cola_trabajos", ()] == 3
     assert found["respaldos_redis_disponible", ()] == 1
     ages = {labels[0][1]: value for (name, labels), value in found.items() if name.endswith("edad_segundos")}
-    assert set(ages) == {str(SMALL), str(OTHER)}
+    assert set(ages) == {str(SMALL), str(OTHER), str(NEW)}
+    assert 48 * 3600 <= ages[str(NEW)] < 49 * 3600
     assert 30 * 3600 <= ages[str(SMALL)] < 31 * 3600
     assert 3600 <= ages[str(OTHER)] < 2 * 3600
     assert found["respaldos_ultimo_bueno_duracion_segundos", (("clinica_id", str(SMALL)),)] == 4.381

@@ -14,7 +14,7 @@ from app.respaldos.crear_respaldo import crear_respaldo
 from app.respaldos.ejecutar_respaldo import ejecutar_respaldo
 from app.respaldos.models import TipoRespaldo
 from app.settings import Settings
-from tests.api.conftest import API, add_backup, add_verification, application, bearer, client_of, events, rows
+from tests.api.conftest import API, add_backup, add_verification, application, bearer, client_of, events, jobs, rows
 from tests.respaldos.conftest import SMALL
 from tests.tcp_proxy import tcp_proxy
 
@@ -168,7 +168,7 @@ async def test_statistics(client: httpx.AsyncClient, conn: asyncpg.Connection) -
 
 @pytest.mark.parametrize("body", [None, {}, {"descripcion": "Antes del cambio «ñ»"}])
 async def test_a_backup_is_asked_for_and_made(
-    body: dict[str, str] | None, app: FastAPI, client: httpx.AsyncClient, conn: asyncpg.Connection
+    body: dict[str, str] | None, app: FastAPI, client: httpx.AsyncClient, conn: asyncpg.Connection, redis_url: str
 ) -> None:
     answer = await client.post(f"{API}/respaldos/crear_respaldo_manual/", json=body, headers=bearer())
     assert answer.status_code == 202
@@ -178,7 +178,7 @@ async def test_a_backup_is_asked_for_and_made(
     assert (respaldo["estado"], respaldo["tipo_respaldo"]) == ("pendiente", "por_demanda")
     assert respaldo["descripcion"] == (body or {}).get("descripcion", "")
     assert (respaldo["usuario"], respaldo["usuario_nombre"]) == ("1", "Ana Peñaranda")
-    assert await app.state.service.queue.depth() == 1
+    assert await jobs(redis_url) == 1
     line = (await events(conn, "creacion"))[-1]
     assert (line["respaldo_id"], line["usuario"], line["direccion"]) == (respaldo["id"], "1", "127.0.0.1")
 
@@ -262,7 +262,7 @@ async def test_a_suspicious_backup_is_accepted_once(client: httpx.AsyncClient, c
 
 @pytest.mark.parametrize(("body", "depth"), [(None, "rapida"), ({"profundidad": "completa"}, "completa")])
 async def test_a_verification_is_asked_for(
-    body: dict[str, str] | None, depth: str, app: FastAPI, client: httpx.AsyncClient, conn: asyncpg.Connection
+    body: dict[str, str] | None, depth: str, client: httpx.AsyncClient, conn: asyncpg.Connection, redis_url: str
 ) -> None:
     respaldo_id = await add_backup(conn)
     answer = await client.post(f"{API}/respaldos/{respaldo_id}/verificar/", json=body, headers=bearer())
@@ -271,7 +271,7 @@ async def test_a_verification_is_asked_for(
     assert set(asked) == RESTORATION
     assert (asked["estado"], asked["tipo"], asked["profundidad"]) == ("pendiente", "verificacion", depth)
     assert asked["respaldo_id"] == respaldo_id
-    assert await app.state.service.queue.depth() == 1
+    assert await jobs(redis_url) == 1
     shown = await client.get(f"{API}/restauraciones/{asked['id']}/", headers=bearer(rol="Recepcionista"))
     assert shown.json() == asked
 
@@ -294,9 +294,8 @@ async def test_what_redis_did_not_hear_of_any_more_is_done_all_the_same(
                 asked.append(await client.post(f"{API}/respaldos/{path}", headers=bearer()))
             assert proxy.cuts >= 2
             proxy.restore()
-            depth = await app.state.service.queue.depth()
     assert [answer.status_code for answer in asked] == [202, 202]
-    assert depth == 0
+    assert await jobs(redis_url) == 0
     assert await conn.fetchval("SELECT count(*) FROM respaldos.respaldo WHERE estado = 'pendiente'") == 1
     assert await conn.fetchval("SELECT count(*) FROM respaldos.restauracion WHERE estado = 'pendiente'") == 1
 

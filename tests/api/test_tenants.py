@@ -61,7 +61,10 @@ def example(document: dict[str, Any], schema: dict[str, Any]) -> Any:
     raise AssertionError(f"a body without an example: {schema}")
 
 
-OPERATIONS = operations()
+# A superadmin's alone, who chooses no clinic for them.
+PLATFORM = [operation for operation in operations() if operation.path.startswith("/api/v1/plataforma/")]
+
+OPERATIONS = [operation for operation in operations() if operation not in PLATFORM]
 
 # Everybody may ask for these.
 OPEN = {"/api/v1/auth/login/", "/salud/viva", "/salud/lista", "/metrics"}
@@ -69,7 +72,7 @@ OPEN = {"/api/v1/auth/login/", "/salud/viva", "/salud/lista", "/metrics"}
 
 def test_every_route_but_these_needs_a_token() -> None:
     document = create_app(Settings(_env_file=None)).openapi()
-    assert set(document["paths"]) - {operation.path for operation in OPERATIONS} == OPEN
+    assert set(document["paths"]) - {operation.path for operation in OPERATIONS + PLATFORM} == OPEN
     assert len(OPERATIONS) >= 14
 
 
@@ -155,6 +158,23 @@ async def test_lists_and_statistics_hold_nothing_of_another_clinic(
     if "X-Total-Count" in answer.headers:
         assert int(answer.headers["X-Total-Count"]) == len(answer.json())
         assert all(entry["clinica_id"] == SMALL for entry in answer.json())
+
+
+@pytest.mark.parametrize("operation", PLATFORM, ids=str)
+@pytest.mark.parametrize("rol", ["Administrador", "superadmin", "Recepcionista", "Paciente"])
+async def test_what_is_the_platforms_is_no_clinics(
+    operation: Operation, rol: str, theirs: Theirs, client: httpx.AsyncClient, conn: asyncpg.Connection
+) -> None:
+    assert not operation.path_parameters
+    before = await everything(conn)
+    for params in ({}, {"clinica_id": SMALL}, {"clinica_id": OTHER}):
+        answer = await client.request(
+            operation.method, operation.path, json=operation.body, params=params, headers=bearer(rol=rol)
+        )
+        assert (answer.status_code, answer.json()["codigo"]) == (403, "sin_permiso")
+    assert await everything(conn) == before
+    superadmin = await client.request(operation.method, operation.path, json=operation.body, headers=bearer(None))
+    assert superadmin.status_code == 200
 
 
 @pytest.mark.parametrize("operation", OPERATIONS, ids=str)

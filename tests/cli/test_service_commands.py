@@ -15,6 +15,7 @@ import httpx
 import psutil
 import pytest
 
+from app.cli.service_commands import WORKER_MODULES
 from tests.cli.conftest import Slowly
 from tests.cli.program import Ran, ended, environment, on_a_terminal, respaldos, start
 from tests.respaldos.conftest import LARGE
@@ -129,14 +130,19 @@ async def gone(process: psutil.Process) -> None:
     await eventually(ended)
 
 
-async def arq_of(worker: asyncio.subprocess.Process) -> psutil.Process:
-    """The process that does its work."""
+async def parts_of(worker: asyncio.subprocess.Process) -> dict[str, psutil.Process]:
+    """The processes that do its work, by their modules."""
+
+    def found() -> dict[str, psutil.Process]:
+        # Until it runs the module, a new process looks like its parent.
+        children = psutil.Process(worker.pid).children()
+        return {child.cmdline()[-1]: child for child in children if child.cmdline()[-2:-1] == ["-m"]}
 
     async def there() -> bool:
-        return bool(psutil.Process(worker.pid).children())
+        return found().keys() == set(WORKER_MODULES)
 
     await eventually(there)
-    return psutil.Process(worker.pid).children()[0]
+    return found()
 
 
 async def working(slowly: Slowly, conn: asyncpg.Connection) -> None:
@@ -166,13 +172,13 @@ async def test_a_worker_that_is_stopped_gives_its_backup_back(
     with running_redis(tmp_path) as redis:
         command = await start("worker", cwd=tmp_path, **slowly.settings, REDIS_URL=redis.url)
         async with killed_at_the_end(command) as worker:
-            arq = await arq_of(worker)
+            parts = await parts_of(worker)
             await working(slowly, conn)
             for number in signals:
                 worker.send_signal(number)
             ran = await ended(worker)
     assert (ran.code, ran.out) == (0, "Detenido\n")
-    assert not arq.is_running()
+    assert not any(part.is_running() for part in parts.values())
     rows = await conn.fetch("SELECT clinica_id, estado, lease_until FROM respaldos.respaldo")
     assert [tuple(row) for row in rows] == [(LARGE, "pendiente", None)]
     assert await store.leftovers() == []
@@ -182,10 +188,29 @@ async def test_a_worker_whose_parent_is_killed_stops_too(addresses: dict[str, st
     with running_redis(tmp_path) as redis:
         command = await start("worker", cwd=tmp_path, **addresses, REDIS_URL=redis.url)
         async with killed_at_the_end(command) as worker:
-            arq = await arq_of(worker)
+            parts = await parts_of(worker)
             worker.kill()
             await worker.wait()
-            await gone(arq)
+            for part in parts.values():
+                await gone(part)
+
+
+@pytest.mark.parametrize("module", WORKER_MODULES)
+async def test_a_part_of_a_worker_that_dies_is_started_again(
+    addresses: dict[str, str], tmp_path: Path, module: str
+) -> None:
+    with running_redis(tmp_path) as redis:
+        command = await start("worker", cwd=tmp_path, **addresses, REDIS_URL=redis.url)
+        async with killed_at_the_end(command) as worker:
+            before = await parts_of(worker)
+            before[module].kill()
+            await gone(before[module])
+            after = await parts_of(worker)
+            assert {name for name in after if after[name] != before[name]} == {module}
+            worker.terminate()
+            ran = await ended(worker)
+    assert (ran.code, ran.out) == (0, "Detenido\n")
+    assert f"El proceso {module} terminó" in ran.err
 
 
 # demo

@@ -1,6 +1,7 @@
 """`respaldos token`, as a person or a script runs it."""
 
 import asyncio
+import json
 from pathlib import Path
 
 import pytest
@@ -46,6 +47,29 @@ def test_only_the_token_is_printed_and_it_is_an_administrators(program: Program)
     assert whose(ran.out.strip()) == Principal(
         "línea de comandos", None, SMALL, "administrador", admin=True, superadmin=False, paciente=False
     )
+
+
+async def test_for_whom_it_is_stands_in_the_audit_trail_and_the_token_does_not(
+    program: Program, small_database: str
+) -> None:
+    tokens = [
+        program("--clinica", str(SMALL), "--rol", "Recepcionista", "--usuario", "12").out.strip(),
+        program("--superadmin").out.strip(),
+    ]
+    assert program("--clinica", "77").code == 1
+    async with connected(small_database) as conn:
+        lines = await conn.fetch("SELECT * FROM respaldos.evento ORDER BY id")
+    assert [(line["accion"], line["clinica_id"], line["direccion"]) for line in lines] == [
+        ("emision_token", SMALL, "línea de comandos"),
+        ("emision_token", None, "línea de comandos"),
+    ]
+    assert [json.loads(line["detalle"]) for line in lines] == [
+        {"para": "12", "rol": "Recepcionista", "segundos": 28800},
+        {"para": "línea de comandos", "rol": "superadmin", "segundos": 28800},
+    ]
+    for token in tokens:
+        assert token not in str(lines)
+        assert token.rpartition(".")[2] not in str(lines)
 
 
 def test_role_and_user_can_be_chosen_and_programs_are_told_for_how_long(program: Program) -> None:

@@ -20,7 +20,9 @@ from tests.storage.conftest import Store
 from tests.storage.fault import FaultyS3
 
 
-async def test_the_file_is_the_object_and_md5sum_agrees(resources: Resources, tmp_path: Path) -> None:
+async def test_the_file_is_the_object_and_md5sum_agrees(
+    resources: Resources, tmp_path: Path, conn: asyncpg.Connection
+) -> None:
     respaldo = await back_up(resources, LARGE)
     target = tmp_path / "Copia de «enero».json.gz"
     progress = Progress()
@@ -31,11 +33,19 @@ async def test_the_file_is_the_object_and_md5sum_agrees(resources: Resources, tm
     assert checked.returncode == 0, checked
     assert sorted(path.name for path in tmp_path.iterdir()) == [target.name, f"{target.name}.md5"]
     assert target.stat().st_mode & 0o077 == 0, "it holds patients' data"
+    line = await conn.fetchrow("SELECT * FROM respaldos.evento WHERE accion = 'descarga'")
+    assert line is not None
+    assert (line["clinica_id"], line["respaldo_id"], line["direccion"]) == (LARGE, respaldo.id, "línea de comandos")
 
 
 @pytest.mark.parametrize("fault", ["cut", "damaged", "missing", "cancelled"])
 async def test_a_download_that_fails_leaves_the_old_file(
-    moto_resources: Resources, moto_store: Store, faults: FaultyS3, tmp_path: Path, fault: str
+    moto_resources: Resources,
+    moto_store: Store,
+    faults: FaultyS3,
+    conn: asyncpg.Connection,
+    tmp_path: Path,
+    fault: str,
 ) -> None:
     respaldo = await back_up(moto_resources, LARGE)
     key = respaldo.archivo_s3 or ""
@@ -66,6 +76,7 @@ async def test_a_download_that_fails_leaves_the_old_file(
     assert target.read_text() == "la de antes"
     assert (tmp_path / "copia.json.gz.md5").read_text() == "y su hash"
     assert len(list(tmp_path.iterdir())) == 2
+    assert await conn.fetchval("SELECT count(*) FROM respaldos.evento WHERE accion = 'descarga'") == 0
 
 
 async def test_a_folder_that_is_not_there_is_told(resources: Resources, tmp_path: Path) -> None:

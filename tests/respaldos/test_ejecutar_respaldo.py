@@ -100,6 +100,19 @@ async def test_what_may_pass_is_tried_three_times_and_then_told_once(
     assert await conn.fetchval("SELECT count(*) FROM respaldos.operacion") == 0
 
 
+async def test_interruptions_are_none_of_the_three_tries(
+    store: Store, database: str, conn: asyncpg.Connection
+) -> None:
+    async with opened(store, service=database, endpoint_url="http://127.0.0.1:9") as resources:
+        asked = await ask(resources)
+        # Two deployments.
+        await conn.execute("UPDATE respaldos.respaldo SET intento = 2, interrupciones = 2")
+        for intento, estado in ((3, "pendiente"), (4, "pendiente"), (5, "fallido")):
+            await ejecutar_respaldo(resources, asked.id)
+            row = await row_of(conn, asked.id)
+            assert (row["intento"], row["interrupciones"], row["estado"]) == (intento, 2, estado)
+
+
 async def test_what_will_not_pass_is_not_tried_again(store: Store, database: str, conn: asyncpg.Connection) -> None:
     async with opened(store, service=database, bucket="no-hay-tal") as resources:
         asked = await ask(resources)
@@ -131,7 +144,7 @@ async def test_a_worker_that_is_stopped_hands_its_backup_on(
 ) -> None:
     asked = await ask(resources, LARGE)
     # However often that has happened.
-    await conn.execute("UPDATE respaldos.respaldo SET intento = 7")
+    await conn.execute("UPDATE respaldos.respaldo SET intento = 7, interrupciones = 7")
     running = asyncio.create_task(ejecutar_respaldo(resources, asked.id))
     await held.reached.wait()
     running.cancel()
@@ -139,6 +152,7 @@ async def test_a_worker_that_is_stopped_hands_its_backup_on(
         await running
     row = await row_of(conn, asked.id)
     assert (row["estado"], row["intento"], row["error_type"]) == ("pendiente", 8, "interrumpido")
+    assert row["interrupciones"] == 8
     assert await told(conn) == []
     await assert_consistent(conn, store)
     assert await conn.fetchval("SELECT count(*) FROM respaldos.operacion") == 0

@@ -252,10 +252,23 @@ async def test_a_worker_that_is_stopped_hands_it_on(
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
         await running
-    assert (await verification(conn, waiting.id))["estado"] == "pendiente"
+    found = await verification(conn, waiting.id)
+    assert (found["estado"], found["intento"], found["interrupciones"]) == ("pendiente", 1, 1)
     released.set()
     await ejecutar_verificacion(resources, waiting.id)
     assert (await verification(conn, waiting.id))["estado"] == "completado"
+
+
+async def test_interruptions_are_none_of_the_three_tries(
+    store: Store, database: str, resources: Resources, conn: asyncpg.Connection
+) -> None:
+    waiting = await asked(resources, await back_up(resources))
+    await conn.execute("UPDATE respaldos.restauracion SET intento = 2, interrupciones = 2")
+    async with opened(store, service=database, endpoint_url="http://127.0.0.1:9") as without_s3:
+        for intento, estado in ((3, "pendiente"), (4, "pendiente"), (5, "fallido")):
+            await ejecutar_verificacion(without_s3, waiting.id)
+            found = await verification(conn, waiting.id)
+            assert (found["intento"], found["interrupciones"], found["estado"]) == (intento, 2, estado)
 
 
 async def test_the_dead_are_followed_by_others(
@@ -283,9 +296,11 @@ async def test_the_dead_are_followed_by_others(
 
 async def test_past_the_last_attempt(resources: Resources, conn: asyncpg.Connection) -> None:
     waiting = await asked(resources, await back_up(resources))
-    await conn.execute(
-        "UPDATE respaldos.restauracion SET estado = 'procesando', intento = 3, lease_until = now() - interval '1s'"
-    )
+    dead = "UPDATE respaldos.restauracion SET estado = 'procesando', intento = 3, lease_until = now() - interval '1s'"
+    await conn.execute(f"{dead}, interrupciones = 1")
+    await reconciliar(resources)
+    assert (await verification(conn, waiting.id))["estado"] == "pendiente"
+    await conn.execute(f"{dead}, interrupciones = 0")
     await reconciliar(resources)
     found = await verification(conn, waiting.id)
     assert (found["estado"], found["error_type"]) == ("fallido", "proceso_muerto")

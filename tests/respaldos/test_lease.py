@@ -196,19 +196,22 @@ async def insert_running(
 
 
 @pytest.mark.parametrize(
-    ("tipo", "intento", "estado"),
+    ("tipo", "intento", "interrupciones", "estado"),
     [
-        ("manual", 1, "fallido"),
-        ("automatico", 1, "pendiente"),
-        ("por_demanda", 2, "pendiente"),
-        ("automatico", 3, "fallido"),
-        ("por_demanda", 4, "fallido"),
+        ("manual", 1, 0, "fallido"),
+        ("automatico", 1, 0, "pendiente"),
+        ("por_demanda", 2, 0, "pendiente"),
+        ("automatico", 3, 0, "fallido"),
+        ("automatico", 3, 1, "pendiente"),
+        ("por_demanda", 4, 0, "fallido"),
+        ("por_demanda", 5, 2, "fallido"),
     ],
 )
 async def test_what_becomes_of_a_dead_process_work(
-    resources: Resources, conn: asyncpg.Connection, tipo: str, intento: int, estado: str
+    resources: Resources, conn: asyncpg.Connection, tipo: str, intento: int, interrupciones: int, estado: str
 ) -> None:
     await insert_running(conn, "backups/2/x.json.gz", clinica_id=SMALL, tipo=tipo, intento=intento)
+    await conn.execute("UPDATE respaldos.respaldo SET interrupciones = $1", interrupciones)
     await expire(conn)
     await reconciliar(resources)
     row = await conn.fetchrow("SELECT estado, metadata->'avisos', lease_until FROM respaldos.respaldo")

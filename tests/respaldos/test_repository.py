@@ -17,6 +17,7 @@ ROOT = Path(app.__file__).parents[1]
 # What crosses clinics, and whoever may use it: the command line, the worker's operations, the platform's routes.
 CROSSING = {
     "platform_repository": {
+        "app/api/plataforma.py",
         "app/cli/respaldo_commands.py",
         "app/respaldos/ejecutar_respaldo.py",
         "app/respaldos/ejecutar_verificacion.py",

@@ -52,6 +52,11 @@ class RedisServer:
         """A connection to it, for the caller to close."""
         return redis.Redis(port=self.port)
 
+    def jobs(self) -> int:
+        """How many jobs it knows of, waiting or running."""
+        with self.client() as client:
+            return int(client.zcard("arq:queue"))
+
     def kill(self) -> None:
         """End it at once, as a crash does."""
         if self._process is not None:

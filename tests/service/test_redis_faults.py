@@ -1,15 +1,20 @@
 """Redis only carries the news: absent, emptied or started again, nothing is lost."""
 
+import asyncio
 import signal
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import asyncpg
 import httpx
 
-from tests.respaldos.conftest import LARGE, assert_consistent
-from tests.service.conftest import slowed
+from app.respaldos.resources import Resources
+from tests.notify.mail_server import mail_server
+from tests.respaldos.conftest import LA_PAZ, LARGE, NEW, SMALL, assert_consistent
+from tests.respaldos.conftest import ask as ask_for
+from tests.service.conftest import Slowed, slowed
 from tests.service.moments import mid_dump
-from tests.service.processes import eventually, running_api, running_worker
+from tests.service.processes import REDIS_PAUSE, Worker, eventually, running_api, running_worker
 from tests.service.redis import RedisServer
 from tests.storage.conftest import Store
 
@@ -107,8 +112,180 @@ async def test_restarted_in_the_middle_of_a_backup_it_costs_nothing(
         redis.start()
         await completed(api, header, first)
         await completed(api, header, await ask(api, header))
-        assert worker.process.returncode is None, "the same worker goes on"
+        assert worker.runs, "the same worker goes on"
         worker.signal(signal.SIGTERM)
-        assert await worker.process.wait() == 0
+        assert await worker.ended() == (0, 0), log.read_text()
     assert await conn.fetchval("SELECT array_agg(intento) FROM respaldos.respaldo") == [1, 1]
+    await assert_consistent(conn, store)
+
+
+# arq's worker used to ask a Redis that is away this often, and then ended (seconds).
+FORMER_BOUND = 20 * REDIS_PAUSE
+
+# Backups that a worker makes at once, as docs/service.md says.
+PLACES = 4
+
+
+async def states(conn: asyncpg.Connection) -> list[tuple[str, int]]:
+    """State and attempt of every backup, oldest first."""
+    found = await conn.fetch("SELECT estado, intento FROM respaldos.respaldo ORDER BY id")
+    return [(row["estado"], row["intento"]) for row in found]
+
+
+async def two_at_once(slow: Slowed, resources: Resources, conn: asyncpg.Connection) -> None:
+    """Return when a small and a large backup are under way, and nothing moves any more."""
+    slow.hang()
+    for clinica_id in (NEW, LARGE):
+        await ask_for(resources, clinica_id)
+
+    async def begun() -> bool:
+        return await states(conn) == [("procesando", 1)] * 2
+
+    await eventually(begun)
+
+
+async def test_gone_for_long_it_disturbs_no_backup_under_way(
+    settings: dict[str, str],
+    resources: Resources,
+    redis: RedisServer,
+    conn: asyncpg.Connection,
+    store: Store,
+    log: Path,
+) -> None:
+    async with slowed(settings) as slow, running_worker(slow.settings, log) as worker:
+        await two_at_once(slow, resources, conn)
+        redis.kill()
+        try:
+            await asyncio.sleep(2 * FORMER_BOUND)
+            slow.restore()
+
+            async def made() -> bool:
+                return await states(conn) == [("completado", 1)] * 2
+
+            # The small one ends first, and cannot tell Redis.
+            await eventually(made)
+            await asyncio.sleep(2 * FORMER_BOUND)
+        finally:
+            redis.start()
+        await told_everything(redis)
+        assert worker.runs
+        await ask_for(resources, SMALL)
+
+        async def goes_on() -> bool:
+            return await states(conn) == [("completado", 1)] * 3
+
+        await eventually(goes_on)
+    await assert_consistent(conn, store)
+
+
+async def told_everything(redis: RedisServer) -> None:
+    """Return when Redis knows of nothing more to do."""
+
+    async def empty() -> bool:
+        return redis.jobs() == 0
+
+    await eventually(empty)
+
+
+async def test_a_worker_that_is_told_to_stop_while_it_is_gone_gives_its_backups_back(
+    settings: dict[str, str],
+    resources: Resources,
+    redis: RedisServer,
+    conn: asyncpg.Connection,
+    store: Store,
+    log: Path,
+) -> None:
+    async with slowed(settings) as slow, running_worker(slow.settings, log) as worker:
+        await two_at_once(slow, resources, conn)
+        redis.kill()
+        try:
+            await asyncio.sleep(2 * FORMER_BOUND)
+            worker.signal(signal.SIGTERM)
+            slow.restore()
+            async with asyncio.timeout(30):
+                assert await worker.ended() == (0, 0), log.read_text()
+        finally:
+            redis.start()
+    assert await states(conn) == [("pendiente", 1)] * 2
+    assert await store.leftovers() == []
+    assert await conn.fetchval("SELECT count(*) FROM respaldos.operacion") == 0
+
+
+async def lose_connections(redis: RedisServer, worker: Worker) -> None:
+    """Cut the worker's connections until more of its questions were cut in two than it has places for jobs."""
+    with redis.client() as client:
+
+        async def often() -> bool:
+            client.client_kill_filter(_type="normal", skipme=True)
+            return worker.log.read_text().count("A ConnectionError occurred") > 2 * PLACES
+
+        await eventually(often)
+    assert worker.runs
+
+
+async def test_connections_that_break_at_any_moment_disturb_nothing(
+    settings: dict[str, str],
+    resources: Resources,
+    redis: RedisServer,
+    conn: asyncpg.Connection,
+    store: Store,
+    log: Path,
+) -> None:
+    """arq watches the keys of the jobs that run: what breaks meanwhile ended it, and with it every backup."""
+    async with slowed(settings) as slow, running_worker(slow.settings, log) as worker:
+        await two_at_once(slow, resources, conn)
+        await lose_connections(redis, worker)
+        slow.restore()
+
+        async def idle() -> bool:
+            return {estado for estado, _ in await states(conn)} == {"completado"}
+
+        for clinica_id in (NEW, SMALL, LARGE, NEW, SMALL):
+            await eventually(idle)
+            await ask_for(resources, clinica_id)
+        await eventually(idle)
+        assert worker.runs
+    assert {intento for _, intento in await states(conn)} == {1}
+    await assert_consistent(conn, store)
+
+
+async def test_while_it_is_absent_the_night_is_put_down_and_people_are_warned(
+    settings: dict[str, str], redis: RedisServer, conn: asyncpg.Connection, store: Store, log: Path
+) -> None:
+    begun = datetime.now(LA_PAZ) - timedelta(minutes=1)
+    settings |= {"BACKUP_HOUR": str(begun.hour), "BACKUP_MINUTE": str(begun.minute)}
+    await conn.execute(
+        "INSERT INTO respaldos.programacion (clinica_id, dia, previsto, intentos) VALUES ($1, $2, $3, 1)",
+        SMALL,
+        begun.date() - timedelta(days=2),
+        begun - timedelta(days=2),
+    )
+    redis.kill()
+    async with mail_server() as mail:
+        settings |= {"EMAIL_HOST": "127.0.0.1", "EMAIL_PORT": str(mail.port), "EMAIL_USE_TLS": "false"}
+        try:
+            async with running_worker(settings, log) as worker:
+
+                async def waiting() -> bool:
+                    return await states(conn) == [("pendiente", 0)] * 3
+
+                await eventually(waiting)
+
+                async def told() -> bool:
+                    return bool(mail.received)
+
+                await eventually(told)
+                assert mail.recipients() == [f"admin@clinica{SMALL}.example"]
+                assert await conn.fetchval("SELECT array_agg(tipo) FROM respaldos.aviso") == ["atrasado"]
+                await worker.said("Redis no responde (REDIS_URL)")
+                redis.start()
+
+                async def made() -> bool:
+                    return await states(conn) == [("completado", 1)] * 3
+
+                await eventually(made)
+                assert worker.runs
+        finally:
+            redis.kill()
+            redis.start()
     await assert_consistent(conn, store)

@@ -74,7 +74,7 @@ async def test_what_a_killed_worker_left_is_made_by_another(
         async with running_worker(settings, log):
             await MOMENTS[moment](slow, conn, store)
             first.signal(signal.SIGKILL)
-            await first.process.wait()
+            await first.ended()
             slow.drop()
             row = await ended(conn, respaldo_id)
     assert row["intento"] == 2
@@ -91,7 +91,7 @@ async def test_the_third_attempt_is_the_last(
         async with running_worker(settings, log):
             await MOMENTS["mid-upload"](slow, conn, store)
             first.signal(signal.SIGKILL)
-            await first.process.wait()
+            await first.ended()
             slow.drop()
             row = await ended(conn, respaldo_id)
 
@@ -143,7 +143,7 @@ async def test_a_worker_that_is_told_to_stop_gives_its_backup_back(
         await MOMENTS[moment](slow, conn, store)
         worker.signal(signal.SIGTERM)
         slow.restore()
-        assert await worker.process.wait() == 0
+        assert await worker.ended() == (0, 0), log.read_text()
     found = await conn.fetch("SELECT estado, lease_until FROM respaldos.respaldo")
     assert [tuple(row) for row in found] == [("pendiente", None)]
     assert await store.leftovers() == []

@@ -13,7 +13,7 @@ from app.respaldos.resources import Resources
 from tests.respaldos.conftest import ANA, LARGE, NEW, SMALL, ask, assert_consistent, respaldo_rows, row_of
 from tests.service.redis import RedisServer
 from tests.storage.conftest import Store
-from workers.jobs import OUTBOX, RESOURCES, RUNNING, STOPPING, respaldar, restaurar
+from workers.jobs import RESOURCES, RUNNING, STOPPING, respaldar, restaurar
 
 
 def worker_on(redis: RedisServer, context: dict[Any, Any]) -> Worker:
@@ -36,7 +36,7 @@ def worker_on(redis: RedisServer, context: dict[Any, Any]) -> Worker:
 
 def context_of(resources: Resources) -> dict[Any, Any]:
     """What the jobs find."""
-    return {RESOURCES: resources, RUNNING: set(), OUTBOX: asyncio.Event(), STOPPING: asyncio.Event()}
+    return {RESOURCES: resources, RUNNING: set(), STOPPING: asyncio.Event()}
 
 
 async def test_what_is_asked_for_is_done(
@@ -51,7 +51,6 @@ async def test_what_is_asked_for_is_done(
         try:
             await worker.main()
             assert {row.estado for row in await respaldo_rows(conn)} == {"completado"}
-            assert context[OUTBOX].is_set(), "there is something to tell people"
             assert not context[RUNNING]
             waiting = await pedir_verificacion(
                 resources, 2, clinica_id=SMALL, profundidad=Profundidad.COMPLETA, actor=ANA
@@ -61,7 +60,7 @@ async def test_what_is_asked_for_is_done(
         finally:
             # arq's own way to close uses a method that redis-py warns about.
             await worker.pool.aclose()
-        assert await queue.depth() == 0
+        assert redis.jobs() == 0
     assert (await row_of(conn, 2))["verificado_profundidad"] == "completa"
     assert (worker.jobs_complete, worker.jobs_failed) == (4, 0)
     await assert_consistent(conn, store)

@@ -43,32 +43,6 @@ async def test_a_failure_is_said_and_ends_nothing(problem: Exception, caplog: py
     assert str(problem) in caplog.text
 
 
-async def test_it_is_done_sooner_when_there_is_news() -> None:
-    one, sooner = Counted(), asyncio.Event()
-    async with asyncio.timeout(10), going_round([Round("una", 3600, one.act, sooner)]):
-        while one.times == 0:
-            await asyncio.sleep(0)
-        sooner.set()
-        await one.twice.wait()
-
-
-async def test_news_that_comes_during_a_round_is_not_missed() -> None:
-    sooner, twice = asyncio.Event(), asyncio.Event()
-    times = 0
-
-    async def act() -> None:
-        nonlocal times
-        times += 1
-        if times == 1:
-            sooner.set()
-            await asyncio.sleep(0)
-        else:
-            twice.set()
-
-    async with asyncio.timeout(10), going_round([Round("una", 3600, act, sooner)]):
-        await twice.wait()
-
-
 async def test_they_end_with_their_block() -> None:
     ended = asyncio.Event()
     begun = asyncio.Event()
