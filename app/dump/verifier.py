@@ -2,12 +2,13 @@
 
 import hashlib
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NoReturn
 
 from app.dump.document import JSON_NULL_KEY, Header, ModelTotal, Section
 from app.dump.gzip_member import GzipReader
-from app.dump.reader import DocumentReader, HeaderRead, ModelBegun, RecordsRead
+from app.dump.reader import DocumentReader, Event, HeaderRead, ModelBegun, RecordsRead
 from app.errors import FormatError
 
 
@@ -38,9 +39,13 @@ class VerifiedFile:
 
 
 class FileVerifier:
-    """Feed it the file as it is stored. `max_size` (bytes) bounds the decompressed whole."""
+    """Feed it the file as it is stored. `max_size` (bytes) bounds the decompressed whole.
 
-    def __init__(self, *, max_size: int | None = None) -> None:
+    `on_event` is called with what has been read, each time after that has been checked; only `finish` can say that
+    the whole is a backup.
+    """
+
+    def __init__(self, *, max_size: int | None = None, on_event: Callable[[Event], None] | None = None) -> None:
         self._md5 = hashlib.md5(usedforsecurity=False)
         self._gzip = GzipReader(max_size)
         self._document = DocumentReader()
@@ -51,6 +56,7 @@ class FileVerifier:
         self._model = ""
         self._columns: list[str] = []
         self._records = 0
+        self._on_event = on_event
 
     def feed(self, data: bytes) -> None:
         """Check the next bytes of the file; what is wrong with them is told by `finish`."""
@@ -75,6 +81,8 @@ class FileVerifier:
                     self._records = 0
                 elif isinstance(event, RecordsRead):
                     self._check_records(event.lines)
+                if self._on_event is not None:
+                    self._on_event(event)
 
     def finish(self, md5: str | None = None) -> VerifiedFile:
         """Check that the file is whole and, where given, that `md5` (hex) is its hash. Raises FormatError."""
