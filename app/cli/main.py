@@ -17,6 +17,7 @@ import click  # noqa: E402
 
 from app.cli.clinic_commands import catalogo  # noqa: E402
 from app.cli.demo_command import demo  # noqa: E402
+from app.cli.export_command import exportar  # noqa: E402
 from app.cli.respaldo_commands import crear, descargar, estadisticas, listar, ver, verificar  # noqa: E402
 from app.cli.retention_commands import aceptar, eliminar, limpiar, recuperar, reindexar  # noqa: E402
 from app.cli.service_commands import serve, worker  # noqa: E402
@@ -41,7 +42,7 @@ def respaldos() -> None:
 
 for command in (
     *(demo, serve, worker, migrar),
-    *(crear, listar, ver, descargar, verificar, estadisticas),
+    *(crear, listar, ver, descargar, verificar, exportar, estadisticas),
     *(eliminar, recuperar, aceptar, limpiar, reindexar),
     *(catalogo, configurar_s3, token),
 ):

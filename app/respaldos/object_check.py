@@ -1,7 +1,9 @@
 """Whether a backup's object is the one that was made: at a glance, or by reading all of it."""
 
 import asyncio
+from collections.abc import Callable
 
+from app.dump.reader import Event
 from app.dump.verifier import FileVerifier, VerifiedFile
 from app.errors import AlreadyPurged, FormatError, NotCompleted, ObjectMismatch, ObjectNotFound
 from app.respaldos.models import Estado, Respaldo
@@ -37,14 +39,21 @@ async def check_quickly(resources: Resources, respaldo: Respaldo, progress: Prog
         await resources.storage.read_back(stored, on_bytes=lambda size: progress.advance(bytes_=size))
 
 
-async def check_thoroughly(resources: Resources, respaldo: Respaldo, progress: Progress) -> VerifiedFile:
+async def check_thoroughly(
+    resources: Resources,
+    respaldo: Respaldo,
+    progress: Progress,
+    *,
+    on_event: Callable[[Event], None] | None = None,
+) -> VerifiedFile:
     """Read the object from S3 and check hash, gzip to its end, structure, counts and digests.
 
+    `on_event` is FileVerifier's; it is called from another thread, for a moment also after a cancellation.
     Raises NotCompleted, AlreadyPurged, ObjectNotFound, StorageError, or FormatError that says what is wrong.
     """
     key = _key(respaldo)
     progress.enter(Etapa.VERIFICANDO)
-    verifier = FileVerifier(max_size=respaldo.metadata_["tamaño_original_bytes"])
+    verifier = FileVerifier(max_size=respaldo.metadata_["tamaño_original_bytes"], on_event=on_event)
     async with resources.storage.download(key) as chunks:
         async for chunk in chunks:
             await asyncio.to_thread(verifier.feed, chunk)
