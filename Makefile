@@ -39,7 +39,7 @@ locale: $(INSTALLED) ## compile the Spanish of click's own sentences
 	$(BIN)/pybabel --quiet compile -i $(LOCALE).po -o $(LOCALE).mo
 
 lock: $(INSTALLED) ## resolve the locked versions anew
-	$(BIN)/uv pip compile --quiet --upgrade --universal --generate-hashes --python-version 3.11 --no-emit-index-url --no-emit-find-links --no-header pyproject.toml -o requirements.lock
+	$(BIN)/uv pip compile --quiet --upgrade --universal --generate-hashes --python-version 3.11 --no-emit-index-url --no-emit-find-links --no-header --extra parquet pyproject.toml -o requirements.lock
 	$(BIN)/uv pip compile --quiet --upgrade --universal --generate-hashes --python-version 3.11 --no-emit-index-url --no-emit-find-links --no-header --extra dev -c requirements.lock pyproject.toml -o requirements-dev.lock
 
 clean: ## remove what was made: .venv/, caches, the demo's data

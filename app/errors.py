@@ -140,6 +140,20 @@ class LocalFileError(RespaldosError):
     code = "archivo_local"
 
 
+class MissingLibrary(RespaldosError):
+    """Something optional that this needs is not installed; the message says how to install it."""
+
+    status = 501
+    code = "biblioteca_faltante"
+
+
+class ExportError(RespaldosError):
+    """The format that was asked for cannot hold what the backup holds; the message says which and why."""
+
+    status = 422
+    code = "exportacion_imposible"
+
+
 class InvalidRequest(RespaldosError):
     """What a program sent is not what the route takes; the message names the field."""
 

@@ -18,6 +18,7 @@ import click  # noqa: E402
 from app.cli.clinic_commands import catalogo  # noqa: E402
 from app.cli.compare_command import comparar  # noqa: E402
 from app.cli.demo_command import demo  # noqa: E402
+from app.cli.export_command import exportar  # noqa: E402
 from app.cli.respaldo_commands import crear, descargar, estadisticas, listar, ver, verificar  # noqa: E402
 from app.cli.restore_commands import restaurar  # noqa: E402
 from app.cli.retention_commands import aceptar, eliminar, limpiar, recuperar, reindexar  # noqa: E402
@@ -43,7 +44,7 @@ def respaldos() -> None:
 
 for command in (
     *(demo, serve, worker, migrar),
-    *(crear, listar, ver, descargar, verificar, estadisticas),
+    *(crear, listar, ver, descargar, verificar, exportar, estadisticas),
     *(restaurar, comparar),
     *(eliminar, recuperar, aceptar, limpiar, reindexar),
     *(catalogo, configurar_s3, token),

@@ -1,6 +1,7 @@
 """Commands on backups: crear, listar, ver, descargar, verificar, estadisticas."""
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,7 @@ from app.cli.whole_number import IDENTIFIER, WholeNumber
 from app.errors import FormatError, LocalFileError
 
 if TYPE_CHECKING:
+    from app.dump.reader import Event
     from app.dump.verifier import VerifiedFile
     from app.respaldos.models import Respaldo
     from app.respaldos.obtener_estadisticas import Estadisticas
@@ -201,7 +203,7 @@ def ver(id_: int, as_json: bool) -> None:
 @json_option
 def descargar(id_: int, salida: Path | None, si: bool, as_json: bool) -> None:
     """Baja un respaldo a un archivo, y su hash a F.md5 al lado."""
-    target = salida or Path(_file_name(id_))
+    target = salida or Path(file_name(id_))
     confirm_replacing(target, si)
 
     async def work(resources: "Resources") -> None:
@@ -218,7 +220,7 @@ def descargar(id_: int, salida: Path | None, si: bool, as_json: bool) -> None:
         done(f"{target} ({size(target.stat().st_size)}), con su hash en {target}.md5")
 
 
-def _file_name(respaldo_id: int) -> str:
+def file_name(respaldo_id: int) -> str:
     """What a backup's file is called where nobody has said: the end of its key."""
 
     async def work(databases: "Databases") -> str:
@@ -256,14 +258,13 @@ def verificar(cual: str, profundidad: str, as_json: bool) -> None:
     Con un ID lee el objeto de S3. Con un ARCHIVO no necesita ningún servicio: comprueba su hash (si está
     ARCHIVO.md5 al lado), que el gzip llegue a su final, la estructura, y los registros y resúmenes de cada modelo.
     """
-    path = Path(cual)
-    is_id = cual.isdecimal() and not path.exists()
-    if not is_id and profundidad != "completa":
+    id_ = id_of(cual)
+    if id_ is None and profundidad != "completa":
         raise click.UsageError("--profundidad vale para un ID: un archivo siempre se comprueba entero")
-    verified = verify_object(IDENTIFIER.convert(cual, None, None), profundidad) if is_id else verify_file(path)
+    verified = verify_object(id_, profundidad) if id_ is not None else verify_file(Path(cual))
     if verified is None:
         if as_json:
-            print_json({"correcto": True, "respaldo": int(cual)})
+            print_json({"correcto": True, "respaldo": id_})
         else:
             done(f"Respaldo {cual}: el objeto está en S3 y tiene su tamaño; no se leyó su contenido")
         return
@@ -298,6 +299,11 @@ def verificar(cual: str, profundidad: str, as_json: bool) -> None:
         )
 
 
+def id_of(which: str) -> int | None:
+    """The backup's id, where a person has given one and not the name of a file."""
+    return IDENTIFIER.convert(which, None, None) if which.isdecimal() and not Path(which).exists() else None
+
+
 def verify_object(respaldo_id: int, profundidad: str) -> "VerifiedFile | None":
     """Check a backup's object in S3; None where its content was not read. Raises RespaldosError."""
 
@@ -314,13 +320,18 @@ def verify_object(respaldo_id: int, profundidad: str) -> "VerifiedFile | None":
     return with_resources(work)
 
 
-def verify_file(path: Path) -> "VerifiedFile":
-    """Check a file on disk, against FILE.md5 where it is there. Raises FormatError or LocalFileError."""
+def verify_file(
+    path: Path, *, title: str = "Verificando", on_event: "Callable[[Event], None] | None" = None
+) -> "VerifiedFile":
+    """Check a file on disk, against FILE.md5 where it is there. Raises FormatError or LocalFileError.
+
+    `title` is for the progress bar, `on_event` is FileVerifier's.
+    """
     from app.dump.verifier import FileVerifier
 
-    verifier = FileVerifier()
+    verifier = FileVerifier(on_event=on_event)
     try:
-        with path.open("rb") as file, progress_bar("Verificando", total=path.stat().st_size) as progress:
+        with path.open("rb") as file, progress_bar(title, total=path.stat().st_size) as progress:
             while chunk := file.read(1 << 20):
                 verifier.feed(chunk)
                 progress.advance(bytes_=len(chunk))

@@ -53,17 +53,26 @@ def run_with(settings: "Settings", work: "Callable[[Settings], Coroutine[Any, An
 
     from app.connections import embedded_servers
 
-    async def until_told(settings: "Settings") -> T:
-        task = asyncio.current_task()
-        assert task is not None  # noqa: S101 (asyncio's own promise inside a coroutine)
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            # What nohup, or a shell for what it runs in the background, has told us to ignore.
-            if signal.getsignal(number) is not signal.SIG_IGN:
-                asyncio.get_running_loop().add_signal_handler(number, task.cancel)
-        return await work(settings)
-
     with embedded_servers(settings) as addressed:
         try:
-            return uvloop.run(until_told(addressed))
+            return uvloop.run(_until_told(work(addressed)))
         except asyncio.CancelledError as exc:
             raise KeyboardInterrupt from exc
+
+
+def run_alone(work: Coroutine[Any, Any, T]) -> T:
+    """Run `work`, which needs no server, until it ends or is told to, as `run_with` does."""
+    try:
+        return asyncio.run(_until_told(work))
+    except asyncio.CancelledError as exc:
+        raise KeyboardInterrupt from exc
+
+
+async def _until_told(work: Coroutine[Any, Any, T]) -> T:
+    task = asyncio.current_task()
+    assert task is not None  # noqa: S101 (asyncio's own promise inside a coroutine)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        # What nohup, or a shell for what it runs in the background, has told us to ignore.
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            asyncio.get_running_loop().add_signal_handler(number, task.cancel)
+    return await work

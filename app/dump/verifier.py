@@ -41,7 +41,8 @@ class VerifiedFile:
 class FileVerifier:
     """Feed it the file as it is stored. `max_size` (bytes) bounds the decompressed whole.
 
-    `on_event` is called for each event of the document, once that is checked; the whole is not before `finish`.
+    `on_event` is called with what has been read, each time after that has been checked; only `finish` can say that
+    the whole is a backup.
     """
 
     def __init__(self, *, max_size: int | None = None, on_event: Callable[[Event], None] | None = None) -> None:

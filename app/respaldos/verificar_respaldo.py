@@ -3,7 +3,7 @@
 from app.dump.verifier import VerifiedFile
 from app.respaldos.actor import COMMAND_LINE, Actor
 from app.respaldos.models import Profundidad, Respaldo
-from app.respaldos.object_check import BAD, check_by_trial, check_quickly, check_thoroughly
+from app.respaldos.object_check import BAD, Take, check_by_trial, check_quickly, check_thoroughly
 from app.respaldos.progress import Progress
 from app.respaldos.resources import Resources
 from app.respaldos.transaction import transaction
@@ -17,8 +17,12 @@ async def verificar_respaldo(
     profundidad: Profundidad = Profundidad.COMPLETA,
     actor: Actor = COMMAND_LINE,
     progress: Progress | None = None,
+    take: Take | None = None,
 ) -> VerifiedFile | None:
     """Check the object in S3 as deep as that, and record in the backup's row what was found.
+
+    `take` is as for check_thoroughly, of a complete reading; what it raises says nothing of the object, unless it is
+    a FormatError.
 
     Returns what the file says where it was read, and so None of a quick look. Raises NotCompleted, AlreadyPurged,
     ObjectNotFound, ObjectMismatch, RestoreDiffers, or FormatError that says what is wrong; a StorageError, a
@@ -26,7 +30,7 @@ async def verificar_respaldo(
     """
     verification = Verification(respaldo.id, respaldo.clinica_id, profundidad, actor)
     try:
-        verified = await _check(resources, respaldo, profundidad, progress or Progress())
+        verified = await _check(resources, respaldo, profundidad, progress or Progress(), take)
     except BAD as exc:
         async with transaction(resources) as session:
             await record_verification(session, verification, False, str(exc))
@@ -37,13 +41,13 @@ async def verificar_respaldo(
 
 
 async def _check(
-    resources: Resources, respaldo: Respaldo, profundidad: Profundidad, progress: Progress
+    resources: Resources, respaldo: Respaldo, profundidad: Profundidad, progress: Progress, take: Take | None
 ) -> VerifiedFile | None:
     match profundidad:
         case Profundidad.RAPIDA:
             await check_quickly(resources, respaldo, progress)
             return None
         case Profundidad.COMPLETA:
-            return await check_thoroughly(resources, respaldo, progress)
+            return await check_thoroughly(resources, respaldo, progress, take=take)
         case Profundidad.ENSAYO:
             return (await check_by_trial(resources, respaldo, progress))[0]

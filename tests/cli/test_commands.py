@@ -281,7 +281,11 @@ def test_verifying_a_file_imports_nothing_heavy(fetched: Path) -> None:
             {"sqlalchemy", "asyncpg", "botocore", "pydantic", "alembic", "fastapi", "rich", "uvloop", "arq"},
         ),
         (("listar",), {"botocore", "aioboto3", "alembic", "fastapi", "rich", "jinja2", "mako", "arq", "zlib_ng"}),
-        (("crear", "--clinica", "2"), {"alembic", "fastapi", "rich", "jinja2", "mako", "arq", "redis", "uvicorn"}),
+        (("exportar", "--help"), {"sqlalchemy", "asyncpg", "pydantic", "pyarrow", "sqlite3", "csv", "zlib_ng"}),
+        (
+            ("crear", "--clinica", "2"),
+            {"pyarrow", "sqlite3", "alembic", "fastapi", "rich", "jinja2", "mako", "arq", "redis", "uvicorn"},
+        ),
     ],
 )
 def test_a_command_imports_what_it_needs(
@@ -372,6 +376,7 @@ def test_an_error_is_json_where_json_is_asked_for(name: str, tmp_path: Path) -> 
         "verificar": ["1"],
         "restaurar": ["1", "--simular"],
         "comparar": ["1"],
+        "exportar": ["1", "--formato", "csv"],
         "eliminar": ["1", "--si"],
         "recuperar": ["1"],
         "aceptar": ["1"],
@@ -433,6 +438,9 @@ def test_help_is_spanish(name: str, tmp_path: Path) -> None:
         ("configurar-s3", "--bloqueo", "0"),
         ("serve", "--puerto", "99999"),
         ("verificar", "99999999999999999999"),
+        ("exportar", "1"),
+        ("exportar", "1", "--formato", "xls"),
+        ("exportar", "99999999999999999999", "--formato", "csv"),
         ("--no-hay-tal",),
     ],
     ids=" ".join,

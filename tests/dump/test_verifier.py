@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.dump.document import ModelTotal
+from app.dump.document import ModelTotal, Section
 from app.dump.gzip_member import GzipWriter
-from app.dump.reader import DocumentReader
+from app.dump.reader import DocumentReader, Event, HeaderRead, ModelBegun, ModelEnded, RecordsRead
 from app.dump.verifier import FileVerifier, VerifiedFile
 from app.errors import FormatError
 from tests.dump.backup_file import HEAD, RECORDS, compress, compress_elsewhere, document, verify
@@ -59,6 +59,44 @@ def test_any_chunking_says_the_same(cuts: list[int], text_cuts: list[int]) -> No
     )
     assert gzip.decompress(file) == TEXT
     assert verify(file, writer.md5).totals == whole.totals
+
+
+@pytest.mark.parametrize("chunk", [1, 1 << 20])
+def test_what_is_read_is_told_as_it_passes(chunk: int) -> None:
+    told: list[Event] = []
+    verifier = FileVerifier(on_event=told.append)
+    for start in range(0, len(FILE), chunk):
+        verifier.feed(FILE[start : start + chunk])
+    verified = verifier.finish(MD5)
+    assert told[0] == HeaderRead(HEAD)
+    lines = b"".join(event.lines for event in told if isinstance(event, RecordsRead))
+    assert lines == b"".join([*RECORDS, b'{"codigo":1,"datos":{}}\n'])
+    data, references = verified.totals, verified.reference_totals
+    assert [event for event in told if isinstance(event, ModelBegun | ModelEnded)] == [
+        ModelBegun(Section.DATA, "usuarios"),
+        ModelEnded(Section.DATA, "usuarios", data["usuarios"]),
+        ModelBegun(Section.DATA, "vacía"),
+        ModelEnded(Section.DATA, "vacía", data["vacía"]),
+        ModelBegun(Section.REFERENCES, "tipo"),
+        ModelEnded(Section.REFERENCES, "tipo", references["tipo"]),
+    ]
+
+
+def test_nothing_is_told_of_a_record_that_is_none() -> None:
+    told: list[Event] = []
+    verifier = FileVerifier(on_event=told.append)
+    verifier.feed(compress(document(records=[b'{"otra":1}\n'])))
+    with pytest.raises(FormatError, match="no tiene las columnas"):
+        verifier.finish()
+    assert told == [HeaderRead(HEAD), ModelBegun(Section.DATA, "usuarios")]
+
+
+def test_an_error_of_whoever_is_told_is_its_own() -> None:
+    def refuse(_: Event) -> None:
+        raise OSError("lleno")
+
+    with pytest.raises(OSError, match="lleno"):
+        FileVerifier(on_event=refuse).feed(FILE)
 
 
 def _pieces(cuts: list[int], size: int) -> list[tuple[int, int]]:
