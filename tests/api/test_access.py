@@ -148,6 +148,7 @@ ADMINISTRATORS = [
     ("POST", "respaldos/crear_respaldo_manual/", 202),
     ("GET", "respaldos/{id}/descargar/", 200),
     ("POST", "respaldos/{id}/verificar/", 202),
+    ("POST", "respaldos/{id}/restaurar/", 202),
     ("POST", "respaldos/{id}/cancelar/", 409),
     ("POST", "respaldos/{id}/recuperar/", 409),
     ("POST", "respaldos/{id}/aceptar/", 409),

@@ -11,13 +11,14 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from tests.bench import backup, service
+from tests.bench import backup, restore, service
 from tests.bench.ground import (
     FIFTEEN_THOUSAND,
     HOME,
     MANY_CLINICS,
     MANY_HOME,
     MILLION,
+    RESTORED_HOME,
     TEN_THOUSAND,
     measured_ground,
 )
@@ -39,23 +40,30 @@ def show(title: str, rows: list[Row]) -> None:
 
 
 def main() -> int:
-    """Measure and print; the exit code. With `backup` or `service` as argument, only that."""
-    parts = sys.argv[1:] or ["backup", "service"]
+    """Measure and print; the exit code. With `backup`, `service` or `restore` as argument, only that."""
+    parts = sys.argv[1:] or ["backup", "service", "restore"]
     rows: list[Row] = []
     raw: dict[str, Any] = {}
-    with (
-        measured_ground(MANY_HOME, MANY_CLINICS) as many,
-        measured_ground(HOME, (MILLION, TEN_THOUSAND, FIFTEEN_THOUSAND)) as settings,
-        tempfile.TemporaryDirectory() as folder,
-    ):
+    HOME.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory() as folder:
         if "backup" in parts:
-            found, raw["backup"] = backup.measure(settings, Path(folder))
+            with measured_ground(HOME, (MILLION, TEN_THOUSAND, FIFTEEN_THOUSAND)) as settings:
+                found, raw["backup"] = backup.measure(settings, Path(folder))
             show("A clinic of 1,000,000 records", found)
             backup.show_stages(raw["backup"])
             rows += found
         if "service" in parts:
-            found, raw["service"] = service.measure(many)
+            with (
+                measured_ground(MANY_HOME, MANY_CLINICS) as many,
+                measured_ground(HOME, (MILLION, TEN_THOUSAND, FIFTEEN_THOUSAND)),
+            ):
+                found, raw["service"] = service.measure(many)
             show("The running service", found)
+            rows += found
+        if "restore" in parts:
+            with measured_ground(RESTORED_HOME, restore.SIZES) as settings:
+                found, raw["restore"] = restore.measure(settings, Path(folder))
+            show("Restoring", found)
             rows += found
     RESULTS.write_text(json.dumps({"cores": os.cpu_count(), "rows": [asdict(row) for row in rows], **raw}, indent=2))
     return 0 if all(row.met for row in rows) else 1

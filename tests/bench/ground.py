@@ -22,8 +22,12 @@ HOME = Path(".bench")
 # Apart from the others: pg_dump, which a backup is measured against, would dump them too.
 MANY_HOME = HOME / "many"
 
+# Restores change it, which must not change what the others measure.
+RESTORED_HOME = HOME / "restored"
+
 MILLION = SampleClinic(1, "Un millón", 1_000_000)
 TEN_THOUSAND = SampleClinic(2, "Diez mil", 10_000)
+HUNDRED_THOUSAND = SampleClinic(4, "Cien mil", 100_000)
 FIFTEEN_THOUSAND = SampleClinic(3, "Quince mil", 15_000)
 MANY_CLINICS = tuple(SampleClinic(number, f"Clínica {number}", 2_000) for number in range(1, 201))
 

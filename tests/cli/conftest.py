@@ -99,6 +99,11 @@ async def conn(database: str) -> AsyncIterator[asyncpg.Connection]:
 @pytest.fixture
 def addresses(store: Store, database: str) -> dict[str, str]:
     """Settings that name real servers."""
+    return addresses_of(store, database)
+
+
+def addresses_of(store: Store, database: str) -> dict[str, str]:
+    """Settings that name these servers."""
     return {
         "DATABASE_URL": plain_url(database),
         "AWS_ENDPOINT_URL_S3": store.options.endpoint_url or "",

@@ -28,6 +28,8 @@ DATOS: dict[TipoAviso, dict[str, Any]] = {
     TipoAviso.SOSPECHOSO: {"motivo": f"sospechoso: {MOTIVE}"},
     TipoAviso.ATRASADO: {"ultimo": "2026-11-20T06:00:00+00:00"},
     TipoAviso.VERIFICACION_FALLIDA: {"error": SAID, "profundidad": "completa"},
+    TipoAviso.RESTAURACION: {"restauracion_id": 3, "insertados": 12_345, "actualizados": 2, "eliminados": 0},
+    TipoAviso.RESTAURACION_FALLIDA: {"restauracion_id": 3, "error": SAID, "error_type": "restauracion_rechazada"},
 }
 
 SUBJECTS = {
@@ -37,6 +39,8 @@ SUBJECTS = {
     TipoAviso.SOSPECHOSO: f"Revise el respaldo de {CLINIC}: parece incompleto",
     TipoAviso.ATRASADO: f"{CLINIC} no tiene un respaldo reciente",
     TipoAviso.VERIFICACION_FALLIDA: f"Un respaldo de {CLINIC} no pasó la comprobación",
+    TipoAviso.RESTAURACION: f"Datos restaurados: {CLINIC}",
+    TipoAviso.RESTAURACION_FALLIDA: f"No se pudo restaurar un respaldo de {CLINIC}",
 }
 
 MADE = ("23 de noviembre de 2026, 02:00", "n.º 42", "1.075.000", "12,4 MB", "Automático")
@@ -47,10 +51,12 @@ FACTS = {
     TipoAviso.SOSPECHOSO: (*MADE, MOTIVE, "21 de noviembre de 2026, 02:00"),
     TipoAviso.ATRASADO: ("20 de noviembre de 2026, 02:00",),
     TipoAviso.VERIFICACION_FALLIDA: (*MADE, "Completa", SAID, "21 de noviembre de 2026, 02:00"),
+    TipoAviso.RESTAURACION: ("23 de noviembre de 2026, 02:00", "n.º 42", "12.345", "Registros agregados"),
+    TipoAviso.RESTAURACION_FALLIDA: (*MADE, SAID, "no cambiaron"),
 }
 
 
-def news(tipo: TipoAviso, *, clinic: str | None = CLINIC) -> News:
+def news(tipo: TipoAviso, *, clinic: str | None = CLINIC, **more: Any) -> News:
     failed = tipo is TipoAviso.FALLO
     respaldo = Respaldo(
         id=42,
@@ -64,7 +70,7 @@ def news(tipo: TipoAviso, *, clinic: str | None = CLINIC) -> News:
         tamaño_bytes=None if failed else 13_000_000,
         tiempo_ejecucion=timedelta(seconds=4.4),
     )
-    aviso = Aviso(id=7, clinica_id=5, tipo=tipo, datos=DATOS[tipo], fecha_creacion=NIGHT)
+    aviso = Aviso(id=7, clinica_id=5, tipo=tipo, datos=DATOS[tipo] | more, fecha_creacion=NIGHT)
     about = None if tipo is TipoAviso.ATRASADO else respaldo
     return News(ClaimedAviso(aviso, about, NIGHT - timedelta(days=2), NIGHT), clinic, LA_PAZ)
 
@@ -248,3 +254,27 @@ def test_addresses(address: str) -> None:
 )
 def test_what_is_no_address(address: str) -> None:
     assert not valid_address(address)
+
+
+@pytest.mark.parametrize(
+    ("tipo", "more", "said", "not_said"),
+    [
+        (
+            TipoAviso.RESTAURACION_FALLIDA,
+            {"error_type": "restauracion_dudosa"},
+            "no se sabe si los datos cambiaron",
+            "no cambiaron",
+        ),
+        (
+            TipoAviso.VERIFICACION_FALLIDA,
+            {"profundidad": "ensayo", "sin_ensayo": True},
+            "no está demostrado que sirva",
+            "no está como se guardó",
+        ),
+    ],
+)
+def test_what_is_not_known_is_not_claimed(tipo: TipoAviso, more: dict[str, Any], said: str, not_said: str) -> None:
+    text, html = bodies(write(news(tipo, **more)))
+    for shown in (one_spaced(text), _Page(html).text):
+        assert said in shown
+        assert not_said not in shown

@@ -1,0 +1,110 @@
+"""Asking for a restore, and reading what became of it."""
+
+import json
+from typing import Any
+
+import asyncpg
+import httpx
+import pytest
+
+from tests.api.conftest import API, add_backup, bearer
+from tests.respaldos.conftest import SMALL
+
+STAFF: dict[str, Any] = {"rol": "Recepcionista"}
+
+RESULT: dict[str, Any] = {
+    "facturas": {
+        "insertados": 0,
+        "actualizados": 1,
+        "eliminados": 0,
+        "ejemplos": {"actualizados": [{"clave": {"id": 1}, "campos": {"nit": {"antes": "1", "despues": "2"}}}]},
+    },
+    "bitacoras": {"insertados": 0, "actualizados": 0, "eliminados": 2, "ejemplos": {"eliminados": [{"clave": {}}]}},
+}
+
+
+@pytest.mark.parametrize(
+    ("body", "row"),
+    [
+        (None, {"simulada": False, "modelos": None, "registro": None}),
+        ({"simular": True}, {"simulada": True, "modelos": None, "registro": None}),
+        (
+            {"modelos": ["consultas", "pagos"]},
+            {"simulada": False, "modelos": ["consultas", "pagos"], "registro": None},
+        ),
+        (
+            {"simular": True, "registro": "pacientes:15"},
+            {"simulada": True, "modelos": None, "registro": "pacientes:15"},
+        ),
+    ],
+)
+async def test_it_is_asked_for(
+    body: dict[str, Any] | None, row: dict[str, Any], client: httpx.AsyncClient, conn: asyncpg.Connection
+) -> None:
+    respaldo_id = await add_backup(conn)
+    answer = await client.post(f"{API}/respaldos/{respaldo_id}/restaurar/", json=body, headers=bearer())
+    assert answer.status_code == 202
+    asked = answer.json()
+    usual = {"simulada": False, "modelos": None, "registro": None}
+    assert {name: asked[name] for name in usual} == usual | row
+    assert (asked["tipo"], asked["estado"], asked["respaldo_id"]) == ("restauracion", "pendiente", respaldo_id)
+    shown = await client.get(f"{API}/restauraciones/{asked['id']}/", headers=bearer())
+    assert shown.json() == asked
+    again = await client.post(f"{API}/respaldos/{respaldo_id}/restaurar/", json=body, headers=bearer())
+    assert (again.status_code, again.json()["codigo"]) == (409, "operacion_en_curso")
+    trail = await client.get(f"{API}/eventos/", params={"accion": "restauracion"}, headers=bearer())
+    assert [line["detalle"]["restauracion_id"] for line in trail.json()] == [asked["id"]]
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        ({"modelos": []}, 422),
+        ({"modelos": ["a"], "registro": "a:1"}, 422),
+        ({"registro": "pacientes"}, 422),
+        ({"simular": "sí"}, 422),
+        ({"modelos": "consultas"}, 422),
+    ],
+)
+async def test_what_cannot_be_meant(
+    body: dict[str, Any], status: int, client: httpx.AsyncClient, conn: asyncpg.Connection
+) -> None:
+    respaldo_id = await add_backup(conn)
+    answer = await client.post(f"{API}/respaldos/{respaldo_id}/restaurar/", json=body, headers=bearer())
+    assert answer.status_code == status
+    assert answer.json()["error"]
+    assert await conn.fetchval("SELECT count(*) FROM respaldos.restauracion") == 0
+
+
+@pytest.mark.parametrize("estado", ["pendiente", "procesando", "fallido", "cancelado"])
+async def test_only_a_completed_backup(estado: str, client: httpx.AsyncClient, conn: asyncpg.Connection) -> None:
+    respaldo_id = await add_backup(conn, estado=estado)
+    answer = await client.post(f"{API}/respaldos/{respaldo_id}/restaurar/", headers=bearer())
+    assert (answer.status_code, answer.json()["estado"]) == (409, estado)
+
+
+async def test_not_while_a_backup_is_under_way(client: httpx.AsyncClient, conn: asyncpg.Connection) -> None:
+    respaldo_id = await add_backup(conn)
+    running = await add_backup(conn, estado="procesando")
+    answer = await client.post(f"{API}/respaldos/{respaldo_id}/restaurar/", headers=bearer())
+    assert (answer.status_code, answer.json()["codigo"]) == (409, "operacion_en_curso")
+    assert str(running) in answer.json()["error"]
+
+
+async def test_rows_are_shown_only_to_those_who_may_download_them(
+    client: httpx.AsyncClient, conn: asyncpg.Connection
+) -> None:
+    respaldo_id = await add_backup(conn)
+    id_ = await conn.fetchval(
+        "INSERT INTO respaldos.restauracion (respaldo_id, clinica_id, tipo, simulada, estado, resultado)"
+        " VALUES ($1, $2, 'restauracion', true, 'completado', $3) RETURNING id",
+        respaldo_id,
+        SMALL,
+        json.dumps(RESULT),
+    )
+    for path in (f"restauraciones/{id_}/", "restauraciones/"):
+        found = [(await client.get(f"{API}/{path}", headers=bearer(**who))).json() for who in ({}, STAFF)]
+        admin, staff = (each[0] if isinstance(each, list) else each for each in found)
+        assert admin["resultado"] == RESULT
+        assert list(admin["resultado"]) == ["facturas", "bitacoras"], "in the order of the backup"
+        assert staff["resultado"]["facturas"] == RESULT["facturas"] | {"ejemplos": {}}

@@ -1,0 +1,177 @@
+"""Restoring, comparing and proving, as the engineer who runs the platform does it."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import pytest
+
+from app.respaldos.resources import Resources
+from app.settings import DEMO_RULES
+from tests.cli.conftest import addresses_of
+from tests.cli.program import Ran, on_a_terminal, respaldos
+from tests.respaldos.conftest import SMALL, back_up, connected, opened
+from tests.respaldos.restoring import DAMAGE, TENANCY, everybody
+from tests.storage.conftest import Store
+
+CHANGED = "facturas"
+
+
+@pytest.fixture
+async def resources(store: Store, own_database: str) -> AsyncIterator[Resources]:
+    """What the commands work on, for a test to prepare and look at it."""
+    async with opened(store, service=own_database, tenancy=TENANCY) as found:
+        yield found
+
+
+@pytest.fixture
+async def conn(own_database: str) -> AsyncIterator[asyncpg.Connection]:
+    """A connection to the clinics, outside of the service."""
+    async with connected(own_database) as connection:
+        yield connection
+
+
+@pytest.fixture
+def addresses(store: Store, own_database: str) -> dict[str, str]:
+    """The same for the commands."""
+    return addresses_of(store, own_database) | {"OWNERSHIP_RULES": DEMO_RULES}
+
+
+@pytest.fixture
+def run(addresses: dict[str, str], tmp_path: Path) -> Any:
+    """Run a command on those servers, without a terminal."""
+
+    def command(*arguments: str) -> Ran:
+        return respaldos(*arguments, cwd=tmp_path, **addresses)
+
+    return command
+
+
+async def test_the_way_back(resources: Resources, conn: asyncpg.Connection, run: Any) -> None:
+    before = await everybody(resources)
+    respaldo = await back_up(resources)
+    id_ = str(respaldo.id)
+    assert run("comparar", id_).out == "✓ No hay ninguna diferencia\n"
+    await conn.execute(DAMAGE)
+    damaged = await everybody(resources)
+
+    told = run("comparar", id_).out
+    assert "+ bitacoras " in told
+    assert "- pagos_online " in told
+    assert "~ facturas " in told
+    assert "razon_social: " in told
+    shown = run("restaurar", id_, "--simular", "--json").json
+    assert (shown["estado"], shown["simulada"]) == ("completado", True)
+    assert run("restaurar", id_, "--simular").out.startswith("Simulación: así quedaría la clínica")
+    refused = run("restaurar", id_)
+    assert (refused.code, "use --si" in refused.err) == (2, True)
+    assert await everybody(resources) == damaged
+
+    part = run("restaurar", id_, "--modelos", CHANGED, "--si", "--json").json
+    assert [name for name, each in part["resultado"].items() if each["actualizados"]] == [CHANGED]
+    done = run("restaurar", id_, "--si")
+    assert done.code == 0
+    assert (
+        f"✓ Clínica {SMALL} restaurada desde el respaldo {id_}\n  Cómo estaba antes quedó en el respaldo" in done.out
+    )
+    assert await everybody(resources) == before
+    assert "Todo estaba ya como en el respaldo" in run("restaurar", id_, "--sin-respaldo-previo", "--si").out
+    changed = run(
+        "comparar", id_, part["respaldo_previo"] and str(part["respaldo_previo"]), "--json", "--resumen"
+    ).json
+    assert changed["cambios"] == []
+    assert changed["modelos"]["bitacoras"] == {"agregados": 1, "cambiados": 0, "quitados": 0}
+
+
+@pytest.mark.parametrize(("typed", "code"), [(b"s\n", 0), (b"n\n", 130)])
+async def test_on_a_terminal_it_shows_what_would_change_and_asks(
+    resources: Resources,
+    conn: asyncpg.Connection,
+    addresses: dict[str, str],
+    tmp_path: Path,
+    typed: bytes,
+    code: int,
+) -> None:
+    before = await everybody(resources)
+    respaldo = await back_up(resources)
+    await conn.execute(DAMAGE)
+    damaged = await everybody(resources)
+    ran = on_a_terminal(
+        "restaurar", str(respaldo.id), cwd=tmp_path, typed=typed, awaited="¿Restaurar".encode(), **addresses
+    )
+    assert ran.code == code
+    assert ran.out.index("Simulación") < ran.out.index("¿Restaurar el respaldo")
+    assert await everybody(resources) == (before if code == 0 else damaged)
+
+
+async def test_into_another_database(
+    resources: Resources, own_database: str, conn: asyncpg.Connection, run: Any
+) -> None:
+    """An empty one with the same tables, as to move a clinic."""
+    respaldo = await back_up(resources)
+    name = own_database.rsplit("/", 1)[1]
+    plain = own_database.replace("+asyncpg", "")
+    async with connected(own_database.rsplit("/", 1)[0] + "/postgres") as admin:
+        await conn.close()
+        await resources.sessions.kw["bind"].dispose()
+        await admin.execute(f'CREATE DATABASE "{name}-destino" TEMPLATE "{name}"')
+    target = f"{plain}-destino"
+    try:
+        async with connected(target) as there:
+            await there.execute("TRUNCATE clinica, usuario, auth_user, tipopago RESTART IDENTITY CASCADE")
+        wrong = run("restaurar", str(respaldo.id), "--destino", "mysql://x/y", "--si")
+        assert (wrong.code, "postgresql://" in wrong.err) == (2, True)
+        done = run("restaurar", str(respaldo.id), "--destino", target, "--si", "--json").json
+        assert (done["estado"], done["respaldo_previo"]) == ("completado", None)
+        assert done["destino"].endswith(f"/{name}-destino")
+        assert "@" not in done["destino"]
+        assert any("tipopago" in aviso for aviso in done["avisos"])
+        async with connected(target) as there:
+            assert await there.fetchval("SELECT count(*) FROM clinica") == 1
+            assert await there.fetchval(
+                "SELECT nextval(pg_get_serial_sequence('factura', 'id'))"
+            ) > await there.fetchval("SELECT max(id) FROM factura")
+            await there.execute("UPDATE tipopago SET nombrepago = nombrepago || '!'")
+        refused = run("restaurar", str(respaldo.id), "--destino", target, "--si")
+        assert (refused.code, "«tipopago», que es de todas las clínicas, tiene otro contenido" in refused.err) == (
+            1,
+            True,
+        )
+    finally:
+        async with connected(own_database) as admin:
+            await admin.execute(f'DROP DATABASE "{name}-destino" WITH (FORCE)')
+
+
+async def test_the_three_depths(resources: Resources, run: Any) -> None:
+    respaldo = await back_up(resources)
+    id_ = str(respaldo.id)
+    assert run("verificar", id_, "--profundidad", "rapida").out.endswith("no se leyó su contenido\n")
+    assert "(rapida)" in run("ver", id_).out
+    assert "se pudo restaurar en tablas aparte" in run("verificar", id_, "--profundidad", "ensayo").out
+    assert "(ensayo)" in run("ver", id_).out
+    assert "(ensayo)" in run("listar").out
+    assert run("verificar", id_, "--profundidad", "rapida", "--json").json == {
+        "correcto": True,
+        "respaldo": respaldo.id,
+    }
+    wrong = run("verificar", "no-hay.json.gz", "--profundidad", "ensayo")
+    assert (wrong.code, "vale para un ID" in wrong.err) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["--registro", "pacientes:999999"], 1, "no tiene el registro «pacientes:999999»"),
+        (["--registro", "pacientes"], 1, "modelo:clave"),
+        (["--modelos", "nada"], 1, "no tiene el modelo «nada»"),
+        (["--modelos", "pagos", "--registro", "pagos:1"], 1, "no las dos cosas"),
+    ],
+)
+async def test_what_cannot_be_meant(
+    resources: Resources, run: Any, arguments: list[str], code: int, said: str
+) -> None:
+    respaldo = await back_up(resources)
+    ran = run("restaurar", str(respaldo.id), *arguments, "--si")
+    assert (ran.code, said in ran.err) == (code, True), ran.err
+    assert "Traceback" not in ran.err
