@@ -40,7 +40,11 @@ class Database:
 
     def clinics(self, **tenancy: Any) -> ClinicDatabase:
         """The service's view of it, with these settings."""
-        return ClinicDatabase(self.url, Tenancy(**tenancy))
+        return self.clinics_at(self.url, **tenancy)
+
+    def clinics_at(self, url: str, **tenancy: Any) -> ClinicDatabase:
+        """The same by another role's address."""
+        return ClinicDatabase(url, Tenancy(**tenancy))
 
     async def connect(self) -> asyncpg.Connection:
         """One more connection, for whoever closes it."""
