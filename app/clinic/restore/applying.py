@@ -70,7 +70,7 @@ class Applying:
         if added != "INSERT 0 0":
             # What was just added has no pair yet, and is not to go: the file has it as it is.
             await self._connection.execute(
-                f"WITH alike AS (SELECT c.ctid AS place, s.{quote(AT)}{_and('c', child.names)}"
+                f"WITH alike AS (SELECT c.ctid AS {quote(TODAY)}, s.{quote(AT)}{_and('c', child.names)}"
                 f" FROM {child.today} AS c JOIN {child.current} AS k"
                 f" ON k.{quote(REL)} = c.{quote(REL)} AND k.{quote(TID)} = c.{quote(TID)}"
                 f" JOIN ({self._difference.stage_rows(child)}) AS s"
@@ -78,7 +78,7 @@ class Applying:
                 f" WHERE NOT EXISTS (SELECT FROM {child.pairs} AS p WHERE p.{quote(TODAY)} = c.ctid)),"
                 f" written AS (INSERT INTO {child.file} SELECT a.{quote(AT)}{_and('a', child.names)} FROM alike AS a"
                 f" RETURNING ctid, {quote(AT)})"
-                f" INSERT INTO {child.pairs} SELECT w.ctid, a.place, '{Kind.AGAIN}'"
+                f" INSERT INTO {child.pairs} SELECT w.ctid, a.{quote(TODAY)}, '{Kind.AGAIN}'"
                 f" FROM written AS w JOIN alike AS a ON a.{quote(AT)} = w.{quote(AT)}"
             )
         return changed != "UPDATE 0" or added != "INSERT 0 0"
@@ -140,8 +140,6 @@ class Applying:
         names = shape.names
         new = f"SELECT FROM {shape.pairs} AS p WHERE p.{quote(FILE)} = f.ctid"
         plain = _insert(shape, names, f"SELECT {columns('f', names)} FROM {shape.file} AS f WHERE NOT EXISTS ({new})")
-        if not shape.key:
-            return [plain]
         # A replaced row keeps what it has today in columns that the file does not know.
         extra = tuple(column.name for column in shape.extra)
         values = ", ".join(part for part in (columns("f", names), columns("c", extra)) if part)

@@ -191,7 +191,7 @@ class Difference:
 
     async def _hash_today(self, shape: Shape, rows: str) -> None:
         lines = with_lines(shape.table, rows, *PLACE)
-        hashes = f"SELECT tableoid, ctid, {line_hash('line')} AS {quote(HASH)} FROM ({lines}) AS x"
+        hashes = f"SELECT tableoid, ctid, {line_hash(f'x.{quote(LINE)}')} AS {quote(HASH)} FROM ({lines}) AS x"
         await self._connection.execute(
             f"INSERT INTO {shape.current} SELECT tableoid, ctid, {quote(HASH)}, {_copy_number(shape, 'ctid')}"
             f" FROM ({hashes}) AS y; ANALYZE {shape.current}"
@@ -241,7 +241,7 @@ class Difference:
         everything = with_lines(shape.table, f"SELECT {columns('a', shape.names)} FROM {shape.real} AS a")
         return (
             f"NOT EXISTS (SELECT FROM {shape.stage} AS s JOIN ({everything}) AS r"
-            f" ON {line_hash('r.line')} = s.{quote(HASH)} WHERE s.ctid = t.{quote(AT)})"
+            f" ON {line_hash(f'r.{quote(LINE)}')} = s.{quote(HASH)} WHERE s.ctid = t.{quote(AT)})"
         )
 
     async def _add_needed(self) -> None:
@@ -283,7 +283,9 @@ class Difference:
 
     async def _examples(self, shape: Shape) -> dict[str, list[dict[str, Any]]]:
         key = shape.key or shape.names
-        order = ", ".join(quote(name) for name in shape.key) or "1"
+        # Not every type can be sorted; those of a key can.
+        cast = "" if shape.key else "::text"
+        order = ", ".join(f"t.{quote(name)}{cast}" for name in key) or "t.ctid"
         unpaired = f"NOT EXISTS (SELECT FROM {shape.pairs} AS p WHERE p.{{}} = t.ctid)"
         keys = _narrowed(shape.table, key)
         shown = {}
@@ -295,19 +297,19 @@ class Difference:
             found = await self._connection.fetch(with_lines(keys, rows))
             shown[kind] = [{"clave": _values(line)} for (line,) in found]
         if shape.key:
-            shown["actualizados"] = await self._updated(shape, keys, order)
+            shown["actualizados"] = await self._updated(shape, keys)
         return {kind: rows for kind, rows in shown.items() if rows}
 
-    async def _updated(self, shape: Shape, keys: Table, order: str) -> list[dict[str, Any]]:
+    async def _updated(self, shape: Shape, keys: Table) -> list[dict[str, Any]]:
         paired = (
             f"SELECT p.{quote(FILE)} AS {quote(FILE)}, p.{quote(TODAY)} AS {quote(TODAY)},"
             f" {columns('f', shape.key)} FROM {shape.pairs} AS p JOIN {shape.file} AS f ON f.ctid = p.{quote(FILE)}"
-            f" WHERE p.{quote(KIND)} <> '{Kind.AGAIN}' ORDER BY {order} LIMIT {EXAMPLES}"
+            f" WHERE p.{quote(KIND)} <> '{Kind.AGAIN}' ORDER BY {columns('f', shape.key)} LIMIT {EXAMPLES}"
         )
         found = await self._connection.fetch(
-            f"SELECT (SELECT line FROM ({with_lines(keys, 'SELECT x.*')}) AS k),"
-            f" (SELECT line FROM ({self._line_of(shape, shape.file, FILE)}) AS k),"
-            f" (SELECT line FROM ({self._line_of(shape, shape.today, TODAY)}) AS k)"
+            f"SELECT ({with_lines(keys, 'SELECT x.*')}),"
+            f" ({self._line_of(shape, shape.file, FILE)}),"
+            f" ({self._line_of(shape, shape.today, TODAY)})"
             f" FROM ({paired}) AS x"
         )
         return [

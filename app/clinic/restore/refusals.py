@@ -10,7 +10,7 @@ from app.clinic.ownership import Ownership
 from app.clinic.records import with_lines
 from app.clinic.restore.constraints import Constraints, Reference
 from app.clinic.restore.difference import Difference, Kind
-from app.clinic.restore.shapes import AT, FILE, HASH, KIND, REL, TID, TODAY, Shape, line_hash
+from app.clinic.restore.shapes import AT, FILE, HASH, KIND, LINE, REL, TID, TODAY, Shape, line_hash
 from app.clinic.sql import columns, quote
 from app.errors import RestoreRefused
 
@@ -113,7 +113,7 @@ class Refusals:
         if found := await self._keys(
             shape,
             f"SELECT x.* FROM ({lines}) AS x JOIN {shape.stage} AS s ON s.ctid = x.{quote(AT)}"
-            f" WHERE s.{quote(HASH)} <> {line_hash('x.line')}",
+            f" WHERE s.{quote(HASH)} <> {line_hash(f'x.{quote(LINE)}')}",
         ):
             raise RestoreRefused(f"«{shape.model}», que es de todas las clínicas, tiene otro contenido: {found}")
 

@@ -112,10 +112,11 @@ async def test_trees_in_one_table(any_database: Database, writer: Writer) -> Non
 CHILDREN = """
 CREATE TABLE ficha (id int PRIMARY KEY, codigo text UNIQUE, n int GENERATED ALWAYS AS IDENTITY, clinica_id int NOT NULL);
 INSERT INTO ficha (id, codigo, clinica_id) VALUES (1, 'a', 1), (2, 'b', 1), (3, 'c', 1), (4, 'd', 2);
-CREATE TABLE sin_clave (ficha_id int REFERENCES ficha {rule}, place text, "$at" int, nota json, donde point);
+CREATE TABLE sin_clave (ficha_id int REFERENCES ficha {rule}, place text, "$at" int, nota json, donde point,
+    f text, c int);
 INSERT INTO sin_clave VALUES (1, 'x', 1, '1', '(1,2)'), (1, 'x', 1, '1', '(1,2)'), (2, 'y', 2, NULL, NULL),
     (3, 'z', 3, NULL, NULL), (4, 'w', 4, '{{}}', NULL);
-CREATE TABLE con_clave (id int PRIMARY KEY, codigo text REFERENCES ficha (codigo) {rule}, place text);
+CREATE TABLE con_clave (line int PRIMARY KEY, codigo text REFERENCES ficha (codigo) {rule}, place text);
 INSERT INTO con_clave VALUES (1, 'a', 'p'), (2, 'a', 'q'), (3, 'b', NULL), (4, 'd', NULL);
 CREATE TABLE nieta (con_clave_id int NOT NULL REFERENCES con_clave {rule}, que int);
 INSERT INTO nieta VALUES (1, 1), (1, 1), (3, 2), (4, 4);
@@ -123,11 +124,11 @@ INSERT INTO nieta VALUES (1, 1), (1, 1), (3, 2), (4, 4);
 
 # The three codes go round, so that each row has to make room for another, with all that hangs from it unchanged.
 CHILDREN_DAMAGE = """
-CREATE TEMP TABLE antes AS SELECT id, codigo FROM con_clave;
+CREATE TEMP TABLE antes AS SELECT line, codigo FROM con_clave;
 UPDATE con_clave SET codigo = NULL WHERE codigo <> 'd';
 UPDATE ficha SET codigo = codigo || '?' WHERE clinica_id = 1;
 UPDATE ficha SET codigo = CASE id WHEN 1 THEN 'b' WHEN 2 THEN 'c' ELSE 'a' END WHERE clinica_id = 1;
-UPDATE con_clave c SET codigo = a.codigo FROM antes a WHERE a.id = c.id; DROP TABLE antes;
+UPDATE con_clave c SET codigo = a.codigo FROM antes a WHERE a.line = c.line; DROP TABLE antes;
 """
 
 
