@@ -1,19 +1,23 @@
 """Applies a difference: deletes, inserts, updates, in an order that no constraint minds, and checks what was off."""
 
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Sequence as Several
 from graphlib import TopologicalSorter
 
 import asyncpg
 
 from app.clinic.classification import cycles
 from app.clinic.introspection import TableName
-from app.clinic.restore.constraints import Constraints, Reference
+from app.clinic.restore.constraints import Constraints, Reference, Sequence
 from app.clinic.restore.difference import Difference, Kind, OnStep, one_row
-from app.clinic.restore.refusals import child_of, gone_values, named_keys, parent_of
+from app.clinic.restore.refusals import child_of, gone_values, named_keys, parent_of, partitions
 from app.clinic.restore.shapes import AT, COPY, FILE, HASH, KIND, PLACE, REL, TID, TODAY, Shape
-from app.clinic.sql import columns, quote
+from app.clinic.sql import columns, literal, quote
 from app.clinic.statements import ClinicStatements
 from app.errors import RestoreRefused
+
+# So many numbers of a sequence are drawn one by one, in some milliseconds; across a wider gap nobody catches up.
+DRAWN = 10_000
 
 
 class Applying:
@@ -99,7 +103,7 @@ class Applying:
 
     async def _write(
         self,
-        group: Sequence[Shape],
+        group: Several[Shape],
         act: str,
         statements: Callable[[Shape], Awaitable[list[str]]],
         which: int,
@@ -126,8 +130,8 @@ class Applying:
                 )
 
     def _or_trigger(self, shape: Shape) -> str:
-        triggers = self._constraints.of(shape.entry.name).triggers
-        return f", o un disparador ({', '.join(triggers)})" if triggers and not self._replica else ""
+        triggers = self._constraints.of(shape.entry.name).acting(replica=self._replica)
+        return f", o un disparador ({', '.join(triggers)})" if triggers else ""
 
     async def _deletes(self, shape: Shape) -> list[str]:
         return [
@@ -184,8 +188,8 @@ class Applying:
 
     async def check_constraints(self) -> None:
         """Whatever was deferred or switched off. Raises RestoreRefused, or asyncpg's own error of a constraint."""
+        await self._connection.execute("SET CONSTRAINTS ALL IMMEDIATE")
         if not self._replica:
-            await self._connection.execute("SET CONSTRAINTS ALL IMMEDIATE")
             return
         for shape in self._difference.shapes:
             if not any(await self._difference.count(shape)):
@@ -195,14 +199,31 @@ class Applying:
             for reference in self._constraints.to(shape.entry.name):
                 await self._check_pointed_to(shape, reference)
             for index in self._constraints.of(shape.entry.name).unique:
-                if index.deferrable and shape.has(index.columns):
+                if index.deferrable:
                     await self._check_unique(shape, index.name, index.columns)
 
     async def _check_pointing(self, shape: Shape, reference: Reference) -> None:
-        if shape.has(reference.columns):
+        if not reference.validated:
+            # The clinic's rows need not fulfil it, so the backup's may not.
+            return
+        if shape.has(reference.columns) and reference.child == reference.child_root:
             rows = f"SELECT * FROM {shape.file}"
         else:
-            rows = self._statements.owned(shape.entry, tuple({*reference.columns, *shape.key}))
+            rows = self._statements.owned(shape.entry, tuple(dict.fromkeys((*PLACE, *reference.columns, *shape.key))))
+            if reference.child != reference.child_root:
+                rows = f"SELECT q.* FROM ({rows}) AS q WHERE q.tableoid IN ({partitions(reference.child)})"
+        # As PostgreSQL's own triggers do: nobody may delete them before this is committed.
+        target = columns("p", reference.target_columns)
+        ours = "".join(
+            f" AND NOT EXISTS (SELECT FROM {other.file} AS o"
+            f" WHERE ({columns('o', reference.target_columns)}) = ({target}))"
+            for other in self._by_table.get(reference.parent_root, ())
+            if other.has(reference.target_columns)
+        )
+        await self._connection.execute(
+            f"SELECT count(*) FROM (SELECT FROM {parent_of(reference)} AS p WHERE ({target}) IN"
+            f" (SELECT {columns('f', reference.columns)} FROM ({rows}) AS f){ours} FOR KEY SHARE) AS locked"
+        )
         filled = [f"f.{quote(name)} IS NOT NULL" for name in reference.columns]
         dangling = (
             f"SELECT f.* FROM ({rows}) AS f WHERE {' AND '.join(filled)} AND NOT EXISTS (SELECT FROM"
@@ -219,23 +240,13 @@ class Applying:
                 f"registros de «{shape.model}» apuntan, por {', '.join(reference.columns)}, a registros de"
                 f" «{reference.parent}» que no existen: {found}"
             )
-        # As PostgreSQL's own triggers do: nobody may delete them before this is committed.
-        target = columns("p", reference.target_columns)
-        ours = "".join(
-            f" AND NOT EXISTS (SELECT FROM {other.file} AS o"
-            f" WHERE ({columns('o', reference.target_columns)}) = ({target}))"
-            for other in self._by_table.get(reference.parent_root, ())
-            if other.has(reference.target_columns)
-        )
-        await self._connection.execute(
-            f"SELECT count(*) FROM (SELECT FROM {parent_of(reference)} AS p WHERE ({target}) IN"
-            f" (SELECT {columns('f', reference.columns)} FROM ({rows}) AS f){ours} FOR KEY SHARE) AS locked"
-        )
 
     async def _check_pointed_to(self, shape: Shape, reference: Reference) -> None:
         dangling = (
             f"SELECT * FROM {child_of(reference)} AS r"
             f" WHERE ({columns('r', reference.columns)}) IN ({gone_values(shape, reference, replaced=False)})"
+            f" AND NOT EXISTS (SELECT FROM {parent_of(reference)} AS p"
+            f" WHERE ({columns('p', reference.target_columns)}) = ({columns('r', reference.columns)}))"
         )
         if found := await named_keys(self._connection, reference.columns, dangling):
             raise RestoreRefused(
@@ -244,9 +255,11 @@ class Applying:
             )
 
     async def _check_unique(self, shape: Shape, name: str, unique: tuple[str, ...]) -> None:
+        # A generated value is not in the file.
+        ours = f" WHERE ({columns('t', unique)}) IN (SELECT {columns('f', unique)} FROM {shape.file} AS f)"
+        filled = " AND ".join(f"t.{quote(name)} IS NOT NULL" for name in unique)
         twice = (
-            f"SELECT {columns('t', unique)} FROM {shape.real} AS t WHERE ({columns('t', unique)}) IN"
-            f" (SELECT {columns('f', unique)} FROM {shape.file} AS f)"
+            f"SELECT {columns('t', unique)} FROM {shape.real} AS t{ours if shape.has(unique) else f' WHERE {filled}'}"
             f" GROUP BY {columns('t', unique)} HAVING count(*) > 1"
         )
         if found := await named_keys(self._connection, unique, twice):
@@ -256,22 +269,30 @@ class Applying:
         """Have the next new rows come after the restored ones. No rollback takes this back, so it comes last."""
         for shape in self._difference.shapes:
             for sequence in self._constraints.of(shape.entry.name).sequences:
-                if not shape.has((sequence.column,)):
-                    continue
-                last, beyond = ("max", ">") if sequence.step > 0 else ("min", "<")
-                name = f"{quote(sequence.schema)}.{quote(sequence.name)}"
-                # Never lowered: a number that has been given out may be in use where nobody sees it.
-                await self._connection.execute(
-                    f"SELECT setval('{name.replace(chr(39), chr(39) * 2)}', f.last)"
-                    f" FROM (SELECT {last}({quote(sequence.column)})::bigint AS last FROM {shape.file}) AS f,"
-                    f" {name} AS s, pg_sequence AS q"
-                    f" WHERE q.seqrelid = '{name.replace(chr(39), chr(39) * 2)}'::regclass"
-                    f" AND f.last BETWEEN q.seqmin AND q.seqmax"
-                    f" AND (f.last {beyond} s.last_value OR f.last = s.last_value AND NOT s.is_called)"
-                )
+                if shape.has((sequence.column,)):
+                    await self._raise(sequence, shape)
+
+    async def _raise(self, sequence: Sequence, shape: Shape) -> None:
+        name = f"{quote(sequence.schema)}.{quote(sequence.name)}"
+        last, column = "max" if sequence.step > 0 else "min", f"f.{quote(sequence.column)}"
+        given = (
+            f"SELECT trunc({last}({column}))::bigint AS last FROM {shape.file} AS f, pg_sequence AS q"
+            f" WHERE q.seqrelid = {literal(name)}::regclass AND {column} BETWEEN q.seqmin AND q.seqmax"
+        )
+        missing = await self._connection.fetchval(
+            f"SELECT (g.last - s.last_value) / {sequence.step} + (NOT s.is_called)::int FROM ({given}) AS g, {name} AS s"
+        )
+        # Never lowered: a number that has been given out may be in use where nobody sees it. Whoever draws numbers
+        # leaves those that others draw meanwhile to them; setval would give them out again.
+        if missing is not None and 0 < missing <= DRAWN:
+            await self._connection.execute(
+                f"SELECT count(nextval({literal(name)})) FROM generate_series(1, {missing})"
+            )
+        elif missing is not None and missing > 0:
+            await self._connection.execute(f"SELECT setval({literal(name)}, g.last) FROM ({given}) AS g")
 
 
-def _insert(shape: Shape, names: Sequence[str], rows: str) -> str:
+def _insert(shape: Shape, names: Several[str], rows: str) -> str:
     into = shape.real.removeprefix("ONLY ")
     if not names:
         return f"INSERT INTO {into} {rows}"

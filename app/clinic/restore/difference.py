@@ -220,9 +220,9 @@ class Difference:
         if always := [name for name in shape.names if name in rules.always]:
             yield _changed(always)
         for reference in self._constraints.to(shape.entry.name):
-            # Whatever points to the old value would follow it, or be in the way.
-            if not set(reference.target_columns) <= set(shape.key):
-                yield _changed([name for name in reference.target_columns if shape.has((name,))])
+            # Whatever points to the old value would follow it, or be in the way. A key may change, too, and be the
+            # same: 1.0 and 1.00.
+            yield _changed(reference.target_columns if shape.has(reference.target_columns) else ())
         for index in rules.unique:
             if set(index.columns) == set(shape.key) and index.plain:
                 continue
@@ -346,8 +346,9 @@ def _copy_number(shape: Shape, order: str = "") -> str:
 
 
 def _changed(names: Sequence[str]) -> str:
-    # As text, because not every type has an equality.
-    return " OR ".join(f"f.{quote(name)}::text IS DISTINCT FROM c.{quote(name)}::text" for name in names) or "true"
+    # As a row is printed, because not every type has an equality, and a cast to text cuts the blanks of char(n).
+    printed = [f"ROW({columns(alias, tuple(names))})::text" for alias in ("f", "c")]
+    return " <> ".join(printed) if names else "true"
 
 
 def _narrowed(table: Table, names: Sequence[str]) -> Table:

@@ -60,7 +60,9 @@ class Proof:
             if shape.section is Section.DATA
             else f"SELECT {columns('a', shape.names)} FROM {shape.real} AS a"
         )
-        same = " AND ".join([f"x.{quote(LINE)} = s.{quote(LINE)}", *([shape.same_key("x", "c")] if shape.key else [])])
+        same = " AND ".join(
+            [f"x.{quote(LINE)} = s.{quote(LINE)}", *([shape.same_key("x", "c")] if shape.key else [])]
+        )
         wrong = (
             f"SELECT {_of_line(shape)} FROM ({chosen}) AS c JOIN {shape.stage} AS s ON s.ctid = c.{quote(AT)}"
             f" WHERE NOT EXISTS (SELECT FROM ({with_lines(shape.table, found, *shape.key)}) AS x WHERE {same})"
@@ -72,9 +74,7 @@ class Proof:
         """Raise with the keys of the rows that are not those of the file."""
         key = shape.key or shape.names
         rows = self._statements.owned(shape.entry, shape.names)
-        today = (
-            f"SELECT x.*, {line_hash(f'x.{quote(LINE)}')} AS {quote(HASH)} FROM ({with_lines(shape.table, rows, *key)}) AS x"
-        )
+        today = f"SELECT x.*, {line_hash(f'x.{quote(LINE)}')} AS {quote(HASH)} FROM ({with_lines(shape.table, rows, *key)}) AS x"
         wrong = (
             f"SELECT {columns('x', key)} FROM ({today}) AS x WHERE NOT EXISTS"
             f" (SELECT FROM {shape.stage} AS s WHERE s.{quote(HASH)} = x.{quote(HASH)})"

@@ -11,7 +11,7 @@ from app.clinic.records import with_lines
 from app.clinic.restore.constraints import Constraints, Reference
 from app.clinic.restore.difference import Difference, Kind
 from app.clinic.restore.shapes import AT, FILE, HASH, KIND, LINE, REL, TID, TODAY, Shape, line_hash
-from app.clinic.sql import columns, quote
+from app.clinic.sql import columns, literal, quote
 from app.errors import RestoreRefused
 
 # How many keys a refusal names.
@@ -71,6 +71,10 @@ class Refusals:
     async def _taken_key(self, shape: Shape) -> None:
         if not shape.key:
             return
+        key = columns("f", shape.key)
+        twice = f"SELECT {key} FROM {shape.file} AS f GROUP BY {key} HAVING count(*) > 1"
+        if found := await self._keys(shape, twice):
+            raise RestoreRefused(f"el archivo repite claves de «{shape.model}»: {found}")
         taken = (
             f"SELECT t.* FROM {shape.file} AS f JOIN {shape.real} AS t ON {shape.same_key('f', 't')}"
             f" WHERE NOT EXISTS (SELECT FROM {shape.pairs} AS p WHERE p.{quote(FILE)} = f.ctid)"
@@ -78,11 +82,16 @@ class Refusals:
         if found := await self._keys(shape, taken):
             alias = self._ownership.alias(shape.entry)
             first = f"SELECT {alias}.ctid FROM {shape.file} AS f JOIN {shape.real} AS {alias}"
-            mine = await self._connection.fetchval(
-                f"SELECT EXISTS ({first} ON {shape.same_key('f', alias)} WHERE {self._owned(shape, alias)}"
-                f" AND NOT EXISTS (SELECT FROM {shape.pairs} AS p WHERE p.{quote(FILE)} = f.ctid))"
+            unpaired = f"NOT EXISTS (SELECT FROM {shape.pairs} AS p WHERE p.{quote(FILE)} = f.ctid)"
+            mine = f"{first} ON {shape.same_key('f', alias)} WHERE {self._owned(shape, alias)} AND {unpaired}"
+            # It was compared, and the file has it as it is: it has it twice.
+            alike = (
+                f"EXISTS (SELECT FROM {shape.current} AS k"
+                f" WHERE k.{quote(REL)} = {alias}.tableoid AND k.{quote(TID)} = {alias}.ctid)"
             )
-            if mine:
+            if await self._connection.fetchval(f"SELECT EXISTS ({mine} AND {alike})"):
+                raise RestoreRefused(f"el archivo repite claves de «{shape.model}»: {found}")
+            if await self._connection.fetchval(f"SELECT EXISTS ({mine})"):
                 raise RestoreRefused(f"«{shape.model}» cambió mientras se comparaba ({found}); vuelva a intentarlo")
             raise RestoreRefused(f"otra clínica tiene hoy esas claves de «{shape.model}»: {found}")
 
@@ -174,13 +183,18 @@ def gone_values(shape: Shape, reference: Reference, *, replaced: bool) -> str:
         f" (SELECT FROM {shape.pairs} AS p WHERE p.{quote(TODAY)} = c.ctid AND p.{quote(KIND)} = '{Kind.UPDATE}')"
     )
     if reference.parent != reference.parent_root:
-        going += f" AND c.{quote(REL)} = '{_qualified(reference.parent)}'::regclass"
+        going += f" AND c.{quote(REL)} IN ({partitions(reference.parent)})"
     if not replaced and shape.has(target):
         going += (
             f" AND NOT EXISTS (SELECT FROM {shape.file} AS f"
             f" WHERE ({columns('f', target)}) = ({columns('c', target)}))"
         )
     return going
+
+
+def partitions(name: TableName) -> str:
+    """A query for this table, a partition, and for all that it is divided into."""
+    return f"SELECT tree.relid FROM pg_partition_tree({literal(_qualified(name))}) AS tree"
 
 
 def _qualified(name: TableName) -> str:

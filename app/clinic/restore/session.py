@@ -84,7 +84,9 @@ class ClinicRestore:
         await self.staging.analyze()
         with self._errors():
             shapes = self.staging.shapes(scope.models)
-            await self._connection.execute(f"BEGIN; SET LOCAL lock_timeout = '{LOCK_SECONDS}s'")
+            await self._connection.execute(
+                f"BEGIN ISOLATION LEVEL READ COMMITTED, READ WRITE; SET LOCAL lock_timeout = '{LOCK_SECONDS}s'"
+            )
         data = [shape for shape in shapes if shape.section is Section.DATA]
         search = RecordSearch(self._connection, self._catalogue, self._statements, data)
         self._difference = Difference(
@@ -160,7 +162,7 @@ class ClinicRestore:
         for name in touched:
             rules = self._constraints.of(name)
             # What PostgreSQL checks by a trigger, and a query of ours could not.
-            if any(index.exclusion and index.deferrable for index in rules.unique):
+            if any(index.deferrable and not index.plain for index in rules.unique):
                 return False
         if any(
             reference.temporal and ({reference.child_root, reference.parent_root} & touched)
@@ -180,6 +182,9 @@ class ClinicRestore:
         with database_errors(self._setting):
             try:
                 yield
+            except asyncpg.NotNullViolationError as exc:
+                where = f"«{exc.table_name}.{exc.column_name}»" if exc.table_name else "una columna"
+                raise RestoreRefused(f"{where} es obligatoria hoy, y en lo que se restaura está vacía") from exc
             except asyncpg.IntegrityConstraintViolationError as exc:
                 where = f"«{exc.table_name}»" if exc.table_name else "una tabla"
                 raise RestoreRefused(
