@@ -36,7 +36,7 @@ class Applying:
         self._difference = difference
         self._constraints = constraints
         self._statements = statements
-        self._replica = replica
+        self.replica = replica
         self._by_table: dict[TableName, list[Shape]] = {}
         for shape in difference.shapes:
             self._by_table.setdefault(shape.entry.name, []).append(shape)
@@ -46,7 +46,7 @@ class Applying:
 
         To be done before it is asked what speaks against applying.
         """
-        if self._replica:
+        if self.replica:
             return
         found = True
         while found:
@@ -119,25 +119,49 @@ class Applying:
             return
         written = ", ".join(f"w{place} AS ({part} RETURNING 1)" for place, (_, part) in enumerate(parts))
         counts = ", ".join(f"(SELECT count(*) FROM w{place})" for place in range(len(parts)))
-        found = await one_row(self._connection, f"WITH {written} SELECT {counts}")
+        try:
+            found = await one_row(self._connection, f"WITH {written} SELECT {counts}")
+        except asyncpg.PostgresError as exc:
+            names = [name for shape, _ in expected.values() for name in self._triggers(shape)]
+            # A trigger may raise any error; it says in which function. What a constraint says is told as that.
+            if not (names and exc.context) or isinstance(exc, asyncpg.IntegrityConstraintViolationError):
+                raise
+            among = ", ".join(f"«{shape.model}»" for shape, _ in expected.values())
+            raise RestoreRefused(f"al {act} en {among} se opuso un disparador ({', '.join(names)}): {exc}") from exc
         for number, (shape, count) in expected.items():
             on_step(shape.model)
             done = sum(rows for rows, (of, _) in zip(found, parts, strict=True) if of == number)
             if done != count:
+                triggers = ", ".join(self._triggers(shape))
                 raise RestoreRefused(
-                    f"al {act} en «{shape.model}» se esperaban {count:,} registros y fueron {done:,}:"
-                    f" alguien los cambió mientras tanto{self._or_trigger(shape)}; vuelva a intentarlo"
+                    f"al {act} en «{shape.model}» se esperaban {count:,} registros y fueron {done:,}"
+                    f" ({await self._not_written(shape, act)}): alguien los cambió mientras tanto"
+                    f"{f', o un disparador ({triggers})' if triggers else ''}; vuelva a intentarlo"
                 )
 
-    def _or_trigger(self, shape: Shape) -> str:
-        triggers = self._constraints.of(shape.entry.name).acting(replica=self._replica)
-        return f", o un disparador ({', '.join(triggers)})" if triggers else ""
+    def _triggers(self, shape: Shape) -> tuple[str, ...]:
+        return self._constraints.of(shape.entry.name).acting(replica=self.replica)
+
+    async def _not_written(self, shape: Shape, act: str) -> str:
+        """The keys of rows that should have been written and were not."""
+        if not shape.key:
+            return "no tienen clave"
+        there = f"SELECT FROM {shape.real} AS r WHERE {{}}"
+        untouched = f"r.tableoid = c.{quote(REL)} AND r.ctid = c.{quote(TID)}"
+        left = {
+            "eliminar": f"{_going(shape)} AND EXISTS ({there.format(shape.same_key('r', 'c'))})",
+            "insertar": f"SELECT c.* FROM {shape.file} AS c WHERE NOT EXISTS"
+            f" ({there.format(shape.same_key('r', 'c'))})",
+            "actualizar": f"SELECT c.* FROM {shape.today} AS c JOIN {shape.pairs} AS p ON p.{quote(TODAY)} = c.ctid"
+            f" WHERE p.{quote(KIND)} = '{Kind.UPDATE}' AND EXISTS ({there.format(untouched)})",
+        }
+        found = await named_keys(self._connection, shape.key, left[act])
+        return f"{', '.join(shape.key)}: {found}" if found else "sus claves ya no están"
 
     async def _deletes(self, shape: Shape) -> list[str]:
         return [
-            f"DELETE FROM {shape.real} AS t USING {shape.today} AS c"
-            f" WHERE t.tableoid = c.{quote(REL)} AND t.ctid = c.{quote(TID)} AND NOT EXISTS (SELECT FROM"
-            f" {shape.pairs} AS p WHERE p.{quote(TODAY)} = c.ctid AND p.{quote(KIND)} = '{Kind.UPDATE}')"
+            f"DELETE FROM {shape.real} AS t USING ({_going(shape)}) AS c"
+            f" WHERE t.tableoid = c.{quote(REL)} AND t.ctid = c.{quote(TID)}"
         ]
 
     async def _inserts(self, shape: Shape) -> list[str]:
@@ -168,7 +192,7 @@ class Applying:
 
     def _groups(self) -> Iterator[list[Shape]]:
         """The models, parents first; those that point to each other by keys that act at once, together."""
-        if self._replica:
+        if self.replica:
             yield from ([shape] for shape in self._difference.shapes)
             return
         parents: dict[TableName, set[TableName]] = {name: set() for name in self._by_table}
@@ -189,7 +213,7 @@ class Applying:
     async def check_constraints(self) -> None:
         """Whatever was deferred or switched off. Raises RestoreRefused, or asyncpg's own error of a constraint."""
         await self._connection.execute("SET CONSTRAINTS ALL IMMEDIATE")
-        if not self._replica:
+        if not self.replica:
             return
         for shape in self._difference.shapes:
             if not any(await self._difference.count(shape)):
@@ -290,6 +314,13 @@ class Applying:
             )
         elif missing is not None and missing > 0:
             await self._connection.execute(f"SELECT setval({literal(name)}, g.last) FROM ({given}) AS g")
+
+
+def _going(shape: Shape) -> str:
+    return (
+        f"SELECT c.* FROM {shape.today} AS c WHERE NOT EXISTS (SELECT FROM {shape.pairs} AS p"
+        f" WHERE p.{quote(TODAY)} = c.ctid AND p.{quote(KIND)} = '{Kind.UPDATE}')"
+    )
 
 
 def _insert(shape: Shape, names: Several[str], rows: str) -> str:

@@ -10,7 +10,7 @@ import asyncpg
 
 from app.clinic.introspection import Table
 from app.clinic.ownership import Ownership
-from app.clinic.records import with_lines
+from app.clinic.records import LINE, with_lines
 from app.clinic.restore.constraints import Constraints
 from app.clinic.restore.scope import RecordSearch, Scope, chosen, create_all_typed
 from app.clinic.restore.shapes import (
@@ -19,7 +19,6 @@ from app.clinic.restore.shapes import (
     FILE,
     HASH,
     KIND,
-    LINE,
     PLACE,
     REL,
     TID,

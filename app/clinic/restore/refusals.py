@@ -7,10 +7,10 @@ import asyncpg
 from app.clinic.catalogue import ByColumn, WholeTable
 from app.clinic.introspection import TableName
 from app.clinic.ownership import Ownership
-from app.clinic.records import with_lines
+from app.clinic.records import LINE, with_lines
 from app.clinic.restore.constraints import Constraints, Reference
 from app.clinic.restore.difference import Difference, Kind
-from app.clinic.restore.shapes import AT, FILE, HASH, KIND, LINE, REL, TID, TODAY, Shape, line_hash
+from app.clinic.restore.shapes import AT, FILE, HASH, KIND, REL, TID, TODAY, Shape, line_hash
 from app.clinic.sql import columns, literal, quote
 from app.errors import RestoreRefused
 

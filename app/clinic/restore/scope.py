@@ -8,7 +8,8 @@ import asyncpg
 
 from app.clinic.catalogue import ByForeignKey, Catalogue, Entry, TableClass
 from app.clinic.introspection import ForeignKey
-from app.clinic.restore.shapes import AT, LINE, PLACE, REL, TID, Shape, create_typed, typed_rows
+from app.clinic.records import LINE
+from app.clinic.restore.shapes import AT, PLACE, REL, TID, Shape, create_typed, typed_rows
 from app.clinic.sql import columns, quote
 from app.clinic.statements import ClinicStatements
 from app.dump.document import Section

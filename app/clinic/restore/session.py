@@ -130,7 +130,10 @@ class ClinicRestore:
 
     async def prove(self, verified: VerifiedFile, on_read: OnRead) -> None:
         """Read the rows again: they are the file's, or nothing stays."""
-        proof = Proof(self._connection, self._found(), self._constraints, self._statements, self._setting)
+        replica = self._applying is not None and self._applying.replica
+        proof = Proof(
+            self._connection, self._found(), self._constraints, self._statements, self._setting, replica=replica
+        )
         with self._errors():
             await proof.hold(verified.totals, on_read)
 
