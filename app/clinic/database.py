@@ -41,6 +41,7 @@ from app.errors import (
     DatabaseUnavailable,
     OperationInProgress,
     PermissionMissing,
+    RespaldosError,
     RowSecurityActive,
     SchemaChanged,
 )
@@ -166,7 +167,15 @@ class ClinicDatabase:
                 catalogue = await self._catalogue(connection, clinic, clinics)
                 _refuse_unreadable([entry.table for entry in catalogue.entries.values() if entry.recorded])
                 text = await connection.fetchval(CONSTRAINTS_SQL, _other_schemas(clinics, clinic))
-            yield ClinicRestore(connection, clinic, catalogue, parse_constraints(text), self._setting, strict=strict)
+            try:
+                yield ClinicRestore(
+                    connection, clinic, catalogue, parse_constraints(text), self._setting, strict=strict
+                )
+            except RespaldosError:
+                # Whoever tries again at once must not find this session at it still.
+                with suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+                    await connection.close(timeout=CONNECT_SECONDS)
+                raise
 
     async def outcome(self, transaction_id: str) -> Outcome | None:
         """What became of a restore's transaction; None where PostgreSQL has forgotten. Raises DatabaseError."""

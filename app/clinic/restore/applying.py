@@ -304,7 +304,8 @@ class Applying:
             f" WHERE q.seqrelid = {literal(name)}::regclass AND {column} BETWEEN q.seqmin AND q.seqmax"
         )
         missing = await self._connection.fetchval(
-            f"SELECT (g.last - s.last_value) / {sequence.step} + (NOT s.is_called)::int FROM ({given}) AS g, {name} AS s"
+            f"SELECT (g.last - s.last_value) / {sequence.step} + (NOT s.is_called)::int"
+            f" FROM ({given}) AS g, {name} AS s"
         )
         # Never lowered: a number that has been given out may be in use where nobody sees it. Whoever draws numbers
         # leaves those that others draw meanwhile to them; setval would give them out again.

@@ -80,7 +80,8 @@ class Proof:
         """Raise with the keys of the rows that are not those of the file."""
         key = shape.key or shape.names
         rows = self._statements.owned(shape.entry, shape.names)
-        today = f"SELECT x.*, {line_hash(f'x.{quote(LINE)}')} AS {quote(HASH)} FROM ({with_lines(shape.table, rows, *key)}) AS x"
+        lines = with_lines(shape.table, rows, *key)
+        today = f"SELECT x.*, {line_hash(f'x.{quote(LINE)}')} AS {quote(HASH)} FROM ({lines}) AS x"
         wrong = (
             f"SELECT {columns('x', key)} FROM ({today}) AS x WHERE NOT EXISTS"
             f" (SELECT FROM {shape.stage} AS s WHERE s.{quote(HASH)} = x.{quote(HASH)})"
