@@ -23,7 +23,7 @@ def record_lines(table: Table, rows: str) -> str:
 
 
 def with_lines(table: Table, rows: str, *carried: str) -> str:
-    """For each row of a query over all the table's columns, those it carries beside them, and LINE, its record line."""
+    """For each row of a query over all the table's columns, those it carries beside them, and its line as LINE."""
     row = _alias(table)
     values = ", ".join(_value(column) for column in table.columns)
     beside = "".join(f"q.{quote(name)}, " for name in carried)

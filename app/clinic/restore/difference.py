@@ -176,6 +176,7 @@ class Difference:
             f" WHERE NOT EXISTS (SELECT FROM ({stage}) AS s WHERE {same})"
         )
         if shape.key:
+            await self._give_back(shape)
             await self._connection.execute(
                 f"ANALYZE {shape.file}; ANALYZE {shape.today};"
                 f" INSERT INTO {shape.pairs} SELECT f.ctid, c.ctid, '{Kind.UPDATE}'"
@@ -186,6 +187,18 @@ class Difference:
                     f"UPDATE {shape.pairs} AS p SET {quote(KIND)} = '{Kind.REPLACE}'"
                     f" FROM {shape.file} AS f, {shape.today} AS c"
                     f" WHERE f.ctid = p.{quote(FILE)} AND c.ctid = p.{quote(TODAY)} AND ({condition})"
+                )
+
+    async def _give_back(self, shape: Shape) -> None:
+        """Have rows that the file knows as nobody's, and that are the clinic's today, be nobody's again."""
+        if self.narrowed:
+            return
+        for nobodys in self.references:
+            if nobodys.entry.name == shape.entry.name:
+                await self._connection.execute(
+                    f"INSERT INTO {shape.file} SELECT NULL, {columns('t', shape.names)} FROM {nobodys.typed} AS t"
+                    f" JOIN {shape.today} AS c ON {shape.same_key('t', 'c')}"
+                    f" WHERE NOT EXISTS (SELECT FROM {shape.file} AS f WHERE {shape.same_key('f', 'c')})"
                 )
 
     async def _hash_today(self, shape: Shape, rows: str) -> None:

@@ -47,9 +47,10 @@ REFUSED: list[tuple[str, type[RespaldosError], str]] = [
     ("ALTER TABLE ficha ADD CONSTRAINT pocos CHECK (monto < 2) NOT VALID", RestoreRefused, "pocos"),
     (
         "ALTER TABLE ficha ALTER clinica_id DROP NOT NULL; UPDATE ficha SET clinica_id = NULL WHERE id = 4;"
-        " ALTER TABLE ficha DROP CONSTRAINT ficha_pkey CASCADE, ADD PRIMARY KEY (codigo)",
-        RestoreDiffers,
-        "ficha",
+        " ALTER TABLE ficha DROP CONSTRAINT ficha_pkey CASCADE, ADD PRIMARY KEY (codigo), ADD UNIQUE (id);"
+        " ALTER TABLE nota ADD FOREIGN KEY (ficha_id) REFERENCES ficha (id)",
+        RestoreRefused,
+        "ficha_id_key",
     ),
     ("DROP TABLE nota", RestoreRefused, "tabla de «nota»"),
     ("ALTER TABLE nota RENAME TO notas", RestoreRefused, "tabla de «nota»"),

