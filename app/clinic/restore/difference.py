@@ -130,6 +130,19 @@ class Difference:
                 found[shape.section][shape.model] = counted
         return found
 
+    async def needed(self) -> dict[str, int]:
+        """How many rows of each model are outside the scope, and only put back because others point to them."""
+        found = {}
+        for shape in self.data:
+            if shape not in self.scoped:
+                outside = (
+                    f" WHERE {quote(AT)} NOT IN (SELECT {quote(AT)} FROM {shape.wanted})" if self.narrowed else ""
+                )
+                found[shape.model] = int(
+                    await self._connection.fetchval(f"SELECT count(*) FROM {shape.file}{outside}")
+                )
+        return {model: rows for model, rows in found.items() if rows}
+
     async def count(self, shape: Shape) -> tuple[int, int, int]:
         """How many rows have to be deleted, inserted and updated: a replaced one is both deleted and inserted."""
         files, today, updates = await one_row(

@@ -43,7 +43,10 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a restore changes: the clinic's own models, and the shared rows that are missing and put back."""
+    """What a restore changes: the clinic's own models, and the shared rows that are missing and put back.
+
+    `needed` are those rows of `models` that nobody asked for: others point to them, and they are not there.
+    """
 
     models: dict[str, Changes]
     references: dict[str, Changes]
@@ -99,12 +102,7 @@ class ClinicRestore:
         with self._errors():
             await difference.find(on_step)
             changes = await difference.changes(examples=True)
-        scoped = {shape.model for shape in difference.scoped}
-        needed = {
-            model: found.inserted
-            for model, found in changes[Section.DATA].items()
-            if not difference.narrowed and model not in scoped
-        }
+            needed = await difference.needed()
         return Plan(changes[Section.DATA], changes[Section.REFERENCES], needed)
 
     async def apply(self, on_step: OnStep) -> None:
