@@ -195,7 +195,7 @@ class Difference:
                 f" INSERT INTO {shape.pairs} SELECT f.ctid, c.ctid, '{Kind.UPDATE}'"
                 f" FROM {shape.file} AS f JOIN {shape.today} AS c ON {shape.same_key('f', 'c')}"
             )
-            for condition in self._replacements(shape):
+            for condition in dict.fromkeys(self._replacements(shape)):
                 await self._connection.execute(
                     f"UPDATE {shape.pairs} AS p SET {quote(KIND)} = '{Kind.REPLACE}'"
                     f" FROM {shape.file} AS f, {shape.today} AS c"

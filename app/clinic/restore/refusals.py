@@ -12,6 +12,7 @@ from app.clinic.restore.constraints import Constraints, Reference
 from app.clinic.restore.difference import Difference, Kind
 from app.clinic.restore.shapes import AT, FILE, HASH, KIND, REL, TID, TODAY, Shape, line_hash
 from app.clinic.sql import columns, literal, quote
+from app.clinic.statements import ClinicStatements
 from app.errors import RestoreRefused
 
 # How many keys a refusal names.
@@ -31,6 +32,7 @@ class Refusals:
         difference: Difference,
         constraints: Constraints,
         ownership: Ownership,
+        statements: ClinicStatements,
         clinica_id: int,
         *,
         replica: bool,
@@ -40,6 +42,7 @@ class Refusals:
         self._difference = difference
         self._constraints = constraints
         self._ownership = ownership
+        self._statements = statements
         self._clinica_id = clinica_id
         self._replica = replica
         self._strict = strict
@@ -50,6 +53,7 @@ class Refusals:
         for shape in self._difference.data:
             await self._other_clinic(shape)
             await self._taken_key(shape)
+            await self._taken_parent(shape)
         for shape in self._difference.shapes:
             await self._new_columns(shape)
         if self._strict:
@@ -94,6 +98,29 @@ class Refusals:
             if await self._connection.fetchval(f"SELECT EXISTS ({mine})"):
                 raise RestoreRefused(f"«{shape.model}» cambió mientras se comparaba ({found}); vuelva a intentarlo")
             raise RestoreRefused(f"otra clínica tiene hoy esas claves de «{shape.model}»: {found}")
+
+    async def _taken_parent(self, shape: Shape) -> None:
+        """Refuse what would point to rows of the clinic's that are somebody else's today, and are not restored."""
+        if shape in self._difference.scoped or isinstance(shape.entry.candidates[0], WholeTable):
+            return
+        for child in self._difference.shapes:
+            for fk in child.entry.table.foreign_keys:
+                if fk.target != shape.entry.name or not child.has(fk.columns) or not shape.has(fk.target_columns):
+                    continue
+                target, own = columns("t", fk.target_columns), columns("q", fk.target_columns)
+                mine = self._statements.owned(shape.entry, fk.target_columns)
+                if found := await self._keys(
+                    shape,
+                    f"SELECT t.* FROM {shape.typed} AS t"
+                    f" WHERE ({target}) IN (SELECT {columns('f', fk.columns)} FROM {child.file} AS f)"
+                    f" AND ({target}) IN (SELECT {columns('r', fk.target_columns)} FROM {shape.real} AS r)"
+                    f" AND ({target}) NOT IN (SELECT {own} FROM ({mine}) AS q WHERE ({own}) IS NOT NULL)"
+                    f" AND NOT EXISTS (SELECT FROM {shape.file} AS f WHERE f.{quote(AT)} = t.{quote(AT)})",
+                ):
+                    raise RestoreRefused(
+                        f"registros de «{child.model}» apuntarían a registros de «{shape.model}» que hoy no son de la"
+                        f" clínica: {found}"
+                    )
 
     def _owned(self, shape: Shape, alias: str) -> str:
         if isinstance(shape.entry.candidates[0], WholeTable):

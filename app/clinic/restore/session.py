@@ -88,7 +88,7 @@ class ClinicRestore:
         with self._errors():
             shapes = self.staging.shapes(scope.models)
             await self._connection.execute(
-                f"BEGIN ISOLATION LEVEL READ COMMITTED, READ WRITE; SET LOCAL lock_timeout = '{LOCK_SECONDS}s'"
+                f"BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL lock_timeout = '{LOCK_SECONDS}s'"
             )
         data = [shape for shape in shapes if shape.section is Section.DATA]
         search = RecordSearch(self._connection, self._catalogue, self._statements, data)
@@ -117,6 +117,7 @@ class ClinicRestore:
                 difference,
                 self._constraints,
                 self._ownership,
+                self._statements,
                 self.clinic.id,
                 replica=replica,
                 strict=self._strict,

@@ -1,9 +1,10 @@
 """Columns and keys that PostgreSQL treats in a way of its own."""
 
+from tests.clinic.backup import back_up
 from tests.clinic.conftest import Database
 from tests.clinic.restore.comes_back import Case, come_back, create, goes_back
 from tests.clinic.restore.conftest import Writer
-from tests.clinic.restore.restoring import counts
+from tests.clinic.restore.restoring import counts, restore
 from tests.clinic.test_ownership import NAMES
 
 CASES = [
@@ -193,3 +194,32 @@ async def test_1500_columns(any_database: Database, writer: Writer) -> None:
         {"t": (1, 1, 1)},
     )
     await come_back(any_database, writer, case)
+
+
+async def test_what_a_person_is_shown(any_database: Database) -> None:
+    case = Case(
+        "mostrada",
+        """
+        CREATE TABLE t (id int PRIMARY KEY, n numeric, j jsonb, texto text, clinica_id int NOT NULL);
+        CREATE TABLE s (que json, clinica_id int NOT NULL); INSERT INTO s VALUES ('{ }', 1);
+        INSERT INTO t SELECT n, 1.0, 'null', repeat('ñ', 300), 1 FROM generate_series(1, 9) AS n;
+        """,
+        "",
+        {},
+    )
+    await create(any_database.sql, case)
+    clinics = any_database.clinics()
+    backup = await back_up(clinics, 1)
+    await any_database.sql.execute(
+        "UPDATE mostrada.t SET n = 1.00, j = NULL WHERE id > 2; DELETE FROM mostrada.t WHERE id = 1;"
+        " INSERT INTO mostrada.t VALUES (10, 1, '1', '', 1); DELETE FROM mostrada.s"
+    )
+    plan = await restore(clinics, backup.file, simulate=True)
+    examples = plan.models["mostrada.t"].examples
+    assert (examples["insertados"], examples["eliminados"]) == ([{"clave": {"id": 1}}], [{"clave": {"id": 10}}])
+    assert [example["clave"]["id"] for example in examples["actualizados"]] == [3, 4, 5, 6, 7]
+    assert examples["actualizados"][0]["campos"] == {
+        "n": {"antes": "1.00", "despues": "1.0"},
+        "$jsonnull": {"antes": None, "despues": ["j"]},
+    }
+    assert plan.models["mostrada.s"].examples == {"insertados": [{"clave": {"que": "{ }", "clinica_id": 1}}]}

@@ -6,7 +6,7 @@ from app.errors import RestoreRefused
 from tests.clinic.backup import back_up
 from tests.clinic.conftest import Database
 from tests.clinic.restore.comes_back import assert_unchanged, goes_back, leftovers
-from tests.clinic.restore.conftest import Writer
+from tests.clinic.restore.conftest import Writer, ordinary, superuser
 from tests.clinic.restore.restoring import assert_restored, counts, restore
 from tests.clinic.test_ownership import TWO_CLINICS
 
@@ -131,3 +131,20 @@ async def test_a_row_that_became_the_clinics_is_nobodys_again(any_database: Data
     await restore(clinics, backup.file)
     await assert_restored(clinics, backup)
     assert await sql.fetchval("SELECT clinica_id IS NULL FROM lista WHERE id = 1")
+
+
+async def test_rows_that_never_had_what_they_point_to(any_database: Database) -> None:
+    """As old data of a key that nobody has validated; a role that cannot switch it off cannot write them again."""
+    sql = any_database.sql
+    await sql.execute(
+        f"SET search_path = public; {TWO_CLINICS} CREATE TABLE pago (id int PRIMARY KEY, persona_id int, clinica_id int"
+        " NOT NULL); INSERT INTO pago VALUES (1, 11, 1), (2, 99, 1), (3, 98, 2);"
+        " ALTER TABLE pago ADD FOREIGN KEY (persona_id) REFERENCES persona NOT VALID"
+    )
+    with pytest.raises(RestoreRefused, match="pago_persona_id_fkey"):
+        await goes_back(sql, await ordinary(any_database), "DELETE FROM pago WHERE clinica_id = 1")
+    await sql.execute("INSERT INTO pago VALUES (1, 11, 1)")
+    await sql.execute("SET session_replication_role = replica; INSERT INTO pago VALUES (2, 99, 1)")
+    await sql.execute("SET session_replication_role = origin")
+    plan = await goes_back(sql, await superuser(any_database), "DELETE FROM pago WHERE clinica_id = 1")
+    assert counts(plan) == {"pagos": (2, 0, 0)}

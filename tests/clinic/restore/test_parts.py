@@ -171,3 +171,20 @@ async def test_some_models_with_what_they_need(any_database: Database, writer: W
     plan, after = await part(models("pagos"))
     assert plan.needed == {}
     assert after.lines["pagos"] == backup.lines["pagos"]
+
+
+async def test_a_part_never_points_to_what_is_another_clinics_now(any_database: Database, writer: Writer) -> None:
+    sql = any_database.sql
+    await sql.execute(f"SET search_path = public; {TWO_CLINICS} {TABLES.format(rule='')}")
+    clinics = await writer(any_database)
+    backup = await back_up(clinics, 1)
+    await sql.execute(
+        "DELETE FROM pago WHERE factura_id = 2; DELETE FROM factura WHERE id = 2; DELETE FROM diente WHERE"
+        " consulta_id = 3; DELETE FROM consulta WHERE id = 3; DELETE FROM carpeta WHERE id = 'd';"
+        " UPDATE paciente SET clinica_id = 2 WHERE id = 16"
+    )
+    changed = {clinica_id: await back_up(clinics, clinica_id) for clinica_id in (1, 2)}
+    for scope in (models("facturas", "pagos"), record("facturas:2"), record("pacientes:16")):
+        with pytest.raises(RestoreRefused, match="«pacientes».*: 16"):
+            await restore(clinics, backup.file, scope=scope)
+    await assert_unchanged(clinics, changed)

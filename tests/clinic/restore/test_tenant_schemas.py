@@ -1,5 +1,8 @@
 """A clinic with a schema of its own."""
 
+import pytest
+
+from app.errors import RestoreRefused
 from tests.clinic.backup import back_up
 from tests.clinic.conftest import Database
 from tests.clinic.restore.comes_back import leftovers
@@ -66,3 +69,24 @@ async def test_a_clinic_whose_schema_was_emptied(tenant_sample: Database) -> Non
         " notificaciones_email, notificaciones_push, fecha_registro) SELECT 'a', 'b', 'nuevo@x', idtipousuario,"
         " true, true, true, now() FROM clinica1.usuario LIMIT 1"
     )
+
+
+async def test_another_clinics_schema_that_points_to_what_would_go(database: Database) -> None:
+    sql = database.sql
+    await sql.execute(
+        """
+        CREATE TABLE clinica (id int PRIMARY KEY, schema_name text UNIQUE); CREATE SCHEMA a; CREATE SCHEMA b;
+        INSERT INTO clinica VALUES (1, 'a'), (2, 'b');
+        CREATE TABLE a.ficha (id int PRIMARY KEY, doble int GENERATED ALWAYS AS (id * 2) STORED);
+        CREATE TABLE b.nota (id int PRIMARY KEY, ficha_id int REFERENCES a.ficha ON DELETE CASCADE);
+        INSERT INTO a.ficha VALUES (1);
+        """
+    )
+    for role in (superuser, ordinary):
+        clinics = await role(database, kind="schema")
+        backup = await back_up(clinics, 1)
+        await sql.execute("INSERT INTO a.ficha VALUES (2); INSERT INTO b.nota VALUES (1, 2)")
+        with pytest.raises(RestoreRefused, match=r"«b\.nota».*ficha_id.*«ficha».*2"):
+            await restore(clinics, backup.file)
+        assert await sql.fetchval("SELECT count(*) FROM b.nota") == 1
+        await sql.execute("DELETE FROM b.nota; DELETE FROM a.ficha WHERE id = 2")
