@@ -96,7 +96,7 @@ async def test_new_columns_keep_their_values_in_rows_that_stay(any_database: Dat
         UPDATE ficha SET nula = 'n' || id, fija = id * 10; DELETE FROM ficha WHERE id = 4;
         """
     )
-    numbers = dict(await sql.fetch("SELECT id, n FROM ficha WHERE id < 4"))
+    numbers = {row["id"]: row["n"] for row in await sql.fetch("SELECT id, n FROM ficha WHERE id < 4")}
     clinics = await writer(any_database)
     plan = await restore(clinics, backup.file)
     assert counts(plan) == {"ficha": (1, 2, 0), "nota": (1, 0, 0)}

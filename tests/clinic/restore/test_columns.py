@@ -14,7 +14,8 @@ CASES = [
         CREATE TABLE t (id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY, v text, clinica_id int NOT NULL);
         INSERT INTO t (v, clinica_id) VALUES ('a', 1), ('b', 1), ('c', 2), ('d', 1);
         """,
-        "DELETE FROM t WHERE id = 1; UPDATE t SET v = 'z' WHERE id = 2; INSERT INTO t (v, clinica_id) VALUES ('e', 1)",
+        "DELETE FROM t WHERE id = 1; UPDATE t SET v = 'z' WHERE id = 2; INSERT INTO t (v,"
+        " clinica_id) VALUES ('e', 1)",
         {"t": (1, 1, 1)},
     ),
     Case(
@@ -33,7 +34,8 @@ CASES = [
         """
         CREATE TABLE t (id int PRIMARY KEY, v int, doble int GENERATED ALWAYS AS (v * 2) STORED UNIQUE,
             clinica_id int NOT NULL);
-        CREATE TABLE h (id int PRIMARY KEY, mitad int, t int GENERATED ALWAYS AS (mitad * 2) STORED REFERENCES t (doble));
+        CREATE TABLE h (id int PRIMARY KEY, mitad int,
+            t int GENERATED ALWAYS AS (mitad * 2) STORED REFERENCES t (doble));
         INSERT INTO t (id, v, clinica_id) VALUES (1, 1, 1), (2, 2, 1), (3, 3, 2);
         INSERT INTO h (id, mitad) VALUES (1, 1), (2, 2), (3, 3), (4, 2);
         """,
@@ -45,7 +47,8 @@ CASES = [
     Case(
         "composite",
         """
-        CREATE TABLE caja (sede text, numero numeric, clinica_id int NOT NULL, saldo money, PRIMARY KEY (sede, numero));
+        CREATE TABLE caja (sede text, numero numeric, clinica_id int NOT NULL, saldo money, PRIMARY KEY (sede,
+            numero));
         CREATE TABLE turno (sede text, numero numeric, dia date, nota text, PRIMARY KEY (dia, numero, sede),
             FOREIGN KEY (sede, numero) REFERENCES caja ON DELETE CASCADE ON UPDATE CASCADE);
         INSERT INTO caja VALUES ('ñ', 1.0, 1, 1), ('ñ', 2.00, 1, 2), ('ñ', 3, 2, 3);
@@ -65,7 +68,8 @@ CASES = [
             (alergia_id, persona_id));
         CREATE TABLE sin_clave (una int NOT NULL REFERENCES persona, otra int NOT NULL REFERENCES persona);
         INSERT INTO alergia VALUES (1, 'polen'), (2, 'látex');
-        INSERT INTO con_clave VALUES (11, 1), (12, 1), (21, 1), (21, 2); INSERT INTO sin_clave VALUES (11, 12), (11, 12),
+        INSERT INTO con_clave VALUES (11, 1), (12, 1), (21, 1), (21, 2); INSERT INTO sin_clave VALUES (11, 12),
+            (11, 12),
             (21, 21), (12, 11);
         """,
         "DELETE FROM con_clave WHERE persona_id = 11; INSERT INTO con_clave VALUES (12, 2);"
@@ -76,7 +80,8 @@ CASES = [
         "without_equality",
         """
         CREATE TABLE t (clinica_id int NOT NULL, j json, p point, b jsonb, c char(4));
-        INSERT INTO t VALUES (1, '1', '(1,2)', '1.0', 'a'), (1, '1', '(1,2)', '1.0', 'a'), (1, '1 ', '(1,2)', '1.00', 'a'),
+        INSERT INTO t VALUES (1, '1', '(1,2)', '1.0', 'a'), (1, '1', '(1,2)', '1.0', 'a'), (1, '1 ', '(1,2)',
+            '1.00', 'a'),
             (1, NULL, NULL, 'null', ''), (1, NULL, NULL, NULL, NULL), (2, 'null', '(NaN,-0)', '{}', 'ñ');
         """,
         "DELETE FROM t WHERE ctid IN (SELECT min(ctid) FROM t WHERE j::text = '1');"
@@ -86,7 +91,8 @@ CASES = [
     Case(
         "nothing_differs_but_its_printing",
         """
-        CREATE TABLE t (id int PRIMARY KEY, n numeric, j jsonb, i interval, f float8, b bpchar, clinica_id int NOT NULL);
+        CREATE TABLE t (id int PRIMARY KEY, n numeric, j jsonb, i interval, f float8, b bpchar,
+            clinica_id int NOT NULL);
         INSERT INTO t VALUES (1, 1.0, '[1.0]', '1 day', '-0', 'a', 1), (2, 0, '{}', '0', 0, '', 2);
         """,
         "UPDATE t SET n = 1.00, j = '[1.00]', i = '24:00', f = 0, b = 'a ' WHERE id = 1",
@@ -187,7 +193,8 @@ async def test_1500_columns(any_database: Database, writer: Writer) -> None:
     names = ", ".join(f"c{number} jsonb" for number in range(1500))
     case = Case(
         "ancha",
-        f"CREATE TABLE t (id int PRIMARY KEY, clinica_id int NOT NULL, {names}); INSERT INTO t (id, clinica_id, c0, c1499)"
+        f"CREATE TABLE t (id int PRIMARY KEY, clinica_id int NOT NULL, {names}); INSERT INTO t (id, clinica_id,"
+        " c0, c1499)"
         " VALUES (1, 1, 'null', 'null'), (2, 1, NULL, '{}'), (3, 2, '1', NULL)",
         "UPDATE t SET c0 = NULL, c700 = '1' WHERE id = 1; DELETE FROM t WHERE id = 2;"
         " INSERT INTO t (id, clinica_id) VALUES (9, 1)",

@@ -110,7 +110,8 @@ async def test_trees_in_one_table(any_database: Database, writer: Writer) -> Non
 
 
 CHILDREN = """
-CREATE TABLE ficha (id int PRIMARY KEY, codigo text UNIQUE, n int GENERATED ALWAYS AS IDENTITY, clinica_id int NOT NULL);
+CREATE TABLE ficha (id int PRIMARY KEY, codigo text UNIQUE, n int GENERATED ALWAYS AS IDENTITY,
+    clinica_id int NOT NULL);
 INSERT INTO ficha (id, codigo, clinica_id) VALUES (1, 'a', 1), (2, 'b', 1), (3, 'c', 1), (4, 'd', 2);
 CREATE TABLE sin_clave (ficha_id int REFERENCES ficha {rule}, place text, "$at" int, nota json, donde point,
     f text, c int);

@@ -20,7 +20,8 @@ from tests.clinic.test_ownership import TWO_CLINICS
 TABLES = """
 CREATE TABLE ficha (id int PRIMARY KEY, codigo text UNIQUE, edad int CHECK (edad < 150), cuando date NOT NULL,
     persona_id int NOT NULL REFERENCES persona);
-INSERT INTO ficha VALUES (1, 'a', 10, '2026-01-01', 11), (2, 'b', 20, '2026-01-02', 12), (3, 'c', 30, '2026-01-03', 21);
+INSERT INTO ficha VALUES (1, 'a', 10, '2026-01-01', 11), (2, 'b', 20, '2026-01-02', 12), (3, 'c', 30,
+    '2026-01-03', 21);
 CREATE TABLE lista (que text, clinica_id int NOT NULL); INSERT INTO lista VALUES ('x', 1), ('x', 1), ('y', 2);
 """
 

@@ -10,7 +10,8 @@ from tests.clinic.restore.restoring import assert_restored, restore
 from tests.clinic.test_ownership import TWO_CLINICS
 
 TABLES = """
-CREATE TABLE tipo (id int PRIMARY KEY, nombre text); INSERT INTO tipo SELECT n, 'tipo ' || n FROM generate_series(1, 9) n;
+CREATE TABLE tipo (id int PRIMARY KEY, nombre text); INSERT INTO tipo SELECT n,
+    'tipo ' || n FROM generate_series(1, 9) n;
 CREATE TABLE ficha (id serial PRIMARY KEY, codigo text UNIQUE, tipo_id int NOT NULL REFERENCES tipo,
     persona_id int NOT NULL REFERENCES persona);
 CREATE TABLE nota (id serial PRIMARY KEY, ficha_id int NOT NULL REFERENCES ficha, texto text);
@@ -22,7 +23,8 @@ OTHERS = (
     "UPDATE ficha SET codigo = codigo || '.' WHERE persona_id = 21 AND id % 50 = {n} % 50",
     "INSERT INTO ficha (codigo, tipo_id, persona_id) VALUES ('otra ' || {n}, 1 + {n} % 9, 21)",
     "INSERT INTO nota (ficha_id, texto) SELECT max(id), 'n' FROM ficha WHERE persona_id = 21",
-    "DELETE FROM nota WHERE id = (SELECT max(n.id) FROM nota n JOIN ficha f ON f.id = n.ficha_id WHERE f.persona_id = 21)",
+    "DELETE FROM nota WHERE id ="
+    " (SELECT max(n.id) FROM nota n JOIN ficha f ON f.id = n.ficha_id WHERE f.persona_id = 21)",
     "UPDATE tipo SET nombre = 'tipo ' || {n} WHERE id = 1 + {n} % 9",
 )
 
@@ -69,4 +71,5 @@ async def test_nobody_else_waits_or_loses_a_row(any_database: Database, writer: 
     # All that they wrote is there.
     assert await sql.fetchval("SELECT count(*) FROM ficha WHERE codigo LIKE 'otra %'") == turns
     last = {1 + turn % 9: f"tipo {turn}" for turn in range(turns)}
-    assert last.items() <= dict(await sql.fetch("SELECT id, nombre FROM tipo")).items()
+    found = {row["id"]: row["nombre"] for row in await sql.fetch("SELECT id, nombre FROM tipo")}
+    assert last.items() <= found.items()

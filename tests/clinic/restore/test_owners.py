@@ -21,7 +21,8 @@ CREATE TABLE hoja (id int PRIMARY KEY, padre int REFERENCES hoja ON DELETE SET N
 CREATE TABLE sin_clave (nota_id int REFERENCES nota ON DELETE SET NULL, que text);
 INSERT INTO auth_user VALUES (1, '11@x', 'a'), (2, '12@x', 'b'), (3, '21@x', 'c'), (4, 'nadie@x', 'd');
 -- By column; by person; another clinic's by person; nobody's; one that points into the other clinic.
-INSERT INTO nota VALUES (1, 1, NULL, 'a'), (2, NULL, 11, 'b'), (3, NULL, 21, 'c'), (4, NULL, NULL, 'd'), (5, 1, 21, 'e'),
+INSERT INTO nota VALUES (1, 1, NULL, 'a'), (2, NULL, 11, 'b'), (3, NULL, 21, 'c'), (4, NULL, NULL, 'd'), (5, 1,
+    21, 'e'),
     (6, 2, 11, 'f');
 INSERT INTO hoja VALUES (1, NULL, 11), (2, 1, NULL), (3, 2, NULL), (4, NULL, 21), (5, 4, NULL);
 INSERT INTO sin_clave VALUES (2, 'x'), (2, 'x'), (3, 'y'), (5, 'z');
@@ -58,7 +59,8 @@ async def test_rows_that_point_into_another_clinic_come_back_so(any_database: Da
     plan = await goes_back(
         any_database.sql,
         await writer(any_database, rules=RULE),
-        "DELETE FROM sin_clave WHERE nota_id = 5; DELETE FROM nota WHERE id = 5; UPDATE nota SET texto = 'x' WHERE id = 1",
+        "DELETE FROM sin_clave WHERE nota_id = 5; DELETE FROM nota WHERE id = 5;"
+        " UPDATE nota SET texto = 'x' WHERE id = 1",
     )
     assert counts(plan) == {"nota": (1, 1, 0), "sin_clave": (1, 0, 0)}
 
@@ -137,7 +139,8 @@ async def test_rows_that_never_had_what_they_point_to(any_database: Database) ->
     """As old data of a key that nobody has validated; a role that cannot switch it off cannot write them again."""
     sql = any_database.sql
     await sql.execute(
-        f"SET search_path = public; {TWO_CLINICS} CREATE TABLE pago (id int PRIMARY KEY, persona_id int, clinica_id int"
+        f"SET search_path = public; {TWO_CLINICS} CREATE TABLE pago (id int PRIMARY KEY, persona_id int,"
+        " clinica_id int"
         " NOT NULL); INSERT INTO pago VALUES (1, 11, 1), (2, 99, 1), (3, 98, 2);"
         " ALTER TABLE pago ADD FOREIGN KEY (persona_id) REFERENCES persona NOT VALID"
     )

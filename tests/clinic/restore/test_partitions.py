@@ -29,13 +29,15 @@ CASES = [
         """
         CREATE TABLE cita (id int, sala int, nota text, clinica_id int NOT NULL, PRIMARY KEY (id, sala))
             PARTITION BY LIST (sala);
-        CREATE TABLE una PARTITION OF cita FOR VALUES IN (1); CREATE TABLE otra PARTITION OF cita FOR VALUES IN (2, 3);
+        CREATE TABLE una PARTITION OF cita FOR VALUES IN (1);
+            CREATE TABLE otra PARTITION OF cita FOR VALUES IN (2, 3);
         CREATE TABLE diente (id int PRIMARY KEY, cita_id int NOT NULL, sala int NOT NULL,
             FOREIGN KEY (cita_id, sala) REFERENCES cita ON UPDATE CASCADE ON DELETE CASCADE);
         INSERT INTO cita VALUES (1, 1, 'a', 1), (2, 2, 'b', 1), (3, 3, 'c', 2);
         INSERT INTO diente VALUES (1, 1, 1), (2, 2, 2), (3, 3, 3);
         """,
-        "UPDATE cita SET sala = 2 WHERE id = 1; UPDATE cita SET nota = 'z' WHERE id = 2; DELETE FROM diente WHERE id = 2",
+        "UPDATE cita SET sala = 2 WHERE id = 1; UPDATE cita SET nota = 'z' WHERE id = 2;"
+        " DELETE FROM diente WHERE id = 2",
         {"cita": (1, 1, 1), "diente": (1, 1, 0)},
     ),
     Case(

@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from app.clinic.restore.scope import Scope
+from app.clinic.restore.session import Plan
 from app.errors import InvalidRequest, RespaldosError, RestoreRefused
 from tests.clinic.backup import Backup, back_up
 from tests.clinic.conftest import Database
@@ -49,13 +50,15 @@ INSERT INTO paciente VALUES (17, 1, 'Noa'); INSERT INTO factura VALUES (3, 1, 17
 RULES = {"plain": "", "deferred": "DEFERRABLE INITIALLY DEFERRED", "cascade": "ON DELETE CASCADE"}
 
 
-async def _damaged(database: Database, writer: Writer, rule: str = "") -> tuple[Callable[[Scope], Awaitable], Backup]:
+async def _damaged(
+    database: Database, writer: Writer, rule: str = ""
+) -> tuple[Callable[[Scope], Awaitable[tuple[Plan, Backup]]], Backup]:
     await database.sql.execute(f"SET search_path = public; {TWO_CLINICS} {TABLES.format(rule=rule)}")
     clinics = await writer(database)
     backup, other = await back_up(clinics, 1), await back_up(clinics, 2)
     await database.sql.execute(DAMAGE)
 
-    async def part(scope: Scope) -> tuple:
+    async def part(scope: Scope) -> tuple[Plan, Backup]:
         foreseen = await restore(clinics, backup.file, scope=scope, simulate=True)
         plan = await restore(clinics, backup.file, scope=scope)
         assert plan == foreseen
@@ -146,7 +149,7 @@ async def test_records_that_cannot_be_found(any_database: Database) -> None:
     for text in ("pacientes", "pacientes:", ":1", ""):
         with pytest.raises(InvalidRequest, match="modelo:clave"):
             record(text)
-    with pytest.raises(RestoreRefused, match="no tiene el modelo «nada»; tiene: .*pacientes"):
+    with pytest.raises(RestoreRefused, match=r"no tiene el modelo «nada»; tiene: .*pacientes"):
         await restore(clinics, backups[1].file, scope=models("pacientes", "nada"))
     await assert_unchanged(clinics, backups)
 
@@ -185,6 +188,6 @@ async def test_a_part_never_points_to_what_is_another_clinics_now(any_database: 
     )
     changed = {clinica_id: await back_up(clinics, clinica_id) for clinica_id in (1, 2)}
     for scope in (models("facturas", "pagos"), record("facturas:2"), record("pacientes:16")):
-        with pytest.raises(RestoreRefused, match="«pacientes».*: 16"):
+        with pytest.raises(RestoreRefused, match=r"«pacientes».*: 16"):
             await restore(clinics, backup.file, scope=scope)
     await assert_unchanged(clinics, changed)

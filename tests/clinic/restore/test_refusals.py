@@ -126,16 +126,22 @@ async def test_a_clinic_that_is_written_to_meanwhile(
     clinics = await writer(database)
     backup = await back_up(clinics, 1)
     await sql.execute(
-        "DELETE FROM ficha WHERE id = 1; UPDATE ficha SET codigo = 'z' WHERE id = 2; INSERT INTO ficha VALUES (3, 'c', 1)"
+        "DELETE FROM ficha WHERE id = 1; UPDATE ficha SET codigo = 'z' WHERE id = 2;"
+        " INSERT INTO ficha VALUES (3, 'c', 1)"
     )
-    with pytest.raises(error, match=says):
+    changed = {}
+
+    async def interrupted() -> None:
         async with loaded(clinics, backup.file) as (session, verified):
             await session.begin(WHOLE)
             await session.compare(lambda _model: None)
             await sql.execute(change)
-            changed = {clinica_id: await back_up(clinics, clinica_id) for clinica_id in (1, 2)}
+            changed.update({clinica_id: await back_up(clinics, clinica_id) for clinica_id in (1, 2)})
             await session.apply(lambda _model: None)
             await session.prove(verified, lambda _model, _size: None)
+
+    with pytest.raises(error, match=says):
+        await interrupted()
     await assert_unchanged(clinics, changed)
     assert await leftovers(sql) == []
 

@@ -23,7 +23,8 @@ INSERT INTO ciudad (pais_id) VALUES (1), (1), (2), (2);
 INSERT INTO region VALUES (1, 1, NULL), (2, 2, 1), (3, 3, 3);
 UPDATE ciudad SET region_id = CASE id WHEN 1 THEN 2 WHEN 2 THEN 1 ELSE 3 END;
 INSERT INTO sigla VALUES ('a', '{ }'), ('b', 'null');
-UPDATE persona SET ciudad_id = 1, sigla = 'a' WHERE id = 11; UPDATE persona SET ciudad_id = 3, sigla = 'b' WHERE id = 21;
+UPDATE persona SET ciudad_id = 1, sigla = 'a' WHERE id = 11; UPDATE persona SET ciudad_id = 3,
+    sigla = 'b' WHERE id = 21;
 """
 SHARED = ("pais", "ciudad", "region", "sigla")
 

@@ -106,5 +106,5 @@ async def test_what_waits_for_the_end_of_the_transaction_is_seen(any_database: D
         """
     )
     for each in clinics.values():
-        with pytest.raises(RestoreDiffers, match="«ficha».*: 3;.*tarde"):
+        with pytest.raises(RestoreDiffers, match=r"«ficha».*: 3;.*tarde"):
             await restore(each, backup.file)

@@ -36,7 +36,8 @@ CASES = [
     ),
     Case(
         "no_primary_key",
-        f"CREATE TABLE t (id int NOT NULL UNIQUE, v text UNIQUE, clinica_id int NOT NULL); INSERT INTO t VALUES {ROWS};",
+        f"CREATE TABLE t (id int NOT NULL UNIQUE, v text UNIQUE, clinica_id int NOT NULL);"
+        f" INSERT INTO t VALUES {ROWS};",
         DAMAGE,
         CHANGES,
     ),
@@ -60,7 +61,8 @@ DEFERRED = [
     Case(
         "ranges",
         """
-        CREATE TABLE t (id int PRIMARY KEY, turno int4range, clinica_id int NOT NULL, EXCLUDE USING gist (turno WITH &&));
+        CREATE TABLE t (id int PRIMARY KEY, turno int4range, clinica_id int NOT NULL,
+            EXCLUDE USING gist (turno WITH &&));
         INSERT INTO t VALUES (1, '[1,5)', 1), (2, '[5,9)', 1), (3, '[9,12)', 1), (20, '[20,30)', 2);
         """,
         "UPDATE t SET turno = int4range(lower(turno) + 30, upper(turno) + 30) WHERE clinica_id = 1;"
