@@ -62,17 +62,17 @@ REFUSED: list[tuple[str, type[RespaldosError], str]] = [
 ]
 
 
-async def test_what_cannot_take_the_backups_rows(any_database: Database, writer: Writer) -> None:
-    sql = any_database.sql
+async def test_what_cannot_take_the_backups_rows(database: Database, writer: Writer) -> None:
+    sql = database.sql
     await sql.execute(f"SET search_path = public; {TWO_CLINICS} {TABLES}")
-    clinics = await writer(any_database)
+    clinics = await writer(database)
     backup = await back_up(clinics, 1)
     await sql.execute(DAMAGE)
     for change, error, says in REFUSED:
         await sql.execute(
             f"DROP SCHEMA public CASCADE; CREATE SCHEMA public; {TWO_CLINICS} {TABLES} {DAMAGE} {change}"
         )
-        clinics = await writer(any_database)
+        clinics = await writer(database)
         rows = "SELECT array_agg(t::text ORDER BY t::text) FROM ficha AS t"
         before = await sql.fetchval(rows)
         with pytest.raises(RespaldosError, match=says) as caught:
@@ -110,16 +110,16 @@ async def test_new_columns_keep_their_values_in_rows_that_stay(any_database: Dat
     assert len(other.lines["ficha"]) == 1
 
 
-async def test_a_table_made_since_stays_as_it_is(any_database: Database, writer: Writer) -> None:
-    sql = any_database.sql
+async def test_a_table_made_since_stays_as_it_is(database: Database, writer: Writer) -> None:
+    sql = database.sql
     await sql.execute(f"SET search_path = public; {TWO_CLINICS} {TABLES}")
-    clinics = await writer(any_database)
+    clinics = await writer(database)
     backup = await back_up(clinics, 1)
     await sql.execute(
         DAMAGE + "CREATE TABLE nueva (id int PRIMARY KEY, ficha_id int NOT NULL REFERENCES ficha ON DELETE CASCADE);"
         " INSERT INTO nueva VALUES (1, 2), (2, 3)"
     )
-    clinics = await writer(any_database)
+    clinics = await writer(database)
     await restore(clinics, backup.file)
     assert await sql.fetchval("SELECT array_agg(ficha_id ORDER BY id) FROM nueva") == [2, 3]
     assert (await back_up(clinics, 1)).lines["ficha"] == backup.lines["ficha"]

@@ -154,13 +154,13 @@ async def test_columns_of_every_kind(any_database: Database, writer: Writer) -> 
     await come_back(any_database, writer, *CASES)
 
 
-async def test_keys_of_every_type(any_database: Database, writer: Writer) -> None:
+async def test_keys_of_every_type(database: Database, writer: Writer) -> None:
     keys = [_key_case(number, type_, *values) for number, (type_, values) in enumerate(KEYS.items())]
-    await any_database.sql.execute(f"SET search_path = public; {TYPES}")
-    await come_back(any_database, writer, *keys)
+    await database.sql.execute(f"SET search_path = public; {TYPES}")
+    await come_back(database, writer, *keys)
 
 
-async def test_names_of_every_kind(any_database: Database, writer: Writer) -> None:
+async def test_names_of_every_kind(database: Database, writer: Writer) -> None:
     def quote(name: str) -> str:
         return '"' + name.replace('"', '""') + '"'
 
@@ -183,13 +183,13 @@ async def test_names_of_every_kind(any_database: Database, writer: Writer) -> No
         """,
         {},
     )
-    await create(any_database.sql, case)
+    await create(database.sql, case)
     damage = f'SET search_path = "{case.name}"; {case.damage}'
-    plan = await goes_back(any_database.sql, await writer(any_database), damage)
+    plan = await goes_back(database.sql, await writer(database), damage)
     assert counts(plan) == {'Clínica "Ñ".' + NAMES[0]: (1, 1, 0), 'Clínica "Ñ".hijo\'s': (1, 0, 1)}
 
 
-async def test_1500_columns(any_database: Database, writer: Writer) -> None:
+async def test_1500_columns(database: Database, writer: Writer) -> None:
     names = ", ".join(f"c{number} jsonb" for number in range(1500))
     case = Case(
         "ancha",
@@ -200,10 +200,10 @@ async def test_1500_columns(any_database: Database, writer: Writer) -> None:
         " INSERT INTO t (id, clinica_id) VALUES (9, 1)",
         {"t": (1, 1, 1)},
     )
-    await come_back(any_database, writer, case)
+    await come_back(database, writer, case)
 
 
-async def test_what_a_person_is_shown(any_database: Database) -> None:
+async def test_what_a_person_is_shown(database: Database) -> None:
     case = Case(
         "mostrada",
         """
@@ -214,10 +214,10 @@ async def test_what_a_person_is_shown(any_database: Database) -> None:
         "",
         {},
     )
-    await create(any_database.sql, case)
-    clinics = any_database.clinics()
+    await create(database.sql, case)
+    clinics = database.clinics()
     backup = await back_up(clinics, 1)
-    await any_database.sql.execute(
+    await database.sql.execute(
         "UPDATE mostrada.t SET n = 1.00, j = NULL WHERE id > 2; DELETE FROM mostrada.t WHERE id = 1;"
         " INSERT INTO mostrada.t VALUES (10, 1, '1', '', 1); DELETE FROM mostrada.s"
     )

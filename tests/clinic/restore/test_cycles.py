@@ -98,9 +98,9 @@ async def test_tables_that_need_each_other(any_database: Database, writer: Write
     await come_back(any_database, writer, *two, *three)
 
 
-async def test_trees_in_one_table(any_database: Database, writer: Writer) -> None:
+async def test_trees_in_one_table(database: Database, writer: Writer) -> None:
     await come_back(
-        any_database,
+        database,
         writer,
         *(
             Case(name, SELF.format(rule=rule), SELF_DAMAGE, {"carpeta": (1, 3, 2), "hoja": (1, 2, 1)})
@@ -133,9 +133,9 @@ UPDATE con_clave c SET codigo = a.codigo FROM antes a WHERE a.line = c.line; DRO
 """
 
 
-async def test_what_hangs_from_rows_that_make_room_for_each_other(any_database: Database, writer: Writer) -> None:
+async def test_what_hangs_from_rows_that_make_room_for_each_other(database: Database, writer: Writer) -> None:
     await come_back(
-        any_database,
+        database,
         writer,
         *(
             Case(name, CHILDREN.format(rule=rule), CHILDREN_DAMAGE, {"ficha": (0, 3, 0)})

@@ -131,13 +131,13 @@ async def _two_clinics(database: Database, writer: Writer) -> tuple[ClinicDataba
     return clinics, {clinica_id: await back_up(clinics, clinica_id) for clinica_id in (1, 2)}
 
 
-async def test_rows_that_do_not_fit(any_database: Database, writer: Writer) -> None:
-    clinics, backups = await _two_clinics(any_database, writer)
+async def test_rows_that_do_not_fit(database: Database, writer: Writer) -> None:
+    clinics, backups = await _two_clinics(database, writer)
     for name, (change, error, says) in EDITS.items():
         with pytest.raises(error, match=says) as caught:
             await restore(clinics, edited(backups[1], change))
         assert type(caught.value) is error, name
-        assert await leftovers(any_database.sql) == []
+        assert await leftovers(database.sql) == []
     await assert_unchanged(clinics, backups)
 
 
@@ -153,8 +153,8 @@ def _column(**other: Any) -> Callable[[Header], Header]:
     return change
 
 
-async def test_a_header_that_says_something_else(any_database: Database) -> None:
-    clinics, backups = await _two_clinics(any_database, superuser)
+async def test_a_header_that_says_something_else(database: Database) -> None:
+    clinics, backups = await _two_clinics(database, superuser)
     code = _instead("ficha", '"codigo":', '"x":')
     for file, says in (
         (edited(backups[1], header=_model("ficha", table="persona")), "«ficha» es otra tabla, «persona»"),
@@ -169,7 +169,7 @@ async def test_a_header_that_says_something_else(any_database: Database) -> None
     ):
         with pytest.raises(RestoreRefused, match=says):
             await restore(clinics, file)
-        assert await leftovers(any_database.sql) == []
+        assert await leftovers(database.sql) == []
     # Where only some models are wanted, the others may be what they like.
     spoiled = edited(backups[1], renamed={"ficha": "fichas"})
     assert counts(await restore(clinics, spoiled, scope=models("persona"))) == {}

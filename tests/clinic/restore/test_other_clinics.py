@@ -29,10 +29,10 @@ OTHERS = (
 )
 
 
-async def test_nobody_else_waits_or_loses_a_row(any_database: Database, writer: Writer) -> None:
-    sql = any_database.sql
+async def test_nobody_else_waits_or_loses_a_row(database: Database, writer: Writer) -> None:
+    sql = database.sql
     await sql.execute(f"SET search_path = public; {TWO_CLINICS} {TABLES}")
-    clinics = await writer(any_database)
+    clinics = await writer(database)
     backup = await back_up(clinics, 1)
     await sql.execute(
         "DELETE FROM nota USING ficha f WHERE f.id = ficha_id AND f.persona_id <> 21 AND f.id % 2 = 0;"
@@ -45,7 +45,7 @@ async def test_nobody_else_waits_or_loses_a_row(any_database: Database, writer: 
 
     async def write() -> None:
         nonlocal longest, turns
-        connection = await any_database.connect()
+        connection = await database.connect()
         try:
             while not done.is_set():
                 for statement in OTHERS:

@@ -54,11 +54,11 @@ async def test_rows_that_lost_their_owner_are_taken_back(any_database: Database,
     }
 
 
-async def test_rows_that_point_into_another_clinic_come_back_so(any_database: Database, writer: Writer) -> None:
-    await _ready(any_database)
+async def test_rows_that_point_into_another_clinic_come_back_so(database: Database, writer: Writer) -> None:
+    await _ready(database)
     plan = await goes_back(
-        any_database.sql,
-        await writer(any_database, rules=RULE),
+        database.sql,
+        await writer(database, rules=RULE),
         "DELETE FROM sin_clave WHERE nota_id = 5; DELETE FROM nota WHERE id = 5;"
         " UPDATE nota SET texto = 'x' WHERE id = 1",
     )
@@ -117,9 +117,9 @@ async def test_a_clinic_that_is_gone_with_all_that_was_its(any_database: Databas
     ]
 
 
-async def test_a_row_that_became_the_clinics_is_nobodys_again(any_database: Database, writer: Writer) -> None:
+async def test_a_row_that_became_the_clinics_is_nobodys_again(database: Database, writer: Writer) -> None:
     """One of the platform's rows, which the clinic's point to, is not lost with what the clinic has got since."""
-    sql = any_database.sql
+    sql = database.sql
     await sql.execute(
         f"SET search_path = public; {TWO_CLINICS}"
         " CREATE TABLE lista (id int PRIMARY KEY, clinica_id int REFERENCES clinica, texto text);"
@@ -127,7 +127,7 @@ async def test_a_row_that_became_the_clinics_is_nobodys_again(any_database: Data
         " lista_id int REFERENCES lista ON DELETE CASCADE);"
         " INSERT INTO lista VALUES (1, NULL, 'a'), (2, NULL, 'b'); INSERT INTO precio VALUES (1, 11, 1), (2, 21, 2)"
     )
-    clinics = await writer(any_database)
+    clinics = await writer(database)
     backup = await back_up(clinics, 1)
     await sql.execute("UPDATE lista SET clinica_id = 1 WHERE id = 1")
     await restore(clinics, backup.file)
@@ -135,9 +135,9 @@ async def test_a_row_that_became_the_clinics_is_nobodys_again(any_database: Data
     assert await sql.fetchval("SELECT clinica_id IS NULL FROM lista WHERE id = 1")
 
 
-async def test_rows_that_never_had_what_they_point_to(any_database: Database) -> None:
+async def test_rows_that_never_had_what_they_point_to(database: Database) -> None:
     """As old data of a key that nobody has validated; a role that cannot switch it off cannot write them again."""
-    sql = any_database.sql
+    sql = database.sql
     await sql.execute(
         f"SET search_path = public; {TWO_CLINICS} CREATE TABLE pago (id int PRIMARY KEY, persona_id int,"
         " clinica_id int"
@@ -145,9 +145,9 @@ async def test_rows_that_never_had_what_they_point_to(any_database: Database) ->
         " ALTER TABLE pago ADD FOREIGN KEY (persona_id) REFERENCES persona NOT VALID"
     )
     with pytest.raises(RestoreRefused, match="pago_persona_id_fkey"):
-        await goes_back(sql, await ordinary(any_database), "DELETE FROM pago WHERE clinica_id = 1")
+        await goes_back(sql, await ordinary(database), "DELETE FROM pago WHERE clinica_id = 1")
     await sql.execute("INSERT INTO pago VALUES (1, 11, 1)")
     await sql.execute("SET session_replication_role = replica; INSERT INTO pago VALUES (2, 99, 1)")
     await sql.execute("SET session_replication_role = origin")
-    plan = await goes_back(sql, await superuser(any_database), "DELETE FROM pago WHERE clinica_id = 1")
+    plan = await goes_back(sql, await superuser(database), "DELETE FROM pago WHERE clinica_id = 1")
     assert counts(plan) == {"pagos": (2, 0, 0)}

@@ -72,8 +72,8 @@ async def _damaged(
 
 
 @pytest.mark.parametrize("rule", RULES)
-async def test_one_record_with_what_hangs_from_it(any_database: Database, writer: Writer, rule: str) -> None:
-    part, backup = await _damaged(any_database, writer, RULES[rule])
+async def test_one_record_with_what_hangs_from_it(database: Database, writer: Writer, rule: str) -> None:
+    part, backup = await _damaged(database, writer, RULES[rule])
     plan, after = await part(record("paciente:15"))
     assert counts(plan) == {
         "medico": (1, 0, 0),
@@ -102,8 +102,8 @@ async def test_one_record_with_what_hangs_from_it(any_database: Database, writer
     ]
 
 
-async def test_one_record_by_any_kind_of_key(any_database: Database) -> None:
-    part, backup = await _damaged(any_database, superuser)
+async def test_one_record_by_any_kind_of_key(database: Database) -> None:
+    part, backup = await _damaged(database, superuser)
     _, after = await part(record("carpeta:b"))
     assert after.lines["carpeta"][:3] == backup.lines["carpeta"][:3]
     assert after.ids("carpeta") == ["a,b", "b", "c", "d", "n"]
@@ -114,7 +114,7 @@ async def test_one_record_by_any_kind_of_key(any_database: Database) -> None:
     # A row that stays as it is has the turn of one that has to be there.
     with pytest.raises(RestoreRefused, match="consulta_turno_key"):
         await part(record("diente:1,12"))
-    await any_database.sql.execute("UPDATE consulta SET turno = NULL WHERE id = 4")
+    await database.sql.execute("UPDATE consulta SET turno = NULL WHERE id = 4")
     # What it needs is put back with it.
     plan, after = await part(record("diente:1,12"))
     assert {"diente", "consultas", "medico"} == set(counts(plan))
@@ -122,13 +122,13 @@ async def test_one_record_by_any_kind_of_key(any_database: Database) -> None:
     assert plan.needed == {"consultas": 1, "medico": 1}
 
 
-async def test_records_that_cannot_be_found(any_database: Database) -> None:
-    await any_database.sql.execute(f"SET search_path = public; {TWO_CLINICS} {TABLES.format(rule='')}")
-    await any_database.sql.execute(
+async def test_records_that_cannot_be_found(database: Database) -> None:
+    await database.sql.execute(f"SET search_path = public; {TWO_CLINICS} {TABLES.format(rule='')}")
+    await database.sql.execute(
         "CREATE DOMAIN positivo AS int CHECK (value > 0);"
         " CREATE TABLE cosa (id positivo PRIMARY KEY, clinica_id int); INSERT INTO cosa VALUES (1, 1)"
     )
-    clinics = any_database.clinics()
+    clinics = database.clinics()
     backups = {clinica_id: await back_up(clinics, clinica_id) for clinica_id in (1, 2)}
     errors: list[tuple[str, type[RespaldosError], str]] = [
         ("pacientes:99", RestoreRefused, "no tiene el registro «pacientes:99»"),
@@ -145,7 +145,7 @@ async def test_records_that_cannot_be_found(any_database: Database) -> None:
     for text, error, says in errors:
         with pytest.raises(error, match=says):
             await restore(clinics, backups[1].file, scope=record(text))
-        assert await leftovers(any_database.sql) == []
+        assert await leftovers(database.sql) == []
     for text in ("pacientes", "pacientes:", ":1", ""):
         with pytest.raises(InvalidRequest, match="modelo:clave"):
             record(text)
@@ -154,8 +154,8 @@ async def test_records_that_cannot_be_found(any_database: Database) -> None:
     await assert_unchanged(clinics, backups)
 
 
-async def test_some_models_with_what_they_need(any_database: Database, writer: Writer) -> None:
-    part, backup = await _damaged(any_database, writer)
+async def test_some_models_with_what_they_need(database: Database, writer: Writer) -> None:
+    part, backup = await _damaged(database, writer)
     # Rows that are not chosen point to what would go.
     for scope, says in (
         (models("consulta"), "«diente».*consulta"),
@@ -176,10 +176,10 @@ async def test_some_models_with_what_they_need(any_database: Database, writer: W
     assert after.lines["pagos"] == backup.lines["pagos"]
 
 
-async def test_a_part_never_points_to_what_is_another_clinics_now(any_database: Database, writer: Writer) -> None:
-    sql = any_database.sql
+async def test_a_part_never_points_to_what_is_another_clinics_now(database: Database, writer: Writer) -> None:
+    sql = database.sql
     await sql.execute(f"SET search_path = public; {TWO_CLINICS} {TABLES.format(rule='')}")
-    clinics = await writer(any_database)
+    clinics = await writer(database)
     backup = await back_up(clinics, 1)
     await sql.execute(
         "DELETE FROM pago WHERE factura_id = 2; DELETE FROM factura WHERE id = 2; DELETE FROM diente WHERE"

@@ -58,28 +58,28 @@ async def test_rows_that_are_not_restored_and_point_to_what_would_go(any_databas
     assert counts(await restore(clinics, backup.file)) == {"ficha": (0, 0, 1)}
 
 
-async def test_another_clinics_row_that_points_to_one_that_would_go_for_a_moment(any_database: Database) -> None:
+async def test_another_clinics_row_that_points_to_one_that_would_go_for_a_moment(database: Database) -> None:
     """Only where the keys cannot be switched off does it matter that two rows swap what another points to."""
-    sql = any_database.sql
+    sql = database.sql
     others = "".join(
         f"CREATE TABLE otra_{name} (id int PRIMARY KEY, ficha text REFERENCES ficha (codigo) {rule},"
         " clinica_id int NOT NULL); "
         for name, rule in RULES.items()
     )
     await sql.execute(f"SET search_path = public; {TWO_CLINICS} {FICHA} {others}")
-    backup = await back_up(await superuser(any_database), 1)
+    backup = await back_up(await superuser(database), 1)
     await sql.execute("UPDATE ficha SET codigo = codigo || '?' WHERE clinica_id = 1")
     await sql.execute("UPDATE ficha SET codigo = CASE id WHEN 1 THEN 'b' ELSE 'a' END WHERE clinica_id = 1")
     for name, rule in RULES.items():
         await sql.execute(f"INSERT INTO otra_{name} VALUES (1, 'a', 2)")
-        before = await back_up(await superuser(any_database), 2)
+        before = await back_up(await superuser(database), 2)
         if "DELETE" in rule or "DEFERRABLE" not in rule:
             with pytest.raises(RestoreRefused, match=f"«otra_{name}».*«ficha».*a"):
-                await restore(await ordinary(any_database), backup.file)
+                await restore(await ordinary(database), backup.file)
         else:
-            await restore(await ordinary(any_database), backup.file, simulate=True)
-        await restore(await superuser(any_database), backup.file, simulate=True)
-        await assert_restored(await superuser(any_database), before, 2)
+            await restore(await ordinary(database), backup.file, simulate=True)
+        await restore(await superuser(database), backup.file, simulate=True)
+        await assert_restored(await superuser(database), before, 2)
         await sql.execute(f"DELETE FROM otra_{name}")
 
 

@@ -61,28 +61,28 @@ async def test_new_rows_come_after_the_restored_ones(any_database: Database, wri
     assert await sql.fetchval("SELECT max(id) FROM abajo WHERE clinica_id = 2") == -19
 
 
-async def test_no_sequence_goes_back(any_database: Database, writer: Writer) -> None:
-    sql = any_database.sql
+async def test_no_sequence_goes_back(database: Database, writer: Writer) -> None:
+    sql = database.sql
     await sql.execute(f"SET search_path = public; {TWO_CLINICS} {TABLES} {FILLED}")
-    clinics = await writer(any_database)
+    clinics = await writer(database)
     backup = await back_up(clinics, 1)
     await sql.execute("".join(f"INSERT INTO {name} (clinica_id) VALUES (1), (2);" for name in NAMES))
     await sql.execute(
         "DELETE FROM serie WHERE id = 9; DELETE FROM abajo WHERE id = -1; DELETE FROM lejana WHERE id < 9"
     )
-    before = await _sequences(any_database)
+    before = await _sequences(database)
     await restore(clinics, backup.file)
-    assert await _sequences(any_database) == before
+    assert await _sequences(database) == before
 
 
-async def test_numbers_that_others_draw_meanwhile_are_theirs(any_database: Database, writer: Writer) -> None:
-    await any_database.sql.execute(f"SET search_path = public; {TWO_CLINICS} {TABLES}")
-    clinics = await writer(any_database)
-    await any_database.sql.execute("INSERT INTO serie SELECT n, 1 FROM generate_series(1, 2000) AS n")
+async def test_numbers_that_others_draw_meanwhile_are_theirs(database: Database, writer: Writer) -> None:
+    await database.sql.execute(f"SET search_path = public; {TWO_CLINICS} {TABLES}")
+    clinics = await writer(database)
+    await database.sql.execute("INSERT INTO serie SELECT n, 1 FROM generate_series(1, 2000) AS n")
     backup = await back_up(clinics, 1)
-    await any_database.sql.execute("DELETE FROM serie")
+    await database.sql.execute("DELETE FROM serie")
     # Nobody's number is in the clinic's range: the sequence stands just behind it.
-    await any_database.sql.execute("SELECT setval('serie_id_seq', 1999)")
+    await database.sql.execute("SELECT setval('serie_id_seq', 1999)")
     drawn: list[int] = []
     done = asyncio.Event()
 
@@ -90,14 +90,14 @@ async def test_numbers_that_others_draw_meanwhile_are_theirs(any_database: Datab
         while not done.is_set():
             drawn.extend(
                 row[0]
-                for row in await any_database.sql.fetch("SELECT nextval('serie_id_seq') FROM generate_series(1, 50)")
+                for row in await database.sql.fetch("SELECT nextval('serie_id_seq') FROM generate_series(1, 50)")
             )
 
     drawing = asyncio.create_task(draw())
     await restore(clinics, backup.file)
     done.set()
     await drawing
-    drawn.append(await any_database.sql.fetchval("SELECT nextval('serie_id_seq')"))
+    drawn.append(await database.sql.fetchval("SELECT nextval('serie_id_seq')"))
     assert len(set(drawn)) == len(drawn)
 
 

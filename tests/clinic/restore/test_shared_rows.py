@@ -63,10 +63,10 @@ async def test_missing_ones_come_back_and_others_stay(any_database: Database, wr
     assert not any(c.any for c in (await restore(clinics, backup.file)).references.values())
 
 
-async def test_a_name_that_another_shared_row_has_now(any_database: Database, writer: Writer) -> None:
-    sql = any_database.sql
+async def test_a_name_that_another_shared_row_has_now(database: Database, writer: Writer) -> None:
+    sql = database.sql
     await sql.execute(f"SET search_path = public; {TWO_CLINICS} {TABLES}")
-    clinics = await writer(any_database)
+    clinics = await writer(database)
     backup = await back_up(clinics, 1)
     await sql.execute(
         "INSERT INTO pais VALUES (7, 'Nuevo'); UPDATE ciudad SET pais_id = 7 WHERE pais_id = 1;"
@@ -78,10 +78,10 @@ async def test_a_name_that_another_shared_row_has_now(any_database: Database, wr
     await assert_unchanged(clinics, changed)
 
 
-async def test_strict_refuses_other_content(any_database: Database, writer: Writer) -> None:
-    sql = any_database.sql
+async def test_strict_refuses_other_content(database: Database, writer: Writer) -> None:
+    sql = database.sql
     await sql.execute(f"SET search_path = public; {TWO_CLINICS} {TABLES}")
-    clinics = await writer(any_database)
+    clinics = await writer(database)
     backup = await back_up(clinics, 1)
     await sql.execute("UPDATE pais SET nombre = 'Otro' WHERE id = 2; INSERT INTO pais VALUES (3, 'Chile')")
     await restore(clinics, backup.file, strict=True)

@@ -77,24 +77,24 @@ async def test_a_trigger_that_acts_takes_everything_back(any_database: Database)
     await assert_unchanged(by_role["O"], damaged)
 
 
-async def test_triggers_that_do_not_act_disturb_nobody(any_database: Database) -> None:
-    sql = any_database.sql
+async def test_triggers_that_do_not_act_disturb_nobody(database: Database) -> None:
+    sql = database.sql
     await sql.execute(f"SET search_path = public; {TWO_CLINICS} {TABLES}")
     await sql.execute(
         STATEMENT.format(name="niega", when="BEFORE INSERT OR UPDATE OR DELETE", does="RAISE EXCEPTION 'no'")
     )
     # One that acts on replicas only, in a session that is none.
     await sql.execute("ALTER TABLE ficha ENABLE REPLICA TRIGGER niega")
-    await goes_back(sql, await ordinary(any_database), DAMAGE)
+    await goes_back(sql, await ordinary(database), DAMAGE)
     with pytest.raises(RestoreRefused, match="niega"):
-        await goes_back(sql, await superuser(any_database), DAMAGE.replace("9", "8"))
+        await goes_back(sql, await superuser(database), DAMAGE.replace("9", "8"))
 
 
-async def test_what_waits_for_the_end_of_the_transaction_is_seen(any_database: Database) -> None:
+async def test_what_waits_for_the_end_of_the_transaction_is_seen(database: Database) -> None:
     """A deferred trigger acts before the rows are read again, not after."""
-    sql = any_database.sql
+    sql = database.sql
     await sql.execute(f"SET search_path = public; {TWO_CLINICS} {TABLES}")
-    clinics = {"ordinary": await ordinary(any_database), "superuser": await superuser(any_database)}
+    clinics = {"ordinary": await ordinary(database), "superuser": await superuser(database)}
     backup = await back_up(clinics["ordinary"], 1)
     await sql.execute(DAMAGE)
     await sql.execute(

@@ -91,8 +91,8 @@ async def test_unique_values_go_back_to_whom_they_belonged(any_database: Databas
     await come_back(any_database, writer, *CASES)
 
 
-async def test_what_only_postgresql_can_check(any_database: Database, writer: Writer) -> None:
-    await come_back(any_database, writer, *DEFERRED)
+async def test_what_only_postgresql_can_check(database: Database, writer: Writer) -> None:
+    await come_back(database, writer, *DEFERRED)
 
 
 async def test_values_that_may_not_overlap(database: Database, writer: Writer) -> None:
