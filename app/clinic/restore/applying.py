@@ -19,6 +19,14 @@ from app.errors import RestoreRefused
 # So many numbers of a sequence are drawn one by one, in some milliseconds; across a wider gap nobody catches up.
 DRAWN = 10_000
 
+# What PostgreSQL says itself, and tells where: a constraint, a lock that does not come, a deadlock, an end.
+NO_TRIGGERS = (
+    asyncpg.IntegrityConstraintViolationError,
+    asyncpg.LockNotAvailableError,
+    asyncpg.TransactionRollbackError,
+    asyncpg.OperatorInterventionError,
+)
+
 
 class Applying:
     """Applies in one transaction; `replica` as in `Refusals`. Every method may raise RestoreRefused."""
@@ -123,8 +131,8 @@ class Applying:
             found = await one_row(self._connection, f"WITH {written} SELECT {counts}")
         except asyncpg.PostgresError as exc:
             names = [name for shape, _ in expected.values() for name in self._triggers(shape)]
-            # A trigger may raise any error; it says in which function. What a constraint says is told as that.
-            if not (names and exc.context) or isinstance(exc, asyncpg.IntegrityConstraintViolationError):
+            # A trigger may raise any error; it says in which function.
+            if not (names and exc.context) or isinstance(exc, NO_TRIGGERS):
                 raise
             among = ", ".join(f"«{shape.model}»" for shape, _ in expected.values())
             raise RestoreRefused(f"al {act} en {among} se opuso un disparador ({', '.join(names)}): {exc}") from exc

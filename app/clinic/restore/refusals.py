@@ -12,7 +12,6 @@ from app.clinic.restore.constraints import Constraints, Reference
 from app.clinic.restore.difference import Difference, Kind
 from app.clinic.restore.shapes import AT, FILE, HASH, KIND, REL, TID, TODAY, Shape, line_hash
 from app.clinic.sql import columns, literal, quote
-from app.clinic.statements import ClinicStatements
 from app.errors import RestoreRefused
 
 # How many keys a refusal names.
@@ -32,7 +31,6 @@ class Refusals:
         difference: Difference,
         constraints: Constraints,
         ownership: Ownership,
-        statements: ClinicStatements,
         clinica_id: int,
         *,
         replica: bool,
@@ -42,7 +40,6 @@ class Refusals:
         self._difference = difference
         self._constraints = constraints
         self._ownership = ownership
-        self._statements = statements
         self._clinica_id = clinica_id
         self._replica = replica
         self._strict = strict
@@ -107,18 +104,17 @@ class Refusals:
             for fk in child.entry.table.foreign_keys:
                 if fk.target != shape.entry.name or not child.has(fk.columns) or not shape.has(fk.target_columns):
                     continue
-                target, own = columns("t", fk.target_columns), columns("q", fk.target_columns)
-                mine = self._statements.owned(shape.entry, fk.target_columns)
+                alias = self._ownership.alias(shape.entry)
+                target = columns("d", fk.target_columns)
                 if found := await self._keys(
                     shape,
-                    f"SELECT t.* FROM {shape.typed} AS t"
+                    f"SELECT d.* FROM {shape.typed} AS d"
+                    f" JOIN {shape.real} AS {alias} ON ({columns(alias, fk.target_columns)}) = ({target})"
                     f" WHERE ({target}) IN (SELECT {columns('f', fk.columns)} FROM {child.file} AS f)"
-                    f" AND ({target}) IN (SELECT {columns('r', fk.target_columns)} FROM {shape.real} AS r)"
-                    f" AND ({target}) NOT IN (SELECT {own} FROM ({mine}) AS q WHERE ({own}) IS NOT NULL)"
-                    f" AND NOT EXISTS (SELECT FROM {shape.file} AS f WHERE f.{quote(AT)} = t.{quote(AT)})",
+                    f" AND {self._ownership.owner(shape.entry, alias)} <> {self._clinica_id}",
                 ):
                     raise RestoreRefused(
-                        f"registros de «{child.model}» apuntarían a registros de «{shape.model}» que hoy no son de la"
+                        f"registros de «{child.model}» apuntarían a registros de «{shape.model}» que hoy son de otra"
                         f" clínica: {found}"
                     )
 

@@ -117,7 +117,6 @@ class ClinicRestore:
                 difference,
                 self._constraints,
                 self._ownership,
-                self._statements,
                 self.clinic.id,
                 replica=replica,
                 strict=self._strict,
