@@ -3,7 +3,7 @@
 from tests.clinic.backup import back_up
 from tests.clinic.conftest import Database
 from tests.clinic.restore.comes_back import Case, come_back, create, goes_back
-from tests.clinic.restore.conftest import Writer
+from tests.clinic.restore.conftest import Writer, ordinary
 from tests.clinic.restore.restoring import counts, restore
 from tests.clinic.test_ownership import NAMES
 
@@ -189,7 +189,7 @@ async def test_names_of_every_kind(database: Database, writer: Writer) -> None:
     assert counts(plan) == {'Clínica "Ñ".' + NAMES[0]: (1, 1, 0), 'Clínica "Ñ".hijo\'s': (1, 0, 1)}
 
 
-async def test_1500_columns(database: Database, writer: Writer) -> None:
+async def test_1500_columns(database: Database) -> None:
     names = ", ".join(f"c{number} jsonb" for number in range(1500))
     case = Case(
         "ancha",
@@ -200,7 +200,7 @@ async def test_1500_columns(database: Database, writer: Writer) -> None:
         " INSERT INTO t (id, clinica_id) VALUES (9, 1)",
         {"t": (1, 1, 1)},
     )
-    await come_back(database, writer, case)
+    await come_back(database, ordinary, case)
 
 
 async def test_what_a_person_is_shown(database: Database) -> None:

@@ -13,7 +13,7 @@ RULES = {
     "restrict": "ON DELETE RESTRICT",
 }
 OPTIONAL_RULES = {
-    **RULES,
+    **{name: RULES[name] for name in ("deferred", "immediate", "cascade", "restrict")},
     "set_null": "ON DELETE SET NULL",
     "set_default": "ON DELETE SET DEFAULT",
     "updated": "ON DELETE SET NULL ON UPDATE CASCADE",

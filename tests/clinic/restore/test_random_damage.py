@@ -77,7 +77,7 @@ async def test_what_is_foreseen_is_what_happens(any_database: Database, seed: in
     chance = random.Random(seed)
     roles = [await superuser(any_database), await ordinary(any_database)]
     backup, other = await back_up(roles[0], 1), await back_up(roles[0], 2)
-    for turn in range(5):
+    for turn in range(4):
         clinics = roles[turn % 2]
         done = 0
         for _ in range(chance.randint(1, 14)):

@@ -61,16 +61,17 @@ async def test_rows_that_are_not_restored_and_point_to_what_would_go(any_databas
 async def test_another_clinics_row_that_points_to_one_that_would_go_for_a_moment(database: Database) -> None:
     """Only where the keys cannot be switched off does it matter that two rows swap what another points to."""
     sql = database.sql
+    rules = {name: RULES[name] for name in ("nothing", "cascade", "set_null", "deferred")}
     others = "".join(
         f"CREATE TABLE otra_{name} (id int PRIMARY KEY, ficha text REFERENCES ficha (codigo) {rule},"
         " clinica_id int NOT NULL); "
-        for name, rule in RULES.items()
+        for name, rule in rules.items()
     )
     await sql.execute(f"SET search_path = public; {TWO_CLINICS} {FICHA} {others}")
     backup = await back_up(await superuser(database), 1)
     await sql.execute("UPDATE ficha SET codigo = codigo || '?' WHERE clinica_id = 1")
     await sql.execute("UPDATE ficha SET codigo = CASE id WHEN 1 THEN 'b' ELSE 'a' END WHERE clinica_id = 1")
-    for name, rule in RULES.items():
+    for name, rule in rules.items():
         await sql.execute(f"INSERT INTO otra_{name} VALUES (1, 'a', 2)")
         before = await back_up(await superuser(database), 2)
         if "DELETE" in rule or "DEFERRABLE" not in rule:

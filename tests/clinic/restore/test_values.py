@@ -35,7 +35,7 @@ async def _create(database: Database) -> None:
 @settings(
     derandomize=True,
     deadline=None,
-    max_examples=12,
+    max_examples=6,
     phases=[Phase.generate],
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large],
 )
