@@ -4,6 +4,9 @@ from app.clinic.introspection import Column, Table
 from app.clinic.sql import literal, quote
 from app.dump.document import JSON_NULL_KEY, Form
 
+# What `with_lines` gives a record's line as. A table's own columns may be called anything, but nobody calls one so.
+LINE = "respaldos$linea"
+
 
 def record_lines(table: Table, rows: str) -> str:
     """The rows of a query over all the table's columns as record lines, in the file's order (docs/format.md)."""
@@ -20,13 +23,13 @@ def record_lines(table: Table, rows: str) -> str:
 
 
 def with_lines(table: Table, rows: str, *carried: str) -> str:
-    """For each row of a query over all the table's columns, those it carries beside them, and its record `line`."""
+    """For each row of a query over all the table's columns, those it carries beside them, and its line as LINE."""
     row = _alias(table)
     values = ", ".join(_value(column) for column in table.columns)
     beside = "".join(f"q.{quote(name)}, " for name in carried)
     return (
-        f"SELECT {beside}l.line FROM ({rows}) AS q"
-        f" CROSS JOIN LATERAL (SELECT {_line(table, row)} AS line FROM (SELECT {values}) AS {row}) AS l"
+        f"SELECT {beside}l.{quote(LINE)} FROM ({rows}) AS q"
+        f" CROSS JOIN LATERAL (SELECT {_line(table, row)} AS {quote(LINE)} FROM (SELECT {values}) AS {row}) AS l"
     )
 
 

@@ -40,7 +40,11 @@ class Database:
 
     def clinics(self, **tenancy: Any) -> RestoreDatabase:
         """The service's view of it, with these settings."""
-        return RestoreDatabase(self.url, Tenancy(**tenancy))
+        return self.clinics_at(self.url, **tenancy)
+
+    def clinics_at(self, url: str, **tenancy: Any) -> RestoreDatabase:
+        """The same by another role's address."""
+        return RestoreDatabase(url, Tenancy(**tenancy))
 
     async def connect(self) -> asyncpg.Connection:
         """One more connection, for whoever closes it."""

@@ -1,19 +1,31 @@
 """Applies a difference: deletes, inserts, updates, in an order that no constraint minds, and checks what was off."""
 
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Sequence as Several
 from graphlib import TopologicalSorter
 
 import asyncpg
 
 from app.clinic.classification import cycles
 from app.clinic.introspection import TableName
-from app.clinic.restore.constraints import Constraints, Reference
+from app.clinic.restore.constraints import Constraints, Reference, Sequence
 from app.clinic.restore.difference import Difference, OnStep, one_row
-from app.clinic.restore.refusals import child_of, gone_values, named_keys, parent_of
+from app.clinic.restore.refusals import child_of, gone_values, named_keys, parent_of, partitions
 from app.clinic.restore.shapes import AT, COPY, FILE, HASH, KIND, PLACE, REL, TID, TODAY, Kind, Shape
-from app.clinic.sql import columns, quote
+from app.clinic.sql import columns, literal, quote
 from app.clinic.statements import ClinicStatements
 from app.errors import RestoreRefused
+
+# So many numbers of a sequence are drawn one by one, in some milliseconds; across a wider gap nobody catches up.
+DRAWN = 10_000
+
+# What PostgreSQL says itself, and tells where: a constraint, a lock that does not come, a deadlock, an end.
+NO_TRIGGERS = (
+    asyncpg.IntegrityConstraintViolationError,
+    asyncpg.LockNotAvailableError,
+    asyncpg.TransactionRollbackError,
+    asyncpg.OperatorInterventionError,
+)
 
 
 class Applying:
@@ -32,7 +44,7 @@ class Applying:
         self._difference = difference
         self._constraints = constraints
         self._statements = statements
-        self._replica = replica
+        self.replica = replica
         self._by_table: dict[TableName, list[Shape]] = {}
         for shape in difference.shapes:
             self._by_table.setdefault(shape.entry.name, []).append(shape)
@@ -42,7 +54,7 @@ class Applying:
 
         To be done before it is asked what speaks against applying.
         """
-        if self._replica:
+        if self.replica:
             return
         found = True
         while found:
@@ -70,7 +82,7 @@ class Applying:
         if added != "INSERT 0 0":
             # What was just added has no pair yet, and is not to go: the file has it as it is.
             await self._connection.execute(
-                f"WITH alike AS (SELECT c.ctid AS place, s.{quote(AT)}{_and('c', child.names)}"
+                f"WITH alike AS (SELECT c.ctid AS {quote(TODAY)}, s.{quote(AT)}{_and('c', child.names)}"
                 f" FROM {child.today} AS c JOIN {child.current} AS k"
                 f" ON k.{quote(REL)} = c.{quote(REL)} AND k.{quote(TID)} = c.{quote(TID)}"
                 f" JOIN ({self._difference.stage_rows(child)}) AS s"
@@ -78,7 +90,7 @@ class Applying:
                 f" WHERE NOT EXISTS (SELECT FROM {child.pairs} AS p WHERE p.{quote(TODAY)} = c.ctid)),"
                 f" written AS (INSERT INTO {child.file} SELECT a.{quote(AT)}{_and('a', child.names)} FROM alike AS a"
                 f" RETURNING ctid, {quote(AT)})"
-                f" INSERT INTO {child.pairs} SELECT w.ctid, a.place, '{Kind.AGAIN}'"
+                f" INSERT INTO {child.pairs} SELECT w.ctid, a.{quote(TODAY)}, '{Kind.AGAIN}'"
                 f" FROM written AS w JOIN alike AS a ON a.{quote(AT)} = w.{quote(AT)}"
             )
         return changed != "UPDATE 0" or added != "INSERT 0 0"
@@ -99,7 +111,7 @@ class Applying:
 
     async def _write(
         self,
-        group: Sequence[Shape],
+        group: Several[Shape],
         act: str,
         statements: Callable[[Shape], Awaitable[list[str]]],
         which: int,
@@ -115,33 +127,55 @@ class Applying:
             return
         written = ", ".join(f"w{place} AS ({part} RETURNING 1)" for place, (_, part) in enumerate(parts))
         counts = ", ".join(f"(SELECT count(*) FROM w{place})" for place in range(len(parts)))
-        found = await one_row(self._connection, f"WITH {written} SELECT {counts}")
+        try:
+            found = await one_row(self._connection, f"WITH {written} SELECT {counts}")
+        except asyncpg.PostgresError as exc:
+            names = [name for shape, _ in expected.values() for name in self._triggers(shape)]
+            # A trigger may raise any error; it says in which function.
+            if not (names and exc.context) or isinstance(exc, NO_TRIGGERS):
+                raise
+            among = ", ".join(f"«{shape.model}»" for shape, _ in expected.values())
+            raise RestoreRefused(f"al {act} en {among} se opuso un disparador ({', '.join(names)}): {exc}") from exc
         for number, (shape, count) in expected.items():
             on_step(shape.model)
             done = sum(rows for rows, (of, _) in zip(found, parts, strict=True) if of == number)
             if done != count:
+                triggers = ", ".join(self._triggers(shape))
                 raise RestoreRefused(
-                    f"al {act} en «{shape.model}» se esperaban {count:,} registros y fueron {done:,}:"
-                    f" alguien los cambió mientras tanto{self._or_trigger(shape)}; vuelva a intentarlo"
+                    f"al {act} en «{shape.model}» se esperaban {count:,} registros y fueron {done:,}"
+                    f" ({await self._not_written(shape, act)}): alguien los cambió mientras tanto"
+                    f"{f', o un disparador ({triggers})' if triggers else ''}; vuelva a intentarlo"
                 )
 
-    def _or_trigger(self, shape: Shape) -> str:
-        triggers = self._constraints.of(shape.entry.name).triggers
-        return f", o un disparador ({', '.join(triggers)})" if triggers and not self._replica else ""
+    def _triggers(self, shape: Shape) -> tuple[str, ...]:
+        return self._constraints.of(shape.entry.name).acting(replica=self.replica)
+
+    async def _not_written(self, shape: Shape, act: str) -> str:
+        """The keys of rows that should have been written and were not."""
+        if not shape.key:
+            return "no tienen clave"
+        there = f"SELECT FROM {shape.real} AS r WHERE {{}}"
+        untouched = f"r.tableoid = c.{quote(REL)} AND r.ctid = c.{quote(TID)}"
+        left = {
+            "eliminar": f"{_going(shape)} AND EXISTS ({there.format(shape.same_key('r', 'c'))})",
+            "insertar": f"SELECT c.* FROM {shape.file} AS c WHERE NOT EXISTS"
+            f" ({there.format(shape.same_key('r', 'c'))})",
+            "actualizar": f"SELECT c.* FROM {shape.today} AS c JOIN {shape.pairs} AS p ON p.{quote(TODAY)} = c.ctid"
+            f" WHERE p.{quote(KIND)} = '{Kind.UPDATE}' AND EXISTS ({there.format(untouched)})",
+        }
+        found = await named_keys(self._connection, shape.key, left[act])
+        return f"{', '.join(shape.key)}: {found}" if found else "sus claves ya no están"
 
     async def _deletes(self, shape: Shape) -> list[str]:
         return [
-            f"DELETE FROM {shape.real} AS t USING {shape.today} AS c"
-            f" WHERE t.tableoid = c.{quote(REL)} AND t.ctid = c.{quote(TID)} AND NOT EXISTS (SELECT FROM"
-            f" {shape.pairs} AS p WHERE p.{quote(TODAY)} = c.ctid AND p.{quote(KIND)} = '{Kind.UPDATE}')"
+            f"DELETE FROM {shape.real} AS t USING ({_going(shape)}) AS c"
+            f" WHERE t.tableoid = c.{quote(REL)} AND t.ctid = c.{quote(TID)}"
         ]
 
     async def _inserts(self, shape: Shape) -> list[str]:
         names = shape.names
         new = f"SELECT FROM {shape.pairs} AS p WHERE p.{quote(FILE)} = f.ctid"
         plain = _insert(shape, names, f"SELECT {columns('f', names)} FROM {shape.file} AS f WHERE NOT EXISTS ({new})")
-        if not shape.key:
-            return [plain]
         # A replaced row keeps what it has today in columns that the file does not know.
         extra = tuple(column.name for column in shape.extra)
         values = ", ".join(part for part in (columns("f", names), columns("c", extra)) if part)
@@ -166,7 +200,7 @@ class Applying:
 
     def _groups(self) -> Iterator[list[Shape]]:
         """The models, parents first; those that point to each other by keys that act at once, together."""
-        if self._replica:
+        if self.replica:
             yield from ([shape] for shape in self._difference.shapes)
             return
         parents: dict[TableName, set[TableName]] = {name: set() for name in self._by_table}
@@ -186,8 +220,8 @@ class Applying:
 
     async def check_constraints(self) -> None:
         """Whatever was deferred or switched off. Raises RestoreRefused, or asyncpg's own error of a constraint."""
-        if not self._replica:
-            await self._connection.execute("SET CONSTRAINTS ALL IMMEDIATE")
+        await self._connection.execute("SET CONSTRAINTS ALL IMMEDIATE")
+        if not self.replica:
             return
         for shape in self._difference.shapes:
             if not any(await self._difference.count(shape)):
@@ -197,14 +231,31 @@ class Applying:
             for reference in self._constraints.to(shape.entry.name):
                 await self._check_pointed_to(shape, reference)
             for index in self._constraints.of(shape.entry.name).unique:
-                if index.deferrable and shape.has(index.columns):
+                if index.deferrable:
                     await self._check_unique(shape, index.name, index.columns)
 
     async def _check_pointing(self, shape: Shape, reference: Reference) -> None:
-        if shape.has(reference.columns):
+        if not reference.validated:
+            # The clinic's rows need not fulfil it, so the backup's may not.
+            return
+        if shape.has(reference.columns) and reference.child == reference.child_root:
             rows = f"SELECT * FROM {shape.file}"
         else:
-            rows = self._statements.owned(shape.entry, tuple({*reference.columns, *shape.key}))
+            rows = self._statements.owned(shape.entry, tuple(dict.fromkeys((*PLACE, *reference.columns, *shape.key))))
+            if reference.child != reference.child_root:
+                rows = f"SELECT q.* FROM ({rows}) AS q WHERE q.tableoid IN ({partitions(reference.child)})"
+        # As PostgreSQL's own triggers do: nobody may delete them before this is committed.
+        target = columns("p", reference.target_columns)
+        ours = "".join(
+            f" AND NOT EXISTS (SELECT FROM {other.file} AS o"
+            f" WHERE ({columns('o', reference.target_columns)}) = ({target}))"
+            for other in self._by_table.get(reference.parent_root, ())
+            if other.has(reference.target_columns)
+        )
+        await self._connection.execute(
+            f"SELECT count(*) FROM (SELECT FROM {parent_of(reference)} AS p WHERE ({target}) IN"
+            f" (SELECT {columns('f', reference.columns)} FROM ({rows}) AS f){ours} FOR KEY SHARE) AS locked"
+        )
         filled = [f"f.{quote(name)} IS NOT NULL" for name in reference.columns]
         dangling = (
             f"SELECT f.* FROM ({rows}) AS f WHERE {' AND '.join(filled)} AND NOT EXISTS (SELECT FROM"
@@ -221,23 +272,13 @@ class Applying:
                 f"registros de «{shape.model}» apuntan, por {', '.join(reference.columns)}, a registros de"
                 f" «{reference.parent}» que no existen: {found}"
             )
-        # As PostgreSQL's own triggers do: nobody may delete them before this is committed.
-        target = columns("p", reference.target_columns)
-        ours = "".join(
-            f" AND NOT EXISTS (SELECT FROM {other.file} AS o"
-            f" WHERE ({columns('o', reference.target_columns)}) = ({target}))"
-            for other in self._by_table.get(reference.parent_root, ())
-            if other.has(reference.target_columns)
-        )
-        await self._connection.execute(
-            f"SELECT count(*) FROM (SELECT FROM {parent_of(reference)} AS p WHERE ({target}) IN"
-            f" (SELECT {columns('f', reference.columns)} FROM ({rows}) AS f){ours} FOR KEY SHARE) AS locked"
-        )
 
     async def _check_pointed_to(self, shape: Shape, reference: Reference) -> None:
         dangling = (
             f"SELECT * FROM {child_of(reference)} AS r"
             f" WHERE ({columns('r', reference.columns)}) IN ({gone_values(shape, reference, replaced=False)})"
+            f" AND NOT EXISTS (SELECT FROM {parent_of(reference)} AS p"
+            f" WHERE ({columns('p', reference.target_columns)}) = ({columns('r', reference.columns)}))"
         )
         if found := await named_keys(self._connection, reference.columns, dangling):
             raise RestoreRefused(
@@ -246,9 +287,11 @@ class Applying:
             )
 
     async def _check_unique(self, shape: Shape, name: str, unique: tuple[str, ...]) -> None:
+        # A generated value is not in the file.
+        ours = f" WHERE ({columns('t', unique)}) IN (SELECT {columns('f', unique)} FROM {shape.file} AS f)"
+        filled = " AND ".join(f"t.{quote(name)} IS NOT NULL" for name in unique)
         twice = (
-            f"SELECT {columns('t', unique)} FROM {shape.real} AS t WHERE ({columns('t', unique)}) IN"
-            f" (SELECT {columns('f', unique)} FROM {shape.file} AS f)"
+            f"SELECT {columns('t', unique)} FROM {shape.real} AS t{ours if shape.has(unique) else f' WHERE {filled}'}"
             f" GROUP BY {columns('t', unique)} HAVING count(*) > 1"
         )
         if found := await named_keys(self._connection, unique, twice):
@@ -258,22 +301,38 @@ class Applying:
         """Have the next new rows come after the restored ones. No rollback takes this back, so it comes last."""
         for shape in self._difference.shapes:
             for sequence in self._constraints.of(shape.entry.name).sequences:
-                if not shape.has((sequence.column,)):
-                    continue
-                last, beyond = ("max", ">") if sequence.step > 0 else ("min", "<")
-                name = f"{quote(sequence.schema)}.{quote(sequence.name)}"
-                # Never lowered: a number that has been given out may be in use where nobody sees it.
-                await self._connection.execute(
-                    f"SELECT setval('{name.replace(chr(39), chr(39) * 2)}', f.last)"
-                    f" FROM (SELECT {last}({quote(sequence.column)})::bigint AS last FROM {shape.file}) AS f,"
-                    f" {name} AS s, pg_sequence AS q"
-                    f" WHERE q.seqrelid = '{name.replace(chr(39), chr(39) * 2)}'::regclass"
-                    f" AND f.last BETWEEN q.seqmin AND q.seqmax"
-                    f" AND (f.last {beyond} s.last_value OR f.last = s.last_value AND NOT s.is_called)"
-                )
+                if shape.has((sequence.column,)):
+                    await self._raise(sequence, shape)
+
+    async def _raise(self, sequence: Sequence, shape: Shape) -> None:
+        name = f"{quote(sequence.schema)}.{quote(sequence.name)}"
+        last, column = "max" if sequence.step > 0 else "min", f"f.{quote(sequence.column)}"
+        given = (
+            f"SELECT trunc({last}({column}))::bigint AS last FROM {shape.file} AS f, pg_sequence AS q"
+            f" WHERE q.seqrelid = {literal(name)}::regclass AND {column} BETWEEN q.seqmin AND q.seqmax"
+        )
+        missing = await self._connection.fetchval(
+            f"SELECT (g.last - s.last_value) / {sequence.step} + (NOT s.is_called)::int"
+            f" FROM ({given}) AS g, {name} AS s"
+        )
+        # Never lowered: a number that has been given out may be in use where nobody sees it. Whoever draws numbers
+        # leaves those that others draw meanwhile to them; setval would give them out again.
+        if missing is not None and 0 < missing <= DRAWN:
+            await self._connection.execute(
+                f"SELECT count(nextval({literal(name)})) FROM generate_series(1, {missing})"
+            )
+        elif missing is not None and missing > 0:
+            await self._connection.execute(f"SELECT setval({literal(name)}, g.last) FROM ({given}) AS g")
 
 
-def _insert(shape: Shape, names: Sequence[str], rows: str) -> str:
+def _going(shape: Shape) -> str:
+    return (
+        f"SELECT c.* FROM {shape.today} AS c WHERE NOT EXISTS (SELECT FROM {shape.pairs} AS p"
+        f" WHERE p.{quote(TODAY)} = c.ctid AND p.{quote(KIND)} = '{Kind.UPDATE}')"
+    )
+
+
+def _insert(shape: Shape, names: Several[str], rows: str) -> str:
     into = shape.real.removeprefix("ONLY ")
     if not names:
         return f"INSERT INTO {into} {rows}"

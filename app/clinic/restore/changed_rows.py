@@ -47,8 +47,10 @@ async def changed_rows(
 ) -> AsyncIterator[ChangedRow]:
     """Those of one model, by kind and then by key, at most `limit` of each kind; within the comparing transaction."""
     key = shape.key or shape.names
-    order = ", ".join(quote(name) for name in shape.key) or "1"
-    end = f" ORDER BY {order}" + (f" LIMIT {limit}" if limit is not None else "")
+    # Not every type can be sorted; those of a key can.
+    cast = "" if shape.key else "::text"
+    order = ", ".join(f"t.{quote(name)}{cast}" for name in key) or "t.ctid"
+    end = f" LIMIT {limit}" if limit is not None else ""
     keys = replace(shape.table, columns=tuple(column for column in shape.table.columns if column.name in key), key=())
     sides: tuple[tuple[Change, str, str], ...] = (
         ("insertados", shape.file, FILE),
@@ -57,7 +59,7 @@ async def changed_rows(
     for kind, table, side in sides:
         rows = (
             f"SELECT {columns('t', key)} FROM {table} AS t WHERE NOT EXISTS"
-            f" (SELECT FROM {shape.pairs} AS p WHERE p.{quote(side)} = t.ctid){end}"
+            f" (SELECT FROM {shape.pairs} AS p WHERE p.{quote(side)} = t.ctid) ORDER BY {order}{end}"
         )
         async for (line,) in connection.cursor(with_lines(keys, rows), prefetch=PREFETCH):
             yield ChangedRow(kind, _parsed(line), {})
@@ -69,12 +71,12 @@ async def changed_rows(
 def _pairs(shape: Shape, keys: Table, end: str) -> str:
     paired = (
         f"SELECT p.{quote(FILE)}, p.{quote(TODAY)}, {columns('f', shape.key)} FROM {shape.pairs} AS p"
-        f" JOIN {shape.file} AS f ON f.ctid = p.{quote(FILE)} WHERE p.{quote(KIND)} <> '{Kind.AGAIN}'{end}"
+        f" JOIN {shape.file} AS f ON f.ctid = p.{quote(FILE)} WHERE p.{quote(KIND)} <> '{Kind.AGAIN}'"
+        f" ORDER BY {columns('f', shape.key)}{end}"
     )
     return (
-        f"SELECT (SELECT line FROM ({with_lines(keys, 'SELECT x.*')}) AS k),"
-        f" (SELECT line FROM ({_line_of(shape, shape.file, FILE)}) AS k),"
-        f" (SELECT line FROM ({_line_of(shape, shape.today, TODAY)}) AS k) FROM ({paired}) AS x"
+        f"SELECT ({with_lines(keys, 'SELECT x.*')}), ({_line_of(shape, shape.file, FILE)}),"
+        f" ({_line_of(shape, shape.today, TODAY)}) FROM ({paired}) AS x"
     )
 
 

@@ -9,7 +9,7 @@ from app.clinic.introspection import TableName
 
 # Every foreign key of the database, also those of tables that no backup has: their rows may point to a clinic's.
 # Keys that PostgreSQL made for the partitions of a table are left out, as the table's own key stands for them. The
-# schemas of $1 are other clinics': nothing of this one's is there.
+# schemas of $1 are other clinics': nothing of this one's is there, but something there may point here.
 CONSTRAINTS_SQL = """
 SELECT json_build_object(
     'foreign_keys', (
@@ -34,15 +34,17 @@ SELECT json_build_object(
             'deferrable', f.condeferrable,
             'no_action', f.confdeltype = 'a',
             'match_full', f.confmatchtype = 'f',
+            'validated', f.convalidated,
             'temporal', coalesce(to_jsonb(f) -> 'conperiod' = 'true'::jsonb, false)
         ) ORDER BY cn.nspname COLLATE "C", c.relname COLLATE "C", f.conname COLLATE "C")
         FROM pg_constraint f
         JOIN pg_class c ON c.oid = f.conrelid JOIN pg_namespace cn ON cn.oid = c.relnamespace
         JOIN pg_class p ON p.oid = f.confrelid JOIN pg_namespace pn ON pn.oid = p.relnamespace
-        WHERE f.contype = 'f' AND f.conparentid = 0 AND cn.nspname <> ALL ($1::text[])),
+        WHERE f.contype = 'f' AND f.conparentid = 0
+          AND (cn.nspname <> ALL ($1::text[]) OR pn.nspname <> ALL ($1::text[] || ARRAY['public']))),
     'unique', (
         SELECT json_agg(json_build_object(
-            'table', json_build_array(n.nspname, t.relname),
+            'table', json_build_array(rn.nspname, r.relname),
             'name', x.relname,
             'columns', (SELECT json_agg(a.attname ORDER BY k.n)
                         FROM unnest(i.indkey::int2[]) WITH ORDINALITY k(attnum, n)
@@ -53,22 +55,25 @@ SELECT json_build_object(
                          WHERE d.refclassid = 'pg_class'::regclass AND d.refobjid = t.oid AND d.refobjsubid > 0
                            AND (d.classid = 'pg_class'::regclass AND d.objid = x.oid
                                 OR d.classid = 'pg_constraint'::regclass AND d.objid = u.oid)),
-            'plain', i.indisunique AND i.indpred IS NULL AND i.indexprs IS NULL
+            'plain', i.indisunique AND NOT i.indisexclusion AND i.indpred IS NULL AND i.indexprs IS NULL
+                     AND r.oid = t.oid
                      AND coalesce(to_jsonb(i) -> 'indnullsnotdistinct' = 'false'::jsonb, true),
             'exclusion', i.indisexclusion,
             'deferrable', coalesce(u.condeferrable, false)
         ) ORDER BY n.nspname COLLATE "C", t.relname COLLATE "C", x.relname COLLATE "C")
         FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid JOIN pg_class t ON t.oid = i.indrelid
-        JOIN pg_namespace n ON n.oid = t.relnamespace
+        JOIN pg_class r ON r.oid = CASE WHEN t.relispartition THEN pg_partition_root(t.oid) ELSE t.oid END
+        JOIN pg_namespace n ON n.oid = t.relnamespace JOIN pg_namespace rn ON rn.oid = r.relnamespace
         LEFT JOIN pg_constraint u ON u.conindid = x.oid AND u.contype IN ('p', 'u', 'x')
-        WHERE (i.indisunique OR i.indisexclusion) AND i.indislive AND NOT t.relispartition
+        WHERE (i.indisunique OR i.indisexclusion) AND i.indislive AND NOT x.relispartition
           AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema' AND n.nspname <> ALL ($1::text[])),
     'columns', (
         SELECT json_agg(json_build_object(
             'table', json_build_array(n.nspname, t.relname),
             'name', a.attname,
             'always', a.attidentity = 'a',
-            'default', a.atthasdef OR a.attidentity <> '',
+            'number', coalesce(nullif(y.typbasetype, 0), y.oid)
+                      IN ('int2'::regtype, 'int4'::regtype, 'int8'::regtype, 'numeric'::regtype),
             'sequence', (SELECT json_build_object('schema', sn.nspname, 'name', s.relname, 'step', q.seqincrement)
                          FROM pg_depend d JOIN pg_class s ON s.oid = d.objid AND s.relkind = 'S'
                          JOIN pg_namespace sn ON sn.oid = s.relnamespace JOIN pg_sequence q ON q.seqrelid = s.oid
@@ -84,11 +89,13 @@ SELECT json_build_object(
                          WHERE e.adrelid = t.oid AND e.adnum = a.attnum ORDER BY s.oid LIMIT 1)
         ))
         FROM pg_attribute a JOIN pg_class t ON t.oid = a.attrelid JOIN pg_namespace n ON n.oid = t.relnamespace
-        WHERE a.attnum > 0 AND NOT a.attisdropped AND (a.atthasdef OR a.attidentity <> '')
+        JOIN pg_type y ON y.oid = a.atttypid
+        WHERE a.attnum > 0 AND NOT a.attisdropped
+          AND (a.atthasdef OR a.attidentity <> '' OR y.typdefault IS NOT NULL)
           AND t.relkind IN ('r', 'p') AND NOT t.relispartition
           AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema' AND n.nspname <> ALL ($1::text[])),
     'triggers', (
-        SELECT json_agg(DISTINCT jsonb_build_array(n.nspname, t.relname, g.tgname))
+        SELECT json_agg(DISTINCT jsonb_build_array(n.nspname, t.relname, g.tgname, g.tgenabled))
         FROM pg_trigger g JOIN pg_class r ON r.oid = g.tgrelid
         JOIN pg_class t ON t.oid = CASE WHEN r.relispartition THEN pg_partition_root(r.oid) ELSE r.oid END
         JOIN pg_namespace n ON n.oid = t.relnamespace
@@ -102,7 +109,8 @@ class Reference:
     """A foreign key of the database, as a restore has to respect it.
 
     A root is the partitioned table that a table is a partition of, else the table itself. `at_once`: the key is
-    looked at with every statement, or does something when a row goes, so that order matters.
+    looked at with every statement, or does something when a row goes, so that order matters. `validated` says that
+    every row fulfils it.
     """
 
     name: str
@@ -116,6 +124,7 @@ class Reference:
     target_columns: tuple[str, ...]
     at_once: bool
     match_full: bool
+    validated: bool
     temporal: bool
 
 
@@ -146,13 +155,21 @@ class Sequence:
 
 @dataclass(frozen=True, slots=True)
 class TableRules:
-    """One table's own: `always` are its GENERATED ALWAYS identities, `defaults` the columns that have a default."""
+    """One table's own: `always` are its GENERATED ALWAYS identities, `defaults` the columns that have a default.
+
+    `triggers` are those that act, `replica_triggers` those that act where triggers are switched off.
+    """
 
     unique: tuple[UniqueIndex, ...] = ()
     always: frozenset[str] = frozenset()
     defaults: frozenset[str] = frozenset()
     sequences: tuple[Sequence, ...] = ()
     triggers: tuple[str, ...] = ()
+    replica_triggers: tuple[str, ...] = ()
+
+    def acting(self, *, replica: bool) -> tuple[str, ...]:
+        """The triggers that act in such a session."""
+        return self.replica_triggers if replica else self.triggers
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +198,7 @@ def parse_constraints(text: str) -> Constraints:
     collected: dict[TableName, dict[str, Any]] = {}
 
     def of(name: list[str]) -> dict[str, Any]:
-        empty: dict[str, Any] = {"unique": [], "always": set(), "defaults": set(), "sequences": [], "triggers": []}
+        empty: dict[str, Any] = {"unique": [], "always": set(), "defaults": set(), "sequences": [], "triggers": {}}
         return collected.setdefault(TableName(*name), empty)
 
     for raw in document["unique"] or ():
@@ -199,12 +216,12 @@ def parse_constraints(text: str) -> Constraints:
         table = of(raw["table"])
         if raw["always"]:
             table["always"].add(raw["name"])
-        if raw["default"]:
-            table["defaults"].add(raw["name"])
-        if found := raw["sequence"] or raw["default_sequence"]:
+        table["defaults"].add(raw["name"])
+        # Of a code such as F-000123 nobody knows what number is in it.
+        if raw["number"] and (found := raw["sequence"] or raw["default_sequence"]):
             table["sequences"].append(Sequence(raw["name"], found["schema"], found["name"], found["step"]))
-    for schema, name, trigger in document["triggers"] or ():
-        of([schema, name])["triggers"].append(trigger)
+    for schema, name, trigger, enabled in document["triggers"] or ():
+        of([schema, name])["triggers"][trigger] = enabled
     return Constraints(
         references=tuple(_reference(raw) for raw in document["foreign_keys"] or ()),
         rules={
@@ -213,11 +230,16 @@ def parse_constraints(text: str) -> Constraints:
                 always=frozenset(raw["always"]),
                 defaults=frozenset(raw["defaults"]),
                 sequences=tuple(raw["sequences"]),
-                triggers=tuple(sorted(raw["triggers"])),
+                triggers=_enabled(raw["triggers"], "OA"),
+                replica_triggers=_enabled(raw["triggers"], "RA"),
             )
             for name, raw in collected.items()
         },
     )
+
+
+def _enabled(triggers: dict[str, str], states: str) -> tuple[str, ...]:
+    return tuple(sorted(name for name, enabled in triggers.items() if enabled in states))
 
 
 def _reference(raw: dict[str, Any]) -> Reference:
@@ -234,5 +256,6 @@ def _reference(raw: dict[str, Any]) -> Reference:
         target_columns=tuple(raw["target_columns"]),
         at_once=not (raw["deferrable"] and raw["no_action"]),
         match_full=raw["match_full"],
+        validated=raw["validated"],
         temporal=raw["temporal"],
     )

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager, suppress
 
 import asyncpg
 
-from app.clinic.database import ClinicDatabase, other_schemas, pick, refuse_unreadable
+from app.clinic.database import CONNECT_SECONDS, ClinicDatabase, other_schemas, pick, refuse_unreadable
 from app.clinic.restore.comparison import Comparison
 from app.clinic.restore.constraints import CONSTRAINTS_SQL, parse_constraints
 from app.clinic.restore.session import ADVISORY_CLASS, TRIAL_CLASS, WORK_MEMORY, ClinicRestore, Outcome
@@ -49,7 +49,15 @@ class RestoreDatabase(ClinicDatabase):
                 catalogue = await self._catalogue(connection, clinic, clinics)
                 refuse_unreadable([entry.table for entry in catalogue.entries.values() if entry.recorded])
                 text = await connection.fetchval(CONSTRAINTS_SQL, other_schemas(clinics, clinic))
-            yield ClinicRestore(connection, clinic, catalogue, parse_constraints(text), self._setting, strict=strict)
+            try:
+                yield ClinicRestore(
+                    connection, clinic, catalogue, parse_constraints(text), self._setting, strict=strict
+                )
+            except RespaldosError:
+                # Whoever tries again at once must not find this session at it still.
+                with suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+                    await connection.close(timeout=CONNECT_SECONDS)
+                raise
 
     @asynccontextmanager
     async def trying(self, clinica_id: int) -> AsyncIterator[Trial]:

@@ -7,7 +7,7 @@ from typing import Any
 import asyncpg
 
 from app.clinic.ownership import Ownership
-from app.clinic.records import with_lines
+from app.clinic.records import LINE, with_lines
 from app.clinic.restore.changed_rows import changed_rows
 from app.clinic.restore.constraints import Constraints
 from app.clinic.restore.scope import RecordSearch, Scope, chosen, create_all_typed
@@ -17,7 +17,6 @@ from app.clinic.restore.shapes import (
     FILE,
     HASH,
     KIND,
-    LINE,
     PLACE,
     REL,
     TID,
@@ -115,6 +114,19 @@ class Difference:
                 found[shape.section][shape.model] = counted
         return found
 
+    async def needed(self) -> dict[str, int]:
+        """How many rows of each model are outside the scope, and only put back because others point to them."""
+        found = {}
+        for shape in self.data:
+            if shape not in self.scoped:
+                outside = (
+                    f" WHERE {quote(AT)} NOT IN (SELECT {quote(AT)} FROM {shape.wanted})" if self.narrowed else ""
+                )
+                found[shape.model] = int(
+                    await self._connection.fetchval(f"SELECT count(*) FROM {shape.file}{outside}")
+                )
+        return {model: rows for model, rows in found.items() if rows}
+
     async def count(self, shape: Shape) -> tuple[int, int, int]:
         """How many rows have to be deleted, inserted and updated: a replaced one is both deleted and inserted."""
         files, today, updates = await one_row(
@@ -156,16 +168,29 @@ class Difference:
             await self._adopt(shape)
         await self._fill_today(shape, same, stage)
         if shape.key:
+            await self._give_back(shape)
             await self._connection.execute(
                 f"ANALYZE {shape.file}; ANALYZE {shape.today};"
                 f" INSERT INTO {shape.pairs} SELECT f.ctid, c.ctid, '{Kind.UPDATE}'"
                 f" FROM {shape.file} AS f JOIN {shape.today} AS c ON {shape.same_key('f', 'c')}"
             )
-            for condition in self._replacements(shape):
+            for condition in dict.fromkeys(self._replacements(shape)):
                 await self._connection.execute(
                     f"UPDATE {shape.pairs} AS p SET {quote(KIND)} = '{Kind.REPLACE}'"
                     f" FROM {shape.file} AS f, {shape.today} AS c"
                     f" WHERE f.ctid = p.{quote(FILE)} AND c.ctid = p.{quote(TODAY)} AND ({condition})"
+                )
+
+    async def _give_back(self, shape: Shape) -> None:
+        """Have rows that the file knows as nobody's, and that are the clinic's today, be nobody's again."""
+        if self.narrowed:
+            return
+        for nobodys in self.references:
+            if nobodys.entry.name == shape.entry.name:
+                await self._connection.execute(
+                    f"INSERT INTO {shape.file} SELECT NULL, {columns('t', shape.names)} FROM {nobodys.typed} AS t"
+                    f" JOIN {shape.today} AS c ON {shape.same_key('t', 'c')}"
+                    f" WHERE NOT EXISTS (SELECT FROM {shape.file} AS f WHERE {shape.same_key('f', 'c')})"
                 )
 
     async def _fill_current(self, shape: Shape) -> None:
@@ -182,7 +207,7 @@ class Difference:
 
     async def _hash_today(self, shape: Shape, rows: str) -> None:
         lines = with_lines(shape.table, rows, *PLACE)
-        hashes = f"SELECT tableoid, ctid, {line_hash('line')} AS {quote(HASH)} FROM ({lines}) AS x"
+        hashes = f"SELECT tableoid, ctid, {line_hash(f'x.{quote(LINE)}')} AS {quote(HASH)} FROM ({lines}) AS x"
         await self._connection.execute(
             f"INSERT INTO {shape.current} SELECT tableoid, ctid, {quote(HASH)}, {copy_number(shape, 'ctid')}"
             f" FROM ({hashes}) AS y; ANALYZE {shape.current}"
@@ -211,9 +236,9 @@ class Difference:
         if always := [name for name in shape.names if name in rules.always]:
             yield _changed(always)
         for reference in self._constraints.to(shape.entry.name):
-            # Whatever points to the old value would follow it, or be in the way.
-            if not set(reference.target_columns) <= set(shape.key):
-                yield _changed([name for name in reference.target_columns if shape.has((name,))])
+            # Whatever points to the old value would follow it, or be in the way. A key may change, too, and be the
+            # same: 1.0 and 1.00.
+            yield _changed(reference.target_columns if shape.has(reference.target_columns) else ())
         for index in rules.unique:
             if set(index.columns) == set(shape.key) and index.plain:
                 continue
@@ -232,7 +257,7 @@ class Difference:
         everything = with_lines(shape.table, f"SELECT {columns('a', shape.names)} FROM {shape.real} AS a")
         return (
             f"NOT EXISTS (SELECT FROM {shape.stage} AS s JOIN ({everything}) AS r"
-            f" ON {line_hash('r.line')} = s.{quote(HASH)} WHERE s.ctid = t.{quote(AT)})"
+            f" ON {line_hash(f'r.{quote(LINE)}')} = s.{quote(HASH)} WHERE s.ctid = t.{quote(AT)})"
         )
 
     async def _add_needed(self) -> None:
@@ -290,5 +315,6 @@ def copy_number(shape: Shape, order: str = "") -> str:
 
 
 def _changed(names: Sequence[str]) -> str:
-    # As text, because not every type has an equality.
-    return " OR ".join(f"f.{quote(name)}::text IS DISTINCT FROM c.{quote(name)}::text" for name in names) or "true"
+    # As a row is printed, because not every type has an equality, and a cast to text cuts the blanks of char(n).
+    printed = [f"ROW({columns(alias, tuple(names))})::text" for alias in ("f", "c")]
+    return " <> ".join(printed) if names else "true"

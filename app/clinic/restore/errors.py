@@ -15,6 +15,9 @@ def restore_errors(setting: str) -> Iterator[None]:
     with database_errors(setting):
         try:
             yield
+        except asyncpg.NotNullViolationError as exc:
+            where = f"«{exc.table_name}.{exc.column_name}»" if exc.table_name else "una columna"
+            raise RestoreRefused(f"{where} es obligatoria hoy, y en lo que se restaura está vacía") from exc
         except asyncpg.IntegrityConstraintViolationError as exc:
             where = f"«{exc.table_name}»" if exc.table_name else "una tabla"
             raise RestoreRefused(

@@ -7,11 +7,11 @@ from collections.abc import Callable, Mapping
 import asyncpg
 
 from app.clinic.copying import copied_lines
-from app.clinic.records import record_lines, with_lines
+from app.clinic.records import LINE, record_lines, with_lines
 from app.clinic.restore.constraints import Constraints
 from app.clinic.restore.difference import Difference
 from app.clinic.restore.refusals import named_keys
-from app.clinic.restore.shapes import AT, HASH, LINE, Shape, line_hash
+from app.clinic.restore.shapes import AT, HASH, Shape, line_hash
 from app.clinic.sql import columns, literal, quote
 from app.clinic.statements import ClinicStatements
 from app.dump.document import ModelTotal, Section
@@ -21,7 +21,10 @@ OnRead = Callable[[str, int], None]
 
 
 class Proof:
-    """Holds each model's digest against the file's; of a part of a model, each line. Raises RestoreDiffers."""
+    """Holds each model's digest against the file's; of a part of a model, each line. Raises RestoreDiffers.
+
+    `replica` as in `Applying`.
+    """
 
     def __init__(
         self,
@@ -30,7 +33,10 @@ class Proof:
         constraints: Constraints,
         statements: ClinicStatements,
         setting: str,
+        *,
+        replica: bool,
     ) -> None:
+        self._replica = replica
         self._connection = connection
         self._difference = difference
         self._constraints = constraints
@@ -60,21 +66,22 @@ class Proof:
             if shape.section is Section.DATA
             else f"SELECT {columns('a', shape.names)} FROM {shape.real} AS a"
         )
-        same = " AND ".join(["x.line = s." + quote(LINE), *([shape.same_key("x", "c")] if shape.key else [])])
+        same = " AND ".join(
+            [f"x.{quote(LINE)} = s.{quote(LINE)}", *([shape.same_key("x", "c")] if shape.key else [])]
+        )
         wrong = (
             f"SELECT {_of_line(shape)} FROM ({chosen}) AS c JOIN {shape.stage} AS s ON s.ctid = c.{quote(AT)}"
             f" WHERE NOT EXISTS (SELECT FROM ({with_lines(shape.table, found, *shape.key)}) AS x WHERE {same})"
         )
         if keys := await named_keys(self._connection, shape.key or shape.names, wrong):
-            raise RestoreDiffers(self._sentence(shape, keys))
+            raise RestoreDiffers(await self._sentence(shape, keys))
 
     async def _tell(self, shape: Shape) -> None:
         """Raise with the keys of the rows that are not those of the file."""
         key = shape.key or shape.names
         rows = self._statements.owned(shape.entry, shape.names)
-        today = (
-            f"SELECT x.*, {line_hash('x.line')} AS {quote(HASH)} FROM ({with_lines(shape.table, rows, *key)}) AS x"
-        )
+        lines = with_lines(shape.table, rows, *key)
+        today = f"SELECT x.*, {line_hash(f'x.{quote(LINE)}')} AS {quote(HASH)} FROM ({lines}) AS x"
         wrong = (
             f"SELECT {columns('x', key)} FROM ({today}) AS x WHERE NOT EXISTS"
             f" (SELECT FROM {shape.stage} AS s WHERE s.{quote(HASH)} = x.{quote(HASH)})"
@@ -84,11 +91,16 @@ class Proof:
             f" (SELECT FROM ({today}) AS x WHERE s.{quote(HASH)} = x.{quote(HASH)})"
         )
         keys = await named_keys(self._connection, key, wrong) or await named_keys(self._connection, key, lacking)
-        raise RestoreDiffers(self._sentence(shape, keys or "ninguno por sí solo"))
+        raise RestoreDiffers(await self._sentence(shape, keys or "ninguno por sí solo"))
 
-    def _sentence(self, shape: Shape, keys: str) -> str:
-        triggers = self._constraints.of(shape.entry.name).triggers
-        acting = f"; sus disparadores son: {', '.join(triggers)}" if triggers else ""
+    async def _sentence(self, shape: Shape, keys: str) -> str:
+        found = []
+        for each in self._difference.shapes:
+            triggers = self._constraints.of(each.entry.name).acting(replica=self._replica)
+            # A trigger may have changed another table than its own.
+            if triggers and (each is shape or any(await self._difference.count(each))):
+                found.append(f"{each.model}: {', '.join(triggers)}")
+        acting = f"; disparadores que actuaron: {'; '.join(found)}" if found else ""
         return (
             f"«{shape.model}» no volvió a leerse como está en el respaldo, así que no se cambió nada."
             f" Registros distintos: {keys}{acting}"

@@ -7,7 +7,7 @@ import asyncpg
 from app.clinic.catalogue import ByColumn, WholeTable
 from app.clinic.introspection import TableName
 from app.clinic.ownership import Ownership
-from app.clinic.records import with_lines
+from app.clinic.records import LINE, with_lines
 from app.clinic.restore.constraints import Constraints, Reference
 from app.clinic.restore.difference import Difference
 from app.clinic.restore.shapes import (
@@ -23,7 +23,7 @@ from app.clinic.restore.shapes import (
     line_hash,
     refuse_required_columns,
 )
-from app.clinic.sql import columns, quote
+from app.clinic.sql import columns, literal, quote
 from app.errors import RestoreRefused
 
 # How many keys a refusal names.
@@ -62,6 +62,7 @@ class Refusals:
         for shape in self._difference.data:
             await self._other_clinic(shape)
             await self._taken_key(shape)
+            await self._taken_parent(shape)
         for shape in self._difference.shapes:
             await self._new_columns(shape)
         if self._strict:
@@ -83,6 +84,10 @@ class Refusals:
     async def _taken_key(self, shape: Shape) -> None:
         if not shape.key:
             return
+        key = columns("f", shape.key)
+        twice = f"SELECT {key} FROM {shape.file} AS f GROUP BY {key} HAVING count(*) > 1"
+        if found := await self._keys(shape, twice):
+            raise RestoreRefused(f"el archivo repite claves de «{shape.model}»: {found}")
         taken = (
             f"SELECT t.* FROM {shape.file} AS f JOIN {shape.real} AS t ON {shape.same_key('f', 't')}"
             f" WHERE NOT EXISTS (SELECT FROM {shape.pairs} AS p WHERE p.{quote(FILE)} = f.ctid)"
@@ -90,13 +95,40 @@ class Refusals:
         if found := await self._keys(shape, taken):
             alias = self._ownership.alias(shape.entry)
             first = f"SELECT {alias}.ctid FROM {shape.file} AS f JOIN {shape.real} AS {alias}"
-            mine = await self._connection.fetchval(
-                f"SELECT EXISTS ({first} ON {shape.same_key('f', alias)} WHERE {self._owned(shape, alias)}"
-                f" AND NOT EXISTS (SELECT FROM {shape.pairs} AS p WHERE p.{quote(FILE)} = f.ctid))"
+            unpaired = f"NOT EXISTS (SELECT FROM {shape.pairs} AS p WHERE p.{quote(FILE)} = f.ctid)"
+            mine = f"{first} ON {shape.same_key('f', alias)} WHERE {self._owned(shape, alias)} AND {unpaired}"
+            # It was compared, and the file has it as it is: it has it twice.
+            alike = (
+                f"EXISTS (SELECT FROM {shape.current} AS k"
+                f" WHERE k.{quote(REL)} = {alias}.tableoid AND k.{quote(TID)} = {alias}.ctid)"
             )
-            if mine:
+            if await self._connection.fetchval(f"SELECT EXISTS ({mine} AND {alike})"):
+                raise RestoreRefused(f"el archivo repite claves de «{shape.model}»: {found}")
+            if await self._connection.fetchval(f"SELECT EXISTS ({mine})"):
                 raise RestoreRefused(f"«{shape.model}» cambió mientras se comparaba ({found}); vuelva a intentarlo")
             raise RestoreRefused(f"otra clínica tiene hoy esas claves de «{shape.model}»: {found}")
+
+    async def _taken_parent(self, shape: Shape) -> None:
+        """Refuse what would point to rows of the clinic's that are somebody else's today, and are not restored."""
+        if shape in self._difference.scoped or isinstance(shape.entry.candidates[0], WholeTable):
+            return
+        for child in self._difference.shapes:
+            for fk in child.entry.table.foreign_keys:
+                if fk.target != shape.entry.name or not child.has(fk.columns) or not shape.has(fk.target_columns):
+                    continue
+                alias = self._ownership.alias(shape.entry)
+                target = columns("d", fk.target_columns)
+                if found := await self._keys(
+                    shape,
+                    f"SELECT d.* FROM {shape.typed} AS d"
+                    f" JOIN {shape.real} AS {alias} ON ({columns(alias, fk.target_columns)}) = ({target})"
+                    f" WHERE ({target}) IN (SELECT {columns('f', fk.columns)} FROM {child.file} AS f)"
+                    f" AND {self._ownership.owner(shape.entry, alias)} <> {self._clinica_id}",
+                ):
+                    raise RestoreRefused(
+                        f"registros de «{child.model}» apuntarían a registros de «{shape.model}» que hoy son de otra"
+                        f" clínica: {found}"
+                    )
 
     def _owned(self, shape: Shape, alias: str) -> str:
         if isinstance(shape.entry.candidates[0], WholeTable):
@@ -119,7 +151,7 @@ class Refusals:
         if found := await self._keys(
             shape,
             f"SELECT x.* FROM ({lines}) AS x JOIN {shape.stage} AS s ON s.ctid = x.{quote(AT)}"
-            f" WHERE s.{quote(HASH)} <> {line_hash('x.line')}",
+            f" WHERE s.{quote(HASH)} <> {line_hash(f'x.{quote(LINE)}')}",
         ):
             raise RestoreRefused(f"«{shape.model}», que es de todas las clínicas, tiene otro contenido: {found}")
 
@@ -180,13 +212,18 @@ def gone_values(shape: Shape, reference: Reference, *, replaced: bool) -> str:
         f" (SELECT FROM {shape.pairs} AS p WHERE p.{quote(TODAY)} = c.ctid AND p.{quote(KIND)} = '{Kind.UPDATE}')"
     )
     if reference.parent != reference.parent_root:
-        going += f" AND c.{quote(REL)} = '{_qualified(reference.parent)}'::regclass"
+        going += f" AND c.{quote(REL)} IN ({partitions(reference.parent)})"
     if not replaced and shape.has(target):
         going += (
             f" AND NOT EXISTS (SELECT FROM {shape.file} AS f"
             f" WHERE ({columns('f', target)}) = ({columns('c', target)}))"
         )
     return going
+
+
+def partitions(name: TableName) -> str:
+    """A query for this table, a partition, and for all that it is divided into."""
+    return f"SELECT tree.relid FROM pg_partition_tree({literal(_qualified(name))}) AS tree"
 
 
 def _qualified(name: TableName) -> str:

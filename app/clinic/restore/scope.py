@@ -8,7 +8,8 @@ import asyncpg
 
 from app.clinic.catalogue import ByForeignKey, Catalogue, Entry, TableClass
 from app.clinic.introspection import ForeignKey
-from app.clinic.restore.shapes import AT, LINE, PLACE, REL, TID, Shape, create_typed, typed_rows
+from app.clinic.records import LINE
+from app.clinic.restore.shapes import AT, PLACE, REL, TID, Shape, create_typed, typed_rows
 from app.clinic.sql import columns, quote
 from app.clinic.statements import ClinicStatements
 from app.dump.document import Section
@@ -100,7 +101,9 @@ class RecordSearch:
     async def _begin(self, shape: Shape, record: Record) -> None:
         if not shape.key:
             raise RestoreRefused(f"los registros de «{shape.model}» no tienen clave: ninguno se puede nombrar")
-        if len(record.key) != len(shape.key):
+        # A comma may be part of a value where there is but one.
+        key = record.key if len(shape.key) > 1 else (",".join(record.key),)
+        if len(key) != len(shape.key):
             raise InvalidRequest(f"la clave de «{shape.model}» es {', '.join(shape.key)}; se dio «{record}»")
         types = {column.name: column.type for column in shape.table.columns}
         given = " AND ".join(
@@ -110,9 +113,9 @@ class RecordSearch:
             found = await self._connection.fetchval(
                 f"WITH found AS (INSERT INTO {shape.wanted} SELECT t.{quote(AT)} FROM {shape.typed} AS t"
                 f" WHERE {given} RETURNING 1) SELECT count(*) FROM found",
-                *record.key,
+                *key,
             )
-        except asyncpg.DataError as exc:
+        except (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError) as exc:
             raise InvalidRequest(f"«{record}» no es una clave de «{shape.model}»: {exc}") from exc
         if not found:
             raise RestoreRefused(f"el respaldo no tiene el registro «{record}»")

@@ -44,7 +44,10 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a restore changes: the clinic's own models, and the shared rows that are missing and put back."""
+    """What a restore changes: the clinic's own models, and the shared rows that are missing and put back.
+
+    `needed` are those rows of `models` that nobody asked for: others point to them, and they are not there.
+    """
 
     models: dict[str, Changes]
     references: dict[str, Changes]
@@ -85,7 +88,9 @@ class ClinicRestore:
         await self.staging.analyze()
         with self._errors():
             shapes = self.staging.shapes(scope.models)
-            await self._connection.execute(f"BEGIN; SET LOCAL lock_timeout = '{LOCK_SECONDS}s'")
+            await self._connection.execute(
+                f"BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL lock_timeout = '{LOCK_SECONDS}s'"
+            )
         data = [shape for shape in shapes if shape.section is Section.DATA]
         search = RecordSearch(self._connection, self._catalogue, self._statements, data)
         self._difference = Difference(
@@ -98,12 +103,7 @@ class ClinicRestore:
         with self._errors():
             await difference.find(on_step)
             changes = await difference.changes(examples=True)
-        scoped = {shape.model for shape in difference.scoped}
-        needed = {
-            model: found.inserted
-            for model, found in changes[Section.DATA].items()
-            if not difference.narrowed and model not in scoped
-        }
+            needed = await difference.needed()
         return Plan(changes[Section.DATA], changes[Section.REFERENCES], needed)
 
     async def apply(self, on_step: OnStep) -> None:
@@ -129,7 +129,10 @@ class ClinicRestore:
 
     async def prove(self, verified: VerifiedFile, on_read: OnRead) -> None:
         """Read the rows again: they are the file's, or nothing stays."""
-        proof = Proof(self._connection, self._found(), self._constraints, self._statements, self._setting)
+        replica = self._applying is not None and self._applying.replica
+        proof = Proof(
+            self._connection, self._found(), self._constraints, self._statements, self._setting, replica=replica
+        )
         with self._errors():
             await proof.hold(verified.totals, on_read)
 
@@ -161,7 +164,7 @@ class ClinicRestore:
         for name in touched:
             rules = self._constraints.of(name)
             # What PostgreSQL checks by a trigger, and a query of ours could not.
-            if any(index.exclusion and index.deferrable for index in rules.unique):
+            if any(index.deferrable and not index.plain for index in rules.unique):
                 return False
         if any(
             reference.temporal and ({reference.child_root, reference.parent_root} & touched)

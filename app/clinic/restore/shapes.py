@@ -6,14 +6,16 @@ from enum import StrEnum
 
 from app.clinic.catalogue import Catalogue, Entry, TableClass
 from app.clinic.introspection import Column, Table
+from app.clinic.records import LINE
 from app.clinic.sql import columns, from_table, literal, quote
 from app.dump.document import JSON_NULL_KEY, Form, Header, Section
 from app.errors import SchemaDiffers
 
-# Columns of the temporary tables beside those of the clinic's.
-LINE, HASH, COPY = "$linea", "$hash", "$copia"
-AT, REL, TID = "$at", "$rel", "$tid"
-FILE, TODAY, KIND = "$file", "$today", "$kind"
+# Columns of the temporary tables beside those of the clinic's, whose names may be any but these.
+HASH, COPY = "respaldos$hash", "respaldos$copia"
+AT, REL, TID = "respaldos$at", "respaldos$rel", "respaldos$tid"
+FILE, TODAY, KIND = "respaldos$file", "respaldos$today", "respaldos$kind"
+OURS = {LINE, HASH, COPY, AT, REL, TID, FILE, TODAY, KIND}
 
 # The physical place of a row. None of ours moves while a restore looks at it; a row that somebody else has changed
 # meanwhile is at another place, and is not found there.
@@ -120,6 +122,8 @@ def shape_of(number: int, section: Section, model: str, header: Header, catalogu
         raise SchemaDiffers(f"la tabla «{entry.name}» hoy no es de la clínica, sino {entry.kind}")
     if section is Section.REFERENCES and not entry.recorded:
         raise SchemaDiffers(f"la tabla «{entry.name}» hoy no es compartida, sino {entry.kind}")
+    if taken := OURS.intersection(column.name for column in (*entry.table.columns, *entry.table.generated)):
+        raise SchemaDiffers(f"la tabla «{entry.name}» tiene una columna «{taken.pop()}», nombre reservado")
     found = []
     for column in described.columns:
         today = next((each for each in entry.table.columns if each.name == column.name), None)

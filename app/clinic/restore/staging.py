@@ -5,7 +5,8 @@ from collections.abc import AsyncIterator, Collection, Sequence
 import asyncpg
 
 from app.clinic.catalogue import Catalogue
-from app.clinic.restore.shapes import HASH, LINE, Shape, create_stage, shape_of
+from app.clinic.records import LINE
+from app.clinic.restore.shapes import HASH, Shape, create_stage, shape_of
 from app.clinic.sql import quote
 from app.database import database_errors
 from app.dump.document import Header, Section

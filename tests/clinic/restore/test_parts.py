@@ -1,0 +1,191 @@
+"""Some models, or one record with what hangs from it, while the rest stays as it is."""
+
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from app.clinic.restore.scope import Scope
+from app.clinic.restore.session import Plan
+from app.errors import InvalidRequest, RespaldosError, RestoreRefused
+from tests.clinic.backup import Backup, back_up
+from tests.clinic.conftest import Database
+from tests.clinic.restore.comes_back import assert_unchanged, leftovers
+from tests.clinic.restore.conftest import Writer, superuser
+from tests.clinic.restore.restoring import assert_restored, counts, models, record, restore
+from tests.clinic.test_ownership import TWO_CLINICS
+
+TABLES = """
+CREATE TABLE tipo (id int PRIMARY KEY, nombre text);
+CREATE TABLE medico (id int PRIMARY KEY, clinica_id int NOT NULL REFERENCES clinica, tipo_id int REFERENCES tipo);
+CREATE TABLE paciente (id int PRIMARY KEY, clinica_id int NOT NULL REFERENCES clinica, nombre text);
+CREATE TABLE consulta (id int PRIMARY KEY, paciente_id int NOT NULL REFERENCES paciente {rule},
+    medico_id int REFERENCES medico {rule}, turno int UNIQUE);
+CREATE TABLE diente (consulta_id int REFERENCES consulta {rule}, pieza text, nota text,
+    PRIMARY KEY (consulta_id, pieza));
+CREATE TABLE factura (id int PRIMARY KEY, clinica_id int NOT NULL REFERENCES clinica,
+    paciente_id int NOT NULL REFERENCES paciente {rule});
+CREATE TABLE pago (factura_id int NOT NULL REFERENCES factura {rule}, monto numeric, nota json);
+CREATE TABLE carpeta (id text PRIMARY KEY, padre text REFERENCES carpeta {rule}, paciente_id int
+    REFERENCES paciente {rule});
+INSERT INTO tipo VALUES (1, 'a'); INSERT INTO medico VALUES (1, 1, 1), (2, 1, NULL), (9, 2, 1);
+INSERT INTO paciente VALUES (15, 1, 'Ana'), (16, 1, 'Eva'), (90, 2, 'Ida');
+INSERT INTO consulta VALUES (1, 15, 1, 1), (2, 15, NULL, 2), (3, 16, 2, 3), (9, 90, 9, 9);
+INSERT INTO diente VALUES (1, '11', 'x'), (1, '12', NULL), (2, '11', 'y'), (3, '11', 'z'), (9, '11', 'w');
+INSERT INTO factura VALUES (1, 1, 15), (2, 1, 16), (9, 2, 90);
+INSERT INTO pago VALUES (1, 1.0, '1'), (1, 1.0, '1'), (2, 2, NULL), (9, 9, '{{}}');
+INSERT INTO carpeta VALUES ('a,b', NULL, 15), ('b', 'a,b', NULL), ('c', 'b', NULL), ('d', NULL, 16), ('z', NULL, 90);
+"""
+
+# Ana's: changed, gone, new, moved to Eva and come from Eva; and Eva's own changed, too.
+DAMAGE = """
+UPDATE paciente SET nombre = nombre || '?' WHERE clinica_id = 1;
+DELETE FROM diente WHERE consulta_id = 1; DELETE FROM consulta WHERE id = 1; DELETE FROM medico WHERE id = 1;
+INSERT INTO consulta VALUES (4, 15, 2, 1); INSERT INTO diente VALUES (4, '18', 'n');
+UPDATE consulta SET paciente_id = 16 WHERE id = 2; UPDATE consulta SET paciente_id = 15, turno = 30 WHERE id = 3;
+UPDATE diente SET nota = 'q' WHERE consulta_id IN (2, 3); DELETE FROM tipo WHERE id = 1 AND false;
+DELETE FROM pago WHERE factura_id = 1; INSERT INTO pago VALUES (1, 1.00, '1'), (2, 3, NULL);
+UPDATE carpeta SET padre = 'd' WHERE id = 'b'; INSERT INTO carpeta VALUES ('n', 'a,b', NULL);
+INSERT INTO paciente VALUES (17, 1, 'Noa'); INSERT INTO factura VALUES (3, 1, 17);
+"""
+RULES = {"plain": "", "deferred": "DEFERRABLE INITIALLY DEFERRED", "cascade": "ON DELETE CASCADE"}
+
+
+async def _damaged(
+    database: Database, writer: Writer, rule: str = ""
+) -> tuple[Callable[[Scope], Awaitable[tuple[Plan, Backup]]], Backup]:
+    await database.sql.execute(f"SET search_path = public; {TWO_CLINICS} {TABLES.format(rule=rule)}")
+    clinics = await writer(database)
+    backup, other = await back_up(clinics, 1), await back_up(clinics, 2)
+    await database.sql.execute(DAMAGE)
+
+    async def part(scope: Scope) -> tuple[Plan, Backup]:
+        foreseen = await restore(clinics, backup.file, scope=scope, simulate=True)
+        plan = await restore(clinics, backup.file, scope=scope)
+        assert plan == foreseen
+        await assert_restored(clinics, other, 2)
+        assert await leftovers(database.sql) == []
+        again = await restore(clinics, backup.file, scope=scope)
+        assert counts(again) == {}
+        return plan, await back_up(clinics, 1)
+
+    return part, backup
+
+
+@pytest.mark.parametrize("rule", RULES)
+async def test_one_record_with_what_hangs_from_it(database: Database, writer: Writer, rule: str) -> None:
+    part, backup = await _damaged(database, writer, RULES[rule])
+    plan, after = await part(record("paciente:15"))
+    assert counts(plan) == {
+        "medico": (1, 0, 0),
+        "pacientes": (0, 1, 0),
+        "consultas": (1, 2, 1),
+        "diente": (2, 2, 1),
+        "pagos": (2, 0, 1),
+        "carpeta": (0, 1, 1),
+    }
+    assert plan.needed == {"medico": 1}
+    assert after.records("pacientes") == [
+        {"id": 15, "clinica_id": 1, "nombre": "Ana"},
+        {"id": 16, "clinica_id": 1, "nombre": "Eva?"},
+        {"id": 17, "clinica_id": 1, "nombre": "Noa"},
+    ]
+    assert after.lines["consultas"] == backup.lines["consultas"]
+    assert after.lines["diente"] == backup.lines["diente"]
+    assert after.lines["carpeta"] == backup.lines["carpeta"]
+    assert after.lines["medico"] == backup.lines["medico"]
+    assert after.ids("facturas") == [1, 2, 3]
+    assert [(line["factura_id"], str(line["monto"])) for line in after.records("pagos")] == [
+        (1, "1.0"),
+        (1, "1.0"),
+        (2, "2"),
+        (2, "3"),
+    ]
+
+
+async def test_one_record_by_any_kind_of_key(database: Database) -> None:
+    part, backup = await _damaged(database, superuser)
+    _, after = await part(record("carpeta:b"))
+    assert after.lines["carpeta"][:3] == backup.lines["carpeta"][:3]
+    assert after.ids("carpeta") == ["a,b", "b", "c", "d", "n"]
+    _, after = await part(record("carpeta:a,b"))
+    assert after.ids("carpeta") == ["a,b", "b", "c", "d"]
+    # A row that stays as it is has the turn of one that has to be there.
+    with pytest.raises(RestoreRefused, match="consulta_turno_key"):
+        await part(record("diente:1,12"))
+    await database.sql.execute("UPDATE consulta SET turno = NULL WHERE id = 4")
+    # What it needs is put back with it.
+    plan, after = await part(record("diente:1,12"))
+    assert {"diente", "consultas", "medico"} == set(counts(plan))
+    assert after.ids("consultas") == [1, 2, 3, 4]
+    assert plan.needed == {"consultas": 1, "medico": 1}
+
+
+async def test_records_that_cannot_be_found(database: Database) -> None:
+    await database.sql.execute(f"SET search_path = public; {TWO_CLINICS} {TABLES.format(rule='')}")
+    await database.sql.execute(
+        "CREATE DOMAIN positivo AS int CHECK (value > 0);"
+        " CREATE TABLE cosa (id positivo PRIMARY KEY, clinica_id int); INSERT INTO cosa VALUES (1, 1)"
+    )
+    clinics = database.clinics()
+    backups = {clinica_id: await back_up(clinics, clinica_id) for clinica_id in (1, 2)}
+    errors: list[tuple[str, type[RespaldosError], str]] = [
+        ("pacientes:99", RestoreRefused, "no tiene el registro «pacientes:99»"),
+        ("pacientes:90", RestoreRefused, "no tiene el registro «pacientes:90»"),
+        ("pacientes:ana", InvalidRequest, "«pacientes:ana» no es una clave"),
+        ("pacientes:99999999999", InvalidRequest, "no es una clave"),
+        ("pacientes:1,2", InvalidRequest, "no es una clave|la clave de «pacientes» es id"),
+        ("diente:1", InvalidRequest, "la clave de «diente» es consulta_id, pieza"),
+        ("cosa:-1", InvalidRequest, "no es una clave"),
+        ("pagos:1", RestoreRefused, "«pagos» no tienen clave"),
+        ("nada:1", RestoreRefused, "no tiene el modelo «nada»"),
+        ("tipo:1", RestoreRefused, "no tiene el modelo «tipo»"),
+    ]
+    for text, error, says in errors:
+        with pytest.raises(error, match=says):
+            await restore(clinics, backups[1].file, scope=record(text))
+        assert await leftovers(database.sql) == []
+    for text in ("pacientes", "pacientes:", ":1", ""):
+        with pytest.raises(InvalidRequest, match="modelo:clave"):
+            record(text)
+    with pytest.raises(RestoreRefused, match=r"no tiene el modelo «nada»; tiene: .*pacientes"):
+        await restore(clinics, backups[1].file, scope=models("pacientes", "nada"))
+    await assert_unchanged(clinics, backups)
+
+
+async def test_some_models_with_what_they_need(database: Database, writer: Writer) -> None:
+    part, backup = await _damaged(database, writer)
+    # Rows that are not chosen point to what would go.
+    for scope, says in (
+        (models("consulta"), "«diente».*consulta"),
+        (models("pacientes"), "«(consulta|factura)».*paciente"),
+    ):
+        with pytest.raises(RestoreRefused, match=says):
+            await part(scope)
+    plan, after = await part(models("consultas", "diente"))
+    assert plan.needed == {"medico": 1}
+    assert counts(plan)["medico"] == (1, 0, 0)
+    assert [after.lines[name] for name in ("consultas", "diente", "medico")] == [
+        backup.lines[name] for name in ("consultas", "diente", "medico")
+    ]
+    assert after.records("pacientes")[0]["nombre"] == "Ana?"
+    assert (after.ids("facturas"), len(after.records("pagos"))) == ([1, 2, 3], 3)
+    plan, after = await part(models("pagos"))
+    assert plan.needed == {}
+    assert after.lines["pagos"] == backup.lines["pagos"]
+
+
+async def test_a_part_never_points_to_what_is_another_clinics_now(database: Database, writer: Writer) -> None:
+    sql = database.sql
+    await sql.execute(f"SET search_path = public; {TWO_CLINICS} {TABLES.format(rule='')}")
+    clinics = await writer(database)
+    backup = await back_up(clinics, 1)
+    await sql.execute(
+        "DELETE FROM pago WHERE factura_id = 2; DELETE FROM factura WHERE id = 2; DELETE FROM diente WHERE"
+        " consulta_id = 3; DELETE FROM consulta WHERE id = 3; DELETE FROM carpeta WHERE id = 'd';"
+        " UPDATE paciente SET clinica_id = 2 WHERE id = 16"
+    )
+    changed = {clinica_id: await back_up(clinics, clinica_id) for clinica_id in (1, 2)}
+    for scope in (models("facturas", "pagos"), record("facturas:2"), record("pacientes:16")):
+        with pytest.raises(RestoreRefused, match=r"«pacientes».*: 16"):
+            await restore(clinics, backup.file, scope=scope)
+    await assert_unchanged(clinics, changed)

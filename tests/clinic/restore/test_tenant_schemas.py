@@ -1,0 +1,92 @@
+"""A clinic with a schema of its own."""
+
+import pytest
+
+from app.errors import RestoreRefused
+from tests.clinic.backup import back_up
+from tests.clinic.conftest import Database
+from tests.clinic.restore.comes_back import leftovers
+from tests.clinic.restore.conftest import ordinary, superuser
+from tests.clinic.restore.restoring import assert_restored, counts, record, restore
+
+NOTHING = """
+CREATE TABLE clinica1.nada (); INSERT INTO clinica1.nada DEFAULT VALUES; INSERT INTO clinica1.nada DEFAULT VALUES;
+CREATE TABLE clinica1.calculada (n int GENERATED ALWAYS AS (1) STORED); INSERT INTO clinica1.calculada DEFAULT VALUES;
+"""
+DAMAGE = """
+SET search_path = clinica1, public;
+INSERT INTO nada DEFAULT VALUES; DELETE FROM calculada;
+DELETE FROM pago_en_linea; DELETE FROM pago WHERE id % 2 = 0;
+UPDATE factura SET montototal = montototal + 0.01 WHERE id % 3 = 0;
+UPDATE paciente SET contacto_emergencia = 'null' WHERE codusuario % 2 = 0;
+UPDATE public.clinica SET nombre = 'Otra' WHERE id = 1;
+INSERT INTO bitacora (accion, modelo, descripcion, ip_address, user_agent, fecha)
+    SELECT 'x', 'y', 'z', '10.0.0.1', 'w', now() FROM generate_series(1, 5);
+SET search_path = public;
+"""
+
+
+async def test_one_schema_goes_back_and_the_others_stay(tenant_sample: Database) -> None:
+    sql = tenant_sample.sql
+    await sql.execute(NOTHING)
+    roles = [await superuser(tenant_sample, kind="schema"), await ordinary(tenant_sample, kind="schema")]
+    backup, other = await back_up(roles[0], 1), await back_up(roles[0], 2)
+    for clinics in roles:
+        await sql.execute(DAMAGE)
+        foreseen = await restore(clinics, backup.file, simulate=True)
+        assert await restore(clinics, backup.file) == foreseen
+        assert counts(foreseen)["nada"] == (0, 0, 1)
+        assert counts(foreseen)["calculada"] == (1, 0, 0)
+        assert counts(foreseen)["clinica"] == (0, 1, 0)
+        await assert_restored(clinics, backup)
+        await assert_restored(clinics, other, 2)
+        assert await leftovers(sql) == []
+    # The same key is another row in another schema.
+    patient = backup.ids("pacientes", "codusuario")[0]
+    for schema in ("clinica1", "clinica2"):
+        await sql.execute(f"UPDATE {schema}.paciente SET direccion = 'otra' WHERE codusuario = $1", patient)
+    plan = await restore(roles[1], backup.file, scope=record(f"pacientes:{patient}"))
+    assert counts(plan) == {"pacientes": (0, 1, 0)}
+    await assert_restored(roles[1], backup)
+
+
+async def test_a_clinic_whose_schema_was_emptied(tenant_sample: Database) -> None:
+    sql = tenant_sample.sql
+    clinics = await ordinary(tenant_sample, kind="schema")
+    backup, other = await back_up(clinics, 1), await back_up(clinics, 2)
+    tables = await sql.fetch(
+        "SELECT format('%I.%I', schemaname, tablename) FROM pg_tables WHERE schemaname = 'clinica1'"
+        " AND tablename <> 'django_migrations'"
+    )
+    await sql.execute(f"TRUNCATE {', '.join(row[0] for row in tables)} RESTART IDENTITY")
+    plan = await restore(clinics, backup.file)
+    assert {change[1:] for change in counts(plan).values()} == {(0, 0)}
+    await assert_restored(clinics, backup)
+    await assert_restored(clinics, other, 2)
+    # A new person gets a number that nobody has.
+    await sql.execute(
+        "INSERT INTO clinica1.usuario (nombre, apellido, correoelectronico, idtipousuario, activo,"
+        " notificaciones_email, notificaciones_push, fecha_registro) SELECT 'a', 'b', 'nuevo@x', idtipousuario,"
+        " true, true, true, now() FROM clinica1.usuario LIMIT 1"
+    )
+
+
+async def test_another_clinics_schema_that_points_to_what_would_go(database: Database) -> None:
+    sql = database.sql
+    await sql.execute(
+        """
+        CREATE TABLE clinica (id int PRIMARY KEY, schema_name text UNIQUE); CREATE SCHEMA a; CREATE SCHEMA b;
+        INSERT INTO clinica VALUES (1, 'a'), (2, 'b');
+        CREATE TABLE a.ficha (id int PRIMARY KEY, doble int GENERATED ALWAYS AS (id * 2) STORED);
+        CREATE TABLE b.nota (id int PRIMARY KEY, ficha_id int REFERENCES a.ficha ON DELETE CASCADE);
+        INSERT INTO a.ficha VALUES (1);
+        """
+    )
+    for role in (superuser, ordinary):
+        clinics = await role(database, kind="schema")
+        backup = await back_up(clinics, 1)
+        await sql.execute("INSERT INTO a.ficha VALUES (2); INSERT INTO b.nota VALUES (1, 2)")
+        with pytest.raises(RestoreRefused, match=r"«b\.nota».*ficha_id.*«ficha».*2"):
+            await restore(clinics, backup.file)
+        assert await sql.fetchval("SELECT count(*) FROM b.nota") == 1
+        await sql.execute("DELETE FROM b.nota; DELETE FROM a.ficha WHERE id = 2")

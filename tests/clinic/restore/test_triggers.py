@@ -1,0 +1,110 @@
+"""Triggers of the clinic's own: switched off where the role may, else what they change takes the restore back."""
+
+import pytest
+
+from app.errors import RespaldosError, RestoreDiffers, RestoreRefused
+from tests.clinic.backup import back_up
+from tests.clinic.conftest import Database
+from tests.clinic.restore.comes_back import assert_unchanged, goes_back, leftovers
+from tests.clinic.restore.conftest import ordinary, superuser
+from tests.clinic.restore.restoring import restore
+from tests.clinic.test_ownership import TWO_CLINICS
+
+TABLES = """
+CREATE TABLE ficha (id int PRIMARY KEY, texto text, clinica_id int NOT NULL);
+CREATE TABLE historia (que text, clinica_id int NOT NULL);
+INSERT INTO ficha VALUES (1, 'a', 1), (2, 'b', 1), (3, 'c', 1), (4, 'd', 2);
+"""
+DAMAGE = (
+    "DELETE FROM ficha WHERE id = 1; UPDATE ficha SET texto = 'z' WHERE id = 2; INSERT INTO ficha VALUES (9, 'n', 1)"
+)
+
+# What it is called, when it acts, what it does; the error where it acts, and what that says.
+TRIGGERS: list[tuple[str, str, str, type[RespaldosError], str]] = [
+    ("cambia", "BEFORE INSERT", "NEW.texto = 'cambiado'; RETURN NEW", RestoreDiffers, "«ficha».*: 1;.*cambia"),
+    ("cambia", "BEFORE UPDATE", "NEW.texto = 'cambiado'; RETURN NEW", RestoreDiffers, "«ficha».*: 2;.*cambia"),
+    ("salta", "BEFORE INSERT", "RETURN NULL", RestoreRefused, "insertar en «ficha» .*: 1.*salta"),
+    ("salta", "BEFORE UPDATE", "RETURN NULL", RestoreRefused, "actualizar en «ficha» .*: 2.*salta"),
+    ("salta", "BEFORE DELETE", "RETURN NULL", RestoreRefused, "eliminar en «ficha» .*: 9.*salta"),
+    ("niega", "BEFORE INSERT", "RAISE EXCEPTION 'hoy no'", RestoreRefused, "«ficha».*niega.*hoy no"),
+    (
+        "niega",
+        "AFTER DELETE",
+        "RAISE EXCEPTION USING ERRCODE = 'ZZ001', MESSAGE = 'hoy no'",
+        RestoreRefused,
+        "«ficha».*niega.*hoy no",
+    ),
+    (
+        "anota",
+        "AFTER UPDATE",
+        "INSERT INTO public.historia VALUES ('x', NEW.clinica_id); RETURN NULL",
+        RestoreDiffers,
+        "«historia».*: .*ficha: anota",
+    ),
+    (
+        "toca",
+        "AFTER INSERT",
+        "UPDATE public.ficha SET texto = 'tocado' WHERE id = 3; RETURN NULL",
+        RestoreDiffers,
+        "«ficha».*: 3;.*toca",
+    ),
+]
+STATEMENT = (
+    "CREATE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN {does}; END $$;"
+    " CREATE TRIGGER {name} {when} ON ficha FOR EACH ROW EXECUTE FUNCTION {name}();"
+)
+
+
+async def test_a_trigger_that_acts_takes_everything_back(any_database: Database) -> None:
+    sql = any_database.sql
+    await sql.execute(f"SET search_path = public; {TWO_CLINICS} {TABLES}")
+    by_role = {"O": await ordinary(any_database), "A": await superuser(any_database)}
+    backup = await back_up(by_role["O"], 1)
+    await sql.execute(DAMAGE)
+    damaged = {clinica_id: await back_up(by_role["O"], clinica_id) for clinica_id in (1, 2)}
+    for name, when, does, error, says in TRIGGERS:
+        await sql.execute(STATEMENT.format(name=name, when=when, does=does))
+        for enabled, clinics in by_role.items():
+            if enabled == "A":
+                # Switched off for the session, unless it says always.
+                await restore(clinics, backup.file, simulate=True)
+                await sql.execute(f"ALTER TABLE ficha ENABLE ALWAYS TRIGGER {name}")
+            with pytest.raises(RespaldosError, match=says) as caught:
+                await restore(clinics, backup.file)
+            assert type(caught.value) is error
+            assert await leftovers(sql) == []
+        await sql.execute(f"DROP FUNCTION {name} CASCADE")
+    await assert_unchanged(by_role["O"], damaged)
+
+
+async def test_triggers_that_do_not_act_disturb_nobody(database: Database) -> None:
+    sql = database.sql
+    await sql.execute(f"SET search_path = public; {TWO_CLINICS} {TABLES}")
+    await sql.execute(
+        STATEMENT.format(name="niega", when="BEFORE INSERT OR UPDATE OR DELETE", does="RAISE EXCEPTION 'no'")
+    )
+    # One that acts on replicas only, in a session that is none.
+    await sql.execute("ALTER TABLE ficha ENABLE REPLICA TRIGGER niega")
+    await goes_back(sql, await ordinary(database), DAMAGE)
+    with pytest.raises(RestoreRefused, match="niega"):
+        await goes_back(sql, await superuser(database), DAMAGE.replace("9", "8"))
+
+
+async def test_what_waits_for_the_end_of_the_transaction_is_seen(database: Database) -> None:
+    """A deferred trigger acts before the rows are read again, not after."""
+    sql = database.sql
+    await sql.execute(f"SET search_path = public; {TWO_CLINICS} {TABLES}")
+    clinics = {"ordinary": await ordinary(database), "superuser": await superuser(database)}
+    backup = await back_up(clinics["ordinary"], 1)
+    await sql.execute(DAMAGE)
+    await sql.execute(
+        """
+        CREATE FUNCTION tarde() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+            UPDATE public.ficha SET texto = 'tarde' WHERE id = 3; RETURN NULL; END $$;
+        CREATE CONSTRAINT TRIGGER tarde AFTER INSERT ON ficha DEFERRABLE INITIALLY DEFERRED
+            FOR EACH ROW EXECUTE FUNCTION tarde(); ALTER TABLE ficha ENABLE ALWAYS TRIGGER tarde;
+        """
+    )
+    for each in clinics.values():
+        with pytest.raises(RestoreDiffers, match=r"«ficha».*: 3;.*tarde"):
+            await restore(each, backup.file)
