@@ -6,12 +6,13 @@ import asyncpg
 
 from app.clinic.catalogue import Catalogue, TableClass
 from app.clinic.ownership import Ownership
+from app.clinic.records import LINE
 from app.clinic.restore.changed_rows import ChangedRow, changed_rows
 from app.clinic.restore.constraints import Constraints
 from app.clinic.restore.difference import Changes, Difference, copy_number
 from app.clinic.restore.errors import restore_errors
 from app.clinic.restore.scope import RecordSearch, Scope
-from app.clinic.restore.shapes import AT, HASH, LINE, TID, Shape, typed_rows
+from app.clinic.restore.shapes import AT, HASH, TID, Shape, typed_rows
 from app.clinic.restore.staging import Staging
 from app.clinic.sql import columns, quote
 from app.clinic.statements import ClinicStatements

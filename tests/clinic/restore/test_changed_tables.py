@@ -2,7 +2,7 @@
 
 import pytest
 
-from app.errors import RespaldosError, RestoreDiffers, RestoreRefused
+from app.errors import RespaldosError, RestoreDiffers, RestoreRefused, SchemaDiffers
 from tests.clinic.backup import back_up
 from tests.clinic.conftest import Database
 from tests.clinic.restore.comes_back import leftovers
@@ -22,19 +22,19 @@ UPDATE ficha SET codigo = codigo || '?' WHERE clinica_id = 1;
 """
 
 REFUSED: list[tuple[str, type[RespaldosError], str]] = [
-    ("ALTER TABLE ficha DROP hijo", RestoreRefused, "«hijo» de «ficha».*no existe"),
-    ("ALTER TABLE ficha RENAME hijo TO hija", RestoreRefused, "«hijo» de «ficha».*no existe"),
+    ("ALTER TABLE ficha DROP hijo", SchemaDiffers, "«hijo» de «ficha».*no existe"),
+    ("ALTER TABLE ficha RENAME hijo TO hija", SchemaDiffers, "«hijo» de «ficha».*no existe"),
     (
         "ALTER TABLE ficha DROP hijo; ALTER TABLE ficha ADD hijo int GENERATED ALWAYS AS (id) STORED",
-        RestoreRefused,
+        SchemaDiffers,
         "«hijo» de «ficha».*calculada",
     ),
     (
         "ALTER TABLE ficha ADD nueva int; UPDATE ficha SET nueva = 7; ALTER TABLE ficha ALTER nueva SET NOT NULL",
-        RestoreRefused,
+        SchemaDiffers,
         "«ficha».*obligatorias.*nueva",
     ),
-    ("ALTER TABLE ficha ALTER codigo TYPE jsonb USING to_jsonb(codigo)", RestoreRefused, "«codigo».*text.*jsonb"),
+    ("ALTER TABLE ficha ALTER codigo TYPE jsonb USING to_jsonb(codigo)", SchemaDiffers, "«codigo».*text.*jsonb"),
     ("ALTER TABLE ficha ALTER hijo TYPE text", RestoreDiffers, "«ficha».*1"),
     ("ALTER TABLE ficha ALTER monto TYPE numeric(12,2)", RestoreDiffers, "«ficha».*2"),
     ("ALTER TABLE ficha ALTER codigo TYPE char(3)", RestoreDiffers, "«ficha».*1"),
@@ -52,11 +52,11 @@ REFUSED: list[tuple[str, type[RespaldosError], str]] = [
         RestoreRefused,
         "ficha_id_key",
     ),
-    ("DROP TABLE nota", RestoreRefused, "tabla de «nota»"),
-    ("ALTER TABLE nota RENAME TO notas", RestoreRefused, "tabla de «nota»"),
+    ("DROP TABLE nota", SchemaDiffers, "tabla de «nota»"),
+    ("ALTER TABLE nota RENAME TO notas", SchemaDiffers, "tabla de «nota»"),
     (
         "ALTER TABLE nota DROP ficha_id; ALTER TABLE nota ADD ficha_id int",
-        RestoreRefused,
+        SchemaDiffers,
         "«nota» hoy no es de la clínica",
     ),
 ]
