@@ -36,7 +36,8 @@ class Store:
         found = [f"object {item.key}" async for item in self.storage.list()]
         found += [f"upload {key}" for key in await self.uploads()]
         if self.folder is not None:
-            found += [f"file {path.name}" for path in self.folder.rglob("*") if path.is_file()]
+            # Not Path.rglob, which raises where rclone removes a folder meanwhile.
+            found += [f"file {name}" for _, _, names in os.walk(self.folder) for name in names]
         return found
 
     async def uploads(self) -> list[str]:
