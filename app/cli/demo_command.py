@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import os
+import shlex
 import socket
 import sys
 from collections.abc import Iterator
@@ -28,6 +29,9 @@ HOST = "127.0.0.1"
 # The first that nobody listens on is taken.
 PORTS = range(8000, 8100)
 
+# In the home: psql with the address of the demo's database.
+PSQL = "psql"
+
 # All that the service needs runs already when it starts (seconds).
 READY_SECONDS = 60.0
 
@@ -40,7 +44,15 @@ NEXT = (
     "verificar 1",
     "catalogo",
     "estadisticas --clinica 1",
+    "exportar 1 --formato csv -o clinica_1",
 )
+
+# What a person does to see a restore: damage, look, bring back, look again.
+DAMAGE = (
+    "DELETE FROM bitacora WHERE clinica_id = 1;"
+    " UPDATE factura SET montototal = montototal + 10 WHERE clinica_id = 1 AND numero % 90 = 0"
+)
+WAY_BACK = ("comparar 1", "restaurar 1 --simular", "restaurar 1 --si", "comparar 1")
 
 # For bash. Each works as it stands, after those above it.
 CURL = """\
@@ -68,6 +80,12 @@ curl -sw '\\n' -X POST $API/respaldos/$ID/verificar/ -H "Authorization: Bearer $
 -H 'Content-Type: application/json' -d '{{"profundidad": "completa"}}'
 sleep 2
 curl -sw '\\n' $API/restauraciones/ -H "Authorization: Bearer $TOKEN"
+
+# Ver qué cambiaría si se lo restaurara: nada, porque acaba de hacerse
+curl -sw '\\n' -X POST $API/respaldos/$ID/restaurar/ -H "Authorization: Bearer $TOKEN" \
+-H 'Content-Type: application/json' -d '{{"simular": true}}'
+sleep 3
+curl -sw '\\n' "$API/restauraciones/?limit=1" -H "Authorization: Bearer $TOKEN"
 
 # Estadísticas
 curl -sw '\\n' $API/respaldos/estadisticas/ -H "Authorization: Bearer $TOKEN"
@@ -130,6 +148,23 @@ def _show_commands(settings: "Settings") -> None:
     program = os.path.relpath(sys.argv[0])
     for order in NEXT:
         click.echo(f"  {program} {order}")
+    click.echo("\nDañar los datos de la clínica 1, y restaurarlos:\n")
+    click.echo(f'  {os.path.relpath(settings.respaldos_home / PSQL)} -qc "{DAMAGE}"')
+    for order in WAY_BACK:
+        click.echo(f"  {program} {order}")
+
+
+def _write_psql(home: Path, url: str) -> None:
+    """Leave a psql in the home that leads to the demo's database, for this user only: it knows the password."""
+    from app.embedded import postgres_bin
+
+    script = home / PSQL
+    try:
+        script.unlink(missing_ok=True)
+        with os.fdopen(os.open(script, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o700), "w") as file:
+            file.write(f'#!/bin/sh\nexec {shlex.quote(str(postgres_bin() / "psql"))} {shlex.quote(url)} "$@"\n')
+    except OSError as exc:
+        raise LocalFileError(f"no se puede escribir «{script}»: {exc.strerror}") from exc
 
 
 async def _prepared(settings: "Settings") -> "list[Respaldo]":
@@ -147,6 +182,7 @@ async def _prepared(settings: "Settings") -> "list[Respaldo]":
     if settings.database_url is None:
         raise TypeError("the demo's database is embedded, so it has an address")
     url = settings.database_url.get_secret_value()
+    _write_psql(settings.respaldos_home, asyncpg_url(url))
     connection = await asyncpg.connect(asyncpg_url(url))
     try:
         # All or nothing, and one demo at a time: the next one looks only whether the first table is there.
