@@ -8,7 +8,21 @@ from fastapi import APIRouter, FastAPI
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 
-from app.api import docs, eventos, health, login, metrics, plataforma, problems, progreso, respaldos, restauraciones
+from app.api import (
+    clinica,
+    docs,
+    eventos,
+    health,
+    login,
+    metrics,
+    panel,
+    plataforma,
+    plataforma_clinicas,
+    problems,
+    progreso,
+    respaldos,
+    restauraciones,
+)
 from app.api.address import networks
 from app.api.documentation import DESCRIPTION, SUMMARY, TAGS, DocumentedApp, operation_id
 from app.api.middleware import API, BodyLimit, SecurityHeaders, Slashes, UnexpectedErrors
@@ -52,12 +66,14 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.trusted_proxies = networks(chosen.forwarded_allow_ips)
     problems.add_handlers(app)
     api = APIRouter(prefix=API)
-    for part in (login, respaldos, progreso, restauraciones, eventos, plataforma):
+    parts = (login, clinica, respaldos, progreso, restauraciones, eventos, plataforma, plataforma_clinicas)
+    for part in parts:
         api.include_router(part.router)
     app.include_router(api)
     app.include_router(health.router)
     app.include_router(metrics.router)
     docs.add_page(app)
+    app.include_router(panel.router)
     return app
 
 

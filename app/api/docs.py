@@ -34,13 +34,14 @@ async def page() -> Response:
 
 @router.get("/")
 async def beginning(request: Request) -> Response:
-    """A person goes on to the page; a program is told where things are."""
+    """A person goes on to the panel; a program is told where things are."""
     if "text/html" in request.headers.get("accept", ""):
-        return RedirectResponse("/docs", 307)
+        return RedirectResponse("/panel/", 307)
     return JSONResponse(
         {
             "servicio": "respaldos",
             "version": version("respaldos"),
+            "panel": "/panel/",
             "documentacion": "/docs",
             "openapi": f"{API}/openapi.json",
             "salud": "/salud/lista",

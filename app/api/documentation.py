@@ -30,6 +30,7 @@ TAGS: Final = [
     {"name": "Respaldos", "description": "Los respaldos de una clínica."},
     {"name": "Restauraciones", "description": "Las verificaciones de un respaldo, y cómo terminaron."},
     {"name": "Auditoría", "description": "Quién hizo qué, cuándo y desde dónde."},
+    {"name": "Clínicas", "description": "Qué clínica es la de quien pregunta, y cómo están todas."},
     {"name": "Salud", "description": "Para quien opera el servicio. Sin token."},
 ]
 
@@ -37,6 +38,9 @@ _ENUMERATIONS: Final = {
     "Accion": "Qué se hizo.",
     "Estado": "Va de pendiente a procesando, y termina en completado, fallido o cancelado.",
     "Profundidad": "Cuánto se comprueba: que el archivo esté y tenga su tamaño (rapida), o todo (completa).",
+    "Orden": "Por qué se ordena; con `-`, de mayor a menor. Lo que no tiene tamaño o registros va al final.",
+    "Situacion": "Cómo están los respaldos de una clínica, de lo peor a lo mejor; de una inactiva no se espera nada.",
+    "TipoOperacion": "Qué está en curso.",
     "TipoRespaldo": "Quién lo pidió: la línea de comandos, la noche, o una persona en la aplicación.",
     "TipoRestauracion": "Qué se hace con el archivo.",
 }

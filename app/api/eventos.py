@@ -6,6 +6,7 @@ from fastapi import APIRouter, Query, Request, Response
 
 from app.api.caller import Administering, ServiceDep
 from app.api.documentation import of_anyone
+from app.api.identifiers import OfRespaldo
 from app.api.pages import PAGE_HEADERS, PageDep
 from app.api.schemas import EventoEnLista
 from app.respaldos import eventos as trail
@@ -32,11 +33,17 @@ async def listar(
     caller: Administering,
     page: PageDep,
     accion: AccionQuery = None,
+    respaldo_id: OfRespaldo = None,
 ) -> Any:
     """Cada creación, descarga, verificación, eliminación, ingreso y acceso rechazado de la clínica."""
     async with transaction(service.resources) as session:
         found, total = await trail.page(
-            session, clinica_id=caller.clinica_id, accion=accion, limit=page.limit, offset=page.offset
+            session,
+            clinica_id=caller.clinica_id,
+            accion=accion,
+            respaldo_id=respaldo_id,
+            limit=page.limit,
+            offset=page.offset,
         )
     page.describe(request, response, total)
     return [evento_vista(evento) for evento in found]

@@ -110,6 +110,38 @@ ESTADISTICAS: Final[dict[str, Any]] = {
         {"dia": "2026-07-02", "estado": "fallido", "tamaño_mb": None, "segundos": None},
         {"dia": "2026-07-03", "estado": "completado", "tamaño_mb": 1.5, "segundos": 4.381},
     ],
+    "situacion": "al_dia",
+    "ultimo_bueno": {"id": 7, "fecha": "2026-07-03T06:00:12+00:00", "tamaño_mb": 1.5},
+    "ultima_verificacion": {
+        "respaldo_id": 5,
+        "fecha": "2026-06-30T11:20:41+00:00",
+        "profundidad": "ensayo",
+        "error": None,
+    },
+    "fallos_seguidos": 0,
+    "tamaño_almacenado_mb": 136.5,
+    "precio_gb_mes_usd": 0.0125,
+}
+
+CLINICA_PROPIA: Final[dict[str, Any]] = {
+    "clinica_id": 1,
+    "nombre": "Clínica Dental Illimani — La Paz",
+    "activa": True,
+    "zona_horaria": "America/La_Paz",
+    "respaldo_diario": "02:00",
+    "puede_administrar": True,
+}
+
+CLINICA_EN_LISTA: Final[dict[str, Any]] = {
+    "clinica_id": 3,
+    "nombre": "Sonrisas del Tunari — Cochabamba",
+    "activa": True,
+    "zona_horaria": "America/La_Paz",
+    "situacion": "atrasada",
+    "ultimo_bueno": {"id": 4, "fecha": "2026-06-30T06:00:09+00:00", "tamaño_mb": 0.4},
+    "ultima_verificacion": None,
+    "en_curso": None,
+    "fallos_seguidos": 3,
 }
 
 RESTAURACION: Final[dict[str, Any]] = {
@@ -171,6 +203,8 @@ BY_SCHEMA: Final = {
     "RespaldoConMensaje": RESPALDO_CON_MENSAJE,
     "Enlace": ENLACE,
     "Estadisticas": ESTADISTICAS,
+    "ClinicaPropia": CLINICA_PROPIA,
+    "ClinicaEnLista": CLINICA_EN_LISTA,
     "RestauracionEnLista": RESTAURACION,
     "EventoEnLista": EVENTO,
 }

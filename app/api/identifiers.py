@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import Path
+from fastapi import Path, Query
 from starlette.convertors import Convertor, register_url_convertor
 
 from app.api.caller import LARGEST_ID
@@ -25,4 +25,8 @@ register_url_convertor("id", _Identifier())
 RespaldoId = Annotated[int, Path(ge=1, le=LARGEST_ID, description="El número del respaldo.", examples=[1])]
 RestauracionId = Annotated[
     int, Path(ge=1, le=LARGEST_ID, description="El número de la restauración o verificación.", examples=[1])
+]
+
+OfRespaldo = Annotated[
+    int | None, Query(ge=1, le=LARGEST_ID, description="Solo lo que es de este respaldo.", examples=[1])
 ]

@@ -31,7 +31,7 @@ class SecurityHeaders:
                 headers.setdefault("X-Frame-Options", "DENY")
                 headers.setdefault("Referrer-Policy", "no-referrer")
                 headers.setdefault("Content-Security-Policy", _NEVER_SHOWN_IN_FRAMES)
-                if scope["path"].startswith("/docs/"):
+                if scope["path"].startswith(("/docs/", "/panel/")):
                     headers.setdefault("Cache-Control", "no-cache")
                 else:
                     headers["Cache-Control"] = "no-store"

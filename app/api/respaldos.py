@@ -35,6 +35,7 @@ from app.respaldos.eliminar_respaldo import eliminar_respaldo
 from app.respaldos.enlace_descarga import enlace_descarga
 from app.respaldos.models import Estado, Respaldo, Restauracion, TipoRespaldo
 from app.respaldos.obtener_estadisticas import obtener_estadisticas
+from app.respaldos.orden import Orden
 from app.respaldos.pedir_respaldo import pedir_respaldo
 from app.respaldos.pedir_restauracion import pedir_restauracion
 from app.respaldos.pedir_verificacion import pedir_verificacion
@@ -52,7 +53,7 @@ router = APIRouter(prefix="/respaldos", tags=["Respaldos"])
     "/",
     response_model=list[RespaldoEnLista],
     summary="Lista los respaldos",
-    response_description="Los respaldos, del más nuevo al más antiguo.",
+    response_description="Los respaldos, del más nuevo al más antiguo si no se pide otro orden.",
     responses={200: {"headers": PAGE_HEADERS}, **of_anyone()},
 )
 async def listar(
@@ -73,6 +74,7 @@ async def listar(
             description="Fecha (ese día entero, incluido) o fecha con hora, sin incluirla.", examples=["2026-07-31"]
         ),
     ] = None,
+    orden: Annotated[Orden, Query(description="En qué orden; con `-`, de mayor a menor.")] = Orden.MAS_NUEVO,
 ) -> Any:
     """Los que no están eliminados. Las fechas sin desfase son de la zona horaria del servicio."""
     wanted = period(desde, hasta, service.settings.time_zone)
@@ -84,6 +86,7 @@ async def listar(
             tipo=tipo_respaldo,
             desde=wanted.start,
             hasta=wanted.end,
+            orden=orden,
             limit=page.limit,
             offset=page.offset,
         )

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Request, Response
 
 from app.api.caller import Looking, ServiceDep, may_see_rows
 from app.api.documentation import of_anyone
-from app.api.identifiers import RestauracionId
+from app.api.identifiers import OfRespaldo, RestauracionId
 from app.api.pages import PAGE_HEADERS, PageDep
 from app.api.schemas import RestauracionEnLista
 from app.respaldos import restauracion_repository
@@ -23,11 +23,18 @@ router = APIRouter(prefix="/restauraciones", tags=["Restauraciones"])
     response_description="De la más nueva a la más antigua.",
     responses={200: {"headers": PAGE_HEADERS}, **of_anyone()},
 )
-async def listar(request: Request, response: Response, service: ServiceDep, caller: Looking, page: PageDep) -> Any:
+async def listar(
+    request: Request,
+    response: Response,
+    service: ServiceDep,
+    caller: Looking,
+    page: PageDep,
+    respaldo_id: OfRespaldo = None,
+) -> Any:
     """Las pedidas, las que están en curso y las terminadas."""
     async with transaction(service.resources) as session:
         found, total = await restauracion_repository.page(
-            session, clinica_id=caller.clinica_id, limit=page.limit, offset=page.offset
+            session, clinica_id=caller.clinica_id, respaldo_id=respaldo_id, limit=page.limit, offset=page.offset
         )
     page.describe(request, response, total)
     return [restauracion_vista(each, examples=may_see_rows(caller)) for each in found]

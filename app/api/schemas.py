@@ -4,7 +4,8 @@ from typing import Annotated, Any
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, StrictBool, WithJsonSchema
 
-from app.respaldos.models import Accion, Estado, Profundidad, TipoRespaldo, TipoRestauracion
+from app.respaldos.models import Accion, Estado, Profundidad, TipoOperacion, TipoRespaldo, TipoRestauracion
+from app.respaldos.situacion import Situacion
 
 # What the operations give is text already; the page is to say which kind.
 Fecha = Annotated[
@@ -225,8 +226,25 @@ class PuntoDeSerie(Answer):
     segundos: float | None
 
 
+class UltimoBueno(UltimoRespaldo):
+    """El respaldo bueno más nuevo: completado, sin verificación fallida, y no sospechoso o ya aceptado."""
+
+
+class UltimaVerificacion(Answer):
+    """La última vez que se leyó y comprobó lo que hay dentro de un respaldo; `error` dice por qué falló, si falló."""
+
+    respaldo_id: int
+    fecha: Fecha
+    profundidad: Profundidad
+    error: str | None
+
+
 class Estadisticas(Answer):
-    """Cómo han ido los respaldos de la clínica. `tasa_exito` es un porcentaje."""
+    """Cómo han ido los respaldos de la clínica. `tasa_exito` es un porcentaje.
+
+    `situacion` dice en una palabra si los datos están a salvo. El costo es de `tamaño_almacenado_mb`, que incluye lo
+    eliminado mientras se puede recuperar, a `precio_gb_mes_usd`.
+    """
 
     total_respaldos: int
     completados: int
@@ -237,6 +255,37 @@ class Estadisticas(Answer):
     proximo_respaldo: Fecha | None
     costo_mensual_estimado_usd: float
     serie: list[PuntoDeSerie]
+    situacion: Situacion
+    ultimo_bueno: UltimoBueno | None
+    ultima_verificacion: UltimaVerificacion | None
+    fallos_seguidos: int
+    tamaño_almacenado_mb: float
+    precio_gb_mes_usd: float
+
+
+class ClinicaPropia(Answer):
+    """La clínica de quien pregunta, y qué puede hacer en ella. `respaldo_diario` es una hora de `zona_horaria`."""
+
+    clinica_id: int
+    nombre: str | None
+    activa: bool
+    zona_horaria: str
+    respaldo_diario: str = Field(description="HH:MM")
+    puede_administrar: bool
+
+
+class ClinicaEnLista(Answer):
+    """Una clínica y cómo están sus respaldos. `fallos_seguidos` son los que hubo desde el último completado."""
+
+    clinica_id: int
+    nombre: str | None
+    activa: bool
+    zona_horaria: str
+    situacion: Situacion
+    ultimo_bueno: UltimoBueno | None
+    ultima_verificacion: UltimaVerificacion | None
+    en_curso: TipoOperacion | None
+    fallos_seguidos: int
 
 
 class RestauracionEnLista(Answer):

@@ -34,10 +34,18 @@ async def record(
 
 
 async def page(
-    session: AsyncSession, *, clinica_id: int, accion: Accion | None, limit: int, offset: int
+    session: AsyncSession,
+    *,
+    clinica_id: int,
+    accion: Accion | None,
+    respaldo_id: int | None = None,
+    limit: int,
+    offset: int,
 ) -> tuple[Sequence[Evento], int]:
-    """Lines of the clinic's trail, newest first, and how many there are in all."""
+    """Lines of the clinic's trail, or those about one backup, newest first, and how many there are in all."""
     wanted = select(Evento).where(Evento.clinica_id == clinica_id)
+    if respaldo_id is not None:
+        wanted = wanted.where(Evento.respaldo_id == respaldo_id)
     if accion is not None:
         wanted = wanted.where(Evento.accion == accion)
     total = await session.scalar(wanted.with_only_columns(func.count()))

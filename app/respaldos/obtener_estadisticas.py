@@ -5,13 +5,14 @@ from typing import Literal, TypedDict
 from zoneinfo import ZoneInfo
 
 from app.clinic.snapshot import Clinic
-from app.respaldos import retention_repository
+from app.respaldos import retention_repository, situacion_repository
 from app.respaldos.models import Estado
 from app.respaldos.programar import proxima_hora
 from app.respaldos.resources import Databases
 from app.respaldos.retention_repository import Ended
+from app.respaldos.situacion import Situacion, situacion
 from app.respaldos.transaction import transaction
-from app.respaldos.views import MIB
+from app.respaldos.views import MIB, UltimaVerificacion, UltimoBueno, ultima_verificacion, ultimo_bueno
 
 # Days of `serie`, today included.
 SERIES_DAYS = 90
@@ -46,7 +47,8 @@ class Estadisticas(TypedDict):
 
     Deleted backups are left out of these; the cost is that of all bytes in S3, deleted ones included until they
     are purged. `proximo_respaldo` (ISO 8601 in UTC) is when the next night begins; null where the clinic is
-    inactive. `serie` has a point for each of the last SERIES_DAYS local days, oldest first.
+    inactive. `serie` has a point for each of the last SERIES_DAYS local days, oldest first. `situacion` says in a
+    word how safe the clinic is, and `ultimo_bueno`, `ultima_verificacion` and `fallos_seguidos` why.
     """
 
     total_respaldos: int
@@ -58,6 +60,12 @@ class Estadisticas(TypedDict):
     proximo_respaldo: str | None
     costo_mensual_estimado_usd: float
     serie: list[Dia]
+    situacion: Situacion
+    ultimo_bueno: UltimoBueno | None
+    ultima_verificacion: UltimaVerificacion | None
+    fallos_seguidos: int
+    tamaño_almacenado_mb: float
+    precio_gb_mes_usd: float
 
 
 async def obtener_estadisticas(
@@ -77,6 +85,7 @@ async def obtener_estadisticas(
     async with transaction(databases) as session:
         totals = await retention_repository.totals(session, clinica_id=clinic.id)
         ended = await retention_repository.ended_since(session, clinica_id=clinic.id, moment=midnight)
+        standing = await situacion_repository.standing(session, clinica_id=clinic.id)
     tried = totals.completed + totals.failed
     upcoming = proxima_hora(now, time_zone=time_zone, hour=hour, minute=minute) if clinic.active else None
     return {
@@ -96,6 +105,12 @@ async def obtener_estadisticas(
         # Small clinics cost less than a cent.
         "costo_mensual_estimado_usd": round(totals.stored_bytes / BILLED_GB * price_gb_month, 6),
         "serie": _series(ended, first, time_zone),
+        "situacion": situacion(standing, active=clinic.active, now=now),
+        "ultimo_bueno": ultimo_bueno(standing),
+        "ultima_verificacion": ultima_verificacion(standing),
+        "fallos_seguidos": standing.failures,
+        "tamaño_almacenado_mb": round(totals.stored_bytes / MIB, 2),
+        "precio_gb_mes_usd": price_gb_month,
     }
 
 

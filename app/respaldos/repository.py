@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import ColumnElement, and_, delete, false, func, select, update
+from sqlalchemy import ColumnElement, UnaryExpression, and_, delete, false, func, select, update
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -14,9 +14,19 @@ from app.respaldos.actor import Actor
 from app.respaldos.lease import Beat, lease_end
 from app.respaldos.models import Estado, Intento, Operacion, Profundidad, Respaldo, TipoOperacion, TipoRespaldo
 from app.respaldos.object_key import generar_ruta_s3
+from app.respaldos.orden import Orden
 from app.respaldos.progress import Progreso
 
 _NEWEST_FIRST = (Respaldo.fecha_respaldo.desc(), Respaldo.id.desc())
+
+_ORDERS: dict[Orden, UnaryExpression[Any]] = {
+    Orden.MAS_NUEVO: Respaldo.fecha_respaldo.desc(),
+    Orden.MAS_ANTIGUO: Respaldo.fecha_respaldo.asc(),
+    Orden.MAS_GRANDE: Respaldo.tamaño_bytes.desc().nulls_last(),
+    Orden.MAS_PEQUEÑO: Respaldo.tamaño_bytes.asc().nulls_last(),
+    Orden.MAS_REGISTROS: Respaldo.numero_registros.desc().nulls_last(),
+    Orden.MENOS_REGISTROS: Respaldo.numero_registros.asc().nulls_last(),
+}
 
 
 async def add(
@@ -307,10 +317,11 @@ async def page(
     tipo: TipoRespaldo | None = None,
     desde: datetime | None = None,
     hasta: datetime | None = None,
+    orden: Orden = Orden.MAS_NUEVO,
     limit: int,
     offset: int,
 ) -> tuple[Sequence[Respaldo], int]:
-    """The clinic's backups that are not deleted, newest first, and how many there are in all.
+    """The clinic's backups that are not deleted, and how many there are in all; those alike in `orden`, newest first.
 
     `desde` is within what is asked for, `hasta` is not.
     """
@@ -324,7 +335,8 @@ async def page(
     if hasta is not None:
         wanted = wanted.where(Respaldo.fecha_respaldo < hasta)
     total = await session.scalar(wanted.with_only_columns(func.count()))
-    found = await session.scalars(wanted.order_by(*_NEWEST_FIRST).limit(limit).offset(offset))
+    order = (_ORDERS[orden], *(_NEWEST_FIRST if orden is not Orden.MAS_ANTIGUO else (Respaldo.id.asc(),)))
+    found = await session.scalars(wanted.order_by(*order).limit(limit).offset(offset))
     return found.all(), total or 0
 
 

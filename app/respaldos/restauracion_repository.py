@@ -122,10 +122,12 @@ async def get(session: AsyncSession, restauracion_id: int, *, clinica_id: int) -
 
 
 async def page(
-    session: AsyncSession, *, clinica_id: int, limit: int, offset: int
+    session: AsyncSession, *, clinica_id: int, respaldo_id: int | None = None, limit: int, offset: int
 ) -> tuple[Sequence[Restauracion], int]:
-    """The clinic's, newest first, and how many there are in all."""
+    """The clinic's, or those of one of its backups, newest first, and how many there are in all."""
     wanted = select(Restauracion).where(Restauracion.clinica_id == clinica_id)
+    if respaldo_id is not None:
+        wanted = wanted.where(Restauracion.respaldo_id == respaldo_id)
     total = await session.scalar(wanted.with_only_columns(func.count()))
     found = await session.scalars(
         wanted.order_by(Restauracion.fecha_creacion.desc(), Restauracion.id.desc()).limit(limit).offset(offset)

@@ -3,6 +3,7 @@
 from typing import Any, TypedDict
 
 from app.respaldos.models import Estado, Evento, Respaldo, Restauracion, TipoRespaldo, TipoRestauracion
+from app.respaldos.situacion import Standing
 
 ESTADO_DISPLAY = {
     Estado.PENDIENTE: "Pendiente",
@@ -98,6 +99,23 @@ class RestauracionVista(TypedDict):
     fecha_fin: str | None
 
 
+class UltimoBueno(TypedDict):
+    """The newest good backup. `fecha` is ISO 8601 in UTC."""
+
+    id: int
+    fecha: str
+    tamaño_mb: float
+
+
+class UltimaVerificacion(TypedDict):
+    """The last verification that read what is in a backup. `fecha` is ISO 8601 in UTC."""
+
+    respaldo_id: int
+    fecha: str
+    profundidad: str
+    error: str | None
+
+
 class EventoVista(TypedDict):
     """One line of the audit trail. `fecha` is ISO 8601 in UTC."""
 
@@ -180,6 +198,27 @@ def restauracion_vista(restauracion: Restauracion, *, examples: bool = True) -> 
         "usuario": restauracion.usuario,
         "fecha_creacion": restauracion.fecha_creacion.isoformat(),
         "fecha_fin": ended.isoformat() if ended is not None else None,
+    }
+
+
+def ultimo_bueno(standing: Standing) -> UltimoBueno | None:
+    """As people's programs see it."""
+    good = standing.newest_good
+    if good is None:
+        return None
+    return {"id": good.id, "fecha": good.moment.isoformat(), "tamaño_mb": round(good.bytes / MIB, 2)}
+
+
+def ultima_verificacion(standing: Standing) -> UltimaVerificacion | None:
+    """As people's programs see it."""
+    proof = standing.last_proof
+    if proof is None:
+        return None
+    return {
+        "respaldo_id": proof.respaldo_id,
+        "fecha": proof.moment.isoformat(),
+        "profundidad": proof.profundidad,
+        "error": proof.error,
     }
 
 

@@ -155,8 +155,9 @@ ADMINISTRATORS = [
     ("DELETE", "respaldos/{id}/", 409),
     ("GET", "eventos/", 200),
 ]
-SUPERADMINS = [("GET", "plataforma/eventos/", 200)]
+SUPERADMINS = [("GET", "plataforma/eventos/", 200), ("GET", "plataforma/clinicas/", 200)]
 EVERYBODYS = [
+    ("GET", "clinica/", 200),
     ("GET", "respaldos/", 200),
     ("GET", "respaldos/{id}/", 200),
     ("GET", "respaldos/{id}/progreso/", 200),

@@ -50,9 +50,9 @@ async def test_the_page_loads_everything_from_here(client: httpx.AsyncClient) ->
     assert (await client.get(f"{API}/openapi.json")).json()["openapi"].startswith("3.1")
 
 
-async def test_the_beginning_leads_people_to_the_page_and_tells_programs(client: httpx.AsyncClient) -> None:
+async def test_the_beginning_leads_people_to_the_panel_and_tells_programs(client: httpx.AsyncClient) -> None:
     person = await client.get("/", headers={"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"})
-    assert (person.status_code, person.headers["location"]) == (307, "/docs")
+    assert (person.status_code, person.headers["location"]) == (307, "/panel/")
     program = await client.get("/")
     assert program.json()["documentacion"] == "/docs"
     for path in (program.json()["openapi"], program.json()["salud"]):

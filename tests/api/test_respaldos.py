@@ -2,6 +2,7 @@
 
 import json
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from urllib.parse import urlsplit
 
 import asyncpg
@@ -14,7 +15,18 @@ from app.respaldos.crear_respaldo import crear_respaldo
 from app.respaldos.ejecutar_respaldo import ejecutar_respaldo
 from app.respaldos.models import TipoRespaldo
 from app.settings import Settings
-from tests.api.conftest import API, add_backup, add_verification, application, bearer, client_of, events, jobs, rows
+from tests.api.conftest import (
+    API,
+    OTHER,
+    add_backup,
+    add_verification,
+    application,
+    bearer,
+    client_of,
+    events,
+    jobs,
+    rows,
+)
 from tests.respaldos.conftest import SMALL
 from tests.tcp_proxy import tcp_proxy
 
@@ -38,7 +50,8 @@ METADATA = keys(
 )
 STATISTICS = keys(
     """total_respaldos, completados, fallidos, tamaño_total_mb, ultimo_respaldo, tasa_exito, proximo_respaldo,
-    costo_mensual_estimado_usd, serie"""
+    costo_mensual_estimado_usd, serie, situacion, ultimo_bueno, ultima_verificacion, fallos_seguidos,
+    tamaño_almacenado_mb, precio_gb_mes_usd"""
 )
 RESTORATION = keys(
     """id, respaldo_id, clinica_id, estado, simulada, modelos, progreso, resultado, respaldo_previo, error, usuario,
@@ -138,6 +151,91 @@ async def test_pages_are_told_by_headers(client: httpx.AsyncClient, conn: asyncp
     followed = await client.get(offsets["next"], headers=bearer())
     assert [entry["id"] for entry in followed.json()] == [ids[0]]
     assert set(followed.links) == {"first", "prev", "last"}
+
+
+async def test_a_list_comes_in_the_order_that_is_asked_for(
+    client: httpx.AsyncClient, conn: asyncpg.Connection
+) -> None:
+    day = datetime(2026, 7, 3, tzinfo=UTC)
+    old = await add_backup(conn, fecha_respaldo=day, tamaño_bytes=20, numero_registros=3)
+    waiting = await add_backup(conn, estado="procesando", fecha_respaldo=day + timedelta(1), tamaño_bytes=None)
+    new = await add_backup(conn, fecha_respaldo=day + timedelta(2), tamaño_bytes=20, numero_registros=1)
+    large = await add_backup(conn, fecha_respaldo=day - timedelta(1), tamaño_bytes=30, numero_registros=2)
+    await conn.execute("UPDATE respaldos.respaldo SET numero_registros = NULL WHERE id = $1", waiting)
+    assert await listed(client) == [new, waiting, old, large]
+    assert await listed(client, orden="fecha_respaldo") == [large, old, waiting, new]
+    assert await listed(client, orden="-tamaño_bytes") == [large, new, old, waiting]
+    assert await listed(client, orden="tamaño_bytes") == [new, old, large, waiting]
+    assert await listed(client, orden="-numero_registros") == [old, large, new, waiting]
+    assert await listed(client, orden="numero_registros", limit=2) == [new, large]
+    refused = await client.get(f"{API}/respaldos/", params={"orden": "usuario"}, headers=bearer())
+    assert refused.status_code == 422
+
+
+async def test_what_was_done_with_one_backup_can_be_listed(
+    client: httpx.AsyncClient, conn: asyncpg.Connection
+) -> None:
+    first, second, theirs = await add_backup(conn), await add_backup(conn), await add_backup(conn, OTHER)
+    checks = [await add_verification(conn, first), await add_verification(conn, second)]
+    await add_verification(conn, theirs, OTHER)
+    await client.get(f"{API}/respaldos/{second}/descargar/", headers=bearer())
+
+    async def about(path: str, respaldo_id: int) -> list[dict[str, Any]]:
+        answer = await client.get(f"{API}/{path}/", params={"respaldo_id": respaldo_id}, headers=bearer())
+        assert answer.headers["x-total-count"] == str(len(answer.json()))
+        found: list[dict[str, Any]] = answer.json()
+        return found
+
+    assert [each["id"] for each in await about("restauraciones", first)] == checks[:1]
+    assert await about("restauraciones", theirs) == []
+    assert [each["accion"] for each in await about("eventos", second)] == ["enlace_descarga"]
+    assert await about("eventos", first) == []
+
+
+async def test_the_clinic_of_who_asks(client: httpx.AsyncClient) -> None:
+    url = f"{API}/clinica/"
+    own = {
+        "clinica_id": SMALL,
+        "nombre": "Clínica pequeña",
+        "activa": True,
+        "zona_horaria": "America/La_Paz",
+        "respaldo_diario": "02:00",
+        "puede_administrar": True,
+    }
+    assert (await client.get(url, headers=bearer())).json() == own
+    staff = await client.get(url, headers=bearer(rol="Recepcionista"))
+    assert staff.json() == own | {"puede_administrar": False}
+    chosen = await client.get(url, params={"clinica_id": OTHER}, headers=bearer(None))
+    assert (chosen.json()["nombre"], chosen.json()["puede_administrar"]) == ("Clínica grande", True)
+
+
+async def test_the_superadmin_sees_all_clinics_the_worst_first(
+    client: httpx.AsyncClient, conn: asyncpg.Connection
+) -> None:
+    await add_backup(conn, OTHER, fecha_respaldo=datetime.now(UTC), verificado=datetime.now(UTC))
+    old = await add_backup(conn, SMALL, tamaño_bytes=3 << 19)
+    answer = await client.get(f"{API}/plataforma/clinicas/", headers=bearer(None))
+    assert answer.headers["x-total-count"] == "3"
+    found = answer.json()
+    assert [(each["nombre"], each["situacion"]) for each in found] == [
+        ("Clínica nueva", "sin_respaldo"),
+        ("Clínica pequeña", "atrasada"),
+        ("Clínica grande", "sin_verificar"),
+    ]
+    assert found[1] == {
+        "clinica_id": SMALL,
+        "nombre": "Clínica pequeña",
+        "activa": True,
+        "zona_horaria": "America/La_Paz",
+        "situacion": "atrasada",
+        "ultimo_bueno": {"id": old, "fecha": "2026-07-03T06:00:00+00:00", "tamaño_mb": 1.5},
+        "ultima_verificacion": None,
+        "en_curso": None,
+        "fallos_seguidos": 0,
+    }
+    page = await client.get(f"{API}/plataforma/clinicas/", params={"limit": 1, "offset": 1}, headers=bearer(None))
+    assert page.json() == found[1:2]
+    assert {"first", "prev", "next", "last"} == set(page.links)
 
 
 async def test_a_page_has_a_hundred_entries_if_nothing_is_said(

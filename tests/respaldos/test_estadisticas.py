@@ -55,6 +55,12 @@ async def test_a_clinic_without_any_backup(resources: Resources) -> None:
         "tasa_exito": None,
         "proximo_respaldo": "2026-11-24T06:00:00+00:00",
         "costo_mensual_estimado_usd": 0.0,
+        "situacion": "sin_respaldo",
+        "ultimo_bueno": None,
+        "ultima_verificacion": None,
+        "fallos_seguidos": 0,
+        "tamaño_almacenado_mb": 0.0,
+        "precio_gb_mes_usd": 0.0125,
     }
     assert {(day["estado"], day["tamaño_mb"], day["segundos"]) for day in found["serie"]} == {(None, None, None)}
 

@@ -31,6 +31,7 @@ CROSSING = {
     "programacion_repository": {"app/respaldos/programar.py", "app/respaldos/vigilar.py"},
     "avisos_repository": {"app/notify/sender.py", "app/notify/delivery.py", "app/notify/news.py"},
     "metrics_repository": {"app/api/metrics.py"},
+    "platform_clinicas_repository": {"app/respaldos/listar_clinicas.py"},
 }
 
 

@@ -1,0 +1,31 @@
+"""The clinic of who asks."""
+
+from typing import Any
+
+from fastapi import APIRouter
+
+from app.api.caller import Looking, ServiceDep, may_see_rows
+from app.api.documentation import of_anyone
+from app.api.schemas import ClinicaPropia
+
+router = APIRouter(prefix="/clinica", tags=["Clínicas"])
+
+
+@router.get(
+    "/",
+    response_model=ClinicaPropia,
+    summary="Muestra la clínica de quien pregunta",
+    response_description="Cómo se llama, qué hora es en ella, y qué se puede hacer.",
+    responses=of_anyone(),
+)
+async def ver(service: ServiceDep, caller: Looking) -> Any:
+    """Con lo que una pantalla necesita: el nombre, la zona horaria de las fechas, y si quien pregunta administra."""
+    settings = service.settings
+    return {
+        "clinica_id": caller.clinic.id,
+        "nombre": caller.clinic.name,
+        "activa": caller.clinic.active,
+        "zona_horaria": settings.time_zone.key,
+        "respaldo_diario": f"{settings.backup_hour:02d}:{settings.backup_minute:02d}",
+        "puede_administrar": may_see_rows(caller),
+    }

@@ -1,0 +1,85 @@
+"""How a clinic's backups stand. Each function takes part in its caller's transaction."""
+
+from typing import Any
+
+from sqlalchemy import BigInteger, FromClause, Row, Select, case, func, literal, select, true
+from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import aliased
+
+from app.respaldos.models import Estado, Operacion, Profundidad, Respaldo, TipoOperacion
+from app.respaldos.situacion import GoodBackup, LastProof, Standing
+
+_LIVE = Respaldo.fecha_eliminacion.is_(None)
+
+
+async def standing(session: AsyncSession, *, clinica_id: int) -> Standing:
+    """Of one clinic, known here or not."""
+    found = await session.execute(standings_of([clinica_id]))
+    return as_standing(found.one())
+
+
+def standings_of(clinics: list[int]) -> Select[Any]:
+    """A row for each of these clinics, in one statement; each of its parts is found by an index on the clinic."""
+    clinic: FromClause = (
+        func.unnest(literal(clinics, ARRAY(BigInteger))).table_valued("id", name="clinica").render_derived()
+    )
+    mine = Respaldo.clinica_id == clinic.c.id
+    good = (
+        select(Respaldo.id, Respaldo.fecha_respaldo, func.coalesce(Respaldo.tamaño_bytes, 0).label("bytes"))
+        .where(mine, Respaldo.good)
+        .order_by(Respaldo.fecha_respaldo.desc(), Respaldo.id.desc())
+        .limit(1)
+        .lateral("bueno")
+    )
+    proof = (
+        select(Respaldo.id, Respaldo.verificado, Respaldo.verificado_profundidad, Respaldo.verificado_error)
+        .where(
+            mine,
+            _LIVE,
+            Respaldo.verificado.is_not(None),
+            Respaldo.verificado_profundidad.in_([Profundidad.COMPLETA, Profundidad.ENSAYO]),
+        )
+        .order_by(Respaldo.verificado.desc())
+        .limit(1)
+        .lateral("prueba")
+    )
+    later = aliased(Respaldo)
+    made_up_for = (
+        select(later.id)
+        .where(
+            later.clinica_id == Respaldo.clinica_id,
+            later.estado == Estado.COMPLETADO,
+            later.fecha_respaldo > Respaldo.fecha_respaldo,
+        )
+        .exists()
+    )
+    failures = (
+        select(func.count()).where(mine, _LIVE, Respaldo.estado == Estado.FALLIDO, ~made_up_for).scalar_subquery()
+    )
+    waiting = select(Respaldo.id).where(mine, Respaldo.estado.in_([Estado.PENDIENTE, Estado.PROCESANDO])).exists()
+    operation = select(Operacion.tipo).where(Operacion.clinica_id == clinic.c.id).scalar_subquery()
+    return select(
+        clinic.c.id,
+        good.c.id,
+        good.c.fecha_respaldo,
+        good.c.bytes,
+        proof.c.id,
+        proof.c.verificado,
+        proof.c.verificado_profundidad,
+        proof.c.verificado_error,
+        func.coalesce(operation, case((waiting, TipoOperacion.RESPALDO))),
+        failures,
+    ).select_from(clinic.outerjoin(good, true()).outerjoin(proof, true()))
+
+
+def as_standing(row: Row[Any]) -> Standing:
+    """What a row of `standings_of` says."""
+    clinica_id, good_id, moment, size, proven_id, proven, depth, error, running, failures = tuple(row)
+    return Standing(
+        clinica_id,
+        GoodBackup(good_id, moment, size) if good_id is not None else None,
+        LastProof(proven_id, proven, Profundidad(depth), error) if proven_id is not None else None,
+        TipoOperacion(running) if running is not None else None,
+        failures,
+    )
