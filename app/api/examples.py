@@ -18,6 +18,7 @@ RESPALDO_EN_LISTA: Final[dict[str, Any]] = {
     "fecha_creacion": "2026-07-03T06:00:00+00:00",
     "puede_restaurar": True,
     "verificado": {"fecha": "2026-07-05T07:00:00+00:00", "profundidad": "completa", "error": None},
+    "sospechoso": False,
 }
 
 RESPALDO: Final[dict[str, Any]] = {

@@ -165,6 +165,7 @@ class RespaldoEnLista(Answer):
     fecha_creacion: Fecha
     puede_restaurar: bool
     verificado: Verificacion | None
+    sospechoso: bool = Field(description="Está vacío o tiene menos de la mitad que el anterior, y nadie lo aceptó.")
 
 
 class Metadata(BaseModel):

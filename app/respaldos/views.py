@@ -40,7 +40,10 @@ class Verificado(TypedDict):
 
 
 class RespaldoResumen(TypedDict):
-    """A backup in a list. Dates are ISO 8601 in UTC; `tamaño_mb` is in MiB, to two places."""
+    """A backup in a list. Dates are ISO 8601 in UTC; `tamaño_mb` is in MiB, to two places.
+
+    `sospechoso`: it has far less in it than the one before, and nobody has accepted it yet.
+    """
 
     id: int
     clinica_id: int
@@ -57,6 +60,7 @@ class RespaldoResumen(TypedDict):
     fecha_creacion: str
     puede_restaurar: bool
     verificado: Verificado | None
+    sospechoso: bool
 
 
 class RespaldoDetalle(RespaldoResumen):
@@ -154,6 +158,7 @@ def resumen(respaldo: Respaldo) -> RespaldoResumen:
         }
         if respaldo.verificado is not None
         else None,
+        "sospechoso": respaldo.sospechoso and respaldo.aceptado is None,
     }
 
 

@@ -38,7 +38,8 @@ def keys(listed: str) -> set[str]:
 
 SUMMARY = keys(
     """id, clinica_id, fecha_respaldo, tamaño_bytes, tamaño_mb, numero_registros, estado, estado_display,
-    tipo_respaldo, tipo_respaldo_display, descripcion, usuario, fecha_creacion, puede_restaurar, verificado"""
+    tipo_respaldo, tipo_respaldo_display, descripcion, usuario, fecha_creacion, puede_restaurar, verificado,
+    sospechoso"""
 )
 DETAIL = SUMMARY | keys(
     """archivo_s3, hash_md5, tiempo_ejecucion, tiempo_ejecucion_segundos, metadata, usuario_nombre,

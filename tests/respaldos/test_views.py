@@ -20,7 +20,7 @@ from app.respaldos.views import clock, detalle, evento_vista, restauracion_vista
 SUMMARY = {
     *("id", "clinica_id", "fecha_respaldo", "tamaño_bytes", "tamaño_mb", "numero_registros", "estado"),
     *("estado_display", "tipo_respaldo", "tipo_respaldo_display", "descripcion", "usuario", "fecha_creacion"),
-    *("puede_restaurar", "verificado"),
+    *("puede_restaurar", "verificado", "sospechoso"),
 }
 DETAIL = SUMMARY | {
     *("archivo_s3", "hash_md5", "tiempo_ejecucion", "tiempo_ejecucion_segundos", "metadata"),

@@ -1,0 +1,61 @@
+import { lazy, Suspense, useMemo } from "react";
+import { Redirect, Route, Switch } from "wouter";
+
+import { makeApi } from "./api/client";
+import { ApiProvider } from "./api/context";
+import { ClinicShell } from "./shell/ClinicShell";
+import { Shell } from "./shell/Shell";
+import { useSession } from "./session/context";
+import { LoginPage } from "./session/LoginPage";
+import { SessionEnd } from "./session/SessionEnd";
+import { Loading } from "./ui/states";
+
+const ClinicasPage = lazy(() => import("./platform/ClinicasPage"));
+
+/** The way to every page. A superadmin's begin with the clinic; anybody else's clinic is their own. */
+export function App() {
+  const { session, phase, expire, token } = useSession();
+  const superadmin = session?.usuario.clinica_id === null;
+  const everywhere = useMemo(() => makeApi({ token, clinicaId: null, onExpired: expire }), [token, expire]);
+  if (session === null || phase === "out") {
+    return <LoginPage />;
+  }
+  return (
+    <>
+      {superadmin ? (
+        <Switch>
+          <Route path="/clinica/:id" nest>
+            {({ id }) => <ChosenClinic key={id} clinicaId={Number(id)} />}
+          </Route>
+          <Route path="/">
+            <ApiProvider api={everywhere} scope="propia">
+              <Shell>
+                <Suspense fallback={<Loading what="Abriendo las clínicas…" />}>
+                  <ClinicasPage />
+                </Suspense>
+              </Shell>
+            </ApiProvider>
+          </Route>
+          <Route>
+            <Redirect to="/" replace />
+          </Route>
+        </Switch>
+      ) : (
+        <ApiProvider api={everywhere} scope="propia">
+          <ClinicShell />
+        </ApiProvider>
+      )}
+      <SessionEnd />
+    </>
+  );
+}
+
+function ChosenClinic({ clinicaId }: { clinicaId: number }) {
+  const { expire, token } = useSession();
+  const api = useMemo(() => makeApi({ token, clinicaId, onExpired: expire }), [token, expire, clinicaId]);
+  return (
+    <ApiProvider api={api} scope={clinicaId}>
+      <ClinicShell />
+    </ApiProvider>
+  );
+}

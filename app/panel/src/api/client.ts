@@ -1,0 +1,133 @@
+import createClient, { type Client, type Middleware } from "openapi-fetch";
+
+import { noteAnswer, noteSilence } from "./connection";
+import type { components, paths } from "./schema";
+
+type Schemas = components["schemas"];
+
+export type Respaldo = Schemas["RespaldoEnLista"];
+export type RespaldoDetalle = Schemas["RespaldoCompleto"];
+export type Estadisticas = Schemas["Estadisticas"];
+export type Restauracion = Schemas["RestauracionEnLista"];
+export type Evento = Schemas["EventoEnLista"];
+export type Clinica = Schemas["ClinicaPropia"];
+export type ClinicaEnLista = Schemas["ClinicaEnLista"];
+export type Situacion = Schemas["Situacion"];
+export type Estado = Schemas["Estado"];
+export type TipoRespaldo = Schemas["TipoRespaldo"];
+export type Orden = Schemas["Orden"];
+export type Profundidad = Schemas["Profundidad"];
+export type Accion = Schemas["Accion"];
+export type Ingresado = Schemas["Ingresado"];
+
+export type Api = Client<paths>;
+
+/** Why the service did not do what was asked for. `status` 0: it did not answer at all. */
+export class ApiError extends Error {
+  constructor(
+    readonly status: number,
+    readonly codigo: string,
+    message: string,
+    readonly retryAfter: number | null = null,
+  ) {
+    super(message);
+  }
+
+  get offline(): boolean {
+    return this.status === 0;
+  }
+}
+
+export interface ApiOptions {
+  /** The token of the moment; null once the session has ended: then nothing is asked. Without it, no token is sent. */
+  token: (() => string | null) | null;
+  /** For whom a superadmin asks; null for anybody else. */
+  clinicaId: number | null;
+  /** Told of a 401: the token is worth nothing any more. */
+  onExpired: (token: string) => void;
+  /** Where the service is; the panel's own host if nothing is said. */
+  baseUrl?: string;
+}
+
+/** A client typed by the service's own document. */
+export function makeApi({ token, clinicaId, onExpired, baseUrl }: ApiOptions): Api {
+  const api = createClient<paths>({
+    baseUrl: baseUrl ?? window.location.origin,
+    fetch: (request) => globalThis.fetch(request),
+  });
+  const asked = new WeakMap<Request, string>();
+  const middleware: Middleware = {
+    async onRequest({ request }) {
+      const sent = clinicaId === null ? request : await forClinic(request, clinicaId);
+      if (token !== null) {
+        const current = token();
+        if (current === null) {
+          throw new ApiError(401, "sesion_terminada", "Su sesión terminó.");
+        }
+        sent.headers.set("Authorization", `Bearer ${current}`);
+        asked.set(sent, current);
+      }
+      return sent;
+    },
+    onResponse({ request, response }) {
+      noteAnswer();
+      const used = asked.get(request);
+      if (response.status === 401 && used !== undefined) {
+        onExpired(used);
+      }
+    },
+    onError({ error }) {
+      if (error instanceof DOMException && error.name === "AbortError") {
+        return undefined;
+      }
+      noteSilence();
+      return new ApiError(0, "sin_conexion", "El servicio no responde. Puede ser la conexión a internet.");
+    },
+  };
+  api.use(middleware);
+  return api;
+}
+
+/** The same request about a clinic. Its body is read: a copy of it would be a stream, which needs HTTP/2. */
+async function forClinic(request: Request, clinicaId: number): Promise<Request> {
+  const url = new URL(request.url);
+  url.searchParams.set("clinica_id", String(clinicaId));
+  const { method, headers, signal } = request;
+  const body = method === "POST" ? await request.text() : "";
+  return new Request(url, { method, headers, signal, body: body === "" ? null : body });
+}
+
+interface Answered<T> {
+  data?: T;
+  error?: unknown;
+  response: Response;
+}
+
+/** What was answered. Throws ApiError, with a sentence that can be shown. */
+export async function answered<T>(asking: Promise<Answered<T>>): Promise<T> {
+  const { data, error, response } = await asking;
+  if (response.ok) {
+    return data as T;
+  }
+  throw problemOf(error, response);
+}
+
+/** A page of a long list, and how many entries there are in all. */
+export async function page<T>(asking: Promise<Answered<T[]>>): Promise<{ entries: T[]; total: number }> {
+  const { data, error, response } = await asking;
+  if (!response.ok || data === undefined) {
+    throw problemOf(error, response);
+  }
+  return { entries: data, total: Number(response.headers.get("X-Total-Count") ?? data.length) };
+}
+
+function problemOf(error: unknown, response: Response): ApiError {
+  const said = typeof error === "object" && error !== null ? (error as Record<string, unknown>) : {};
+  const wait = Number(response.headers.get("Retry-After"));
+  return new ApiError(
+    response.status,
+    typeof said["codigo"] === "string" ? said["codigo"] : `http_${response.status}`,
+    typeof said["error"] === "string" ? said["error"] : "El servicio respondió algo que no se entiende.",
+    Number.isFinite(wait) && wait > 0 ? wait : null,
+  );
+}

@@ -1,0 +1,299 @@
+import {
+  keepPreviousData,
+  useMutation,
+  useQueries,
+  useQuery,
+  useQueryClient,
+  type QueryClient,
+} from "@tanstack/react-query";
+import { useEffect, useState } from "react";
+
+import {
+  answered,
+  page,
+  type Estado,
+  type Orden,
+  type Profundidad,
+  type Respaldo,
+  type RespaldoDetalle,
+  type TipoRespaldo,
+} from "./client";
+import { useApi } from "./context";
+import { follow, type Moment } from "./follow";
+
+/** Entries of one request for a list. */
+export const PAGE = 100;
+
+/** How often what may change without us is looked at again (milliseconds). */
+const AGAIN = 30_000;
+const AGAIN_WHILE_RUNNING = 1000;
+
+const running = (estado: Estado): boolean => estado === "pendiente" || estado === "procesando";
+
+export function useClinica() {
+  const { api, scope } = useApi();
+  return useQuery({
+    queryKey: [scope, "clinica"],
+    queryFn: ({ signal }) => answered(api.GET("/api/v1/clinica/", { signal })),
+    staleTime: Infinity,
+  });
+}
+
+export function useEstadisticas() {
+  const { api, scope } = useApi();
+  return useQuery({
+    queryKey: [scope, "estadisticas"],
+    queryFn: ({ signal }) => answered(api.GET("/api/v1/respaldos/estadisticas/", { signal })),
+    refetchInterval: AGAIN,
+  });
+}
+
+export interface Filtros {
+  estado?: Estado | undefined;
+  tipo_respaldo?: TipoRespaldo | undefined;
+  desde?: string | undefined;
+  hasta?: string | undefined;
+  orden?: Orden | undefined;
+}
+
+/**
+ * The pages of the list that are in sight; `at(i)` is entry i, or undefined while it is on its way.
+ *
+ * Only what is looked at is fetched, so that ten thousand backups cost no more than a hundred.
+ */
+export function useRespaldos(filtros: Filtros, pages: number[]) {
+  const { api, scope } = useApi();
+  const found = useQueries({
+    queries: pages.map((number) => ({
+      queryKey: [scope, "respaldos", "lista", filtros, number],
+      queryFn: ({ signal }: { signal: AbortSignal }) =>
+        page(
+          api.GET("/api/v1/respaldos/", {
+            params: { query: { ...given(filtros), limit: PAGE, offset: number * PAGE } },
+            signal,
+          }),
+        ),
+      refetchInterval: AGAIN,
+      placeholderData: keepPreviousData,
+    })),
+  });
+  const byPage = new Map(pages.map((number, place) => [number, found[place]?.data?.entries]));
+  const first = found[0];
+  return {
+    at: (index: number): Respaldo | undefined => byPage.get(Math.floor(index / PAGE))?.[index % PAGE],
+    total: found.find((each) => each.data !== undefined)?.data?.total,
+    error: found.find((each) => each.error !== null)?.error ?? null,
+    isPending: first?.isPending ?? true,
+    refetch: () => Promise.all(found.map((each) => each.refetch())),
+  };
+}
+
+function given(filtros: Filtros) {
+  return Object.fromEntries(Object.entries(filtros).filter(([, value]) => value !== undefined)) as {
+    estado?: Estado;
+    tipo_respaldo?: TipoRespaldo;
+    desde?: string;
+    hasta?: string;
+    orden?: Orden;
+  };
+}
+
+export function useRespaldo(respaldoId: number) {
+  const { api, scope } = useApi();
+  return useQuery({
+    queryKey: [scope, "respaldos", respaldoId],
+    queryFn: ({ signal }) =>
+      answered(api.GET("/api/v1/respaldos/{respaldo_id}/", { params: { path: { respaldo_id: respaldoId } }, signal })),
+    refetchInterval: AGAIN,
+  });
+}
+
+/** The completed backup before this one; null where there is none. */
+export function useAnterior(respaldo: RespaldoDetalle | undefined) {
+  const { api, scope } = useApi();
+  return useQuery({
+    queryKey: [scope, "respaldos", "anterior", respaldo?.id],
+    enabled: respaldo?.estado === "completado",
+    staleTime: Infinity,
+    queryFn: async ({ signal }) => {
+      const { entries } = await page(
+        api.GET("/api/v1/respaldos/", {
+          params: { query: { estado: "completado", hasta: respaldo?.fecha_respaldo ?? "", limit: 1 } },
+          signal,
+        }),
+      );
+      const before = entries[0];
+      return before === undefined
+        ? null
+        : answered(
+            api.GET("/api/v1/respaldos/{respaldo_id}/", { params: { path: { respaldo_id: before.id } }, signal }),
+          );
+    },
+  });
+}
+
+export function useRestauraciones(respaldoId: number) {
+  const { api, scope } = useApi();
+  return useQuery({
+    queryKey: [scope, "restauraciones", "de", respaldoId],
+    queryFn: ({ signal }) =>
+      page(api.GET("/api/v1/restauraciones/", { params: { query: { respaldo_id: respaldoId, limit: 20 } }, signal })),
+    refetchInterval: (query) =>
+      query.state.data?.entries.some((each) => running(each.estado)) ? AGAIN_WHILE_RUNNING : AGAIN,
+  });
+}
+
+/** A restore or a verification, looked at every second while it goes on. */
+export function useRestauracion(restauracionId: number | null) {
+  const { api, scope } = useApi();
+  return useQuery({
+    queryKey: [scope, "restauraciones", restauracionId],
+    enabled: restauracionId !== null,
+    queryFn: ({ signal }) =>
+      answered(
+        api.GET("/api/v1/restauraciones/{restauracion_id}/", {
+          params: { path: { restauracion_id: restauracionId ?? 0 } },
+          signal,
+        }),
+      ),
+    refetchInterval: (query) =>
+      query.state.data === undefined || running(query.state.data.estado) ? AGAIN_WHILE_RUNNING : false,
+  });
+}
+
+export function useEventos(respaldoId: number, enabled: boolean) {
+  const { api, scope } = useApi();
+  return useQuery({
+    queryKey: [scope, "eventos", respaldoId],
+    enabled,
+    queryFn: ({ signal }) =>
+      page(api.GET("/api/v1/eventos/", { params: { query: { respaldo_id: respaldoId, limit: 50 } }, signal })),
+  });
+}
+
+export function useClinicas() {
+  const { api } = useApi();
+  return useQuery({
+    queryKey: ["clinicas"],
+    queryFn: async ({ signal }) => {
+      const first = await page(api.GET("/api/v1/plataforma/clinicas/", { params: { query: { limit: 1000 } }, signal }));
+      const entries = [...first.entries];
+      while (entries.length < first.total) {
+        const more = await page(
+          api.GET("/api/v1/plataforma/clinicas/", {
+            params: { query: { limit: 1000, offset: entries.length } },
+            signal,
+          }),
+        );
+        if (more.entries.length === 0) {
+          break;
+        }
+        entries.push(...more.entries);
+      }
+      return entries;
+    },
+    refetchInterval: AGAIN,
+  });
+}
+
+/** Have everything that shows a clinic's backups looked at again. */
+export function lookAgain(client: QueryClient, scope: number | "propia"): Promise<void> {
+  return client.invalidateQueries({ queryKey: [scope], predicate: ({ queryKey }) => queryKey[1] !== "clinica" });
+}
+
+/** How far a pending or running backup has come; once it ends, all that shows it is looked at again. */
+export function useFollowed(respaldo: Pick<Respaldo, "id" | "estado"> | undefined): Moment | null {
+  const { api, scope } = useApi();
+  const client = useQueryClient();
+  const [moment, setMoment] = useState<Moment | null>(null);
+  const respaldoId = respaldo !== undefined && running(respaldo.estado) ? respaldo.id : null;
+  useEffect(() => {
+    if (respaldoId === null) {
+      return undefined;
+    }
+    const stopping = new AbortController();
+    follow(api, respaldoId, setMoment, stopping.signal)
+      .then((ended) => {
+        client.setQueryData([scope, "respaldos", respaldoId], ended);
+        return lookAgain(client, scope);
+      })
+      // A stream that cannot be followed leaves the look of every half minute.
+      .catch(() => undefined);
+    return () => stopping.abort();
+  }, [api, scope, client, respaldoId]);
+  return moment?.id === respaldoId ? moment : null;
+}
+
+/** What a person can have done. Each looks again at everything when it is over, however it went. */
+function useAction<Argument, Result>(act: (argument: Argument) => Promise<Result>) {
+  const { scope } = useApi();
+  const client = useQueryClient();
+  return useMutation({ mutationFn: act, onSettled: () => lookAgain(client, scope) });
+}
+
+const of = (respaldoId: number) => ({ params: { path: { respaldo_id: respaldoId } } });
+
+export function useCrear() {
+  const { api } = useApi();
+  return useAction((descripcion: string) =>
+    answered(api.POST("/api/v1/respaldos/crear_respaldo_manual/", { body: { descripcion } })),
+  );
+}
+
+export function useCancelar() {
+  const { api } = useApi();
+  return useAction((id: number) => answered(api.POST("/api/v1/respaldos/{respaldo_id}/cancelar/", of(id))));
+}
+
+export function useEliminar() {
+  const { api } = useApi();
+  return useAction((id: number) => answered(api.DELETE("/api/v1/respaldos/{respaldo_id}/", of(id))));
+}
+
+export function useRecuperar() {
+  const { api } = useApi();
+  return useAction((id: number) => answered(api.POST("/api/v1/respaldos/{respaldo_id}/recuperar/", of(id))));
+}
+
+export function useAceptar() {
+  const { api } = useApi();
+  return useAction((id: number) => answered(api.POST("/api/v1/respaldos/{respaldo_id}/aceptar/", of(id))));
+}
+
+export function useVerificar() {
+  const { api } = useApi();
+  return useAction(({ id, profundidad }: { id: number; profundidad: Profundidad }) =>
+    answered(api.POST("/api/v1/respaldos/{respaldo_id}/verificar/", { ...of(id), body: { profundidad } })),
+  );
+}
+
+/** The whole clinic, some models, or one record («modelo:clave»). */
+export interface Seleccion {
+  modelos?: string[];
+  registro?: string;
+}
+
+export function useRestaurar() {
+  const { api } = useApi();
+  return useAction(({ id, simular, seleccion }: { id: number; simular: boolean; seleccion: Seleccion }) =>
+    answered(
+      api.POST("/api/v1/respaldos/{respaldo_id}/restaurar/", { ...of(id), body: { simular, ...seleccion } }),
+    ),
+  );
+}
+
+/** Has the browser download the file: its address is on another host, which a link may lead to and fetch may not. */
+export function useDescargar() {
+  const { api } = useApi();
+  return useAction(async (id: number) => {
+    const { url, archivo } = await answered(api.GET("/api/v1/respaldos/{respaldo_id}/descargar/", of(id)));
+    const link = document.createElement("a");
+    link.href = url;
+    link.download = archivo;
+    link.rel = "noreferrer";
+    document.body.append(link);
+    link.click();
+    link.remove();
+    return archivo;
+  });
+}

@@ -1,0 +1,124 @@
+import { useMemo, useState } from "react";
+import { Link } from "wouter";
+
+import type { ClinicaEnLista } from "../api/client";
+import { useClinicas } from "../api/queries";
+import { ago, Clock, count } from "../text/format";
+import { PROFUNDIDAD, SITUACION } from "../text/words";
+import { Badge } from "../ui/Badge";
+import { Empty, Failure, Loading } from "../ui/states";
+import { useNow } from "../ui/useNow";
+import { usePageTitle } from "../ui/usePageTitle";
+
+const plain = (text: string) => text.normalize("NFD").replaceAll(/\p{M}/gu, "").toLowerCase();
+
+/** All clinics, the one that is worst off first, and the way into each. For a superadmin. */
+export default function ClinicasPage() {
+  usePageTitle("Clínicas");
+  const { data, error, refetch } = useClinicas();
+  const [wanted, setWanted] = useState("");
+  const shown = useMemo(
+    () => data?.filter(({ nombre, clinica_id: id }) => plain(`${nombre ?? ""} ${id}`).includes(plain(wanted))),
+    [data, wanted],
+  );
+  if (data === undefined || shown === undefined) {
+    return error === null ? <Loading what="Mirando cómo está cada clínica…" /> : <Failure error={error} retry={refetch} />;
+  }
+  const troubled = data.filter(({ situacion }) => SITUACION[situacion].tone === "bad").length;
+  const unproven = data.filter(({ situacion }) => situacion === "sin_verificar").length;
+  const tone = troubled > 0 ? "bad" : unproven > 0 ? "warn" : "good";
+  return (
+    <div className="page">
+      <section className={`verdict small ${tone}`}>
+        <div>
+          <h1>
+            {troubled > 0
+              ? `${count(troubled, "clínica necesita", "clínicas necesitan")} atención`
+              : unproven > 0
+                ? `${count(unproven, "clínica está", "clínicas están")} sin comprobar`
+                : "Todas las clínicas están a salvo"}
+          </h1>
+          <p>{count(data.length, "clínica", "clínicas")} en total, la que peor está primero.</p>
+        </div>
+      </section>
+      <label className="field search">
+        <span>Buscar una clínica</span>
+        <input type="search" value={wanted} onChange={(event) => setWanted(event.target.value)} />
+      </label>
+      {shown.length === 0 ? (
+        <Empty title="Ninguna clínica se llama así" />
+      ) : (
+        <div className="scroll">
+          <table className="clinics">
+            <caption className="vh">Las clínicas y cómo están sus respaldos</caption>
+            <thead>
+              <tr>
+                <th scope="col">Clínica</th>
+                <th scope="col">Cómo está</th>
+                <th scope="col">Último respaldo bueno</th>
+                <th scope="col">Última comprobación</th>
+                <th scope="col">Ahora</th>
+              </tr>
+            </thead>
+            <tbody>
+              {shown.map((clinica) => (
+                <Row key={clinica.clinica_id} clinica={clinica} />
+              ))}
+            </tbody>
+          </table>
+        </div>
+      )}
+    </div>
+  );
+}
+
+function Row({ clinica }: { clinica: ClinicaEnLista }) {
+  const now = useNow();
+  const clock = useMemo(() => new Clock(clinica.zona_horaria), [clinica.zona_horaria]);
+  const { word, tone } = SITUACION[clinica.situacion];
+  const { ultimo_bueno: good, ultima_verificacion: proof } = clinica;
+  return (
+    <tr>
+      <th scope="row">
+        <Link href={`/clinica/${clinica.clinica_id}`}>{clinica.nombre ?? `Clínica ${clinica.clinica_id}`}</Link>
+        <span className="muted small">Número {clinica.clinica_id}</span>
+      </th>
+      <td data-label="Cómo está">
+        <Badge tone={tone}>{word}</Badge>
+        {clinica.fallos_seguidos > 0 ? (
+          <span className="small">{count(clinica.fallos_seguidos, "falla seguida", "fallas seguidas")}</span>
+        ) : null}
+      </td>
+      <td data-label="Último respaldo bueno">
+        {good === null ? (
+          <span className="muted">ninguno</span>
+        ) : (
+          <>
+            <span>{ago(good.fecha, now)}</span>
+            <span className="muted small">{clock.full(good.fecha)}</span>
+          </>
+        )}
+      </td>
+      <td data-label="Última comprobación">
+        {proof === null ? (
+          <span className="muted">nunca</span>
+        ) : (
+          <>
+            <span>
+              {ago(proof.fecha, now)}
+              {proof.error === null ? "" : ", falló"}
+            </span>
+            <span className="muted small">{PROFUNDIDAD[proof.profundidad].word}</span>
+          </>
+        )}
+      </td>
+      <td data-label="Ahora">
+        {clinica.en_curso === null ? (
+          <span className="muted">nada en curso</span>
+        ) : (
+          <Badge tone="busy">{clinica.en_curso === "respaldo" ? "Respaldando" : "Restaurando"}</Badge>
+        )}
+      </td>
+    </tr>
+  );
+}

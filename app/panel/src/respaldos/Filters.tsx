@@ -1,0 +1,69 @@
+import type { Estado, TipoRespaldo } from "../api/client";
+import type { Filtros } from "../api/queries";
+import { ESTADO, TIPO } from "../text/words";
+
+interface FiltersProps {
+  filtros: Filtros;
+  set: (changed: Filtros) => void;
+}
+
+export function Filters({ filtros, set }: FiltersProps) {
+  const any = (["estado", "tipo_respaldo", "desde", "hasta"] as const).some((name) => filtros[name] !== undefined);
+  return (
+    <form className="filters" role="search" aria-label="Filtrar los respaldos" onSubmit={(event) => event.preventDefault()}>
+      <label className="field">
+        <span>Estado</span>
+        <select
+          value={filtros.estado ?? ""}
+          onChange={(event) => set({ estado: (event.target.value || undefined) as Estado | undefined })}
+        >
+          <option value="">Todos</option>
+          {Object.entries(ESTADO).map(([value, { word }]) => (
+            <option key={value} value={value}>
+              {word}
+            </option>
+          ))}
+        </select>
+      </label>
+      <label className="field">
+        <span>Tipo</span>
+        <select
+          value={filtros.tipo_respaldo ?? ""}
+          onChange={(event) => set({ tipo_respaldo: (event.target.value || undefined) as TipoRespaldo | undefined })}
+        >
+          <option value="">Todos</option>
+          {Object.entries(TIPO).map(([value, word]) => (
+            <option key={value} value={value}>
+              {word}
+            </option>
+          ))}
+        </select>
+      </label>
+      <label className="field">
+        <span>Desde</span>
+        <input
+          type="date"
+          value={filtros.desde ?? ""}
+          onChange={(event) => set({ desde: event.target.value || undefined })}
+        />
+      </label>
+      <label className="field">
+        <span>Hasta</span>
+        <input
+          type="date"
+          value={filtros.hasta ?? ""}
+          onChange={(event) => set({ hasta: event.target.value || undefined })}
+        />
+      </label>
+      {any ? (
+        <button
+          type="button"
+          className="button quiet"
+          onClick={() => set({ estado: undefined, tipo_respaldo: undefined, desde: undefined, hasta: undefined })}
+        >
+          Quitar filtros
+        </button>
+      ) : null}
+    </form>
+  );
+}

@@ -1,0 +1,361 @@
+import { useState } from "react";
+import { Link, useLocation } from "wouter";
+
+import type { Evento, Respaldo, RespaldoDetalle, Restauracion } from "../api/client";
+import {
+  useAceptar,
+  useAnterior,
+  useCancelar,
+  useDescargar,
+  useEventos,
+  useFollowed,
+  useRespaldo,
+  useRestauraciones,
+} from "../api/queries";
+import { useSession } from "../session/context";
+import { useClinic } from "../shell/clinic";
+import { ago, bytes, count, megabytes, percent, seconds } from "../text/format";
+import { ACCION, ESTADO, PROFUNDIDAD, remedy, TIPO } from "../text/words";
+import { Badge } from "../ui/Badge";
+import { Icon } from "../ui/Icon";
+import { Notice } from "../ui/Notice";
+import { Progress } from "../ui/Progress";
+import { Failure, Loading } from "../ui/states";
+import { useToast } from "../ui/toast";
+import { useNow } from "../ui/useNow";
+import { usePageTitle } from "../ui/usePageTitle";
+import { Avisos } from "./Avisos";
+import { CheckDialog } from "./Check";
+import { ConfirmDelete } from "./Confirm";
+import { ModelBars } from "./ModelBars";
+
+/** Everything that is known of one backup. */
+export default function RespaldoDetail({ id }: { id: number }) {
+  usePageTitle(`Respaldo ${id}`);
+  const { data: respaldo, error, refetch } = useRespaldo(id);
+  const moment = useFollowed(respaldo);
+  if (respaldo === undefined) {
+    return (
+      <div className="page">
+        <Back />
+        {error === null ? <Loading what="Abriendo el respaldo…" /> : <Failure error={error} retry={refetch} />}
+      </div>
+    );
+  }
+  const runs = respaldo.estado === "pendiente" || respaldo.estado === "procesando";
+  return (
+    <div className="page">
+      <Back />
+      <Head respaldo={respaldo} />
+      {runs ? (
+        <section className="card">
+          <Progress
+            progreso={moment?.progreso ?? respaldo.progreso}
+            waiting={respaldo.estado === "pendiente" ? "Empezará en un momento" : "Preparando"}
+          />
+        </section>
+      ) : null}
+      <Warnings respaldo={respaldo} />
+      {respaldo.estado === "completado" ? (
+        <div className="columns">
+          <Contents respaldo={respaldo} />
+          <div className="stack">
+            <File respaldo={respaldo} />
+            <Checks respaldo={respaldo} />
+            <Trail id={id} nombre={respaldo.usuario_nombre} usuario={respaldo.usuario} />
+          </div>
+        </div>
+      ) : (
+        <Trail id={id} nombre={respaldo.usuario_nombre} usuario={respaldo.usuario} />
+      )}
+    </div>
+  );
+}
+
+function Back() {
+  return (
+    <Link href="/respaldos" className="back">
+      <Icon name="left" /> Todos los respaldos
+    </Link>
+  );
+}
+
+function Head({ respaldo }: { respaldo: RespaldoDetalle }) {
+  const { clinica, clock } = useClinic();
+  const now = useNow();
+  const [, navigate] = useLocation();
+  const [asked, setAsked] = useState<"check" | "delete" | null>(null);
+  const descargar = useDescargar();
+  const cancelar = useCancelar();
+  const toast = useToast();
+  const refuse = { onError: (error: Error) => toast({ tone: "bad", text: error.message }) };
+  const { word, tone } = respaldo.sospechoso ? { word: "Revisar", tone: "warn" as const } : ESTADO[respaldo.estado];
+  const runs = respaldo.estado === "pendiente" || respaldo.estado === "procesando";
+  return (
+    <header className="detail-head">
+      <div>
+        <h1>Respaldo del {clock.full(respaldo.fecha_respaldo)}</h1>
+        <p className="muted">
+          <Badge tone={tone}>{word}</Badge> Número {respaldo.id} · {ago(respaldo.fecha_respaldo, now)} ·{" "}
+          {TIPO[respaldo.tipo_respaldo]}
+          {respaldo.usuario_nombre === null ? "" : ` (${respaldo.usuario_nombre})`}
+        </p>
+        {respaldo.descripcion === "" ? null : <p>{respaldo.descripcion}</p>}
+      </div>
+      {clinica.puede_administrar ? (
+        <div className="actions">
+          {respaldo.puede_restaurar ? (
+            <>
+              <Link href={`/respaldos/${respaldo.id}/restaurar`} className="button primary">
+                <Icon name="restore" /> Restaurar
+              </Link>
+              <button type="button" className="button" onClick={() => descargar.mutate(respaldo.id, refuse)}>
+                <Icon name="download" /> Descargar
+              </button>
+              <button type="button" className="button" onClick={() => setAsked("check")}>
+                <Icon name="shield" /> Comprobar
+              </button>
+            </>
+          ) : null}
+          {runs ? (
+            <button type="button" className="button" onClick={() => cancelar.mutate(respaldo.id, refuse)}>
+              Cancelar
+            </button>
+          ) : (
+            <button type="button" className="button" onClick={() => setAsked("delete")}>
+              <Icon name="trash" /> Eliminar
+            </button>
+          )}
+        </div>
+      ) : null}
+      {asked === "check" ? <CheckDialog id={respaldo.id} onClose={() => setAsked(null)} /> : null}
+      {asked === "delete" ? (
+        <ConfirmDelete respaldo={respaldo} onClose={() => setAsked(null)} onDeleted={() => navigate("/respaldos")} />
+      ) : null}
+    </header>
+  );
+}
+
+function Warnings({ respaldo }: { respaldo: RespaldoDetalle }) {
+  const { clinica } = useClinic();
+  const aceptar = useAceptar();
+  const toast = useToast();
+  const { metadata, verificado, estado } = respaldo;
+  return (
+    <>
+      {estado === "fallido" ? (
+        <Notice tone="bad">
+          <strong>{typeof metadata["error"] === "string" ? metadata["error"] : "El respaldo falló"}.</strong>{" "}
+          {remedy(metadata["error_type"])}
+        </Notice>
+      ) : null}
+      {verificado?.error ? (
+        <Notice tone="bad">
+          <strong>La última comprobación falló:</strong> {verificado.error}. Este respaldo no cuenta como bueno.
+        </Notice>
+      ) : null}
+      {respaldo.sospechoso ? (
+        <Notice tone="warn">
+          <p>
+            <strong>Tiene mucho menos que el anterior.</strong> Hasta que alguien lo acepte no cuenta como bueno, y los
+            anteriores se conservan. Si es normal, por ejemplo porque se borraron datos a propósito, acéptelo.
+          </p>
+          {clinica.puede_administrar ? (
+            <button
+              type="button"
+              className="button"
+              onClick={() =>
+                aceptar.mutate(respaldo.id, {
+                  onSuccess: () => toast({ tone: "good", text: "Ahora cuenta como un respaldo bueno." }),
+                  onError: (error) => toast({ tone: "bad", text: error.message }),
+                })
+              }
+            >
+              Aceptar este respaldo
+            </button>
+          ) : null}
+        </Notice>
+      ) : null}
+      <Avisos avisos={metadata.avisos} />
+    </>
+  );
+}
+
+function Contents({ respaldo }: { respaldo: RespaldoDetalle }) {
+  const { clock } = useClinic();
+  const { data: before } = useAnterior(respaldo);
+  const { metadata } = respaldo;
+  return (
+    <section className="card" aria-labelledby="contenido-titulo">
+      <h2 id="contenido-titulo">Qué contiene</h2>
+      <p className="muted">
+        {count(respaldo.numero_registros ?? 0, "registro", "registros")}
+        {before === undefined ? "" : before === null ? ". Es el primer respaldo." : `. Al lado, cuántos más o menos que en `}
+        {before === undefined || before === null ? null : (
+          <>
+            <Link href={`/respaldos/${before.id}`}>el anterior, del {clock.full(before.fecha_respaldo)}</Link>.
+          </>
+        )}
+      </p>
+      <ModelBars counts={metadata.detalles_registros} before={before?.metadata.detalles_registros ?? null} />
+    </section>
+  );
+}
+
+function File({ respaldo }: { respaldo: RespaldoDetalle }) {
+  const { metadata } = respaldo;
+  const original = metadata.tamaño_original_mb;
+  return (
+    <section className="card" aria-labelledby="archivo">
+      <h2 id="archivo">El archivo</h2>
+      <dl className="facts">
+        <dt>Tamaño</dt>
+        <dd>{bytes(respaldo.tamaño_bytes ?? 0)}</dd>
+        {original === null || metadata.compresion_porcentaje === null ? null : (
+          <>
+            <dt>Sin comprimir</dt>
+            <dd>
+              {megabytes(original)} (ocupa {percent(metadata.compresion_porcentaje)} menos)
+            </dd>
+          </>
+        )}
+        {respaldo.tiempo_ejecucion_segundos === null ? null : (
+          <>
+            <dt>Tardó</dt>
+            <dd>{seconds(respaldo.tiempo_ejecucion_segundos)}</dd>
+          </>
+        )}
+        <dt>Nombre</dt>
+        <dd className="code">{respaldo.archivo_s3?.split("/").at(-1)}</dd>
+        {respaldo.hash_md5 === null ? null : (
+          <>
+            <dt>Huella (MD5)</dt>
+            <dd>
+              <Copied text={respaldo.hash_md5} />
+            </dd>
+          </>
+        )}
+      </dl>
+    </section>
+  );
+}
+
+function Copied({ text }: { text: string }) {
+  const toast = useToast();
+  return (
+    <span className="copied">
+      <span className="code">{text}</span>
+      <button
+        type="button"
+        className="icon-button"
+        aria-label="Copiar la huella"
+        title="Copiar"
+        onClick={() => {
+          navigator.clipboard.writeText(text).then(
+            () => toast({ tone: "good", text: "Se copió la huella." }),
+            () => toast({ tone: "bad", text: "El navegador no dejó copiar; selecciónela y cópiela a mano." }),
+          );
+        }}
+      >
+        <Icon name="copy" />
+      </button>
+    </span>
+  );
+}
+
+function Checks({ respaldo }: { respaldo: Respaldo }) {
+  const { data, error } = useRestauraciones(respaldo.id);
+  return (
+    <section className="card" aria-labelledby="comprobaciones">
+      <h2 id="comprobaciones">Comprobaciones y restauraciones</h2>
+      <ul className="timeline">
+        {data?.entries.map((each) => <Check key={each.id} found={each} />)}
+        <li>
+          <Icon name="check" />
+          <div>
+            <strong>Leído de vuelta al guardarlo</strong>
+            <span className="muted small">Todo el archivo coincidió con lo guardado.</span>
+          </div>
+        </li>
+      </ul>
+      {error === null ? null : <Notice tone="bad">{error.message}</Notice>}
+    </section>
+  );
+}
+
+function Check({ found }: { found: Restauracion }) {
+  const { clock } = useClinic();
+  const now = useNow();
+  const runs = found.estado === "pendiente" || found.estado === "procesando";
+  const bad = found.estado === "fallido";
+  const name =
+    found.tipo === "restauracion"
+      ? found.simulada
+        ? "Vista previa de restaurar"
+        : "Restauración"
+      : found.profundidad === null
+        ? "Comprobación"
+        : `Comprobación: ${PROFUNDIDAD[found.profundidad].word.toLowerCase()}`;
+  return (
+    <li className={bad ? "bad" : undefined}>
+      <Icon name={runs ? "clock" : bad ? "cross" : "check"} />
+      <div>
+        <strong>{name}</strong>
+        {runs ? (
+          <Progress compact progreso={found.progreso} waiting="En espera" />
+        ) : (
+          <span className="muted small" title={clock.full(found.fecha_fin ?? found.fecha_creacion)}>
+            {bad ? "Falló" : "Salió bien"}, {ago(found.fecha_fin ?? found.fecha_creacion, now)}
+          </span>
+        )}
+        {found.error === null ? null : <span className="small">{found.error}</span>}
+        {found.tipo === "restauracion" && !found.simulada ? (
+          <Link href={`/respaldos/${found.respaldo_id}/restaurar?restauracion=${found.id}`} className="small">
+            Ver el resultado
+          </Link>
+        ) : null}
+      </div>
+    </li>
+  );
+}
+
+function Trail({ id, usuario, nombre }: { id: number; usuario: string | null; nombre: string | null }) {
+  const { clinica, clock } = useClinic();
+  const { session } = useSession();
+  const { data, error } = useEventos(id, clinica.puede_administrar);
+  if (!clinica.puede_administrar) {
+    return null;
+  }
+  const who = (evento: Evento): string => {
+    if (evento.usuario === null) {
+      return "El servicio";
+    }
+    if (evento.usuario === String(session?.usuario.codigo ?? session?.usuario.correoelectronico)) {
+      return "Usted";
+    }
+    return evento.usuario === usuario && nombre !== null ? nombre : `Usuario ${evento.usuario}`;
+  };
+  return (
+    <section className="card" aria-labelledby="quien">
+      <h2 id="quien">Quién hizo qué</h2>
+      {error === null ? null : <Notice tone="bad">{error.message}</Notice>}
+      <ul className="timeline">
+        {data?.entries.map((evento) => (
+          <li key={evento.id}>
+            <Icon name="person" />
+            <div>
+              <span>
+                <strong>{who(evento)}</strong> {ACCION[evento.accion] ?? evento.accion}
+              </span>
+              <span className="muted small">
+                {clock.full(evento.fecha)}
+                {evento.direccion === null ? "" : ` · desde ${evento.direccion}`}
+              </span>
+            </div>
+          </li>
+        ))}
+        {data?.entries.length === 0 ? <li className="muted">Nadie más que el servicio.</li> : null}
+      </ul>
+    </section>
+  );
+}

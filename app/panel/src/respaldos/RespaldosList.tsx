@@ -1,0 +1,323 @@
+import { useWindowVirtualizer } from "@tanstack/react-virtual";
+import { useEffect, useMemo, useRef, useState } from "react";
+import { Link, useSearchParams } from "wouter";
+
+import type { Orden, Respaldo } from "../api/client";
+import { PAGE, useDescargar, useFollowed, useRespaldos, type Filtros } from "../api/queries";
+import { useClinic } from "../shell/clinic";
+import { ago, bytes, count, number } from "../text/format";
+import { ESTADO, PROFUNDIDAD, TIPO } from "../text/words";
+import { Badge } from "../ui/Badge";
+import { Icon } from "../ui/Icon";
+import { Progress } from "../ui/Progress";
+import { Empty, Failure } from "../ui/states";
+import { useToast } from "../ui/toast";
+import { useNow } from "../ui/useNow";
+import { usePageTitle } from "../ui/usePageTitle";
+import { CheckDialog } from "./Check";
+import { ConfirmDelete } from "./Confirm";
+import { Filters } from "./Filters";
+import { fromAddress, toAddress } from "./filtros";
+
+/** Heights of an entry, as in styles.css: a line, or a card where the screen is narrow (px). */
+const LINE = 60;
+const CARD = 172;
+const NARROW = "(max-width: 860px)";
+
+/** Columns, and how each is sorted; the first order is that of the first click. */
+const COLUMNS: { name: string; orders?: [Orden, Orden]; figure?: boolean }[] = [
+  { name: "Estado" },
+  { name: "Cuándo", orders: ["-fecha_respaldo", "fecha_respaldo"] },
+  { name: "Tipo" },
+  { name: "Tamaño", orders: ["-tamaño_bytes", "tamaño_bytes"], figure: true },
+  { name: "Registros", orders: ["-numero_registros", "numero_registros"], figure: true },
+  { name: "Comprobado" },
+  { name: "Qué hacer" },
+];
+
+type Asked = { what: "check" | "delete"; respaldo: Respaldo } | null;
+
+/** A clinic's backups: filters and order are in the address, and only what is in sight is fetched and drawn. */
+export default function RespaldosList() {
+  usePageTitle("Respaldos");
+  const [params, setParams] = useSearchParams();
+  const filtros = useMemo(() => fromAddress(params), [params]);
+  const set = (changed: Filtros) => setParams(toAddress({ ...filtros, ...changed }), { replace: true });
+  const [asked, setAsked] = useState<Asked>(null);
+  const filtered = Object.entries(filtros).some(([name, value]) => name !== "orden" && value !== undefined);
+  return (
+    <div className="page">
+      <div className="page-head">
+        <h1>Respaldos</h1>
+      </div>
+      <Filters filtros={filtros} set={set} />
+      <Table filtros={filtros} set={set} filtered={filtered} ask={setAsked} />
+      {asked?.what === "check" ? <CheckDialog id={asked.respaldo.id} onClose={() => setAsked(null)} /> : null}
+      {asked?.what === "delete" ? <ConfirmDelete respaldo={asked.respaldo} onClose={() => setAsked(null)} /> : null}
+    </div>
+  );
+}
+
+interface TableProps {
+  filtros: Filtros;
+  set: (changed: Filtros) => void;
+  filtered: boolean;
+  ask: (asked: Asked) => void;
+}
+
+function Table({ filtros, set, filtered, ask }: TableProps) {
+  const { clinica } = useClinic();
+  const narrow = useMatches(NARROW);
+  const body = useRef<HTMLDivElement>(null);
+  const [pages, setPages] = useState([0]);
+  const { at, total, error, isPending, refetch } = useRespaldos(filtros, pages);
+  const height = narrow ? CARD : LINE;
+  const virtual = useWindowVirtualizer({
+    count: total ?? 0,
+    estimateSize: () => height,
+    overscan: 8,
+    scrollMargin: body.current?.offsetTop ?? 0,
+  });
+  useEffect(() => virtual.measure(), [virtual, height]);
+  const items = virtual.getVirtualItems();
+  const first = Math.floor((items[0]?.index ?? 0) / PAGE);
+  const last = Math.floor((items.at(-1)?.index ?? 0) / PAGE);
+  useEffect(() => setPages(Array.from({ length: last - first + 1 }, (_, place) => first + place)), [first, last]);
+  const running = items.map(({ index }) => at(index)).find((each) => each?.estado === "procesando" || each?.estado === "pendiente");
+  const moment = useFollowed(running);
+
+  if (error !== null && total === undefined) {
+    return <Failure error={error} retry={refetch} />;
+  }
+  if (total === 0) {
+    return filtered ? (
+      <Empty icon="clock" title="Ningún respaldo es así">
+        <Link href="/respaldos" className="button">
+          Quitar los filtros
+        </Link>
+      </Empty>
+    ) : (
+      <Empty title="Todavía no hay respaldos">
+        <p>El primero se hará esta noche, a las {clinica.respaldo_diario}.</p>
+        {clinica.puede_administrar ? (
+          <Link href="/respaldos/nuevo" className="button primary">
+            Crear uno ahora
+          </Link>
+        ) : null}
+      </Empty>
+    );
+  }
+  return (
+    <>
+      <p className="muted small" role="status">
+        {total === undefined ? "Buscando sus respaldos…" : count(total, "respaldo", "respaldos")}
+      </p>
+      <div className="table" role="table" aria-label="Respaldos" aria-rowcount={(total ?? 0) + 1} aria-busy={isPending}>
+        <div role="rowgroup">
+          <div className="row head" role="row" aria-rowindex={1}>
+            {COLUMNS.map((column) => (
+              <Heading key={column.name} column={column} orden={filtros.orden ?? "-fecha_respaldo"} set={set} />
+            ))}
+          </div>
+        </div>
+        <div ref={body} role="rowgroup" className="rows" style={{ height: total === undefined ? height * 5 : virtual.getTotalSize() }}>
+          {total === undefined ? <Skeletons /> : null}
+          {items.map(({ index, start }) => {
+            const respaldo = at(index);
+            return (
+              <div
+                key={index}
+                role="row"
+                className="row"
+                aria-rowindex={index + 2}
+                style={{ height, transform: `translateY(${start - virtual.options.scrollMargin}px)` }}
+              >
+                {respaldo === undefined ? (
+                  <span className="skeleton" role="cell">
+                    <span className="vh">Cargando</span>
+                  </span>
+                ) : (
+                  <Entry
+                    respaldo={respaldo}
+                    moment={moment?.id === respaldo.id ? moment : null}
+                    administers={clinica.puede_administrar}
+                    ask={ask}
+                  />
+                )}
+              </div>
+            );
+          })}
+        </div>
+      </div>
+    </>
+  );
+}
+
+function Skeletons() {
+  return (
+    <div role="row">
+      <span role="cell" className="vh">
+        Cargando
+      </span>
+      {[0, 1, 2, 3, 4].map((each) => (
+        <span key={each} className="skeleton" />
+      ))}
+    </div>
+  );
+}
+
+interface HeadingProps {
+  column: (typeof COLUMNS)[number];
+  orden: Orden;
+  set: (changed: Filtros) => void;
+}
+
+function Heading({ column: { name, orders, figure }, orden, set }: HeadingProps) {
+  if (orders === undefined) {
+    return (
+      <span role="columnheader">
+        <span>{name}</span>
+      </span>
+    );
+  }
+  const [down, up] = orders;
+  const sorted = orden === down ? "descending" : orden === up ? "ascending" : "none";
+  return (
+    <span role="columnheader" aria-sort={sorted} className={figure ? "figure" : undefined}>
+      <button type="button" className="sort" onClick={() => set({ orden: orden === down ? up : down })}>
+        {name}
+        {sorted === "none" ? null : <Icon name={sorted === "ascending" ? "up" : "down"} />}
+      </button>
+    </span>
+  );
+}
+
+interface EntryProps {
+  respaldo: Respaldo;
+  moment: { estado: Respaldo["estado"]; progreso: Record<string, unknown> | null } | null;
+  administers: boolean;
+  ask: (asked: Asked) => void;
+}
+
+function Entry({ respaldo, moment, administers, ask }: EntryProps) {
+  const { clock } = useClinic();
+  const now = useNow();
+  const descargar = useDescargar();
+  const toast = useToast();
+  const estado = moment?.estado ?? respaldo.estado;
+  const runs = estado === "pendiente" || estado === "procesando";
+  const { word, tone } = respaldo.sospechoso ? { word: "Revisar", tone: "warn" as const } : ESTADO[estado];
+  const title = `respaldo ${respaldo.id}`;
+  return (
+    <>
+      <span role="cell" className="c-estado">
+        {runs ? (
+          <Progress compact progreso={moment?.progreso} waiting={ESTADO[estado].word} />
+        ) : (
+          <Badge tone={tone}>{word}</Badge>
+        )}
+      </span>
+      <span role="cell" className="c-cuando">
+        <Link href={`/respaldos/${respaldo.id}`}>{clock.full(respaldo.fecha_respaldo)}</Link>
+        <span className="muted small">{ago(respaldo.fecha_respaldo, now)}</span>
+      </span>
+      <span role="cell" className="c-tipo">
+        <span>{TIPO[respaldo.tipo_respaldo]}</span>
+        {respaldo.descripcion === "" ? null : (
+          <span className="muted small clip" title={respaldo.descripcion}>
+            {respaldo.descripcion}
+          </span>
+        )}
+      </span>
+      <span role="cell" className="c-size figure">
+        {respaldo.tamaño_bytes === null ? <span className="muted">—</span> : bytes(respaldo.tamaño_bytes)}
+      </span>
+      <span role="cell" className="c-records figure">
+        {respaldo.numero_registros === null ? (
+          <span className="muted">—</span>
+        ) : (
+          <>
+            {number(respaldo.numero_registros)} <span className="only-narrow">registros</span>
+          </>
+        )}
+      </span>
+      <span role="cell" className="c-proof">
+        <Proof respaldo={respaldo} now={now} />
+      </span>
+      <span role="cell" className="c-actions">
+        {administers && respaldo.puede_restaurar ? (
+          <>
+            <Link
+              href={`/respaldos/${respaldo.id}/restaurar`}
+              className="icon-button"
+              aria-label={`Restaurar el ${title}`}
+              title="Restaurar"
+            >
+              <Icon name="restore" />
+            </Link>
+            <button
+              type="button"
+              className="icon-button"
+              aria-label={`Descargar el ${title}`}
+              title="Descargar"
+              onClick={() => descargar.mutate(respaldo.id, { onError: (error) => toast({ tone: "bad", text: error.message }) })}
+            >
+              <Icon name="download" />
+            </button>
+            <button
+              type="button"
+              className="icon-button"
+              aria-label={`Comprobar el ${title}`}
+              title="Comprobar"
+              onClick={() => ask({ what: "check", respaldo })}
+            >
+              <Icon name="shield" />
+            </button>
+          </>
+        ) : null}
+        {administers && !runs ? (
+          <button
+            type="button"
+            className="icon-button"
+            aria-label={`Eliminar el ${title}`}
+            title="Eliminar"
+            onClick={() => ask({ what: "delete", respaldo })}
+          >
+            <Icon name="trash" />
+          </button>
+        ) : null}
+      </span>
+    </>
+  );
+}
+
+function Proof({ respaldo: { verificado, estado }, now }: { respaldo: Respaldo; now: number }) {
+  if (estado !== "completado") {
+    return <span className="muted">—</span>;
+  }
+  if (verificado === null) {
+    return <span className="muted">Al guardarlo</span>;
+  }
+  if (verificado.error !== null) {
+    return <Badge tone="bad">Falló</Badge>;
+  }
+  return (
+    <>
+      <span>{ago(verificado.fecha, now)}</span>
+      {verificado.profundidad === null ? null : (
+        <span className="muted small">{PROFUNDIDAD[verificado.profundidad].short}</span>
+      )}
+    </>
+  );
+}
+
+function useMatches(query: string): boolean {
+  const [matches, setMatches] = useState(() => window.matchMedia(query).matches);
+  useEffect(() => {
+    const media = window.matchMedia(query);
+    const listen = () => setMatches(media.matches);
+    media.addEventListener("change", listen);
+    return () => media.removeEventListener("change", listen);
+  }, [query]);
+  return matches;
+}

@@ -1,0 +1,126 @@
+import { count, number } from "../text/format";
+import { modelo } from "../text/words";
+import { KINDS, type Changes, type Example, type Kind } from "./changes";
+
+type Tense = "future" | "past";
+
+const VERBS: Record<Tense, Record<Kind, string>> = {
+  future: { insertados: "se agregan", actualizados: "se corrigen", eliminados: "se quitan" },
+  past: { insertados: "se agregaron", actualizados: "se corrigieron", eliminados: "se quitaron" },
+};
+const HEADS: Record<Tense, Record<Kind, string>> = {
+  future: { insertados: "Se agregan", actualizados: "Se corrigen", eliminados: "Se quitan" },
+  past: { insertados: "Agregados", actualizados: "Corregidos", eliminados: "Quitados" },
+};
+const SIGN: Record<Kind, string> = { insertados: "+", actualizados: "~", eliminados: "−" };
+const WHY: Record<Kind, string> = {
+  insertados: "estaban entonces y hoy no",
+  actualizados: "hoy son distintos",
+  eliminados: "hoy están y entonces no",
+};
+
+/** «Se agregan 2, se corrigen 5 y se quitan 3 registros.» */
+export function summary(all: Record<Kind, number>, tense: Tense): string {
+  const said = KINDS.filter((kind) => all[kind] > 0).map((kind) => `${VERBS[tense][kind]} ${number(all[kind])}`);
+  const total = KINDS.reduce((sum, kind) => sum + all[kind], 0);
+  const sentence = new Intl.ListFormat("es", { type: "conjunction" }).format(said);
+  return `${sentence.charAt(0).toUpperCase()}${sentence.slice(1)} ${total === 1 ? "registro" : "registros"}.`;
+}
+
+/** What changes in each kind of records, with examples to open. */
+export function ChangesTable({ changes, tense }: { changes: Changes[]; tense: Tense }) {
+  return (
+    <>
+      <table className="changes">
+        <thead>
+          <tr>
+            <th scope="col">Qué</th>
+            {KINDS.map((kind) => (
+              <th key={kind} scope="col" className="figure">
+                {HEADS[tense][kind]}
+              </th>
+            ))}
+          </tr>
+        </thead>
+        <tbody>
+          {changes.map(({ name, counts }) => (
+            <tr key={name}>
+              <th scope="row">{modelo(name)}</th>
+              {KINDS.map((kind) => (
+                <td key={kind} className={`figure ${counts[kind] > 0 ? kind : "muted"}`}>
+                  {number(counts[kind])}
+                </td>
+              ))}
+            </tr>
+          ))}
+        </tbody>
+      </table>
+      {changes.map((each) => (
+        <Examples key={each.name} changes={each} />
+      ))}
+    </>
+  );
+}
+
+function Examples({ changes: { name, counts, examples } }: { changes: Changes }) {
+  const kinds = KINDS.filter((kind) => examples[kind].length > 0);
+  if (kinds.length === 0) {
+    return null;
+  }
+  return (
+    <details className="examples">
+      <summary>Ejemplos de {modelo(name).toLowerCase()}</summary>
+      {kinds.map((kind) => (
+        <div key={kind}>
+          <p className="muted small">
+            {count(counts[kind], "registro", "registros")} que {WHY[kind]}
+            {counts[kind] > examples[kind].length ? `; aquí, ${number(examples[kind].length)}` : ""}:
+          </p>
+          <ul>
+            {examples[kind].map((example) => (
+              <li key={JSON.stringify(example.clave)}>
+                <span className={`sign ${kind}`} aria-hidden="true">
+                  {SIGN[kind]}
+                </span>
+                <OneExample example={example} />
+              </li>
+            ))}
+          </ul>
+        </div>
+      ))}
+    </details>
+  );
+}
+
+function OneExample({ example: { clave, campos } }: { example: Example }) {
+  const key = Object.values(clave).map(shown).join(", ");
+  return (
+    <div>
+      <strong>{key}</strong>
+      {campos === undefined ? null : (
+        <dl className="fields">
+          {Object.entries(campos).map(([name, { antes, despues }]) => (
+            <div key={name}>
+              <dt>{name.replaceAll("_", " ")}</dt>
+              <dd>
+                <del>{shown(antes)}</del> → <ins>{shown(despues)}</ins>
+              </dd>
+            </div>
+          ))}
+        </dl>
+      )}
+    </div>
+  );
+}
+
+/** As much of a value as a person can take in. */
+function shown(value: unknown): string {
+  if (value === null || value === "") {
+    return "(vacío)";
+  }
+  if (typeof value === "boolean") {
+    return value ? "sí" : "no";
+  }
+  const text = typeof value === "string" ? value : JSON.stringify(value);
+  return text.length > 120 ? `${text.slice(0, 119)}…` : text;
+}

@@ -1,0 +1,68 @@
+import { useEffect, useRef } from "react";
+import { Link } from "wouter";
+
+import type { Restauracion } from "../api/client";
+import { Notice } from "../ui/Notice";
+import { changesOf, totals } from "./changes";
+import { ChangesTable, summary } from "./ChangesTable";
+
+/** What a restore has done. The heading takes the focus, so that a screen reader reads it. */
+export function Restored({ found }: { found: Restauracion }) {
+  const heading = useRef<HTMLHeadingElement>(null);
+  const changes = changesOf(found);
+  useEffect(() => heading.current?.focus(), []);
+  return (
+    <section className="card stack ended good">
+      <h2 ref={heading} tabIndex={-1}>
+        Listo: los datos están como en el respaldo
+      </h2>
+      <p role="status">
+        {changes.length === 0 ? "Todo estaba ya así; no hizo falta cambiar nada." : summary(totals(changes), "past")} Se
+        volvió a leer todo y coincide.
+      </p>
+      {changes.length === 0 ? null : <ChangesTable changes={changes} tense="past" />}
+      {found.avisos.map((aviso) => (
+        <Notice key={aviso} tone="warn">
+          {aviso}
+        </Notice>
+      ))}
+      {found.respaldo_previo === null ? null : (
+        <p>
+          ¿No era lo que quería? Cómo estaba todo antes quedó en el{" "}
+          <Link href={`/respaldos/${found.respaldo_previo}`}>respaldo {found.respaldo_previo}</Link>.
+        </p>
+      )}
+      <div className="actions">
+        <Link href="/" className="button primary">
+          Ir al resumen
+        </Link>
+      </div>
+    </section>
+  );
+}
+
+/** Why it did not happen, and what that means. */
+export function Failed({ found, again }: { found: Restauracion; again: () => void }) {
+  const heading = useRef<HTMLHeadingElement>(null);
+  useEffect(() => heading.current?.focus(), []);
+  return (
+    <section className="card stack ended bad">
+      <h2 ref={heading} tabIndex={-1}>
+        {found.simulada ? "No se pudo ver qué cambiaría" : "No se restauró"}
+      </h2>
+      <p>{capital(found.error ?? "No se sabe por qué")}.</p>
+      <p className="muted">
+        {found.simulada ? "Nada cambió." : "Nada cambió: sus datos siguen como estaban antes de empezar."}
+      </p>
+      <div className="actions">
+        <button type="button" className="button primary" onClick={again}>
+          Volver a elegir
+        </button>
+      </div>
+    </section>
+  );
+}
+
+function capital(text: string): string {
+  return text.charAt(0).toUpperCase() + text.slice(1).replace(/\.$/, "");
+}

@@ -1,0 +1,119 @@
+import type { Accion, Estado, Profundidad, Situacion, TipoRespaldo } from "../api/client";
+
+/** The service's own terms in the words of the people who use it. */
+
+export type Tone = "good" | "warn" | "bad" | "busy" | "plain";
+
+export const ESTADO: Record<Estado, { word: string; tone: Tone }> = {
+  pendiente: { word: "En espera", tone: "busy" },
+  procesando: { word: "En curso", tone: "busy" },
+  completado: { word: "Completado", tone: "good" },
+  fallido: { word: "Falló", tone: "bad" },
+  cancelado: { word: "Cancelado", tone: "plain" },
+};
+
+export const TIPO: Record<TipoRespaldo, string> = {
+  automatico: "De cada noche",
+  por_demanda: "Pedido por una persona",
+  manual: "Hecho por soporte",
+};
+
+export const SITUACION: Record<Situacion, { word: string; tone: Tone }> = {
+  sin_respaldo: { word: "Sin ningún respaldo", tone: "bad" },
+  atrasada: { word: "Atrasada", tone: "bad" },
+  fallando: { word: "Fallando", tone: "bad" },
+  sin_verificar: { word: "Sin comprobar", tone: "warn" },
+  al_dia: { word: "Al día", tone: "good" },
+  inactiva: { word: "Inactiva", tone: "plain" },
+};
+
+export const PROFUNDIDAD: Record<Profundidad, { word: string; short: string; explained: string }> = {
+  rapida: { word: "Rápida", short: "rápida", explained: "El archivo está y tiene su tamaño." },
+  completa: { word: "Completa", short: "completa", explained: "Se lee el archivo entero y se compara con lo que se guardó." },
+  ensayo: {
+    word: "Prueba de recuperación",
+    short: "con prueba",
+    explained: "Se recupera todo aparte, sin tocar sus datos, y se borra.",
+  },
+};
+
+export const ACCION: Record<Accion, string> = {
+  creacion: "pidió el respaldo",
+  cancelacion: "canceló el respaldo",
+  enlace_descarga: "descargó el archivo",
+  verificacion: "comprobó el respaldo",
+  restauracion: "restauró este respaldo",
+  eliminacion: "eliminó el respaldo",
+  recuperacion: "recuperó el respaldo eliminado",
+  aceptacion: "aceptó el respaldo",
+  reindexacion: "registró de nuevo el archivo",
+  ingreso: "ingresó",
+  ingreso_rechazado: "no pudo ingresar",
+  acceso_rechazado: "intentó algo que no puede hacer",
+} as Record<Accion, string>;
+
+/** What a running operation is doing. */
+const ETAPA: Record<string, string> = {
+  preparando: "Preparando",
+  leyendo: "Leyendo sus datos",
+  subiendo: "Guardando el archivo",
+  releyendo: "Leyendo el archivo de vuelta, para comprobarlo",
+  comprobando: "Comprobando que todo coincide",
+  verificando: "Comprobando el archivo",
+  respaldando: "Guardando antes cómo está todo ahora",
+  comparando: "Comparando con sus datos de hoy",
+  aplicando: "Poniendo los datos como estaban",
+  confirmando: "Dejándolo firme",
+  ensayando: "Recuperando todo aparte, como prueba",
+};
+
+export function etapa(name: unknown): string {
+  return (typeof name === "string" ? ETAPA[name] : undefined) ?? "Trabajando";
+}
+
+const MODELO: Record<string, string> = {
+  usuarios: "Usuarios",
+  pacientes: "Pacientes",
+  consultas: "Consultas",
+  historiales_clinicos: "Historiales clínicos",
+  tratamientos_odontologicos: "Tratamientos odontológicos",
+  planes_tratamiento: "Planes de tratamiento",
+  presupuestos: "Presupuestos",
+  facturas: "Facturas",
+  pagos: "Pagos",
+  pagos_online: "Pagos en línea",
+  bitacoras: "Bitácora",
+  clinica: "Datos de la clínica",
+  odontologo: "Odontólogos",
+  recepcionista: "Recepcionistas",
+  odontograma: "Odontogramas",
+  item_presupuesto: "Detalle de presupuestos",
+  itemdefactura: "Detalle de facturas",
+  auth_user: "Cuentas de ingreso",
+};
+
+/** What a kind of records is called; one that nobody has named goes by its table's name, made readable. */
+export function modelo(name: string): string {
+  const bare = name.slice(name.indexOf(".") + 1).replaceAll("_", " ");
+  return MODELO[name] ?? bare.charAt(0).toUpperCase() + bare.slice(1);
+}
+
+/** What a person can do about a backup that failed, by the reason's code. */
+export function remedy(errorType: unknown): string {
+  switch (errorType) {
+    case "almacenamiento_lleno":
+      return "No queda espacio donde se guardan los respaldos. Avise a soporte; después vuelva a intentarlo.";
+    case "almacenamiento_no_disponible":
+    case "almacenamiento":
+      return "Fue un problema de donde se guardan los archivos, no de sus datos. Vuelva a intentarlo en unos minutos.";
+    case "base_de_datos_no_disponible":
+    case "base_de_datos":
+      return "La base de datos no respondió. Vuelva a intentarlo en unos minutos; si sigue igual, avise a soporte.";
+    case "proceso_muerto":
+      return "El servicio se interrumpió mientras lo hacía. Vuelva a intentarlo: empieza de nuevo, sin perder nada.";
+    case "cancelado":
+      return "Puede pedir otro cuando quiera.";
+    default:
+      return "Vuelva a intentarlo. Si falla otra vez, avise a soporte y dígale el número de este respaldo.";
+  }
+}
