@@ -40,7 +40,8 @@ HISTORY = """
     INSERT INTO respaldos.respaldo (clinica_id, estado, tipo_respaldo, descripcion, fecha_respaldo, fecha_creacion,
         archivo_s3, hash_md5, tamaño_bytes, numero_registros, tiempo_ejecucion, verificado, verificado_profundidad,
         metadata)
-    SELECT $1::bigint, CASE WHEN failed THEN 'fallido' ELSE 'completado' END, 'automatico', 'Respaldo automático de la noche',
+    SELECT $1::bigint, CASE WHEN failed THEN 'fallido' ELSE 'completado' END, 'automatico',
+        'Respaldo automático de la noche',
         moment, moment, CASE WHEN NOT failed THEN 'backups/' || $1::bigint || '/historia/' || n || '.json.gz' END,
         CASE WHEN NOT failed THEN md5(n::text) END,
         CASE WHEN NOT failed THEN 1150000 - n * 2900 + (n * 7919 % 13) * 900 END,
@@ -48,7 +49,7 @@ HISTORY = """
         CASE WHEN NOT failed THEN make_interval(secs => 1.1 + (n * 31 % 17) / 20.0) END,
         CASE WHEN NOT failed AND n % 7 = 3 THEN moment + interval '9 hours' END,
         CASE WHEN NOT failed AND n % 7 = 3 THEN 'ensayo' END,
-        CASE WHEN failed THEN '{"error": "el almacenamiento no respondió", "error_type": "almacenamiento_no_disponible"}'
+        CASE WHEN failed THEN '{"error": "no respondió", "error_type": "almacenamiento_no_disponible"}'
             ELSE '{"modelos_respaldados": ["pacientes"], "detalles_registros": {"pacientes": 2900}}' END::jsonb
     FROM (SELECT n, n IN (23, 51) AS failed, ($2::timestamptz - make_interval(days => n)) AS moment
         FROM generate_series($3::int, 89) AS n WHERE n <> 37) AS nights

@@ -1,16 +1,17 @@
-import { lazy, Suspense, useMemo } from "react";
+import { Suspense, useMemo } from "react";
 import { Redirect, Route, Switch } from "wouter";
 
 import { makeApi } from "./api/client";
 import { ApiProvider } from "./api/context";
 import { ClinicShell } from "./shell/ClinicShell";
+import { page } from "./shell/page";
 import { Shell } from "./shell/Shell";
 import { useSession } from "./session/context";
 import { LoginPage } from "./session/LoginPage";
 import { SessionEnd } from "./session/SessionEnd";
 import { Loading } from "./ui/states";
 
-const ClinicasPage = lazy(() => import("./platform/ClinicasPage"));
+const ClinicasPage = page(() => import("./platform/ClinicasPage"));
 
 /** The way to every page. A superadmin's begin with the clinic; anybody else's clinic is their own. */
 export function App() {

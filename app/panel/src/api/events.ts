@@ -15,7 +15,7 @@ export async function* eventsOf(body: ReadableStream<Uint8Array>): AsyncGenerato
       if (done) {
         return;
       }
-      const blocks = (rest + text.decode(value, { stream: true }).replaceAll("\r\n", "\n")).split("\n\n");
+      const blocks = (rest + text.decode(value, { stream: true })).split(/\r?\n\r?\n/);
       rest = blocks.pop() ?? "";
       for (const block of blocks) {
         const found = parsed(block);
@@ -32,7 +32,7 @@ export async function* eventsOf(body: ReadableStream<Uint8Array>): AsyncGenerato
 function parsed(block: string): ServerEvent | null {
   let event = "message";
   const data: string[] = [];
-  for (const line of block.split("\n")) {
+  for (const line of block.split(/\r?\n/)) {
     const at = line.indexOf(":");
     if (at > 0) {
       const value = line.slice(at + 1).replace(/^ /, "");

@@ -59,32 +59,33 @@ export interface Filtros {
 /**
  * The pages of the list that are in sight; `at(i)` is entry i, or undefined while it is on its way.
  *
- * Only what is looked at is fetched, so that ten thousand backups cost no more than a hundred.
+ * Only what is looked at is fetched, so that ten thousand backups cost no more than a hundred. The first page is always
+ * there, for the total; while another order is fetched, it shows what it had.
  */
 export function useRespaldos(filtros: Filtros, pages: number[]) {
   const { api, scope } = useApi();
-  const found = useQueries({
-    queries: pages.map((number) => ({
-      queryKey: [scope, "respaldos", "lista", filtros, number],
-      queryFn: ({ signal }: { signal: AbortSignal }) =>
-        page(
-          api.GET("/api/v1/respaldos/", {
-            params: { query: { ...given(filtros), limit: PAGE, offset: number * PAGE } },
-            signal,
-          }),
-        ),
-      refetchInterval: AGAIN,
-      placeholderData: keepPreviousData,
-    })),
+  const query = (number: number) => ({
+    queryKey: [scope, "respaldos", "lista", filtros, number],
+    queryFn: ({ signal }: { signal: AbortSignal }) =>
+      page(
+        api.GET("/api/v1/respaldos/", {
+          params: { query: { ...given(filtros), limit: PAGE, offset: number * PAGE } },
+          signal,
+        }),
+      ),
+    refetchInterval: AGAIN,
   });
-  const byPage = new Map(pages.map((number, place) => [number, found[place]?.data?.entries]));
-  const first = found[0];
+  const first = useQuery({ ...query(0), placeholderData: keepPreviousData });
+  const others = pages.filter((number) => number > 0);
+  const found = useQueries({ queries: others.map(query) });
+  const byPage = new Map(others.map((number, place) => [number, found[place]?.data?.entries]));
+  byPage.set(0, first.data?.entries);
   return {
     at: (index: number): Respaldo | undefined => byPage.get(Math.floor(index / PAGE))?.[index % PAGE],
-    total: found.find((each) => each.data !== undefined)?.data?.total,
-    error: found.find((each) => each.error !== null)?.error ?? null,
-    isPending: first?.isPending ?? true,
-    refetch: () => Promise.all(found.map((each) => each.refetch())),
+    total: first.data?.total,
+    error: first.error,
+    busy: first.isPending || first.isPlaceholderData,
+    refetch: first.refetch,
   };
 }
 
@@ -196,9 +197,11 @@ export function useClinicas() {
   });
 }
 
-/** Have everything that shows a clinic's backups looked at again. */
+/** Have everything that shows a clinic's backups looked at again, the list of all clinics too. */
 export function lookAgain(client: QueryClient, scope: number | "propia"): Promise<void> {
-  return client.invalidateQueries({ queryKey: [scope], predicate: ({ queryKey }) => queryKey[1] !== "clinica" });
+  return client.invalidateQueries({
+    predicate: ({ queryKey: [first, second] }) => first === "clinicas" || (first === scope && second !== "clinica"),
+  });
 }
 
 /** How far a pending or running backup has come; once it ends, all that shows it is looked at again. */

@@ -46,7 +46,7 @@ export default function ClinicasPage() {
         <input type="search" value={wanted} onChange={(event) => setWanted(event.target.value)} />
       </label>
       {shown.length === 0 ? (
-        <Empty title="Ninguna clínica se llama así" />
+        <Empty heading="h2" title="Ninguna clínica se llama así" />
       ) : (
         <div className="scroll">
           <table className="clinics">

@@ -29,11 +29,12 @@ export function ConfirmDelete({ respaldo, onClose, onDeleted }: ConfirmDeletePro
           text: `Se eliminó el respaldo ${respaldo.id}. Durante unos días se puede recuperar.`,
           action: {
             label: "Deshacer",
+            // By then this question is off the screen, and callbacks of `mutate` would not be called.
             act: () =>
-              recuperar.mutate(respaldo.id, {
-                onSuccess: () => toast({ tone: "good", text: `El respaldo ${respaldo.id} está de vuelta.` }),
-                onError: (error) => toast({ tone: "bad", text: error.message }),
-              }),
+              void recuperar.mutateAsync(respaldo.id).then(
+                () => toast({ tone: "good", text: `El respaldo ${respaldo.id} está de vuelta.` }),
+                (error: Error) => toast({ tone: "bad", text: error.message }),
+              ),
           },
         });
       },

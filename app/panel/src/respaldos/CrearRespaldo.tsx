@@ -95,7 +95,7 @@ function Followed({ id, again }: { id: number; again: () => void }) {
   const moment = useFollowed(respaldo);
   const cancelar = useCancelar();
   if (respaldo === undefined) {
-    return error === null ? <Loading what="Buscando el respaldo…" /> : <Failure error={error} retry={refetch} />;
+    return error === null ? <Loading what="Buscando el respaldo…" /> : <Failure heading="h2" error={error} retry={refetch} />;
   }
   const estado = moment?.estado ?? respaldo.estado;
   if (respaldo.estado === "completado" || respaldo.estado === "fallido" || respaldo.estado === "cancelado") {

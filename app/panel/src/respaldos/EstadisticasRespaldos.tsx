@@ -1,9 +1,10 @@
-import { lazy, Suspense, useState } from "react";
+import { Suspense, useState } from "react";
 import { Link } from "wouter";
 
 import type { Estadisticas } from "../api/client";
 import { useEstadisticas } from "../api/queries";
 import { useClinic } from "../shell/clinic";
+import { page } from "../shell/page";
 import { count, dollars, megabytes, number, percent } from "../text/format";
 import { safety } from "../text/safety";
 import { Icon } from "../ui/Icon";
@@ -12,7 +13,7 @@ import { useNow } from "../ui/useNow";
 import { usePageTitle } from "../ui/usePageTitle";
 import { CheckDialog } from "./Check";
 
-const Charts = lazy(() => import("./Charts"));
+const Charts = page(() => import("./Charts"));
 
 /** First whether the data are safe, in one sentence and a colour; then what that rests on. */
 export default function EstadisticasRespaldos() {

@@ -70,7 +70,7 @@ function Table({ filtros, set, filtered, ask }: TableProps) {
   const narrow = useMatches(NARROW);
   const body = useRef<HTMLDivElement>(null);
   const [pages, setPages] = useState([0]);
-  const { at, total, error, isPending, refetch } = useRespaldos(filtros, pages);
+  const { at, total, error, busy, refetch } = useRespaldos(filtros, pages);
   const height = narrow ? CARD : LINE;
   const virtual = useWindowVirtualizer({
     count: total ?? 0,
@@ -87,17 +87,17 @@ function Table({ filtros, set, filtered, ask }: TableProps) {
   const moment = useFollowed(running);
 
   if (error !== null && total === undefined) {
-    return <Failure error={error} retry={refetch} />;
+    return <Failure heading="h2" error={error} retry={refetch} />;
   }
   if (total === 0) {
     return filtered ? (
-      <Empty icon="clock" title="Ningún respaldo es así">
+      <Empty heading="h2" icon="clock" title="Ningún respaldo es así">
         <Link href="/respaldos" className="button">
           Quitar los filtros
         </Link>
       </Empty>
     ) : (
-      <Empty title="Todavía no hay respaldos">
+      <Empty heading="h2" title="Todavía no hay respaldos">
         <p>El primero se hará esta noche, a las {clinica.respaldo_diario}.</p>
         {clinica.puede_administrar ? (
           <Link href="/respaldos/nuevo" className="button primary">
@@ -112,7 +112,7 @@ function Table({ filtros, set, filtered, ask }: TableProps) {
       <p className="muted small" role="status">
         {total === undefined ? "Buscando sus respaldos…" : count(total, "respaldo", "respaldos")}
       </p>
-      <div className="table" role="table" aria-label="Respaldos" aria-rowcount={(total ?? 0) + 1} aria-busy={isPending}>
+      <div className="table" role="table" aria-label="Respaldos" aria-rowcount={(total ?? 0) + 1} aria-busy={busy}>
         <div role="rowgroup">
           <div className="row head" role="row" aria-rowindex={1}>
             {COLUMNS.map((column) => (

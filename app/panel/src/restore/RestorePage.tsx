@@ -63,11 +63,11 @@ export default function RestorePage({ id }: { id: number }) {
           {asked === null ? (
             <Choose respaldo={respaldo} previewed={go} />
           ) : restauracion.error !== null && found === undefined ? (
-            <Failure error={restauracion.error} retry={restauracion.refetch} />
+            <Failure heading="h2" error={restauracion.error} retry={restauracion.refetch} />
           ) : found === undefined ? (
             <Loading what="Buscando…" />
           ) : found.respaldo_id !== id || found.tipo !== "restauracion" ? (
-            <Empty icon="alert" title="Esta restauración no es de este respaldo" />
+            <Empty heading="h2" icon="alert" title="Esta restauración no es de este respaldo" />
           ) : (
             <Step key={`${found.id} ${found.estado}`} found={found} respaldo={respaldo} go={go} />
           )}

@@ -1,4 +1,4 @@
-import { lazy, Suspense, useEffect, useMemo, useRef, type ComponentType } from "react";
+import { Suspense, useEffect, useMemo, useRef, type ComponentType } from "react";
 import { Link, Route, Switch, useLocation, useRoute } from "wouter";
 
 import { useClinica } from "../api/queries";
@@ -6,13 +6,14 @@ import { useSession } from "../session/context";
 import { Clock } from "../text/format";
 import { Empty, Failure, Loading } from "../ui/states";
 import { ClinicContext } from "./clinic";
+import { fetchPages, page } from "./page";
 import { Shell } from "./Shell";
 
-const Estadisticas = lazy(() => import("../respaldos/EstadisticasRespaldos"));
-const Lista = lazy(() => import("../respaldos/RespaldosList"));
-const Detalle = lazy(() => import("../respaldos/RespaldoDetail"));
-const Crear = lazy(() => import("../respaldos/CrearRespaldo"));
-const Restaurar = lazy(() => import("../restore/RestorePage"));
+const Estadisticas = page(() => import("../respaldos/EstadisticasRespaldos"));
+const Lista = page(() => import("../respaldos/RespaldosList"));
+const Detalle = page(() => import("../respaldos/RespaldoDetail"));
+const Crear = page(() => import("../respaldos/CrearRespaldo"));
+const Restaurar = page(() => import("../restore/RestorePage"));
 
 /** The pages of one clinic. */
 export function ClinicShell() {
@@ -50,8 +51,15 @@ export function ClinicShell() {
   );
 }
 
+/** The first page has been drawn by then (milliseconds). */
+const FETCH_AFTER = 1500;
+
 function Pages() {
   useFocusOnNewPage();
+  useEffect(() => {
+    const timer = setTimeout(fetchPages, FETCH_AFTER);
+    return () => clearTimeout(timer);
+  }, []);
   return (
     <Switch>
       <Route path="/">

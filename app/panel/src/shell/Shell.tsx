@@ -24,7 +24,7 @@ export function Shell({ clinic, nav, children }: ShellProps) {
       </a>
       <header className="top">
         <div className="top-line">
-          <Link href="~/panel" className="brand">
+          <Link href="~/panel" className="brand" aria-label="Respaldos: inicio">
             <Mark /> <span>Respaldos</span>
           </Link>
           <span className="top-clinic">{clinic}</span>

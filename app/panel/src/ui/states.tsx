@@ -14,23 +14,39 @@ export function Loading({ what }: { what: string }) {
   );
 }
 
-export function Empty({ icon = "shield", title, children }: { icon?: IconName; title: string; children?: ReactNode }) {
+interface EmptyProps {
+  /** h2 where the page has a title of its own. */
+  heading?: "h1" | "h2";
+  icon?: IconName;
+  title: string;
+  children?: ReactNode;
+}
+
+export function Empty({ heading: Heading = "h1", icon = "shield", title, children }: EmptyProps) {
   return (
     <div className="state">
       <Icon name={icon} />
-      <h2>{title}</h2>
+      <Heading>{title}</Heading>
       {children}
     </div>
   );
 }
 
-export function Failure({ error, retry }: { error: unknown; retry: () => unknown }) {
+interface FailureProps {
+  heading?: "h1" | "h2";
+  error: unknown;
+  retry: () => unknown;
+}
+
+export function Failure({ heading: Heading = "h1", error, retry }: FailureProps) {
   const known = error instanceof ApiError ? error : null;
   const missing = known?.status === 404;
   return (
     <div className="state" role="alert">
       <Icon name={known?.offline ? "offline" : "alert"} />
-      <h2>{known?.offline ? "No hay conexión con el servicio" : missing ? "No se encontró" : "Algo no funcionó"}</h2>
+      <Heading>
+        {known?.offline ? "No hay conexión con el servicio" : missing ? "No se encontró" : "Algo no funcionó"}
+      </Heading>
       <p>{known?.message ?? "Ocurrió un error en esta página."}</p>
       {known?.offline ? <p className="muted">Se vuelve a intentar solo. Sus respaldos no dependen de esta página.</p> : null}
       {missing ? null : (

@@ -1,0 +1,303 @@
+import { screen, waitFor, within } from "@testing-library/react";
+import userEvent from "@testing-library/user-event";
+import { describe, expect, test } from "vitest";
+
+import { Calendar } from "../src/respaldos/Calendar";
+import CrearRespaldo from "../src/respaldos/CrearRespaldo";
+import EstadisticasRespaldos from "../src/respaldos/EstadisticasRespaldos";
+import { fromAddress, toAddress } from "../src/respaldos/filtros";
+import { ModelBars } from "../src/respaldos/ModelBars";
+import RespaldoDetail from "../src/respaldos/RespaldoDetail";
+import RespaldosList from "../src/respaldos/RespaldosList";
+import { sameName } from "../src/restore/changes";
+import RestorePage from "../src/restore/RestorePage";
+import { LoginForm } from "../src/session/LoginForm";
+import { CLINICA, estadisticas, json, problem, respaldo, restauracion, service, show } from "./service";
+
+const LIST = "GET /api/v1/respaldos/";
+const DETAIL = "GET /api/v1/respaldos/7/";
+const none = () => json([], { "X-Total-Count": "0" });
+
+describe("the list", () => {
+  test("says that there is nothing yet, and what to do", async () => {
+    service({ [LIST]: none });
+    show(<RespaldosList />);
+    expect(await screen.findByText("Todavía no hay respaldos")).toBeVisible();
+    expect(screen.getByRole("link", { name: "Crear uno ahora" })).toHaveAttribute("href", "/panel/respaldos/nuevo");
+  });
+
+  test("says why it cannot be had, and is had on asking again", async () => {
+    let down = true;
+    service({ [LIST]: () => (down ? problem(500, "x", "Ocurrió un error inesperado") : none()) });
+    show(<RespaldosList />);
+    expect(await screen.findByRole("alert")).toHaveTextContent("Ocurrió un error inesperado");
+    down = false;
+    await userEvent.click(screen.getByRole("button", { name: "Volver a intentar" }));
+    expect(await screen.findByText("Todavía no hay respaldos")).toBeVisible();
+  });
+
+  test("asks for what the address says, and keeps there what is chosen", async () => {
+    const asked = service({ [LIST]: none });
+    show(<RespaldosList />, { at: "/respaldos?estado=fallido&orden=tama%C3%B1o_bytes&desde=ayer" });
+    expect(await screen.findByText("Ningún respaldo es así")).toBeVisible();
+    expect(Object.fromEntries(asked[0]?.query ?? [])).toMatchObject({ estado: "fallido", orden: "tamaño_bytes", limit: "100" });
+    expect(asked[0]?.query.has("desde")).toBe(false);
+    await userEvent.selectOptions(screen.getByLabelText("Tipo"), "De cada noche");
+    expect(new URLSearchParams(window.location.search).get("tipo")).toBe("automatico");
+    await waitFor(() => expect(asked.at(-1)?.query.get("tipo_respaldo")).toBe("automatico"));
+    await userEvent.click(screen.getByRole("button", { name: "Quitar filtros" }));
+    expect(window.location.search).toBe(`?${new URLSearchParams({ orden: "tamaño_bytes" })}`);
+  });
+
+  test("has an address for each choice and no other", () => {
+    const params = new URLSearchParams({ estado: "completado", tipo: "manual", desde: "2026-07-01", orden: "-numero_registros" });
+    expect(toAddress(fromAddress(params)).toString()).toBe(params.toString());
+    expect(toAddress(fromAddress(new URLSearchParams("estado=x&tipo=x&desde=x&orden=-fecha_respaldo"))).toString()).toBe("");
+  });
+});
+
+describe("one backup", () => {
+  const others = {
+    [LIST]: () => json([respaldo({ id: 6 })], { "X-Total-Count": "1" }),
+    "GET /api/v1/respaldos/6/": () =>
+      json(respaldo({ id: 6, metadata: { ...respaldo().metadata, detalles_registros: { pacientes: 2990, consultas: 12_005 } } })),
+    "GET /api/v1/restauraciones/": () =>
+      json([restauracion({ id: 9, tipo: "verificacion", profundidad: "completa", simulada: false, resultado: {} })]),
+    "GET /api/v1/eventos/": () =>
+      json([{ id: 1, fecha: "2026-07-03T07:00:00+00:00", clinica_id: 1, accion: "enlace_descarga", respaldo_id: 7, usuario: "12", direccion: "203.0.113.9", detalle: {} }]),
+  };
+
+  test("shows what it holds, what changed, its file, its checks and who did what", async () => {
+    service({ ...others, [DETAIL]: () => json(respaldo()) });
+    show(<RespaldoDetail id={7} />);
+    const bars = within((await screen.findByRole("heading", { name: "Qué contiene" })).closest("section")!);
+    expect(await bars.findByText("+10")).toBeVisible();
+    expect(bars.getByText("−5")).toBeVisible();
+    expect(screen.getByText(/ocupa 83,3 % menos/)).toBeVisible();
+    expect(screen.getByText("9e107d9d372bb6826bd81d3542a419d6")).toBeVisible();
+    expect(await screen.findByText("Comprobación: completa")).toBeVisible();
+    expect(await screen.findByText("descargó el archivo")).toBeVisible();
+  });
+
+  test("is deleted only after a question that names it, and can be taken back", async () => {
+    const asked = service({
+      ...others,
+      [DETAIL]: () => json(respaldo({ descripcion: "Antes del cambio" })),
+      "DELETE /api/v1/respaldos/7/": () => new Response(null, { status: 204 }),
+      "POST /api/v1/respaldos/7/recuperar/": () => json({ mensaje: "", respaldo: respaldo() }),
+    });
+    show(<RespaldoDetail id={7} />);
+    await userEvent.click(await screen.findByRole("button", { name: "Eliminar" }));
+    const question = screen.getByRole("dialog", { name: "¿Eliminar el respaldo 7?" });
+    expect(question).toHaveTextContent("Antes del cambio");
+    expect(question).toHaveTextContent("15.000 registros y 1,5 MB");
+    expect(asked.some(({ method }) => method === "DELETE")).toBe(false);
+    await userEvent.click(screen.getByRole("button", { name: "Eliminar el respaldo" }));
+    await userEvent.click(await screen.findByRole("button", { name: "Deshacer" }));
+    expect(await screen.findByText("El respaldo 7 está de vuelta.")).toBeVisible();
+    expect(window.location.pathname).toBe("/panel/respaldos");
+  });
+
+  test("that is the last good one stays, and the person is told why", async () => {
+    service({
+      ...others,
+      [DETAIL]: () => json(respaldo()),
+      "DELETE /api/v1/respaldos/7/": () => problem(409, "ultimo_bueno", "El respaldo 7 es el último bueno"),
+    });
+    show(<RespaldoDetail id={7} />);
+    await userEvent.click(await screen.findByRole("button", { name: "Eliminar" }));
+    await userEvent.click(screen.getByRole("button", { name: "Eliminar el respaldo" }));
+    expect(await screen.findByRole("alert")).toHaveTextContent("es el último bueno");
+  });
+
+  test("offers staff nothing that they may not do", async () => {
+    const asked = service({ ...others, [DETAIL]: () => json(respaldo()) });
+    show(<RespaldoDetail id={7} />, { clinica: { puede_administrar: false } });
+    await screen.findByText("Qué contiene");
+    for (const name of ["Restaurar", "Descargar", "Comprobar", "Eliminar"]) {
+      expect(screen.queryByRole("button", { name })).toBeNull();
+    }
+    expect(screen.queryByRole("link", { name: "Restaurar" })).toBeNull();
+    expect(asked.some(({ path }) => path === "/api/v1/eventos/")).toBe(false);
+  });
+
+  test("of another clinic is not found", async () => {
+    service({ [DETAIL]: () => problem(404, "respaldo_inexistente", "No existe el respaldo 7") });
+    show(<RespaldoDetail id={7} />);
+    expect(await screen.findByRole("alert")).toHaveTextContent("No existe el respaldo 7");
+    expect(screen.queryByRole("button", { name: "Volver a intentar" })).toBeNull();
+  });
+
+  test("shows the most of it first, and every change", async () => {
+    const many = Object.fromEntries(Array.from({ length: 20 }, (_, place) => [`tabla_${place}`, 20 - place]));
+    show(<ModelBars counts={many} before={{ ...many, tabla_19: 0 }} />);
+    const rows = screen.getAllByRole("row").slice(1);
+    expect(rows).toHaveLength(13);
+    expect(rows[0]).toHaveTextContent("Tabla 0");
+    expect(rows[12]).toHaveTextContent("+1");
+    await userEvent.click(screen.getByRole("button", { name: "Ver los 20" }));
+    expect(screen.getAllByRole("row")).toHaveLength(21);
+  });
+});
+
+describe("creating one", () => {
+  const CREATE = "POST /api/v1/respaldos/crear_respaldo_manual/";
+
+  test("goes from a description to the end", async () => {
+    const pending = respaldo({ estado: "pendiente", numero_registros: null, tamaño_bytes: null, tamaño_mb: null });
+    let ended = false;
+    const asked = service({
+      [CREATE]: () => json({ mensaje: "", respaldo: pending }, {}, 202),
+      [DETAIL]: () => json(ended ? respaldo() : pending),
+      "GET /api/v1/respaldos/7/progreso/": () => {
+        ended = true;
+        const running = { id: 7, estado: "procesando", progreso: { etapa: "leyendo", modelo: "pacientes", registros: 1200, porcentaje: 24 } };
+        return new Response(`event: progreso\ndata: ${JSON.stringify(running)}\n\nevent: fin\ndata: ${JSON.stringify(respaldo())}\n\n`);
+      },
+    });
+    show(<CrearRespaldo />, { at: "/respaldos/nuevo" });
+    await userEvent.type(screen.getByLabelText(/Para qué es/), "Antes del cambio");
+    await userEvent.click(screen.getByRole("button", { name: "Crear respaldo" }));
+    expect(await screen.findByRole("heading", { name: "Listo: sus datos están guardados" })).toHaveFocus();
+    expect(asked[0]?.body).toEqual({ descripcion: "Antes del cambio" });
+    expect(window.location.search).toBe("?respaldo=7");
+  });
+
+  test("says in words why it failed, and what to do", async () => {
+    const metadata = { ...respaldo().metadata, error: "el almacenamiento está lleno", error_type: "almacenamiento_lleno" };
+    service({ [DETAIL]: () => json(respaldo({ estado: "fallido", metadata })) });
+    show(<CrearRespaldo />, { at: "/respaldos/nuevo?respaldo=7" });
+    expect(await screen.findByRole("heading", { name: "El respaldo falló" })).toBeVisible();
+    expect(screen.getByText("El almacenamiento está lleno.")).toBeVisible();
+    expect(screen.getByText(/No queda espacio/)).toBeVisible();
+    await userEvent.click(screen.getByRole("button", { name: "Volver a intentarlo" }));
+    expect(screen.getByLabelText(/Para qué es/)).toBeVisible();
+  });
+
+  test("leads to the one that is under way", async () => {
+    service({ [CREATE]: () => problem(409, "operacion_en_curso", "La clínica 1 ya tiene un respaldo en curso") });
+    show(<CrearRespaldo />, { at: "/respaldos/nuevo" });
+    await userEvent.click(screen.getByRole("button", { name: "Crear respaldo" }));
+    expect(await screen.findByRole("alert")).toHaveTextContent("ya tiene un respaldo en curso");
+    expect(screen.getByRole("link", { name: "Ver el que está en curso" })).toBeVisible();
+  });
+});
+
+describe("the summary", () => {
+  test("begins with one sentence, and says what it costs", async () => {
+    service({ "GET /api/v1/respaldos/estadisticas/": () => json(estadisticas({ situacion: "sin_verificar", ultima_verificacion: null })) });
+    show(<EstadisticasRespaldos />);
+    expect(await screen.findByRole("heading", { level: 1 })).toHaveTextContent("Sus datos están guardados, falta comprobarlos");
+    expect(screen.getByText("menos de 0,01 USD")).toBeVisible();
+    expect(screen.getByText("2 GB")).toBeVisible();
+    expect(await screen.findByRole("img", { name: "De 1,5 MB a 1,5 MB; el último, 1,5 MB" })).toBeVisible();
+    await userEvent.click(screen.getByRole("button", { name: "Comprobar ahora" }));
+    expect(screen.getByRole("dialog", { name: "Comprobar el respaldo 7" })).toBeVisible();
+  });
+
+  test("has a square for each day that can be told without its colour", () => {
+    show(<Calendar serie={estadisticas().serie} />);
+    expect(screen.getByText("1 de julio: sin respaldo")).toBeInTheDocument();
+    expect(screen.getByText("2 de julio: falló")).toBeInTheDocument();
+    expect(screen.getByText("3 de julio: bien")).toBeInTheDocument();
+  });
+});
+
+describe("restoring", () => {
+  const routes = {
+    [DETAIL]: () => json(respaldo()),
+    "GET /api/v1/restauraciones/3/": () => json(restauracion()),
+  };
+
+  test("shows first what would change, and asks for the clinic's name", async () => {
+    const asked = service({
+      ...routes,
+      "POST /api/v1/respaldos/7/restaurar/": async (request) => {
+        const { simular } = (await request.json()) as { simular: boolean };
+        return json(restauracion({ id: simular ? 3 : 4, simulada: simular, estado: "pendiente", resultado: null }), {}, 202);
+      },
+      "GET /api/v1/restauraciones/4/": () => json(restauracion({ id: 4, simulada: false, respaldo_previo: 8 })),
+    });
+    show(<RestorePage id={7} />, { at: "/respaldos/7/restaurar" });
+    await userEvent.click(await screen.findByRole("button", { name: "Ver qué cambiaría" }));
+    expect(await screen.findByRole("heading", { name: "Esto cambiaría" })).toHaveFocus();
+    expect(screen.getByText(/Se agregan 2, se corrigen 1 y se quitan 3 registros/)).toBeVisible();
+    expect(screen.getByText("Av. Busch 1234")).toBeInTheDocument();
+    expect(screen.queryByRole("rowheader", { name: "Consultas" })).toBeNull();
+
+    await userEvent.type(screen.getByLabelText(/Para confirmar/), "Otra clínica");
+    await userEvent.click(screen.getByRole("button", { name: "Restaurar ahora" }));
+    expect(screen.getByRole("alert")).toHaveTextContent("No es el nombre de la clínica");
+    expect(asked.filter(({ method }) => method === "POST")).toHaveLength(1);
+
+    await userEvent.clear(screen.getByLabelText(/Para confirmar/));
+    await userEvent.type(screen.getByLabelText(/Para confirmar/), CLINICA.nombre ?? "");
+    await userEvent.click(screen.getByRole("button", { name: "Restaurar ahora" }));
+    expect(await screen.findByRole("heading", { name: "Listo: los datos están como en el respaldo" })).toHaveFocus();
+    expect(screen.getByRole("link", { name: "respaldo 8" })).toBeVisible();
+    expect(asked.filter(({ method }) => method === "POST").map(({ body }) => body)).toEqual([{ simular: true }, { simular: false }]);
+  });
+
+  test("can be of some models or of one record", async () => {
+    const asked = service({ ...routes, "POST /api/v1/respaldos/7/restaurar/": () => problem(409, "x", "No se puede ahora") });
+    show(<RestorePage id={7} />, { at: "/respaldos/7/restaurar" });
+    await userEvent.click(await screen.findByLabelText(/Algunas cosas/));
+    await userEvent.click(screen.getByRole("button", { name: "Ver qué cambiaría" }));
+    expect(screen.getByRole("alert")).toHaveTextContent("Marque al menos una");
+    await userEvent.click(screen.getByLabelText(/Consultas/));
+    await userEvent.click(screen.getByRole("button", { name: "Ver qué cambiaría" }));
+    expect(await screen.findByText(/No se puede ahora/)).toBeVisible();
+    await userEvent.click(screen.getByLabelText(/Un solo registro/));
+    await userEvent.type(screen.getByLabelText("Su número o código"), " 15 ");
+    await userEvent.click(screen.getByRole("button", { name: "Ver qué cambiaría" }));
+    await waitFor(() => expect(asked.filter(({ method }) => method === "POST")).toHaveLength(2));
+    expect(asked.filter(({ method }) => method === "POST").map(({ body }) => body)).toEqual([
+      { simular: true, modelos: ["consultas"] },
+      { simular: true, registro: "pacientes:15" },
+    ]);
+  });
+
+  test("that failed says why, and that nothing changed", async () => {
+    const failed = restauracion({ simulada: false, estado: "fallido", error: "pacientes: otra clínica tiene esa clave" });
+    service({ ...routes, "GET /api/v1/restauraciones/3/": () => json(failed) });
+    show(<RestorePage id={7} />, { at: "/respaldos/7/restaurar?restauracion=3" });
+    expect(await screen.findByRole("heading", { name: "No se restauró" })).toHaveFocus();
+    expect(screen.getByText(/sus datos siguen como estaban/)).toBeVisible();
+  });
+
+  test("is not asked for where nothing differs", async () => {
+    service({ ...routes, "GET /api/v1/restauraciones/3/": () => json(restauracion({ resultado: {} })) });
+    show(<RestorePage id={7} />, { at: "/respaldos/7/restaurar?restauracion=3" });
+    expect(await screen.findByRole("heading", { name: "Todo está ya como en este respaldo" })).toBeVisible();
+    expect(screen.queryByRole("button", { name: "Restaurar ahora" })).toBeNull();
+  });
+
+  test("takes the name however it is typed, but no other", () => {
+    const name = "Centro Odontológico «El Cristo», Santa Cruz";
+    expect(sameName(" centro odontologico el cristo - santa cruz", name)).toBe(true);
+    expect(sameName("Centro Odontológico", name)).toBe(false);
+    expect(sameName(" — ", "—")).toBe(false);
+  });
+});
+
+describe("logging in", () => {
+  test("says what was wrong, and asks for the clinic where there are several", async () => {
+    const answers = [
+      problem(401, "ingreso_rechazado", "El correo o la contraseña no son correctos"),
+      problem(401, "ingreso_rechazado", "Diga a qué clínica ingresa, en «clinica»: 1, 2"),
+      json({ token: "t", expira_en_segundos: 60, mensaje: "", usuario: {} }),
+    ];
+    const asked = service({ "POST /api/v1/auth/login/": () => answers.shift()! });
+    let entered: unknown = null;
+    show(<LoginForm onEntered={(found) => (entered = found.token)} />);
+    await userEvent.type(screen.getByLabelText(/Correo/), "ana@clinica1.example");
+    await userEvent.type(screen.getByLabelText("Contraseña"), "secreta{Enter}");
+    expect(await screen.findByRole("alert")).toHaveTextContent("no son correctos");
+    await userEvent.click(screen.getByRole("button", { name: "Ingresar" }));
+    await userEvent.type(await screen.findByLabelText("Clínica"), "2");
+    await userEvent.click(screen.getByRole("button", { name: "Ingresar" }));
+    await waitFor(() => expect(entered).toBe("t"));
+    expect(asked.at(-1)?.body).toEqual({ correo: "ana@clinica1.example", contraseña: "secreta", clinica: "2" });
+    expect(asked.at(-1)?.authorization).toBeNull();
+  });
+});
