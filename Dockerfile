@@ -1,4 +1,11 @@
 # Built once with the compiler's tools, run without them, as a user that owns nothing.
+FROM node:24-slim AS panel
+WORKDIR /panel
+COPY app/panel/package.json app/panel/package-lock.json ./
+RUN npm ci
+COPY app/panel ./
+RUN npm run build
+
 FROM python:3.12-slim AS build
 RUN python -m venv /opt/respaldos
 ENV PATH=/opt/respaldos/bin:$PATH PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
@@ -10,6 +17,7 @@ COPY pyproject.toml README.md ./
 COPY app app
 COPY workers workers
 COPY migrations migrations
+COPY --from=panel /panel/dist app/panel/dist
 RUN pip install --no-deps .
 
 FROM python:3.12-slim

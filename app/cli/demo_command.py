@@ -108,7 +108,7 @@ def demo(once: bool, as_json: bool) -> None:
     """Prueba el servicio en esta máquina, sin instalar ni configurar nada.
 
     Arranca servidores propios en la carpeta .respaldos/, crea clínicas de ejemplo, respalda cada clínica activa
-    y sirve la API hasta que se lo detenga con Ctrl-C. Las direcciones configuradas en el entorno no se usan.
+    y sirve el panel y la API hasta que se lo detenga con Ctrl-C. Las direcciones del entorno no se usan.
     """
     from app.cli.session import run_with
     from app.settings import demo_settings
@@ -303,7 +303,7 @@ async def _show(address: str, started: asyncio.Event, *, once: bool) -> None:
     from app.sample.clinics import DEMO_CLINICS, DEMO_PASSWORD, logins
 
     people = logins(clinic for clinic in DEMO_CLINICS if clinic.activa)
-    click.echo(f"\nEl servicio atiende en {address} (documentación de la API: {address}/docs)")
+    click.echo(f"\nEl panel está en {address}/panel/ (documentación de la API: {address}/docs)")
     click.echo(f"\nPueden ingresar, todos con la contraseña {DEMO_PASSWORD}:\n")
     table(
         ("Correo", "Rol", "Clínica"),

@@ -9,7 +9,7 @@ from playwright.async_api import Browser, async_playwright
 # As root there is no sandbox; and nothing is asked of any host but the tests' own.
 FLAGS = [
     *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"),
-    *("--disable-component-update", "--disable-sync", "--force-color-profile=srgb"),
+    *("--disable-component-update", "--disable-sync", "--force-color-profile=srgb", "--lang=es-BO"),
 ]
 
 

@@ -5,6 +5,7 @@ import json
 import secrets
 import sys
 import tempfile
+from base64 import b64decode, b64encode
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
@@ -134,11 +135,22 @@ async def logged_in(page: Page, url: str, email: str) -> None:
     await page.get_by_role("button", name="Salir").wait_for()
 
 
-class Album:
-    """Saves the page that a tab shows, at each width, light and dark."""
+# What the browser makes of a PNG: WebP takes a fifth of it.
+SMALLER = """async ([png, quality]) => {
+    const image = await createImageBitmap(await (await fetch(png)).blob());
+    const canvas = Object.assign(document.createElement("canvas"), { width: image.width, height: image.height });
+    canvas.getContext("2d").drawImage(image, 0, 0);
+    return canvas.toDataURL("image/webp", quality);
+}"""
+QUALITY = 0.55
 
-    def __init__(self, page: Page, folder: Path) -> None:
+
+class Album:
+    """Saves the page that a tab shows, at each width, light and dark. `studio` is another tab, to convert them in."""
+
+    def __init__(self, page: Page, studio: Page, folder: Path) -> None:
         self._page = page
+        self._studio = studio
         self._folder = folder
 
     async def take(self, name: str, *, whole: bool = True) -> None:
@@ -148,22 +160,25 @@ class Album:
             for scheme in SCHEMES:
                 await self._page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
                 await self._page.wait_for_load_state("networkidle")
-                path = self._folder / f"{name}-{width_name}-{scheme}.png"
-                await self._page.screenshot(path=path, full_page=whole, animations="disabled", caret="hide")
+                png = await self._page.screenshot(full_page=whole, animations="disabled", caret="hide")
+                given = f"data:image/png;base64,{b64encode(png).decode()}"
+                made: str = await self._studio.evaluate(SMALLER, [given, QUALITY])
+                path = self._folder / f"{name}-{width_name}-{scheme}.webp"
+                path.write_bytes(b64decode(made.partition(",")[2]))
 
 
 async def photograph(browser: Browser, url: str, database_url: str, folder: Path) -> None:
     """Every page, into the folder."""
     context = await browser.new_context(locale="es-BO", timezone_id="America/La_Paz")
     page = await context.new_page()
-    album = Album(page, folder)
+    album = Album(page, await context.new_page(), folder)
     await page.goto(f"{url}/panel/")
     await page.get_by_label("Correo").wait_for()
     await album.take("ingreso")
     await logged_in(page, url, "admin@clinica1.example")
     await page.get_by_role("heading", name="Los últimos 90 días").wait_for()
     await album.take("resumen")
-    await page.get_by_role("link", name="Respaldos", exact=True).last.click()
+    await page.get_by_role("link", name="Respaldos", exact=True).click()
     await page.get_by_role("row").nth(3).wait_for()
     await album.take("lista", whole=False)
     await page.get_by_role("row").nth(1).get_by_role("link").first.click()
@@ -174,6 +189,9 @@ async def photograph(browser: Browser, url: str, database_url: str, folder: Path
     await page.get_by_role("dialog").wait_for()
     await album.take("eliminar", whole=False)
     await page.get_by_role("button", name="No eliminar").click()
+    await page.get_by_role("button", name="Comprobar").click()
+    await album.take("comprobar", whole=False)
+    await page.get_by_role("button", name="Cerrar").click()
     await page.get_by_role("link", name="Crear respaldo").click()
     await page.get_by_label("Para qué es").fill("Antes de cambiar los precios")
     await album.take("crear")
@@ -193,7 +211,18 @@ async def photograph(browser: Browser, url: str, database_url: str, folder: Path
     await page.get_by_role("button", name="Restaurar ahora").click()
     await page.get_by_role("heading", name="Listo").wait_for(timeout=60_000)
     await album.take("restaurado")
-    await page.get_by_role("button", name="Salir").click()
+    await page.route("**/api/**", lambda route: route.abort())
+    await page.get_by_role("link", name="Respaldos", exact=True).click()
+    await page.get_by_text("Sin conexión").wait_for()
+    await album.take("sin-conexion", whole=False)
+    await page.unroute("**/api/**")
+    await page.evaluate(
+        "sessionStorage.setItem('respaldos.sesion', sessionStorage['respaldos.sesion'].replace('eyJ', 'x'))"
+    )
+    await page.goto(f"{url}/panel/respaldos/nuevo")
+    await page.get_by_role("heading", name="Su sesión terminó").wait_for()
+    await album.take("sesion-terminada", whole=False)
+    await page.get_by_role("button", name="Ingresar como otra persona").click()
     await logged_in(page, url, SUPERUSER_EMAIL)
     await page.get_by_role("row").nth(2).wait_for()
     await album.take("clinicas")
