@@ -136,13 +136,17 @@ async def logged_in(page: Page, url: str, email: str) -> None:
 
 
 # What the browser makes of a PNG: WebP takes a fifth of it.
-SMALLER = """async ([png, quality]) => {
+SMALLER = """async ([png, scale, quality]) => {
     const image = await createImageBitmap(await (await fetch(png)).blob());
-    const canvas = Object.assign(document.createElement("canvas"), { width: image.width, height: image.height });
-    canvas.getContext("2d").drawImage(image, 0, 0);
+    const [width, height] = [Math.round(image.width * scale), Math.round(image.height * scale)];
+    const canvas = Object.assign(document.createElement("canvas"), { width, height });
+    const context = canvas.getContext("2d");
+    context.imageSmoothingQuality = "high";
+    context.drawImage(image, 0, 0, width, height);
     return canvas.toDataURL("image/webp", quality);
 }"""
-QUALITY = 0.55
+SCALES = {"360": 0.75, "1280": 0.6}
+QUALITY = 0.4
 
 
 class Album:
@@ -162,7 +166,7 @@ class Album:
                 await self._page.wait_for_load_state("networkidle")
                 png = await self._page.screenshot(full_page=whole, animations="disabled", caret="hide")
                 given = f"data:image/png;base64,{b64encode(png).decode()}"
-                made: str = await self._studio.evaluate(SMALLER, [given, QUALITY])
+                made: str = await self._studio.evaluate(SMALLER, [given, SCALES[width_name], QUALITY])
                 path = self._folder / f"{name}-{width_name}-{scheme}.webp"
                 path.write_bytes(b64decode(made.partition(",")[2]))
 

@@ -63,7 +63,7 @@ export function ConfirmDelete({ respaldo, onClose, onDeleted }: ConfirmDeletePro
         <button type="button" className="button danger" aria-disabled={eliminar.isPending} onClick={remove}>
           Eliminar el respaldo
         </button>
-        <button type="button" className="button" onClick={onClose} autoFocus>
+        <button type="button" className="button" onClick={onClose} data-first="">
           No eliminar
         </button>
       </div>

@@ -81,7 +81,7 @@ export function LoginForm({ onEntered, correo: known, action = "Ingresar" }: Log
             autoComplete="current-password"
             required
             value={contraseña}
-            autoFocus={known !== undefined}
+            data-first={known !== undefined ? "" : undefined}
             onChange={(event) => setContraseña(event.target.value)}
           />
           <button type="button" className="button quiet" aria-pressed={shown} onClick={() => setShown(!shown)}>

@@ -7,7 +7,7 @@ interface DialogProps {
   children: ReactNode;
 }
 
-/** The browser's own modal dialog: it keeps the focus, and Escape closes it. */
+/** The browser's own modal dialog: it keeps the focus, first on what has `data-first`, and Escape closes it. */
 export function Dialog({ title, onClose, children }: DialogProps) {
   const element = useRef<HTMLDialogElement>(null);
   const name = useId();
@@ -15,6 +15,7 @@ export function Dialog({ title, onClose, children }: DialogProps) {
     const dialog = element.current;
     if (dialog !== null && !dialog.open) {
       dialog.showModal();
+      dialog.querySelector<HTMLElement>("[data-first]")?.focus();
     }
     return () => dialog?.close();
   }, []);
