@@ -41,6 +41,7 @@ export const ACCION: Record<Accion, string> = {
   creacion: "pidió el respaldo",
   cancelacion: "canceló el respaldo",
   enlace_descarga: "descargó el archivo",
+  descarga: "descargó el archivo",
   verificacion: "comprobó el respaldo",
   restauracion: "restauró este respaldo",
   eliminacion: "eliminó el respaldo",
@@ -48,9 +49,10 @@ export const ACCION: Record<Accion, string> = {
   aceptacion: "aceptó el respaldo",
   reindexacion: "registró de nuevo el archivo",
   ingreso: "ingresó",
+  emision_token: "hizo un token de acceso",
   ingreso_rechazado: "no pudo ingresar",
   acceso_rechazado: "intentó algo que no puede hacer",
-} as Record<Accion, string>;
+};
 
 /** What a running operation is doing. */
 const ETAPA: Record<string, string> = {
