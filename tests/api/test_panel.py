@@ -49,15 +49,13 @@ async def test_every_address_of_the_panel_is_its_page(path: str, client: httpx.A
 
 
 @pytest.mark.usefixtures("built")
-async def test_a_script_is_kept_for_ever_and_comes_compressed_to_whoever_reads_that(
-    client: httpx.AsyncClient,
-) -> None:
+async def test_a_script_is_kept_for_ever_and_comes_compressed(client: httpx.AsyncClient) -> None:
     for accepted in ("gzip, br", "identity"):
         answer = await client.get(f"/panel/assets/{SCRIPT}", headers={"Accept-Encoding": accepted})
         assert answer.text == "let panel"
         assert answer.headers["content-type"].startswith("text/javascript")
         assert answer.headers["cache-control"] == "public, max-age=31536000, immutable"
-        assert answer.headers["vary"] == "Accept-Encoding"
+        assert "Accept-Encoding" in answer.headers["vary"]
         assert answer.headers.get("content-encoding") == ("gzip" if "gzip" in accepted else None)
 
 
