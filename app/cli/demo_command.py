@@ -303,7 +303,8 @@ async def _show(address: str, started: asyncio.Event, *, once: bool) -> None:
     from app.sample.clinics import DEMO_CLINICS, DEMO_PASSWORD, logins
 
     people = logins(clinic for clinic in DEMO_CLINICS if clinic.activa)
-    click.echo(f"\nEl panel está en {address}/panel/ (documentación de la API: {address}/docs)")
+    click.echo(f"\nEl servicio atiende en {address} (documentación de la API: {address}/docs)")
+    click.echo(f"Abra el panel en un navegador: {address}/panel/")
     click.echo(f"\nPueden ingresar, todos con la contraseña {DEMO_PASSWORD}:\n")
     table(
         ("Correo", "Rol", "Clínica"),
