@@ -15,6 +15,9 @@ Fecha = Annotated[
 # PostgreSQL cannot store a NUL.
 WITHOUT_NUL = r"^[^\x00]*$"
 
+# A model and a key.
+A_RECORD = r"^[^:\x00]+:[^\x00]+$"
+
 LONGEST_DESCRIPTION = 500
 
 
@@ -83,7 +86,16 @@ class PedidoRestauracion(BaseModel):
 
     model_config = ConfigDict(
         json_schema_extra={
-            "examples": [{"simular": True}, {"modelos": ["consultas"]}, {"simular": True, "registro": "pacientes:15"}]
+            "examples": [
+                {"simular": True},
+                {"modelos": ["consultas"]},
+                {"simular": True, "registro": "pacientes:15"},
+            ],
+            # One or the other.
+            "not": {
+                "properties": {"modelos": {"type": "array"}, "registro": {"type": "string"}},
+                "required": ["modelos", "registro"],
+            },
         }
     )
 
@@ -95,6 +107,8 @@ class PedidoRestauracion(BaseModel):
         None,
         max_length=LONGEST_DESCRIPTION,
         pattern=WITHOUT_NUL,
+        # Said of the field, and checked with better words where it is read.
+        json_schema_extra={"pattern": A_RECORD},
         description="modelo:clave, por ejemplo pacientes:15",
     )
 

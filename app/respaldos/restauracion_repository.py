@@ -80,15 +80,15 @@ async def add_restore(
     return added
 
 
-async def take_clinic(session: AsyncSession, restauracion: Restauracion) -> None:
-    """Keep everything else that would be done to the clinic away until `finish`.
+async def take_clinic(session: AsyncSession, restauracion: Restauracion, *, clinica_id: int) -> None:
+    """Keep everything else that would be done to the clinic away until the restore's `finish`.
 
     Raises OperationInProgress, upon which the transaction must be rolled back, where something is under way.
     """
     taken = await session.scalar(
         postgresql_insert(Operacion)
         .values(
-            clinica_id=restauracion.clinica_id,
+            clinica_id=clinica_id,
             tipo=TipoOperacion.RESTAURACION,
             respaldo_id=restauracion.respaldo_id,
             restauracion_id=restauracion.id,
@@ -97,7 +97,7 @@ async def take_clinic(session: AsyncSession, restauracion: Restauracion) -> None
         .returning(Operacion.clinica_id)
     )
     if taken is None:
-        raise OperationInProgress(f"la clínica {restauracion.clinica_id} tiene un respaldo en curso")
+        raise OperationInProgress(f"la clínica {clinica_id} tiene un respaldo en curso")
 
 
 async def note(session: AsyncSession, restauracion_id: int, intento: int, *, clinica_id: int, **values: Any) -> bool:

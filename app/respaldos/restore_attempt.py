@@ -127,7 +127,7 @@ async def claim_restore(session: AsyncSession, restauracion_id: int, *, clinica_
         destino=claimed.destino,
     )
     if request.destino is None:
-        await restauracion_repository.take_clinic(session, claimed)
+        await restauracion_repository.take_clinic(session, claimed, clinica_id=clinica_id)
     respaldo = await repository.get(session, claimed.respaldo_id, clinica_id=clinica_id, deleted=True)
     actor = Actor(claimed.usuario, None, claimed.direccion)
     return RestoreAttempt(claimed.id, claimed.intento, respaldo, request, actor)
