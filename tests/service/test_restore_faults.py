@@ -86,7 +86,6 @@ async def ended(conn: asyncpg.Connection) -> asyncpg.Record:
         ("aplicando", signal.SIGKILL),
         ("comprobando", signal.SIGSTOP),
         ("confirmando", signal.SIGKILL),
-        ("confirmando", signal.SIGSTOP),
     ],
 )
 async def test_the_row_says_what_became_of_it(
