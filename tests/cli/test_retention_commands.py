@@ -159,7 +159,8 @@ async def test_estadisticas_has_every_number(resources: Resources, run: Any) -> 
     found = run("estadisticas", "--clinica", str(SMALL), "--json", STORAGE_PRICE_GB_MONTH="0.5").json
     assert set(found) == {
         *("total_respaldos", "completados", "fallidos", "tamaño_total_mb", "ultimo_respaldo", "tasa_exito"),
-        *("proximo_respaldo", "costo_mensual_estimado_usd", "serie"),
+        *("proximo_respaldo", "costo_mensual_estimado_usd", "serie", "situacion", "ultimo_bueno"),
+        *("ultima_verificacion", "fallos_seguidos", "tamaño_almacenado_mb", "precio_gb_mes_usd"),
     }
     assert (found["costo_mensual_estimado_usd"], len(found["serie"])) == (0.5, 90)
     shown = run("estadisticas", "--clinica", str(SMALL), BACKUP_HOUR="5", BACKUP_MINUTE="30", TIME_ZONE="UTC").out
