@@ -55,7 +55,6 @@ async def make_restore(
 class _Made:
     """What is known of the attempt so far."""
 
-    plan: Plan | None = None
     transaction_id: str | None = None
 
 
@@ -72,8 +71,8 @@ async def _make(
             await _save_first(resources, attempt, progress)
         progress.enter(Etapa.COMPARANDO)
         await session.begin(request.scope)
-        made.plan = await session.compare(_step(progress))
-        await _note(resources, attempt, resultado=_shown(made.plan.models), avisos=_said(made.plan))
+        plan = await session.compare(_step(progress))
+        await _note(resources, attempt, resultado=_shown(plan.models), avisos=_said(plan))
         progress.enter(Etapa.APLICANDO)
         await session.apply(_step(progress))
         progress.enter(Etapa.COMPROBANDO)
