@@ -3,6 +3,7 @@
 import asyncio
 import signal
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
@@ -54,25 +55,40 @@ def run_with(settings: "Settings", work: "Callable[[Settings], Coroutine[Any, An
     from app.connections import embedded_servers
 
     with embedded_servers(settings) as addressed:
-        try:
-            return uvloop.run(_until_told(work(addressed)))
-        except asyncio.CancelledError as exc:
-            raise KeyboardInterrupt from exc
+        return _until_told(uvloop.run, work(addressed))
 
 
 def run_alone(work: Coroutine[Any, Any, T]) -> T:
     """Run `work`, which needs no server, until it ends or is told to, as `run_with` does."""
+    return _until_told(asyncio.run, work)
+
+
+def _until_told(run: Callable[[Coroutine[Any, Any, T]], T], work: Coroutine[Any, Any, T]) -> T:
+    before: dict[int, Any] = {}
+
+    async def listening() -> T:
+        loop, task = asyncio.get_running_loop(), asyncio.current_task()
+        assert task is not None  # noqa: S101 (asyncio's own promise inside a coroutine)
+
+        def end(*_: object) -> None:
+            # Between the loop's end and what is set below there is nothing left to end.
+            with suppress(RuntimeError):
+                loop.call_soon_threadsafe(task.cancel)
+
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            # What nohup, or a shell for what it runs in the background, has told us to ignore.
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                # Not the loop's own handlers: those go with it, and the signal after that kills the program.
+                before[number] = signal.signal(number, end)
+        return await work
+
+    told = False
     try:
-        return asyncio.run(_until_told(work))
+        return run(listening())
     except asyncio.CancelledError as exc:
+        told = True
         raise KeyboardInterrupt from exc
-
-
-async def _until_told(work: Coroutine[Any, Any, T]) -> T:
-    task = asyncio.current_task()
-    assert task is not None  # noqa: S101 (asyncio's own promise inside a coroutine)
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        # What nohup, or a shell for what it runs in the background, has told us to ignore.
-        if signal.getsignal(number) is not signal.SIG_IGN:
-            asyncio.get_running_loop().add_signal_handler(number, task.cancel)
-    return await work
+    finally:
+        for number, handler in before.items():
+            # All is cleaned up. The same signal once more, on the way out, changes neither that nor the exit code.
+            signal.signal(number, signal.SIG_IGN if told else handler)

@@ -243,7 +243,10 @@ class S3Storage:
         try:
             await discard_uploads(self.client, self.options.bucket, key)
         finally:
-            await delete_object(self.client, self.options.bucket, key)
+            # Only what is there: rclone removes an empty folder also where the object is missing, from under an
+            # upload into it that has just begun.
+            if await self.head(key) is not None:
+                await delete_object(self.client, self.options.bucket, key)
 
     async def check(self) -> None:
         """Raise unless the bucket is there and these credentials may list it.

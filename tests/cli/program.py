@@ -9,6 +9,7 @@ import select
 import signal
 import subprocess
 import sys
+import tempfile
 import termios
 from contextlib import suppress
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from app.settings import Settings
+from tests.forked import fork
 
 PROGRAM = Path(sys.executable).with_name("respaldos")
 
@@ -42,16 +44,19 @@ def environment(**given: str) -> dict[str, str]:
 
 def respaldos(*arguments: str, cwd: Path, given: str = "", **settings: str) -> Ran:
     """Run a command to its end, without a terminal."""
-    ended = subprocess.run(
-        [PROGRAM, *arguments],
-        cwd=cwd,
-        env=environment(**settings),
-        input=given,
-        capture_output=True,
-        text=True,
-        timeout=90,
-    )
-    return Ran(ended.returncode, ended.stdout, ended.stderr)
+    with tempfile.TemporaryDirectory() as name:
+        typed, out, err = (Path(name) / stream for stream in ("stdin", "stdout", "stderr"))
+        typed.write_text(given)
+        process = fork(command, *arguments, env=environment(**settings), cwd=cwd, given=typed, out=out, err=err)
+        return Ran(process.ended(90), out.read_text(), err.read_text())
+
+
+def command(*arguments: str) -> None:
+    """Be the program."""
+    from app.cli.main import run
+
+    sys.argv = [str(PROGRAM), *arguments]
+    run()
 
 
 def _take_terminal() -> None:

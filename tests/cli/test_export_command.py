@@ -153,26 +153,28 @@ async def test_an_interrupted_export_leaves_nothing(
         while not any(path.is_file() and path.stat().st_size for path in folder.rglob("*")):
             assert process.returncode is None, await ended(process)
             await asyncio.sleep(0.005)
-    # All at once: what comes after the end of the cleaning ends the program by itself, as it would any.
     for number in signals:
         process.send_signal(number)
+        await asyncio.sleep(0.02)
     ran = await ended(process)
     assert (ran.code, ran.out, ran.err.strip()) == (130, "", "✗ se interrumpió la orden")
     assert left_in(folder) == []
 
 
-def test_without_pyarrow_it_is_said_what_to_install(downloaded: Path, tmp_path: Path) -> None:
+async def test_without_pyarrow_it_is_said_what_to_install(downloaded: Path, tmp_path: Path) -> None:
     """As where only the program has been installed; the other formats need nothing."""
     hidden = tmp_path / "sin" / "sitecustomize.py"
     hidden.parent.mkdir()
     hidden.write_text("import sys; sys.modules['pyarrow'] = None")
     without = {"PYTHONPATH": str(hidden.parent)}
-    ran = alone("exportar", str(downloaded), "--formato", "parquet", "--json", cwd=tmp_path, **without)
+    parquet = ("exportar", str(downloaded), "--formato", "parquet", "--json")
+    ran = await ended(await start(*parquet, cwd=tmp_path, **NOWHERE, **without))
     assert ran.code == 1
     assert ran.json["error_type"] == "biblioteca_faltante"
     assert "pip install 'respaldos[parquet]'" in ran.json["error"]
     for formato in ("csv", "sqlite"):
-        assert alone("exportar", str(downloaded), "--formato", formato, cwd=tmp_path, **without).code == 0
+        other = await start("exportar", str(downloaded), "--formato", formato, cwd=tmp_path, **NOWHERE, **without)
+        assert (await ended(other)).code == 0
     assert sqlite_rows(tmp_path / "para-exportar.sqlite", "SELECT id FROM clinica") == [(2,)]
 
 

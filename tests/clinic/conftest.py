@@ -1,7 +1,6 @@
 """Databases of the test's own on both versions of PostgreSQL, and the clinic database to be backed up."""
 
 import asyncio
-import os
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
@@ -18,7 +17,7 @@ from app.clinic.restore.database import RestoreDatabase
 from app.embedded import Addresses
 from app.sample.generate import SampleClinic, create_schema, create_tenant_schema, fill
 from app.settings import EmbeddedServer
-from tests.conftest import plain_url, unique_name
+from tests.conftest import forget_on_power_loss, plain_url, servers_folder, unique_name
 
 # Its folder would stand in the checkout, where pytest warns of it.
 set_hypothesis_home_dir(Path(tempfile.gettempdir()) / "hypothesis")
@@ -52,11 +51,11 @@ class Database:
 
 
 @pytest.fixture(scope="session")
-def postgres16(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Addresses]:
+def postgres16() -> Iterator[Addresses]:
     """PostgreSQL 16, one server for all processes of the run."""
-    base = tmp_path_factory.getbasetemp()
-    home = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "postgres16"
+    home = servers_folder("postgres16")
     with embedded.running(home, {EmbeddedServer.POSTGRES}, postgres_version=16) as addresses:
+        forget_on_power_loss(home)
         yield addresses
 
 

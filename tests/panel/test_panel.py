@@ -16,8 +16,6 @@ from tests.respaldos.conftest import LARGE, NEW, SMALL
 
 pytestmark = [
     pytest.mark.asyncio(loop_scope="module"),
-    # One service and one browser for all of them.
-    pytest.mark.xdist_group("panel"),
     pytest.mark.timeout(180),
 ]
 

@@ -54,7 +54,7 @@ async def test_the_detail_has_every_key_of_the_contract(resources: Resources) ->
         *("id", "clinica_id", "fecha_respaldo", "tamaño_bytes", "tamaño_mb", "numero_registros", "estado"),
         *("estado_display", "tipo_respaldo", "tipo_respaldo_display", "descripcion", "usuario", "fecha_creacion"),
         *("puede_restaurar", "archivo_s3", "hash_md5", "tiempo_ejecucion", "tiempo_ejecucion_segundos"),
-        *("metadata", "fecha_actualizacion", "progreso", "usuario_nombre", "verificado"),
+        *("metadata", "fecha_actualizacion", "progreso", "usuario_nombre", "verificado", "sospechoso"),
     } == set(shown)
     assert {
         *("modelos_respaldados", "detalles_registros", "tamaño_original_mb", "tamaño_comprimido_mb"),

@@ -104,13 +104,13 @@ async def test_reading_back_is_a_stage_of_its_own(
     async def watched(storage: S3Storage, stored: Any, **more: Any) -> None:
         await read_back(storage, stored, **more)
         async with asyncio.timeout(10):
-            while (said := await progreso(conn, 1)) is None or said["etapa"] != "releyendo":
+            while (said := await progreso(conn, 1)) is None or said["porcentaje"] != 100:
                 await asyncio.sleep(0.01)
         seen.append(said)
 
     monkeypatch.setattr(S3Storage, "read_back", watched)
     await back_up(resources, SMALL)
-    assert seen[0]["porcentaje"] == 100
+    assert seen[0]["etapa"] == "releyendo"
 
 
 async def test_what_stands_still_is_not_written_again(

@@ -1,16 +1,22 @@
 """API and workers as processes of their own, with leases of seconds."""
 
 import asyncio
+import logging
 import socket
-import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
+import pytest
+import uvloop
 
-from tests.cli.program import PROGRAM, environment
+from app import queue
+from app.respaldos import lease, make_backup
+from app.settings import load_settings
+from tests.cli.program import command, environment
+from tests.forked import Forked, fork
 
 LEASE = 5.0
 """Seconds: longer than a busy disk holds up a renewal. A checkpoint's sync was seen to take 1.1."""
@@ -21,27 +27,32 @@ OFTEN = 0.4
 REDIS_PAUSE = 0.05
 """Seconds after which a worker asks a Redis again that is away."""
 
-# What `respaldos worker` runs, but for these figures.
-FIGURES = f"""
-import logging, uvloop
-from app import queue
-from app.respaldos import lease, make_backup
-lease.LEASE_SECONDS, lease.RENEW_SECONDS, lease.BEAT_SECONDS = {LEASE}, {OFTEN}, {OFTEN}
-make_backup._part_size = lambda _: {2**16}
-queue.WORKER_PAUSE_SECONDS = {REDIS_PAUSE}
-logging.basicConfig(level=logging.INFO)
-"""
-JOBS = f"""{FIGURES}
-from workers import worker
-worker.PAUSE_SECONDS = {REDIS_PAUSE}
-uvloop.run(worker.work())
-"""
-ROUNDS = f"""{FIGURES}
-from app.settings import load_settings
-from workers import rounds
-rounds.MINUTE = rounds.MOMENT = {OFTEN}
-uvloop.run(rounds.go_rounds(load_settings()))
-"""
+
+def _jobs() -> None:
+    """What `respaldos worker` runs, but for these figures; and so below."""
+    _figure()
+    from workers import worker
+
+    worker.PAUSE_SECONDS = REDIS_PAUSE
+    uvloop.run(worker.work())
+
+
+def _rounds() -> None:
+    _figure()
+    from workers import rounds
+
+    rounds.MINUTE = rounds.MOMENT = OFTEN
+    uvloop.run(rounds.go_rounds(load_settings()))
+
+
+def _figure() -> None:
+    patch = pytest.MonkeyPatch()
+    patch.setattr(lease, "LEASE_SECONDS", LEASE)
+    patch.setattr(lease, "RENEW_SECONDS", OFTEN)
+    patch.setattr(lease, "BEAT_SECONDS", OFTEN)
+    patch.setattr(make_backup, "_part_size", lambda _: 2**16)
+    patch.setattr(queue, "WORKER_PAUSE_SECONDS", REDIS_PAUSE)
+    logging.basicConfig(level=logging.INFO)
 
 
 async def eventually(question: Callable[[], Awaitable[bool]], seconds: float = 60) -> None:
@@ -55,8 +66,8 @@ async def eventually(question: Callable[[], Awaitable[bool]], seconds: float = 6
 class Worker:
     """Both processes of a worker that runs. They are told to stop at the end of its block, if they have not ended."""
 
-    jobs: asyncio.subprocess.Process
-    rounds: asyncio.subprocess.Process
+    jobs: Forked
+    rounds: Forked
     log: Path
 
     def signal(self, number: int) -> None:
@@ -84,37 +95,18 @@ class Worker:
 @asynccontextmanager
 async def running_worker(settings: dict[str, str], log: Path) -> AsyncIterator[Worker]:
     """A worker with leases of LEASE seconds."""
-    async with running(JOBS, settings, log) as jobs, running(ROUNDS, settings, log) as rounds:
+    async with running(_jobs, settings, log) as jobs, running(_rounds, settings, log) as rounds:
         yield Worker(jobs, rounds, log)
 
 
 @asynccontextmanager
-async def running(program: str, settings: dict[str, str], log: Path) -> AsyncIterator[asyncio.subprocess.Process]:
-    """A Python process; told to stop at the end of the block, if it has not ended by then."""
-    with log.open("ab") as output:
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-c", program),
-            env=environment(**settings),
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-        )
+async def running(work: Callable[[], None], settings: dict[str, str], log: Path) -> AsyncIterator[Forked]:
+    """A process; told to stop at the end of the block, if it has not ended by then."""
+    process = fork(work, env=environment(**settings), out=log, err=log)
     try:
         yield process
     finally:
-        await _stop(process)
-
-
-async def _stop(process: asyncio.subprocess.Process) -> None:
-    if process.returncode is not None:
-        return
-    process.terminate()
-    try:
-        await asyncio.wait_for(process.wait(), 60)
-    except TimeoutError:
-        process.kill()
-        await process.wait()
-        raise
+        await process.stop()
 
 
 @asynccontextmanager
@@ -122,14 +114,7 @@ async def running_api(settings: dict[str, str], log: Path) -> AsyncIterator[http
     """A client of `respaldos serve`, which answers."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
-    with log.open("ab") as output:
-        process = await asyncio.create_subprocess_exec(
-            *(str(PROGRAM), "serve", "--puerto", str(port)),
-            env=environment(**settings),
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-        )
+    process = fork(command, "serve", "--puerto", str(port), env=environment(**settings), out=log, err=log)
     try:
         async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=60, trust_env=False) as client:
 
@@ -143,7 +128,7 @@ async def running_api(settings: dict[str, str], log: Path) -> AsyncIterator[http
             await eventually(alive)
             yield client
     finally:
-        await _stop(process)
+        await process.stop()
 
 
 def free_of_nights(hour: int) -> dict[str, str]:

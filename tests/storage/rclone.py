@@ -36,7 +36,7 @@ def rclone(folder: Path, *, wrapper: tuple[str, ...] = ()) -> Iterator[Rclone]:
     """Serve `folder` on a free port; `wrapper` is a command that starts another one, such as prlimit."""
     folder.mkdir(exist_ok=True)
     program = str(Path(sys.executable).with_name("rclone"))
-    options = ["--config", "/dev/null", "--buffer-size", "0", "--no-cleanup", "--addr", "127.0.0.1:0"]
+    options = ["--config", "/dev/null", "--buffer-size", "0", "--addr", "127.0.0.1:0"]
     log = folder.with_name(f"{folder.name}.log")
     with log.open("wb") as stderr:
         process = subprocess.Popen(
