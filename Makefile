@@ -55,9 +55,9 @@ lint: $(MODULES) ## style, types and import rules
 test: lint $(BUILT) ## everything that CI checks
 	@scripts/install-chromium
 	@$(NPM) run --silent test
-	@$(BIN)/pytest -n 2
+	@$(BIN)/pytest -n 3
 
-bench: $(INSTALLED) ## the measurements of tests/bench, as a table
+bench: $(BUILT) ## the measurements of tests/bench, as a table
 	@$(BIN)/python -m tests.bench
 
 LOCALE := app/cli/locale/es/LC_MESSAGES/click

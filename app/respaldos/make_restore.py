@@ -9,7 +9,7 @@ from app.clinic.restore.database import RestoreDatabase
 from app.clinic.restore.difference import Changes
 from app.clinic.restore.session import ClinicRestore, Outcome, Plan
 from app.dump.verifier import VerifiedFile
-from app.errors import DatabaseError, LeaseLost, NotCompleted, RespaldosError, RestoreInterrupted
+from app.errors import ClinicNotFound, DatabaseError, LeaseLost, NotCompleted, RespaldosError, RestoreInterrupted
 from app.respaldos import restauracion_repository
 from app.respaldos.crear_respaldo import crear_respaldo
 from app.respaldos.end_restore import end_restore
@@ -93,6 +93,11 @@ async def _save_first(resources: Resources, attempt: RestoreAttempt, progress: P
     def moved(_: Progress) -> None:
         progress.advance(bytes_=0)
 
+    try:
+        await resources.clinic.clinic(attempt.clinica_id)
+    except ClinicNotFound:
+        # It is gone with all that was its: there is nothing to save.
+        return
     previous = await crear_respaldo(
         resources,
         clinica_id=attempt.clinica_id,

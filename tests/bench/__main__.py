@@ -11,7 +11,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from tests.bench import backup, restore, service
+from tests.bench import backup, panel, restore, service
 from tests.bench.ground import (
     FIFTEEN_THOUSAND,
     HOME,
@@ -40,8 +40,8 @@ def show(title: str, rows: list[Row]) -> None:
 
 
 def main() -> int:
-    """Measure and print; the exit code. With `backup`, `service` or `restore` as argument, only that."""
-    parts = sys.argv[1:] or ["backup", "service", "restore"]
+    """Measure and print; the exit code. With `backup`, `service`, `panel` or `restore` as argument, only that."""
+    parts = sys.argv[1:] or ["backup", "service", "panel", "restore"]
     rows: list[Row] = []
     raw: dict[str, Any] = {}
     HOME.mkdir(exist_ok=True)
@@ -59,6 +59,11 @@ def main() -> int:
             ):
                 found, raw["service"] = service.measure(many)
             show("The running service", found)
+            rows += found
+        if "panel" in parts:
+            with measured_ground(MANY_HOME, MANY_CLINICS):
+                found, raw["panel"] = panel.measure()
+            show("The panel", found)
             rows += found
         if "restore" in parts:
             with measured_ground(RESTORED_HOME, restore.SIZES) as settings:

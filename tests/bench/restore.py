@@ -51,11 +51,12 @@ def restored(respaldo_id: int, *arguments: str) -> tuple[float, float]:
 
 
 async def empty(settings: Settings, clinic: SampleClinic) -> None:
-    """Delete every row of the clinic, children first, and let PostgreSQL know."""
+    """Delete every row of the clinic but its own, children first, and let PostgreSQL know."""
     async with clinic_database(settings).snapshot(clinic.id) as snapshot:
         owned = [
             (entry.table, snapshot.statements.owned(entry, ("ctid",)))
             for entry in snapshot.catalogue.of_class(TableClass.OWNED)
+            if entry.name != snapshot.catalogue.tenant_table
         ]
     connection = await asyncpg.connect(database_url(settings))
     try:

@@ -2,9 +2,10 @@
 
 import asyncpg
 
+from app.clinic.catalogue import TableClass
 from app.respaldos.models import Respaldo
 from app.respaldos.resources import Resources
-from tests.respaldos.conftest import assert_consistent, back_up, told, trail
+from tests.respaldos.conftest import SMALL, assert_consistent, back_up, told, trail
 from tests.respaldos.restoring import DAMAGE, conn, everybody, resources, restore
 from tests.storage.conftest import Store
 
@@ -52,6 +53,26 @@ async def test_the_safety_backup_brings_back_what_the_restore_took(
     previous = await resources_respaldo(resources, done.respaldo_previo or 0)
     await restore(resources, previous)
     assert await everybody(resources) == damaged
+
+
+async def test_a_clinic_that_is_gone_comes_back_without_a_safety_backup(
+    resources: Resources, conn: asyncpg.Connection
+) -> None:
+    before = await everybody(resources)
+    respaldo = await back_up(resources)
+    async with resources.clinic.snapshot(SMALL) as snapshot:
+        owned = [
+            (entry.table.name, snapshot.statements.owned(entry, ("ctid",)))
+            for entry in snapshot.catalogue.of_class(TableClass.OWNED)
+        ]
+    async with conn.transaction():
+        await conn.execute("SET LOCAL session_replication_role = replica")
+        for name, places in reversed(owned):
+            await conn.execute(f'DELETE FROM "{name.schema}"."{name.name}" WHERE ctid IN ({places})')
+    assert await conn.fetchval("SELECT count(*) FROM clinica WHERE id = $1", SMALL) == 0
+    done = await restore(resources, respaldo)
+    assert (done.estado, done.respaldo_previo) == ("completado", None)
+    assert await everybody(resources) == before
 
 
 async def resources_respaldo(resources: Resources, respaldo_id: int) -> Respaldo:

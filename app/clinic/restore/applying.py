@@ -244,23 +244,28 @@ class Applying:
             rows = self._statements.owned(shape.entry, tuple(dict.fromkeys((*PLACE, *reference.columns, *shape.key))))
             if reference.child != reference.child_root:
                 rows = f"SELECT q.* FROM ({rows}) AS q WHERE q.tableoid IN ({partitions(reference.child)})"
+        filled = [f"f.{quote(name)} IS NOT NULL" for name in reference.columns]
+        pointing = f"SELECT f.* FROM ({rows}) AS f WHERE {' AND '.join(filled)}"
+        if reference.parent == reference.parent_root:
+            for other in self._by_table.get(reference.parent_root, ()):
+                if other.has(reference.target_columns):
+                    # They have just been written.
+                    pointing += (
+                        f" AND NOT EXISTS (SELECT FROM {other.file} AS o"
+                        f" WHERE ({columns('o', reference.target_columns)}) = ({columns('f', reference.columns)}))"
+                    )
+        # By itself and first, of temporary tables whose size is known: no statistics know of the rows just written,
+        # and a plan made for a table without them compares every row with every other.
+        pointing = f"WITH pointing AS MATERIALIZED ({pointing})"
         # As PostgreSQL's own triggers do: nobody may delete them before this is committed.
         target = columns("p", reference.target_columns)
-        ours = "".join(
-            f" AND NOT EXISTS (SELECT FROM {other.file} AS o"
-            f" WHERE ({columns('o', reference.target_columns)}) = ({target}))"
-            for other in self._by_table.get(reference.parent_root, ())
-            if other.has(reference.target_columns)
-        )
         await self._connection.execute(
-            f"SELECT count(*) FROM (SELECT FROM {parent_of(reference)} AS p WHERE ({target}) IN"
-            f" (SELECT {columns('f', reference.columns)} FROM ({rows}) AS f){ours} FOR KEY SHARE) AS locked"
+            f"{pointing} SELECT count(*) FROM (SELECT FROM {parent_of(reference)} AS p WHERE ({target}) IN"
+            f" (SELECT {columns('f', reference.columns)} FROM pointing AS f) FOR KEY SHARE) AS locked"
         )
-        filled = [f"f.{quote(name)} IS NOT NULL" for name in reference.columns]
         dangling = (
-            f"SELECT f.* FROM ({rows}) AS f WHERE {' AND '.join(filled)} AND NOT EXISTS (SELECT FROM"
-            f" {parent_of(reference)} AS p WHERE ({columns('p', reference.target_columns)})"
-            f" = ({columns('f', reference.columns)}))"
+            f"{pointing} SELECT f.* FROM pointing AS f WHERE NOT EXISTS (SELECT FROM {parent_of(reference)} AS p"
+            f" WHERE ({target}) = ({columns('f', reference.columns)}))"
         )
         if reference.match_full and len(filled) > 1:
             dangling += (

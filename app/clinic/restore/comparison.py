@@ -23,7 +23,7 @@ SECOND_FILE = 100_000
 
 
 class Comparison:
-    """Made by `ClinicDatabase.comparing`, of no use after its block.
+    """Made by `RestoreDatabase.comparing`, of no use after its block.
 
     `older` takes the file of a backup while it is verified, `newer` that of another one where there is another; then
     `find`, and `rows`. Changes are told as what restoring the older one would do. Raises RestoreRefused or

@@ -167,8 +167,8 @@ class Refusals:
             )
         table = child_of(reference)
         found = await self._connection.fetch(
-            f"SELECT DISTINCT ({columns('r', reference.columns)})::text FROM {table} AS r"
-            f" WHERE {outside} ORDER BY 1 LIMIT {NAMED}"
+            f"WITH x AS MATERIALIZED (SELECT ({columns('r', reference.columns)})::text AS value FROM {table} AS r"
+            f" WHERE {outside}) SELECT DISTINCT value FROM x ORDER BY 1 LIMIT {NAMED}"
         )
         if found:
             raise RestoreRefused(
@@ -184,7 +184,11 @@ class Refusals:
 async def named_keys(connection: asyncpg.Connection, key: Sequence[str], rows: str) -> str:
     """The keys of the first rows that the query gives, as people read them; empty where it gives none."""
     shown = " || ', ' || ".join(f"coalesce(x.{quote(name)}::text, '—')" for name in key) or "''"
-    found = await connection.fetch(f"SELECT {shown} FROM ({rows}) AS x ORDER BY 1 LIMIT {NAMED + 1}")
+    # Materialized, because there should be none: a plan that hopes for the first few soon compares every row with
+    # every other.
+    found = await connection.fetch(
+        f"WITH x AS MATERIALIZED ({rows}) SELECT {shown} FROM x ORDER BY 1 LIMIT {NAMED + 1}"
+    )
     names = [f"({value})" if len(key) > 1 else str(value) for (value,) in found]
     return ", ".join(names[:NAMED]) + (", …" if len(names) > NAMED else "")
 

@@ -25,7 +25,7 @@ PREFIX = "respaldos_ensayo_"
 
 @dataclass(slots=True)
 class Trial:
-    """Made by `ClinicDatabase.trying`, which also drops its tables. `number` is its schema's.
+    """Made by `RestoreDatabase.trying`, which also drops its tables. `number` is its schema's.
 
     `staging` takes the file while it is verified; then `load`, once. Raises RestoreRefused or RestoreDiffers, which
     name what, or DatabaseError.

@@ -47,3 +47,12 @@ def writer(request: pytest.FixtureRequest) -> Writer:
     """Gives the service's view of a database whose tables have been made, by either kind of role."""
     found: Writer = request.param
     return found
+
+
+crossed = pytest.mark.parametrize(
+    ("any_database", "writer"),
+    [(18, superuser), (16, ordinary)],
+    indirect=True,
+    ids=["pg18-superuser", "pg16-ordinary"],
+)
+"""Each role with one version of PostgreSQL: no statement of a restore depends on both."""

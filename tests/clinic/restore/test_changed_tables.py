@@ -6,7 +6,7 @@ from app.errors import RespaldosError, RestoreDiffers, RestoreRefused, SchemaDif
 from tests.clinic.backup import back_up
 from tests.clinic.conftest import Database
 from tests.clinic.restore.comes_back import leftovers
-from tests.clinic.restore.conftest import Writer
+from tests.clinic.restore.conftest import Writer, crossed
 from tests.clinic.restore.restoring import counts, restore
 from tests.clinic.test_ownership import TWO_CLINICS
 
@@ -82,6 +82,7 @@ async def test_what_cannot_take_the_backups_rows(database: Database, writer: Wri
         assert await sql.fetchval(rows) == before
 
 
+@crossed
 async def test_new_columns_keep_their_values_in_rows_that_stay(any_database: Database, writer: Writer) -> None:
     sql = any_database.sql
     await sql.execute(f"SET search_path = public; {TWO_CLINICS} {TABLES}")

@@ -3,7 +3,7 @@
 from tests.clinic.backup import back_up
 from tests.clinic.conftest import Database
 from tests.clinic.restore.comes_back import Case, come_back, create, goes_back
-from tests.clinic.restore.conftest import Writer, ordinary
+from tests.clinic.restore.conftest import Writer, crossed, ordinary
 from tests.clinic.restore.restoring import counts, restore
 from tests.clinic.test_ownership import NAMES
 
@@ -150,6 +150,7 @@ CREATE DOMAIN citado AS varchar(9) COLLATE "C" CHECK (value <> '');
 """
 
 
+@crossed
 async def test_columns_of_every_kind(any_database: Database, writer: Writer) -> None:
     await come_back(any_database, writer, *CASES)
 

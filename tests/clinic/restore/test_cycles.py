@@ -2,7 +2,7 @@
 
 from tests.clinic.conftest import Database
 from tests.clinic.restore.comes_back import Case, come_back
-from tests.clinic.restore.conftest import Writer
+from tests.clinic.restore.conftest import Writer, crossed
 
 RULES = {
     "deferred": "DEFERRABLE INITIALLY DEFERRED",
@@ -81,6 +81,7 @@ INSERT INTO a VALUES (4, 1, 2, 1); INSERT INTO b VALUES (4, 1, 1); UPDATE a SET 
 """
 
 
+@crossed
 async def test_tables_that_need_each_other(any_database: Database, writer: Writer) -> None:
     two = [
         Case(f"dos_{name}", TWO.format(rule=rule), TWO_DAMAGE, {"equipo": (1, 0, 1), "miembro": (2, 1, 2)})

@@ -6,7 +6,7 @@ from app.errors import RestoreRefused
 from tests.clinic.backup import back_up
 from tests.clinic.conftest import Database
 from tests.clinic.restore.comes_back import assert_unchanged, goes_back, leftovers
-from tests.clinic.restore.conftest import Writer, ordinary, superuser
+from tests.clinic.restore.conftest import Writer, crossed, ordinary, superuser
 from tests.clinic.restore.restoring import assert_restored, counts, restore
 from tests.clinic.test_ownership import TWO_CLINICS
 
@@ -33,6 +33,7 @@ async def _ready(database: Database) -> None:
     await database.sql.execute(f"SET search_path = public; {TWO_CLINICS} {TABLES}")
 
 
+@crossed
 async def test_rows_that_lost_their_owner_are_taken_back(any_database: Database, writer: Writer) -> None:
     await _ready(any_database)
     plan = await goes_back(
@@ -90,6 +91,7 @@ async def test_rows_that_are_another_clinics_now(database: Database, writer: Wri
     assert await leftovers(database.sql) == []
 
 
+@crossed
 async def test_a_clinic_that_is_gone_with_all_that_was_its(any_database: Database, writer: Writer) -> None:
     sql = any_database.sql
     await _ready(any_database)

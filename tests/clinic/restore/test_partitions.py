@@ -2,7 +2,7 @@
 
 from tests.clinic.conftest import Database
 from tests.clinic.restore.comes_back import Case, come_back
-from tests.clinic.restore.conftest import Writer
+from tests.clinic.restore.conftest import Writer, crossed
 
 CASES = [
     Case(
@@ -117,5 +117,6 @@ CASES = [
 ]
 
 
+@crossed
 async def test_partitions_and_tables_that_inherit(any_database: Database, writer: Writer) -> None:
     await come_back(any_database, writer, *CASES)

@@ -9,7 +9,7 @@ from app.errors import DatabaseUnavailable, OperationInProgress, RestoreDiffers,
 from tests.clinic.backup import back_up
 from tests.clinic.conftest import Database
 from tests.clinic.restore.comes_back import assert_unchanged, leftovers
-from tests.clinic.restore.conftest import Writer, ordinary, superuser
+from tests.clinic.restore.conftest import Writer, crossed, ordinary, superuser
 from tests.clinic.restore.restoring import WHOLE, assert_restored, counts, loaded, restore
 from tests.clinic.test_ownership import TWO_CLINICS
 
@@ -35,6 +35,7 @@ def _pointing(prefix: str, rules: dict[str, str], columns: str) -> str:
     )
 
 
+@crossed
 async def test_rows_that_are_not_restored_and_point_to_what_would_go(any_database: Database, writer: Writer) -> None:
     sql = any_database.sql
     others = _pointing("otra", RULES, ", clinica_id int NOT NULL DEFAULT 2")

@@ -4,7 +4,7 @@ import asyncio
 
 from tests.clinic.backup import back_up
 from tests.clinic.conftest import Database
-from tests.clinic.restore.conftest import Writer
+from tests.clinic.restore.conftest import Writer, crossed
 from tests.clinic.restore.restoring import restore
 from tests.clinic.test_ownership import TWO_CLINICS
 
@@ -42,6 +42,7 @@ RESTARTED = "".join(f"DELETE FROM {name} WHERE clinica_id = 1;" for name in NAME
 )
 
 
+@crossed
 async def test_new_rows_come_after_the_restored_ones(any_database: Database, writer: Writer) -> None:
     sql = any_database.sql
     await sql.execute(f"SET search_path = public; {TWO_CLINICS} {TABLES} {FILLED} {BEYOND}")

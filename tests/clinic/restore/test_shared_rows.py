@@ -6,7 +6,7 @@ from app.errors import RestoreRefused
 from tests.clinic.backup import back_up
 from tests.clinic.conftest import Database
 from tests.clinic.restore.comes_back import assert_unchanged, leftovers
-from tests.clinic.restore.conftest import Writer
+from tests.clinic.restore.conftest import Writer, crossed
 from tests.clinic.restore.restoring import assert_restored, restore
 from tests.clinic.test_ownership import TWO_CLINICS
 
@@ -36,6 +36,7 @@ async def _rows(database: Database) -> dict[str, list[str]]:
     }
 
 
+@crossed
 async def test_missing_ones_come_back_and_others_stay(any_database: Database, writer: Writer) -> None:
     sql = any_database.sql
     await sql.execute(f"SET search_path = public; {TWO_CLINICS} {TABLES}")

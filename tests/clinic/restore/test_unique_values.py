@@ -2,7 +2,7 @@
 
 from tests.clinic.conftest import Database
 from tests.clinic.restore.comes_back import Case, come_back
-from tests.clinic.restore.conftest import Writer
+from tests.clinic.restore.conftest import Writer, crossed
 
 ROWS = "(1, 'a', 1), (2, 'b', 1), (3, 'c', 1), (4, 'd', 1), (5, NULL, 1), (6, 'f', 1), (20, 'x', 2)"
 
@@ -87,6 +87,7 @@ TEMPORAL = [
 ]
 
 
+@crossed
 async def test_unique_values_go_back_to_whom_they_belonged(any_database: Database, writer: Writer) -> None:
     await come_back(any_database, writer, *CASES)
 
