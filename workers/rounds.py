@@ -29,7 +29,7 @@ from app.respaldos.reconciliar import reconciliar
 from app.respaldos.resources import Databases, Resources
 from app.respaldos.vigilar import vigilar
 from app.settings import Settings, load_settings
-from workers.stop import told_to_stop
+from workers.stop import end_all, told_to_stop
 
 log = logging.getLogger(__name__)
 
@@ -57,9 +57,7 @@ async def going_round(rounds: Sequence[Round]) -> AsyncIterator[None]:
     try:
         yield
     finally:
-        for task in going:
-            task.cancel()
-        await asyncio.gather(*going, return_exceptions=True)
+        await end_all(lambda: going)
 
 
 async def _go(each: Round) -> None:

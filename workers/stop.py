@@ -1,7 +1,12 @@
-"""How a worker's process hears that it is to stop."""
+"""How a worker's process hears that it is to stop, and ends what it does."""
 
 import asyncio
 import signal
+from collections.abc import Callable, Collection
+from typing import Any
+
+# A cancellation that comes together with an answer can get lost on its way (seconds).
+AGAIN_SECONDS = 0.5
 
 
 def told_to_stop() -> asyncio.Event:
@@ -10,3 +15,11 @@ def told_to_stop() -> asyncio.Event:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, told.set)
     return told
+
+
+async def end_all(tasks: Callable[[], Collection["asyncio.Task[Any]"]]) -> None:
+    """Cancel what `tasks` gives, again and again, until all of it has ended."""
+    while pending := {task for task in tasks() if not task.done()}:
+        for task in pending:
+            task.cancel()
+        await asyncio.wait(pending, timeout=AGAIN_SECONDS)

@@ -16,15 +16,12 @@ from redis.exceptions import RedisError
 from app.connections import open_resources
 from workers.jobs import RESOURCES, RUNNING, STOPPING, Context
 from workers.settings import WorkerSettings, settings
-from workers.stop import told_to_stop
+from workers.stop import AGAIN_SECONDS, end_all, told_to_stop
 
 log = logging.getLogger(__name__)
 
 # A Redis that is away is waited for in silence; what it answers wrongly should not fill the log (seconds).
 PAUSE_SECONDS = 1.0
-
-# A cancellation that comes together with an answer can get lost on its way (seconds).
-AGAIN_SECONDS = 0.5
 
 # How long Redis is given to hear which jobs have ended. It may be away, and the rows say so too (seconds).
 GOODBYE_SECONDS = 5.0
@@ -75,10 +72,7 @@ async def _free_places(worker: Worker) -> None:
 
 async def _end(worker: Worker, context: Context, taking: "asyncio.Task[None]") -> None:
     context[STOPPING].set()
-    while pending := {task for task in (taking, *context[RUNNING]) if not task.done()}:
-        for task in pending:
-            task.cancel()
-        await asyncio.wait(pending, timeout=AGAIN_SECONDS)
+    await end_all(lambda: {taking, *context[RUNNING]})
     if worker.tasks:
         await asyncio.wait(worker.tasks.values(), timeout=GOODBYE_SECONDS)
     # A job that has begun meanwhile ends itself; what still waits for Redis ends with the loop.

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from contextlib import suppress
 
 import pytest
 
@@ -57,3 +58,16 @@ async def test_they_end_with_their_block() -> None:
     async with going_round([Round("una", 1, act)]):
         await begun.wait()
     assert ended.is_set()
+
+
+async def test_they_end_also_where_a_cancellation_gets_lost() -> None:
+    """As asyncio.wait_for of Python 3.11 loses one that comes together with the answer that it waits for."""
+    begun = asyncio.Event()
+
+    async def act() -> None:
+        begun.set()
+        with suppress(asyncio.CancelledError):
+            await asyncio.sleep(60)
+
+    async with asyncio.timeout(10), going_round([Round("una", 60, act)]):
+        await begun.wait()
