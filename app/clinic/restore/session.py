@@ -146,16 +146,14 @@ class ClinicRestore:
         with self._errors():
             if self._applying is not None:
                 await self._applying.raise_sequences()
-            difference = self._found()
-            changed = [shape for shape in difference.shapes if any(await difference.count(shape))]
             await self._connection.execute("COMMIT")
         # Until autovacuum comes by, no plan would know of the rows: a backup right afterwards took a minute longer.
         # A role that may not gets a warning. It stands already, whatever becomes of this.
         with suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
-            for shape in changed:
-                await self._connection.execute(
-                    f"SET lock_timeout = '{LOCK_SECONDS}s'; ANALYZE {shape.real.removeprefix('ONLY ')}"
-                )
+            await self._connection.execute(f"SET lock_timeout = '{LOCK_SECONDS}s'")
+            for shape in self._found().shapes:
+                if any(await self._found().count(shape)):
+                    await self._connection.execute(f"ANALYZE {shape.real.removeprefix('ONLY ')}")
 
     async def rollback(self) -> None:
         """Take all of it back."""

@@ -25,7 +25,12 @@ async def test_what_changed_goes_back(sample: Database) -> None:
     await sample.sql.execute(CHANGES)
     plan = await restore(clinics, backup.file, simulate=True)
     assert (await back_up(clinics, 1)).verified.totals != backup.verified.totals
+    analyzed = "SELECT array_agg(relname::text ORDER BY relname) FROM pg_stat_user_tables WHERE last_analyze > $1"
+    simulated = await sample.sql.fetchval("SELECT clock_timestamp()")
     assert await restore(clinics, backup.file) == plan
+    # Whatever reads them next plans for the rows that are there now, and only those tables had others.
+    changed = ["bitacora", "clinica", "factura", "paciente", "pago_en_linea"]
+    assert await sample.sql.fetchval(analyzed, simulated) == changed
     await assert_restored(clinics, backup)
     assert counts(plan)["clinica"] == (0, 1, 0)
     assert counts(plan)["bitacoras"] == (0, 0, 5)
