@@ -64,7 +64,12 @@ def run_alone(work: Coroutine[Any, Any, T]) -> T:
 
 
 def _until_told(run: Callable[[Coroutine[Any, Any, T]], T], work: Coroutine[Any, Any, T]) -> T:
-    before: dict[int, Any] = {}
+    # But not what nohup, or a shell for what it runs in the background, has told us to ignore.
+    before = {
+        number: handler
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+        if (handler := signal.getsignal(number)) is not signal.SIG_IGN
+    }
 
     async def listening() -> T:
         loop, task = asyncio.get_running_loop(), asyncio.current_task()
@@ -75,11 +80,9 @@ def _until_told(run: Callable[[Coroutine[Any, Any, T]], T], work: Coroutine[Any,
             with suppress(RuntimeError):
                 loop.call_soon_threadsafe(task.cancel)
 
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            # What nohup, or a shell for what it runs in the background, has told us to ignore.
-            if signal.getsignal(number) is not signal.SIG_IGN:
-                # Not the loop's own handlers: those go with it, and the signal after that kills the program.
-                before[number] = signal.signal(number, end)
+        for number in before:
+            # Not the loop's own handlers: those go with it, and the signal after that kills the program.
+            signal.signal(number, end)
         return await work
 
     told = False
