@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing import get_context
 from multiprocessing.context import ForkServerProcess
@@ -17,8 +18,6 @@ from typing import Any
 
 _forking = get_context("forkserver")
 _forking.set_forkserver_preload(["tests.preloaded"])
-
-_DEFAULT = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +40,9 @@ class Forked:
     def send_signal(self, number: int) -> None:
         """Send a signal, unless it has ended."""
         if self.returncode is None:
-            os.kill(self.pid, number)
+            # It may end just now.
+            with suppress(ProcessLookupError):
+                os.kill(self.pid, number)
 
     async def stop(self, seconds: float = 60) -> None:
         """Tell it to stop, if it has not ended; killed where it then does not, and TimeoutError raised."""
@@ -89,8 +90,10 @@ def fork(
 def _enter(
     work: Callable[..., Any], arguments: Sequence[Any], env: dict[str, str], cwd: str, given: str, out: str, err: str
 ) -> None:
-    for number in _DEFAULT:
-        signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+    # As for a program that starts; pytest's processes ignore SIGINT.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     os.chdir(cwd)
     os.environ.clear()
     os.environ.update(env)
