@@ -240,8 +240,15 @@ async def test_a_backend_that_is_killed_makes_the_database_unavailable(any_datab
     with pytest.raises(DatabaseUnavailable, match="CLINIC_DATABASE_URL"):
         await asyncio.wait_for(interrupted(), 20)
     gc.collect()
-    # No task of ours. asyncpg drops a future of its own where the end arrives while it sends (14 of 120 tries).
-    assert [problem for problem in problems if isinstance(problem.get("future"), asyncio.Task)] == []
+    # asyncpg drops a future of its own where the connection's end arrives while it sends (14 of 120 tries); that, and
+    # no task of ours.
+    ours = [
+        problem
+        for problem in problems
+        if isinstance(problem.get("future"), asyncio.Task)
+        or not isinstance(problem.get("exception"), asyncpg.ConnectionDoesNotExistError)
+    ]
+    assert ours == []
 
 
 async def test_a_backend_killed_after_the_last_record_spoils_nothing(any_database: Database) -> None:
