@@ -7,7 +7,7 @@ import signal
 import socket
 import subprocess
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import ExitStack, asynccontextmanager, suppress
 from pathlib import Path
 
 import asyncpg
@@ -125,7 +125,10 @@ async def gone(process: psutil.Process) -> None:
 
     async def ended() -> bool:
         # A zombie is what process 1 makes of one that it adopted, where it does not care for orphans.
-        return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+        try:
+            return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+        except psutil.NoSuchProcess:
+            return True
 
     await eventually(ended)
 
@@ -260,8 +263,10 @@ async def test_the_curl_lines_of_the_demo_work_as_they_are_printed_until_it_is_k
 
 def test_ctrl_c_on_a_terminal_stops_the_demo_with_one_line(demo_folder: Path) -> None:
     elsewhere = {"CLINIC_DATABASE_URL": "postgresql://x:y@127.0.0.1:9/z", "REDIS_URL": "redis://127.0.0.1:9/0"}
-    # Taken by us or by somebody else. Then, a line end after the Ctrl-C, so that it is typed only once.
-    with suppress(OSError), socket.create_server(("127.0.0.1", 8000)):
+    with ExitStack() as taken:
+        with suppress(OSError):  # by somebody else, then
+            taken.enter_context(socket.create_server(("127.0.0.1", 8000)))
+        # A line end after the Ctrl-C, so that it is typed only once.
         ran = on_a_terminal("demo", cwd=demo_folder, typed=b"\x03\n", awaited=LAST_LINE.encode(), **elsewhere)
     assert ran.code == 0, ran
     after = ran.out.partition(LAST_LINE)[2].replace("^C", "").split("\r\n")
