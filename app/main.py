@@ -37,18 +37,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
     Without `settings` they are read from the environment, as `uvicorn --factory app.main:create_app` needs it.
     uvicorn must be told to leave X-Forwarded-For alone (`--no-proxy-headers`): FORWARDED_ALLOW_IPS says whom to
-    believe. Neither Redis, nor S3, nor a database need be up for it to start.
+    believe. Neither Redis, nor S3, nor a database need be up for it to start, and it can be started again.
     """
     chosen = settings or load_settings()
-
-    @asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with open_service(chosen) as service:
-            app.state.service = service
-            app.state.refusals = Refusals(service.resources)
-            app.state.streams = OpenStreams()
-            yield
-
     app = DocumentedApp(
         title="Respaldos",
         summary=SUMMARY,
@@ -60,9 +51,10 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         redoc_url=None,
         redirect_slashes=False,
         generate_unique_id_function=operation_id,
-        lifespan=lifespan,
+        lifespan=_lifespan,
         middleware=_middleware(chosen),
     )
+    app.state.settings = chosen
     app.state.trusted_proxies = networks(chosen.forwarded_allow_ips)
     problems.add_handlers(app)
     api = APIRouter(prefix=API)
@@ -75,6 +67,15 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     docs.add_page(app)
     app.include_router(panel.router)
     return app
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    async with open_service(app.state.settings) as service:
+        app.state.service = service
+        app.state.refusals = Refusals(service.resources)
+        app.state.streams = OpenStreams()
+        yield
 
 
 def _middleware(settings: Settings) -> list[Middleware]:

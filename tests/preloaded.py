@@ -2,17 +2,20 @@
 
 import asyncio
 import functools
+import gc
 
+import aioboto3
 import arq.worker  # noqa: F401
-import botocore.session
 import uvloop  # noqa: F401
+from sqlalchemy.orm import configure_mappers
 
+import app.cli.main
 import app.main
 import app.migrate  # noqa: F401
 from app.storage.options import S3Options
 from app.storage.s3 import open_storage
 
-botocore.session.create_loader = functools.cache(botocore.session.create_loader)
+aioboto3.Session = functools.cache(aioboto3.Session)  # type: ignore[assignment, misc]
 
 
 async def _read() -> None:
@@ -21,3 +24,6 @@ async def _read() -> None:
 
 
 asyncio.run(_read())
+configure_mappers()
+# What is there stays; looking it through again would cost each process a copy of it.
+gc.freeze()

@@ -25,7 +25,7 @@ from app.settings import EmbeddedServer, Settings
 from tests.respaldos.conftest import (
     LARGE,
     SMALL,
-    _one_reading_of_s3s_description,
+    _one_session_for_s3,
     connected,
     database,
     own_database,
@@ -37,7 +37,7 @@ from tests.storage.conftest import Store
 from tests.storage.rclone import KEY, SECRET
 
 __all__ = [
-    "_one_reading_of_s3s_description",
+    "_one_session_for_s3",
     "database",
     "own_database",
     "rclone_server",
@@ -85,12 +85,18 @@ def settings(database: str, store: Store, redis_url: str) -> Settings:
     )
 
 
+_idle: dict[tuple[object, ...], list[FastAPI]] = {}
+
+
 @asynccontextmanager
 async def application(settings: Settings) -> AsyncIterator[FastAPI]:
-    """The application with these settings, started."""
-    app = create_app(settings)
+    """The application with these settings, started. One that ended before is started again: its making takes long."""
+    idle = _idle.setdefault((settings.cors_allowed_origins, settings.forwarded_allow_ips), [])
+    app = idle.pop() if idle else create_app(settings)
+    app.state.settings = settings
     async with app.router.lifespan_context(app):
         yield app
+    idle.append(app)
 
 
 @asynccontextmanager

@@ -2,7 +2,8 @@
 
 import json
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 
 import asyncpg
 import httpx
@@ -138,19 +139,22 @@ async def test_a_password_is_never_repeated(client: httpx.AsyncClient) -> None:
     assert "secreto" not in answer.text
 
 
-def broken(app: FastAPI, error: Exception) -> None:
-    """Give the app a route that nobody foresaw."""
+@contextmanager
+def broken(app: FastAPI, error: Exception) -> Iterator[None]:
+    """Give the app a route that nobody foresaw, for the time of the block."""
 
     @app.get("/roto")
     async def roto() -> None:
         raise error
 
+    yield
+    app.router.routes.pop()
+
 
 async def test_what_nobody_foresaw_is_found_in_the_log_and_not_in_the_answer(
     app: FastAPI, client: httpx.AsyncClient, caplog: pytest.LogCaptureFixture
 ) -> None:
-    broken(app, RuntimeError("la clave es 1234"))
-    with caplog.at_level(logging.ERROR):
+    with broken(app, RuntimeError("la clave es 1234")), caplog.at_level(logging.ERROR):
         answer = await client.get("/roto", headers={"Origin": FRONT_END})
     document = assert_problem(answer, 500, "error_interno", "id")
     assert "1234" not in answer.text
@@ -163,8 +167,8 @@ async def test_what_nobody_foresaw_is_found_in_the_log_and_not_in_the_answer(
 async def test_another_servers_failure_is_told_without_its_address(
     app: FastAPI, client: httpx.AsyncClient, caplog: pytest.LogCaptureFixture
 ) -> None:
-    broken(app, StorageUnavailable("mi-bucket/clave: no hubo respuesta de http://10.1.2.3"))
-    with caplog.at_level(logging.ERROR):
+    gone = StorageUnavailable("mi-bucket/clave: no hubo respuesta de http://10.1.2.3")
+    with broken(app, gone), caplog.at_level(logging.ERROR):
         answer = await client.get("/roto")
     document = assert_problem(answer, 503, "almacenamiento_no_disponible", "id")
     assert "10.1.2.3" not in answer.text

@@ -16,7 +16,7 @@ from tests.cli.program import Ran, respaldos
 from tests.conftest import plain_url, unique_name
 from tests.respaldos.conftest import (
     LARGE,
-    _one_reading_of_s3s_description,
+    _one_session_for_s3,
     connected,
     own_database,
     rclone_server,
@@ -30,7 +30,7 @@ from tests.storage.rclone import KEY, SECRET
 from tests.tcp_proxy import TcpProxy, tcp_proxy
 
 __all__ = [
-    "_one_reading_of_s3s_description",
+    "_one_session_for_s3",
     "own_database",
     "rclone_server",
     "small_database",

@@ -17,7 +17,7 @@ from tests.conftest import plain_url
 from tests.panel.browser import chromium
 from tests.respaldos.conftest import (
     SMALL,
-    _one_reading_of_s3s_description,
+    _one_session_for_s3,
     connected,
     copy_of,
     rclone_server,
@@ -30,7 +30,7 @@ from tests.storage.conftest import empty_bucket
 from tests.storage.rclone import Rclone
 from tests.tcp_proxy import TcpProxy, tcp_proxy
 
-__all__ = ["_one_reading_of_s3s_description", "_redis", "rclone_server", "template"]
+__all__ = ["_one_session_for_s3", "_redis", "rclone_server", "template"]
 
 ADMIN = f"admin@clinica{SMALL}.example"
 

@@ -32,7 +32,7 @@ from tests.conftest import plain_url, unique_name
 from tests.storage.conftest import (
     PART,
     Store,
-    _one_reading_of_s3s_description,
+    _one_session_for_s3,
     empty_bucket,
     faults,
     moto_server,
@@ -41,7 +41,7 @@ from tests.storage.conftest import (
 from tests.storage.fault import FaultyS3
 from tests.storage.rclone import Rclone
 
-__all__ = ["PART", "_one_reading_of_s3s_description", "faults", "moto_server", "rclone_server"]
+__all__ = ["PART", "_one_session_for_s3", "faults", "moto_server", "rclone_server"]
 
 LA_PAZ = ZoneInfo("America/La_Paz")
 

@@ -15,7 +15,7 @@ from app.respaldos.resources import Resources
 from tests.conftest import plain_url
 from tests.respaldos.conftest import (
     LA_PAZ,
-    _one_reading_of_s3s_description,
+    _one_session_for_s3,
     conn,
     database,
     opened,
@@ -30,7 +30,7 @@ from tests.storage.conftest import Store
 from tests.storage.rclone import KEY, SECRET
 from tests.tcp_proxy import TcpProxy, tcp_proxy
 
-__all__ = ["_one_reading_of_s3s_description", "conn", "database", "rclone_server", "store", "template"]
+__all__ = ["_one_session_for_s3", "conn", "database", "rclone_server", "store", "template"]
 
 
 @pytest.fixture(scope="session")

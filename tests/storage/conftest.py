@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import aioboto3
 import pytest
 from botocore.exceptions import ClientError
-from botocore.loaders import create_loader
 
 from app.storage.s3 import S3Options, S3Storage, open_storage
 from tests.storage.fault import FaultyS3, faulty_moto
@@ -53,10 +53,10 @@ class Store:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _one_reading_of_s3s_description() -> Iterator[None]:
-    """Every test opens a client of its own; reading the 1 MB that describes S3 would be most of its time."""
+def _one_session_for_s3() -> Iterator[None]:
+    """Every test opens a client of its own; what all have in common (1 MB describes S3) would be most of its time."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("botocore.session.create_loader", functools.cache(create_loader))
+        patch.setattr("aioboto3.Session", functools.cache(aioboto3.Session))
         yield
 
 

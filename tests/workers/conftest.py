@@ -1,7 +1,7 @@
 """What a worker needs: a database with the sample clinics, a bucket, and a Redis of its own."""
 
 from tests.service.conftest import (
-    _one_reading_of_s3s_description,
+    _one_session_for_s3,
     _redis,
     conn,
     database,
@@ -15,7 +15,7 @@ from tests.service.conftest import (
 )
 
 __all__ = [
-    "_one_reading_of_s3s_description",
+    "_one_session_for_s3",
     "_redis",
     "conn",
     "database",
