@@ -1,8 +1,8 @@
 """Carries the news that there is work to a worker; the rows say what the work is."""
 
 import json
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 from arq.connections import ArqRedis
@@ -10,10 +10,9 @@ from arq.constants import in_progress_key_prefix
 from redis.asyncio.retry import Retry
 from redis.backoff import ConstantBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from app.errors import QueueUnavailable
+from app.redis_connection import connection_class, redis_errors
 
 RESPALDAR = "respaldar"
 RESTAURAR = "restaurar"
@@ -64,7 +63,7 @@ class Queue:
 
     async def check(self) -> None:
         """Raise unless Redis answers."""
-        with _redis_errors():
+        with redis_errors():
             await self._redis.ping()
 
     async def respaldo(self, respaldo_id: int, intento: int) -> None:
@@ -79,7 +78,7 @@ class Queue:
         await self._add(RESTAURAR, restauracion_id, f"restauracion:{restauracion_id}:{intento}")
 
     async def _add(self, function: str, argument: int, job_id: str) -> None:
-        with _redis_errors():
+        with redis_errors():
             if await self._redis.enqueue_job(function, argument, _job_id=job_id) is None:
                 await self._release(in_progress_key_prefix + job_id)
 
@@ -100,13 +99,14 @@ async def open_queue(redis_url: str) -> AsyncIterator[Queue]:
     try:
         yield Queue(redis)
     finally:
-        with _redis_errors():
+        with redis_errors():
             await redis.aclose()
 
 
 def _redis(redis_url: str, retry: Retry) -> ArqRedis:
     redis: ArqRedis = ArqRedis.from_url(
         redis_url,
+        connection_class=connection_class(redis_url),
         socket_connect_timeout=_CONNECT_SECONDS,
         socket_timeout=_ANSWER_SECONDS,
         retry=retry,
@@ -115,11 +115,3 @@ def _redis(redis_url: str, retry: Retry) -> ArqRedis:
     )
     redis.job_serializer, redis.job_deserializer = to_json, from_json
     return redis
-
-
-@contextmanager
-def _redis_errors() -> Iterator[None]:
-    try:
-        yield
-    except (RedisError, OSError) as exc:
-        raise QueueUnavailable(f"Redis no responde (REDIS_URL): {str(exc) or type(exc).__name__}") from exc

@@ -51,11 +51,6 @@ async def _take_jobs(worker: Worker) -> None:
             await worker.main()
         except (RedisError, OSError) as exc:
             log.warning("Redis: %s", exc)
-        except RuntimeError as exc:
-            # uvloop's word for a connection that ended while redis-py was writing to it.
-            if "handler is closed" not in str(exc):
-                raise
-            log.warning("Redis: %s", exc)
         await asyncio.sleep(PAUSE_SECONDS)
         await _free_places(worker)
 

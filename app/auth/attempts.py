@@ -1,15 +1,13 @@
 """Counts failed logins in Redis, so that passwords cannot be guessed."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from hashlib import sha256
 from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Final
 
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
 
-from app.errors import QueueUnavailable, TooManyAttempts
+from app.errors import TooManyAttempts
+from app.redis_connection import connection_class, redis_errors
 
 # Failures, for an e-mail from one address and for an address, until nothing more is looked at.
 FAILURES: Final = 5
@@ -50,7 +48,12 @@ class LoginAttempts:
     """Failed logins at one Redis. It is connected when first used; `close` ends that."""
 
     def __init__(self, redis_url: str) -> None:
-        self._redis = Redis.from_url(redis_url, socket_timeout=TIMEOUT, socket_connect_timeout=TIMEOUT)
+        self._redis = Redis.from_url(
+            redis_url,
+            connection_class=connection_class(redis_url),
+            socket_timeout=TIMEOUT,
+            socket_connect_timeout=TIMEOUT,
+        )
         self._count = self._redis.register_script(_COUNT)
         self._discount = self._redis.register_script(_DISCOUNT)
 
@@ -59,7 +62,7 @@ class LoginAttempts:
 
         Raises TooManyAttempts, having counted nothing, and QueueUnavailable.
         """
-        with _redis_errors():
+        with redis_errors():
             wait_ms = await self._count(
                 keys=[_pair(correo, direccion), _address(direccion)], args=[WINDOW, FAILURES, ADDRESS_FAILURES]
             )
@@ -71,13 +74,13 @@ class LoginAttempts:
 
     async def succeeded(self, correo: str, direccion: str) -> None:
         """Forget the failures of that e-mail from there; the address's other ones stay. Raises QueueUnavailable."""
-        with _redis_errors():
+        with redis_errors():
             await self._redis.delete(_pair(correo, direccion))
             await self._discount(keys=[_address(direccion)])
 
     async def undecided(self, correo: str, direccion: str) -> None:
         """Take back what `count` counted, as nobody could say whether it was a failure. Raises QueueUnavailable."""
-        with _redis_errors():
+        with redis_errors():
             await self._discount(keys=[_pair(correo, direccion), _address(direccion)])
 
     async def close(self) -> None:
@@ -114,11 +117,3 @@ def network_of(direccion: str) -> str:
 def _in_words(seconds: int) -> str:
     minutes = -(-seconds // 60)
     return "un minuto" if minutes == 1 else f"{minutes} minutos"
-
-
-@contextmanager
-def _redis_errors() -> Iterator[None]:
-    try:
-        yield
-    except (RedisError, OSError) as exc:
-        raise QueueUnavailable(f"Redis no responde (REDIS_URL): {exc}") from exc

@@ -54,6 +54,12 @@ async def back_up(clinics: ClinicDatabase, clinica_id: int) -> Backup:
         return read_backup(file, [*snapshot.unowned, *await snapshot.strays()])
 
 
+async def lines_of(clinics: ClinicDatabase, clinica_id: int) -> dict[str, list[str]]:
+    """The clinic's records now, by model, as a backup would have them; several times as fast as a `Backup`."""
+    async with clinics.snapshot(clinica_id) as snapshot:
+        return record_lines(gzip.decompress(await file_of(snapshot)).decode())
+
+
 async def file_of(snapshot: ClinicSnapshot) -> bytes:
     """The backup file of a snapshot."""
     chunks = []

@@ -1,9 +1,10 @@
 """A filled clinic database with the service's schema beside it, and a bucket: everything that a backup needs."""
 
 import asyncio
+import functools
 import json
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -51,7 +52,7 @@ LARGE, SMALL, NEW = 1, 2, 3
 """Clinics of the sample: one whose file takes several parts of PART bytes, a small one, and one nobody uses yet."""
 
 CLINICS = (
-    SampleClinic(LARGE, "Clínica grande", 9_000),
+    SampleClinic(LARGE, "Clínica grande", 4_000),
     SampleClinic(SMALL, "Clínica pequeña", 200),
     SampleClinic(NEW, "Clínica nueva", 1),
 )
@@ -153,6 +154,10 @@ def _small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(making, "_part_size", lambda _: PART)
 
 
+# Each has SQL that it has compiled, which takes longer than many a test's own work.
+_engine = functools.cache(service_engine)
+
+
 @asynccontextmanager
 async def opened(
     store: Store,
@@ -164,9 +169,12 @@ async def opened(
     **changes: Any,
 ) -> AsyncIterator[Resources]:
     """Resources on these databases and this bucket; `writer` is for restores, `changes` are of its S3Options."""
-    engine = service_engine(service)
+    engine = _engine(service)
     try:
-        async with open_storage(replace(store.options, **changes)) as storage:
+        async with AsyncExitStack() as stack:
+            storage, options = store.storage, replace(store.options, **changes)
+            if options != storage.options:
+                storage = await stack.enter_async_context(open_storage(options))
             yield Resources(
                 async_sessionmaker(engine, expire_on_commit=False),
                 ClinicDatabase(clinic or service, tenancy or Tenancy()),

@@ -13,7 +13,7 @@ from app.respaldos.resources import Resources
 from app.respaldos.restaurar_respaldo import restaurar_respaldo
 from app.respaldos.restore_attempt import RestoreRequest
 from app.settings import DEMO_RULES
-from tests.clinic.backup import back_up as read_clinic
+from tests.clinic.backup import lines_of
 from tests.respaldos.conftest import ANA, LARGE, NEW, SMALL, connected, opened
 from tests.storage.conftest import Store
 
@@ -46,7 +46,7 @@ async def conn(own_database: str) -> AsyncIterator[asyncpg.Connection]:
 
 async def everybody(resources: Resources) -> Lines:
     """Each clinic's rows now, to the last digit."""
-    return {clinica_id: (await read_clinic(resources.clinic, clinica_id)).lines for clinica_id in (LARGE, SMALL, NEW)}
+    return {clinica_id: await lines_of(resources.clinic, clinica_id) for clinica_id in (LARGE, SMALL, NEW)}
 
 
 async def restore(resources: Resources, respaldo: Respaldo, **request: Any) -> Restauracion:

@@ -1,6 +1,7 @@
 """Every query says whose rows it is about, and every error has a code of its own."""
 
 import ast
+import functools
 import inspect
 from importlib import import_module
 from pathlib import Path
@@ -72,6 +73,7 @@ def test_what_crosses_clinics_is_used_only_where_it_may_be(crossing: str) -> Non
     assert users == CROSSING[crossing]
 
 
+@functools.cache
 def imported(path: Path) -> set[str]:
     """The last names of the modules that a file imports, or imports from."""
     names = set()

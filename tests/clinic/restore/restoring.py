@@ -8,7 +8,7 @@ from app.clinic.restore.scope import Record, Scope
 from app.clinic.restore.session import ClinicRestore, Plan
 from app.dump.reader import Event
 from app.dump.verifier import FileVerifier, VerifiedFile
-from tests.clinic.backup import Backup, back_up
+from tests.clinic.backup import Backup, lines_of
 
 WHOLE = Scope()
 
@@ -67,6 +67,4 @@ def counts(plan: Plan) -> dict[str, tuple[int, int, int]]:
 
 async def assert_restored(clinics: RestoreDatabase, backup: Backup, clinica_id: int = 1) -> None:
     """The clinic's rows are those of the backup, in each model, to the last digit."""
-    again = await back_up(clinics, clinica_id)
-    assert again.lines == backup.lines
-    assert again.verified.totals == backup.verified.totals
+    assert await lines_of(clinics, clinica_id) == backup.lines

@@ -3,7 +3,7 @@
 import pytest
 
 from app.errors import RespaldosError, RestoreDiffers, RestoreRefused, SchemaDiffers
-from tests.clinic.backup import back_up
+from tests.clinic.backup import back_up, lines_of
 from tests.clinic.conftest import Database
 from tests.clinic.restore.comes_back import leftovers
 from tests.clinic.restore.conftest import Writer, crossed
@@ -123,4 +123,4 @@ async def test_a_table_made_since_stays_as_it_is(database: Database, writer: Wri
     clinics = await writer(database)
     await restore(clinics, backup.file)
     assert await sql.fetchval("SELECT array_agg(ficha_id ORDER BY id) FROM nueva") == [2, 3]
-    assert (await back_up(clinics, 1)).lines["ficha"] == backup.lines["ficha"]
+    assert (await lines_of(clinics, 1))["ficha"] == backup.lines["ficha"]
