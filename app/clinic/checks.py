@@ -1,6 +1,6 @@
 """What is counted so that nothing is left out in silence: rows without owner, and rows that point astray."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Self
@@ -18,6 +18,10 @@ OnStep = Callable[[], None]
 # How long one count may hold up a backup. A fifth of what the lease allows without progress: rows may be lost by
 # a backup that is not made, and none by a check that `respaldos catalogo` makes as well (seconds).
 COUNT_SECONDS = 60
+
+# How many counts are asked for at once: a small clinic's backup is made of round trips. PostgreSQL's rows have 1,664
+# columns at most.
+_TOGETHER = 100
 
 # Where PostgreSQL has a row for each large object, which every role may read.
 LARGE_OBJECTS = TableName("pg_catalog", "pg_largeobject_metadata")
@@ -81,10 +85,10 @@ class Unchecked:
 
 
 class Counter:
-    """Asks a connection for one count after the other, within its `async with` block. `on_step` is called after each.
+    """Asks a connection for counts, within its `async with` block. `on_step` is called after each answer.
 
-    With `seconds`, each may take as long at most, and the connection has to be in a transaction, which survives
-    one that takes longer: a small clinic's backup is made of round trips, so these have one savepoint in common.
+    With `seconds`, each may take as long at most, and the connection has to be in a transaction, which survives one
+    that takes longer: a small clinic's backup is made of round trips, so these have one savepoint in common.
     """
 
     def __init__(
@@ -109,24 +113,36 @@ class Counter:
 
     async def ask(self, table: TableName, check: Check, statement: str) -> Any:
         """The statement's one value, or None where it took too long; then `unchecked` says so, once for a table."""
-        answer = await self._answer(statement)
-        if self._on_step is not None:
-            self._on_step()
-        if answer is None and self._seconds is not None:
-            unchecked = Unchecked(table, check, self._seconds)
-            if unchecked not in self.unchecked:
-                self.unchecked.append(unchecked)
-        return answer
+        answers = await self._answers(statement)
+        if answers is not None:
+            return answers[0]
+        unchecked = Unchecked(table, check, self._seconds or 0)
+        if unchecked not in self.unchecked:
+            self.unchecked.append(unchecked)
+        return None
 
-    async def _answer(self, statement: str) -> Any:
-        if self._seconds is None:
-            return await self._connection.fetchval(statement)
+    async def ask_together(self, asked: Sequence[tuple[TableName, Check, str]]) -> list[Any]:
+        """What `ask` answers to each, in one round trip; each is asked for itself where that takes too long."""
+        answers: list[Any] = []
+        for start in range(0, len(asked), _TOGETHER):
+            some = asked[start : start + _TOGETHER]
+            together = await self._answers(f"SELECT {', '.join(f'({statement})' for _, _, statement in some)}")
+            answers += [await self.ask(*one) for one in some] if together is None else together
+        return answers
+
+    async def _answers(self, statement: str) -> Sequence[Any] | None:
         try:
-            return await self._connection.fetchval(statement)
+            (row,) = await self._connection.fetch(statement)
         except (asyncpg.QueryCanceledError, asyncpg.LockNotAvailableError):
+            if self._seconds is None:
+                raise
             # A rule may read a table that somebody has locked.
             await self._connection.execute("ROLLBACK TO SAVEPOINT conteo")
             return None
+        finally:
+            if self._on_step is not None:
+                self._on_step()
+        return tuple(row)
 
 
 def unclassified(catalogue: Catalogue) -> list[str]:
@@ -183,15 +199,15 @@ async def count_strays(counter: Counter, catalogue: Catalogue) -> list[Stray]:
 
 async def count_clinics_strays(counter: Counter, catalogue: Catalogue, statements: ClinicStatements) -> list[Stray]:
     """The foreign keys by which one clinic's own rows point into another clinic."""
+    pointing = [
+        (entry, *foreign)
+        for entry in catalogue.of_class(TableClass.OWNED)
+        if (foreign := statements.count_foreign(entry)) is not None
+    ]
+    answers = await counter.ask_together([(entry.name, Check.STRAY, statement) for entry, _, statement in pointing])
     found = []
-    for entry in catalogue.of_class(TableClass.OWNED):
-        if (foreign := statements.count_foreign(entry)) is None:
-            continue
-        keys, statement = foreign
-        counts = await counter.ask(entry.name, Check.STRAY, statement)
-        if counts is None:
-            continue
-        for key, rows in zip(keys, counts, strict=True):
+    for (entry, keys, _), counts in zip(pointing, answers, strict=True):
+        for key, rows in zip(keys, counts or [0] * len(keys), strict=True):
             if rows:
                 strays = await counter.ask(entry.name, Check.STRAY, statements.count_strays(entry, key))
                 found.append(Stray(entry.name, key, strays or 0))

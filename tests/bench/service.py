@@ -165,7 +165,7 @@ async def many_clinics(url: str) -> dict[str, Any]:
 async def clients_beside_a_backup(port: int) -> dict[str, list[float]]:
     """Seconds of each request of many clients at once, while nothing else runs and while a million are backed up."""
     found: dict[str, list[float]] = {"idle": [], "busy": []}
-    async with client(port, token(HOME, MILLION.id)) as session:
+    async with client(port, token(HOME, TEN_THOUSAND.id)) as session:
         subprocess.run([RESPALDOS, "crear", "--clinica", str(TEN_THOUSAND.id)], stdout=subprocess.DEVNULL, check=True)
 
         async def ask(times: list[float], until: asyncio.Event) -> None:
