@@ -106,7 +106,7 @@ class Refusals:
                 raise RestoreRefused(f"el archivo repite claves de «{shape.model}»: {found}")
             if await self._connection.fetchval(f"SELECT EXISTS ({mine})"):
                 raise RestoreRefused(f"«{shape.model}» cambió mientras se comparaba ({found}); vuelva a intentarlo")
-            raise RestoreRefused(f"otra clínica tiene hoy esas claves de «{shape.model}»: {found}")
+            raise RestoreRefused(f"esas claves de «{shape.model}» son hoy de otra clínica, o de ninguna: {found}")
 
     async def _taken_parent(self, shape: Shape) -> None:
         """Refuse what would point to rows of the clinic's that are somebody else's today, and are not restored."""

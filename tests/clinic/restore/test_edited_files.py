@@ -56,12 +56,12 @@ EDITS: dict[str, Edit] = {
     "a key that another clinic has": (
         _beside("persona", '{"id":21,"clinica_id":1}'),
         RestoreRefused,
-        "otra clínica tiene hoy esas claves de «persona»: 21",
+        "esas claves de «persona» son hoy de otra clínica, o de ninguna: 21",
     ),
     "a key that another clinic has by its parent": (
         _beside("ficha", RECORD.format(id=3, codigo='"z"', persona=11)),
         RestoreRefused,
-        "otra clínica tiene hoy esas claves de «ficha»: 3",
+        "esas claves de «ficha» son hoy de otra clínica, o de ninguna: 3",
     ),
     "a unique value that another clinic has": (
         _instead("ficha", '"codigo":"a"', '"codigo":"c"'),

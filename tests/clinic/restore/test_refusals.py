@@ -85,6 +85,23 @@ async def test_another_clinics_row_that_points_to_one_that_would_go_for_a_moment
         await sql.execute(f"DELETE FROM otra_{name}")
 
 
+async def test_a_row_that_has_lost_its_owner_is_in_the_way(database: Database) -> None:
+    sql = database.sql
+    await sql.execute(
+        f"{TWO_CLINICS} CREATE TABLE cita (id int PRIMARY KEY, persona_id int NOT NULL REFERENCES persona);"
+        " INSERT INTO cita VALUES (5, 11), (6, 12)"
+    )
+    clinics = await superuser(database)
+    backup = await back_up(clinics, 1)
+    await sql.execute("SET session_replication_role = replica; DELETE FROM persona WHERE id = 11")
+    with pytest.raises(RestoreRefused, match="esas claves de «cita» son hoy de otra clínica, o de ninguna: 5"):
+        await restore(clinics, backup.file)
+    assert await sql.fetchval("SELECT array_agg(id ORDER BY id) FROM cita") == [5, 6]
+    await sql.execute("DELETE FROM cita WHERE id = 5")
+    assert counts(await restore(clinics, backup.file)) == {"persona": (1, 0, 0), "cita": (1, 0, 0)}
+    await assert_restored(clinics, backup)
+
+
 async def test_another_sessions_lock_is_waited_for_a_few_seconds_only(database: Database) -> None:
     sql = database.sql
     await sql.execute(f"SET search_path = public; {TWO_CLINICS} {FICHA}")
@@ -117,7 +134,7 @@ async def test_another_sessions_lock_is_waited_for_a_few_seconds_only(database: 
         ("UPDATE ficha SET codigo = 'y' WHERE id = 3", RestoreRefused, "eliminar en «ficha» .*: 3.*alguien"),
         ("INSERT INTO ficha VALUES (4, 'd', 1)", RestoreDiffers, "«ficha».*: 4"),
         ("INSERT INTO ficha VALUES (1, 'a', 1)", RestoreRefused, "«ficha» cambió mientras.*1"),
-        ("INSERT INTO ficha VALUES (1, 'a', 2)", RestoreRefused, "otra clínica tiene hoy.*«ficha»: 1"),
+        ("INSERT INTO ficha VALUES (1, 'a', 2)", RestoreRefused, "claves de «ficha» son hoy de otra clínica.*: 1"),
         ("UPDATE persona SET clinica_id = 2 WHERE id = 11", RestoreDiffers, "«persona».*11"),
         ("INSERT INTO lista VALUES ('x', 1)", RestoreDiffers, "«lista»"),
     ],
