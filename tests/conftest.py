@@ -47,14 +47,18 @@ def pytest_configure(config: pytest.Config) -> None:
         config.add_cleanup(folder.cleanup)
 
 
+# What is dear to start, or, like a demo's port, there but once.
+_SHARING = ("tests/panel/", "tests/cli/test_commands.py", "tests/cli/test_service_commands.py")
+
+
 class _Together(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no types
-    """Gives tests that share something dear to one process of the run, the others to whichever is free.
+    """Gives tests that share something to one process of the run, the others to whichever is free.
 
     xdist's own `loadgroup` groups nothing with pytest 9: it renames tests in a way that pytest no longer has.
     """
 
     def _split_scope(self, nodeid: str) -> str:
-        return next((shared for shared in ("tests/panel/", "tests/cli/test_commands.py") if shared in nodeid), nodeid)
+        return next((shared for shared in _SHARING if shared in nodeid), nodeid)
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> _Together:

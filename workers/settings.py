@@ -22,8 +22,9 @@ class WorkerSettings:
     redis_settings = RedisSettings.from_dsn(redis_url(settings))
     job_serializer = to_json
     job_deserializer = from_json
-    # Each keeps a connection to the clinics' database and most of a core busy.
-    max_jobs = 4
+    # Each keeps a connection and a snapshot of the clinics' database open and most of a core busy. With four on one
+    # core, 200 small backups took 5 % less time altogether, and each of them 1.9 times as long.
+    max_jobs = 2
     job_timeout = JOB_SECONDS
     # A dead worker's jobs stay at the head of the queue for JOB_SECONDS, and arq looks no further than this.
     queue_read_limit = 1000

@@ -123,7 +123,7 @@ async def test_restarted_in_the_middle_of_a_backup_it_costs_nothing(
 FORMER_BOUND = 20 * REDIS_PAUSE
 
 # Backups that a worker makes at once, as docs/service.md says.
-PLACES = 4
+PLACES = 2
 
 
 async def states(conn: asyncpg.Connection) -> list[tuple[str, int]]:
@@ -132,14 +132,14 @@ async def states(conn: asyncpg.Connection) -> list[tuple[str, int]]:
     return [(row["estado"], row["intento"]) for row in found]
 
 
-async def two_at_once(slow: Slowed, resources: Resources, conn: asyncpg.Connection) -> None:
-    """Return when a small and a large backup are under way, and nothing moves any more."""
+async def under_way(slow: Slowed, resources: Resources, conn: asyncpg.Connection, *clinics: int) -> None:
+    """Return when a backup of each is under way, and nothing moves any more."""
     slow.hang()
-    for clinica_id in (NEW, LARGE):
+    for clinica_id in clinics:
         await ask_for(resources, clinica_id)
 
     async def begun() -> bool:
-        return await states(conn) == [("procesando", 1)] * 2
+        return await states(conn) == [("procesando", 1)] * len(clinics)
 
     await eventually(begun)
 
@@ -153,7 +153,7 @@ async def test_gone_for_long_it_disturbs_no_backup_under_way(
     log: Path,
 ) -> None:
     async with slowed(settings) as slow, running_worker(slow.settings, log) as worker:
-        await two_at_once(slow, resources, conn)
+        await under_way(slow, resources, conn, NEW, LARGE)
         redis.kill()
         try:
             await asyncio.sleep(2 * FORMER_BOUND)
@@ -196,7 +196,7 @@ async def test_a_worker_that_is_told_to_stop_while_it_is_gone_gives_its_backups_
     log: Path,
 ) -> None:
     async with slowed(settings) as slow, running_worker(slow.settings, log) as worker:
-        await two_at_once(slow, resources, conn)
+        await under_way(slow, resources, conn, NEW, LARGE)
         redis.kill()
         try:
             await asyncio.sleep(2 * FORMER_BOUND)
@@ -233,7 +233,8 @@ async def test_connections_that_break_at_any_moment_disturb_nothing(
 ) -> None:
     """arq watches the keys of the jobs that run: what breaks meanwhile ended it, and with it every backup."""
     async with slowed(settings) as slow, running_worker(slow.settings, log) as worker:
-        await two_at_once(slow, resources, conn)
+        # A worker that has no place free has no questions for Redis.
+        await under_way(slow, resources, conn, LARGE)
         await lose_connections(redis, worker)
         slow.restore()
 
