@@ -1,4 +1,7 @@
-"""Everything that a process of the service imports or reads first, S3's description of a megabyte included."""
+"""What a process of the service imports or reads first, S3's description of a megabyte included.
+
+But not the command line: what it does to speak Spanish it does when it is imported, as each process has to.
+"""
 
 import asyncio
 import functools
@@ -9,7 +12,6 @@ import arq.worker  # noqa: F401
 import uvloop  # noqa: F401
 from sqlalchemy.orm import configure_mappers
 
-import app.cli.main
 import app.main
 import app.migrate  # noqa: F401
 from app.storage.options import S3Options

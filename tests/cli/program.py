@@ -56,8 +56,6 @@ def command(*arguments: str) -> None:
     from app.cli.main import run
 
     sys.argv = [str(PROGRAM), *arguments]
-    # What was imported before the environment changed has set it there.
-    os.environ["LANGUAGE"] = "es"
     run()
 
 
