@@ -69,13 +69,13 @@ async def test_rows_that_point_into_another_clinic_come_back_so(database: Databa
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ("UPDATE persona SET clinica_id = 2 WHERE id = 12", "«(persona|auth_user)»: (12|2)"),
-        ("UPDATE nota SET persona_id = 21 WHERE id = 2", "«nota»: 2"),
-        ("UPDATE nota SET clinica_id = 2 WHERE id = 1", "«nota»: 1"),
-        ("UPDATE hoja SET persona_id = 21 WHERE id = 1", "«hoja»: 1, 2, 3|«hoja»: 1"),
+        ("UPDATE persona SET clinica_id = 2 WHERE id = 12", "«(persona|auth_user)».*: (12|2)"),
+        ("UPDATE nota SET persona_id = 21 WHERE id = 2", "«nota».*: 2"),
+        ("UPDATE nota SET clinica_id = 2 WHERE id = 1", "«nota».*: 1"),
+        ("UPDATE hoja SET persona_id = 21 WHERE id = 1", "«hoja».*: 1, 2, 3"),
         (
             "UPDATE persona SET correo = 'x' WHERE id = 12; UPDATE persona SET correo = '12@x' WHERE id = 21",
-            "«auth_user»: 2|persona_correo_key",
+            "«auth_user».*: 2",
         ),
     ],
 )
@@ -85,7 +85,7 @@ async def test_rows_that_are_another_clinics_now(database: Database, writer: Wri
     backup = await back_up(clinics, 1)
     await database.sql.execute(f"{change}; INSERT INTO nota VALUES (9, 1, 12, 'nueva')")
     changed = {clinica_id: await back_up(clinics, clinica_id) for clinica_id in (1, 2)}
-    with pytest.raises(RestoreRefused, match=says):
+    with pytest.raises(RestoreRefused, match=f"esas claves de {says}$"):
         await restore(clinics, backup.file)
     await assert_unchanged(clinics, changed)
     assert await leftovers(database.sql) == []
