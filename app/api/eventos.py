@@ -1,5 +1,6 @@
 """A clinic's audit trail."""
 
+import logging
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
@@ -8,11 +9,14 @@ from app.api.caller import Administering, ServiceDep
 from app.api.documentation import of_anyone
 from app.api.identifiers import OfRespaldo
 from app.api.pages import PAGE_HEADERS, PageDep
-from app.api.schemas import EventoEnLista
+from app.api.schemas import EventoDeClinica
+from app.errors import DatabaseError
 from app.respaldos import eventos as trail
 from app.respaldos.models import Accion
 from app.respaldos.transaction import transaction
-from app.respaldos.views import evento_vista
+from app.respaldos.views import evento_de_clinica_vista
+
+log = logging.getLogger(__name__)
 
 router = APIRouter(prefix="/eventos", tags=["Auditoría"])
 
@@ -21,7 +25,7 @@ AccionQuery = Annotated[Accion | None, Query(description="Solo las líneas de es
 
 @router.get(
     "/",
-    response_model=list[EventoEnLista],
+    response_model=list[EventoDeClinica],
     summary="Lista la auditoría",
     response_description="Lo ocurrido, de lo más nuevo a lo más antiguo.",
     responses={200: {"headers": PAGE_HEADERS}, **of_anyone()},
@@ -35,7 +39,7 @@ async def listar(
     accion: AccionQuery = None,
     respaldo_id: OfRespaldo = None,
 ) -> Any:
-    """Cada creación, descarga, verificación, eliminación, ingreso y acceso rechazado de la clínica."""
+    """Cada creación, descarga, verificación, restauración, eliminación, ingreso y acceso rechazado de la clínica."""
     async with transaction(service.resources) as session:
         found, total = await trail.page(
             session,
@@ -46,4 +50,9 @@ async def listar(
             offset=page.offset,
         )
     page.describe(request, response, total)
-    return [evento_vista(evento) for evento in found]
+    try:
+        names = await service.users.display_names({evento.usuario for evento in found}, clinica_id=caller.clinica_id)
+    except DatabaseError as exc:
+        log.warning("no names of the people of clinic %s: %s", caller.clinica_id, exc)
+        names = {}
+    return [evento_de_clinica_vista(evento, names) for evento in found]

@@ -197,6 +197,8 @@ EVENTO: Final[dict[str, Any]] = {
     "detalle": {"archivo": "backup_20260703_020012.json.gz", "segundos": 3600},
 }
 
+EVENTO_DE_CLINICA: Final[dict[str, Any]] = {**EVENTO, "usuario_nombre": "Ana María Peñaranda"}
+
 BY_SCHEMA: Final = {
     "Ingresado": INGRESADO,
     "RespaldoEnLista": RESPALDO_EN_LISTA,
@@ -208,4 +210,5 @@ BY_SCHEMA: Final = {
     "ClinicaEnLista": CLINICA_EN_LISTA,
     "RestauracionEnLista": RESTAURACION,
     "EventoEnLista": EVENTO,
+    "EventoDeClinica": EVENTO_DE_CLINICA,
 }

@@ -306,11 +306,11 @@ async def _named(service: Service, caller: Caller) -> Actor:
     if caller.actor.nombre is not None or caller.principal.superadmin:
         return caller.actor
     try:
-        name = await service.users.display_name(caller.actor.usuario, clinica_id=caller.clinica_id)
+        names = await service.users.display_names([caller.actor.usuario], clinica_id=caller.clinica_id)
     except DatabaseError as exc:
         log.warning("no name for user %s of clinic %s: %s", caller.actor.usuario, caller.clinica_id, exc)
-        name = None
-    return replace(caller.actor, nombre=name)
+        names = {}
+    return replace(caller.actor, nombre=names.get(caller.actor.usuario or ""))
 
 
 async def _get(service: Service, respaldo_id: int, clinica_id: int) -> Respaldo:

@@ -343,6 +343,12 @@ class EventoEnLista(Answer):
     detalle: dict[str, Any]
 
 
+class EventoDeClinica(EventoEnLista):
+    """Con el nombre de quien lo hizo, si hoy es alguien de la clínica."""
+
+    usuario_nombre: str | None
+
+
 class CampoNoValido(BaseModel):
     """Un campo de la petición que no vale."""
 

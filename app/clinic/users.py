@@ -1,8 +1,9 @@
 """The people of the clinics, in the tables that Django and the clinics' own system keep of them."""
 
 import asyncio
+import math
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Final
@@ -169,32 +170,35 @@ class ClinicUsers:
             ]
             return bool(tables) and bool(await connection.fetchval(f"SELECT {' OR '.join(tables)}", correo))
 
-    async def display_name(self, usuario: str | None, *, clinica_id: int) -> str | None:
-        """First and last name of the clinic's person with that codigo; None where nobody is found.
+    async def display_names(self, usuarios: Iterable[str | None], *, clinica_id: int) -> dict[str, str]:
+        """First and last names of the clinic's people with those codigos; without those for whom there is nobody.
 
         What the clinic has changed may show a minute late. Raises ClinicNotFound, DatabaseError.
         """
-        if usuario is None or not (usuario.isascii() and usuario.isdigit() and len(usuario) <= 18):
-            return None
-        key = (clinica_id, int(usuario))
-        known = self._names.get(key)
-        if known is not None and self._clock() - known[0] < NAME_SECONDS:
-            return known[1]
+        codes = {usuario: int(usuario) for usuario in usuarios if usuario is not None and _is_codigo(usuario)}
+        now = self._clock()
+        known = {code: self._names.get((clinica_id, code), (-math.inf, None)) for code in codes.values()}
+        if unread := [code for code, (read, _) in known.items() if now - read >= NAME_SECONDS]:
+            found = await self._read_names(unread, clinica_id)
+            if len(self._names) + len(unread) > NAMES:
+                self._names.clear()
+            for code in unread:
+                known[code] = self._names[clinica_id, code] = (now, found.get(code))
+        return {usuario: name for usuario, code in codes.items() if (name := known[code][1]) is not None}
+
+    async def _read_names(self, codes: list[int], clinica_id: int) -> dict[int, str]:
         clinic = await self._directory.clinic(clinica_id)
         whose = f" AND u.{quote(self._tenancy.column)} = {clinica_id:d}" if self._tenancy.kind == "column" else ""
-        name = None
         # Other systems than Django's may share the database, and their people are called something else.
         with suppress(LoginUnavailable):
             async with self._connect(clinic) as connection:
-                name = await connection.fetchval(
-                    "SELECT nullif(trim(concat_ws(' ', u.nombre, u.apellido)), '')"
-                    f" FROM {_people_of(clinic)} AS u WHERE u.codigo = $1::bigint{whose}",
-                    key[1],
+                rows = await connection.fetch(
+                    "SELECT u.codigo::bigint, nullif(trim(concat_ws(' ', u.nombre, u.apellido)), '')"
+                    f" FROM {_people_of(clinic)} AS u WHERE u.codigo = ANY($1::bigint[]){whose}",
+                    codes,
                 )
-        if len(self._names) >= NAMES:
-            self._names.clear()
-        self._names[key] = (self._clock(), name)
-        return name
+                return {code: name for code, name in rows}
+        return {}
 
     def _account_and_people(self, clinic: Clinic | None) -> str:
         clinica_id = f"u.{quote(self._tenancy.column)}" if self._tenancy.kind == "column" else "NULL"
@@ -229,6 +233,10 @@ class ClinicUsers:
             # All has been read: that the server does not say goodbye changes nothing.
             with suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
                 await connection.close(timeout=CONNECT_SECONDS)
+
+
+def _is_codigo(usuario: str) -> bool:
+    return usuario.isascii() and usuario.isdigit() and len(usuario) <= 18
 
 
 def _people_of(clinic: Clinic | None) -> str:

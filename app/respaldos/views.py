@@ -1,5 +1,6 @@
 """What people's programs see: the keys of the HTTP contract, which the command line's `--json` shares."""
 
+from collections.abc import Mapping
 from typing import Any, TypedDict
 
 from app.respaldos.models import Estado, Evento, Respaldo, Restauracion, TipoRespaldo, TipoRestauracion
@@ -133,6 +134,12 @@ class EventoVista(TypedDict):
     detalle: dict[str, Any]
 
 
+class EventoDeClinicaVista(EventoVista):
+    """The same, with the name of who did it, where the clinic knows them today."""
+
+    usuario_nombre: str | None
+
+
 def resumen(respaldo: Respaldo) -> RespaldoResumen:
     """The backup as lists show it."""
     size = respaldo.tamaño_bytes
@@ -239,6 +246,11 @@ def evento_vista(evento: Evento) -> EventoVista:
         "direccion": evento.direccion,
         "detalle": evento.detalle,
     }
+
+
+def evento_de_clinica_vista(evento: Evento, names: Mapping[str, str]) -> EventoDeClinicaVista:
+    """One line of a clinic's own trail; `names` are those of its people."""
+    return {**evento_vista(evento), "usuario_nombre": names.get(evento.usuario or "")}
 
 
 def clock(seconds: float) -> str:

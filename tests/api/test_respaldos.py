@@ -27,7 +27,7 @@ from tests.api.conftest import (
     jobs,
     rows,
 )
-from tests.respaldos.conftest import SMALL
+from tests.respaldos.conftest import LARGE, SMALL
 from tests.tcp_proxy import tcp_proxy
 
 
@@ -58,7 +58,7 @@ RESTORATION = keys(
     """id, respaldo_id, clinica_id, estado, simulada, modelos, progreso, resultado, respaldo_previo, error, usuario,
     fecha_creacion, fecha_fin, tipo, profundidad, registro, destino, avisos"""
 )
-EVENT = {"id", "fecha", "clinica_id", "accion", "respaldo_id", "usuario", "direccion", "detalle"}
+EVENT = {"id", "fecha", "clinica_id", "accion", "respaldo_id", "usuario", "direccion", "detalle", "usuario_nombre"}
 
 
 async def listed(client: httpx.AsyncClient, **query: str | int) -> list[int]:
@@ -422,6 +422,36 @@ async def test_the_audit_trail_of_a_clinic(client: httpx.AsyncClient, conn: asyn
     assert (entry["respaldo_id"], entry["usuario"], entry["direccion"]) == (respaldo_id, "1", "127.0.0.1")
     filtered = await client.get(f"{API}/eventos/", params={"accion": "creacion"}, headers=bearer())
     assert filtered.json() == []
+
+
+async def test_the_trail_names_who_did_it(client: httpx.AsyncClient, conn: asyncpg.Connection) -> None:
+    [own] = await conn.fetch(
+        "SELECT codigo::text, concat_ws(' ', nombre, apellido) FROM usuario WHERE clinica_id = $1 LIMIT 1", SMALL
+    )
+    others = await conn.fetchval("SELECT codigo::text FROM usuario WHERE clinica_id = $1 LIMIT 1", LARGE)
+    for usuario in (own[0], others, "superadmin@respaldos.example", None):
+        await conn.execute(
+            "INSERT INTO respaldos.evento (clinica_id, accion, usuario) VALUES ($1, 'ingreso', $2)", SMALL, usuario
+        )
+    answer = await client.get(f"{API}/eventos/", headers=bearer())
+    assert [(line["usuario"], line["usuario_nombre"]) for line in reversed(answer.json())] == [
+        tuple(own),
+        (others, None),
+        ("superadmin@respaldos.example", None),
+        (None, None),
+    ]
+
+
+async def test_the_trail_is_shown_where_nobodys_name_can_be_read(
+    client: httpx.AsyncClient, conn: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.clinic.users.QUERY_SECONDS", 1)
+    respaldo_id = await add_backup(conn)
+    await client.get(f"{API}/respaldos/{respaldo_id}/descargar/", headers=bearer())
+    async with conn.transaction():
+        await conn.execute("LOCK usuario")
+        answer = await client.get(f"{API}/eventos/", headers=bearer())
+    assert [(line["usuario"], line["usuario_nombre"]) for line in answer.json()] == [("1", None)]
 
 
 async def test_ids_that_are_no_ids(client: httpx.AsyncClient) -> None:

@@ -17,6 +17,7 @@ from tests.conftest import unique_name
 __all__ = ["column", "column_template", "schema_template", "schemas"]
 
 ADMIN = "admin@clinica1.example"
+RECEPTION = "recepcion@clinica1.example"
 SUPERUSER = "superadmin@respaldos.example"
 
 
@@ -222,32 +223,33 @@ async def codigo(people: People, correo: str = ADMIN, table: str = "usuario") ->
     return str(await people.sql.fetchval(f"SELECT codigo FROM {table} WHERE correoelectronico = $1", correo))
 
 
-async def test_the_name_of_a_clinics_person(column: People, schemas: People) -> None:
+async def test_the_names_of_a_clinics_people(column: People, schemas: People) -> None:
     for people, table in ((column, "usuario"), (schemas, "clinica1.usuario")):
-        number = await codigo(people, table=table)
-        assert await people.users.display_name(number, clinica_id=1) == "Ana María Peñaranda"
+        admin, staff = await codigo(people, table=table), await codigo(people, RECEPTION, table=table)
+        names = await people.users.display_names([staff, "999", admin, admin, None], clinica_id=1)
+        assert names == {admin: "Ana María Peñaranda", staff: "José Núñez"}
 
 
 async def test_another_clinics_person_has_no_name_here(column: People) -> None:
-    assert await column.users.display_name(await codigo(column), clinica_id=2) is None
+    assert await column.users.display_names([await codigo(column)], clinica_id=2) == {}
     with pytest.raises(ClinicNotFound):
-        await column.users.display_name("1", clinica_id=99)
+        await column.users.display_names(["1"], clinica_id=99)
 
 
 async def test_what_is_no_code_has_no_name(column: People) -> None:
-    for usuario in [None, "", "0", "-1", "ana@example.com", "9" * 30, "999999999999999999", "٣", "1 "]:
-        assert await column.users.display_name(usuario, clinica_id=1) is None
+    odd = [None, "", "0", "-1", "ana@example.com", "9" * 30, "999999999999999999", "٣", "1 "]
+    assert await column.users.display_names(odd, clinica_id=1) == {}
 
 
 async def test_a_name_is_read_once_in_a_while(column: People) -> None:
     now = 0.0
     users = ClinicUsers(column.url, column.tenancy, column.directory, clock=lambda: now)
     number = await codigo(column)
-    assert await users.display_name(number, clinica_id=1) == "Ana María Peñaranda"
+    assert await users.display_names([number], clinica_id=1) == {number: "Ana María Peñaranda"}
     await column.sql.execute("UPDATE usuario SET nombre = 'Eva', apellido = ''")
-    assert await users.display_name(number, clinica_id=1) == "Ana María Peñaranda"
+    assert await users.display_names([number], clinica_id=1) == {number: "Ana María Peñaranda"}
     now = 61.0
-    assert await users.display_name(number, clinica_id=1) == "Eva"
+    assert await users.display_names([number], clinica_id=1) == {number: "Eva"}
 
 
 async def test_where_there_are_no_people_nobody_has_a_name(database: Database) -> None:
@@ -257,7 +259,7 @@ async def test_where_there_are_no_people_nobody_has_a_name(database: Database) -
     )
     tenancy = Tenancy()
     users = ClinicUsers(database.url, tenancy, ClinicDirectory(ClinicDatabase(database.url, tenancy)))
-    assert await users.display_name("1", clinica_id=1) is None
+    assert await users.display_names(["1"], clinica_id=1) == {}
 
 
 def clinic(**given: Any) -> Clinic:

@@ -12,7 +12,7 @@ import RespaldosList from "../src/respaldos/RespaldosList";
 import { sameName } from "../src/restore/changes";
 import RestorePage from "../src/restore/RestorePage";
 import { LoginForm } from "../src/session/LoginForm";
-import { CLINICA, estadisticas, json, problem, respaldo, restauracion, service, show } from "./service";
+import { CLINICA, estadisticas, evento, json, problem, respaldo, restauracion, service, show } from "./service";
 
 const LIST = "GET /api/v1/respaldos/";
 const DETAIL = "GET /api/v1/respaldos/7/";
@@ -64,7 +64,11 @@ describe("one backup", () => {
     "GET /api/v1/restauraciones/": () =>
       json([restauracion({ id: 9, tipo: "verificacion", profundidad: "completa", simulada: false, resultado: {} })]),
     "GET /api/v1/eventos/": () =>
-      json([{ id: 1, fecha: "2026-07-03T07:00:00+00:00", clinica_id: 1, accion: "enlace_descarga", respaldo_id: 7, usuario: "12", direccion: "203.0.113.9", detalle: {} }]),
+      json([
+        evento({ id: 3, usuario: "superadmin@respaldos.example", accion: "aceptacion" }),
+        evento({ id: 2, usuario: "99", accion: "verificacion", detalle: { correcto: true } }),
+        evento({ id: 1, usuario: "12", usuario_nombre: "Ana María Peñaranda" }),
+      ]),
   };
 
   test("shows what it holds, what changed, its file, its checks and who did what", async () => {
@@ -76,7 +80,12 @@ describe("one backup", () => {
     expect(screen.getByText(/ocupa 83,3 % menos/)).toBeVisible();
     expect(screen.getByText("9e107d9d372bb6826bd81d3542a419d6")).toBeVisible();
     expect(await screen.findByText("Comprobación: completa")).toBeVisible();
-    expect(await screen.findByText("descargó el archivo")).toBeVisible();
+    const trail = within((await screen.findByText("Ana María Peñaranda")).closest("ul")!);
+    expect(trail.getAllByRole("listitem").map((line) => line.textContent)).toEqual([
+      expect.stringContaining("superadmin@respaldos.example aceptó el respaldo"),
+      expect.stringContaining("Usuario 99 comprobó el respaldo: está bien"),
+      expect.stringContaining("Ana María Peñaranda descargó el archivo"),
+    ]);
   });
 
   test("is deleted only after a question that names it, and can be taken back", async () => {

@@ -4,7 +4,7 @@ import type { ReactNode } from "react";
 import { vi } from "vitest";
 import { Router } from "wouter";
 
-import { makeApi, type Clinica, type Estadisticas, type RespaldoDetalle, type Restauracion } from "../src/api/client";
+import { makeApi, type Clinica, type Estadisticas, type Evento, type RespaldoDetalle, type Restauracion } from "../src/api/client";
 import { ApiProvider } from "../src/api/context";
 import { SessionProvider } from "../src/session/context";
 import { ClinicContext } from "../src/shell/clinic";
@@ -151,6 +151,21 @@ export function restauracion(changed: Partial<Restauracion> = {}): Restauracion 
     usuario: "12",
     fecha_creacion: "2026-07-05T06:59:55+00:00",
     fecha_fin: "2026-07-05T07:00:00+00:00",
+    ...changed,
+  };
+}
+
+export function evento(changed: Partial<Evento> = {}): Evento {
+  return {
+    id: 1,
+    fecha: "2026-07-03T07:00:00+00:00",
+    clinica_id: 1,
+    accion: "enlace_descarga",
+    respaldo_id: 7,
+    usuario: null,
+    usuario_nombre: null,
+    direccion: "203.0.113.9",
+    detalle: {},
     ...changed,
   };
 }

@@ -3,7 +3,7 @@ import { describe, expect, test } from "vitest";
 
 import { ago, calendarDay, Clock, count, dollars, megabytes, number, percent, seconds } from "../src/text/format";
 import { safety } from "../src/text/safety";
-import { modelo } from "../src/text/words";
+import { hecho, modelo } from "../src/text/words";
 import { estadisticas } from "./service";
 
 const NOW = Date.parse("2026-07-03T15:00:00Z");
@@ -52,6 +52,17 @@ describe("moments", () => {
     expect(LA_PAZ.spokenDay("2026-05-28T06:00:00Z", NOW)).toBe("el 28 de mayo de 2026");
     expect(calendarDay("2026-07-03")).toBe("3 de julio");
   });
+});
+
+describe("what somebody did", () => {
+  test.each([
+    ["restauracion", { estado: "completado", simulada: false }, "restauró este respaldo"],
+    ["restauracion", { estado: "pendiente", simulada: true }, "pidió ver qué cambiaría al restaurar"],
+    ["restauracion", { estado: "fallido", simulada: false }, "no pudo restaurar este respaldo: nada cambió"],
+    ["verificacion", { correcto: null, error: "S3 no responde" }, "no pudo comprobar el respaldo"],
+    ["verificacion", { correcto: false }, "comprobó el respaldo: está dañado"],
+    ["creacion", {}, "pidió el respaldo"],
+  ] as const)("%s %o: %s", (accion, detalle, said) => expect(hecho({ accion, detalle })).toBe(said));
 });
 
 describe("whether the data are safe", () => {

@@ -328,7 +328,7 @@ export interface paths {
         };
         /**
          * Lista la auditoría
-         * @description Cada creación, descarga, verificación, eliminación, ingreso y acceso rechazado de la clínica.
+         * @description Cada creación, descarga, verificación, restauración, eliminación, ingreso y acceso rechazado de la clínica.
          */
         get: operations["eventos_listar"];
         put?: never;
@@ -621,6 +621,49 @@ export interface components {
          * @enum {string}
          */
         Estado: "pendiente" | "procesando" | "completado" | "fallido" | "cancelado";
+        /**
+         * EventoDeClinica
+         * @description Con el nombre de quien lo hizo, si hoy es alguien de la clínica.
+         * @example {
+         *       "id": 41,
+         *       "fecha": "2026-07-05T06:59:55.120000+00:00",
+         *       "clinica_id": 1,
+         *       "accion": "enlace_descarga",
+         *       "respaldo_id": 7,
+         *       "usuario": "12",
+         *       "direccion": "203.0.113.9",
+         *       "detalle": {
+         *         "archivo": "backup_20260703_020012.json.gz",
+         *         "segundos": 3600
+         *       },
+         *       "usuario_nombre": "Ana María Peñaranda"
+         *     }
+         */
+        EventoDeClinica: {
+            /** Id */
+            id: number;
+            /**
+             * Fecha
+             * Format: date-time
+             * @example 2026-07-03T06:00:00Z
+             */
+            fecha: string;
+            /** Clinica Id */
+            clinica_id: number | null;
+            accion: components["schemas"]["Accion"];
+            /** Respaldo Id */
+            respaldo_id: number | null;
+            /** Usuario */
+            usuario: string | null;
+            /** Direccion */
+            direccion: string | null;
+            /** Detalle */
+            detalle: {
+                [key: string]: unknown;
+            };
+            /** Usuario Nombre */
+            usuario_nombre: string | null;
+        };
         /**
          * EventoEnLista
          * @description Una línea de la auditoría: quién hizo qué, cuándo y desde dónde. Nadie puede cambiarla ni borrarla.
@@ -4401,7 +4444,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["EventoEnLista"][];
+                    "application/json": components["schemas"]["EventoDeClinica"][];
                 };
             };
             /** @description No autenticado */

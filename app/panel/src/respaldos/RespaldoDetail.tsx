@@ -15,7 +15,7 @@ import {
 import { useSession } from "../session/context";
 import { useClinic } from "../shell/clinic";
 import { ago, bytes, count, megabytes, percent, seconds } from "../text/format";
-import { ACCION, ESTADO, PROFUNDIDAD, remedy, TIPO } from "../text/words";
+import { ESTADO, hecho, PROFUNDIDAD, remedy, TIPO } from "../text/words";
 import { Badge } from "../ui/Badge";
 import { Icon } from "../ui/Icon";
 import { Notice } from "../ui/Notice";
@@ -62,11 +62,11 @@ export default function RespaldoDetail({ id }: { id: number }) {
           <div className="stack">
             <File respaldo={respaldo} />
             <Checks respaldo={respaldo} />
-            <Trail id={id} nombre={respaldo.usuario_nombre} usuario={respaldo.usuario} />
+            <Trail id={id} />
           </div>
         </div>
       ) : (
-        <Trail id={id} nombre={respaldo.usuario_nombre} usuario={respaldo.usuario} />
+        <Trail id={id} />
       )}
     </div>
   );
@@ -319,7 +319,7 @@ function Check({ found }: { found: Restauracion }) {
   );
 }
 
-function Trail({ id, usuario, nombre }: { id: number; usuario: string | null; nombre: string | null }) {
+function Trail({ id }: { id: number }) {
   const { clinica, clock } = useClinic();
   const { session } = useSession();
   const { data, error } = useEventos(id, clinica.puede_administrar);
@@ -333,7 +333,11 @@ function Trail({ id, usuario, nombre }: { id: number; usuario: string | null; no
     if (evento.usuario === String(session?.usuario.codigo ?? session?.usuario.correoelectronico)) {
       return "Usted";
     }
-    return evento.usuario === usuario && nombre !== null ? nombre : `Usuario ${evento.usuario}`;
+    if (evento.usuario_nombre !== null) {
+      return evento.usuario_nombre;
+    }
+    // The platform's own people are known by their e-mail.
+    return evento.usuario.includes("@") ? evento.usuario : `Usuario ${evento.usuario}`;
   };
   return (
     <section className="card" aria-labelledby="quien">
@@ -345,7 +349,7 @@ function Trail({ id, usuario, nombre }: { id: number; usuario: string | null; no
             <Icon name="person" />
             <div>
               <span>
-                <strong>{who(evento)}</strong> {ACCION[evento.accion] ?? evento.accion}
+                <strong>{who(evento)}</strong> {hecho(evento)}
               </span>
               <span className="muted small">
                 {clock.full(evento.fecha)}

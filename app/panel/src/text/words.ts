@@ -1,4 +1,4 @@
-import type { Accion, Estado, Profundidad, Situacion, TipoRespaldo } from "../api/client";
+import type { Accion, Estado, Evento, Profundidad, Situacion, TipoRespaldo } from "../api/client";
 
 /** The service's own terms in the words of the people who use it. */
 
@@ -37,7 +37,7 @@ export const PROFUNDIDAD: Record<Profundidad, { word: string; short: string; exp
   },
 };
 
-export const ACCION: Record<Accion, string> = {
+const ACCION: Record<Accion, string> = {
   creacion: "pidió el respaldo",
   cancelacion: "canceló el respaldo",
   enlace_descarga: "descargó el archivo",
@@ -53,6 +53,30 @@ export const ACCION: Record<Accion, string> = {
   ingreso_rechazado: "no pudo ingresar",
   acceso_rechazado: "intentó algo que no puede hacer",
 };
+
+const RESTAURACION: Partial<Record<string, string>> = {
+  pendiente: "pidió restaurar este respaldo",
+  completado: "restauró este respaldo",
+  fallido: "no pudo restaurar este respaldo: nada cambió",
+};
+const VISTA_PREVIA: Partial<Record<string, string>> = {
+  pendiente: "pidió ver qué cambiaría al restaurar",
+  completado: "vio qué cambiaría al restaurar",
+  fallido: "no pudo ver qué cambiaría al restaurar",
+};
+
+/** What somebody did, after their name. */
+export function hecho({ accion, detalle: { estado, simulada, correcto } }: Pick<Evento, "accion" | "detalle">): string {
+  if (accion === "restauracion" && typeof estado === "string") {
+    return (simulada === true ? VISTA_PREVIA : RESTAURACION)[estado] ?? ACCION[accion];
+  }
+  if (accion === "verificacion" && correcto !== undefined) {
+    return correcto === null
+      ? "no pudo comprobar el respaldo"
+      : `comprobó el respaldo: está ${correcto === true ? "bien" : "dañado"}`;
+  }
+  return ACCION[accion];
+}
 
 /** What a running operation is doing. */
 const ETAPA: Record<string, string> = {
