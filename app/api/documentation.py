@@ -28,7 +28,10 @@ Toda ruta responde igual con barra final y sin ella. Los errores son documentos 
 TAGS: Final = [
     {"name": "Ingreso", "description": "Obtener un token."},
     {"name": "Respaldos", "description": "Los respaldos de una clínica."},
-    {"name": "Restauraciones", "description": "Las verificaciones de un respaldo, y cómo terminaron."},
+    {
+        "name": "Restauraciones",
+        "description": "Las verificaciones, restauraciones y comparaciones, y cómo terminaron.",
+    },
     {"name": "Auditoría", "description": "Quién hizo qué, cuándo y desde dónde."},
     {"name": "Clínicas", "description": "Qué clínica es la de quien pregunta, y cómo están todas."},
     {"name": "Salud", "description": "Para quien opera el servicio. Sin token."},

@@ -180,6 +180,7 @@ RESTAURACION: Final[dict[str, Any]] = {
     },
     "avisos": [],
     "respaldo_previo": None,
+    "comparado_con": None,
     "error": None,
     "usuario": "12",
     "fecha_creacion": "2026-07-05T06:59:55+00:00",

@@ -24,7 +24,8 @@ register_url_convertor("id", _Identifier())
 
 RespaldoId = Annotated[int, Path(ge=1, le=LARGEST_ID, description="El número del respaldo.", examples=[1])]
 RestauracionId = Annotated[
-    int, Path(ge=1, le=LARGEST_ID, description="El número de la restauración o verificación.", examples=[1])
+    int,
+    Path(ge=1, le=LARGEST_ID, description="El número de la restauración, verificación o comparación.", examples=[1]),
 ]
 
 OfRespaldo = Annotated[

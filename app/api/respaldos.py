@@ -16,6 +16,7 @@ from app.api.problems import WithMembers
 from app.api.schemas import (
     Enlace,
     Estadisticas,
+    PedidoComparacion,
     PedidoRespaldo,
     PedidoRestauracion,
     PedidoVerificacion,
@@ -36,6 +37,7 @@ from app.respaldos.enlace_descarga import enlace_descarga
 from app.respaldos.models import Estado, Respaldo, Restauracion, TipoRespaldo
 from app.respaldos.obtener_estadisticas import obtener_estadisticas
 from app.respaldos.orden import Orden
+from app.respaldos.pedir_comparacion import pedir_comparacion
 from app.respaldos.pedir_respaldo import pedir_respaldo
 from app.respaldos.pedir_restauracion import pedir_restauracion
 from app.respaldos.pedir_verificacion import pedir_verificacion
@@ -215,6 +217,30 @@ async def verificar(
         actor=caller.actor,
     )
     await _tell(queue, restauracion)
+    return restauracion_vista(restauracion)
+
+
+@router.post(
+    "/{respaldo_id:id}/comparar/",
+    response_model=RestauracionEnLista,
+    status_code=202,
+    summary="Pide que se diga qué cambió desde otro respaldo",
+    response_description="La comparación, pendiente de que un proceso la tome, o la que ya se hizo de los dos.",
+    responses=with_body(409, _409="El respaldo 6 está fallido; solo se compara uno completado"),
+)
+async def comparar(
+    service: ServiceDep, caller: Administering, respaldo_id: RespaldoId, body: PedidoComparacion
+) -> Any:
+    """`resultado` dirá de cada modelo cuántos registros hay más (`insertados`), distintos y menos que en `desde`, con
+    ejemplos. Cómo avanza se ve en `GET /restauraciones/{id}/`. Para comparar con hoy está `restaurar`, con `simular`.
+    """
+    queue = service.require_queue()
+    await queue.check()
+    restauracion = await pedir_comparacion(
+        service.resources, respaldo_id, clinica_id=caller.clinica_id, desde=body.desde, actor=caller.actor
+    )
+    if restauracion.estado == Estado.PENDIENTE:
+        await _tell(queue, restauracion)
     return restauracion_vista(restauracion)
 
 

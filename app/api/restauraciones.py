@@ -1,4 +1,4 @@
-"""Verifications of a clinic's backups."""
+"""What is done with a clinic's backups: verifications, restores, comparisons."""
 
 from typing import Any
 
@@ -19,7 +19,7 @@ router = APIRouter(prefix="/restauraciones", tags=["Restauraciones"])
 @router.get(
     "/",
     response_model=list[RestauracionEnLista],
-    summary="Lista las restauraciones y verificaciones",
+    summary="Lista las restauraciones, verificaciones y comparaciones",
     response_description="De la más nueva a la más antigua.",
     responses={200: {"headers": PAGE_HEADERS}, **of_anyone()},
 )
@@ -43,7 +43,7 @@ async def listar(
 @router.get(
     "/{restauracion_id:id}/",
     response_model=RestauracionEnLista,
-    summary="Muestra una restauración o verificación",
+    summary="Muestra una restauración, verificación o comparación",
     response_description="Cómo está, y qué encontró.",
     responses=of_anyone(),
 )

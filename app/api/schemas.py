@@ -2,7 +2,8 @@
 
 from typing import Annotated, Any
 
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, StrictBool, WithJsonSchema
+from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, WithJsonSchema
+from pydantic_core import PydanticKnownError
 
 from app.respaldos.models import Accion, Estado, Profundidad, TipoOperacion, TipoRespaldo, TipoRestauracion
 from app.respaldos.situacion import Situacion
@@ -19,6 +20,9 @@ WITHOUT_NUL = r"^[^\x00]*$"
 A_RECORD = r"^[^:\x00]+:[^\x00]+$"
 
 LONGEST_DESCRIPTION = 500
+
+# Up to here all JSON parsers read the same (RFC 8259, 6), the one that makes the page among them.
+LARGEST_NUMBER = 2**53 - 1
 
 
 class Answer(BaseModel):
@@ -111,6 +115,21 @@ class PedidoRestauracion(BaseModel):
         json_schema_extra={"pattern": A_RECORD},
         description="modelo:clave, por ejemplo pacientes:15",
     )
+
+
+def _no_text(value: Any) -> Any:
+    # JSON Schema's integers have 7.0 among them, and neither "7" nor true.
+    if isinstance(value, str | bool):
+        raise PydanticKnownError("int_type")
+    return value
+
+
+class PedidoComparacion(BaseModel):
+    """Desde qué otro respaldo se cuentan los cambios."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"desde": 6}]})
+
+    desde: Annotated[int, Field(ge=1, le=LARGEST_NUMBER), BeforeValidator(_no_text)]
 
 
 # What is answered
@@ -304,10 +323,11 @@ class ClinicaEnLista(Answer):
 
 
 class RestauracionEnLista(Answer):
-    """Una verificación o una restauración de un respaldo, hecha o por hacer.
+    """Una verificación, una restauración o una comparación de un respaldo, hecha o por hacer.
 
     `resultado` de una restauración dice de cada modelo cuántos registros se insertan, actualizan y eliminan, con
-    ejemplos para quien administra; `respaldo_previo` es el respaldo de cómo estaba todo antes.
+    ejemplos para quien administra; `respaldo_previo` es el respaldo de cómo estaba todo antes. El de una comparación
+    dice lo mismo de lo que cambió desde el respaldo `comparado_con`.
     """
 
     id: int
@@ -324,6 +344,7 @@ class RestauracionEnLista(Answer):
     resultado: dict[str, Any] | None
     avisos: list[str]
     respaldo_previo: int | None
+    comparado_con: int | None
     error: str | None
     usuario: str | None
     fecha_creacion: Fecha

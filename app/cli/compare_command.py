@@ -12,10 +12,12 @@ from app.cli.session import with_resources
 from app.cli.whole_number import IDENTIFIER
 
 if TYPE_CHECKING:
-    from app.respaldos.comparar_respaldos import Comparacion, RowComparison
+    from app.clinic.restore.changed_rows import Change, ChangedRow
+    from app.respaldos.comparar_respaldos import Comparacion
     from app.respaldos.resources import Resources
 
-SIGNS = {"agregado": "+", "cambiado": "~", "quitado": "-"}
+SIGNS: "dict[Change, str]" = {"insertados": "+", "actualizados": "~", "eliminados": "-"}
+WORDS: "dict[Change, str]" = {"insertados": "agregado", "actualizados": "cambiado", "eliminados": "quitado"}
 
 
 @click.command()
@@ -48,27 +50,24 @@ def comparar(id_: int, otro: int | None, resumen: bool, as_json: bool) -> None:
 
 
 async def _print(found: "Comparacion", *, rows: bool) -> None:
-    changed = {name: each for name, each in found.modelos.items() if each.agregados + each.cambiados + each.quitados}
+    changed = {name: each for name, each in found.modelos.items() if each.any}
     if not changed:
         done("No hay ninguna diferencia")
         return
     if rows:
-        async for row in found.rows():
-            click.echo(_line(row))
+        async for model, row in found.rows():
+            click.echo(_line(model, row))
     table(
         ("Modelo", "Agregados", "Cambiados", "Quitados"),
-        [
-            (name, number(each.agregados), number(each.cambiados), number(each.quitados))
-            for name, each in changed.items()
-        ],
+        [(name, number(each.inserted), number(each.updated), number(each.deleted)) for name, each in changed.items()],
         right=(1, 2, 3),
     )
 
 
-def _line(row: "RowComparison") -> str:
-    key = ", ".join(_text(value) for value in row.clave.values())
-    changed = "; ".join(f"{name}: {_text(before)} → {_text(after)}" for name, (before, after) in row.campos.items())
-    return f"{SIGNS[row.cambio]} {row.modelo} {key}{f'  {changed}' if changed else ''}"
+def _line(model: str, row: "ChangedRow") -> str:
+    key = ", ".join(_text(value) for value in row.key.values())
+    changed = "; ".join(f"{name}: {_text(before)} → {_text(after)}" for name, (before, after) in row.fields.items())
+    return f"{SIGNS[row.kind]} {model} {key}{f'  {changed}' if changed else ''}"
 
 
 def _text(value: Any) -> str:
@@ -81,19 +80,19 @@ def _text(value: Any) -> str:
 async def _print_json(found: "Comparacion", *, rows: bool) -> None:
     """One document, printed as it is read: it may be longer than memory."""
     models = {
-        name: {"agregados": each.agregados, "cambiados": each.cambiados, "quitados": each.quitados}
+        name: {"agregados": each.inserted, "cambiados": each.updated, "quitados": each.deleted}
         for name, each in found.modelos.items()
     }
     click.echo(f'{{"modelos": {json.dumps(models, ensure_ascii=False)}, "cambios": [', nl=False)
     separator = "\n"
-    async for row in found.rows():
+    async for model, row in found.rows():
         if not rows:
             break
         document = {
-            "modelo": row.modelo,
-            "cambio": row.cambio,
-            "clave": row.clave,
-            "campos": {name: {"antes": before, "despues": after} for name, (before, after) in row.campos.items()},
+            "modelo": model,
+            "cambio": WORDS[row.kind],
+            "clave": row.key,
+            "campos": {name: {"antes": before, "despues": after} for name, (before, after) in row.fields.items()},
         }
         click.echo(f"{separator}{json.dumps(document, ensure_ascii=False)}", nl=False)
         separator = ",\n"

@@ -2,52 +2,29 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from typing import Any, Literal
 
+from app.clinic.restore.changed_rows import ChangedRow
 from app.clinic.restore.comparison import Comparison
+from app.clinic.restore.difference import Changes
 from app.errors import InvalidRequest
 from app.respaldos.models import Respaldo
-from app.respaldos.object_check import check_thoroughly
-from app.respaldos.progress import Progress
+from app.respaldos.object_check import BAD, Take, check_thoroughly
+from app.respaldos.progress import Etapa, Progress
 from app.respaldos.resources import Resources
-
-What = Literal["agregado", "cambiado", "quitado"]
-
-
-@dataclass(frozen=True, slots=True)
-class ModelComparison:
-    """How many rows of a model were added, changed and removed since the backup."""
-
-    agregados: int
-    cambiados: int
-    quitados: int
-
-
-@dataclass(frozen=True, slots=True)
-class RowComparison:
-    """One row: `campos` of a changed one, name → its value before and after."""
-
-    modelo: str
-    cambio: What
-    clave: dict[str, Any]
-    campos: dict[str, tuple[Any, Any]]
 
 
 class Comparacion:
-    """What `comparar_respaldos` found; its rows are read from the database as they are asked for."""
+    """What `comparar_respaldos` found of each model; its rows are read from the database as they are asked for."""
 
-    def __init__(self, modelos: dict[str, ModelComparison], comparison: Comparison) -> None:
+    def __init__(self, modelos: dict[str, Changes], comparison: Comparison) -> None:
         self.modelos = modelos
         self._comparison = comparison
 
-    async def rows(self) -> AsyncIterator[RowComparison]:
-        """Every row that differs, by model and key, in constant memory."""
-        what: dict[str, What] = {"insertados": "quitado", "actualizados": "cambiado", "eliminados": "agregado"}
-        async for model, row in self._comparison.rows():
+    async def rows(self, *, limit: int | None = None) -> AsyncIterator[tuple[str, ChangedRow]]:
+        """Every row that changed, or `limit` of each model and kind, by model and key, in constant memory."""
+        async for model, row in self._comparison.rows(limit=limit):
             # Told as what restoring would do, so the other way round.
-            fields = {name: (after, before) for name, (before, after) in row.fields.items()}
-            yield RowComparison(model, what[row.kind], row.key, fields)
+            yield model, row.reversed()
 
 
 @asynccontextmanager
@@ -66,14 +43,20 @@ async def comparar_respaldos(
         )
     shown = progress or Progress()
     async with resources.restore.comparing(respaldo.clinica_id) as comparison:
-        await check_thoroughly(resources, respaldo, shown, take=comparison.older.take)
+        await _read(resources, respaldo, shown, comparison.older.take)
         if otro is not None:
-            await check_thoroughly(resources, otro, shown, take=comparison.newer.take)
+            await _read(resources, otro, shown, comparison.newer.take)
+        shown.enter(Etapa.COMPARANDO)
         found = await comparison.find()
-        models = {
-            model: ModelComparison(changes.deleted, changes.updated, changes.inserted)
-            for model, changes in found.items()
-        }
+        models = {model: Changes(each.deleted, each.updated, each.inserted) for model, each in found.items()}
         for model, rows in (await comparison.only_newer()).items():
-            models[model] = ModelComparison(rows, 0, 0)
+            models[model] = Changes(rows, 0, 0)
         yield Comparacion(models, comparison)
+
+
+async def _read(resources: Resources, respaldo: Respaldo, progress: Progress, take: Take) -> None:
+    try:
+        await check_thoroughly(resources, respaldo, progress, take=take)
+    except BAD as exc:
+        # There are two of them.
+        raise type(exc)(f"respaldo {respaldo.id}: {exc}") from exc

@@ -1,9 +1,10 @@
-"""A worker's attempt at what somebody has asked to be done with a backup's file: a verification, or a restore."""
+"""A worker's attempt at what is asked to be done with a backup's file: verify it, compare it, or restore it."""
 
 import logging
 
 from app.errors import OperationInProgress, RespaldosError
 from app.respaldos import platform_repository
+from app.respaldos.ejecutar_comparacion import ejecutar_comparacion
 from app.respaldos.ejecutar_verificacion import ejecutar_verificacion
 from app.respaldos.make_restore import make_restore
 from app.respaldos.models import TipoRestauracion
@@ -27,6 +28,9 @@ async def ejecutar_restauracion(resources: Resources, restauracion_id: int) -> N
         return
     if asked.tipo == TipoRestauracion.VERIFICACION:
         await ejecutar_verificacion(resources, restauracion_id)
+        return
+    if asked.tipo == TipoRestauracion.COMPARACION:
+        await ejecutar_comparacion(resources, restauracion_id)
         return
     try:
         attempt = await _claim(resources, restauracion_id, asked.clinica_id)

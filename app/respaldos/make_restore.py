@@ -2,11 +2,9 @@
 
 import asyncio
 import logging
-from collections.abc import Mapping
 from typing import Any
 
 from app.clinic.restore.database import RestoreDatabase
-from app.clinic.restore.difference import Changes
 from app.clinic.restore.session import ClinicRestore, Outcome, Plan
 from app.dump.verifier import VerifiedFile
 from app.errors import ClinicNotFound, DatabaseError, LeaseLost, NotCompleted, RespaldosError, RestoreInterrupted
@@ -72,7 +70,12 @@ async def _make(
         progress.enter(Etapa.COMPARANDO)
         await session.begin(request.scope)
         plan = await session.compare(_step(progress))
-        await _note(resources, attempt, resultado=_shown(plan.models), avisos=_said(plan))
+        await _note(
+            resources,
+            attempt,
+            resultado={model: each.shown() for model, each in plan.models.items()},
+            avisos=_said(plan),
+        )
         progress.enter(Etapa.APLICANDO)
         await session.apply(_step(progress))
         progress.enter(Etapa.COMPROBANDO)
@@ -184,18 +187,6 @@ async def _outcome(target: RestoreDatabase, transaction_id: str) -> Outcome | No
             if outcome is not Outcome.IN_PROGRESS or loop.time() > until:
                 return outcome
         await asyncio.sleep(0.2)
-
-
-def _shown(models: Mapping[str, Changes]) -> dict[str, Any]:
-    return {
-        model: {
-            "insertados": changes.inserted,
-            "actualizados": changes.updated,
-            "eliminados": changes.deleted,
-            "ejemplos": changes.examples,
-        }
-        for model, changes in models.items()
-    }
 
 
 def _said(plan: Plan) -> list[str]:

@@ -72,6 +72,7 @@ class TipoRestauracion(StrEnum):
 
     VERIFICACION = "verificacion"
     RESTAURACION = "restauracion"
+    COMPARACION = "comparacion"
 
 
 class Accion(StrEnum):
@@ -83,6 +84,7 @@ class Accion(StrEnum):
     DESCARGA = "descarga"
     VERIFICACION = "verificacion"
     RESTAURACION = "restauracion"
+    COMPARACION = "comparacion"
     ELIMINACION = "eliminacion"
     RECUPERACION = "recuperacion"
     ACEPTACION = "aceptacion"
@@ -246,11 +248,12 @@ class Operacion(Base):
 
 
 class Restauracion(Base):
-    """Something done with a backup's file: a verification, or a restore. Claimed, leased, counted as a backup is.
+    """Something done with a backup's file: a verification, a restore, a comparison. Claimed, leased as a backup is.
 
     Of a restore: `modelos` or `registro` where it is about a part, `destino` where it is about another database (its
     host and name), `respaldo_previo` the safety backup unless `sin_respaldo_previo`, `transaccion` the number of the
-    transaction that is about to be committed, `avisos` what a person should know of the plan.
+    transaction that is about to be committed, `avisos` what a person should know of the plan. Of a comparison:
+    `comparado_con` the backup since which the changes are told.
     """
 
     __tablename__ = "restauracion"
@@ -281,6 +284,7 @@ class Restauracion(Base):
     sin_respaldo_previo: Mapped[bool] = mapped_column(server_default=false())
     transaccion: Mapped[str | None] = mapped_column(Text)
     avisos: Mapped[list[str]] = mapped_column(JSONB, server_default=text("'[]'"))
+    comparado_con: Mapped[int | None] = mapped_column(ForeignKey(Respaldo.id, ondelete="CASCADE"), index=True)
 
     __table_args__ = (
         _one_of("tipo", TipoRestauracion),

@@ -142,13 +142,13 @@ async def end_expired_leases(session: AsyncSession) -> Sequence[Respaldo]:
     return found
 
 
-async def end_expired_verifications(session: AsyncSession) -> Sequence[Restauracion]:
-    """The same for verifications: back to pendiente, or to fallido past MAX_ATTEMPTS."""
+async def end_expired_readings(session: AsyncSession) -> Sequence[Restauracion]:
+    """The same for verifications and comparisons: back to pendiente, or to fallido past MAX_ATTEMPTS."""
     failed = Restauracion.intento - Restauracion.interrupciones >= MAX_ATTEMPTS
     expired = (
         select(Restauracion.id)
         .where(
-            Restauracion.tipo == TipoRestauracion.VERIFICACION,
+            Restauracion.tipo != TipoRestauracion.RESTAURACION,
             Restauracion.estado == Estado.PROCESANDO,
             Restauracion.lease_until < func.clock_timestamp(),
         )
@@ -159,7 +159,7 @@ async def end_expired_verifications(session: AsyncSession) -> Sequence[Restaurac
         .where(Restauracion.id.in_(expired))
         .values(
             estado=case((failed, Estado.FALLIDO), else_=Estado.PENDIENTE),
-            error="el proceso que hacía la verificación murió sin terminarla",
+            error="el proceso que lo hacía murió sin terminarlo",
             error_type=PROCESS_DIED,
             fecha_fin=case((failed, func.now())),
             lease_until=None,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from app.errors import StorageError
 from app.respaldos import avisos, platform_repository
 from app.respaldos.expired_restores import end_expired_restores
-from app.respaldos.models import Estado, TipoAviso
+from app.respaldos.models import Estado, TipoAviso, TipoRestauracion
 from app.respaldos.platform_repository import Waiting
 from app.respaldos.resources import Resources
 from app.respaldos.transaction import transaction
@@ -38,14 +38,16 @@ async def reconciliar(resources: Resources) -> Pending:
                 await avisos.record(
                     session, TipoAviso.FALLO, clinica_id=respaldo.clinica_id, respaldo_id=respaldo.id, **error
                 )
-        restauraciones = await platform_repository.end_expired_verifications(session)
+        restauraciones = await platform_repository.end_expired_readings(session)
         for restauracion in restauraciones:
-            if restauracion.estado == Estado.FALLIDO:
+            if restauracion.estado == Estado.FALLIDO and restauracion.tipo == TipoRestauracion.VERIFICACION:
                 await record_verification(session, Verification.of(restauracion), None, restauracion.error)
     for respaldo in respaldos:
         log.warning("el respaldo %s no daba señales de vida; su intento se dio por terminado", respaldo.id)
     for restauracion in restauraciones:
-        log.warning("la verificación %s no daba señales de vida; su intento se dio por terminado", restauracion.id)
+        log.warning(
+            "la %s %s no daba señales de vida; su intento se dio por terminado", restauracion.tipo, restauracion.id
+        )
     await end_expired_restores(resources)
     await clean_up(resources)
     async with transaction(resources) as session:

@@ -1,6 +1,6 @@
 """The `restauracion` rows of one clinic. Each function takes part in its caller's transaction."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from sqlalchemy import ColumnElement, delete, func, select, update
@@ -26,33 +26,74 @@ async def add_verification(
     session: AsyncSession, respaldo_id: int, *, clinica_id: int, profundidad: Profundidad, actor: Actor
 ) -> Restauracion:
     """A new pending verification of the clinic's backup, or the one of that depth that is pending or running."""
+    added, _ = await _add_unless(
+        session,
+        (Estado.PENDIENTE, Estado.PROCESANDO),
+        actor,
+        clinica_id=clinica_id,
+        respaldo_id=respaldo_id,
+        tipo=TipoRestauracion.VERIFICACION,
+        profundidad=profundidad,
+    )
+    return added
+
+
+async def add_comparison(
+    session: AsyncSession, respaldo_id: int, *, clinica_id: int, desde: int, actor: Actor
+) -> tuple[Restauracion, bool]:
+    """A new pending comparison of the clinic's backup with `desde`, and True; or the same one from before, and False.
+
+    One that failed does not count.
+    """
+    return await _add_unless(
+        session,
+        (Estado.PENDIENTE, Estado.PROCESANDO, Estado.COMPLETADO),
+        actor,
+        clinica_id=clinica_id,
+        respaldo_id=respaldo_id,
+        tipo=TipoRestauracion.COMPARACION,
+        comparado_con=desde,
+    )
+
+
+async def _add_unless(
+    session: AsyncSession,
+    estados: Collection[Estado],
+    actor: Actor,
+    *,
+    clinica_id: int,
+    respaldo_id: int,
+    **values: Any,
+) -> tuple[Restauracion, bool]:
+    """A new row with these values, unless there is one like it in one of the states: then that one, and False."""
     # Whoever else asks at the same moment waits here, and then finds what this adds.
     await session.execute(
         select(Respaldo.id).where(Respaldo.id == respaldo_id, Respaldo.clinica_id == clinica_id).with_for_update()
     )
     present = await session.scalar(
-        select(Restauracion).where(
+        select(Restauracion)
+        .where(
             Restauracion.respaldo_id == respaldo_id,
             Restauracion.clinica_id == clinica_id,
-            Restauracion.tipo == TipoRestauracion.VERIFICACION,
-            Restauracion.profundidad == profundidad,
-            Restauracion.estado.in_([Estado.PENDIENTE, Estado.PROCESANDO]),
+            Restauracion.estado.in_(estados),
         )
+        .filter_by(**values)
+        .order_by(Restauracion.id.desc())
+        .limit(1)
     )
     if present is not None:
-        return present
+        return present, False
     added = Restauracion(
         respaldo_id=respaldo_id,
         clinica_id=clinica_id,
-        tipo=TipoRestauracion.VERIFICACION,
-        profundidad=profundidad,
         usuario=actor.usuario,
         direccion=actor.direccion,
+        **values,
     )
     session.add(added)
     await session.flush()
     await session.refresh(added)
-    return added
+    return added, True
 
 
 async def add_restore(

@@ -80,8 +80,8 @@ class RespaldoDetalle(RespaldoResumen):
 class RestauracionVista(TypedDict):
     """Something done, or to be done, with a backup's file. Dates are ISO 8601 in UTC.
 
-    `resultado` of a restore: model → `insertados`, `actualizados`, `eliminados` and `ejemplos`; of a verification,
-    what was found.
+    `resultado` of a restore: model → `insertados`, `actualizados`, `eliminados` and `ejemplos`; of a comparison the
+    same, as what changed since `comparado_con`; of a verification, what was found.
     """
 
     id: int
@@ -98,6 +98,7 @@ class RestauracionVista(TypedDict):
     resultado: dict[str, Any] | None
     avisos: list[str]
     respaldo_previo: int | None
+    comparado_con: int | None
     error: str | None
     usuario: str | None
     fecha_creacion: str
@@ -187,9 +188,9 @@ def detalle(respaldo: Respaldo) -> RespaldoDetalle:
 
 
 def restauracion_vista(restauracion: Restauracion, *, examples: bool = True) -> RestauracionVista:
-    """A verification or a restore; without `examples` of changed rows for those who may not see what backups hold."""
+    """What was done with a file; without `examples` of rows for those who may not see what backups hold."""
     ended, found = restauracion.fecha_fin, restauracion.resultado
-    if found is not None and not examples and restauracion.tipo == TipoRestauracion.RESTAURACION:
+    if found is not None and not examples and restauracion.tipo != TipoRestauracion.VERIFICACION:
         found = {model: {**changes, "ejemplos": {}} for model, changes in found.items()}
     return {
         "id": restauracion.id,
@@ -206,6 +207,7 @@ def restauracion_vista(restauracion: Restauracion, *, examples: bool = True) -> 
         "resultado": found,
         "avisos": restauracion.avisos,
         "respaldo_previo": restauracion.respaldo_previo,
+        "comparado_con": restauracion.comparado_con,
         "error": restauracion.error,
         "usuario": restauracion.usuario,
         "fecha_creacion": restauracion.fecha_creacion.isoformat(),

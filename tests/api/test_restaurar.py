@@ -1,4 +1,4 @@
-"""Asking for a restore, and reading what became of it."""
+"""Asking for a restore or a comparison, and reading what became of it."""
 
 import json
 from typing import Any
@@ -7,7 +7,7 @@ import asyncpg
 import httpx
 import pytest
 
-from tests.api.conftest import API, add_backup, bearer
+from tests.api.conftest import API, OTHER, add_backup, bearer, jobs
 from tests.respaldos.conftest import SMALL
 
 STAFF: dict[str, Any] = {"rol": "Recepcionista"}
@@ -91,15 +91,47 @@ async def test_not_while_a_backup_is_under_way(client: httpx.AsyncClient, conn: 
     assert str(running) in answer.json()["error"]
 
 
+async def test_a_comparison_is_asked_for_once(
+    client: httpx.AsyncClient, conn: asyncpg.Connection, redis_url: str
+) -> None:
+    older, newer = await add_backup(conn), await add_backup(conn)
+    url = f"{API}/respaldos/{newer}/comparar/"
+    answer = await client.post(url, json={"desde": older}, headers=bearer())
+    assert answer.status_code == 202
+    asked = answer.json()
+    assert (asked["tipo"], asked["estado"], asked["respaldo_id"]) == ("comparacion", "pendiente", newer)
+    assert asked["comparado_con"] == older
+    assert await jobs(redis_url) == 1
+    await conn.execute("UPDATE respaldos.restauracion SET estado = 'completado', resultado = '{}'")
+    again = await client.post(url, json={"desde": older}, headers=bearer())
+    assert (again.status_code, again.json()["id"], again.json()["estado"]) == (202, asked["id"], "completado")
+    trail = await client.get(f"{API}/eventos/", params={"accion": "comparacion"}, headers=bearer())
+    assert [line["detalle"]["desde"] for line in trail.json()] == [older]
+
+
+async def test_a_comparison_that_cannot_be(client: httpx.AsyncClient, conn: asyncpg.Connection) -> None:
+    own, theirs, failed = [
+        await add_backup(conn, **values) for values in ({}, {"clinica_id": OTHER}, {"estado": "fallido"})
+    ]
+    url = f"{API}/respaldos/{own}/comparar/"
+    for desde, status in ((theirs, 404), (999, 404), (failed, 409), ("1", 422), (0, 422), (None, 422)):
+        answer = await client.post(url, json={"desde": desde}, headers=bearer())
+        assert (desde, answer.status_code) == (desde, status)
+        assert answer.json()["error"]
+    assert await conn.fetchval("SELECT count(*) FROM respaldos.restauracion") == 0
+
+
+@pytest.mark.parametrize("tipo", ["restauracion", "comparacion"])
 async def test_rows_are_shown_only_to_those_who_may_download_them(
-    client: httpx.AsyncClient, conn: asyncpg.Connection
+    tipo: str, client: httpx.AsyncClient, conn: asyncpg.Connection
 ) -> None:
     respaldo_id = await add_backup(conn)
     id_ = await conn.fetchval(
         "INSERT INTO respaldos.restauracion (respaldo_id, clinica_id, tipo, simulada, estado, resultado)"
-        " VALUES ($1, $2, 'restauracion', true, 'completado', $3) RETURNING id",
+        " VALUES ($1, $2, $3, true, 'completado', $4) RETURNING id",
         respaldo_id,
         SMALL,
+        tipo,
         json.dumps(RESULT),
     )
     for path in (f"restauraciones/{id_}/", "restauraciones/"):

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import secrets
 import sys
 import tempfile
@@ -215,6 +216,11 @@ async def photograph(browser: Browser, url: str, database_url: str, folder: Path
     await page.get_by_role("button", name="Restaurar ahora").click()
     await page.get_by_role("heading", name="Listo").wait_for(timeout=60_000)
     await album.take("restaurado")
+    # The backup of how things were before: what had changed since the one that was restored.
+    await page.get_by_role("link", name=re.compile(r"^respaldo \d+$")).click()
+    await page.get_by_role("button", name="Ver qué cambió desde el anterior").click()
+    await page.get_by_text("Ejemplos de pacientes").click(timeout=60_000)
+    await album.take("comparado")
     await page.route("**/api/**", lambda route: route.abort())
     await page.get_by_role("link", name="Respaldos", exact=True).click()
     await page.get_by_text("Sin conexión").wait_for()

@@ -117,6 +117,46 @@ async def test_a_backup_is_created_seen_downloaded_checked_and_deleted(
     await visit.accessible()
 
 
+async def test_the_list_follows_a_running_backup_to_its_end(visit: Visit, service: Service) -> None:
+    await visit.open()
+    await visit.log_in()
+    await created(visit, "Para saber cuánto falta")
+    async with service.conn.transaction():
+        # The worker has begun, and waits for this.
+        await service.conn.execute("LOCK paciente IN ACCESS EXCLUSIVE MODE")
+        await visit.follow("Crear respaldo")
+        await visit.page.get_by_label("Para qué es").fill("Mientras miro")
+        await visit.press("Crear respaldo")
+        await expect(visit.page.get_by_role("progressbar")).to_be_visible()
+        await visit.follow("Respaldos")
+        line = visit.page.get_by_role("row").filter(has_text="Mientras miro")
+        await expect(line.get_by_role("progressbar", name="Preparando")).to_be_visible()
+        await expect(line.get_by_text("0 %")).to_be_visible()
+        await visit.accessible()
+    # Long before the list is looked at again by itself.
+    await expect(line.get_by_text("Completado")).to_be_visible(timeout=15_000)
+    await expect(line.get_by_role("progressbar")).to_have_count(0)
+
+
+async def test_what_changed_since_the_backup_before(visit: Visit, service: Service) -> None:
+    await visit.open()
+    await visit.log_in()
+    await created(visit, "Antes")
+    await service.conn.execute(
+        "UPDATE paciente SET direccion = 'Calle nueva' WHERE codusuario ="
+        " (SELECT min(codusuario) FROM paciente WHERE clinica_id = $1)",
+        SMALL,
+    )
+    await created(visit, "Después")
+    await visit.follow("Ver este respaldo")
+    await visit.press("Ver qué cambió desde el anterior")
+    await expect(visit.page.get_by_text("Cambió 1 registro.")).to_be_visible()
+    await visit.page.get_by_text("Ejemplos de pacientes").click()
+    await expect(visit.page.get_by_text("Calle nueva")).to_be_visible()
+    await expect(visit.page.get_by_text("comparó este respaldo con otro")).to_be_visible()
+    await visit.accessible()
+
+
 async def test_a_clinic_is_restored_after_seeing_what_changes(visit: Visit, service: Service) -> None:
     addresses = "SELECT array_agg(direccion ORDER BY codusuario) FROM paciente WHERE clinica_id = $1"
     before = await service.conn.fetchval(addresses, SMALL)

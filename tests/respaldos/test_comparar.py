@@ -3,8 +3,10 @@
 import asyncpg
 import pytest
 
+from app.clinic.restore.changed_rows import ChangedRow
+from app.clinic.restore.difference import Changes
 from app.errors import InvalidRequest
-from app.respaldos.comparar_respaldos import ModelComparison, RowComparison, comparar_respaldos
+from app.respaldos.comparar_respaldos import comparar_respaldos
 from app.respaldos.models import Respaldo
 from app.respaldos.resources import Resources
 from tests.respaldos.conftest import LARGE, SMALL, back_up
@@ -23,11 +25,11 @@ INSERT INTO bitacora (id, accion, modelo, descripcion, ip_address, user_agent, f
 
 async def compared(
     resources: Resources, respaldo: Respaldo, other: Respaldo | None = None
-) -> tuple[dict[str, ModelComparison], list[RowComparison]]:
+) -> tuple[dict[str, Changes], list[tuple[str, ChangedRow]]]:
     """The models that differ, and all rows that do."""
     async with comparar_respaldos(resources, respaldo, other) as found:
         rows = [row async for row in found.rows()]
-        return {name: each for name, each in found.modelos.items() if each != ModelComparison(0, 0, 0)}, rows
+        return {name: each for name, each in found.modelos.items() if each.any}, rows
 
 
 async def test_nothing_changed(resources: Resources) -> None:
@@ -46,13 +48,13 @@ async def test_what_changed(resources: Resources, conn: asyncpg.Connection, with
     new = None if with_today else await back_up(resources)
     before = await everybody(resources)
     models, rows = await compared(resources, old, new)
-    assert models == {"facturas": ModelComparison(0, 1, 0), "bitacoras": ModelComparison(1, 0, 1)}
-    assert {(row.modelo, row.cambio, tuple(row.clave.values())) for row in rows} == {
-        ("facturas", "cambiado", (first["id"],)),
-        ("bitacoras", "quitado", (gone,)),
-        ("bitacoras", "agregado", (987654,)),
+    assert models == {"facturas": Changes(0, 1, 0), "bitacoras": Changes(1, 0, 1)}
+    assert {(model, row.kind, tuple(row.key.values())) for model, row in rows} == {
+        ("facturas", "actualizados", (first["id"],)),
+        ("bitacoras", "eliminados", (gone,)),
+        ("bitacoras", "insertados", (987654,)),
     }
-    fields = next(row.campos for row in rows if row.modelo == "facturas")
+    fields = next(row.fields for model, row in rows if model == "facturas")
     assert fields == {
         "montototal": (str(first["montototal"]), "7.50"),
         "razon_social": (first["razon_social"], "Otra"),
@@ -73,9 +75,9 @@ async def test_a_table_that_came_later(resources: Resources, conn: asyncpg.Conne
         f"CREATE TABLE nota (id int PRIMARY KEY, clinica_id bigint NOT NULL REFERENCES clinica);"
         f"INSERT INTO nota VALUES (1, {SMALL}), (2, {SMALL}), (3, {LARGE})"
     )
-    assert (await compared(resources, respaldo))[0] == {"nota": ModelComparison(2, 0, 0)}
+    assert (await compared(resources, respaldo))[0] == {"nota": Changes(2, 0, 0)}
     newer = await back_up(resources)
-    assert (await compared(resources, respaldo, newer))[0] == {"nota": ModelComparison(2, 0, 0)}
+    assert (await compared(resources, respaldo, newer))[0] == {"nota": Changes(2, 0, 0)}
 
 
 async def test_two_clinics_are_not_compared(resources: Resources) -> None:

@@ -231,14 +231,14 @@ async def test_one_that_is_deleted_meanwhile(resources: Resources, store: Store,
 def held_reading(monkeypatch: pytest.MonkeyPatch) -> tuple[asyncio.Event, asyncio.Event]:
     """A verification stops before it has looked: the first event says so, the second lets it go on."""
     reached, released = asyncio.Event(), asyncio.Event()
-    look = module._look
+    read = module._Verificacion.read
 
     async def held(*given: Any) -> Any:
         reached.set()
         await released.wait()
-        return await look(*given)
+        return await read(*given)
 
-    monkeypatch.setattr(module, "_look", held)
+    monkeypatch.setattr(module._Verificacion, "read", held)
     return reached, released
 
 

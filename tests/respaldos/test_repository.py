@@ -22,9 +22,9 @@ CROSSING = {
         "app/cli/respaldo_commands.py",
         "app/respaldos/ejecutar_respaldo.py",
         "app/respaldos/ejecutar_restauracion.py",
-        "app/respaldos/ejecutar_verificacion.py",
         "app/respaldos/expired_restores.py",
         "app/respaldos/programar_ensayos.py",
+        "app/respaldos/reading_attempt.py",
         "app/respaldos/reconciliar.py",
     },
     "platform_retention_repository": {

@@ -13,6 +13,11 @@ from app.clinic.restore.shapes import FILE, KIND, TODAY, Kind, Shape
 from app.clinic.sql import columns, quote
 
 Change = Literal["insertados", "actualizados", "eliminados"]
+OPPOSITE: dict[Change, Change] = {
+    "insertados": "eliminados",
+    "actualizados": "actualizados",
+    "eliminados": "insertados",
+}
 
 # A value that is shown to people is cut after so many characters.
 SHOWN_CHARACTERS = 200
@@ -23,7 +28,7 @@ PREFETCH = 200
 
 @dataclass(frozen=True, slots=True)
 class ChangedRow:
-    """What restoring does with one row; `fields` of an updated one: name → its value today and that of the file.
+    """What is done with one row; `fields` of an updated one: name → its value before and after.
 
     The key of a row of a table without one is all of it. Numbers stay as PostgreSQL printed them.
     """
@@ -31,6 +36,11 @@ class ChangedRow:
     kind: Change
     key: dict[str, Any]
     fields: dict[str, tuple[Any, Any]]
+
+    def reversed(self) -> "ChangedRow":
+        """What undoes it."""
+        fields = {name: (after, before) for name, (before, after) in self.fields.items()}
+        return ChangedRow(OPPOSITE[self.kind], self.key, fields)
 
     def shown(self) -> dict[str, Any]:
         """As a document for people, long values cut."""

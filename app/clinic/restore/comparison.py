@@ -83,12 +83,15 @@ class Comparison:
                 if entry.model not in known
             }
 
-    async def rows(self) -> AsyncIterator[tuple[str, ChangedRow]]:
-        """Every row that differs, with its model, in constant memory; after `find`."""
+    async def rows(self, *, limit: int | None = None) -> AsyncIterator[tuple[str, ChangedRow]]:
+        """After `find`: every row that differs, or `limit` of each model and kind, each with its model.
+
+        Takes constant memory.
+        """
         assert self._difference is not None  # noqa: S101 (the caller's promise)
         with restore_errors(self._setting):
             for shape in self._difference.data:
-                async for row in changed_rows(self._connection, shape):
+                async for row in changed_rows(self._connection, shape, limit=limit):
                     yield shape.model, row
 
 

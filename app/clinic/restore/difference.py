@@ -39,7 +39,7 @@ OnStep = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """What the restore does with one model's rows; `examples` by kind of change, as people see them."""
+    """What is done with one model's rows; `examples` by kind of change, as people see them."""
 
     inserted: int
     updated: int
@@ -50,6 +50,15 @@ class Changes:
     def any(self) -> bool:
         """Whether it does anything."""
         return bool(self.inserted or self.updated or self.deleted)
+
+    def shown(self) -> dict[str, Any]:
+        """As a document for people."""
+        return {
+            "insertados": self.inserted,
+            "actualizados": self.updated,
+            "eliminados": self.deleted,
+            "ejemplos": self.examples,
+        }
 
 
 class Difference:

@@ -2,6 +2,7 @@ import { screen, waitFor, within } from "@testing-library/react";
 import userEvent from "@testing-library/user-event";
 import { describe, expect, test } from "vitest";
 
+import type { Restauracion } from "../src/api/client";
 import { Calendar } from "../src/respaldos/Calendar";
 import CrearRespaldo from "../src/respaldos/CrearRespaldo";
 import EstadisticasRespaldos from "../src/respaldos/EstadisticasRespaldos";
@@ -86,6 +87,40 @@ describe("one backup", () => {
       expect.stringContaining("Usuario 99 comprobó el respaldo: está bien"),
       expect.stringContaining("Ana María Peñaranda descargó el archivo"),
     ]);
+  });
+
+  test("is compared with the one before when somebody asks, record by record", async () => {
+    const comparison = restauracion({ tipo: "comparacion", simulada: false, comparado_con: 6, estado: "pendiente", resultado: null });
+    let found: Restauracion[] = [];
+    const asked = service({
+      ...others,
+      [DETAIL]: () => json(respaldo()),
+      "GET /api/v1/restauraciones/": () => json(found),
+      "POST /api/v1/respaldos/7/comparar/": () => {
+        found = [comparison];
+        return json(comparison, {}, 202);
+      },
+    });
+    show(<RespaldoDetail id={7} />);
+    await userEvent.click(await screen.findByRole("button", { name: "Ver qué cambió desde el anterior" }));
+    expect(await screen.findByRole("progressbar", { name: "Empezará en un momento" })).toBeVisible();
+    expect(asked.find(({ method }) => method === "POST")?.body).toEqual({ desde: 6 });
+    found = [{ ...comparison, estado: "completado", resultado: restauracion().resultado }];
+    expect(await screen.findByText("Se agregaron 2, cambió 1 y se borraron 3 registros.", {}, { timeout: 3000 })).toBeVisible();
+    expect(screen.getByRole("columnheader", { name: "Borrados" })).toBeVisible();
+    expect(screen.queryByRole("button", { name: /qué cambió/ })).toBeNull();
+  });
+
+  test("says why it could not be compared, and can be compared again", async () => {
+    service({
+      ...others,
+      [DETAIL]: () => json(respaldo()),
+      "GET /api/v1/restauraciones/": () =>
+        json([restauracion({ tipo: "comparacion", comparado_con: 6, estado: "fallido", resultado: null, error: "respaldo 6: el archivo está dañado" })]),
+    });
+    show(<RespaldoDetail id={7} />);
+    expect(await screen.findByText("No se pudo comparar: respaldo 6: el archivo está dañado.")).toBeVisible();
+    expect(screen.getByRole("button", { name: "Volver a comparar" })).toBeVisible();
   });
 
   test("is deleted only after a question that names it, and can be taken back", async () => {
@@ -230,7 +265,7 @@ describe("restoring", () => {
     show(<RestorePage id={7} />, { at: "/respaldos/7/restaurar" });
     await userEvent.click(await screen.findByRole("button", { name: "Ver qué cambiaría" }));
     expect(await screen.findByRole("heading", { name: "Esto cambiaría" })).toHaveFocus();
-    expect(screen.getByText(/Se agregan 2, se corrigen 1 y se quitan 3 registros/)).toBeVisible();
+    expect(screen.getByText(/Se agregan 2, se corrige 1 y se quitan 3 registros/)).toBeVisible();
     expect(screen.getByText("Av. Busch 1234")).toBeInTheDocument();
     expect(screen.queryByRole("rowheader", { name: "Consultas" })).toBeNull();
 

@@ -147,6 +147,7 @@ export function restauracion(changed: Partial<Restauracion> = {}): Restauracion 
     },
     avisos: [],
     respaldo_previo: null,
+    comparado_con: null,
     error: null,
     usuario: "12",
     fecha_creacion: "2026-07-05T06:59:55+00:00",

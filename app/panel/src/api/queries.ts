@@ -270,6 +270,14 @@ export function useVerificar() {
   );
 }
 
+/** Has it found out what changed since another backup. */
+export function useComparar() {
+  const { api } = useApi();
+  return useAction(({ id, desde }: { id: number; desde: number }) =>
+    answered(api.POST("/api/v1/respaldos/{respaldo_id}/comparar/", { ...of(id), body: { desde } })),
+  );
+}
+
 /** The whole clinic, some models, or one record («modelo:clave»). */
 export interface Seleccion {
   modelos?: string[];

@@ -194,6 +194,27 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/respaldos/{respaldo_id}/comparar/": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Pide que se diga qué cambió desde otro respaldo
+         * @description `resultado` dirá de cada modelo cuántos registros hay más (`insertados`), distintos y menos que en `desde`, con
+         *     ejemplos. Cómo avanza se ve en `GET /restauraciones/{id}/`. Para comparar con hoy está `restaurar`, con `simular`.
+         */
+        post: operations["respaldos_comparar"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/respaldos/{respaldo_id}/restaurar/": {
         parameters: {
             query?: never;
@@ -287,7 +308,7 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Lista las restauraciones y verificaciones
+         * Lista las restauraciones, verificaciones y comparaciones
          * @description Las pedidas, las que están en curso y las terminadas.
          */
         get: operations["restauraciones_listar"];
@@ -307,7 +328,7 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Muestra una restauración o verificación
+         * Muestra una restauración, verificación o comparación
          * @description Si falló, `error` dice por qué, y no cambió nada. Los ejemplos de registros los ve quien administra.
          */
         get: operations["restauraciones_ver"];
@@ -452,7 +473,7 @@ export interface components {
          * @description Qué se hizo.
          * @enum {string}
          */
-        Accion: "creacion" | "cancelacion" | "enlace_descarga" | "descarga" | "verificacion" | "restauracion" | "eliminacion" | "recuperacion" | "aceptacion" | "reindexacion" | "ingreso" | "ingreso_rechazado" | "emision_token" | "acceso_rechazado";
+        Accion: "creacion" | "cancelacion" | "enlace_descarga" | "descarga" | "verificacion" | "restauracion" | "comparacion" | "eliminacion" | "recuperacion" | "aceptacion" | "reindexacion" | "ingreso" | "ingreso_rechazado" | "emision_token" | "acceso_rechazado";
         /**
          * ClinicaEnLista
          * @description Una clínica y cómo están sus respaldos. `fallos_seguidos` son los que hubo desde el último completado.
@@ -786,6 +807,17 @@ export interface components {
          * @enum {string}
          */
         Orden: "-fecha_respaldo" | "fecha_respaldo" | "-tamaño_bytes" | "tamaño_bytes" | "-numero_registros" | "numero_registros";
+        /**
+         * PedidoComparacion
+         * @description Desde qué otro respaldo se cuentan los cambios.
+         * @example {
+         *       "desde": 6
+         *     }
+         */
+        PedidoComparacion: {
+            /** Desde */
+            desde: number;
+        };
         /**
          * PedidoRespaldo
          * @description Para qué se hace el respaldo.
@@ -1137,10 +1169,11 @@ export interface components {
         };
         /**
          * RestauracionEnLista
-         * @description Una verificación o una restauración de un respaldo, hecha o por hacer.
+         * @description Una verificación, una restauración o una comparación de un respaldo, hecha o por hacer.
          *
          *     `resultado` de una restauración dice de cada modelo cuántos registros se insertan, actualizan y eliminan, con
-         *     ejemplos para quien administra; `respaldo_previo` es el respaldo de cómo estaba todo antes.
+         *     ejemplos para quien administra; `respaldo_previo` es el respaldo de cómo estaba todo antes. El de una comparación
+         *     dice lo mismo de lo que cambió desde el respaldo `comparado_con`.
          * @example {
          *       "id": 3,
          *       "respaldo_id": 7,
@@ -1196,6 +1229,7 @@ export interface components {
          *       },
          *       "avisos": [],
          *       "respaldo_previo": null,
+         *       "comparado_con": null,
          *       "error": null,
          *       "usuario": "12",
          *       "fecha_creacion": "2026-07-05T06:59:55+00:00",
@@ -1229,6 +1263,8 @@ export interface components {
             avisos: string[];
             /** Respaldo Previo */
             respaldo_previo: number | null;
+            /** Comparado Con */
+            comparado_con: number | null;
             /** Error */
             error: string | null;
             /** Usuario */
@@ -1265,7 +1301,7 @@ export interface components {
          * @description Qué se hace con el archivo.
          * @enum {string}
          */
-        TipoRestauracion: "verificacion" | "restauracion";
+        TipoRestauracion: "verificacion" | "restauracion" | "comparacion";
         /**
          * UltimaVerificacion
          * @description La última vez que se leyó y comprobó lo que hay dentro de un respaldo; `error` dice por qué falló, si falló.
@@ -3269,6 +3305,229 @@ export interface operations {
             };
         };
     };
+    respaldos_comparar: {
+        parameters: {
+            query?: {
+                /** @description La clínica. Solo la elige el superadministrador, y debe hacerlo; para los demás es la suya. */
+                clinica_id?: number;
+            };
+            header?: never;
+            path: {
+                /** @description El número del respaldo. */
+                respaldo_id: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PedidoComparacion"];
+            };
+        };
+        responses: {
+            /** @description La comparación, pendiente de que un proceso la tome, o la que ya se hizo de los dos. */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RestauracionEnLista"];
+                };
+            };
+            /** @description Petición incorrecta */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:respaldos:error:http_400",
+                     *       "title": "Petición incorrecta",
+                     *       "status": 400,
+                     *       "detail": "El cuerpo de la petición no se entiende: debe ser JSON en UTF-8",
+                     *       "instance": "/api/v1/respaldos/",
+                     *       "error": "El cuerpo de la petición no se entiende: debe ser JSON en UTF-8",
+                     *       "codigo": "http_400"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problema"];
+                };
+            };
+            /** @description No autenticado */
+            401: {
+                headers: {
+                    /** @example Bearer realm="respaldos" */
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:respaldos:error:token_invalido",
+                     *       "title": "No autenticado",
+                     *       "status": 401,
+                     *       "detail": "El token venció",
+                     *       "instance": "/api/v1/respaldos/",
+                     *       "error": "El token venció",
+                     *       "codigo": "token_invalido"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problema"];
+                };
+            };
+            /** @description Sin permiso */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:respaldos:error:sin_permiso",
+                     *       "title": "Sin permiso",
+                     *       "status": 403,
+                     *       "detail": "Solo un administrador de la clínica puede hacer esto",
+                     *       "instance": "/api/v1/respaldos/",
+                     *       "error": "Solo un administrador de la clínica puede hacer esto",
+                     *       "codigo": "sin_permiso"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problema"];
+                };
+            };
+            /** @description No encontrado */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:respaldos:error:respaldo_inexistente",
+                     *       "title": "No encontrado",
+                     *       "status": 404,
+                     *       "detail": "No existe el respaldo 7",
+                     *       "instance": "/api/v1/respaldos/",
+                     *       "error": "No existe el respaldo 7",
+                     *       "codigo": "respaldo_inexistente"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problema"];
+                };
+            };
+            /** @description No se puede en este momento */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:respaldos:error:operacion_en_curso",
+                     *       "title": "No se puede en este momento",
+                     *       "status": 409,
+                     *       "detail": "El respaldo 6 está fallido; solo se compara uno completado",
+                     *       "instance": "/api/v1/respaldos/",
+                     *       "error": "El respaldo 6 está fallido; solo se compara uno completado",
+                     *       "codigo": "operacion_en_curso"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problema"];
+                };
+            };
+            /** @description Petición demasiado grande */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:respaldos:error:http_413",
+                     *       "title": "Petición demasiado grande",
+                     *       "status": 413,
+                     *       "detail": "El cuerpo de la petición pasa de 65536 bytes",
+                     *       "instance": "/api/v1/respaldos/",
+                     *       "error": "El cuerpo de la petición pasa de 65536 bytes",
+                     *       "codigo": "http_413"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problema"];
+                };
+            };
+            /** @description Datos no válidos */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:respaldos:error:solicitud_invalida",
+                     *       "title": "Datos no válidos",
+                     *       "status": 422,
+                     *       "detail": "«limit» debe ser 1000 o menos",
+                     *       "instance": "/api/v1/respaldos/",
+                     *       "error": "«limit» debe ser 1000 o menos",
+                     *       "codigo": "solicitud_invalida",
+                     *       "errores": [
+                     *         {
+                     *           "campo": "limit",
+                     *           "mensaje": "«limit» debe ser 1000 o menos"
+                     *         }
+                     *       ]
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problema"];
+                };
+            };
+            /** @description Error interno */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:respaldos:error:error_interno",
+                     *       "title": "Error interno",
+                     *       "status": 500,
+                     *       "detail": "Ocurrió un error inesperado",
+                     *       "instance": "/api/v1/respaldos/",
+                     *       "error": "Ocurrió un error inesperado",
+                     *       "codigo": "error_interno"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problema"];
+                };
+            };
+            /** @description No disponible */
+            503: {
+                headers: {
+                    /**
+                     * @description Segundos.
+                     * @example 5
+                     */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:respaldos:error:base_de_datos_no_disponible",
+                     *       "title": "No disponible",
+                     *       "status": 503,
+                     *       "detail": "La base de datos no responde; vuelva a intentarlo en unos segundos",
+                     *       "instance": "/api/v1/respaldos/",
+                     *       "error": "La base de datos no responde; vuelva a intentarlo en unos segundos",
+                     *       "codigo": "base_de_datos_no_disponible"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problema"];
+                };
+            };
+        };
+    };
     respaldos_restaurar: {
         parameters: {
             query?: {
@@ -4260,7 +4519,7 @@ export interface operations {
             };
             header?: never;
             path: {
-                /** @description El número de la restauración o verificación. */
+                /** @description El número de la restauración, verificación o comparación. */
                 restauracion_id: number;
             };
             cookie?: never;

@@ -26,6 +26,7 @@ import { useNow } from "../ui/useNow";
 import { usePageTitle } from "../ui/usePageTitle";
 import { Avisos } from "./Avisos";
 import { CheckDialog } from "./Check";
+import { Compared } from "./Compared";
 import { ConfirmDelete } from "./Confirm";
 import { ModelBars } from "./ModelBars";
 
@@ -198,6 +199,7 @@ function Contents({ respaldo }: { respaldo: RespaldoDetalle }) {
         )}
       </p>
       <ModelBars counts={metadata.detalles_registros} before={before?.metadata.detalles_registros ?? null} />
+      {before === undefined || before === null ? null : <Compared respaldo={respaldo} before={before} />}
     </section>
   );
 }
@@ -269,7 +271,9 @@ function Checks({ respaldo }: { respaldo: Respaldo }) {
     <section className="card" aria-labelledby="comprobaciones">
       <h2 id="comprobaciones">Comprobaciones y restauraciones</h2>
       <ul className="timeline">
-        {data?.entries.map((each) => <Check key={each.id} found={each} />)}
+        {data?.entries
+          .filter(({ tipo }) => tipo !== "comparacion")
+          .map((each) => <Check key={each.id} found={each} />)}
         <li>
           <Icon name="check" />
           <div>

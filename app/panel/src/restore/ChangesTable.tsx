@@ -2,26 +2,53 @@ import { count, number } from "../text/format";
 import { modelo } from "../text/words";
 import { KINDS, type Changes, type Example, type Kind } from "./changes";
 
-type Tense = "future" | "past";
+/** Whether restoring would do it, has done it, or it happened between two backups. */
+type Tense = "future" | "past" | "between";
 
-const VERBS: Record<Tense, Record<Kind, string>> = {
-  future: { insertados: "se agregan", actualizados: "se corrigen", eliminados: "se quitan" },
-  past: { insertados: "se agregaron", actualizados: "se corrigieron", eliminados: "se quitaron" },
+/** Of one, and of several. */
+const VERBS: Record<Tense, Record<Kind, [string, string]>> = {
+  future: {
+    insertados: ["se agrega", "se agregan"],
+    actualizados: ["se corrige", "se corrigen"],
+    eliminados: ["se quita", "se quitan"],
+  },
+  past: {
+    insertados: ["se agregó", "se agregaron"],
+    actualizados: ["se corrigió", "se corrigieron"],
+    eliminados: ["se quitó", "se quitaron"],
+  },
+  between: {
+    insertados: ["se agregó", "se agregaron"],
+    actualizados: ["cambió", "cambiaron"],
+    eliminados: ["se borró", "se borraron"],
+  },
 };
 const HEADS: Record<Tense, Record<Kind, string>> = {
   future: { insertados: "Se agregan", actualizados: "Se corrigen", eliminados: "Se quitan" },
   past: { insertados: "Agregados", actualizados: "Corregidos", eliminados: "Quitados" },
+  between: { insertados: "Agregados", actualizados: "Cambiados", eliminados: "Borrados" },
 };
 const SIGN: Record<Kind, string> = { insertados: "+", actualizados: "~", eliminados: "−" };
-const WHY: Record<Kind, string> = {
+const RESTORED: Record<Kind, string> = {
   insertados: "estaban entonces y hoy no",
   actualizados: "hoy son distintos",
   eliminados: "hoy están y entonces no",
 };
+const WHY: Record<Tense, Record<Kind, string>> = {
+  future: RESTORED,
+  past: RESTORED,
+  between: {
+    insertados: "son nuevos",
+    actualizados: "cambiaron",
+    eliminados: "ya no están",
+  },
+};
 
 /** «Se agregan 2, se corrigen 5 y se quitan 3 registros.» */
 export function summary(all: Record<Kind, number>, tense: Tense): string {
-  const said = KINDS.filter((kind) => all[kind] > 0).map((kind) => `${VERBS[tense][kind]} ${number(all[kind])}`);
+  const said = KINDS.filter((kind) => all[kind] > 0).map(
+    (kind) => `${VERBS[tense][kind][all[kind] === 1 ? 0 : 1]} ${number(all[kind])}`,
+  );
   const total = KINDS.reduce((sum, kind) => sum + all[kind], 0);
   const sentence = new Intl.ListFormat("es", { type: "conjunction" }).format(said);
   return `${sentence.charAt(0).toUpperCase()}${sentence.slice(1)} ${total === 1 ? "registro" : "registros"}.`;
@@ -56,13 +83,13 @@ export function ChangesTable({ changes, tense }: { changes: Changes[]; tense: Te
         </tbody>
       </table>
       {changes.map((each) => (
-        <Examples key={each.name} changes={each} />
+        <Examples key={each.name} changes={each} tense={tense} />
       ))}
     </>
   );
 }
 
-function Examples({ changes: { name, counts, examples } }: { changes: Changes }) {
+function Examples({ changes: { name, counts, examples }, tense }: { changes: Changes; tense: Tense }) {
   const kinds = KINDS.filter((kind) => examples[kind].length > 0);
   if (kinds.length === 0) {
     return null;
@@ -73,7 +100,7 @@ function Examples({ changes: { name, counts, examples } }: { changes: Changes })
       {kinds.map((kind) => (
         <div key={kind}>
           <p className="muted small">
-            {count(counts[kind], "registro", "registros")} que {WHY[kind]}
+            {count(counts[kind], "registro", "registros")} que {WHY[tense][kind]}
             {counts[kind] > examples[kind].length ? `; aquí, ${number(examples[kind].length)}` : ""}:
           </p>
           <ul>
