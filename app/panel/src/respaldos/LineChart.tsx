@@ -1,3 +1,6 @@
+import { scaleLinear } from "d3-scale";
+import { area, line } from "d3-shape";
+
 interface Point {
   /** Which of the days it is, from the left. */
   place: number;
@@ -16,7 +19,7 @@ interface LineChartProps {
 const WIDTH = 600;
 const HEIGHT = 160;
 
-/** A line over the days, drawn by hand: a library would weigh more than the whole page. */
+/** A line over the days. */
 export function LineChart({ points, places, unit, ends }: LineChartProps) {
   if (points.length === 0) {
     return <p className="muted">Todavía no hay nada que dibujar.</p>;
@@ -26,9 +29,10 @@ export function LineChart({ points, places, unit, ends }: LineChartProps) {
   const smallest = Math.min(...values);
   const last = points.at(-1);
   const top = largest === 0 ? 1 : largest * 1.15;
-  const x = (place: number) => (places < 2 ? WIDTH / 2 : (place / (places - 1)) * WIDTH);
-  const y = (value: number) => HEIGHT - (value / top) * HEIGHT;
-  const line = points.map(({ place, value }) => `${x(place).toFixed(1)},${y(value).toFixed(1)}`);
+  const x = scaleLinear([0, places - 1], [0, WIDTH]);
+  const y = scaleLinear([0, top], [HEIGHT, 0]);
+  const across = ({ place }: Point) => x(place);
+  const up = ({ value }: Point) => y(value);
   const said = `De ${unit(smallest)} a ${unit(largest)}; el último, ${unit(last?.value ?? 0)}`;
   return (
     <figure className="chart">
@@ -40,11 +44,8 @@ export function LineChart({ points, places, unit, ends }: LineChartProps) {
           <line className="chart-axis" x1="0" x2={WIDTH} y1={HEIGHT} y2={HEIGHT} />
           {points.length > 1 ? (
             <>
-              <polygon
-                className="chart-area"
-                points={`${x(points[0]?.place ?? 0)},${HEIGHT} ${line.join(" ")} ${x(last?.place ?? 0)},${HEIGHT}`}
-              />
-              <polyline className="chart-line" points={line.join(" ")} />
+              <path className="chart-area" d={area(across, HEIGHT, up)(points) ?? ""} />
+              <path className="chart-line" d={line(across, up)(points) ?? ""} />
             </>
           ) : null}
         </svg>
