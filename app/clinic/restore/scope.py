@@ -69,7 +69,11 @@ def find_shape(name: str, shapes: Sequence[Shape]) -> Shape:
 
 
 class RecordSearch:
-    """Finds what hangs from one record, in the file (`wanted`) and today (`present`)."""
+    """Finds what hangs from one record, in the file (`wanted`) and today (`present`), and the rows it is one with.
+
+    A patient's key is that of their user: both rows are the same person, so both are restored. What else hangs from
+    the user is not.
+    """
 
     def __init__(
         self, connection: asyncpg.Connection, catalogue: Catalogue, statements: ClinicStatements, shapes: list[Shape]
@@ -85,6 +89,16 @@ class RecordSearch:
             if fk.target in by_table and shape.has(fk.columns) and by_table[fk.target].has(fk.target_columns)
         ]
 
+        self._same = [
+            (shape, fk, by_table[fk.target])
+            for shape in shapes
+            for fk in shape.entry.table.foreign_keys
+            if set(fk.columns) == set(shape.key)
+            and fk.target in by_table
+            and fk.target != catalogue.tenant_table
+            and by_table[fk.target].has(fk.target_columns)
+        ]
+
     async def find(self, record: Record) -> None:
         """Fill `wanted` and `present` of every model. Raises RestoreRefused where the file has no such record."""
         for shape in self._shapes:
@@ -92,11 +106,13 @@ class RecordSearch:
                 f"CREATE TEMP TABLE {shape.wanted.removeprefix('pg_temp.')} ({quote(AT)} tid);"
                 f" CREATE TEMP TABLE {shape.present.removeprefix('pg_temp.')} ({quote(REL)} oid, {quote(TID)} tid)"
             )
-        await self._begin(find_shape(record.model, self._shapes), record)
+        named = find_shape(record.model, self._shapes)
+        await self._begin(named, record)
         # Down and across, as long as anything is found: a row that hangs from another record today is restored to
         # where it was, and one that hung from another record goes back there.
         while await self._down() + await self._across():
             pass
+        await self._up(named)
 
     async def _begin(self, shape: Shape, record: Record) -> None:
         if not shape.key:
@@ -116,9 +132,25 @@ class RecordSearch:
                 *key,
             )
         except (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError) as exc:
-            raise InvalidRequest(f"«{record}» no es una clave de «{shape.model}»: {exc}") from exc
+            expected = ", ".join(f"{name} ({types[name]})" for name in shape.key)
+            raise InvalidRequest(f"«{record}» no es una clave de «{shape.model}», que es {expected}") from exc
         if not found:
             raise RestoreRefused(f"el respaldo no tiene el registro «{record}»")
+
+    async def _up(self, shape: Shape) -> None:
+        for child, fk, parent in self._same:
+            if child is not shape:
+                continue
+            named = f"({columns('p', fk.target_columns)})"
+            found = await self._insert(
+                f"INSERT INTO {parent.wanted} SELECT p.{quote(AT)} FROM {parent.typed} AS p"
+                f" WHERE {named} IN (SELECT {columns('t', fk.columns)} FROM {child.typed} AS t"
+                f" JOIN {child.wanted} AS w ON w.{quote(AT)} = t.{quote(AT)})"
+                f" AND NOT EXISTS (SELECT FROM {parent.wanted} AS w WHERE w.{quote(AT)} = p.{quote(AT)})"
+            )
+            if found:
+                await self._across()
+                await self._up(parent)
 
     async def _down(self) -> int:
         found = 0

@@ -120,6 +120,42 @@ async def test_one_record_by_any_kind_of_key(database: Database) -> None:
     assert plan.needed == {"consultas": 1, "medico": 1}
 
 
+async def test_the_row_that_a_record_is_one_with_goes_back_too(database: Database, writer: Writer) -> None:
+    await database.sql.execute(f"""SET search_path = public; {TWO_CLINICS}
+CREATE TABLE gente (id int PRIMARY KEY, clinica_id bigint NOT NULL REFERENCES clinica, nombre text);
+CREATE TABLE empleado (gente_id int PRIMARY KEY REFERENCES gente, cargo text);
+CREATE TABLE medico (empleado_id int PRIMARY KEY REFERENCES empleado, titulo text);
+CREATE TABLE turno (id int PRIMARY KEY, medico_id int NOT NULL REFERENCES medico, hora int);
+CREATE TABLE nota (id int PRIMARY KEY, gente_id int NOT NULL REFERENCES gente, texto text);
+INSERT INTO gente VALUES (1, 1, 'Ana'), (2, 1, 'Eva'), (3, 2, 'Ema');
+INSERT INTO empleado VALUES (1, 'a'), (2, 'b'); INSERT INTO medico VALUES (1, 'x'), (2, 'y');
+INSERT INTO turno VALUES (1, 1, 8), (2, 2, 9); INSERT INTO nota VALUES (1, 1, 'n'), (2, 2, 'n');""")
+    clinics = await writer(database)
+    backup, other = await back_up(clinics, 1), await back_up(clinics, 2)
+    change = (
+        "UPDATE gente SET nombre = nombre || '?'; UPDATE empleado SET cargo = '?'; UPDATE medico SET titulo = '?';"
+    )
+    await database.sql.execute(f"{change} UPDATE nota SET texto = '?'; DELETE FROM turno")
+    changed = await back_up(clinics, 2)
+    plan = await restore(clinics, backup.file, scope=record("medico:1"))
+    assert counts(plan) == {"gente": (0, 1, 0), "empleado": (0, 1, 0), "medico": (0, 1, 0), "turno": (1, 0, 0)}
+    assert plan.needed == {}
+    names = await database.sql.fetchval("SELECT array_agg(nombre ORDER BY id) FROM gente")
+    assert names == ["Ana", "Eva?", "Ema?"]
+    # What hangs from the person is not the doctor's.
+    assert await database.sql.fetchval("SELECT array_agg(DISTINCT texto) FROM nota") == ["?"]
+    assert (await back_up(clinics, 2)).lines == changed.lines != other.lines
+    # From the person down, all of it.
+    plan = await restore(clinics, backup.file, scope=record("gente:2"))
+    assert counts(plan) == {
+        "gente": (0, 1, 0),
+        "empleado": (0, 1, 0),
+        "medico": (0, 1, 0),
+        "turno": (1, 0, 0),
+        "nota": (0, 1, 0),
+    }
+
+
 async def test_records_that_cannot_be_found(database: Database) -> None:
     await database.sql.execute(f"SET search_path = public; {TWO_CLINICS} {TABLES.format(rule='')}")
     await database.sql.execute(
@@ -131,7 +167,7 @@ async def test_records_that_cannot_be_found(database: Database) -> None:
     errors: list[tuple[str, type[RespaldosError], str]] = [
         ("pacientes:99", RestoreRefused, "no tiene el registro «pacientes:99»"),
         ("pacientes:90", RestoreRefused, "no tiene el registro «pacientes:90»"),
-        ("pacientes:ana", InvalidRequest, "«pacientes:ana» no es una clave"),
+        ("pacientes:ana", InvalidRequest, "«pacientes:ana» no es una clave de «pacientes», que es id .integer.$"),
         ("pacientes:99999999999", InvalidRequest, "no es una clave"),
         ("pacientes:1,2", InvalidRequest, "no es una clave|la clave de «pacientes» es id"),
         ("diente:1", InvalidRequest, "la clave de «diente» es consulta_id, pieza"),
