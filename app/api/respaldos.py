@@ -3,7 +3,7 @@
 import logging
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request, Response
 
@@ -76,9 +76,12 @@ async def listar(
             description="Fecha (ese día entero, incluido) o fecha con hora, sin incluirla.", examples=["2026-07-31"]
         ),
     ] = None,
+    eliminados: Annotated[
+        Literal["true"] | None, Query(description="Solo los eliminados que todavía se pueden recuperar.")
+    ] = None,
     orden: Annotated[Orden, Query(description="En qué orden; con `-`, de mayor a menor.")] = Orden.MAS_NUEVO,
 ) -> Any:
-    """Los que no están eliminados. Las fechas sin desfase son de la zona horaria del servicio."""
+    """Los que no están eliminados, o solo esos. Las fechas sin desfase son de la zona horaria del servicio."""
     wanted = period(desde, hasta, service.settings.time_zone)
     async with transaction(service.resources) as session:
         found, total = await repository.page(
@@ -88,6 +91,7 @@ async def listar(
             tipo=tipo_respaldo,
             desde=wanted.start,
             hasta=wanted.end,
+            eliminados=eliminados is not None,
             orden=orden,
             limit=page.limit,
             offset=page.offset,

@@ -317,15 +317,22 @@ async def page(
     tipo: TipoRespaldo | None = None,
     desde: datetime | None = None,
     hasta: datetime | None = None,
+    eliminados: bool = False,
     orden: Orden = Orden.MAS_NUEVO,
     limit: int,
     offset: int,
 ) -> tuple[Sequence[Respaldo], int]:
     """The clinic's backups that are not deleted, and how many there are in all; those alike in `orden`, newest first.
 
-    `desde` is within what is asked for, `hasta` is not.
+    `desde` is within what is asked for, `hasta` is not. With `eliminados`, those that are deleted and can be taken
+    back.
     """
-    wanted = select(Respaldo).where(Respaldo.clinica_id == clinica_id, Respaldo.fecha_eliminacion.is_(None))
+    there = (
+        (Respaldo.fecha_eliminacion.is_not(None), Respaldo.purgado.is_(None), Respaldo.progreso.is_(None))
+        if eliminados
+        else (Respaldo.fecha_eliminacion.is_(None),)
+    )
+    wanted = select(Respaldo).where(Respaldo.clinica_id == clinica_id, *there)
     if estado is not None:
         wanted = wanted.where(Respaldo.estado == estado)
     if tipo is not None:

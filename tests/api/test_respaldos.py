@@ -325,6 +325,21 @@ async def test_a_pending_backup_is_cancelled(client: httpx.AsyncClient, conn: as
     assert (again.status_code, again.json()["codigo"]) == (409, "respaldo_no_en_curso")
 
 
+async def test_what_can_be_taken_back_is_listed_by_itself(
+    client: httpx.AsyncClient, conn: asyncpg.Connection
+) -> None:
+    now = datetime.now(UTC)
+    there = await add_backup(conn)
+    deleted = await add_backup(conn, fecha_eliminacion=now)
+    await add_backup(conn, fecha_eliminacion=now, purgado=now)
+    await add_backup(conn, fecha_eliminacion=now, progreso={"etapa": "purgando"})
+    await add_backup(conn, OTHER, fecha_eliminacion=now)
+    assert await listed(client) == [there]
+    assert await listed(client, eliminados="true") == [deleted]
+    answer = await client.get(f"{API}/respaldos/", params={"eliminados": "true"}, headers=bearer())
+    assert (answer.headers["x-total-count"], answer.json()[0]["puede_restaurar"]) == ("1", False)
+
+
 async def test_a_backup_is_deleted_and_taken_back(app: FastAPI, client: httpx.AsyncClient) -> None:
     resources = app.state.service.resources
     first, last = [(await crear_respaldo(resources, clinica_id=SMALL, tipo=TipoRespaldo.MANUAL)).id for _ in range(2)]

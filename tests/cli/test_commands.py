@@ -50,6 +50,7 @@ def printed_commands(said: Ran) -> list[str]:
     return [line.strip() for line in said.out.splitlines() if re.match(r"  \S*(respaldos|psql) ", line)]
 
 
+@pytest.mark.timeout(300)  # fourteen programs, each from its first byte on
 def test_the_commands_that_the_demo_prints_work_as_they_are_printed(demo: Demo) -> None:
     commands = printed_commands(demo.said)
     assert len(commands) == 14

@@ -110,7 +110,13 @@ async def test_a_backup_is_created_seen_downloaded_checked_and_deleted(
     await visit.accessible()
     live = "SELECT array_agg(id) FROM respaldos.respaldo WHERE clinica_id = $1 AND fecha_eliminacion IS NULL"
     assert await service.conn.fetchval(live, SMALL) == [second]
-    await visit.press("Deshacer")
+    await visit.press("Cerrar este aviso")
+    await visit.page.get_by_label("Estado").select_option("Eliminados, por recuperar")
+    await expect(visit.page).to_have_url(re.compile("eliminados=true"))
+    await visit.press(f"Recuperar el respaldo {first}")
+    await visit.shows("Ningún respaldo es así")
+    await visit.accessible()
+    await visit.press("Quitar filtros")
     await expect(line).to_be_visible()
     await visit.follow("Resumen")
     await visit.shows("Sus datos están a salvo")

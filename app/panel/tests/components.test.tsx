@@ -27,6 +27,25 @@ describe("the list", () => {
     expect(screen.getByRole("link", { name: "Crear uno ahora" })).toHaveAttribute("href", "/panel/respaldos/nuevo");
   });
 
+  test("has what was deleted where it can be taken back", async () => {
+    let deleted = [respaldo({ puede_restaurar: false })];
+    const asked = service({
+      [LIST]: () => json(deleted, { "X-Total-Count": String(deleted.length) }),
+      "POST /api/v1/respaldos/7/recuperar/": () => {
+        deleted = [];
+        return json({ mensaje: "", respaldo: respaldo() });
+      },
+    });
+    show(<RespaldosList />, { at: "/respaldos" });
+    await screen.findByText("1 respaldo");
+    await userEvent.selectOptions(screen.getByLabelText("Estado"), "Eliminados, por recuperar");
+    expect(window.location.search).toBe("?eliminados=true");
+    await waitFor(() => expect(asked.at(-1)?.query.get("eliminados")).toBe("true"));
+    await userEvent.click(await screen.findByRole("button", { name: "Recuperar el respaldo 7" }));
+    expect(await screen.findByText("El respaldo 7 está de vuelta.")).toBeVisible();
+    expect(await screen.findByText("Ningún respaldo es así")).toBeVisible();
+  });
+
   test("says why it cannot be had, and is had on asking again", async () => {
     let down = true;
     service({ [LIST]: () => (down ? problem(500, "x", "Ocurrió un error inesperado") : none()) });
@@ -234,14 +253,18 @@ describe("the summary", () => {
     expect(await screen.findByRole("heading", { level: 1 })).toHaveTextContent("Sus datos están guardados, falta comprobarlos");
     expect(screen.getByText("menos de 0,01 USD")).toBeVisible();
     expect(screen.getByText("2 GB")).toBeVisible();
-    expect(await screen.findByRole("img", { name: "De 1,5 MB a 1,5 MB; el último, 1,5 MB" })).toBeVisible();
+    expect(await screen.findByRole("img", { name: "Siempre 1,5 MB" })).toBeVisible();
     await userEvent.click(screen.getByRole("button", { name: "Comprobar ahora" }));
     expect(screen.getByRole("dialog", { name: "Comprobar el respaldo 7" })).toBeVisible();
   });
 
   test("has a square for each day that can be told without its colour", () => {
-    show(<Calendar serie={estadisticas().serie} />);
-    expect(screen.getByText("1 de julio: sin respaldo")).toBeInTheDocument();
+    const { serie } = estadisticas();
+    const gap = { dia: "2026-07-04", estado: null, tamaño_mb: null, segundos: null };
+    show(<Calendar serie={[...serie, gap]} />);
+    // Before the first one there was nothing to miss.
+    expect(screen.queryByText(/1 de julio/)).toBeNull();
+    expect(screen.getByText("4 de julio: sin respaldo")).toBeInTheDocument();
     expect(screen.getByText("2 de julio: falló")).toBeInTheDocument();
     expect(screen.getByText("3 de julio: bien")).toBeInTheDocument();
   });
@@ -307,6 +330,35 @@ describe("restoring", () => {
     show(<RestorePage id={7} />, { at: "/respaldos/7/restaurar?restauracion=3" });
     expect(await screen.findByRole("heading", { name: "No se restauró" })).toHaveFocus();
     expect(screen.getByText(/sus datos siguen como estaban/)).toBeVisible();
+  });
+
+  test("is not done by a preview from before another restore", async () => {
+    let preview = restauracion({ registro: "pacientes:15" });
+    const asked = service({
+      ...routes,
+      "GET /api/v1/restauraciones/3/": () => json(preview),
+      "GET /api/v1/restauraciones/": () => json([restauracion({ id: 4, simulada: false })]),
+      "POST /api/v1/respaldos/7/restaurar/": () => {
+        preview = restauracion({ id: 5 });
+        return json(preview, {}, 202);
+      },
+      "GET /api/v1/restauraciones/5/": () => json(preview),
+    });
+    show(<RestorePage id={7} />, { at: "/respaldos/7/restaurar?restauracion=3" });
+    expect(await screen.findByRole("heading", { name: "Después de mirar esto ya se restauró" })).toBeVisible();
+    expect(screen.getByText(/Solo pacientes 15, con lo suyo/)).toBeVisible();
+    expect(screen.queryByRole("button", { name: "Restaurar ahora" })).toBeNull();
+    await userEvent.click(screen.getByRole("button", { name: "Mirar otra vez" }));
+    expect(await screen.findByRole("button", { name: "Restaurar ahora" })).toBeVisible();
+    expect(asked.find(({ method }) => method === "POST")?.body).toEqual({ simular: true, registro: "pacientes:15" });
+  });
+
+  test("by a preview from long ago is not offered", async () => {
+    const old = new Date(Date.now() - 11 * 60_000).toISOString();
+    service({ ...routes, "GET /api/v1/restauraciones/3/": () => json(restauracion({ fecha_fin: old })) });
+    show(<RestorePage id={7} />, { at: "/respaldos/7/restaurar?restauracion=3" });
+    expect(await screen.findByRole("heading", { name: "Esto se miró hace rato" })).toBeVisible();
+    expect(screen.queryByRole("button", { name: "Restaurar ahora" })).toBeNull();
   });
 
   test("is not asked for where nothing differs", async () => {

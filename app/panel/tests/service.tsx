@@ -150,8 +150,9 @@ export function restauracion(changed: Partial<Restauracion> = {}): Restauracion 
     comparado_con: null,
     error: null,
     usuario: "12",
-    fecha_creacion: "2026-07-05T06:59:55+00:00",
-    fecha_fin: "2026-07-05T07:00:00+00:00",
+    // A preview is good for some minutes.
+    fecha_creacion: new Date(Date.now() - 5000).toISOString(),
+    fecha_fin: new Date().toISOString(),
     ...changed,
   };
 }

@@ -53,6 +53,8 @@ export interface Filtros {
   tipo_respaldo?: TipoRespaldo | undefined;
   desde?: string | undefined;
   hasta?: string | undefined;
+  /** Only those that are deleted and can be taken back. */
+  eliminados?: "true" | undefined;
   orden?: Orden | undefined;
 }
 
@@ -95,6 +97,7 @@ function given(filtros: Filtros) {
     tipo_respaldo?: TipoRespaldo;
     desde?: string;
     hasta?: string;
+    eliminados?: "true";
     orden?: Orden;
   };
 }

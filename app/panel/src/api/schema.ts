@@ -56,7 +56,7 @@ export interface paths {
         };
         /**
          * Lista los respaldos
-         * @description Los que no están eliminados. Las fechas sin desfase son de la zona horaria del servicio.
+         * @description Los que no están eliminados, o solo esos. Las fechas sin desfase son de la zona horaria del servicio.
          */
         get: operations["respaldos_listar"];
         put?: never;
@@ -1826,6 +1826,8 @@ export interface operations {
                 desde?: string;
                 /** @description Fecha (ese día entero, incluido) o fecha con hora, sin incluirla. */
                 hasta?: string;
+                /** @description Solo los eliminados que todavía se pueden recuperar. */
+                eliminados?: "true";
                 /** @description En qué orden; con `-`, de mayor a menor. */
                 orden?: components["schemas"]["Orden"];
                 /** @description La clínica. Solo la elige el superadministrador, y debe hacerlo; para los demás es la suya. */

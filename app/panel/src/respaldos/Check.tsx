@@ -1,4 +1,5 @@
 import { useState } from "react";
+import { useLocation } from "wouter";
 
 import type { Profundidad } from "../api/client";
 import { useVerificar } from "../api/queries";
@@ -14,6 +15,7 @@ export function CheckDialog({ id, onClose }: { id: number; onClose: () => void }
   const [profundidad, setProfundidad] = useState<Profundidad>("ensayo");
   const verificar = useVerificar();
   const toast = useToast();
+  const [, navigate] = useLocation();
 
   function check() {
     verificar.mutate(
@@ -21,7 +23,11 @@ export function CheckDialog({ id, onClose }: { id: number; onClose: () => void }
       {
         onSuccess: () => {
           onClose();
-          toast({ tone: "busy", text: `Se está comprobando el respaldo ${id}. El resultado aparecerá en su página.` });
+          toast({
+            tone: "busy",
+            text: `Se está comprobando el respaldo ${id}. El resultado aparecerá en su página.`,
+            action: { label: "Ir a su página", act: () => navigate(`/respaldos/${id}`) },
+          });
         },
       },
     );

@@ -1,3 +1,5 @@
+import { useRef } from "react";
+
 import type { RespaldoDetalle } from "../api/client";
 import { useComparar, useRestauraciones } from "../api/queries";
 import { changesOf, totals } from "../restore/changes";
@@ -16,6 +18,7 @@ export function Compared({ respaldo, before }: ComparedProps) {
   const { clinica } = useClinic();
   const { data } = useRestauraciones(respaldo.id);
   const comparar = useComparar();
+  const element = useRef<HTMLDivElement>(null);
   // The list has the newest few only; whoever asks for one from long ago is given it.
   const found =
     data?.entries.find(({ tipo, comparado_con }) => tipo === "comparacion" && comparado_con === before.id) ??
@@ -24,7 +27,7 @@ export function Compared({ respaldo, before }: ComparedProps) {
   const changes = found?.estado === "completado" ? changesOf(found) : null;
   const runs = comparar.isPending || (found !== undefined && changes === null && !failed);
   return (
-    <div className="stack compared" aria-live="polite">
+    <div ref={element} tabIndex={-1} className="stack compared" aria-live="polite">
       {changes === null ? null : changes.length === 0 ? (
         <p>
           <strong>No cambió nada</strong> desde el anterior.
@@ -44,7 +47,11 @@ export function Compared({ respaldo, before }: ComparedProps) {
         <button
           type="button"
           className="button"
-          onClick={() => comparar.mutate({ id: respaldo.id, desde: before.id })}
+          onClick={() => {
+            // The button goes, and the focus would with it.
+            element.current?.focus();
+            comparar.mutate({ id: respaldo.id, desde: before.id });
+          }}
         >
           {failed ? "Volver a comparar" : "Ver qué cambió desde el anterior"}
         </button>

@@ -1,10 +1,11 @@
 import type { Respaldo } from "../api/client";
-import { useEliminar, useRecuperar } from "../api/queries";
+import { useEliminar } from "../api/queries";
 import { useClinic } from "../shell/clinic";
 import { bytes, count } from "../text/format";
 import { Dialog } from "../ui/Dialog";
 import { Notice } from "../ui/Notice";
 import { useToast } from "../ui/toast";
+import { useTakeBack } from "./useTakeBack";
 
 interface ConfirmDeleteProps {
   respaldo: Respaldo;
@@ -16,7 +17,7 @@ interface ConfirmDeleteProps {
 export function ConfirmDelete({ respaldo, onClose, onDeleted }: ConfirmDeleteProps) {
   const { clock } = useClinic();
   const eliminar = useEliminar();
-  const recuperar = useRecuperar();
+  const { takeBack } = useTakeBack();
   const toast = useToast();
 
   function remove() {
@@ -26,16 +27,8 @@ export function ConfirmDelete({ respaldo, onClose, onDeleted }: ConfirmDeletePro
         onDeleted?.();
         toast({
           tone: "good",
-          text: `Se eliminó el respaldo ${respaldo.id}. Durante unos días se puede recuperar.`,
-          action: {
-            label: "Deshacer",
-            // By then this question is off the screen, and callbacks of `mutate` would not be called.
-            act: () =>
-              void recuperar.mutateAsync(respaldo.id).then(
-                () => toast({ tone: "good", text: `El respaldo ${respaldo.id} está de vuelta.` }),
-                (error: Error) => toast({ tone: "bad", text: error.message }),
-              ),
-          },
+          text: `Se eliminó el respaldo ${respaldo.id}. Durante unos días se puede recuperar, en la lista de los eliminados.`,
+          action: { label: "Deshacer", act: () => takeBack(respaldo.id) },
         });
       },
     });

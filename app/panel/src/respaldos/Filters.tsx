@@ -2,20 +2,37 @@ import type { Estado, TipoRespaldo } from "../api/client";
 import type { Filtros } from "../api/queries";
 import { ESTADO, TIPO } from "../text/words";
 
+/** Not a state of the service's, but one to whoever looks for what they have deleted. */
+const ELIMINADOS = "eliminados";
+
+const NONE: Filtros = {
+  estado: undefined,
+  tipo_respaldo: undefined,
+  desde: undefined,
+  hasta: undefined,
+  eliminados: undefined,
+};
+
 interface FiltersProps {
   filtros: Filtros;
   set: (changed: Filtros) => void;
 }
 
 export function Filters({ filtros, set }: FiltersProps) {
-  const any = (["estado", "tipo_respaldo", "desde", "hasta"] as const).some((name) => filtros[name] !== undefined);
+  const any = (["estado", "tipo_respaldo", "desde", "hasta", "eliminados"] as const).some((name) => filtros[name] !== undefined);
   return (
     <form className="filters" role="search" aria-label="Filtrar los respaldos" onSubmit={(event) => event.preventDefault()}>
       <label className="field">
         <span>Estado</span>
         <select
-          value={filtros.estado ?? ""}
-          onChange={(event) => set({ estado: (event.target.value || undefined) as Estado | undefined })}
+          value={filtros.eliminados === undefined ? (filtros.estado ?? "") : ELIMINADOS}
+          onChange={({ target: { value } }) =>
+            set(
+              value === ELIMINADOS
+                ? { estado: undefined, eliminados: "true" }
+                : { estado: (value || undefined) as Estado | undefined, eliminados: undefined },
+            )
+          }
         >
           <option value="">Todos</option>
           {Object.entries(ESTADO).map(([value, { word }]) => (
@@ -23,6 +40,7 @@ export function Filters({ filtros, set }: FiltersProps) {
               {word}
             </option>
           ))}
+          <option value={ELIMINADOS}>Eliminados, por recuperar</option>
         </select>
       </label>
       <label className="field">
@@ -59,7 +77,7 @@ export function Filters({ filtros, set }: FiltersProps) {
         <button
           type="button"
           className="button quiet"
-          onClick={() => set({ estado: undefined, tipo_respaldo: undefined, desde: undefined, hasta: undefined })}
+          onClick={() => set(NONE)}
         >
           Quitar filtros
         </button>

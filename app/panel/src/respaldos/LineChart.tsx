@@ -33,7 +33,10 @@ export function LineChart({ points, places, unit, ends }: LineChartProps) {
   const y = scaleLinear([0, top], [HEIGHT, 0]);
   const across = ({ place }: Point) => x(place);
   const up = ({ value }: Point) => y(value);
-  const said = `De ${unit(smallest)} a ${unit(largest)}; el último, ${unit(last?.value ?? 0)}`;
+  const said =
+    unit(smallest) === unit(largest)
+      ? `Siempre ${unit(largest)}`
+      : `De ${unit(smallest)} a ${unit(largest)}; el último, ${unit(last?.value ?? 0)}`;
   return (
     <figure className="chart">
       <div className="chart-plot">

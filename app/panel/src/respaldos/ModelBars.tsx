@@ -45,7 +45,7 @@ export function ModelBars({ counts, before }: ModelBarsProps) {
               <td className="figure">{number(value)}</td>
               <td className={`figure change ${change > 0 ? "more" : change < 0 ? "less" : ""}`}>
                 {change === 0 ? (
-                  <span className="vh">igual</span>
+                  before === null ? null : <span className="vh">igual</span>
                 ) : (
                   `${change > 0 ? "+" : "−"}${number(Math.abs(change))}`
                 )}

@@ -14,6 +14,7 @@ import {
 } from "../api/queries";
 import { useSession } from "../session/context";
 import { useClinic } from "../shell/clinic";
+import { scopeOf } from "../text/scope";
 import { ago, bytes, count, megabytes, percent, seconds } from "../text/format";
 import { ESTADO, hecho, PROFUNDIDAD, remedy, TIPO } from "../text/words";
 import { Badge } from "../ui/Badge";
@@ -191,7 +192,13 @@ function Contents({ respaldo }: { respaldo: RespaldoDetalle }) {
       <h2 id="contenido-titulo">Qué contiene</h2>
       <p className="muted">
         {count(respaldo.numero_registros ?? 0, "registro", "registros")}
-        {before === undefined ? "" : before === null ? ". Es el primer respaldo." : `. Al lado, cuántos más o menos que en `}
+        {before === undefined
+          ? ""
+          : before === null
+            ? ". Es el primer respaldo."
+            : sameCounts(metadata.detalles_registros, before.metadata.detalles_registros)
+              ? ". De cada cosa, tantos como en "
+              : ". Al lado, cuántos más o menos que en "}
         {before === undefined || before === null ? null : (
           <>
             <Link href={`/respaldos/${before.id}`}>el anterior, del {clock.full(before.fecha_respaldo)}</Link>.
@@ -202,6 +209,10 @@ function Contents({ respaldo }: { respaldo: RespaldoDetalle }) {
       {before === undefined || before === null ? null : <Compared respaldo={respaldo} before={before} />}
     </section>
   );
+}
+
+function sameCounts(one: Record<string, number>, other: Record<string, number>): boolean {
+  return [...Object.keys(one), ...Object.keys(other)].every((name) => (one[name] ?? 0) === (other[name] ?? 0));
 }
 
 function File({ respaldo }: { respaldo: RespaldoDetalle }) {
@@ -288,7 +299,7 @@ function Checks({ respaldo }: { respaldo: Respaldo }) {
 }
 
 function Check({ found }: { found: Restauracion }) {
-  const { clock } = useClinic();
+  const { clinica, clock } = useClinic();
   const now = useNow();
   const runs = found.estado === "pendiente" || found.estado === "procesando";
   const bad = found.estado === "fallido";
@@ -309,11 +320,12 @@ function Check({ found }: { found: Restauracion }) {
           <Progress compact progreso={found.progreso} waiting="En espera" />
         ) : (
           <span className="muted small" title={clock.full(found.fecha_fin ?? found.fecha_creacion)}>
+            {found.modelos === null && found.registro === null ? "" : `${scopeOf(found)}. `}
             {bad ? "Falló" : "Salió bien"}, {ago(found.fecha_fin ?? found.fecha_creacion, now)}
           </span>
         )}
         {found.error === null ? null : <span className="small">{found.error}</span>}
-        {found.tipo === "restauracion" && !found.simulada ? (
+        {found.tipo === "restauracion" && !found.simulada && clinica.puede_administrar ? (
           <Link href={`/respaldos/${found.respaldo_id}/restaurar?restauracion=${found.id}`} className="small">
             Ver el resultado
           </Link>

@@ -18,6 +18,7 @@ import { CheckDialog } from "./Check";
 import { ConfirmDelete } from "./Confirm";
 import { Filters } from "./Filters";
 import { fromAddress, toAddress } from "./filtros";
+import { useTakeBack } from "./useTakeBack";
 
 /** Heights of an entry, as in styles.css: a line, or a card where the screen is narrow (px). */
 const LINE = 60;
@@ -92,13 +93,20 @@ function Table({ filtros, set, filtered, ask }: TableProps) {
   if (total === 0) {
     return filtered ? (
       <Empty heading="h2" icon="clock" title="Ningún respaldo es así">
+        {filtros.desde !== undefined && filtros.hasta !== undefined && filtros.desde > filtros.hasta ? (
+          <p>«Desde» es un día posterior a «Hasta».</p>
+        ) : null}
         <Link href="/respaldos" className="button">
           Quitar los filtros
         </Link>
       </Empty>
     ) : (
       <Empty heading="h2" title="Todavía no hay respaldos">
-        <p>El primero se hará esta noche, a las {clinica.respaldo_diario}.</p>
+        <p>
+          {clinica.activa
+            ? `El primero se hará esta noche, a las ${clinica.respaldo_diario}.`
+            : "Esta clínica está inactiva: no se le hacen respaldos cada noche."}
+        </p>
         {clinica.puede_administrar ? (
           <Link href="/respaldos/nuevo" className="button primary">
             Crear uno ahora
@@ -141,6 +149,7 @@ function Table({ filtros, set, filtered, ask }: TableProps) {
                     respaldo={respaldo}
                     moment={moment?.id === respaldo.id ? moment : null}
                     administers={clinica.puede_administrar}
+                    deleted={filtros.eliminados !== undefined}
                     ask={ask}
                   />
                 )}
@@ -196,10 +205,11 @@ interface EntryProps {
   respaldo: Respaldo;
   moment: { estado: Respaldo["estado"]; progreso: Record<string, unknown> | null } | null;
   administers: boolean;
+  deleted: boolean;
   ask: (asked: Asked) => void;
 }
 
-function Entry({ respaldo, moment, administers, ask }: EntryProps) {
+function Entry({ respaldo, moment, administers, deleted, ask }: EntryProps) {
   const { clock } = useClinic();
   const now = useNow();
   const descargar = useDescargar();
@@ -218,7 +228,11 @@ function Entry({ respaldo, moment, administers, ask }: EntryProps) {
         )}
       </span>
       <span role="cell" className="c-cuando">
-        <Link href={`/respaldos/${respaldo.id}`}>{clock.full(respaldo.fecha_respaldo)}</Link>
+        {deleted ? (
+          clock.full(respaldo.fecha_respaldo)
+        ) : (
+          <Link href={`/respaldos/${respaldo.id}`}>{clock.full(respaldo.fecha_respaldo)}</Link>
+        )}
         <span className="muted small">{ago(respaldo.fecha_respaldo, now)}</span>
       </span>
       <span role="cell" className="c-tipo">
@@ -245,6 +259,7 @@ function Entry({ respaldo, moment, administers, ask }: EntryProps) {
         <Proof respaldo={respaldo} now={now} />
       </span>
       <span role="cell" className="c-actions">
+        {administers && deleted ? <TakeBack id={respaldo.id} /> : null}
         {administers && respaldo.puede_restaurar ? (
           <>
             <Link
@@ -275,7 +290,7 @@ function Entry({ respaldo, moment, administers, ask }: EntryProps) {
             </button>
           </>
         ) : null}
-        {administers && !runs ? (
+        {administers && !runs && !deleted ? (
           <button
             type="button"
             className="icon-button"
@@ -288,6 +303,21 @@ function Entry({ respaldo, moment, administers, ask }: EntryProps) {
         ) : null}
       </span>
     </>
+  );
+}
+
+function TakeBack({ id }: { id: number }) {
+  const { takeBack, isPending } = useTakeBack();
+  return (
+    <button
+      type="button"
+      className="button"
+      aria-label={`Recuperar el respaldo ${id}`}
+      aria-disabled={isPending}
+      onClick={() => (isPending ? undefined : takeBack(id))}
+    >
+      Recuperar
+    </button>
   );
 }
 

@@ -24,14 +24,15 @@ export function fromAddress(params: URLSearchParams): Filtros {
     tipo_respaldo: one("tipo", Object.keys(TIPO) as (keyof typeof TIPO)[]),
     desde: day("desde"),
     hasta: day("hasta"),
+    eliminados: one("eliminados", ["true"] as const),
     orden: one("orden", ORDERS),
   };
 }
 
 /** The same as an address; what is as it would be anyway is not said. */
-export function toAddress({ estado, tipo_respaldo: tipo, desde, hasta, orden }: Filtros): URLSearchParams {
+export function toAddress({ estado, tipo_respaldo: tipo, desde, hasta, eliminados, orden }: Filtros): URLSearchParams {
   const params = new URLSearchParams();
-  const said = { estado, tipo, desde, hasta, orden: orden === "-fecha_respaldo" ? undefined : orden };
+  const said = { estado, tipo, desde, hasta, eliminados, orden: orden === "-fecha_respaldo" ? undefined : orden };
   for (const [name, value] of Object.entries(said)) {
     if (value !== undefined && value !== "") {
       params.set(name, value);

@@ -29,25 +29,27 @@ const HEADS: Record<Tense, Record<Kind, string>> = {
   between: { insertados: "Agregados", actualizados: "Cambiados", eliminados: "Borrados" },
 };
 const SIGN: Record<Kind, string> = { insertados: "+", actualizados: "~", eliminados: "−" };
-const RESTORED: Record<Kind, string> = {
-  insertados: "estaban entonces y hoy no",
-  actualizados: "hoy son distintos",
-  eliminados: "hoy están y entonces no",
+const RESTORED: Record<Kind, [string, string]> = {
+  insertados: ["estaba entonces y hoy no", "estaban entonces y hoy no"],
+  actualizados: ["hoy es distinto", "hoy son distintos"],
+  eliminados: ["hoy está y entonces no", "hoy están y entonces no"],
 };
-const WHY: Record<Tense, Record<Kind, string>> = {
+const WHY: Record<Tense, Record<Kind, [string, string]>> = {
   future: RESTORED,
   past: RESTORED,
   between: {
-    insertados: "son nuevos",
-    actualizados: "cambiaron",
-    eliminados: "ya no están",
+    insertados: ["es nuevo", "son nuevos"],
+    actualizados: ["cambió", "cambiaron"],
+    eliminados: ["ya no está", "ya no están"],
   },
 };
+
+const form = (many: number): 0 | 1 => (many === 1 ? 0 : 1);
 
 /** «Se agregan 2, se corrigen 5 y se quitan 3 registros.» */
 export function summary(all: Record<Kind, number>, tense: Tense): string {
   const said = KINDS.filter((kind) => all[kind] > 0).map(
-    (kind) => `${VERBS[tense][kind][all[kind] === 1 ? 0 : 1]} ${number(all[kind])}`,
+    (kind) => `${VERBS[tense][kind][form(all[kind])]} ${number(all[kind])}`,
   );
   const total = KINDS.reduce((sum, kind) => sum + all[kind], 0);
   const sentence = new Intl.ListFormat("es", { type: "conjunction" }).format(said);
@@ -100,7 +102,7 @@ function Examples({ changes: { name, counts, examples }, tense }: { changes: Cha
       {kinds.map((kind) => (
         <div key={kind}>
           <p className="muted small">
-            {count(counts[kind], "registro", "registros")} que {WHY[tense][kind]}
+            {count(counts[kind], "registro", "registros")} que {WHY[tense][kind][form(counts[kind])]}
             {counts[kind] > examples[kind].length ? `; aquí, ${number(examples[kind].length)}` : ""}:
           </p>
           <ul>
@@ -123,7 +125,7 @@ function OneExample({ example: { clave, campos } }: { example: Example }) {
   const key = Object.values(clave).map(shown).join(", ");
   return (
     <div>
-      <strong>{key}</strong>
+      <strong>{/^[0-9]+$/.test(key) ? `N.º ${key}` : key}</strong>
       {campos === undefined ? null : (
         <dl className="fields">
           {Object.entries(campos).map(([name, { antes, despues }]) => (

@@ -82,6 +82,12 @@ export function Choose({ respaldo, previewed }: ChooseProps) {
           ))}
         </fieldset>
       ) : null}
+      {what === "modelos" && chosen.includes("pacientes") && names.includes("usuarios") && !chosen.includes("usuarios") ? (
+        <Notice tone="plain">
+          El nombre, el teléfono y el correo de cada paciente están en «{modelo("usuarios")}»: si también los quiere,
+          márquelo.
+        </Notice>
+      ) : null}
       {what === "registro" ? (
         <div className="pair">
           <label className="field">

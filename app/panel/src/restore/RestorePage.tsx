@@ -87,7 +87,7 @@ function Step({ found, respaldo, go }: StepProps) {
   if (found.estado === "pendiente" || found.estado === "procesando") {
     return (
       <section className="card stack" aria-label="Cómo avanza">
-        <Progress progreso={found.progreso} waiting="Empezará en un momento" />
+        <Progress progreso={found.progreso} waiting="Empezará en un momento" trial={found.simulada} />
         <p className="muted">
           {found.simulada
             ? "Se compara el respaldo con sus datos de hoy. Nada cambia todavía."

@@ -2,6 +2,7 @@ import { useEffect, useRef } from "react";
 import { Link } from "wouter";
 
 import type { Restauracion } from "../api/client";
+import { scopeOf } from "../text/scope";
 import { Notice } from "../ui/Notice";
 import { changesOf, totals } from "./changes";
 import { ChangesTable, summary } from "./ChangesTable";
@@ -16,6 +17,7 @@ export function Restored({ found }: { found: Restauracion }) {
       <h2 ref={heading} tabIndex={-1}>
         Listo: los datos están como en el respaldo
       </h2>
+      {found.modelos === null && found.registro === null ? null : <p className="muted">{scopeOf(found)}.</p>}
       <p role="status">
         {changes.length === 0 ? "Todo estaba ya así; no hizo falta cambiar nada." : summary(totals(changes), "past")} Se
         volvió a leer todo y coincide.

@@ -14,8 +14,8 @@ export const ESTADO: Record<Estado, { word: string; tone: Tone }> = {
 
 export const TIPO: Record<TipoRespaldo, string> = {
   automatico: "De cada noche",
-  por_demanda: "Pedido por una persona",
-  manual: "Hecho por soporte",
+  por_demanda: "A pedido",
+  manual: "De soporte",
 };
 
 export const SITUACION: Record<Situacion, { word: string; tone: Tone }> = {
@@ -94,7 +94,13 @@ const ETAPA: Record<string, string> = {
   ensayando: "Recuperando todo aparte, como prueba",
 };
 
-export function etapa(name: unknown): string {
+/** A preview is the restore itself, undone in the end; nobody should read that it is being done. */
+const ENSAYADAS = new Set(["aplicando", "comprobando", "confirmando"]);
+
+export function etapa(name: unknown, trial = false): string {
+  if (trial && typeof name === "string" && ENSAYADAS.has(name)) {
+    return "Calculando qué cambiaría";
+  }
   return (typeof name === "string" ? ETAPA[name] : undefined) ?? "Trabajando";
 }
 

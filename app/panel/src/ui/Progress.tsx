@@ -9,14 +9,16 @@ interface ProgressProps {
   waiting: string;
   /** In a line of a list: nothing is read out. */
   compact?: boolean;
+  /** Of a restore that is undone in the end: nothing is said to be put anywhere. */
+  trial?: boolean;
 }
 
 /** How far something has come. Each new stage, and each quarter of the way, is read out. */
-export function Progress({ progreso, waiting, compact = false }: ProgressProps) {
+export function Progress({ progreso, waiting, compact = false, trial = false }: ProgressProps) {
   const name = useId();
   const known = progreso ?? null;
   const share = typeof known?.["porcentaje"] === "number" ? known["porcentaje"] : null;
-  const stage = known === null ? waiting : etapa(known["etapa"]);
+  const stage = known === null ? waiting : etapa(known["etapa"], trial);
   const model = typeof known?.["modelo"] === "string" && known["modelo"] !== "" ? modelo(known["modelo"]) : null;
   const records = typeof known?.["registros"] === "number" && known["registros"] > 0 ? known["registros"] : null;
   return (

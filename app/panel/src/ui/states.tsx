@@ -41,15 +41,22 @@ interface FailureProps {
 export function Failure({ heading: Heading = "h1", error, retry }: FailureProps) {
   const known = error instanceof ApiError ? error : null;
   const missing = known?.status === 404;
+  const forbidden = known?.status === 403;
   return (
     <div className="state" role="alert">
       <Icon name={known?.offline ? "offline" : "alert"} />
       <Heading>
-        {known?.offline ? "No hay conexión con el servicio" : missing ? "No se encontró" : "Algo no funcionó"}
+        {known?.offline
+          ? "No hay conexión con el servicio"
+          : missing
+            ? "No se encontró"
+            : forbidden
+              ? "Esta cuenta no puede ver esto"
+              : "Algo no funcionó"}
       </Heading>
       <p>{known?.message ?? "Ocurrió un error en esta página."}</p>
       {known?.offline ? <p className="muted">Se vuelve a intentar solo. Sus respaldos no dependen de esta página.</p> : null}
-      {missing ? null : (
+      {missing || forbidden ? null : (
         <button type="button" className="button" onClick={() => void retry()}>
           Volver a intentar
         </button>
