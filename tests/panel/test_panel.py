@@ -140,7 +140,7 @@ async def test_the_list_follows_a_running_backup_to_its_end(visit: Visit, servic
         await expect(line.get_by_text("0 %")).to_be_visible()
         await visit.accessible()
     # Long before the list is looked at again by itself.
-    await expect(line.get_by_text("Completado")).to_be_visible(timeout=15_000)
+    await expect(line.get_by_text("Completado")).to_be_visible(timeout=25_000)
     await expect(line.get_by_role("progressbar")).to_have_count(0)
 
 
@@ -320,7 +320,8 @@ async def test_ten_thousand_backups_are_no_slower_than_a_hundred(visit: Visit, s
 
 async def test_everything_fits_on_a_small_telephone(visit: Visit) -> None:
     page = visit.page
-    await page.set_viewport_size({"width": 360, "height": 740})
+    # Narrower than any, as WCAG 2.2 has it (1.4.10): what is enlarged four times, too.
+    await page.set_viewport_size({"width": 320, "height": 640})
     await visit.open()
     await visit.log_in(ADMIN)
     await visit.shows("Sus datos están")
@@ -333,5 +334,5 @@ async def test_everything_fits_on_a_small_telephone(visit: Visit) -> None:
     ):
         await visit.open(path)
         await expect(page.get_by_role("heading", name=there).first).to_be_visible()
-        assert await page.evaluate("document.documentElement.scrollWidth") <= 360, path
+        assert await page.evaluate("document.documentElement.scrollWidth") <= 320, path
         await visit.accessible()

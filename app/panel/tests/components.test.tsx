@@ -241,7 +241,7 @@ describe("creating one", () => {
     service({ [CREATE]: () => problem(409, "operacion_en_curso", "La clínica 1 ya tiene un respaldo en curso") });
     show(<CrearRespaldo />, { at: "/respaldos/nuevo" });
     await userEvent.click(screen.getByRole("button", { name: "Crear respaldo" }));
-    expect(await screen.findByRole("alert")).toHaveTextContent("ya tiene un respaldo en curso");
+    expect(await screen.findByRole("alert")).toHaveTextContent("se está haciendo un respaldo");
     expect(screen.getByRole("link", { name: "Ver el que está en curso" })).toBeVisible();
   });
 });

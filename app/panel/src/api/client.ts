@@ -121,13 +121,21 @@ export async function page<T>(asking: Promise<Answered<T[]>>): Promise<{ entries
   return { entries: data, total: Number(response.headers.get("X-Total-Count") ?? data.length) };
 }
 
+/** In the panel's words, where the service's own are for whoever knows its terms. */
+const WORDS: Record<string, string> = {
+  operacion_en_curso:
+    "Ahora mismo se está haciendo un respaldo o una restauración de esta clínica; espere a que termine",
+};
+
 function problemOf(error: unknown, response: Response): ApiError {
   const said = typeof error === "object" && error !== null ? (error as Record<string, unknown>) : {};
   const wait = Number(response.headers.get("Retry-After"));
+  const codigo = typeof said["codigo"] === "string" ? said["codigo"] : `http_${response.status}`;
+  const sentence = typeof said["error"] === "string" ? said["error"] : "El servicio respondió algo que no se entiende.";
   return new ApiError(
     response.status,
-    typeof said["codigo"] === "string" ? said["codigo"] : `http_${response.status}`,
-    typeof said["error"] === "string" ? said["error"] : "El servicio respondió algo que no se entiende.",
+    codigo,
+    WORDS[codigo] ?? sentence,
     Number.isFinite(wait) && wait > 0 ? wait : null,
   );
 }
