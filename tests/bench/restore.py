@@ -18,7 +18,7 @@ from app.connections import clinic_database
 from app.sample.generate import SampleClinic
 from app.settings import Settings
 from tests.bench.backup import run, seconds
-from tests.bench.ground import HUNDRED_THOUSAND, MILLION, TEN_THOUSAND, database_url
+from tests.bench.ground import HUNDRED_THOUSAND, MILLION, RESTORED_HOME, TEN_THOUSAND, database_url
 from tests.bench.table import Row, say
 
 # Each round measures every way once, one after the other, so that a machine that grows slower slows them all.
@@ -48,6 +48,18 @@ def restored(respaldo_id: int, *arguments: str) -> tuple[float, float]:
     """Wall seconds and peak memory (MiB) of `respaldos restaurar`, verification and safety backup included."""
     wall, peak, _ = respaldos("restaurar", str(respaldo_id), "--si", *arguments)
     return wall, peak
+
+
+def whole_backup(clinic: SampleClinic) -> int:
+    """The id of a new backup of the clinic. One that a run which was stopped has left empty measures nothing."""
+    _, _, made = respaldos("crear", "--clinica", str(clinic.id))
+    if made["numero_registros"] < clinic.records:
+        raise SystemExit(
+            f"clinic {clinic.id} has {made['numero_registros']:,} records and should have {clinic.records:,}:"
+            f" a run was stopped in the middle; remove {RESTORED_HOME} and measure again"
+        )
+    number: int = made["id"]
+    return number
 
 
 async def empty(settings: Settings, clinic: SampleClinic) -> None:
@@ -121,7 +133,7 @@ def by_psql(settings: Settings, data: Path) -> float:
 def measure(settings: Settings, folder: Path) -> tuple[list[Row], dict[str, Any]]:
     """Run everything; return the lines of the table and the raw numbers behind them."""
     say("a backup of each clinic")
-    ids = {clinic.records: respaldos("crear", "--clinica", str(clinic.id))[2]["id"] for clinic in SIZES}
+    ids = {clinic.records: whole_backup(clinic) for clinic in SIZES}
     million = ids[MILLION.records]
     say("a dump of the million alone")
     data = dump_alone(settings, million, folder)
