@@ -88,7 +88,6 @@ class RecordSearch:
             for fk in _hangs_by(catalogue, shape.entry)
             if fk.target in by_table and shape.has(fk.columns) and by_table[fk.target].has(fk.target_columns)
         ]
-
         self._same = [
             (shape, fk, by_table[fk.target])
             for shape in shapes

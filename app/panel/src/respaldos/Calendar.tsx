@@ -29,7 +29,7 @@ export function Calendar({ serie }: { serie: Day[] }) {
   }
   const begun = serie.findIndex((day) => day.estado !== null);
   const counted = begun < 0 ? [] : serie.slice(begun);
-  const firstDay = counted[0]?.dia ?? "9";
+  const firstDay = counted[0]?.dia;
   const of = (kind: string) => counted.filter((day) => outcome(day) === kind).length;
   return (
     <div className="calendar-card">
@@ -48,7 +48,7 @@ export function Calendar({ serie }: { serie: Day[] }) {
                   // Days before the first and after today have no square.
                   return <td key={first} aria-hidden="true" />;
                 }
-                if (day.dia < firstDay) {
+                if (firstDay === undefined || day.dia < firstDay) {
                   return (
                     <td key={first} aria-hidden="true">
                       <span className="day before" title={`${calendarDay(day.dia)}: antes del primer respaldo`} />

@@ -19,7 +19,7 @@ interface FiltersProps {
 }
 
 export function Filters({ filtros, set }: FiltersProps) {
-  const any = (["estado", "tipo_respaldo", "desde", "hasta", "eliminados"] as const).some((name) => filtros[name] !== undefined);
+  const any = (Object.keys(NONE) as (keyof Filtros)[]).some((name) => filtros[name] !== undefined);
   return (
     <form className="filters" role="search" aria-label="Filtrar los respaldos" onSubmit={(event) => event.preventDefault()}>
       <label className="field">
