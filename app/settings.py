@@ -30,7 +30,7 @@ ADDRESSES = (
 DEMO_ENV = "demo.env"
 
 # Nothing but the same e-mail ties a login of Django to a clinic (DESIGN §5).
-DEMO_RULES = '{"auth_user": "(SELECT u.clinica_id FROM usuario u WHERE u.correoelectronico = t.email)"}'
+DEMO_RULES = '{"auth_user": {"email": "usuario.correoelectronico"}}'
 
 
 class EmbeddedServer(StrEnum):
@@ -47,7 +47,14 @@ def _split(value: object) -> object:
 
 def _parse_json(value: object) -> object:
     # pydantic-settings' own parsing raises an error that says neither what was given nor what is valid.
-    return json.loads(value) if isinstance(value, str) else value
+    return json.loads(value, object_pairs_hook=_each_once) if isinstance(value, str) else value
+
+
+def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("a name stands there twice")
+    return found
 
 
 CommaSeparated = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
@@ -82,8 +89,10 @@ class Settings(BaseSettings):
     tenant_active_column: str = _setting("activa", "el nombre de una columna")
     tenant_name_column: str = _setting("nombre", "el nombre de una columna")
     exclude_tables: CommaSeparated = _setting((), "nombres de tablas separados por comas")
-    ownership_rules: Annotated[dict[str, str], NoDecode, BeforeValidator(_parse_json)] = _setting(
-        {}, 'JSON: {"tabla": "expresión SQL sobre t" o "shared"}'
+    ownership_rules: Annotated[dict[str, str | dict[str, str]], NoDecode, BeforeValidator(_parse_json)] = _setting(
+        {},
+        'JSON, cada tabla una vez: {"tabla": "expresión SQL sobre t", "shared" o un enlace'
+        ' {"columna": "tabla.columna"}}',
     )
 
     redis_url: SecretStr | None = _setting(None, "una dirección redis://host:puerto/0")

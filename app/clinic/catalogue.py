@@ -1,6 +1,6 @@
 """Whose row is it: every table's class, and how the clinic of each of its rows is found."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Literal
@@ -19,7 +19,7 @@ class Tenancy:
     active_column: str = "activa"
     name_column: str = "nombre"
     exclude: tuple[str, ...] = ()
-    rules: Mapping[str, str] = field(default_factory=dict)
+    rules: Mapping[str, str | Mapping[str, str]] = field(default_factory=dict)
 
 
 class TableClass(StrEnum):
@@ -46,9 +46,27 @@ class ByColumn:
 
 @dataclass(frozen=True, slots=True)
 class ByRule:
-    """An SQL expression over alias `t` gives the clinic's id (OWNERSHIP_RULES)."""
+    """An SQL expression over alias `t` gives the clinic's id (OWNERSHIP_RULES).
+
+    `several`: it is a sub-SELECT, which may find more than one; then the row is nobody's.
+    """
 
     expression: str
+    several: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ByLink:
+    """The clinic of the rows with the same value: a key that nobody declared (OWNERSHIP_RULES).
+
+    `folded`: the values are text, and compared without regard to case, as the login compares e-mails. Where the rows
+    are of more than one clinic, or one is of none, the row is nobody's.
+    """
+
+    column: str
+    target: TableName
+    target_column: str
+    folded: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +76,7 @@ class ByForeignKey:
     foreign_key: ForeignKey
 
 
-Candidate = WholeTable | ByColumn | ByRule | ByForeignKey
+Candidate = WholeTable | ByColumn | ByRule | ByLink | ByForeignKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +116,26 @@ class Entry:
         return self.table.name
 
     @property
+    def direct(self) -> Candidate | None:
+        """The best way, where it is a condition that says at once which rows are a clinic's; None where it is not."""
+        first = self.candidates[0]
+        if isinstance(first, ByRule | ByLink):
+            return None
+        if isinstance(first, ByForeignKey) and first.foreign_key.target in self.cycle:
+            return None
+        return first
+
+    @property
+    def listed(self) -> bool:
+        """Whether a clinic has rows that the direct way does not give: they are found once, and kept in a list."""
+        return self.direct is None or len(self.candidates) > 1
+
+    @property
+    def owner_tables(self) -> set[TableName]:
+        """The tables whose rows may say whose a row of this one is."""
+        return {way.foreign_key.target for way in self.candidates if isinstance(way, ByForeignKey)}
+
+    @property
     def recorded(self) -> bool:
         """Whether rows of the table may be in a backup file."""
         return self.kind is TableClass.OWNED or bool(self.sources)
@@ -108,7 +146,8 @@ class Catalogue:
     """Every table of the clinic database, parents before children where that is possible.
 
     `schema` is the clinic's own in tenancy `schema`, else None. `text` is what PostgreSQL answered: two
-    catalogues with the same text and settings are the same. `foreign_tables` are those that nobody has excluded.
+    catalogues with the same text and settings are the same. `foreign_tables` are those that nobody has excluded,
+    `problems` say, of each table whose rule cannot be followed, what is wrong with it.
     """
 
     entries: dict[TableName, Entry]
@@ -117,11 +156,17 @@ class Catalogue:
     schema: str | None
     postgresql: str
     foreign_tables: tuple[TableName, ...]
+    problems: Mapping[TableName, str]
     text: str = field(repr=False)
 
     def of_class(self, kind: TableClass) -> list[Entry]:
         """The entries of one class, in the catalogue's order."""
         return [entry for entry in self.entries.values() if entry.kind is kind]
+
+    def numbers(self, names: Iterable[TableName]) -> dict[TableName, int]:
+        """A number for each of these tables, the same in every statement over this catalogue."""
+        wanted = set(names)
+        return {name: number for number, name in enumerate(self.entries) if name in wanted}
 
     def owner_path(self, entry: Entry) -> str | None:
         """How the owner of a row is found, in words: `pago → factura.clinica_id`. None where there is none."""
@@ -136,6 +181,8 @@ class Catalogue:
                 return f"{entry.name}.{column}"
             case ByRule(expression):
                 return f"{entry.name}: {expression}"
+            case ByLink(column, target, target_column):
+                return f"{entry.name}.{column} = {target}.{target_column} → {self.owner_path(self.entries[target])}"
             case ByForeignKey(foreign_key):
                 parent = self.entries[foreign_key.target]
                 # Through a cycle there are more paths than anybody reads; the parent's own header goes on.

@@ -3,13 +3,15 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import islice
 from typing import Any, Self
 
 import asyncpg
 
-from app.clinic.catalogue import Catalogue, TableClass, WholeTable
+from app.clinic.all_owners import AllOwners
+from app.clinic.catalogue import Catalogue, Entry, TableClass, WholeTable
 from app.clinic.introspection import ForeignKey, TableName
-from app.clinic.ownership import Ownership, stray_keys
+from app.clinic.ownership import Listing, rule_errors, stray_keys
 from app.clinic.sql import from_table
 from app.clinic.statements import ClinicStatements
 
@@ -19,9 +21,9 @@ OnStep = Callable[[], None]
 # a backup that is not made, and none by a check that `respaldos catalogo` makes as well (seconds).
 COUNT_SECONDS = 60
 
-# How many counts are asked for at once: a small clinic's backup is made of round trips. PostgreSQL's rows have 1,664
-# columns at most.
-_TOGETHER = 100
+# How many tables are asked about at once: a small clinic's backup is made of round trips. PostgreSQL's rows have
+# 1,664 columns at most, and a table has few foreign keys.
+_TOGETHER = 50
 
 # Where PostgreSQL has a row for each large object, which every role may read.
 LARGE_OBJECTS = TableName("pg_catalog", "pg_largeobject_metadata")
@@ -116,18 +118,41 @@ class Counter:
         answers = await self._answers(statement)
         if answers is not None:
             return answers[0]
+        self.leave(table, check)
+        return None
+
+    def leave(self, table: TableName, check: Check) -> None:
+        """Say, once for a table, that it has not been checked."""
         unchecked = Unchecked(table, check, self._seconds or 0)
         if unchecked not in self.unchecked:
             self.unchecked.append(unchecked)
-        return None
 
-    async def ask_together(self, asked: Sequence[tuple[TableName, Check, str]]) -> list[Any]:
-        """What `ask` answers to each, in one round trip; each is asked for itself where that takes too long."""
-        answers: list[Any] = []
+    async def keep(self, listing: Listing) -> bool:
+        """Whether the listing, which later statements need, ended in time. Raises RuleFailed."""
+        with rule_errors(listing):
+            if await self._answers(listing.statement) is None:
+                return False
+        if self._seconds is not None:
+            # What is set by now outlives the next one that takes too long.
+            await self._connection.execute("SAVEPOINT conteo")
+        return True
+
+    async def ask_together(self, asked: Sequence[tuple[TableName, Check, str, int]]) -> list[Sequence[Any] | None]:
+        """The row of so many values that each answers, in one round trip; one by one where that takes too long."""
+        answers: list[Sequence[Any] | None] = []
         for start in range(0, len(asked), _TOGETHER):
             some = asked[start : start + _TOGETHER]
-            together = await self._answers(f"SELECT {', '.join(f'({statement})' for _, _, statement in some)}")
-            answers += [await self.ask(*one) for one in some] if together is None else together
+            together = await self._answers(
+                f"SELECT * FROM {', '.join(f'({statement}) AS q{n}' for n, (_, _, statement, _) in enumerate(some))}"
+            )
+            if together is not None:
+                values = iter(together)
+                answers += [tuple(islice(values, width)) for *_, width in some]
+                continue
+            for table, check, statement, _ in some:
+                answers.append(await self._answers(statement))
+                if answers[-1] is None:
+                    self.leave(table, check)
         return answers
 
     async def _answers(self, statement: str) -> Sequence[Any] | None:
@@ -150,7 +175,9 @@ def unclassified(catalogue: Catalogue) -> list[str]:
     tables = [
         f"{entry.name}: tabla sin clasificar, no está en el respaldo (use OWNERSHIP_RULES o EXCLUDE_TABLES)"
         for entry in catalogue.of_class(TableClass.UNCLASSIFIED)
+        if entry.name not in catalogue.problems
     ]
+    problems = [f"{problem}; la tabla no está en el respaldo" for problem in catalogue.problems.values()]
     foreign_tables = [
         f"{name}: tabla externa, sus registros son de otro servidor y no están en el respaldo"
         " (si así debe ser, nómbrela en EXCLUDE_TABLES)"
@@ -164,47 +191,73 @@ def unclassified(catalogue: Catalogue) -> list[str]:
         for key in entry.table.foreign_keys
         if key.to_one_partition
     ]
-    return [*tables, *foreign_tables, *foreign_keys]
+    return [*problems, *tables, *foreign_tables, *foreign_keys]
 
 
-async def count_unowned(counter: Counter, catalogue: Catalogue) -> list[Unowned]:
-    """What no clinic owns, or one that does not exist, over the whole database: rows by table, and large objects."""
-    ownership = Ownership(catalogue)
-    owned = catalogue.of_class(TableClass.OWNED)
-    missing = False
-    for entry in owned:
-        doubt = ownership.names_no_clinic(entry)
-        # Only then can rows be lost that have an owner; to look for them in every table is slow.
-        missing = missing or (doubt is not None and await counter.ask(entry.name, Check.UNOWNED, doubt) is True)
-    count = ownership.count_without_clinic if missing else ownership.count_unowned
-    counts = [
-        Unowned(entry.name, await counter.ask(entry.name, Check.UNOWNED, count(entry)) or 0)
-        for entry in owned
-        if not isinstance(entry.candidates[0], WholeTable) and (missing or not entry.definite)
-    ]
-    objects = await counter.ask(LARGE_OBJECTS, Check.UNOWNED, "SELECT count(*) FROM pg_largeobject_metadata")
-    return [count for count in (*counts, LargeObjects(LARGE_OBJECTS, objects or 0)) if count.rows]
+class AllOwnersCounts:
+    """Counts over the whole database, in one transaction, of whose rows they are; `catalogue` is a narrowed one."""
+
+    def __init__(self, counter: Counter, catalogue: Catalogue) -> None:
+        self._counter = counter
+        self._catalogue = catalogue
+        self._owners = AllOwners(catalogue)
+        self._unlisted: set[TableName] | None = None
+
+    async def unowned(self) -> list[Unowned]:
+        """What no clinic owns, or one that does not exist: rows by table, and large objects."""
+        owned = self._catalogue.of_class(TableClass.OWNED)
+        missing = False
+        for entry in owned:
+            doubt = self._owners.names_no_clinic(entry)
+            # Only then can rows be lost that have an owner; to look for them in every table is slow.
+            missing = missing or (doubt is not None and await self._ask(entry, Check.UNOWNED, doubt) is True)
+        count = self._owners.count_without_clinic if missing else self._owners.count_unowned
+        counts = [
+            Unowned(entry.name, await self._ask(entry, Check.UNOWNED, count(entry)) or 0)
+            for entry in owned
+            if not isinstance(entry.candidates[0], WholeTable) and (missing or not entry.definite)
+        ]
+        statement = "SELECT count(*) FROM pg_largeobject_metadata"
+        objects = await self._counter.ask(LARGE_OBJECTS, Check.UNOWNED, statement)
+        return [count for count in (*counts, LargeObjects(LARGE_OBJECTS, objects or 0)) if count.rows]
+
+    async def strays(self) -> list[Stray]:
+        """The foreign keys by which rows point into another clinic."""
+        counts = [
+            Stray(
+                entry.name, key, await self._ask(entry, Check.STRAY, self._owners.count_strays(entry, key), key) or 0
+            )
+            for entry in self._catalogue.of_class(TableClass.OWNED)
+            for key in stray_keys(self._catalogue, entry)
+        ]
+        return [count for count in counts if count.rows]
+
+    async def _ask(self, entry: Entry, check: Check, statement: str, key: ForeignKey | None = None) -> Any:
+        if self._unlisted is None:
+            self._unlisted = set()
+            for group, listing in self._owners.lists():
+                before = set().union(*(self._owners.depends_on(self._catalogue.entries[name]) for name in group))
+                if before & self._unlisted or not await self._counter.keep(listing):
+                    self._unlisted |= group
+        needed = self._owners.depends_on(entry)
+        if key is not None:
+            needed |= self._owners.depends_on(self._catalogue.entries[key.target])
+        if needed & self._unlisted:
+            self._counter.leave(entry.name, check)
+            return None
+        return await self._counter.ask(entry.name, check, statement)
 
 
-async def count_strays(counter: Counter, catalogue: Catalogue) -> list[Stray]:
-    """The foreign keys by which rows point into another clinic, over the whole database."""
-    ownership = Ownership(catalogue)
-    counts = [
-        Stray(entry.name, key, await counter.ask(entry.name, Check.STRAY, ownership.count_strays(entry, key)) or 0)
-        for entry in catalogue.of_class(TableClass.OWNED)
-        for key in stray_keys(catalogue, entry)
-    ]
-    return [count for count in counts if count.rows]
-
-
-async def count_clinics_strays(counter: Counter, catalogue: Catalogue, statements: ClinicStatements) -> list[Stray]:
+async def count_clinics_strays(counter: Counter, statements: ClinicStatements) -> list[Stray]:
     """The foreign keys by which one clinic's own rows point into another clinic."""
     pointing = [
         (entry, *foreign)
-        for entry in catalogue.of_class(TableClass.OWNED)
+        for entry in statements.catalogue.of_class(TableClass.OWNED)
         if (foreign := statements.count_foreign(entry)) is not None
     ]
-    answers = await counter.ask_together([(entry.name, Check.STRAY, statement) for entry, _, statement in pointing])
+    answers = await counter.ask_together(
+        [(entry.name, Check.STRAY, statement, len(keys)) for entry, keys, statement in pointing]
+    )
     found = []
     for (entry, keys, _), counts in zip(pointing, answers, strict=True):
         for key, rows in zip(keys, counts or [0] * len(keys), strict=True):

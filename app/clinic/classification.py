@@ -1,11 +1,13 @@
 """Classifies every table of the clinic database by its columns, its foreign keys and the settings."""
 
-from collections.abc import Container, Iterable, Iterator, Mapping
+from collections.abc import Collection, Container, Iterable, Iterator, Mapping
 from dataclasses import replace
+from graphlib import TopologicalSorter
 
 from app.clinic.catalogue import (
     ByColumn,
     ByForeignKey,
+    ByLink,
     ByRule,
     Candidate,
     Catalogue,
@@ -39,16 +41,27 @@ MIGRATION_TABLES = ("django_migrations", "alembic_version")
 SHARED_RULE = "shared"
 
 
-def build_catalogue(introspection: Introspection, tenancy: Tenancy, *, schema: str | None, text: str) -> Catalogue:
+def build_catalogue(
+    introspection: Introspection,
+    tenancy: Tenancy,
+    *,
+    schema: str | None,
+    text: str,
+    rules: Mapping[TableName, ByRule | ByLink] | None = None,
+    problems: Mapping[TableName, str] | None = None,
+) -> Catalogue:
     """Classify every table. `schema` is the clinic's own, in tenancy `schema`.
 
-    Raises CatalogError where there is no one tenant table, a setting names what is not there, or two tables
-    would have one name in the file.
+    `rules` are those of OWNERSHIP_RULES as `parse_rules` gives them; a table of `problems` (what is wrong with its
+    rule) is unclassified. Raises CatalogError where there is no one tenant table, a setting names what is not
+    there, or two tables would have one name in the file.
     """
     tables = introspection.tables
     excludable = {*tables, *introspection.foreign_tables}
     excluded = {_find(excludable, name, "EXCLUDE_TABLES", schema) for name in tenancy.exclude}
-    rules = {_find(tables, name, "OWNERSHIP_RULES", schema): rule for name, rule in tenancy.rules.items()}
+    shared, parsed, wrong = parse_rules(introspection, tenancy, schema)
+    problems = {**wrong, **(problems or {})}
+    rules = {name: rule for name, rule in {**parsed, **(rules or {})}.items() if name not in problems}
     tenant_table, tenant_key = find_tenant_table(introspection, tenancy)
     if schema is not None and not any(name.schema == schema for name in tables):
         raise CatalogError(f"el esquema «{schema}» de la clínica no existe o no tiene ninguna tabla")
@@ -57,47 +70,32 @@ def build_catalogue(introspection: Introspection, tenancy: Tenancy, *, schema: s
     }
 
     stated: dict[TableName, Candidate] = {}
+    final = {tenant_table}
     for name, table in described.items():
-        column = table.column(tenancy.column)
         if name in rules:
-            if rules[name] != SHARED_RULE:
-                stated[name] = ByRule(rules[name])
+            stated[name] = rules[name]
+            final.add(name)
+        elif name in problems or name in shared:
+            continue
         elif name == tenant_table:
             stated[name] = ByColumn(tenant_key)
-        elif schema is not None:
-            if name.schema == schema:
-                stated[name] = WholeTable()
-        elif column is not None and not _points_elsewhere(table, tenancy.column, tenant_table):
-            if not column.number:
-                raise CatalogError(
-                    f"la columna «{column.name}» de «{name}» es de tipo {column.type} y debería ser un número de"
-                    " clínica; use OWNERSHIP_RULES o EXCLUDE_TABLES"
-                )
-            stated[name] = ByColumn(tenancy.column)
+        elif schema is not None and name.schema == schema:
+            stated[name] = WholeTable()
+            final.add(name)
+        elif (column := _tenant_column(table, tenancy, tenant_table, tenant_key)) is not None:
+            stated[name] = ByColumn(column)
 
-    final = {name for name in stated if name in rules or name == tenant_table or schema is not None}
-    shared = {name for name, rule in rules.items() if rule == SHARED_RULE}
-    follows = described.keys() - shared if schema is None else set()
+    # Rows of the shared schema are never a clinic's because they point into its own schema: there is no such key.
+    follows = {
+        name: table
+        for name, table in described.items()
+        if name not in shared and name not in problems and (schema is None or name.schema != schema)
+    }
     distances = _distances(described, stated, follows)
-    definite: set[TableName] = set()
-    while True:
-        candidates = {
-            name: tuple(
-                _candidates(described[name], stated.get(name), name in final, distances, definite, tenant_table)
-            )
-            for name in distances
-        }
-        found = {name for name, ways in candidates.items() if _is_definite(described[name], ways, definite, final)}
-        if found == definite:
-            break
-        definite = found
-
-    in_cycles = cycles(
-        {
-            name: {way.foreign_key.target for way in ways if isinstance(way, ByForeignKey)}
-            for name, ways in candidates.items()
-        }
-    )
+    candidates = {
+        name: tuple(_candidates(described[name], stated.get(name), name in final, distances, tenant_table))
+        for name in distances
+    }
     referenced = _referenced(described, set(candidates))
     entries = {}
     for name in _ordered(tables):
@@ -108,22 +106,194 @@ def build_catalogue(introspection: Introspection, tenancy: Tenancy, *, schema: s
             if name not in described
             else TableClass.OWNED
             if name in candidates
+            else TableClass.UNCLASSIFIED
+            if name in problems
             else TableClass.REFERENCED
             if schema is not None or name in referenced or name in shared
             else TableClass.UNCLASSIFIED
         )
         entries[name] = Entry(
             table=tables[name],
-            model=_model_name(name, schema),
+            model="",
             kind=kind,
             candidates=candidates.get(name, ()),
-            definite=name in definite,
-            cycle=in_cycles.get(name, frozenset()),
         )
-    entries = _with_sources(entries)
-    _refuse_unwritable(entries.values())
     foreign_tables = tuple(name for name in introspection.foreign_tables if name not in excluded)
-    return Catalogue(entries, tenant_table, tenant_key, schema, introspection.postgresql, foreign_tables, text)
+    catalogue = narrowed(
+        Catalogue(
+            entries=entries,
+            tenant_table=tenant_table,
+            tenant_key=tenant_key,
+            schema=schema,
+            postgresql=introspection.postgresql,
+            foreign_tables=foreign_tables,
+            problems=problems,
+            text=text,
+        ),
+        {},
+    )
+    catalogue = replace(catalogue, entries=_named(catalogue.entries, schema))
+    _refuse_unwritable(catalogue.entries.values())
+    return catalogue
+
+
+def parse_rules(
+    introspection: Introspection, tenancy: Tenancy, schema: str | None
+) -> tuple[set[TableName], dict[TableName, ByRule | ByLink], dict[TableName, str]]:
+    """OWNERSHIP_RULES: the shared tables, the rules, and what is wrong with the rules that cannot be followed.
+
+    Raises CatalogError where it names a table that does not exist, or one twice.
+    """
+    shared: set[TableName] = set()
+    rules: dict[TableName, ByRule | ByLink] = {}
+    problems: dict[TableName, str] = {}
+    named: dict[TableName, str] = {}
+    for text, rule in tenancy.rules.items():
+        name = _find(introspection.tables, text, "OWNERSHIP_RULES", schema)
+        if name in named:
+            raise CatalogError(f"OWNERSHIP_RULES da dos reglas a la tabla «{name}»: «{named[name]}» y «{text}»")
+        named[name] = text
+        if rule == SHARED_RULE:
+            shared.add(name)
+        elif isinstance(rule, str):
+            rules[name] = ByRule(rule)
+        else:
+            try:
+                rules[name] = _link(introspection, tenancy, schema, introspection.tables[name], rule)
+            except CatalogError as exc:
+                problems[name] = str(exc)
+    return shared, rules, problems
+
+
+def _link(
+    introspection: Introspection, tenancy: Tenancy, schema: str | None, table: Table, link: Mapping[str, str]
+) -> ByLink:
+    def wrong(why: str) -> CatalogError:
+        return CatalogError(f"OWNERSHIP_RULES: el enlace de «{table.name}» {why}")
+
+    if len(link) != 1:
+        raise wrong('tiene que ser de una sola columna, por ejemplo {"email": "usuario.correoelectronico"}')
+    ((name, text),) = link.items()
+    own = table.column(name)
+    if own is None:
+        raise wrong(f"nombra la columna «{name}», que «{table.name}» no tiene")
+    path, _, target_name = text.rpartition(".")
+    if not path:
+        raise wrong(f"lleva a «{text}», y se escribe tabla.columna")
+    try:
+        target = introspection.tables[_find(introspection.tables, path, "OWNERSHIP_RULES", schema)]
+    except CatalogError:
+        raise wrong(f"lleva a «{text}»: no existe la tabla «{path}»") from None
+    column = target.column(target_name)
+    if column is None:
+        raise wrong(f"lleva a «{text}»: «{target.name}» no tiene la columna «{target_name}»")
+    tenant_table, tenant_key = find_tenant_table(introspection, tenancy)
+    if target.name == tenant_table or _tenant_column(target, tenancy, tenant_table, tenant_key) is None:
+        raise wrong(f"lleva a «{target.name}», que no dice en una columna suya de qué clínica es")
+    if own.collated != column.collated:
+        raise wrong(f"une «{name}», de tipo {own.type}, con «{text}», de tipo {column.type}")
+    return ByLink(name, target.name, target_name, folded=own.collated)
+
+
+def _tenant_column(table: Table, tenancy: Tenancy, tenant_table: TableName, tenant_key: str) -> str | None:
+    """The column that says the clinic of the table's rows: the tenant column, else a key to the table of clinics."""
+    column = table.column(tenancy.column)
+    if tenancy.kind == "column" and column is not None and not _points_elsewhere(table, tenancy.column, tenant_table):
+        if not column.number:
+            raise CatalogError(
+                f"la columna «{column.name}» de «{table.name}» es de tipo {column.type} y debería ser un número de"
+                " clínica; use OWNERSHIP_RULES o EXCLUDE_TABLES"
+            )
+        return column.name
+    keys = [fk for fk in table.foreign_keys if fk.target == tenant_table and fk.target_columns == (tenant_key,)]
+    return (
+        min(keys, key=lambda fk: (fk.optional, fk.name)).columns[0] if keys and table.name != tenant_table else None
+    )
+
+
+def undecided(catalogue: Catalogue, nulls: Mapping[tuple[TableName, str], bool]) -> set[tuple[TableName, str]]:
+    """Columns of which it matters, and is not yet known, whether they hold a NULL. `nulls` is what is known."""
+    definite = _definite(catalogue, nulls)
+    asked = set()
+    for entry in catalogue.of_class(TableClass.OWNED):
+        for way in entry.candidates:
+            if _decides(entry, way, nulls, definite, catalogue.tenant_table):
+                break
+            unknown = {
+                (entry.name, name)
+                for name in _columns_of(way)
+                if (entry.name, name) not in nulls and _nullable(entry.table, name)
+            }
+            asked |= unknown
+            if unknown and isinstance(way, ByColumn):
+                break
+    return asked
+
+
+def narrowed(catalogue: Catalogue, nulls: Mapping[tuple[TableName, str], bool]) -> Catalogue:
+    """The catalogue for the moment in which `nulls` is true: a nullable column without NULL is as good as NOT NULL.
+
+    The ways to an owner keep their order, which no row may change; those after one that always decides are left out,
+    and so is all that is there for rows without owner in a table that has none.
+    """
+    definite = _definite(catalogue, nulls)
+    entries = dict(catalogue.entries)
+    for entry in catalogue.of_class(TableClass.OWNED):
+        ways = []
+        for way in entry.candidates:
+            ways.append(way)
+            if _decides(entry, way, nulls, definite, catalogue.tenant_table):
+                break
+        entries[entry.name] = replace(entry, candidates=tuple(ways), definite=entry.name in definite)
+    in_cycles = cycles({entry.name: entry.owner_tables for entry in entries.values() if entry.candidates})
+    entries = {name: replace(e, cycle=in_cycles.get(name, frozenset())) for name, e in entries.items()}
+    return replace(catalogue, entries=_with_sources(entries))
+
+
+def _definite(catalogue: Catalogue, nulls: Mapping[tuple[TableName, str], bool]) -> set[TableName]:
+    """The tables of which every row has an owner."""
+    definite: set[TableName] = set()
+    while found := {
+        entry.name
+        for entry in catalogue.of_class(TableClass.OWNED)
+        if entry.name not in definite
+        and any(_decides(entry, way, nulls, definite, catalogue.tenant_table) for way in entry.candidates)
+    }:
+        definite |= found
+    return definite
+
+
+def _decides(
+    entry: Entry,
+    way: Candidate,
+    nulls: Mapping[tuple[TableName, str], bool],
+    definite: set[TableName],
+    tenant_table: TableName,
+) -> bool:
+    """Whether the way gives every row of the table an owner."""
+
+    def filled(name: str) -> bool:
+        return not _nullable(entry.table, name) or nulls.get((entry.name, name)) is False
+
+    match way:
+        case WholeTable():
+            return True
+        case ByColumn(column):
+            return entry.name == tenant_table or filled(column)
+        case ByForeignKey(fk):
+            return fk.validated and fk.target in definite and all(map(filled, fk.columns))
+        case ByRule() | ByLink():
+            return False
+
+
+def _columns_of(way: Candidate) -> tuple[str, ...]:
+    match way:
+        case ByColumn(column):
+            return (column,)
+        case ByForeignKey(fk):
+            return fk.columns if fk.validated else ()
+        case WholeTable() | ByRule() | ByLink():
+            return ()
 
 
 def find_tenant_table(introspection: Introspection, tenancy: Tenancy) -> tuple[TableName, str]:
@@ -179,7 +349,7 @@ def _find(tables: Container[TableName], text: str, setting: str, schema: str | N
 
 
 def _distances(
-    tables: Mapping[TableName, Table], stated: Mapping[TableName, Candidate], follows: Iterable[TableName]
+    tables: Mapping[TableName, Table], stated: Mapping[TableName, Candidate], follows: Collection[TableName]
 ) -> dict[TableName, int]:
     """For each table that can have owners, the fewest foreign keys from it to a table that states them."""
     distances = dict.fromkeys(stated, 0)
@@ -187,7 +357,11 @@ def _distances(
     step = 0
     while True:
         step += 1
-        reached = {name for name in unreached if any(fk.target in distances for fk in tables[name].foreign_keys)}
+        reached = {
+            name
+            for name in unreached
+            if any(fk.target in distances and fk.target in follows for fk in tables[name].foreign_keys)
+        }
         if not reached:
             return distances
         distances.update(dict.fromkeys(reached, step))
@@ -199,13 +373,12 @@ def _candidates(
     stated: Candidate | None,
     final: bool,
     distances: Mapping[TableName, int],
-    definite: set[TableName],
     tenant_table: TableName,
 ) -> Iterator[Candidate]:
-    """The ways to the table's owner in their order, up to the first that always gives one."""
+    """The ways to the table's owner in their order."""
     if stated is not None:
         yield stated
-        if final or (isinstance(stated, ByColumn) and not _nullable(table, stated.column)):
+        if final:
             return
     for fk in sorted(
         (fk for fk in table.foreign_keys if fk.target in distances),
@@ -214,8 +387,6 @@ def _candidates(
         if fk.target == tenant_table and isinstance(stated, ByColumn) and fk.columns == (stated.column,):
             continue
         yield ByForeignKey(fk)
-        if not fk.optional and fk.target in definite:
-            return
 
 
 def _points_elsewhere(table: Table, column: str, tenant_table: TableName) -> bool:
@@ -227,20 +398,6 @@ def _points_elsewhere(table: Table, column: str, tenant_table: TableName) -> boo
 def _nullable(table: Table, name: str) -> bool:
     column = table.column(name)
     return column is None or column.nullable
-
-
-def _is_definite(
-    table: Table, candidates: Iterable[Candidate], definite: set[TableName], final: set[TableName]
-) -> bool:
-    for candidate in candidates:
-        match candidate:
-            case WholeTable():
-                return True
-            case ByColumn(column) if not _nullable(table, column) or table.name in final:
-                return True
-            case ByForeignKey(fk) if not fk.optional and fk.target in definite:
-                return True
-    return False
 
 
 def cycles(parents: Mapping[TableName, set[TableName]]) -> dict[TableName, frozenset[TableName]]:
@@ -259,6 +416,16 @@ def cycles(parents: Mapping[TableName, set[TableName]]) -> dict[TableName, froze
         for name, seen in reach.items()
         if name in seen
     }
+
+
+def grouped(parents: Mapping[TableName, set[TableName]]) -> list[frozenset[TableName]]:
+    """The tables after those that they depend on, those that depend on each other together."""
+    together = cycles(parents)
+    group_of = {name: together.get(name, frozenset({name})) for name in parents}
+    order: TopologicalSorter[frozenset[TableName]] = TopologicalSorter()
+    for name, targets in parents.items():
+        order.add(group_of[name], *({group_of[target] for target in targets} - {group_of[name]}))
+    return list(order.static_order())
 
 
 def _referenced(tables: Mapping[TableName, Table], owned: set[TableName]) -> set[TableName]:
@@ -317,10 +484,18 @@ def _parents(tables: Mapping[TableName, Table], name: TableName) -> list[TableNa
     return sorted({fk.target for fk in tables[name].foreign_keys if fk.target in tables})
 
 
-def _model_name(name: TableName, schema: str | None) -> str:
-    if name.schema in {"public", schema}:
-        return MODEL_NAMES.get(name.name, name.name)
-    return f"{name.schema}.{name.name}"
+def _named(entries: Mapping[TableName, Entry], schema: str | None) -> dict[TableName, Entry]:
+    """The same entries, each with its model's name: with the schema, too, where the table's name says too little."""
+    own = {name.name for name in entries if name.schema == schema}
+    return {
+        name: replace(
+            entry,
+            model=MODEL_NAMES.get(name.name, name.name)
+            if name.schema == schema or (name.schema == "public" and name.name not in own)
+            else ".".join(name),
+        )
+        for name, entry in entries.items()
+    }
 
 
 def _refuse_unwritable(entries: Iterable[Entry]) -> None:

@@ -4,34 +4,28 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 import asyncpg
 
-from app.clinic.catalogue import (
-    ByRule,
-    Catalogue,
-    TableClass,
-    Tenancy,
-)
+from app.clinic.catalogue import ByLink, ByRule, Catalogue, TableClass, Tenancy
 from app.clinic.checks import (
     COUNT_SECONDS,
+    AllOwnersCounts,
     Counter,
     OnStep,
     Stray,
     Unchecked,
     Unowned,
     count_rows,
-    count_strays,
-    count_unowned,
 )
-from app.clinic.classification import build_catalogue, find_tenant_table
-from app.clinic.introspection import CATALOGUE_SQL, Table, TableName, parse
-from app.clinic.ownership import RULE_ALIAS
+from app.clinic.classification import build_catalogue, find_tenant_table, narrowed, parse_rules
+from app.clinic.introspection import CATALOGUE_SQL, Introspection, Table, TableName, parse
+from app.clinic.owners import find_nulls, find_owners
+from app.clinic.ownership import RULE_ALIAS, RuleFailed, rule_value
 from app.clinic.snapshot import SETTING, Clinic, ClinicSnapshot
 from app.clinic.sql import from_table, qualified, quote
-from app.clinic.statements import ClinicStatements
 from app.database import asyncpg_url, database_errors
 from app.errors import (
     CatalogError,
@@ -123,21 +117,38 @@ class ClinicDatabase:
                 clinic = pick(clinics, clinica_id)
                 catalogue = await self._catalogue(connection, clinic, clinics)
                 refuse_unreadable([entry.table for entry in catalogue.entries.values() if entry.recorded])
-                statements = ClinicStatements(catalogue, clinic.id)
-                await connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY")
-                await connection.execute(statements.lock())
-                taken_at = datetime.now(UTC)
-                # The first query takes the snapshot. The tables cannot change any more; had they changed before
-                # the lock, this shows it.
-                text = await connection.fetchval(CATALOGUE_SQL, other_schemas(clinics, clinic))
-                if text != catalogue.text:
-                    raise SchemaChanged("el esquema de la base de datos cambió justo ahora; vuelva a intentarlo")
-                migrations = await _migration_heads(connection, catalogue)
-                unowned = await self._unowned_rows(connection, catalogue, on_step)
-                size = await connection.fetchval(
-                    SIZE_SQL, [qualified(entry.table) for entry in catalogue.of_class(TableClass.OWNED)]
-                )
-            yield ClinicSnapshot(connection, clinic, catalogue, statements, migrations, unowned, size, taken_at)
+                while True:
+                    try:
+                        snapshot = await self._snapshot(connection, clinic, clinics, catalogue, on_step)
+                        break
+                    except RuleFailed as exc:
+                        await connection.execute("ROLLBACK")
+                        catalogue = self._without_rule(catalogue, exc)
+            yield snapshot
+
+    async def _snapshot(
+        self,
+        connection: asyncpg.Connection,
+        clinic: Clinic,
+        clinics: list[Clinic],
+        catalogue: Catalogue,
+        on_step: OnStep | None,
+    ) -> ClinicSnapshot:
+        await connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+        await connection.execute(_lock(catalogue))
+        taken_at = datetime.now(UTC)
+        # The first query takes the snapshot. The tables cannot change any more; had they changed before the lock,
+        # this shows it.
+        text = await connection.fetchval(CATALOGUE_SQL, other_schemas(clinics, clinic))
+        if text != catalogue.text:
+            raise SchemaChanged("el esquema de la base de datos cambió justo ahora; vuelva a intentarlo")
+        migrations = await _migration_heads(connection, catalogue)
+        statements = await find_owners(connection, catalogue, clinic.id)
+        unowned = await self._unowned_rows(connection, catalogue, statements.catalogue, on_step)
+        size = await connection.fetchval(
+            SIZE_SQL, [qualified(entry.table) for entry in catalogue.of_class(TableClass.OWNED)]
+        )
+        return ClinicSnapshot(connection, clinic, catalogue, statements, migrations, unowned, size, taken_at)
 
     async def census(self, clinica_id: int | None = None) -> Census:
         """Count every table of the catalogue, and what in it is nobody's or points astray. Reads all of it."""
@@ -146,13 +157,12 @@ class ClinicDatabase:
                 clinics = await self._clinics(connection)
                 catalogue = await self._catalogue(connection, pick(clinics, clinica_id), clinics)
                 refuse_unreadable([entry.table for entry in catalogue.entries.values() if entry.recorded])
-                async with Counter(connection) as counter:
-                    return Census(
-                        catalogue=catalogue,
-                        rows=await count_rows(connection, catalogue),
-                        unowned=await count_unowned(counter, catalogue),
-                        strays=await count_strays(counter, catalogue),
-                    )
+                while True:
+                    try:
+                        return await _take_census(connection, catalogue)
+                    except RuleFailed as exc:
+                        await connection.execute("ROLLBACK")
+                        catalogue = self._without_rule(catalogue, exc)
 
     @asynccontextmanager
     async def _connect(self) -> AsyncIterator[asyncpg.Connection]:
@@ -195,13 +205,13 @@ class ClinicDatabase:
         return [Clinic(*row) for row in rows if row[3] != name.schema]
 
     async def _unowned_rows(
-        self, connection: asyncpg.Connection, catalogue: Catalogue, on_step: OnStep | None
+        self, connection: asyncpg.Connection, catalogue: Catalogue, narrow: Catalogue, on_step: OnStep | None
     ) -> list[Unowned | Unchecked]:
         """Rows that no clinic owns, counted once in a while: the answer is the same for every clinic."""
         now = time.monotonic()
         if self._unowned is None or self._unowned[0] is not catalogue or now - self._unowned[1] > UNOWNED_SECONDS:
             async with Counter(connection, seconds=COUNT_SECONDS, on_step=on_step) as counter:
-                found = await count_unowned(counter, catalogue)
+                found = await AllOwnersCounts(counter, narrow).unowned()
             self._unowned = (catalogue, now, [*found, *counter.unchecked])
         return self._unowned[2]
 
@@ -210,10 +220,52 @@ class ClinicDatabase:
         text = await connection.fetchval(CATALOGUE_SQL, other_schemas(clinics, clinic))
         kept = self._kept
         if kept is None or (kept.text, kept.schema) != (text, clinic.schema):
-            kept = build_catalogue(parse(text), self._tenancy, schema=clinic.schema, text=text)
-            await _check_rules(connection, kept)
+            found = parse(text)
+            rules, problems = await _check_rules(connection, found, self._tenancy, clinic.schema)
+            kept = build_catalogue(
+                found, self._tenancy, schema=clinic.schema, text=text, rules=rules, problems=problems
+            )
             self._kept = kept
         return kept
+
+    def _without_rule(self, catalogue: Catalogue, failed: RuleFailed) -> Catalogue:
+        """The catalogue in which the table of that rule is nobody's, since nobody can say whose its rows are."""
+        rules = {
+            entry.name: way
+            for entry in catalogue.entries.values()
+            for way in entry.candidates
+            if isinstance(way, ByRule | ByLink)
+        }
+        return build_catalogue(
+            parse(catalogue.text),
+            self._tenancy,
+            schema=catalogue.schema,
+            text=catalogue.text,
+            rules=rules,
+            problems={**catalogue.problems, failed.table: str(failed)},
+        )
+
+
+async def _take_census(connection: asyncpg.Connection, catalogue: Catalogue) -> Census:
+    await connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+    async with Counter(connection) as counter:
+        counts = AllOwnersCounts(counter, narrowed(catalogue, await find_nulls(connection, catalogue)))
+        return Census(
+            catalogue=catalogue,
+            rows=await count_rows(connection, catalogue),
+            unowned=await counts.unowned(),
+            strays=await counts.strays(),
+        )
+
+
+def _lock(catalogue: Catalogue) -> str:
+    """Keep every table that will be read from being dropped, rewritten or truncated meanwhile.
+
+    It comes before the snapshot: a table truncated or rewritten between the two would read as empty
+    (https://www.postgresql.org/docs/current/mvcc-caveats.html).
+    """
+    names = ", ".join(from_table(entry.table) for entry in catalogue.entries.values() if entry.recorded)
+    return f"LOCK TABLE {names} IN ACCESS SHARE MODE"
 
 
 def pick(clinics: list[Clinic], clinica_id: int | None) -> Clinic:
@@ -262,16 +314,31 @@ def _list(names: Iterable[TableName]) -> str:
     return ", ".join(f"«{name}»" for name in names)
 
 
-async def _check_rules(connection: asyncpg.Connection, catalogue: Catalogue) -> None:
-    """Let PostgreSQL parse each rule of OWNERSHIP_RULES, so that a wrong one is told by its table's name."""
-    for entry in catalogue.entries.values():
-        for candidate in entry.candidates:
-            if isinstance(candidate, ByRule):
-                source = f"{from_table(entry.table)} AS {RULE_ALIAS}"
-                try:
-                    await connection.execute(f"SELECT FROM {source} WHERE ({candidate.expression}) = 0 LIMIT 0")
-                except (asyncpg.SyntaxOrAccessError, asyncpg.DataError) as exc:
-                    raise CatalogError(f"OWNERSHIP_RULES: la regla de «{entry.name}» no vale: {exc}") from exc
+async def _check_rules(
+    connection: asyncpg.Connection, found: Introspection, tenancy: Tenancy, schema: str | None
+) -> tuple[dict[TableName, ByRule | ByLink], dict[TableName, str]]:
+    """Let PostgreSQL parse each rule of OWNERSHIP_RULES: how each is to be followed, and what is wrong with which.
+
+    A wrong one is an error of its table: the others' rows can be backed up without it.
+    """
+    _, rules, problems = parse_rules(found, tenancy, schema)
+    for name, rule in list(rules.items()):
+        if not isinstance(rule, ByRule):
+            continue
+        # An expression that is one sub-SELECT may find several clinics: an array takes them all.
+        for way in (replace(rule, several=True), rule):
+            try:
+                table = f"{from_table(found.tables[name])} AS {RULE_ALIAS}"
+                await connection.execute(f"SELECT FROM {table} WHERE {rule_value(way)} = 0 LIMIT 0")
+            except (asyncpg.SyntaxOrAccessError, asyncpg.DataError) as exc:
+                problems[name] = f"OWNERSHIP_RULES: la regla de «{name}» no vale: {exc}"
+            else:
+                rules[name] = way
+                problems.pop(name, None)
+                break
+        if name in problems:
+            del rules[name]
+    return rules, problems
 
 
 async def _migration_heads(connection: asyncpg.Connection, catalogue: Catalogue) -> dict[str, list[str]]:

@@ -65,5 +65,5 @@ class ClinicSnapshot:
         """
         with database_errors(SETTING):
             async with Counter(self._connection, seconds=COUNT_SECONDS, on_step=on_step) as counter:
-                found = await count_clinics_strays(counter, self.catalogue, self.statements)
+                found = await count_clinics_strays(counter, self.statements)
         return [*found, *counter.unchecked]

@@ -34,3 +34,8 @@ def joined(foreign_key: ForeignKey, child: str, parent: str) -> str:
 def columns(alias: str, names: tuple[str, ...]) -> str:
     """Columns of the row `alias`, separated by commas."""
     return ", ".join(f"{alias}.{quote(name)}" for name in names)
+
+
+def same_value(folded: bool, one: str, other: str) -> str:
+    """The condition that two values are equal; where they are text, whatever their case."""
+    return f"lower({one}::text) = lower({other}::text)" if folded else f"{one} = {other}"

@@ -1,39 +1,49 @@
-"""The SQL that picks one clinic's rows. Every statement can be pasted into psql as it stands."""
+"""The SQL that picks one clinic's rows."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 
 from app.clinic.catalogue import (
     ByColumn,
     ByForeignKey,
+    ByLink,
     ByRule,
+    Candidate,
     Catalogue,
     Entry,
     Source,
     TableClass,
     WholeTable,
 )
-from app.clinic.introspection import ForeignKey, Table
-from app.clinic.ownership import Ownership, stray_keys
+from app.clinic.classification import grouped
+from app.clinic.introspection import ForeignKey, Table, TableName
+from app.clinic.ownership import (
+    RULE_ALIAS,
+    Listing,
+    direct_column,
+    owners_of,
+    rule_of,
+    rule_value,
+    stray_keys,
+    ways_up,
+)
 from app.clinic.records import record_lines
-from app.clinic.sql import columns, from_table, joined, quote
+from app.clinic.row_list import RowList
+from app.clinic.sql import columns, from_table, joined, quote, same_value
+
+Group = frozenset[TableName]
 
 
 class ClinicStatements:
-    """The statements for one clinic, known by its id in the tenant table."""
+    """The statements for one clinic, known by its id in the tenant table.
+
+    Rows whose owner takes more than a condition to find are in lists, which `find_owners` fills: the statements are
+    of use in its transaction.
+    """
 
     def __init__(self, catalogue: Catalogue, clinica_id: int) -> None:
-        self._catalogue = catalogue
+        self.catalogue = catalogue
         self._clinica_id = int(clinica_id)
-        self._ownership = Ownership(catalogue)
-
-    def lock(self) -> str:
-        """Keep every table that will be read from being dropped, rewritten or truncated meanwhile.
-
-        It comes before the snapshot: a table truncated or rewritten between the two would read as empty
-        (https://www.postgresql.org/docs/current/mvcc-caveats.html).
-        """
-        names = ", ".join(from_table(entry.table) for entry in self._catalogue.entries.values() if entry.recorded)
-        return f"LOCK TABLE {names} IN ACCESS SHARE MODE"
+        self._numbers = catalogue.numbers(catalogue.entries)
 
     def owned_records(self, entry: Entry) -> str:
         """The clinic's own rows of the table, one record a line, in the file's order."""
@@ -41,138 +51,363 @@ class ClinicStatements:
 
     def referenced_records(self, entry: Entry) -> str | None:
         """The table's rows that belong into `referencias`; None where nothing can point to them."""
-        if not entry.sources:
+        if not self._entry(entry).sources:
             return None
-        alias = self._ownership.alias(entry)
         return record_lines(
             entry.table,
-            f"SELECT {columns(alias, _names(entry.table))} FROM {from_table(entry.table)} AS {alias}"
-            f" WHERE {self._is_reference(entry, alias)}",
+            f"SELECT {columns('x', _names(entry.table))} FROM {from_table(entry.table)} AS x"
+            f" WHERE {self._references(entry).read('x')}",
         )
+
+    def owned(self, entry: Entry, names: tuple[str, ...]) -> str:
+        """These columns of the clinic's own rows; system columns, too."""
+        picked = f"SELECT {columns('x', names)} FROM {from_table(entry.table)} AS x"
+        return " UNION ALL ".join(
+            f"{picked} WHERE {condition}" if condition else picked for condition in self._conditions(entry)
+        )
+
+    def is_owned(self, entry: Entry, alias: str) -> str:
+        """Whether the row `alias`, which something else has found, is the clinic's."""
+        entry = self._entry(entry)
+        tests = [self._direct(way, alias) or "true" for way in (entry.direct,) if way is not None]
+        if entry.listed:
+            tests.append(self._owned(entry).holds(alias))
+        return f"({' OR '.join(tests)}) IS TRUE"
+
+    def nobodys(self, entry: Entry, rows: str) -> str:
+        """Of rows that are not this clinic's, given by a query over rel and tid (text): those that are nobody's."""
+        entry = self._entry(entry)
+        place = f"{RULE_ALIAS}.tableoid = r.rel AND {RULE_ALIAS}.ctid = r.tid::tid"
+        if entry.kind is not TableClass.OWNED:
+            return rows
+        if entry.definite:
+            return f"SELECT r.rel, r.tid FROM ({rows}) AS r WHERE false"
+        if len(entry.candidates) == 1 and isinstance(way := entry.candidates[0], ByColumn):
+            return (
+                f"SELECT r.rel, r.tid FROM ({rows}) AS r JOIN {from_table(entry.table)} AS {RULE_ALIAS} ON {place}"
+                f" WHERE {RULE_ALIAS}.{quote(way.column)} IS NULL"
+            )
+        starts = f"SELECT {self._numbers[entry.name]} AS node, r.rel, r.tid FROM ({rows}) AS r"
+        return f"SELECT o.rel, o.tid FROM ({self._owners_of({entry.name}, starts)}) AS o WHERE o.owner IS NULL"
 
     def count_foreign(self, entry: Entry) -> tuple[list[ForeignKey], str] | None:
         """How many of the clinic's rows point, by each of these keys, to a row that is not the clinic's own.
 
-        One scan answers for all keys, as an array of counts. None where no key of the table can.
+        One scan answers for all keys, with a column for each. None where no key of the table can.
         """
-        keys = list(stray_keys(self._catalogue, entry))
+        keys = list(stray_keys(self.catalogue, entry))
         if not keys:
             return None
-        row = self._ownership.name()
         needed = tuple(dict.fromkeys(column for fk in keys for column in fk.columns))
         counts, joins = [], []
-        for fk in keys:
-            parent = self._catalogue.entries[fk.target]
-            own = self._ownership.name()
-            rows = self.owned(parent, fk.target_columns)
-            joins.append(f" LEFT JOIN ({rows}) AS {own} ON {joined(fk, row, own)}")
-            points = " AND ".join(f"{row}.{quote(column)} IS NOT NULL" for column in fk.columns)
+        for number, fk in enumerate(keys):
+            own = f"p{number}"
+            rows = self.owned(self.catalogue.entries[fk.target], fk.target_columns)
+            joins.append(f" LEFT JOIN ({rows}) AS {own} ON {joined(fk, 'c', own)}")
+            points = " AND ".join(f"c.{quote(column)} IS NOT NULL" for column in fk.columns)
             counts.append(f"count(*) FILTER (WHERE {points} AND {own}.{quote(fk.target_columns[0])} IS NULL)")
-        return (
-            keys,
-            f"SELECT ARRAY[{', '.join(counts)}] FROM ({self.owned(entry, needed)}) AS {row}{''.join(joins)}",
-        )
+        return keys, f"SELECT {', '.join(counts)} FROM ({self.owned(entry, needed)}) AS c{''.join(joins)}"
 
     def count_strays(self, entry: Entry, foreign_key: ForeignKey) -> str:
         """How many of the clinic's rows point, by this key, to a row that another clinic owns."""
-        row = self._ownership.name()
+        parent = self.catalogue.entries[foreign_key.target]
+        pointing = (
+            f"SELECT p.tableoid AS rel, p.ctid::text AS tid FROM ({self.owned(entry, foreign_key.columns)}) AS c"
+            f" JOIN {from_table(parent.table)} AS p ON {joined(foreign_key, 'c', 'p')}"
+            f" WHERE NOT {self.is_owned(parent, 'p')}"
+        )
+        free = self.nobodys(parent, "SELECT DISTINCT s.rel, s.tid FROM strays AS s")
         return (
-            f"SELECT count(*) FROM ({self.owned(entry, foreign_key.columns)}) AS {row}"
-            f" WHERE {self._ownership.owner_through(foreign_key, row)} <> {self._clinica_id}"
+            f"WITH strays AS MATERIALIZED ({pointing}) SELECT count(*) FROM strays AS s"
+            f" WHERE (s.rel, s.tid) NOT IN ({free})"
         )
 
-    def owned(self, entry: Entry, names: tuple[str, ...]) -> str:
-        """These columns of the clinic's own rows; system columns, too.
+    def lists(self, careful: Collection[str]) -> Iterator[Listing]:
+        """What fills the lists, in this order.
 
-        There is one branch for each way to the owner, so that each can use its own index.
+        What is found is right where none of the rows found leads to another clinic's row, or to nobody's, too; each
+        SELECT tells whether one does (`is_doubtful`). Then it is to be asked for again with that name in `careful`:
+        who comes first decides, and to find that takes a statement that is slow to plan.
         """
-        alias = self._ownership.alias(entry)
-        picked = f"SELECT {columns(alias, names)} FROM {from_table(entry.table)} AS {alias}"
-        return " UNION ALL ".join(
-            f"{picked} WHERE {condition}" if condition else picked for condition in self._conditions(entry, alias)
+        for group in grouped({e.name: e.owner_tables for e in self.catalogue.of_class(TableClass.OWNED)}):
+            if any(self.catalogue.entries[name].listed for name in group):
+                name = self._name("propias", min(group))
+                rule = rule_of(self.catalogue.entries[table] for table in group)
+                yield Listing(name, self._find_owned(group, careful=name in careful), rule)
+        referenced = [entry for entry in self.catalogue.entries.values() if entry.sources]
+        for group in grouped({e.name: {s.table for s in e.sources if not s.owned} for e in referenced}):
+            name = self._name("referidas", min(group))
+            yield Listing(name, self._find_references(group, careful=name in careful))
+
+    def is_doubtful(self, name: str) -> str:
+        """After the listing of that name: whether it has to be asked for again."""
+        return f"current_setting('respaldos.{name}_dudosas') <> ''"
+
+    def _conditions(self, entry: Entry) -> Iterator[str]:
+        """Conditions over the alias x of which just one holds for each row of the clinic, and none for another's."""
+        entry = self._entry(entry)
+        if entry.direct is not None:
+            yield self._direct(entry.direct, "x")
+        if entry.listed:
+            yield self._owned(entry).read("x")
+
+    def _direct(self, way: Candidate, alias: str) -> str:
+        """The condition of a direct way; empty where every row is the clinic's."""
+        match way:
+            case WholeTable():
+                return ""
+            case ByColumn(column):
+                return f"{alias}.{quote(column)} = {self._clinica_id}"
+            case ByForeignKey(fk):
+                return f"({columns(alias, fk.columns)}) IN ({self._parents(fk)})"
+            case ByRule() | ByLink():
+                raise TypeError(f"{way} is no condition that an index knows")
+
+    def _parents(self, fk: ForeignKey) -> str:
+        return self.owned(self.catalogue.entries[fk.target], fk.target_columns)
+
+    def _find_owned(self, group: Group, *, careful: bool) -> str:
+        """Fill the lists of the clinic's rows in these tables, which are one, or point to each other in a circle."""
+        entries = [self.catalogue.entries[name] for name in sorted(group)]
+        starts = " UNION ".join(part for entry in entries for part in self._starts(entry))
+        doubts = " UNION ALL ".join(part for entry in entries for part in self._doubts(entry))
+        steps = " UNION ALL ".join(part for entry in entries for part in self._steps(entry))
+        found = starts or "SELECT NULL::int AS node, NULL::oid AS rel, NULL::text AS tid WHERE false"
+        if steps:
+            found = (
+                f"SELECT s.node, s.rel, s.tid FROM ({found}) AS s UNION SELECT step.node, step.rel, step.tid"
+                f" FROM found AS f CROSS JOIN LATERAL ({steps}) AS step(node, rel, tid)"
+            )
+        parts = [f"found(node, rel, tid) AS ({found})"]
+        doubted = "false"
+        rows = "SELECT f.node, f.rel, f.tid FROM found AS f"
+        if doubts and not careful:
+            doubted = f"EXISTS ({doubts})"
+        elif doubts:
+            # In a circle, what was found by way of a doubtful row is doubtful, too.
+            parts.append(f"doubt AS MATERIALIZED ({rows if steps else f'SELECT DISTINCT d.* FROM ({doubts}) AS d'})")
+            owners = self._owners_of(group, "SELECT d.node, d.rel, d.tid FROM doubt AS d")
+            rows += (
+                " EXCEPT SELECT d.node, d.rel, d.tid FROM doubt AS d UNION ALL"
+                f" SELECT o.node, o.rel, o.tid FROM ({owners}) AS o WHERE o.owner = {self._clinica_id}"
+            )
+        lists = {entry.name: self._owned(entry) for entry in entries if entry.listed}
+        return self._fill("propias", group, parts, lists, rows, doubted)
+
+    def _fill(
+        self,
+        kind: str,
+        group: Group,
+        parts: Iterable[str],
+        lists: dict[TableName, RowList],
+        rows: str,
+        doubted: str,
+    ) -> str:
+        fills = [
+            kept.fill(f"SELECT k.rel, k.tid FROM kept AS k WHERE k.node = {self._numbers[name]}")
+            for name, kept in lists.items()
+        ]
+        doubt = f"'respaldos.{self._name(kind, min(group))}_dudosas'"
+        fills.append(f"set_config({doubt}, CASE WHEN {doubted} THEN 'x' ELSE '' END, true)")
+        everything = ", ".join([*parts, f"kept AS MATERIALIZED ({rows})"])
+        return f"WITH RECURSIVE {everything} SELECT {', '.join(fills)}"
+
+    def _starts(self, entry: Entry) -> Iterator[str]:
+        """Rows that an indirect way gives from outside their circle: (node, rel, tid)."""
+        for way in entry.candidates:
+            if way == entry.direct:
+                continue
+            alias = RULE_ALIAS if isinstance(way, ByRule) else "x"
+            if isinstance(way, ByForeignKey):
+                parent = self.catalogue.entries[way.foreign_key.target]
+                inside = parent.name in entry.cycle
+                if inside and parent.direct is None:
+                    continue
+                parents = (
+                    self._direct_rows(parent, way.foreign_key.target_columns)
+                    if inside
+                    else self._parents(way.foreign_key)
+                )
+                given = f"({columns(alias, way.foreign_key.columns)}) IN ({parents})"
+            elif isinstance(way, ByLink):
+                given = self._linked(way, alias)
+            elif isinstance(way, ByRule):
+                given = f"{rule_value(way)} = {self._clinica_id}"
+            else:
+                raise TypeError(f"{way} of {entry.name} is direct")
+            yield (
+                f"SELECT {self._numbers[entry.name]} AS node, {alias}.tableoid AS rel, {alias}.ctid::text AS tid"
+                f" FROM {from_table(entry.table)} AS {alias} WHERE {given}{self._undecided(entry, alias)}"
+            )
+
+    def _direct_rows(self, entry: Entry, names: tuple[str, ...]) -> str:
+        picked = f"SELECT {columns('x', names)} FROM {from_table(entry.table)} AS x"
+        condition = self._direct(entry.direct, "x") if entry.direct is not None else "false"
+        return f"{picked} WHERE {condition}" if condition else picked
+
+    def _undecided(self, entry: Entry, alias: str) -> str:
+        """That the direct way does not make the row the clinic's, and no column says whose it is."""
+        match entry.direct:
+            case None:
+                return ""
+            case ByColumn(column):
+                return f" AND {alias}.{quote(column)} IS NULL"
+            case way:
+                return f" AND ({self._direct(way, alias) or 'true'}) IS NOT TRUE"
+
+    def _linked(self, link: ByLink, alias: str) -> str:
+        target = self.catalogue.entries[link.target]
+        clinic = f"l.{quote(direct_column(target))}"
+        table = from_table(target.table)
+        key, value = f"l.{quote(link.target_column)}", f"{alias}.{quote(link.column)}"
+        folded = f"lower({value}::text)" if link.folded else value
+        of_target = f"lower({key}::text)" if link.folded else key
+        return (
+            f"{folded} IN (SELECT {of_target} FROM {table} AS l WHERE {clinic} = {self._clinica_id})"
+            f" AND NOT EXISTS (SELECT FROM {table} AS l WHERE {same_value(link.folded, key, value)}"
+            f" AND {clinic} IS DISTINCT FROM {self._clinica_id})"
         )
 
-    def _conditions(self, entry: Entry, alias: str) -> Iterator[str]:
-        """Conditions of which just one holds for each row of the clinic, and none for another's."""
-        earlier = ""
-        for candidate in entry.candidates:
-            if entry.cycle and not isinstance(candidate, ByColumn):
-                yield f"{earlier}{self._ownership.owner(entry, alias)} = {self._clinica_id}"
-                return
-            match candidate:
-                case WholeTable():
-                    yield ""
-                case ByColumn(column):
-                    yield f"{earlier}{alias}.{quote(column)} = {self._clinica_id}"
-                    earlier += f"{alias}.{quote(column)} IS NULL AND "
-                case ByRule(expression):
-                    yield f"{earlier}({expression}) = {self._clinica_id}"
-                case ByForeignKey(fk):
-                    parents = self.owned(self._catalogue.entries[fk.target], fk.target_columns)
-                    yield f"{earlier}({columns(alias, fk.columns)}) IN ({parents})"
-                    earlier += f"{self._ownership.owner_through(fk, alias)} IS NULL AND "
+    def _steps(self, entry: Entry) -> Iterator[str]:
+        """From a row `f` found in a circle, the rows that point to it from within."""
+        for way in entry.candidates:
+            if not isinstance(way, ByForeignKey) or way.foreign_key.target not in entry.cycle:
+                continue
+            parent = self.catalogue.entries[way.foreign_key.target]
+            yield (
+                f"SELECT {self._numbers[entry.name]}, x.tableoid, x.ctid::text FROM {from_table(parent.table)} AS p"
+                f" JOIN {from_table(entry.table)} AS x ON {joined(way.foreign_key, 'x', 'p')}"
+                f" WHERE f.node = {self._numbers[parent.name]} AND p.tableoid = f.rel AND p.ctid = f.tid::tid"
+                f"{self._undecided(entry, 'x')}"
+            )
 
-    def _is_reference(self, entry: Entry, alias: str) -> str:
-        """Whether the row `alias` belongs into `referencias`."""
-        if entry.reference_cycle:
-            return f"({alias}.tableoid, {alias}.ctid::text) IN ({self._reach(entry)})"
-        return self._pointed_to(entry, alias, entry.sources)
-
-    def _pointed_to(self, entry: Entry, alias: str, sources: tuple[Source, ...]) -> str:
-        """Whether any of the sources points to the row, and no clinic owns it."""
-        by_target: dict[tuple[str, ...], list[str]] = {}
-        for source in sources:
-            fk = source.foreign_key
-            by_target.setdefault(fk.target_columns, []).append(self._source_rows(source))
-        pointed = " OR ".join(
-            f"({columns(alias, target)}) IN ({' UNION ALL '.join(rows)})" for target, rows in by_target.items()
+    def _doubts(self, entry: Entry) -> Iterator[str]:
+        """Rows found that lead, by some way, to a row that has not been found to be the clinic's."""
+        if not entry.listed:
+            return
+        here = (
+            f"SELECT f.node, f.rel, f.tid FROM found AS f"
+            f" JOIN {from_table(entry.table)} AS x ON x.tableoid = f.rel AND x.ctid = f.tid::tid"
         )
-        return f"({pointed}){self._and_unowned(entry, alias)}"
+        node = f"f.node = {self._numbers[entry.name]}"
+        for way in entry.candidates:
+            if not isinstance(way, ByForeignKey):
+                continue
+            parent = self.catalogue.entries[way.foreign_key.target]
+            mine = self.is_owned(parent, "p")
+            if parent.name in entry.cycle:
+                direct = self._direct(parent.direct, "p") or "true" if parent.direct is not None else "false"
+                mine = (
+                    f"(({direct}) IS TRUE OR EXISTS (SELECT FROM found AS g WHERE"
+                    f" g.node = {self._numbers[parent.name]} AND g.rel = p.tableoid AND g.tid = p.ctid::text))"
+                )
+            yield (
+                f"{here} JOIN {from_table(parent.table)} AS p ON {joined(way.foreign_key, 'x', 'p')}"
+                f" WHERE {node} AND NOT {mine}"
+            )
+
+    def _find_references(self, group: Group, *, careful: bool) -> str:
+        """Fill the lists of the rows of these tables that belong into `referencias`.
+
+        They are pointed to by the clinic's own rows, or by rows in `referencias`, and no clinic owns them.
+        """
+        entries = [self.catalogue.entries[name] for name in sorted(group)]
+        # Of rows that nobody owns it takes a search to know that nobody does, where there is more than one way.
+        searched = {e.name for e in entries if e.kind is TableClass.OWNED and not _decided_by_column(e)}
+        over = self._reach(entries, group, "")
+        parts, name = [f"over(node, rel, tid) AS ({over})"], "over"
+        doubted = "false"
+        if searched and not careful:
+            numbers = ", ".join(str(self._numbers[name]) for name in sorted(searched))
+            doubted = f"EXISTS (SELECT FROM over AS o WHERE o.node IN ({numbers}))"
+        elif searched:
+            owners = self._owners_of(searched, self._of_nodes("over", searched))
+            parts.append(f"free AS MATERIALIZED (SELECT o.* FROM ({owners}) AS o WHERE o.owner IS NULL)")
+            numbers = ", ".join(str(self._numbers[name]) for name in sorted(searched))
+            free = (
+                f" AND (step.node NOT IN ({numbers}) OR EXISTS (SELECT FROM free AS g WHERE g.node = step.node"
+                " AND g.rel = step.rel AND g.tid = step.tid))"
+            )
+            parts.append(f"reach(node, rel, tid) AS ({self._reach(entries, group, free, 'reach')})")
+            name = "reach"
+        lists = {entry.name: self._references(entry) for entry in entries}
+        rows = f"SELECT r.node, r.rel, r.tid FROM {name} AS r"
+        return self._fill("referidas", group, parts, lists, rows, doubted)
+
+    def _of_nodes(self, name: str, tables: Collection[TableName]) -> str:
+        numbers = ", ".join(str(self._numbers[table]) for table in sorted(tables))
+        return f"SELECT o.node, o.rel, o.tid FROM {name} AS o WHERE o.node IN ({numbers})"
+
+    def _reach(self, entries: Iterable[Entry], group: Group, only: str, name: str = "over") -> str:
+        """(node, rel, tid) of what is pointed to, and so on upward; `only` is a condition on `step`."""
+        starts, steps = [], []
+        for entry in entries:
+            number, unowned = self._numbers[entry.name], self._may_be_reference(entry)
+            outside: dict[tuple[str, ...], list[str]] = {}
+            for source in entry.sources:
+                fk = source.foreign_key
+                child = self.catalogue.entries[source.table]
+                if source.owned or source.table not in group:
+                    outside.setdefault(fk.target_columns, []).append(self._source_rows(source))
+                else:
+                    steps.append(
+                        f"SELECT {number}, x.tableoid, x.ctid::text FROM {from_table(child.table)} AS c"
+                        f" JOIN {from_table(entry.table)} AS x ON {joined(fk, 'c', 'x')}"
+                        f" WHERE r.node = {self._numbers[child.name]} AND c.tableoid = r.rel"
+                        f" AND c.ctid = r.tid::tid{unowned}"
+                    )
+            starts += [
+                f"SELECT {number} AS node, x.tableoid AS rel, x.ctid::text AS tid FROM {from_table(entry.table)} AS x"
+                f" WHERE ({columns('x', target)}) IN ({' UNION ALL '.join(rows)}){unowned}"
+                for target, rows in outside.items()
+            ]
+        start = " UNION ".join(starts) or "SELECT NULL::int AS node, NULL::oid AS rel, NULL::text AS tid WHERE false"
+        found = f"SELECT step.node, step.rel, step.tid FROM ({start}) AS step(node, rel, tid) WHERE true{only}"
+        if not steps:
+            return found
+        return (
+            f"{found} UNION SELECT step.node, step.rel, step.tid FROM {name} AS r"
+            f" CROSS JOIN LATERAL ({' UNION ALL '.join(steps)}) AS step(node, rel, tid) WHERE true{only}"
+        )
 
     def _source_rows(self, source: Source) -> str:
-        entry = self._catalogue.entries[source.table]
+        entry = self.catalogue.entries[source.table]
+        names = source.foreign_key.columns
         if source.owned:
-            return self.owned(entry, source.foreign_key.columns)
-        alias = self._ownership.alias(entry)
+            return self.owned(entry, names)
         return (
-            f"SELECT {columns(alias, source.foreign_key.columns)} FROM {from_table(entry.table)} AS {alias}"
-            f" WHERE {self._is_reference(entry, alias)}"
+            f"SELECT {columns('x', names)} FROM {from_table(entry.table)} AS x"
+            f" WHERE {self._references(entry).read('x')}"
         )
 
-    def _and_unowned(self, entry: Entry, alias: str) -> str:
-        if entry.kind is TableClass.REFERENCED:
+    def _may_be_reference(self, entry: Entry) -> str:
+        """That the row `x` is not known to be a clinic's."""
+        if entry.kind is not TableClass.OWNED:
             return ""
-        return f" AND {self._ownership.owner(entry, alias)} IS NULL"
+        first = entry.candidates[0]
+        column = f" AND x.{quote(first.column)} IS NULL" if isinstance(first, ByColumn) else ""
+        return column if _decided_by_column(entry) else f"{column} AND NOT {self.is_owned(entry, 'x')}"
 
-    def _reach(self, entry: Entry) -> str:
-        """(tableoid, ctid as text) of the table's rows in `referencias`, where tables point to each other."""
-        numbers = {name: number for number, name in enumerate(sorted(entry.reference_cycle))}
-        starts, steps = [], []
-        for name, number in numbers.items():
-            here = self._catalogue.entries[name]
-            inside = [s for s in here.sources if not s.owned and s.table in numbers]
-            outside = tuple(s for s in here.sources if s not in inside)
-            if outside:
-                alias = self._ownership.alias(here)
-                starts.append(
-                    f"SELECT {number} AS node, {alias}.tableoid AS rel, {alias}.ctid::text AS tid"
-                    f" FROM {from_table(here.table)} AS {alias} WHERE {self._pointed_to(here, alias, outside)}"
-                )
-            for source in inside:
-                child = self._catalogue.entries[source.table]
-                row, to = self._ownership.name(), self._ownership.alias(here)
-                steps.append(
-                    f"SELECT {number}, {to}.tableoid, {to}.ctid::text FROM {from_table(child.table)} AS {row}"
-                    f" JOIN {from_table(here.table)} AS {to} ON {joined(source.foreign_key, row, to)}"
-                    f" WHERE reach.node = {numbers[source.table]} AND {row}.tableoid = reach.rel"
-                    f" AND {row}.ctid = reach.tid::tid{self._and_unowned(here, to)}"
-                )
-        start = " UNION ALL ".join(starts) or "SELECT 0 AS node, 0::oid AS rel, '' AS tid WHERE false"
-        return (
-            f"WITH RECURSIVE reach AS (({start}) UNION SELECT step.node, step.rel, step.tid"
-            f" FROM reach CROSS JOIN LATERAL ({' UNION ALL '.join(steps)}) AS step(node, rel, tid))"
-            f" SELECT reach.rel, reach.tid FROM reach WHERE reach.node = {numbers[entry.name]}"
-        )
+    def _owners_of(self, names: Collection[TableName], starts: str) -> str:
+        return owners_of(self.catalogue, self.catalogue.numbers(ways_up(self.catalogue, set(names))), starts)
+
+    def _entry(self, entry: Entry) -> Entry:
+        """As this transaction's rows have it: a restore knows the table as any row might."""
+        return self.catalogue.entries[entry.name]
+
+    def _owned(self, entry: Entry) -> RowList:
+        return RowList(self._name("propias", entry.name), entry.table)
+
+    def _references(self, entry: Entry) -> RowList:
+        return RowList(self._name("referidas", entry.name), entry.table)
+
+    def _name(self, kind: str, table: TableName) -> str:
+        return f"{kind}_{self._numbers[table]}"
+
+
+def _decided_by_column(entry: Entry) -> bool:
+    """Whether the tenant column alone says whose a row is: where it is empty, nobody's."""
+    return len(entry.candidates) == 1 and isinstance(entry.candidates[0], ByColumn)
 
 
 def _names(table: Table) -> tuple[str, ...]:

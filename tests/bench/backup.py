@@ -72,8 +72,9 @@ async def selects(settings: Settings) -> str:
         for entry in snapshot.catalogue.entries.values():
             if (statement := snapshot.statements.referenced_records(entry)) is not None:
                 statements.append(statement)
+        lists = "".join(f"{listing.statement};\n" for listing in snapshot.statements.lists(()))
     copies = "".join(f"COPY ({statement}) TO STDOUT;\n" for statement in statements)
-    return f"{SESSION_SQL};\nBEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY;\n{copies}COMMIT;\n"
+    return f"{SESSION_SQL};\nBEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY;\n{lists}{copies}COMMIT;\n"
 
 
 def measure(settings: Settings, folder: Path) -> tuple[list[Row], dict[str, Any]]:

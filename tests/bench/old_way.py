@@ -26,26 +26,34 @@ async def old_way(way: str, clinica_id: int) -> int:
     data: dict[str, list[dict[str, Any]]] = {}
     with embedded_servers(load_settings()) as settings:
         async with clinic_database(settings).snapshot(clinica_id) as snapshot:
+            lists = [listing.statement for listing in snapshot.statements.lists(())]
             selects = {
                 entry.model: snapshot.statements.owned(entry, tuple(column.name for column in entry.table.columns))
                 for entry in snapshot.catalogue.of_class(TableClass.OWNED)
             }
         fetch = _through_sqlalchemy if way == "orm" else _from_the_driver
-        async for model, rows in fetch(database_url(settings), selects):
+        async for model, rows in fetch(database_url(settings), lists, selects):
             data[model] = rows
     return len(gzip.compress(json.dumps(data, indent=2, default=str).encode()))
 
 
-async def _through_sqlalchemy(url: str, selects: dict[str, str]) -> AsyncIterator[tuple[str, list[dict[str, Any]]]]:
+async def _through_sqlalchemy(
+    url: str, lists: list[str], selects: dict[str, str]
+) -> AsyncIterator[tuple[str, list[dict[str, Any]]]]:
     engine = service_engine(url, query_seconds=None)
     async with engine.connect() as connection:
+        for found in lists:
+            await connection.execute(text(found))
         for model, select in selects.items():
             yield model, [dict(row) for row in (await connection.execute(text(select))).mappings().all()]
     await engine.dispose()
 
 
-async def _from_the_driver(url: str, selects: dict[str, str]) -> AsyncIterator[tuple[str, list[dict[str, Any]]]]:
+async def _from_the_driver(
+    url: str, lists: list[str], selects: dict[str, str]
+) -> AsyncIterator[tuple[str, list[dict[str, Any]]]]:
     connection = await asyncpg.connect(url)
+    await connection.execute(f"BEGIN; {';'.join(lists)}")
     for model, select in selects.items():
         yield model, [dict(row) for row in await connection.fetch(select)]
     await connection.close()

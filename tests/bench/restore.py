@@ -14,6 +14,8 @@ import asyncpg
 
 from app import embedded
 from app.clinic.catalogue import TableClass
+from app.clinic.owners import find_owners
+from app.clinic.sql import qualified
 from app.connections import clinic_database
 from app.sample.generate import SampleClinic
 from app.settings import Settings
@@ -65,18 +67,16 @@ def whole_backup(clinic: SampleClinic) -> int:
 async def empty(settings: Settings, clinic: SampleClinic) -> None:
     """Delete every row of the clinic but its own, children first, and let PostgreSQL know."""
     async with clinic_database(settings).snapshot(clinic.id) as snapshot:
-        owned = [
-            (entry.table, snapshot.statements.owned(entry, ("ctid",)))
-            for entry in snapshot.catalogue.of_class(TableClass.OWNED)
-            if entry.name != snapshot.catalogue.tenant_table
-        ]
+        catalogue = snapshot.catalogue
     connection = await asyncpg.connect(database_url(settings))
     try:
         async with connection.transaction():
             await connection.execute("SET LOCAL session_replication_role = replica")
-            for table, places in reversed(owned):
-                name = f'"{table.name.schema}"."{table.name.name}"'
-                await connection.execute(f"DELETE FROM {name} WHERE ctid IN ({places})")
+            found = await find_owners(connection, catalogue, clinic.id)
+            for entry in reversed(catalogue.of_class(TableClass.OWNED)):
+                if entry.name != catalogue.tenant_table:
+                    places = found.owned(entry, ("ctid",))
+                    await connection.execute(f"DELETE FROM {qualified(entry.table)} WHERE ctid IN ({places})")
         await connection.execute("VACUUM ANALYZE")
     finally:
         await connection.close()

@@ -91,14 +91,36 @@ async def test_a_schema_that_is_not_there_is_no_empty_backup(tenant_sample: Data
         await back_up(clinics, 9)
 
 
-async def test_a_table_of_the_platform_with_a_clinics_name_stops_it_only_where_both_are_in_the_file(
+async def test_a_table_of_the_platform_with_the_name_of_a_clinics_is_a_model_of_its_own(
     tenant_sample: Database,
 ) -> None:
     clinics = tenant_sample.clinics(kind="schema")
     await tenant_sample.sql.execute("CREATE TABLE public.usuario (id int PRIMARY KEY)")
     assert (await back_up(clinics, 1)).verified.records == SAMPLE[0].records
-    await tenant_sample.sql.execute("ALTER TABLE clinica1.paciente ADD creador int REFERENCES public.usuario")
-    with pytest.raises(CatalogError, match=r"«clinica1\.usuario» y «usuario» tendrían el mismo nombre"):
-        await back_up(clinics, 1)
-    without = tenant_sample.clinics(kind="schema", exclude=("public.usuario",))
-    assert (await back_up(without, 1)).verified.records == SAMPLE[0].records
+    await tenant_sample.sql.execute(
+        "ALTER TABLE clinica1.paciente ADD creador int REFERENCES public.usuario;"
+        "INSERT INTO public.usuario VALUES (5); UPDATE clinica1.paciente SET creador = 5"
+    )
+    backup = await back_up(clinics, 1)
+    assert backup.verified.records == SAMPLE[0].records
+    assert backup.referenced("public.usuario") == [5]
+    assert {
+        name: (m.schema, m.table) for name, m in backup.verified.header.models.items() if m.table == "usuario"
+    } == {
+        "usuarios": (None, "usuario"),
+        "public.usuario": ("public", "usuario"),
+    }
+
+
+async def test_rows_of_the_shared_schema_that_name_a_clinic_are_the_clinics(tenant_sample: Database) -> None:
+    await tenant_sample.sql.execute(
+        """
+        CREATE TABLE public.dominio (id int PRIMARY KEY, tenant_id bigint NOT NULL REFERENCES public.clinica);
+        CREATE TABLE public.visita (id int PRIMARY KEY, dominio_id int NOT NULL REFERENCES public.dominio);
+        INSERT INTO public.dominio VALUES (1, 1), (2, 2), (3, 9999); INSERT INTO public.visita VALUES (1, 1), (2, 2);
+        """
+    )
+    clinics = tenant_sample.clinics(kind="schema")
+    first, second = await back_up(clinics, 1), await back_up(clinics, 2)
+    assert (first.ids("dominio"), first.ids("visita")) == ([1], [1])
+    assert (second.ids("dominio"), second.ids("visita")) == ([2], [2])

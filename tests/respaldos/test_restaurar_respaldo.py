@@ -3,6 +3,8 @@
 import asyncpg
 
 from app.clinic.catalogue import TableClass
+from app.clinic.owners import find_owners
+from app.clinic.sql import qualified
 from app.respaldos.models import Respaldo
 from app.respaldos.resources import Resources
 from tests.respaldos.conftest import SMALL, assert_consistent, back_up, told, trail
@@ -61,14 +63,13 @@ async def test_a_clinic_that_is_gone_comes_back_without_a_safety_backup(
     before = await everybody(resources)
     respaldo = await back_up(resources)
     async with resources.clinic.snapshot(SMALL) as snapshot:
-        owned = [
-            (entry.table.name, snapshot.statements.owned(entry, ("ctid",)))
-            for entry in snapshot.catalogue.of_class(TableClass.OWNED)
-        ]
+        catalogue = snapshot.catalogue
     async with conn.transaction():
         await conn.execute("SET LOCAL session_replication_role = replica")
-        for name, places in reversed(owned):
-            await conn.execute(f'DELETE FROM "{name.schema}"."{name.name}" WHERE ctid IN ({places})')
+        statements = await find_owners(conn, catalogue, SMALL)
+        for entry in reversed(catalogue.of_class(TableClass.OWNED)):
+            places = statements.owned(entry, ("ctid",))
+            await conn.execute(f"DELETE FROM {qualified(entry.table)} WHERE ctid IN ({places})")
     assert await conn.fetchval("SELECT count(*) FROM clinica WHERE id = $1", SMALL) == 0
     done = await restore(resources, respaldo)
     assert (done.estado, done.respaldo_previo) == ("completado", None)

@@ -2,11 +2,10 @@
 
 from collections.abc import Awaitable, Callable, Iterator
 from collections.abc import Sequence as Several
-from graphlib import TopologicalSorter
 
 import asyncpg
 
-from app.clinic.classification import cycles
+from app.clinic.classification import grouped
 from app.clinic.introspection import TableName
 from app.clinic.restore.constraints import Constraints, Reference, Sequence
 from app.clinic.restore.difference import Difference, OnStep, one_row
@@ -36,14 +35,12 @@ class Applying:
         connection: asyncpg.Connection,
         difference: Difference,
         constraints: Constraints,
-        statements: ClinicStatements,
         *,
         replica: bool,
     ) -> None:
         self._connection = connection
         self._difference = difference
         self._constraints = constraints
-        self._statements = statements
         self.replica = replica
         self._by_table: dict[TableName, list[Shape]] = {}
         for shape in difference.shapes:
@@ -207,19 +204,14 @@ class Applying:
         for reference in self._constraints.references:
             if reference.at_once and reference.child_root in parents and reference.parent_root in parents:
                 parents[reference.child_root].add(reference.parent_root)
-        together = cycles(parents)
-        group_of = {name: together.get(name, frozenset({name})) for name in parents}
-        order = TopologicalSorter(
-            {
-                group: {group_of[parent] for name in group for parent in parents[name]} - {group}
-                for group in group_of.values()
-            }
-        )
-        for group in order.static_order():
+        for group in grouped(parents):
             yield [shape for name in sorted(group) for shape in self._by_table[name]]
 
-    async def check_constraints(self) -> None:
-        """Whatever was deferred or switched off. Raises RestoreRefused, or asyncpg's own error of a constraint."""
+    async def check_constraints(self, statements: ClinicStatements) -> None:
+        """Whatever was deferred or switched off, over the rows as they are now.
+
+        Raises RestoreRefused, or asyncpg's own error of a constraint.
+        """
         await self._connection.execute("SET CONSTRAINTS ALL IMMEDIATE")
         if not self.replica:
             return
@@ -227,21 +219,21 @@ class Applying:
             if not any(await self._difference.count(shape)):
                 continue
             for reference in self._constraints.of_child(shape.entry.name):
-                await self._check_pointing(shape, reference)
+                await self._check_pointing(shape, reference, statements)
             for reference in self._constraints.to(shape.entry.name):
                 await self._check_pointed_to(shape, reference)
             for index in self._constraints.of(shape.entry.name).unique:
                 if index.deferrable:
                     await self._check_unique(shape, index.name, index.columns)
 
-    async def _check_pointing(self, shape: Shape, reference: Reference) -> None:
+    async def _check_pointing(self, shape: Shape, reference: Reference, statements: ClinicStatements) -> None:
         if not reference.validated:
             # The clinic's rows need not fulfil it, so the backup's may not.
             return
         if shape.has(reference.columns) and reference.child == reference.child_root:
             rows = f"SELECT * FROM {shape.file}"
         else:
-            rows = self._statements.owned(shape.entry, tuple(dict.fromkeys((*PLACE, *reference.columns, *shape.key))))
+            rows = statements.owned(shape.entry, tuple(dict.fromkeys((*PLACE, *reference.columns, *shape.key))))
             if reference.child != reference.child_root:
                 rows = f"SELECT q.* FROM ({rows}) AS q WHERE q.tableoid IN ({partitions(reference.child)})"
         filled = [f"f.{quote(name)} IS NOT NULL" for name in reference.columns]

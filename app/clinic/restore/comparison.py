@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Mapping
 import asyncpg
 
 from app.clinic.catalogue import Catalogue, TableClass
-from app.clinic.ownership import Ownership
+from app.clinic.owners import find_owners
 from app.clinic.records import LINE
 from app.clinic.restore.changed_rows import ChangedRow, changed_rows
 from app.clinic.restore.constraints import Constraints
@@ -15,7 +15,6 @@ from app.clinic.restore.scope import RecordSearch, Scope
 from app.clinic.restore.shapes import AT, HASH, TID, Shape, typed_rows
 from app.clinic.restore.staging import Staging
 from app.clinic.sql import columns, quote
-from app.clinic.statements import ClinicStatements
 from app.dump.document import Section
 
 # Temporary tables of the second file are numbered from here on; no clinic has as many models.
@@ -43,7 +42,7 @@ class Comparison:
         self._connection = connection
         self._catalogue = catalogue
         self._constraints = constraints
-        self._statements = ClinicStatements(catalogue, clinica_id)
+        self._clinica_id = clinica_id
         self._setting = setting
         self._difference: Difference | None = None
 
@@ -56,9 +55,10 @@ class Comparison:
             await self._connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ")
             shapes = [shape for shape in self.older.shapes(None) if shape.section is Section.DATA]
             newer = {shape.model: shape for shape in self.newer.shapes(None) if shape.section is Section.DATA}
-            search = RecordSearch(self._connection, self._catalogue, self._statements, shapes)
-            common = (self._connection, search, self._statements, Ownership(self._catalogue), self._constraints)
-            difference = _WithFile(*common, shapes, Scope()) if newer else Difference(*common, shapes, Scope())
+            statements = await find_owners(self._connection, self._catalogue, self._clinica_id)
+            search = RecordSearch(self._connection, self._catalogue, statements, shapes)
+            common = (self._connection, search, statements, self._constraints, shapes, Scope())
+            difference = _WithFile(*common) if newer else Difference(*common)
             if isinstance(difference, _WithFile):
                 difference.newer = newer
             await difference.find(lambda _model: None)
@@ -66,7 +66,8 @@ class Comparison:
             return (await difference.changes(examples=False))[Section.DATA]
 
     async def only_newer(self) -> dict[str, int]:
-        """Models that the older file does not have, and how many rows they have."""
+        """After `find`: models that the older file does not have, and how many rows they have."""
+        assert self._difference is not None  # noqa: S101 (the caller's promise)
         known = {shape.model for shape in self.older.shapes(None)}
         with restore_errors(self._setting):
             if newer := [shape for shape in self.newer.shapes(None) if shape.section is Section.DATA]:
@@ -77,7 +78,7 @@ class Comparison:
                 }
             return {
                 entry.model: await self._connection.fetchval(
-                    f"SELECT count(*) FROM ({self._statements.owned(entry, ('ctid',))}) AS x"
+                    f"SELECT count(*) FROM ({self._difference.statements.owned(entry, ('ctid',))}) AS x"
                 )
                 for entry in self._catalogue.of_class(TableClass.OWNED)
                 if entry.model not in known

@@ -6,7 +6,6 @@ from typing import Any
 
 import asyncpg
 
-from app.clinic.ownership import Ownership
 from app.clinic.records import LINE, with_lines
 from app.clinic.restore.changed_rows import changed_rows
 from app.clinic.restore.constraints import Constraints
@@ -72,15 +71,13 @@ class Difference:
         connection: asyncpg.Connection,
         search: RecordSearch,
         statements: ClinicStatements,
-        ownership: Ownership,
         constraints: Constraints,
         shapes: Sequence[Shape],
         scope: Scope,
     ) -> None:
         self._connection = connection
         self._search = search
-        self._statements = statements
-        self._ownership = ownership
+        self.statements = statements
         self._constraints = constraints
         self._scope = scope
         self.shapes = shapes
@@ -157,7 +154,7 @@ class Difference:
 
     def rows_today(self, shape: Shape) -> str:
         """The file's columns and the place of the rows of today that the restore is about."""
-        rows = self._statements.owned(shape.entry, (*shape.names, *PLACE))
+        rows = self.statements.owned(shape.entry, (*shape.names, *PLACE))
         if not self.narrowed:
             return rows
         return (
@@ -227,12 +224,18 @@ class Difference:
 
         A login whose person was deleted, say. Restored, the person says again that it is the clinic's.
         """
-        alias = self._ownership.alias(shape.entry)
+        others = (
+            f"SELECT x.tableoid AS rel, x.ctid::text AS tid FROM {shape.real} AS x"
+            f" JOIN {shape.file} AS f ON {shape.same_key('f', 'x')}"
+            f" WHERE NOT {self.statements.is_owned(shape.entry, 'x')}"
+        )
+        if not await self._connection.fetchval(f"SELECT EXISTS ({others})"):
+            return
         await self._hash_today(
             shape,
-            f"SELECT {columns(alias, (*shape.names, *PLACE))} FROM {shape.real} AS {alias}"
-            f" JOIN {shape.file} AS f ON {shape.same_key('f', alias)}"
-            f" WHERE {self._ownership.owner(shape.entry, alias)} IS NULL",
+            f"SELECT {columns('x', (*shape.names, *PLACE))} FROM {shape.real} AS x"
+            f" JOIN ({self.statements.nobodys(shape.entry, others)}) AS n"
+            " ON n.rel = x.tableoid AND n.tid::tid = x.ctid",
         )
         await self._connection.execute(
             f"DELETE FROM {shape.file} AS f USING {shape.stage} AS s, {shape.current} AS c"

@@ -6,7 +6,6 @@ import asyncpg
 
 from app.clinic.catalogue import ByColumn, WholeTable
 from app.clinic.introspection import TableName
-from app.clinic.ownership import Ownership
 from app.clinic.records import LINE, with_lines
 from app.clinic.restore.constraints import Constraints, Reference
 from app.clinic.restore.difference import Difference
@@ -42,7 +41,6 @@ class Refusals:
         connection: asyncpg.Connection,
         difference: Difference,
         constraints: Constraints,
-        ownership: Ownership,
         clinica_id: int,
         *,
         replica: bool,
@@ -51,7 +49,6 @@ class Refusals:
         self._connection = connection
         self._difference = difference
         self._constraints = constraints
-        self._ownership = ownership
         self._clinica_id = clinica_id
         self._replica = replica
         self._strict = strict
@@ -93,15 +90,14 @@ class Refusals:
             f" WHERE NOT EXISTS (SELECT FROM {shape.pairs} AS p WHERE p.{quote(FILE)} = f.ctid)"
         )
         if found := await self._keys(shape, taken):
-            alias = self._ownership.alias(shape.entry)
-            first = f"SELECT {alias}.ctid FROM {shape.file} AS f JOIN {shape.real} AS {alias}"
             unpaired = f"NOT EXISTS (SELECT FROM {shape.pairs} AS p WHERE p.{quote(FILE)} = f.ctid)"
-            mine = f"{first} ON {shape.same_key('f', alias)} WHERE {self._owned(shape, alias)} AND {unpaired}"
-            # It was compared, and the file has it as it is: it has it twice.
-            alike = (
-                f"EXISTS (SELECT FROM {shape.current} AS k"
-                f" WHERE k.{quote(REL)} = {alias}.tableoid AND k.{quote(TID)} = {alias}.ctid)"
+            mine = (
+                f"SELECT FROM {shape.file} AS f JOIN {shape.real} AS r ON {shape.same_key('f', 'r')}"
+                f" WHERE {self._difference.statements.is_owned(shape.entry, 'r')} AND {unpaired}"
             )
+            # It was compared, and the file has it as it is: it has it twice.
+            place = f"k.{quote(REL)} = r.tableoid AND k.{quote(TID)} = r.ctid"
+            alike = f"EXISTS (SELECT FROM {shape.current} AS k WHERE {place})"
             if await self._connection.fetchval(f"SELECT EXISTS ({mine} AND {alike})"):
                 raise RestoreRefused(f"el archivo repite claves de «{shape.model}»: {found}")
             if await self._connection.fetchval(f"SELECT EXISTS ({mine})"):
@@ -112,28 +108,32 @@ class Refusals:
         """Refuse what would point to rows of the clinic's that are somebody else's today, and are not restored."""
         if shape in self._difference.scoped or isinstance(shape.entry.candidates[0], WholeTable):
             return
+        statements = self._difference.statements
         for child in self._difference.shapes:
             for fk in child.entry.table.foreign_keys:
                 if fk.target != shape.entry.name or not child.has(fk.columns) or not shape.has(fk.target_columns):
                     continue
-                alias = self._ownership.alias(shape.entry)
                 target = columns("d", fk.target_columns)
+                astray = (
+                    f"SELECT d.*, r.tableoid AS {quote(REL)}, r.ctid::text AS {quote(TID)} FROM {shape.typed} AS d"
+                    f" JOIN {shape.real} AS r ON ({columns('r', fk.target_columns)}) = ({target})"
+                    f" WHERE ({target}) IN (SELECT {columns('f', fk.columns)} FROM {child.file} AS f)"
+                    f" AND NOT {statements.is_owned(shape.entry, 'r')}"
+                )
+                if not await self._keys(shape, astray):
+                    continue
+                free = statements.nobodys(
+                    shape.entry, f"SELECT s.{quote(REL)} AS rel, s.{quote(TID)} AS tid FROM astray AS s"
+                )
                 if found := await self._keys(
                     shape,
-                    f"SELECT d.* FROM {shape.typed} AS d"
-                    f" JOIN {shape.real} AS {alias} ON ({columns(alias, fk.target_columns)}) = ({target})"
-                    f" WHERE ({target}) IN (SELECT {columns('f', fk.columns)} FROM {child.file} AS f)"
-                    f" AND {self._ownership.owner(shape.entry, alias)} <> {self._clinica_id}",
+                    f"WITH astray AS MATERIALIZED ({astray}) SELECT s.* FROM astray AS s"
+                    f" WHERE (s.{quote(REL)}, s.{quote(TID)}) NOT IN ({free})",
                 ):
                     raise RestoreRefused(
                         f"registros de «{child.model}» apuntarían a registros de «{shape.model}» que hoy son de otra"
                         f" clínica: {found}"
                     )
-
-    def _owned(self, shape: Shape, alias: str) -> str:
-        if isinstance(shape.entry.candidates[0], WholeTable):
-            return "true"
-        return f"{self._ownership.owner(shape.entry, alias)} = {self._clinica_id}"
 
     async def _new_columns(self, shape: Shape) -> None:
         new = await self._connection.fetchval(

@@ -7,7 +7,7 @@ from enum import StrEnum
 import asyncpg
 
 from app.clinic.catalogue import Catalogue
-from app.clinic.ownership import Ownership
+from app.clinic.owners import find_owners
 from app.clinic.restore.applying import Applying
 from app.clinic.restore.constraints import Constraints
 from app.clinic.restore.difference import Changes, Difference, OnStep
@@ -78,8 +78,6 @@ class ClinicRestore:
         self._constraints = constraints
         self._setting = setting
         self._strict = strict
-        self._statements = ClinicStatements(catalogue, clinic.id)
-        self._ownership = Ownership(catalogue)
         self._difference: Difference | None = None
         self._applying: Applying | None = None
 
@@ -91,11 +89,10 @@ class ClinicRestore:
             await self._connection.execute(
                 f"BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL lock_timeout = '{LOCK_SECONDS}s'"
             )
+            statements = await self._find_owners()
         data = [shape for shape in shapes if shape.section is Section.DATA]
-        search = RecordSearch(self._connection, self._catalogue, self._statements, data)
-        self._difference = Difference(
-            self._connection, search, self._statements, self._ownership, self._constraints, shapes, scope
-        )
+        search = RecordSearch(self._connection, self._catalogue, statements, data)
+        self._difference = Difference(self._connection, search, statements, self._constraints, shapes, scope)
 
     async def compare(self, on_step: OnStep) -> Plan:
         """Find out what would change, with examples; `on_step` is told each model."""
@@ -111,29 +108,29 @@ class ClinicRestore:
         difference = self._found()
         with self._errors():
             replica = await self._switch_off_triggers()
-            applying = Applying(self._connection, difference, self._constraints, self._statements, replica=replica)
+            applying = Applying(self._connection, difference, self._constraints, replica=replica)
             await applying.close_over_what_hangs()
             refusals = Refusals(
                 self._connection,
                 difference,
                 self._constraints,
-                self._ownership,
                 self.clinic.id,
                 replica=replica,
                 strict=self._strict,
             )
             await refusals.check()
             await applying.apply(on_step)
-            await applying.check_constraints()
+            await applying.check_constraints(await self._find_owners())
             self._applying = applying
 
     async def prove(self, verified: VerifiedFile, on_read: OnRead) -> None:
         """Read the rows again: they are the file's, or nothing stays."""
         replica = self._applying is not None and self._applying.replica
-        proof = Proof(
-            self._connection, self._found(), self._constraints, self._statements, self._setting, replica=replica
-        )
         with self._errors():
+            statements = await self._find_owners()
+            proof = Proof(
+                self._connection, self._found(), self._constraints, statements, self._setting, replica=replica
+            )
             await proof.hold(verified.totals, on_read)
 
     async def transaction_id(self) -> str:
@@ -159,6 +156,10 @@ class ClinicRestore:
         """Take all of it back."""
         with self._errors():
             await self._connection.execute("ROLLBACK")
+
+    async def _find_owners(self) -> ClinicStatements:
+        """As the rows are now; to be found again when they have been written, since that moves them."""
+        return await find_owners(self._connection, self._catalogue, self.clinic.id)
 
     def _found(self) -> Difference:
         if self._difference is None:

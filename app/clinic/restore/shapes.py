@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from app.clinic.catalogue import Catalogue, Entry, TableClass
-from app.clinic.introspection import Column, Table
+from app.clinic.introspection import Column, Table, TableName
 from app.clinic.records import LINE
 from app.clinic.sql import columns, from_table, literal, quote
 from app.dump.document import JSON_NULL_KEY, Form, Header, Section
@@ -112,12 +112,12 @@ class Shape:
 def shape_of(number: int, section: Section, model: str, header: Header, catalogue: Catalogue) -> Shape:
     """How the model fits. Raises SchemaDiffers where today's table cannot take the file's rows as they are."""
     described = header.models[model]
-    entry = next((each for each in catalogue.entries.values() if each.model == model), None)
+    name = table_of(model, header, catalogue)
+    if named_twice := [m for m in header.models if m != model and table_of(m, header, catalogue) == name]:
+        raise SchemaDiffers(f"el archivo dice que «{model}» y «{named_twice[0]}» son la misma tabla, «{name}»")
+    entry = catalogue.entries.get(name)
     if entry is None:
-        raise SchemaDiffers(f"la base de datos ya no tiene la tabla de «{model}», que está en el respaldo")
-    own_schema = entry.name.schema == catalogue.schema
-    if (described.schema, described.table) != (None if own_schema else entry.name.schema, entry.name.name):
-        raise SchemaDiffers(f"el archivo dice que «{model}» es otra tabla, «{described.table}»")
+        raise SchemaDiffers(f"la base de datos ya no tiene la tabla «{name}», que está en el respaldo")
     if section is Section.DATA and entry.kind is not TableClass.OWNED:
         raise SchemaDiffers(f"la tabla «{entry.name}» hoy no es de la clínica, sino {entry.kind}")
     if section is Section.REFERENCES and not entry.recorded:
@@ -147,6 +147,12 @@ def shape_of(number: int, section: Section, model: str, header: Header, catalogu
         extra=tuple(column for column in entry.table.columns if column.name not in names),
         key=entry.table.key if names.issuperset(entry.table.key) else (),
     )
+
+
+def table_of(model: str, header: Header, catalogue: Catalogue) -> TableName:
+    """The table of today that a model is, whatever its clinic's schema was called."""
+    described = header.models[model]
+    return TableName(described.schema or catalogue.schema or "public", described.table)
 
 
 def refuse_required_columns(shape: Shape, defaults: Collection[str]) -> None:

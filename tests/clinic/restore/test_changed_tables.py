@@ -52,8 +52,8 @@ REFUSED: list[tuple[str, type[RespaldosError], str]] = [
         RestoreRefused,
         "ficha_id_key",
     ),
-    ("DROP TABLE nota", SchemaDiffers, "tabla de «nota»"),
-    ("ALTER TABLE nota RENAME TO notas", SchemaDiffers, "tabla de «nota»"),
+    ("DROP TABLE nota", SchemaDiffers, "tabla «nota»"),
+    ("ALTER TABLE nota RENAME TO notas", SchemaDiffers, "tabla «nota»"),
     (
         "ALTER TABLE nota DROP ficha_id; ALTER TABLE nota ADD ficha_id int",
         SchemaDiffers,

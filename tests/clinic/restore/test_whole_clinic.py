@@ -4,7 +4,7 @@ from tests.clinic.backup import back_up
 from tests.clinic.conftest import Database
 from tests.clinic.restore.restoring import assert_restored, counts, restore
 
-RULES = {"auth_user": "(SELECT u.clinica_id FROM usuario u WHERE u.correoelectronico = t.email)"}
+RULES = {"auth_user": {"email": "usuario.correoelectronico"}}
 
 CHANGES = """
 SET search_path = public;

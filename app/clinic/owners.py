@@ -1,0 +1,65 @@
+"""Finds whose the rows are, once for a moment of the database; every later statement goes by what was found."""
+
+from itertools import groupby
+
+import asyncpg
+
+from app.clinic.catalogue import Catalogue
+from app.clinic.classification import narrowed, undecided
+from app.clinic.introspection import TableName
+from app.clinic.ownership import rule_errors
+from app.clinic.sql import from_table, quote
+from app.clinic.statements import ClinicStatements
+
+# Questions that are asked in one round trip: a row of PostgreSQL has 1,664 columns at most.
+TOGETHER = 1000
+
+
+async def find_owners(connection: asyncpg.Connection, catalogue: Catalogue, clinica_id: int) -> ClinicStatements:
+    """The statements for one clinic, for this transaction and its rows as they are now.
+
+    It writes nothing, and so also works in a read-only transaction, or on a hot standby. What it finds holds as long
+    as the rows do: in a transaction that sees other rows later on, it has to be asked again. Raises RuleFailed.
+    """
+    statements = ClinicStatements(narrowed(catalogue, await find_nulls(connection, catalogue)), clinica_id)
+    careful: set[str] = set()
+    while True:
+        listings = list(statements.lists(careful))
+        if not listings:
+            return statements
+        # In as few round trips as can be, but a rule by itself, so that it can be named where it fails.
+        for _, together in groupby(listings, key=lambda listing: listing.rule):
+            some = list(together)
+            with rule_errors(some[0]):
+                await connection.execute(";\n".join(listing.statement for listing in some))
+        asked = [listing.name for listing in listings if listing.name not in careful]
+        doubtful = await _ask(connection, [statements.is_doubtful(name) for name in asked])
+        again = {name for name, doubt in zip(asked, doubtful, strict=True) if doubt}
+        if not again:
+            return statements
+        careful |= again
+
+
+async def find_nulls(connection: asyncpg.Connection, catalogue: Catalogue) -> dict[tuple[TableName, str], bool]:
+    """Whether each nullable column that an owner may be found by holds a NULL now, of those of which it matters."""
+    nulls: dict[tuple[TableName, str], bool] = {}
+    while asked := sorted(undecided(catalogue, nulls)):
+        # Without statistics PostgreSQL expects a NULL in every two hundred rows, and reads a table that has none to
+        # its end, although an index would say so at once.
+        await connection.execute("SET LOCAL enable_seqscan = off")
+        answers = await _ask(connection, [_holds_null(catalogue, table, column) for table, column in asked])
+        await connection.execute("SET LOCAL enable_seqscan TO DEFAULT")
+        nulls |= dict(zip(asked, answers, strict=True))
+    return nulls
+
+
+async def _ask(connection: asyncpg.Connection, questions: list[str]) -> list[bool]:
+    answers: list[bool] = []
+    for start in range(0, len(questions), TOGETHER):
+        row = await connection.fetchrow(f"SELECT {', '.join(questions[start : start + TOGETHER])}")
+        answers += row or ()
+    return answers
+
+
+def _holds_null(catalogue: Catalogue, table: TableName, column: str) -> str:
+    return f"EXISTS (SELECT FROM {from_table(catalogue.entries[table].table)} AS x WHERE x.{quote(column)} IS NULL)"
