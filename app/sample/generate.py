@@ -7,8 +7,9 @@ import asyncio
 import json
 from base64 import b64encode
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
 from decimal import Decimal
 from functools import cache
@@ -27,12 +28,17 @@ from app.sample.clinics import (
     logins,
     numbered_clinics,
 )
+from app.sample.grown_rows import SHARED_LOGIN, GrownOptions, GrownRows, shares_login
+from app.sample.grown_schema import GROWN_BY_NAME, GROWN_OWNED, grown_tables
 from app.sample.rows import Batch, ClinicRows, rows_without_clinic
 from app.sample.schema import (
     BY_NAME,
     MIGRATIONS,
     OWNED,
+    Table,
     column_tenancy,
+    create_together,
+    keys_to_later_tables,
     loaded_columns,
     platform,
     quoted,
@@ -45,11 +51,16 @@ __all__ = [
     "DEMO_PASSWORD",
     "PLATFORM_ID",
     "Connection",
+    "GrownOptions",
+    "GrownRows",
+    "GrownSample",
     "SampleClinic",
     "SampleLogin",
+    "create_grown_schema",
     "create_schema",
     "create_tenant_schema",
     "fill",
+    "fill_grown",
     "logins",
     "numbered_clinics",
     "rows_without_clinic",
@@ -131,7 +142,7 @@ async def fill(
             rows = ClinicRows(clinic, seed, keys, tenant_column=True)
             added += await _load(conn, schema, rows, tenant_column=True, progress=progress)
             keys = dict(rows.next_keys)
-        added["auth_user"] += await _insert_logins(conn, schema, wanted)
+        added["auth_user"] += await _insert_logins(conn, schema, logins(wanted))
         await _finish(conn, schema, ("clinica", "auth_user", *(table.name for table in OWNED)))
     return dict(added)
 
@@ -167,10 +178,92 @@ async def create_tenant_schema(
         keys = {table.name: 1 for table in OWNED if table.numbered}
         rows = ClinicRows(clinic, seed, keys, tenant_column=False)
         added += await _load(conn, schema, rows, tenant_column=False, progress=progress)
-        added["auth_user"] += await _insert_logins(conn, "public", [clinic])
+        added["auth_user"] += await _insert_logins(conn, "public", logins([clinic]))
         await _finish(conn, "public", ("clinica", "auth_user"))
         await _finish(conn, schema, tuple(table.name for table in OWNED))
     return dict(added)
+
+
+@dataclass(frozen=True, slots=True)
+class GrownSample:
+    """What `fill_grown` has made.
+
+    `added` counts the rows of each table. `keys` says whose they are, without asking any column: by clinic and
+    table, the range of the primary key's first column. What is in none of them is nobody's.
+    """
+
+    added: dict[str, int]
+    keys: dict[int, dict[str, range]]
+
+
+async def create_grown_schema(conn: Connection, schema: str = "public", *, tenant_not_null: bool = False) -> None:
+    """Make the tables of the grown schema (see `grown_schema`), empty but for the shared ones.
+
+    With `tenant_not_null`, which only a null fraction of 0 without orphans fits, no tenant column may be NULL.
+    Raises as `create_schema`.
+    """
+    async with _transaction(conn):
+        await conn.execute(f"CREATE SCHEMA IF NOT EXISTS {quoted(schema)}")
+        await _refuse_existing(conn, schema, GROWN_BY_NAME)
+        await conn.execute(";\n".join(create_together(grown_tables(tenant_not_null=tenant_not_null), schema)))
+        await _fill_shared(conn, schema)
+        await _fill_migrations(conn, schema)
+        await _fill_permissions(conn, schema)
+
+
+async def fill_grown(
+    conn: Connection,
+    clinics: Iterable[SampleClinic],
+    seed: int = 1,
+    options: GrownOptions = GrownOptions(),  # noqa: B008
+    *,
+    schema: str = "public",
+    progress: Callable[[int], None] = lambda _: None,
+) -> GrownSample:
+    """Add clinics to what `create_grown_schema` made, as `fill` does.
+
+    A clinic has a row in every table from 120 records on. Same seed, same clinics: the same rows, but for the
+    NULLs and keys that `options` asks for. Raises as `fill`.
+    """
+    wanted = list(clinics)
+    added: Counter[str] = Counter()
+    owned: dict[int, dict[str, range]] = {}
+    elsewhere: dict[str, int] = {}
+    async with _transaction(conn):
+        if not await _has(conn, schema, "area"):
+            raise DatabaseError(f"El esquema «{schema}» no tiene la tabla «area»: hay que crearla antes")
+        await _refuse_existing_clinics(conn, schema, wanted)
+        keys = await _first_keys(conn, schema, GROWN_OWNED)
+        cycles = tuple(keys_to_later_tables(GROWN_OWNED, schema))
+        for clinic in wanted:
+            added["clinica"] += await _insert_clinic(conn, schema, clinic)
+            rows = GrownRows(clinic, seed, keys, options, elsewhere)
+            added += await _load(
+                conn, schema, rows, GROWN_BY_NAME, tenant_column=True, deferred=cycles, progress=progress
+            )
+            owned[clinic.id] = {
+                table.name: range(keys[_numbered_by(table)], rows.next_keys[_numbered_by(table)])
+                for table in GROWN_OWNED
+            }
+            keys = dict(rows.next_keys)
+            elsewhere = rows.last_keys or elsewhere
+        if options.orphans:
+            nobody = GrownRows(SampleClinic(0, "", 1), seed, keys, options, {})
+            added += await _copy(conn, schema, nobody.orphans(options.orphans), GROWN_BY_NAME, tenant_column=True)
+        people = list(logins(wanted))
+        if any(shares_login(clinic) for clinic in wanted):
+            people.append(SHARED_LOGIN)
+        added["auth_user"] += await _insert_logins(conn, schema, people)
+        await _let_in(conn, schema, people)
+        await _finish(conn, schema, ("clinica", "auth_user", *(table.name for table in GROWN_OWNED)))
+    return GrownSample(dict(added), owned)
+
+
+def _numbered_by(table: Table) -> str:
+    """The table whose sequence a table's first column comes from: a patient's key is that of a user."""
+    while not table.numbered:
+        table = GROWN_BY_NAME[table.columns[0].references or ""]
+    return table.name
 
 
 @asynccontextmanager
@@ -199,12 +292,12 @@ async def _has(conn: Connection, schema: str, table: str, column: str | None = N
     return found
 
 
-async def _refuse_existing(conn: Connection, schema: str) -> None:
+async def _refuse_existing(conn: Connection, schema: str, tables: Mapping[str, Table] = BY_NAME) -> None:
     taken = await conn.fetchval(
         "SELECT min(relname::text) FROM pg_class"
         " WHERE relnamespace = to_regnamespace($1) AND relname = ANY($2::text[])",
         quoted(schema),
-        list(BY_NAME),
+        list(tables),
     )
     if taken is not None:
         raise DatabaseError(f"El esquema «{schema}» ya tiene la tabla «{taken}»: no se ha cambiado nada")
@@ -261,9 +354,60 @@ async def _fill_migrations(conn: Connection, schema: str) -> int:
     return len(records)
 
 
-async def _first_keys(conn: Connection, schema: str) -> dict[str, int]:
+async def _fill_permissions(conn: Connection, schema: str) -> None:
+    """The rows that Django makes for its own tables when it migrates, and a few sessions."""
+    place = quoted(schema)
+    roles = [role for role, _ in _ROLES]
+    await conn.copy_records_to_table(
+        "auth_group", schema_name=schema, records=[(key, role) for key, role in enumerate(roles, 1)]
+    )
+    kinds = [(key, "clinica", table.name) for key, table in enumerate(GROWN_OWNED, 1)]
+    await conn.copy_records_to_table("django_content_type", schema_name=schema, records=kinds)
+    permissions = [
+        (4 * key + at, f"Can {verb} {name}", key, f"{verb}_{name}")
+        for key, _, name in kinds
+        for at, verb in enumerate(("add", "change", "delete", "view"), -3)
+    ]
+    await conn.copy_records_to_table("auth_permission", schema_name=schema, records=permissions)
+    await conn.execute(
+        f"""
+        INSERT INTO {place}.django_session
+        SELECT left(encode(sha256(n::text::bytea), 'hex'), 32), 'e30:' || n, $1::timestamptz + n * interval '1 day'
+        FROM generate_series(1, 20) AS n
+        """,  # noqa: S608
+        _SINCE,
+    )
+    await _finish(conn, schema, ("auth_group", "django_content_type", "auth_permission", "django_session"))
+
+
+async def _let_in(conn: Connection, schema: str, people: Iterable[SampleLogin]) -> None:
+    """Group and token of those who log in."""
+    place = quoted(schema)
+    known = {login.email: login.rol for login in people}
+    await conn.execute(
+        f"""
+        INSERT INTO {place}.auth_user_groups (user_id, group_id)
+        SELECT u.id, g.id FROM unnest($1::text[], $2::text[]) AS who(email, rol)
+        JOIN {place}.auth_user AS u USING (email) JOIN {place}.auth_group AS g ON g.name = who.rol
+        ORDER BY u.id ON CONFLICT DO NOTHING
+        """,  # noqa: S608
+        list(known),
+        list(known.values()),
+    )
+    await conn.execute(
+        f"""
+        INSERT INTO {place}.authtoken_token
+        SELECT left(encode(sha256(username::bytea), 'hex'), 40), $1, id FROM {place}.auth_user
+        ON CONFLICT DO NOTHING
+        """,  # noqa: S608
+        _SINCE,
+    )
+    await _finish(conn, schema, ("auth_user_groups", "authtoken_token"))
+
+
+async def _first_keys(conn: Connection, schema: str, tables: Iterable[Table] = OWNED) -> dict[str, int]:
     keys = {}
-    for table in OWNED:
+    for table in tables:
         if table.numbered:
             place = f"{quoted(schema)}.{table.name}"
             keys[table.name] = await conn.fetchval(f"SELECT coalesce(max({table.key}), 0) + 1 FROM {place}")  # noqa: S608
@@ -294,10 +438,10 @@ async def _insert_clinic(
     return 1
 
 
-async def _insert_logins(conn: Connection, schema: str, clinics: list[SampleClinic]) -> int:
+async def _insert_logins(conn: Connection, schema: str, people: Iterable[SampleLogin]) -> int:
     """The people who are not there yet: the superuser may be, from an earlier call."""
     inserted = 0
-    for login in logins(clinics):
+    for login in people:
         status = await conn.execute(
             f"""
             INSERT INTO {quoted(schema)}.auth_user (password, is_superuser, username, first_name, last_name,
@@ -328,21 +472,25 @@ async def _load(
     conn: Connection,
     schema: str,
     rows: ClinicRows,
+    tables: Mapping[str, Table] = BY_NAME,
     *,
     tenant_column: bool,
+    deferred: tuple[str, ...] = (),
     progress: Callable[[int], None],
 ) -> Counter[str]:
-    """Load every batch, while a thread makes the next one."""
+    """Load every batch, while a thread makes the next one; foreign keys are checked at once but for `deferred`."""
     added: Counter[str] = Counter()
     # Dropping constraints and indexes for the load would save a quarter of the time, and lock others out.
     # Deferred checks of a million rows would wait in the server's memory until the end.
     await conn.execute("SET CONSTRAINTS ALL IMMEDIATE")
+    if deferred:
+        await conn.execute(f"SET CONSTRAINTS {', '.join(deferred)} DEFERRED")
     batches = rows.batches()
     batch = await asyncio.to_thread(next, batches, None)
     while batch is not None:
         following = asyncio.create_task(asyncio.to_thread(next, batches, None))
         try:
-            counts = await _copy(conn, schema, batch, tenant_column=tenant_column)
+            counts = await _copy(conn, schema, batch, tables, tenant_column=tenant_column)
         finally:
             # The thread cannot be stopped, and nobody else may hear of what it raises.
             batch = await following
@@ -352,13 +500,15 @@ async def _load(
     return added
 
 
-async def _copy(conn: Connection, schema: str, batch: Batch, *, tenant_column: bool) -> Counter[str]:
+async def _copy(
+    conn: Connection, schema: str, batch: Batch, tables: Mapping[str, Table], *, tenant_column: bool
+) -> Counter[str]:
     counts: Counter[str] = Counter()
     for name, lines in batch.items():
         status = await conn.copy_to_table(
             name,
             schema_name=schema,
-            columns=loaded_columns(BY_NAME[name], tenant_column),
+            columns=loaded_columns(tables[name], tenant_column),
             source=BytesIO(lines),
             encoding="utf8",
         )
@@ -369,7 +519,7 @@ async def _copy(conn: Connection, schema: str, batch: Batch, *, tenant_column: b
 async def _finish(conn: Connection, schema: str, tables: tuple[str, ...]) -> None:
     """Sequences past what was loaded, and statistics for the planner, which knows nothing of new tables."""
     for name in tables:
-        table = BY_NAME[name]
+        table = GROWN_BY_NAME[name]
         place = f"{quoted(schema)}.{name}"
         if table.numbered:
             await conn.execute(

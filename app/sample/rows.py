@@ -9,11 +9,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import date, timedelta
 from math import log
 from random import Random
-from typing import Final, TypeVar
+from typing import ClassVar, Final, TypeVar
 
 from app.sample.clinics import SampleClinic, SampleLogin, logins
 from app.sample.copy_format import NULL, copy_text, money, text_array
-from app.sample.schema import OWNED, TREATMENT_STATES
+from app.sample.schema import OWNED, TREATMENT_STATES, Table
 from app.sample.wording import (
     ACTIONS,
     ALLERGIES,
@@ -32,8 +32,8 @@ _DATES: Final = tuple((FIRST_DAY + timedelta(days)).isoformat() for days in rang
 # About 2 MB: large enough that the sixteen COPYs of a batch cost nothing beside its rows.
 BATCH_ROWS: Final = 5_000
 # More rows than a new patient, or a visit, can have; what is left when they no longer fit becomes `bitacora`.
-_PATIENT_ROWS: Final = 3
-_VISIT_ROWS: Final = 34
+PATIENT_ROWS: Final = 3
+VISIT_ROWS: Final = 34
 
 # Keys of the shared rows that `generate` makes.
 _SLOTS: Final = 24
@@ -68,6 +68,10 @@ def rows_without_clinic(records: int) -> int:
 class ClinicRows:
     """Every row of one clinic but its own in `clinica`; always the same for clinic, seed and first keys."""
 
+    _tables: ClassVar[tuple[Table, ...]] = OWNED
+    _patient_rows: ClassVar[int] = PATIENT_ROWS
+    _visit_rows: ClassVar[int] = VISIT_ROWS
+
     def __init__(
         self, clinic: SampleClinic, seed: int, first_keys: Mapping[str, int], *, tenant_column: bool
     ) -> None:
@@ -78,7 +82,7 @@ class ClinicRows:
         self._words = Wording(self._source)
         self._next = dict(first_keys)
         self._left = clinic.records - 1
-        self._lines: dict[str, list[str]] = {table.name: [] for table in OWNED}
+        self._lines: dict[str, list[str]] = {table.name: [] for table in self._tables}
         self._pending = 0
         self._tenant = (str(clinic.id),) if tenant_column else ()
         self._no_tenant = (NULL,) if tenant_column else ()
@@ -113,19 +117,27 @@ class ClinicRows:
         """Make some rows at each step, until there are as many as the clinic has."""
         if self._left == 0:
             return
+        self._found()
         _, administrator, receptionist, patient = logins([self._clinic])
         self._hire(administrator, receptionist)
         first = self._admit(0, patient)
+        self._equip()
         for _ in range(rows_without_clinic(self._clinic.records)):
             self._idle_action(labelled=False)
-        if self._left >= _VISIT_ROWS:
+        if self._left >= self._visit_rows:
             self._visit(first, 0, 0, 0, complete=True)
         yield
-        while self._left >= _PATIENT_ROWS + _VISIT_ROWS:
+        while self._left >= self._patient_rows + self._visit_rows:
             yield from self._patient()
         while self._left:
             self._idle_action(labelled=True)
             yield
+
+    def _found(self) -> None:
+        """What a larger schema has before anybody is hired."""
+
+    def _equip(self) -> None:
+        """What a larger schema has before the first visit."""
 
     def _hire(self, administrator: SampleLogin, receptionist: SampleLogin) -> None:
         size = self._clinic.records
@@ -148,7 +160,7 @@ class ClinicRows:
         chart = 0
         # Few come often: an exponential with a mean of six visits.
         for visit in range(1 + min(60, int(-6 * log(1 - self._random())))):
-            if self._left < _VISIT_ROWS or day >= len(_DATES):
+            if self._left < self._visit_rows or day >= len(_DATES):
                 return
             chart = self._visit(patient, chart, day, visit)
             day += 4 + int(self._random() * 170)

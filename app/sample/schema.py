@@ -1,11 +1,12 @@
 """The tables of the sample, as a Django project of a dental clinic would have made them.
 
 Each table is written once for both tenancies. A line is a column of PostgreSQL; `-> table` at its end is a
-foreign key, DEFERRABLE INITIALLY DEFERRED and with an index of its own, as Django makes both. `clinica_id`,
-always the last column, is left out where each clinic has a schema.
+foreign key, DEFERRABLE INITIALLY DEFERRED and with an index of its own, as Django makes both; with an action
+behind the table, it is as people make them by hand: checked at once. `clinica_id`, always the last column, is
+left out where each clinic has a schema.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from hashlib import md5
 
@@ -20,6 +21,12 @@ class Column:
     name: str
     definition: str
     references: str | None
+    on_delete: str | None = None
+    indexed: bool = True
+
+    @property
+    def nullable(self) -> bool:
+        return "NOT NULL" not in self.definition and "PRIMARY KEY" not in self.definition
 
     @property
     def generated(self) -> bool:
@@ -33,10 +40,11 @@ class Table:
     columns: tuple[Column, ...]
     unique: tuple[tuple[str, ...], ...]
     check: str | None
+    composite_key: tuple[str, ...] = ()
 
     @property
     def key(self) -> str:
-        """The column of the primary key, which is the first of every table."""
+        """The column of the primary key, or its first one, which is the first of every table."""
         return self.columns[0].name
 
     @property
@@ -45,13 +53,20 @@ class Table:
         return "serial" in self.columns[0].definition or "IDENTITY" in self.columns[0].definition
 
 
+def parsed_columns(lines: str) -> tuple[Column, ...]:
+    """Columns as this module writes them, one a line."""
+    columns = []
+    for line in lines.strip().splitlines():
+        name, _, rest = line.strip().partition(" ")
+        definition, _, reference = rest.partition(" -> ")
+        target, _, action = reference.partition(" ")
+        columns.append(Column(name, definition, target or None, action or None))
+    return tuple(columns)
+
+
 def _table(name: str, columns: str, unique: str = "", check: str | None = None) -> Table:
-    parsed = []
-    for line in columns.strip().splitlines():
-        column, _, rest = line.strip().partition(" ")
-        definition, _, target = rest.partition(" -> ")
-        parsed.append(Column(column, definition, target or None))
-    return Table(name, tuple(parsed), tuple(tuple(each.split()) for each in unique.split(",") if each), check)
+    uniques = tuple(tuple(each.split()) for each in unique.split(",") if each)
+    return Table(name, parsed_columns(columns), uniques, check)
 
 
 SHARED: tuple[Table, ...] = (
@@ -395,9 +410,23 @@ def quoted(name: str) -> str:
 
 def column_tenancy(schema: str) -> Iterator[str]:
     """Statements that make every table in one schema, told apart by the tenant column."""
+    yield from create_together((*SHARED, MIGRATIONS, *OWNED), schema)
+
+
+def create_together(tables: tuple[Table, ...], schema: str) -> Iterator[str]:
+    """Statements that make all these tables in one schema; each points to none but these."""
     yield _enum(schema)
-    tables = (*SHARED, MIGRATIONS, *OWNED)
     yield from _create(tables, schema, schema, tenant_column=True)
+
+
+def keys_to_later_tables(tables: tuple[Table, ...], schema: str) -> Iterator[str]:
+    """The foreign keys that close a cycle: they hold only when a table further on has been loaded as well."""
+    later = {table.name: table for table in tables}
+    for table in tables:
+        for column in table.columns:
+            if column.references in later and column.references != table.name:
+                yield f"{quoted(schema)}.{_foreign_key(table, column, later[column.references])}"
+        del later[table.name]
 
 
 def platform() -> Iterator[str]:
@@ -436,23 +465,29 @@ def _create(tables: tuple[Table, ...], schema: str, shared_schema: str, *, tenan
             names = [name for name in unique if tenant_column or name != TENANT_COLUMN]
             constraint = _named(table, "_".join(names), "uniq")
             columns.append(f"CONSTRAINT {constraint} UNIQUE ({', '.join(names)})")
+        if table.composite_key:
+            columns.append(f"PRIMARY KEY ({', '.join(table.composite_key)})")
         yield f"CREATE TABLE {quoted(schema)}.{table.name} ({', '.join(columns)})"
-    own = {table.name for table in tables}
+    own: Mapping[str, Table] = {table.name: table for table in tables}
     for table in tables:
         for column in _kept(table, tenant_column):
             if column.references is None:
                 continue
-            target = BY_NAME[column.references]
+            target = own.get(column.references) or BY_NAME[column.references]
             place = quoted(schema if target.name in own else shared_schema)
             yield (
                 f"ALTER TABLE {quoted(schema)}.{table.name}"
-                f" ADD CONSTRAINT {_named(table, column.name, f'fk_{target.name}_{target.key}')}"
+                f" ADD CONSTRAINT {_foreign_key(table, column, target)}"
                 f" FOREIGN KEY ({column.name}) REFERENCES {place}.{target.name} ({target.key})"
-                " DEFERRABLE INITIALLY DEFERRED"
+                f" {column.on_delete or 'DEFERRABLE INITIALLY DEFERRED'}"
             )
-            if column.name != table.key:
+            if column.name != table.key and column.indexed:
                 index = _named(table, column.name, "idx")
                 yield f"CREATE INDEX {index} ON {quoted(schema)}.{table.name} ({column.name})"
+
+
+def _foreign_key(table: Table, column: Column, target: Table) -> str:
+    return _named(table, column.name, f"fk_{target.name}_{target.key}")
 
 
 def _named(table: Table, subject: str, ending: str) -> str:
