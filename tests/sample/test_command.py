@@ -66,3 +66,31 @@ async def test_wrong_arguments_are_answered_in_spanish() -> None:
     code, _, errors = await _run("postgresql://127.0.0.1:1/nada")
     assert code == 1
     assert errors.startswith("No se puede conectar con la base")
+
+
+async def test_command_makes_the_grown_schema(conn: Connection, empty_database: str) -> None:
+    url = plain_url(empty_database)
+    options = ("--schema", "grown", "--clinics", "2", "--records", "150")
+    code, output, errors = await _run(url, *options, "--null-fraction", "0.1", "--orphans", "2")
+    assert (code, errors) == (0, "")
+    # Two clinics of 150, two rows of nobody, eight who log in.
+    assert output.startswith("✓ 2 clínicas, 310 filas")
+    found = await conn.fetchrow("SELECT count(*), count(*) - count(clinica_id) FROM consulta")
+    assert found is not None
+    assert found[0] > found[1] > 0
+    code, _, errors = await _run(url, *options)
+    assert code == 1
+    assert "ya tiene la tabla" in errors
+
+
+async def test_options_that_do_not_go_together_are_named() -> None:
+    nowhere = "postgresql://127.0.0.1:1/nada"
+    for options, says in (
+        (("--null-fraction", "0.1"), "solo valen con --schema grown"),
+        (("--schema", "grown", "--tenancy", "schema"), "no vale con --tenancy schema"),
+        (("--schema", "grown", "--tenant-not-null", "--null-fraction", "0.1"), "deben ser 0"),
+        (("--schema", "grown", "--null-fraction", "2"), "entre 0 y 1"),
+    ):
+        code, output, errors = await _run(nowhere, *options)
+        assert (code, output) == (1, ""), options
+        assert says in errors
