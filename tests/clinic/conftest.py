@@ -15,7 +15,16 @@ from app import embedded
 from app.clinic.catalogue import Tenancy
 from app.clinic.restore.database import RestoreDatabase
 from app.embedded import Addresses
-from app.sample.generate import SampleClinic, create_schema, create_tenant_schema, fill
+from app.sample.generate import (
+    GrownOptions,
+    GrownSample,
+    SampleClinic,
+    create_grown_schema,
+    create_schema,
+    create_tenant_schema,
+    fill,
+    fill_grown,
+)
 from app.settings import EmbeddedServer
 from tests.conftest import forget_on_power_loss, plain_url, servers_folder, unique_name
 
@@ -48,6 +57,13 @@ class Database:
     async def connect(self) -> asyncpg.Connection:
         """One more connection, for whoever closes it."""
         return await asyncpg.connect(self.url)
+
+
+@dataclass(frozen=True, slots=True)
+class GrownDatabase(Database):
+    """The sample clinics (SAMPLE) in the grown schema; `sample` says whose each row is."""
+
+    sample: GrownSample = field(repr=False)
 
 
 @pytest.fixture(scope="session")
@@ -105,6 +121,32 @@ async def sample(any_database: Database) -> Database:
     await create_schema(any_database.sql)
     await fill(any_database.sql, SAMPLE)
     return any_database
+
+
+async def make_grown(database: Database, options: GrownOptions) -> GrownDatabase:
+    """The sample clinics in the grown schema, in an empty database."""
+    await create_grown_schema(database.sql)
+    return GrownDatabase(database.url, database.sql, await fill_grown(database.sql, SAMPLE, 1, options))
+
+
+@pytest.fixture(params=[0, 0.001, 0.1], ids=["all-labelled", "thousandth-without", "tenth-without"])
+async def grown(request: pytest.FixtureRequest, database: Database) -> GrownDatabase:
+    """The sample clinics in the grown schema, with none, few or many rows that do not say their clinic."""
+    return await make_grown(database, GrownOptions(request.param))
+
+
+@pytest.fixture(params=[(18, "tidy"), (16, "tidy"), (18, "grown")], ids=["pg18-tidy", "pg16-tidy", "pg18-grown"])
+async def either_sample(request: pytest.FixtureRequest) -> AsyncIterator[Database]:
+    """The sample clinics in the tidy schema, or in the grown one with rows that do not say their clinic."""
+    version, schema = request.param
+    server = cast(Addresses, request.getfixturevalue("servers" if version == 18 else "postgres16"))
+    async for made in _new_database(server):
+        if schema == "grown":
+            yield await make_grown(made, GrownOptions(0.1))
+        else:
+            await create_schema(made.sql)
+            await fill(made.sql, SAMPLE)
+            yield made
 
 
 @pytest.fixture

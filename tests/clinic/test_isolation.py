@@ -5,10 +5,15 @@ import json
 import pytest
 
 from app.errors import CatalogError, ClinicNotFound
+from app.sample.generate import GrownOptions
+from app.sample.grown_schema import GROWN_BY_NAME, GROWN_OWNED
 from app.settings import DEMO_RULES
 from tests.clinic.backup import Backup, back_up, back_up_all
-from tests.clinic.conftest import SAMPLE, Database
+from tests.clinic.conftest import SAMPLE, Database, GrownDatabase, make_grown
+from tests.sample.grown_owners import whose
 from tests.sample.ownership import KEY, OWNER, mark_owners
+
+OWNED_NAMES = [table.name for table in GROWN_OWNED]
 
 
 def _model(backup: Backup, table: str) -> str:
@@ -29,6 +34,32 @@ async def test_each_clinic_of_the_sample_has_its_rows_and_no_other(sample: Datab
         assert all(login["email"].endswith(f"@{clinic.domain}") for login in logins)
     # The superuser of the platform.
     assert [str(count) for count in backups[1].unowned] == ["auth_user: registros que no son de ninguna clínica: 1"]
+
+
+async def test_each_clinic_of_the_grown_sample_has_its_rows_and_no_other(grown: GrownDatabase) -> None:
+    await _have_their_rows(grown)
+
+
+async def test_strays_and_rows_of_nobody_are_in_no_other_clinics_file(database: Database) -> None:
+    grown = await make_grown(database, GrownOptions(0.1, orphans=4, strays=3))
+    backups = await _have_their_rows(grown)
+    assert sum(count.rows for count in backups[1].unowned if count.table.name in OWNED_NAMES) == 4
+    assert sum(stray.rows for stray in backups[2].strays) == 3
+
+
+async def _have_their_rows(grown: GrownDatabase) -> dict[int, Backup]:
+    backups = await back_up_all(grown.clinics())
+    for table in ("clinica", *OWNED_NAMES):
+        key = GROWN_BY_NAME[table].key
+        rows = await grown.sql.fetch(
+            f"SELECT t.{key} AS key, {whose(grown.sample, table)} AS owner FROM {table} AS t ORDER BY t.{key}"
+        )
+        for clinic in SAMPLE:
+            keys = [row["key"] for row in rows if row["owner"] == clinic.id]
+            assert backups[clinic.id].ids(_model(backups[clinic.id], table), key) == keys, (clinic.id, table)
+    for clinic in SAMPLE:
+        assert backups[clinic.id].verified.records == clinic.records
+    return backups
 
 
 async def test_each_clinic_with_a_schema_of_its_own_has_its_rows_and_no_other(tenant_sample: Database) -> None:

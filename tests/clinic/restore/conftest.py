@@ -8,9 +8,9 @@ import asyncpg
 import pytest
 
 from app.clinic.restore.database import RestoreDatabase
-from tests.clinic.conftest import Database, any_database, database, postgres16, sample, tenant_sample
+from tests.clinic.conftest import Database, any_database, database, either_sample, grown, postgres16, tenant_sample
 
-__all__ = ["any_database", "database", "postgres16", "sample", "tenant_sample"]
+__all__ = ["any_database", "database", "either_sample", "grown", "postgres16", "tenant_sample"]
 
 ROLE, PASSWORD = "restaurador", "clave-de-prueba"
 

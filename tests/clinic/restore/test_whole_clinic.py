@@ -1,7 +1,7 @@
 """A whole clinic comes back exactly, and nobody else notices."""
 
 from tests.clinic.backup import back_up
-from tests.clinic.conftest import Database
+from tests.clinic.conftest import Database, GrownDatabase
 from tests.clinic.restore.restoring import assert_restored, counts, restore
 
 RULES = {"auth_user": {"email": "usuario.correoelectronico"}}
@@ -19,8 +19,10 @@ INSERT INTO bitacora (accion, modelo, descripcion, ip_address, user_agent, fecha
 """
 
 
-async def test_what_changed_goes_back(sample: Database) -> None:
-    clinics = sample.clinics(rules=RULES)
+async def test_what_changed_goes_back(either_sample: Database) -> None:
+    sample = either_sample
+    # In the grown one a person may be two clinics' patient, which this rule does not allow.
+    clinics = sample.clinics(rules={} if isinstance(sample, GrownDatabase) else RULES)
     backup, others = await back_up(clinics, 1), [await back_up(clinics, other) for other in (2, 3)]
     await sample.sql.execute(CHANGES)
     plan = await restore(clinics, backup.file, simulate=True)
