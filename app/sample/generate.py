@@ -52,7 +52,6 @@ __all__ = [
     "PLATFORM_ID",
     "Connection",
     "GrownOptions",
-    "GrownRows",
     "GrownSample",
     "SampleClinic",
     "SampleLogin",
