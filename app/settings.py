@@ -85,6 +85,7 @@ class Settings(BaseSettings):
     ownership_rules: Annotated[dict[str, str], NoDecode, BeforeValidator(_parse_json)] = _setting(
         {}, 'JSON: {"tabla": "expresión SQL sobre t" o "shared"}'
     )
+    secret_columns: CommaSeparated = _setting((), "nombres columna o tabla.columna separados por comas")
 
     redis_url: SecretStr | None = _setting(None, "una dirección redis://host:puerto/0")
 
