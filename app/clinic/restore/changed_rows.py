@@ -44,8 +44,8 @@ NAME_BYTES = 256
 PREFETCH = 200
 PREFETCH_WHOLE = 10
 
-# What JSON readers take for a number without loss, JavaScript's too.
-_INTEGER = re.compile(r"-?[0-9]{1,15}")
+# What every JSON reader takes for the same number, JavaScript's too: not -0, nor what has more digits.
+_INTEGER = re.compile(r"0|-?[1-9][0-9]{0,14}")
 
 
 @dataclass(frozen=True, slots=True)

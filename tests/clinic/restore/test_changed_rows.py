@@ -64,6 +64,7 @@ async def shown(database: Database, type_: str, before: str, after: str, **setti
         ("numeric", "5", "repeat('9', 100000)::numeric", 5, f"{'9' * 200}…"),
         ("numeric", "'NaN'", "1e2", "NaN", 100),
         ("bigint", "9007199254740993", "-7", "9007199254740993", -7),
+        ("float8", "'-0'", "0", "-0", 0),
         ("float8", "'-Infinity'", "0.1", "-Infinity", "0.1"),
         ("boolean", "true", "false", True, False),
         ("bytea", "'\\x00ff'", "decode(repeat('ab', 10000000), 'hex')", "\\x00ff", f"\\x{'ab' * 99}…"),
@@ -89,8 +90,8 @@ async def test_the_part_that_differs(database: Database, unit: str, length: int)
     assert (antes[0] == "…", antes[-1] == "…") == (length >= 160, 2 * length + 3 > 200)
 
 
-async def test_a_longer_one_with_the_same_beginning(database: Database) -> None:
-    antes, despues = await shown(database, "text", f"'{FIRST}'", f"'{FIRST}' || repeat('b', 300)")
+async def test_a_longer_one_with_the_same_beginning(any_database: Database) -> None:
+    antes, despues = await shown(any_database, "text", f"'{FIRST}'", f"'{FIRST}' || repeat('b', 300)")
     assert (antes, despues) == (f"…{'a' * 40}", f"…{'a' * 40}{'b' * 160}…")
 
 
@@ -136,13 +137,13 @@ async def test_any_key(database: Database, key: str, type_: str, value: str, cla
         assert plan.models["t"].examples == {"actualizados": [changed]}
 
 
-async def test_secret_columns(database: Database) -> None:
+async def test_secret_columns(any_database: Database) -> None:
     names = (
         "password", "PassWord2", "contraseña", "contrasena", "api_token", "apiKey", "clave_privada", "secreto",
         "nit", "NotaPrivada", "secretaria", "opinion", "clave",
     )  # fmt: skip
     found = await examples(
-        database,
+        any_database,
         ", ".join(f'"{name}" text' for name in names),
         ", ".join("'antes de todo'" for _ in names),
         ", ".join("NULL" if name == "password" else "'después'" for name in names),
