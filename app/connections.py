@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import async_sessionmaker
 
 from app.clinic.catalogue import Tenancy
 from app.clinic.database import ClinicDatabase
+from app.clinic.secret_columns import SecretColumns
 from app.database import service_engine
 from app.errors import QueueUnavailable, SettingsError
 from app.respaldos.resources import Databases, Resources
@@ -66,6 +67,11 @@ def tenancy(settings: Settings) -> Tenancy:
     )
 
 
+def secret_columns(settings: Settings) -> SecretColumns:
+    """What no person is to be shown of the clinics' rows."""
+    return SecretColumns(settings.secret_columns)
+
+
 def clinic_database_url(settings: Settings) -> str:
     """Where the clinics' database is: CLINIC_DATABASE_URL, by default the service's own. Raises SettingsError."""
     url = settings.clinic_database_url or settings.database_url
@@ -97,7 +103,9 @@ def restore_database(settings: Settings) -> "RestoreDatabase":
     url = settings.clinic_restore_database_url or settings.clinic_database_url or settings.database_url
     if url is None:
         raise SettingsError("CLINIC_RESTORE_DATABASE_URL: falta")
-    return RestoreDatabase(url.get_secret_value(), tenancy(settings), setting="CLINIC_RESTORE_DATABASE_URL")
+    return RestoreDatabase(
+        url.get_secret_value(), tenancy(settings), secret_columns(settings), setting="CLINIC_RESTORE_DATABASE_URL"
+    )
 
 
 def retention_policy(settings: Settings) -> Policy:

@@ -94,6 +94,7 @@ class Settings(BaseSettings):
         'JSON, cada tabla una vez: {"tabla": "expresión SQL sobre t", "shared" o un enlace'
         ' {"columna": "tabla.columna"}}',
     )
+    secret_columns: CommaSeparated = _setting((), "nombres columna o tabla.columna separados por comas")
 
     redis_url: SecretStr | None = _setting(None, "una dirección redis://host:puerto/0")
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from app.connections import clinic_database, embedded_servers, open_resources, s3_options, tenancy
+from app.connections import clinic_database, embedded_servers, open_resources, s3_options, secret_columns, tenancy
 from app.embedded import Addresses
 from app.errors import SettingsError
 from app.settings import (
@@ -71,7 +71,7 @@ FREE = {
     *("tenant_column", "tenant_table", "tenant_schema_column", "tenant_active_column", "tenant_name_column"),
     *("exclude_tables", "aws_access_key_id", "aws_secret_access_key", "s3_sse_kms_key_id"),
     *("jwt_issuer", "jwt_audience", "admin_roles", "metrics_token", "webhook_secret", "email_host_user"),
-    *("email_host_password", "respaldos_home"),
+    *("email_host_password", "respaldos_home", "secret_columns"),
 }
 
 
@@ -167,6 +167,7 @@ def test_values_of_several_parts(monkeypatch: pytest.MonkeyPatch) -> None:
         SERVED
         | {
             "EXCLUDE_TABLES": "sesion, cola,,",
+            "SECRET_COLUMNS": "nit, paciente.telefono",
             "OWNERSHIP_RULES": '{"auth_user": "shared"}',
             "CORS_ALLOWED_ORIGINS": "https://a.example, http://localhost:5173",
             "FORWARDED_ALLOW_IPS": "10.0.0.1,10.1.0.0/16,::1",
@@ -175,6 +176,7 @@ def test_values_of_several_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     )
     settings = load_settings()
     assert settings.exclude_tables == ("sesion", "cola")
+    assert secret_columns(settings).names == ("nit", "paciente.telefono")
     assert settings.cors_allowed_origins == ("https://a.example", "http://localhost:5173")
     assert settings.forwarded_allow_ips == ("10.0.0.1", "10.1.0.0/16", "::1")
     assert tenancy(settings).rules == {"auth_user": "shared"}

@@ -2,7 +2,7 @@
 
 import json
 from contextlib import AsyncExitStack
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -12,7 +12,7 @@ from app.cli.session import with_resources
 from app.cli.whole_number import IDENTIFIER
 
 if TYPE_CHECKING:
-    from app.clinic.restore.changed_rows import Change, ChangedRow
+    from app.clinic.restore.changed_rows import Change, ChangedRow, Value
     from app.respaldos.comparar_respaldos import Comparacion
     from app.respaldos.resources import Resources
 
@@ -28,7 +28,8 @@ WORDS: "dict[Change, str]" = {"insertados": "agregado", "actualizados": "cambiad
 def comparar(id_: int, otro: int | None, resumen: bool, as_json: bool) -> None:
     """Dice qué cambió entre un respaldo y hoy, o entre dos respaldos.
 
-    De cada registro distinto muestra si se agregó (+), se quitó (-) o cambió (~), y qué campos, antes y después.
+    De cada registro distinto muestra si se agregó (+), se quitó (-) o cambió (~), y qué campos, antes y después. Los
+    valores largos se muestran cortados, salvo con --json; contraseñas y otros secretos no se muestran nunca.
     Siempre termina bien si pudo comparar, haya o no diferencias.
     """
 
@@ -70,11 +71,8 @@ def _line(model: str, row: "ChangedRow") -> str:
     return f"{SIGNS[row.kind]} {model} {key}{f'  {changed}' if changed else ''}"
 
 
-def _text(value: Any) -> str:
-    from app.clinic.restore.changed_rows import cut
-
-    shown = cut(value)
-    return shown if isinstance(shown, str) else json.dumps(shown, ensure_ascii=False)
+def _text(value: "Value") -> str:
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 async def _print_json(found: "Comparacion", *, rows: bool) -> None:
@@ -85,7 +83,7 @@ async def _print_json(found: "Comparacion", *, rows: bool) -> None:
     }
     click.echo(f'{{"modelos": {json.dumps(models, ensure_ascii=False)}, "cambios": [', nl=False)
     separator = "\n"
-    async for model, row in found.rows():
+    async for model, row in found.rows(whole=True):
         if not rows:
             break
         document = {

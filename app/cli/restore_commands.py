@@ -160,6 +160,6 @@ def _place(destino: str) -> str:
 
 def _database(settings: "Settings", destino: str) -> "RestoreDatabase":
     from app.clinic.restore.database import RestoreDatabase
-    from app.connections import tenancy
+    from app.connections import secret_columns, tenancy
 
-    return RestoreDatabase(destino, tenancy(settings), setting="--destino")
+    return RestoreDatabase(destino, tenancy(settings), secret_columns(settings), setting="--destino")

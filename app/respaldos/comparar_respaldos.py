@@ -20,9 +20,12 @@ class Comparacion:
         self.modelos = modelos
         self._comparison = comparison
 
-    async def rows(self, *, limit: int | None = None) -> AsyncIterator[tuple[str, ChangedRow]]:
-        """Every row that changed, or `limit` of each model and kind, by model and key, in constant memory."""
-        async for model, row in self._comparison.rows(limit=limit):
+    async def rows(self, *, limit: int | None = None, whole: bool = False) -> AsyncIterator[tuple[str, ChangedRow]]:
+        """Every row that changed, or `limit` of each model and kind, by model and key, in constant memory.
+
+        Long values are cut unless they are wanted `whole`.
+        """
+        async for model, row in self._comparison.rows(limit=limit, whole=whole):
             # Told as what restoring would do, so the other way round.
             yield model, row.reversed()
 

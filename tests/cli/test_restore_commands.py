@@ -42,8 +42,8 @@ def addresses(store: Store, own_database: str) -> dict[str, str]:
 def run(addresses: dict[str, str], tmp_path: Path) -> Any:
     """Run a command on those servers, without a terminal."""
 
-    def command(*arguments: str) -> Ran:
-        return respaldos(*arguments, cwd=tmp_path, **addresses)
+    def command(*arguments: str, **settings: str) -> Ran:
+        return respaldos(*arguments, cwd=tmp_path, **addresses, **settings)
 
     return command
 
@@ -82,6 +82,36 @@ async def test_the_way_back(resources: Resources, conn: asyncpg.Connection, run:
     ).json
     assert changed["cambios"] == []
     assert changed["modelos"]["bitacoras"] == {"agregados": 1, "cambiados": 0, "quitados": 0}
+
+
+async def test_values_that_are_long_or_secret(resources: Resources, conn: asyncpg.Connection, run: Any) -> None:
+    await conn.execute(
+        "CREATE TABLE raro (id int PRIMARY KEY, clinica_id bigint NOT NULL REFERENCES clinica, j jsonb, nit text,"
+        f" PassWord text); INSERT INTO raro VALUES (1, {SMALL}, '{{}}', 'NIT1', 's3cr3t')"
+    )
+    respaldo = str((await back_up(resources)).id)
+    long = f"[{'7' * 5000}, {'[' * 3000}{']' * 3000}]"
+    await conn.execute(f"UPDATE raro SET j = '{long}', nit = 'NIT2', password = 'S3CR3T'")
+
+    hidden = "(no se muestra)"
+    told = run("comparar", respaldo, SECRET_COLUMNS="raro.nit")
+    assert told.out.splitlines()[0] == (
+        f"~ raro 1  j: {{}} → [{'7' * 199}…; nit: {hidden} → {hidden}; password: {hidden} → {hidden}"
+    )
+    changed = run("comparar", respaldo, "--json", SECRET_COLUMNS="raro.nit").json["cambios"]
+    secret = {"antes": hidden, "despues": hidden}
+    assert changed == [
+        {
+            "modelo": "raro",
+            "cambio": "cambiado",
+            "clave": {"id": 1},
+            "campos": {"j": {"antes": "{}", "despues": long}, "nit": secret, "password": secret},
+        }
+    ]
+    for shown in (run("restaurar", respaldo, "--simular"), run("restaurar", respaldo, "--si")):
+        assert "NIT2 → NIT1" in shown.out
+        assert f"password: {hidden} → {hidden}" in shown.out
+    assert run("comparar", respaldo).out == "✓ No hay ninguna diferencia\n"
 
 
 @pytest.mark.parametrize(("typed", "code"), [(b"s\n", 0), (b"n\n", 130)])

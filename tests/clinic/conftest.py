@@ -14,6 +14,7 @@ from hypothesis.configuration import set_hypothesis_home_dir
 from app import embedded
 from app.clinic.catalogue import Tenancy
 from app.clinic.restore.database import RestoreDatabase
+from app.clinic.secret_columns import SecretColumns
 from app.embedded import Addresses
 from app.sample.generate import (
     GrownOptions,
@@ -50,9 +51,9 @@ class Database:
         """The service's view of it, with these settings."""
         return self.clinics_at(self.url, **tenancy)
 
-    def clinics_at(self, url: str, **tenancy: Any) -> RestoreDatabase:
+    def clinics_at(self, url: str, *, secret_columns: tuple[str, ...] = (), **tenancy: Any) -> RestoreDatabase:
         """The same by another role's address."""
-        return RestoreDatabase(url, Tenancy(**tenancy))
+        return RestoreDatabase(url, Tenancy(**tenancy), SecretColumns(secret_columns))
 
     async def connect(self) -> asyncpg.Connection:
         """One more connection, for whoever closes it."""

@@ -17,6 +17,7 @@ from sqlalchemy.ext.asyncio import async_sessionmaker
 from app.clinic.catalogue import Tenancy
 from app.clinic.database import ClinicDatabase
 from app.clinic.restore.database import RestoreDatabase
+from app.clinic.secret_columns import SecretColumns
 from app.database import service_engine
 from app.embedded import Addresses
 from app.migrate import migrate
@@ -181,7 +182,10 @@ async def opened(
                 storage,
                 LA_PAZ,
                 RestoreDatabase(
-                    writer or clinic or service, tenancy or Tenancy(), setting="CLINIC_RESTORE_DATABASE_URL"
+                    writer or clinic or service,
+                    tenancy or Tenancy(),
+                    SecretColumns(),
+                    setting="CLINIC_RESTORE_DATABASE_URL",
                 ),
             )
     finally:

@@ -1,16 +1,17 @@
 """The rows that differ, one by one, as people see them."""
 
-import json
-from collections.abc import AsyncIterator
-from dataclasses import dataclass, replace
+import re
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import asyncpg
 
-from app.clinic.introspection import Table
-from app.clinic.records import with_lines
+from app.clinic.introspection import Column
 from app.clinic.restore.shapes import FILE, KIND, TODAY, Kind, Shape
-from app.clinic.sql import columns, quote
+from app.clinic.secret_columns import HIDDEN, SecretColumns
+from app.clinic.sql import columns, literal, quote
+from app.dump.document import Form
 
 Change = Literal["insertados", "actualizados", "eliminados"]
 OPPOSITE: dict[Change, Change] = {
@@ -19,23 +20,45 @@ OPPOSITE: dict[Change, Change] = {
     "eliminados": "insertados",
 }
 
-# A value that is shown to people is cut after so many characters.
-SHOWN_CHARACTERS = 200
+Value = str | int | bool | None
 
-# How many are on their way at once: constant memory, and few round trips.
+# A value that is shown to people is cut to so many characters; where two differ later, so many of them come before
+# that place.
+SHOWN_CHARACTERS = 200
+BEFORE_CHARACTERS = 40
+
+# The same in bytes of UTF-8, where a character has at most four; and what is fetched of a value, enough for both.
+SHOWN_BYTES = 4 * SHOWN_CHARACTERS
+BEFORE_BYTES = 4 * BEFORE_CHARACTERS
+FETCHED_BYTES = 2 * SHOWN_BYTES + BEFORE_BYTES
+
+# A document that may hold secrets is fetched whole, since what is a secret is told by what comes before it. A longer
+# one is not shown. Many rows are on their way at once.
+DOCUMENT_BYTES = 65_536
+
+# PostgreSQL looks for names in pieces of so many bytes: its regular expressions take sixteen times the memory.
+PIECE_BYTES = 1_048_576
+NAME_BYTES = 256
+
+# How many rows are on their way at once: constant memory, and few round trips. Whole ones may be long.
 PREFETCH = 200
+PREFETCH_WHOLE = 10
+
+# What every JSON reader takes for the same number, JavaScript's too: not -0, nor what has more digits.
+_INTEGER = re.compile(r"0|-?[1-9][0-9]{0,14}")
 
 
 @dataclass(frozen=True, slots=True)
 class ChangedRow:
     """What is done with one row; `fields` of an updated one: name → its value before and after.
 
-    The key of a row of a table without one is all of it. Numbers stay as PostgreSQL printed them.
+    The key of a row of a table without one is all of it. Texts, documents and all but short whole numbers are as
+    PostgreSQL prints them; of a secret both sides are HIDDEN.
     """
 
     kind: Change
-    key: dict[str, Any]
-    fields: dict[str, tuple[Any, Any]]
+    key: dict[str, Value]
+    fields: dict[str, tuple[Value, Value]]
 
     def reversed(self) -> "ChangedRow":
         """What undoes it."""
@@ -43,25 +66,35 @@ class ChangedRow:
         return ChangedRow(OPPOSITE[self.kind], self.key, fields)
 
     def shown(self) -> dict[str, Any]:
-        """As a document for people, long values cut."""
-        shown: dict[str, Any] = {"clave": {name: cut(value) for name, value in self.key.items()}}
+        """As a document for people."""
+        shown: dict[str, Any] = {"clave": self.key}
         if self.fields:
             shown["campos"] = {
-                name: {"antes": cut(before), "despues": cut(after)} for name, (before, after) in self.fields.items()
+                name: {"antes": before, "despues": after} for name, (before, after) in self.fields.items()
             }
         return shown
 
 
 async def changed_rows(
-    connection: asyncpg.Connection, shape: Shape, *, limit: int | None = None
+    connection: asyncpg.Connection,
+    shape: Shape,
+    secrets: SecretColumns,
+    *,
+    limit: int | None = None,
+    whole: bool = False,
 ) -> AsyncIterator[ChangedRow]:
-    """Those of one model, by kind and then by key, at most `limit` of each kind; within the comparing transaction."""
+    """Those of one model, by kind and then by key, at most `limit` of each kind; within the comparing transaction.
+
+    Long values are cut, by PostgreSQL already, around the first difference, unless they are wanted `whole`.
+    """
+    printed = _Printed(shape, secrets, whole)
     key = shape.key or shape.names
     # Not every type can be sorted; those of a key can.
     cast = "" if shape.key else "::text"
     order = ", ".join(f"t.{quote(name)}{cast}" for name in key) or "t.ctid"
     end = f" LIMIT {limit}" if limit is not None else ""
-    keys = replace(shape.table, columns=tuple(column for column in shape.table.columns if column.name in key), key=())
+    prefetch = PREFETCH_WHOLE if whole else PREFETCH
+    keys = [column for column in shape.table.columns if column.name in key]
     sides: tuple[tuple[Change, str, str], ...] = (
         ("insertados", shape.file, FILE),
         ("eliminados", shape.today, TODAY),
@@ -71,46 +104,156 @@ async def changed_rows(
             f"SELECT {columns('t', key)} FROM {table} AS t WHERE NOT EXISTS"
             f" (SELECT FROM {shape.pairs} AS p WHERE p.{quote(side)} = t.ctid) ORDER BY {order}{end}"
         )
-        async for (line,) in connection.cursor(with_lines(keys, rows), prefetch=PREFETCH):
-            yield ChangedRow(kind, _parsed(line), {})
+        statement = f"SELECT k.* FROM ({rows}) AS x CROSS JOIN LATERAL ({printed.select(keys, 'x')}) AS k"
+        async for found in connection.cursor(statement, prefetch=prefetch):
+            yield ChangedRow(kind, printed.key(keys, tuple(found)), {})
     if shape.key:
-        async for key_line, new, old in connection.cursor(_pairs(shape, keys, end), prefetch=PREFETCH):
-            yield ChangedRow("actualizados", _parsed(key_line), _fields(_parsed(old), _parsed(new)))
+        pairs = (
+            f"SELECT p.{quote(FILE)}, p.{quote(TODAY)}, {columns('f', key)} FROM {shape.pairs} AS p"
+            f" JOIN {shape.file} AS f ON f.ctid = p.{quote(FILE)} WHERE p.{quote(KIND)} <> '{Kind.AGAIN}'"
+            f" ORDER BY {columns('f', key)}{end}"
+        )
+        both = (
+            f"{shape.file} AS f CROSS JOIN {shape.today} AS t"
+            f" WHERE f.ctid = x.{quote(FILE)} AND t.ctid = x.{quote(TODAY)}"
+        )
+        statement = (
+            f"SELECT k.*, d.* FROM ({pairs}) AS x CROSS JOIN LATERAL ({printed.select(keys, 'x')}) AS k"
+            f" CROSS JOIN LATERAL ({printed.select(shape.table.columns, 'f', 't', both)}) AS d"
+        )
+        async for found in connection.cursor(statement, prefetch=prefetch):
+            half = len(found) // 2
+            fields = printed.fields(shape.table.columns, found[half:])
+            yield ChangedRow("actualizados", printed.key(keys, found[:half]), fields)
 
 
-def _pairs(shape: Shape, keys: Table, end: str) -> str:
-    paired = (
-        f"SELECT p.{quote(FILE)}, p.{quote(TODAY)}, {columns('f', shape.key)} FROM {shape.pairs} AS p"
-        f" JOIN {shape.file} AS f ON f.ctid = p.{quote(FILE)} WHERE p.{quote(KIND)} <> '{Kind.AGAIN}'"
-        f" ORDER BY {columns('f', shape.key)}{end}"
-    )
+class _Printed:
+    """Has PostgreSQL print values of a model, no more of each than will be shown, and makes of them what is shown."""
+
+    def __init__(self, shape: Shape, secrets: SecretColumns, whole: bool) -> None:
+        self._shape = shape
+        self._secrets = secrets
+        self._whole = whole
+
+    def select(self, shown: Sequence[Column], new: str, old: str | None = None, source: str | None = None) -> str:
+        """One row of arrays, with an element for each of the columns; with `old`, for each that differs.
+
+        `new` and `old` are aliases of rows, `source` what follows FROM where the query itself has to find them.
+        """
+        kinds = ", ".join(f"'{self._kind(column)}'" for column in shown)
+        news, olds = (
+            ", ".join(_text(alias, column) for column in shown) if alias is not None else "" for alias in (new, old)
+        )
+        values = f"SELECT ARRAY[{news}]::bytea[] AS news, ARRAY[{olds}]::bytea[] AS olds"
+        at, new_part, old_part = "1", "v.new", "v.old"
+        long = "false"
+        if not self._whole:
+            at = f"CASE WHEN h.how = 'cut' AND {_same_beginning()} THEN {_first_difference()} ELSE 1 END"
+            new_part, old_part = (
+                f"CASE h.how WHEN 'cut' THEN substr({value}, w.at, {FETCHED_BYTES}) WHEN 'masked' THEN {value} END"
+                for value in ("v.new", "v.old")
+            )
+            long = f"greatest(octet_length(v.new), octet_length(v.old)) > {DOCUMENT_BYTES}"
+        # Without OFFSET, PostgreSQL would work out `how` and `at` once for each place where they stand.
+        return (
+            f"SELECT array_agg(v.n), array_agg(h.how), array_agg(w.at), array_agg({new_part}), array_agg({old_part})"
+            f" FROM ({values}{f' FROM {source}' if source is not None else ''} OFFSET 0) AS r"
+            f" CROSS JOIN LATERAL unnest(r.news, r.olds, ARRAY[{kinds}]::text[])"
+            " WITH ORDINALITY AS v(new, old, kind, n)"
+            " CROSS JOIN LATERAL (SELECT CASE WHEN v.kind = 'hidden' THEN 'hidden'"
+            f" WHEN v.kind = 'plain' OR NOT ({self._named('v.new')} OR {self._named('v.old')}) THEN 'cut'"
+            f" WHEN {long} THEN 'hidden' ELSE 'masked' END AS how OFFSET 0) AS h"
+            f" CROSS JOIN LATERAL (SELECT {at} AS at OFFSET 0) AS w"
+            + (" WHERE v.new IS DISTINCT FROM v.old" if old is not None else "")
+        )
+
+    def key(self, shown: Sequence[Column], found: Sequence[Any]) -> dict[str, Value]:
+        """By name, what `select` gives of one row."""
+        return {column.name: new for column, new, _ in self._read(shown, found)}
+
+    def fields(self, shown: Sequence[Column], found: Sequence[Any]) -> dict[str, tuple[Value, Value]]:
+        """By name, before and after, what `select` gives of two rows."""
+        return {column.name: (old, new) for column, new, old in self._read(shown, found)}
+
+    def _read(self, shown: Sequence[Column], found: Sequence[Any]) -> list[tuple[Column, Value, Value]]:
+        numbers, *rest = (each or () for each in found)
+        return [
+            (shown[number - 1], *self._pair(shown[number - 1], *each))
+            for number, *each in sorted(zip(numbers, *rest, strict=True), key=lambda each: each[0])
+        ]
+
+    def _pair(self, column: Column, how: str, at: int, new: bytes | None, old: bytes | None) -> tuple[Value, Value]:
+        if how == "hidden":
+            return HIDDEN, HIDDEN
+        # A part of a value may begin and end within a character.
+        texts = [value.decode("utf-8", "ignore") if value is not None else None for value in (new, old)]
+        if how == "masked":
+            texts = [self._secrets.masked(text) if text is not None else None for text in texts]
+            if new is not None and old is not None and texts[0] == texts[1]:
+                return HIDDEN, HIDDEN
+        first, second = texts if self._whole else _cut(*texts, begun=at == 1)
+        return _value(column, first), _value(column, second)
+
+    def _kind(self, column: Column) -> str:
+        if self._secrets.has(self._shape.entry.name, self._shape.model, column.name):
+            return "hidden"
+        return "document" if column.form is not Form.SCALAR or column.collated else "plain"
+
+    def _named(self, value: str) -> str:
+        """Whether the value has a secret's name in it."""
+        piece = f"substr({value}, s.at, {PIECE_BYTES + NAME_BYTES})"
+        return (
+            f"EXISTS (SELECT FROM generate_series(1, octet_length({value}), {PIECE_BYTES}) AS s(at)"
+            f" WHERE encode({piece}, 'escape') ~* {literal(self._secrets.pattern)})"
+        )
+
+
+def _text(alias: str, column: Column) -> str:
+    """As the file's lines have it, but for JSON's quotes. In bytes, whose parts are found at once."""
+    value = f"{alias}.{quote(column.name)}"
+    text = f"to_json({value}) #>> '{{}}'" if column.form is Form.SCALAR else f"{value}::text"
+    return f"convert_to({text}, 'UTF8')"
+
+
+def _same_beginning() -> str:
     return (
-        f"SELECT ({with_lines(keys, 'SELECT x.*')}), ({_line_of(shape, shape.file, FILE)}),"
-        f" ({_line_of(shape, shape.today, TODAY)}) FROM ({paired}) AS x"
+        f"least(octet_length(v.new), octet_length(v.old)) > {SHOWN_BYTES}"
+        f" AND substr(v.new, 1, {SHOWN_BYTES}) = substr(v.old, 1, {SHOWN_BYTES})"
     )
 
 
-def _line_of(shape: Shape, table: str, side: str) -> str:
-    rows = f"SELECT {columns('t', shape.names)} FROM {table} AS t WHERE t.ctid = x.{quote(side)}"
-    return with_lines(shape.table, rows)
+def _first_difference() -> str:
+    """Where the part begins that shows the first byte that differs: found by halves, since a value may be long."""
+    return (
+        "(WITH RECURSIVE half(same, most) AS ("
+        f"SELECT {SHOWN_BYTES}, least(octet_length(v.new), octet_length(v.old))"
+        " UNION ALL SELECT CASE WHEN m.equal THEN m.middle ELSE half.same END,"
+        " CASE WHEN m.equal THEN half.most ELSE m.middle - 1 END"
+        " FROM half CROSS JOIN LATERAL (SELECT middle,"
+        " substr(v.new, half.same + 1, middle - half.same) = substr(v.old, half.same + 1, middle - half.same)"
+        " AS equal FROM (SELECT (half.same + half.most + 1) / 2 AS middle) AS c OFFSET 0) AS m"
+        f" WHERE half.same < half.most) SELECT max(half.same) + 1 - {BEFORE_BYTES} FROM half)"
+    )
 
 
-def _fields(before: dict[str, Any], after: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
-    names = dict.fromkeys((*after, *before))
-    return {
-        name: (before.get(name), after.get(name))
-        for name in names
-        if before.get(name) != after.get(name) or (name in before) != (name in after)
-    }
+def _cut(one: str | None, other: str | None, *, begun: bool) -> tuple[str | None, str | None]:
+    """The same part of both, with the first difference in it; `begun`: the texts begin where the values do."""
+    texts = (one or "", other or "")
+    start = 0
+    if not begun or max(map(len, texts)) > SHOWN_CHARACTERS:
+        both = zip(*texts, strict=False)
+        same = next((place for place, (a, b) in enumerate(both) if a != b), min(map(len, texts)))
+        start = same - BEFORE_CHARACTERS if same >= SHOWN_CHARACTERS - BEFORE_CHARACTERS else 0
+    end = start + SHOWN_CHARACTERS
+    first, second = (
+        f"{'' if begun and not start else '…'}{text[start:end]}{'…' if len(text) > end else ''}" for text in texts
+    )
+    return first if one is not None else None, second if other is not None else None
 
 
-def _parsed(line: str) -> dict[str, Any]:
-    # 1.0 and 1.00 differ.
-    record: dict[str, Any] = json.loads(line, parse_float=str)
-    return record
-
-
-def cut(value: Any) -> Any:
-    """The value, or the beginning of its text where that is long."""
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    return value if len(text) <= SHOWN_CHARACTERS else f"{text[:SHOWN_CHARACTERS]}…"
+def _value(column: Column, text: str | None) -> Value:
+    if text is None:
+        return None
+    if column.type == "boolean":
+        return text == "true"
+    return int(text) if column.number and _INTEGER.fullmatch(text) else text

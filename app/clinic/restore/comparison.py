@@ -14,6 +14,7 @@ from app.clinic.restore.errors import restore_errors
 from app.clinic.restore.scope import RecordSearch, Scope
 from app.clinic.restore.shapes import AT, HASH, TID, Shape, typed_rows
 from app.clinic.restore.staging import Staging
+from app.clinic.secret_columns import SecretColumns
 from app.clinic.sql import columns, quote
 from app.dump.document import Section
 
@@ -36,6 +37,7 @@ class Comparison:
         constraints: Constraints,
         clinica_id: int,
         setting: str,
+        secrets: SecretColumns,
     ) -> None:
         self.older = Staging(connection, catalogue, setting)
         self.newer = Staging(connection, catalogue, setting, first=SECOND_FILE)
@@ -44,6 +46,7 @@ class Comparison:
         self._constraints = constraints
         self._clinica_id = clinica_id
         self._setting = setting
+        self._secrets = secrets
         self._difference: Difference | None = None
 
     async def find(self) -> dict[str, Changes]:
@@ -63,7 +66,7 @@ class Comparison:
                 difference.newer = newer
             await difference.find(lambda _model: None)
             self._difference = difference
-            return (await difference.changes(examples=False))[Section.DATA]
+            return (await difference.changes(examples=None))[Section.DATA]
 
     async def only_newer(self) -> dict[str, int]:
         """After `find`: models that the older file does not have, and how many rows they have."""
@@ -84,15 +87,15 @@ class Comparison:
                 if entry.model not in known
             }
 
-    async def rows(self, *, limit: int | None = None) -> AsyncIterator[tuple[str, ChangedRow]]:
+    async def rows(self, *, limit: int | None = None, whole: bool = False) -> AsyncIterator[tuple[str, ChangedRow]]:
         """After `find`: every row that differs, or `limit` of each model and kind, each with its model.
 
-        Takes constant memory.
+        Long values are cut unless they are wanted `whole`. Takes constant memory.
         """
         assert self._difference is not None  # noqa: S101 (the caller's promise)
         with restore_errors(self._setting):
             for shape in self._difference.data:
-                async for row in changed_rows(self._connection, shape, limit=limit):
+                async for row in changed_rows(self._connection, shape, self._secrets, limit=limit, whole=whole):
                     yield shape.model, row
 
 

@@ -8,12 +8,14 @@ from contextlib import asynccontextmanager, suppress
 
 import asyncpg
 
+from app.clinic.catalogue import Tenancy
 from app.clinic.database import CONNECT_SECONDS, ClinicDatabase, other_schemas, pick, refuse_unreadable
 from app.clinic.restore.comparison import Comparison
 from app.clinic.restore.constraints import CONSTRAINTS_SQL, parse_constraints
 from app.clinic.restore.session import ADVISORY_CLASS, TRIAL_CLASS, WORK_MEMORY, ClinicRestore, Outcome
 from app.clinic.restore.trial import PREFIX, Trial
-from app.clinic.snapshot import Clinic
+from app.clinic.secret_columns import SecretColumns
+from app.clinic.snapshot import SETTING, Clinic
 from app.clinic.sql import quote
 from app.database import database_errors
 from app.errors import ClinicNotFound, DatabaseUnavailable, OperationInProgress, RespaldosError
@@ -23,7 +25,14 @@ END_SECONDS = 10
 
 
 class RestoreDatabase(ClinicDatabase):
-    """As ClinicDatabase. Each session is for one thing, and undoes at its end what it was not told to keep."""
+    """As ClinicDatabase. Each session is for one thing, and undoes at its end what it was not told to keep.
+
+    Whoever is shown what differs is not shown `secrets`.
+    """
+
+    def __init__(self, url: str, tenancy: Tenancy, secrets: SecretColumns, *, setting: str = SETTING) -> None:
+        super().__init__(url, tenancy, setting=setting)
+        self._secrets = secrets
 
     @asynccontextmanager
     async def restoring(self, clinica_id: int, *, strict: bool = False) -> AsyncIterator[ClinicRestore]:
@@ -51,7 +60,13 @@ class RestoreDatabase(ClinicDatabase):
                 text = await connection.fetchval(CONSTRAINTS_SQL, other_schemas(clinics, clinic))
             try:
                 yield ClinicRestore(
-                    connection, clinic, catalogue, parse_constraints(text), self._setting, strict=strict
+                    connection,
+                    clinic,
+                    catalogue,
+                    parse_constraints(text),
+                    self._setting,
+                    self._secrets,
+                    strict=strict,
                 )
             except RespaldosError:
                 # Whoever tries again at once must not find this session at it still.
@@ -101,7 +116,8 @@ class RestoreDatabase(ClinicDatabase):
                 catalogue = await self._catalogue(connection, clinic, clinics)
                 refuse_unreadable([entry.table for entry in catalogue.entries.values() if entry.recorded])
                 text = await connection.fetchval(CONSTRAINTS_SQL, other_schemas(clinics, clinic))
-            yield Comparison(connection, catalogue, parse_constraints(text), clinic.id, self._setting)
+            constraints = parse_constraints(text)
+            yield Comparison(connection, catalogue, constraints, clinic.id, self._setting, self._secrets)
 
     async def drop_abandoned_trials(self) -> None:
         """Drop the tables of trials whose session is gone. Raises DatabaseError."""

@@ -26,6 +26,7 @@ from app.clinic.restore.shapes import (
     line_hash,
     typed_rows,
 )
+from app.clinic.secret_columns import SecretColumns
 from app.clinic.sql import columns, quote
 from app.clinic.statements import ClinicStatements
 from app.dump.document import Section
@@ -111,8 +112,11 @@ class Difference:
         for shape in self.shapes:
             await self._connection.execute(f"ANALYZE {shape.file}; ANALYZE {shape.today}; ANALYZE {shape.pairs}")
 
-    async def changes(self, *, examples: bool) -> dict[Section, dict[str, Changes]]:
-        """What was found of each model, those without any change included where they were compared."""
+    async def changes(self, *, examples: SecretColumns | None) -> dict[Section, dict[str, Changes]]:
+        """What was found of each model, those without any change included where they were compared.
+
+        With `examples`, some of the rows as well, and of them all but these secrets.
+        """
         found: dict[Section, dict[str, Changes]] = {section: {} for section in Section}
         for shape in self.shapes:
             counted = await self._changes(shape, examples)
@@ -296,7 +300,7 @@ class Difference:
                         )
                         found = found or added != "INSERT 0 0"
 
-    async def _changes(self, shape: Shape, examples: bool) -> Changes:
+    async def _changes(self, shape: Shape, examples: SecretColumns | None) -> Changes:
         deletes, inserts, updates = await self.count(shape)
         replaced, again = await one_row(
             self._connection,
@@ -305,8 +309,8 @@ class Difference:
         )
         twice = replaced + again
         changes = Changes(inserts - twice, updates + replaced, deletes - twice)
-        if examples and changes.any:
-            async for row in changed_rows(self._connection, shape, limit=EXAMPLES):
+        if examples is not None and changes.any:
+            async for row in changed_rows(self._connection, shape, examples, limit=EXAMPLES):
                 changes.examples.setdefault(row.kind, []).append(row.shown())
         return changes
 

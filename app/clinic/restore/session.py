@@ -16,6 +16,7 @@ from app.clinic.restore.proof import OnRead, Proof
 from app.clinic.restore.refusals import Refusals
 from app.clinic.restore.scope import RecordSearch, Scope
 from app.clinic.restore.staging import Staging
+from app.clinic.secret_columns import SecretColumns
 from app.clinic.snapshot import Clinic
 from app.clinic.statements import ClinicStatements
 from app.dump.document import Section
@@ -68,6 +69,7 @@ class ClinicRestore:
         catalogue: Catalogue,
         constraints: Constraints,
         setting: str,
+        secrets: SecretColumns,
         *,
         strict: bool,
     ) -> None:
@@ -77,6 +79,7 @@ class ClinicRestore:
         self._catalogue = catalogue
         self._constraints = constraints
         self._setting = setting
+        self._secrets = secrets
         self._strict = strict
         self._difference: Difference | None = None
         self._applying: Applying | None = None
@@ -99,7 +102,7 @@ class ClinicRestore:
         difference = self._found()
         with self._errors():
             await difference.find(on_step)
-            changes = await difference.changes(examples=True)
+            changes = await difference.changes(examples=self._secrets)
             needed = await difference.needed()
         return Plan(changes[Section.DATA], changes[Section.REFERENCES], needed)
 

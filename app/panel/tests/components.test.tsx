@@ -11,6 +11,7 @@ import { ModelBars } from "../src/respaldos/ModelBars";
 import RespaldoDetail from "../src/respaldos/RespaldoDetail";
 import RespaldosList from "../src/respaldos/RespaldosList";
 import { sameName } from "../src/restore/changes";
+import { ChangesTable } from "../src/restore/ChangesTable";
 import RestorePage from "../src/restore/RestorePage";
 import { LoginForm } from "../src/session/LoginForm";
 import { CLINICA, estadisticas, evento, json, problem, respaldo, restauracion, service, show } from "./service";
@@ -373,6 +374,19 @@ describe("restoring", () => {
     expect(sameName(" centro odontologico el cristo - santa cruz", name)).toBe(true);
     expect(sameName("Centro Odontológico", name)).toBe(false);
     expect(sameName(" — ", "—")).toBe(false);
+  });
+});
+
+describe("examples", () => {
+  test("show all that the service says of a value, and records that look alike as several", () => {
+    const secret = { clave: { token: "(no se muestra)" } };
+    const campos = { nota: { antes: `${"a".repeat(150)}UNO`, despues: `${"a".repeat(150)}DOS` } };
+    const examples = { insertados: [secret, secret], actualizados: [{ clave: { id: 1 }, campos }], eliminados: [] };
+    const counts = { insertados: 2, actualizados: 1, eliminados: 0 };
+    show(<ChangesTable changes={[{ name: "pacientes", counts, examples }]} tense="future" />);
+    expect(screen.getAllByText("(no se muestra)")).toHaveLength(2);
+    expect(screen.getByText(/UNO$/)).toBeInTheDocument();
+    expect(screen.getByText(/DOS$/)).toBeInTheDocument();
   });
 });
 

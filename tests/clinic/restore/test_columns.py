@@ -228,6 +228,6 @@ async def test_what_a_person_is_shown(database: Database) -> None:
     assert [example["clave"]["id"] for example in examples["actualizados"]] == [3, 4, 5, 6, 7]
     assert examples["actualizados"][0]["campos"] == {
         "n": {"antes": "1.00", "despues": "1.0"},
-        "$jsonnull": {"antes": None, "despues": ["j"]},
+        "j": {"antes": None, "despues": "null"},
     }
     assert plan.models["mostrada.s"].examples == {"insertados": [{"clave": {"que": "{ }", "clinica_id": 1}}]}

@@ -106,8 +106,9 @@ function Examples({ changes: { name, counts, examples }, tense }: { changes: Cha
             {counts[kind] > examples[kind].length ? `; aquí, ${number(examples[kind].length)}` : ""}:
           </p>
           <ul>
-            {examples[kind].map((example) => (
-              <li key={JSON.stringify(example.clave)}>
+            {examples[kind].map((example, place) => (
+              // Where secrets are not shown, several may look alike.
+              <li key={JSON.stringify([place, example.clave])}>
                 <span className={`sign ${kind}`} aria-hidden="true">
                   {SIGN[kind]}
                 </span>
@@ -142,7 +143,7 @@ function OneExample({ example: { clave, campos } }: { example: Example }) {
   );
 }
 
-/** As much of a value as a person can take in. */
+/** A value as a person reads it; the service has cut it where it is long. */
 function shown(value: unknown): string {
   if (value === null || value === "") {
     return "(vacío)";
@@ -150,6 +151,5 @@ function shown(value: unknown): string {
   if (typeof value === "boolean") {
     return value ? "sí" : "no";
   }
-  const text = typeof value === "string" ? value : JSON.stringify(value);
-  return text.length > 120 ? `${text.slice(0, 119)}…` : text;
+  return typeof value === "string" ? value : JSON.stringify(value);
 }
