@@ -68,6 +68,16 @@ def operations(app: FastAPI) -> list[tuple[str, dict[str, Any]]]:
     ]
 
 
+@pytest.mark.parametrize(
+    "shape",
+    ["RespaldoEnLista", "RespaldoCompleto", "Metadata", "Enlace", "Estadisticas", "PuntoDeSerie", "UltimoBueno"],
+)
+def test_front_ends_may_count_with_every_number_of_a_backup(shape: str, app: FastAPI) -> None:
+    for name, schema in app.openapi()["components"]["schemas"][shape]["properties"].items():
+        kinds = {part.get("type") for part in schema.get("anyOf", [])}
+        assert not ("null" in kinds and kinds & {"integer", "number"}), name
+
+
 def test_every_route_is_described_with_its_errors(app: FastAPI) -> None:
     document = app.openapi()
     names = [operation["operationId"] for _, operation in operations(app)]

@@ -151,6 +151,9 @@ def test_ver_shows_a_failed_backups_reason(addresses: dict[str, str], tmp_path: 
     assert ran.code == 0
     assert "Estado: Fallido" in ran.out
     assert "Error: no existe la clínica 77 (clinica_inexistente)" in ran.out
+    assert "Tamaño: —\nRegistros: —\n" in ran.out
+    assert respaldos("ver", "1", "--json", cwd=tmp_path, **addresses).json["numero_registros"] == 0
+    assert "bytes" not in respaldos("listar", cwd=tmp_path, **addresses).out
 
 
 @pytest.mark.parametrize("command", ["ver", "descargar", "verificar"])
