@@ -25,6 +25,10 @@ _TIMES: Final = ("exp", "iat", "nbf")
 _REQUIRED: Final = ["exp", "iat", "sub"]
 _MAX_ID: Final = 2**63 - 1
 
+# What issuers that sign several kinds with one key call the kind that may be shown to a service. Django's SimpleJWT
+# puts the same claims into the one that only renews, which lives for days.
+_ACCESS: Final = ("access", "sliding", "bearer")
+
 
 class Tokens:
     """Issues tokens, and says whom a token speaks for. `close` closes the connections. For one event loop.
@@ -132,7 +136,10 @@ class Tokens:
         if isinstance(key, KeySet):
             # Of the header, only which key; one for another algorithm is not among them.
             key = await key.key(jwt.get_unverified_header(token).get("kid"))
-        return _decode(token, key, self._algorithm, issuer=self._issuer, audience=self._audience)
+        claims = _decode(token, key, self._algorithm, issuer=self._issuer, audience=self._audience)
+        if str(claims.get("token_type", _ACCESS[0])).casefold() not in _ACCESS:
+            raise TokenRefused("el token no es de acceso: su «token_type» debe ser «access»")
+        return claims
 
     def _principal(self, claims: dict[str, Any], *, own: bool) -> Principal:
         usuario = _text(claims, "sub")
