@@ -93,6 +93,12 @@ INGRESADO: Final[dict[str, Any]] = {
     },
 }
 
+TOKEN_VERIFICADO: Final[dict[str, Any]] = {
+    "valido": True,
+    "expira_en_segundos": 28740,
+    "usuario": INGRESADO["usuario"],
+}
+
 ENLACE: Final[dict[str, Any]] = {
     "url": "https://respaldos.s3.us-east-1.amazonaws.com/backups/1/2026/07/backup_20260703_020012.json.gz?X-Amz-…",
     "expira_en_segundos": 3600,
@@ -204,6 +210,7 @@ EVENTO_DE_CLINICA: Final[dict[str, Any]] = {**EVENTO, "usuario_nombre": "Ana Mar
 
 BY_SCHEMA: Final = {
     "Ingresado": INGRESADO,
+    "TokenVerificado": TOKEN_VERIFICADO,
     "RespaldoEnLista": RESPALDO_EN_LISTA,
     "RespaldoCompleto": RESPALDO,
     "RespaldoConMensaje": RESPALDO_CON_MENSAJE,

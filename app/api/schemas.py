@@ -1,6 +1,6 @@
 """The shapes of the contract, as the API's page shows them and as each answer is checked against them."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, WithJsonSchema
 from pydantic_core import PydanticKnownError
@@ -155,6 +155,14 @@ class Ingresado(Answer):
     mensaje: str
     token: str
     expira_en_segundos: int
+    usuario: UsuarioIngresado
+
+
+class TokenVerificado(Answer):
+    """El token vale. Lo que no dicen ni él ni la base de datos de la clínica queda vacío."""
+
+    valido: Literal[True]
+    expira_en_segundos: int = Field(ge=0)
     usuario: UsuarioIngresado
 
 

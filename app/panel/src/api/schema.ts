@@ -27,6 +27,28 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/auth/verificar-token/": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Dice si el token todavía vale
+         * @description Para cualquier token que las demás rutas acepten, también uno del sistema de la clínica; si no vale, 401.
+         *
+         *     `rol` y `clinica_id` son los del token, que son los que cuentan.
+         */
+        get: operations["login_verificar_token"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/clinica/": {
         parameters: {
             query?: never;
@@ -1316,6 +1338,35 @@ export interface components {
          */
         TipoRestauracion: "verificacion" | "restauracion" | "comparacion";
         /**
+         * TokenVerificado
+         * @description El token vale. Lo que no dicen ni él ni la base de datos de la clínica queda vacío.
+         * @example {
+         *       "valido": true,
+         *       "expira_en_segundos": 28740,
+         *       "usuario": {
+         *         "codigo": 12,
+         *         "nombre": "Ana María",
+         *         "apellido": "Peñaranda",
+         *         "nombre_completo": "Ana María Peñaranda",
+         *         "correoelectronico": "admin@clinica1.example",
+         *         "idtipousuario": 1,
+         *         "tipo_usuario_nombre": "Administrador",
+         *         "clinica_id": 1,
+         *         "rol": "Administrador"
+         *       }
+         *     }
+         */
+        TokenVerificado: {
+            /**
+             * Valido
+             * @constant
+             */
+            valido: true;
+            /** Expira En Segundos */
+            expira_en_segundos: number;
+            usuario: components["schemas"]["UsuarioIngresado"];
+        };
+        /**
          * UltimaVerificacion
          * @description La última vez que se leyó y comprobó lo que hay dentro de un respaldo; `error` dice por qué falló, si falló.
          */
@@ -1664,6 +1715,93 @@ export interface operations {
                      *       "detail": "Redis no responde, y sin él no se puede hacer esto; vuelva a intentarlo en unos segundos",
                      *       "instance": "/api/v1/respaldos/",
                      *       "error": "Redis no responde, y sin él no se puede hacer esto; vuelva a intentarlo en unos segundos",
+                     *       "codigo": "base_de_datos_no_disponible"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problema"];
+                };
+            };
+        };
+    };
+    login_verificar_token: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Cuánto vale todavía, y de quién es. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TokenVerificado"];
+                };
+            };
+            /** @description No autenticado */
+            401: {
+                headers: {
+                    /** @example Bearer realm="respaldos" */
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:respaldos:error:token_invalido",
+                     *       "title": "No autenticado",
+                     *       "status": 401,
+                     *       "detail": "El token venció",
+                     *       "instance": "/api/v1/respaldos/",
+                     *       "error": "El token venció",
+                     *       "codigo": "token_invalido"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problema"];
+                };
+            };
+            /** @description Error interno */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:respaldos:error:error_interno",
+                     *       "title": "Error interno",
+                     *       "status": 500,
+                     *       "detail": "Ocurrió un error inesperado",
+                     *       "instance": "/api/v1/respaldos/",
+                     *       "error": "Ocurrió un error inesperado",
+                     *       "codigo": "error_interno"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problema"];
+                };
+            };
+            /** @description No disponible */
+            503: {
+                headers: {
+                    /**
+                     * @description Segundos.
+                     * @example 5
+                     */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:respaldos:error:base_de_datos_no_disponible",
+                     *       "title": "No disponible",
+                     *       "status": 503,
+                     *       "detail": "La base de datos no responde; vuelva a intentarlo en unos segundos",
+                     *       "instance": "/api/v1/respaldos/",
+                     *       "error": "La base de datos no responde; vuelva a intentarlo en unos segundos",
                      *       "codigo": "base_de_datos_no_disponible"
                      *     }
                      */
