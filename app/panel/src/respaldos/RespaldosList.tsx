@@ -244,7 +244,7 @@ function Entry({ respaldo, moment, administers, deleted, ask }: EntryProps) {
         )}
       </span>
       <span role="cell" className="c-size figure">
-        {respaldo.estado === "completado" ? bytes(respaldo.tamaño_bytes) : <span className="muted">—</span>}
+        {respaldo.tamaño_bytes === 0 ? <span className="muted">—</span> : bytes(respaldo.tamaño_bytes)}
       </span>
       <span role="cell" className="c-records figure">
         {respaldo.estado === "completado" ? (
