@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import secrets
 from enum import StrEnum
 from ipaddress import ip_network
@@ -59,7 +60,13 @@ def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 CommaSeparated = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
 
-_ORIGIN = Annotated[str, Field(pattern=r"^https?://[^/\s*@]+$")]
+_ORIGIN = re.compile(r"https?://[^/\s*@]+")
+
+# With `*` for one label: the subdomains of this machine, or of a domain whose every subdomain is one's own. Under a
+# top-level domain, or what countries have in its place, anybody may register a name, and would be let in.
+_SUBDOMAINS = re.compile(
+    r"https?://\*\.(localhost|(?!(com?|org|net|edu?|gob|gov|mil|ac)\.[a-z]{2}(:|$))([a-z0-9-]+\.)+[a-z][a-z0-9-]+)(:\d+)?"
+)
 
 # Not SecretStr, but whoever has one can use it, or it was meant to be one of those.
 _NOT_SHOWN = ("aws_access_key_id", "s3_sse_kms_key_id", "jwt_public_key", "webhook_url")
@@ -142,8 +149,9 @@ class Settings(BaseSettings):
     token_hours: int = _setting(8, "un número de horas, 1 o más", ge=1)
     forwarded_allow_ips: CommaSeparated = _setting((), "direcciones IP o redes, separadas por comas")
     metrics_token: SecretStr | None = _setting(None, "el secreto con que se leen las métricas")
-    cors_allowed_origins: Annotated[tuple[_ORIGIN, ...], NoDecode, BeforeValidator(_split)] = _setting(
-        (), "orígenes https://… separados por comas"
+    cors_allowed_origins: CommaSeparated = _setting(
+        (),
+        "orígenes separados por comas: https://panel.example.com, o https://*.example.com, donde * es un subdominio",
     )
 
     webhook_url: str | None = _setting(None, "una dirección http:// o https://", pattern=r"^https?://\S+$")
@@ -199,6 +207,14 @@ class Settings(BaseSettings):
     def _networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         for address in value:
             ip_network(address, strict=False)
+        return value
+
+    @field_validator("cors_allowed_origins")
+    @classmethod
+    def _origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for origin in value:
+            if _ORIGIN.fullmatch(origin) is None and _SUBDOMAINS.fullmatch(origin) is None:
+                raise ValueError("not an origin")
         return value
 
     @field_validator("time_zone", mode="before")

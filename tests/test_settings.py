@@ -55,7 +55,12 @@ MALFORMED = {
     "purge_days": ["-1", "x"],
     "token_hours": ["0", "ocho"],
     "forwarded_allow_ips": ["proxy.example.com", "10.0.0.1, 300.1.1.1", "*"],
-    "cors_allowed_origins": ["*", "clinica.example", "https://a.example,https://b.example/ruta"],
+    "cors_allowed_origins": [
+        *("*", "clinica.example", "https://a.example,https://b.example/ruta", "https://*", "https://*:8443"),
+        *("https://*.com", "https://*.com.bo", "https://*.co.uk:8443", "https://a.*.com", "https://*a.example.com"),
+        *("https://*.*.example.com", "https://*.example.*", "*://*.example.com", "https://*.example.com/"),
+        *("https://*.example.com:*", "https://*.127.0.0.1", "https://a.example,https://*", "https://*.-.com/*"),
+    ],
     "webhook_url": ["hooks.example/Secreta9", "ftp://h/Secreta9"],
     "storage_price_gb_month": ["-0.1", "nan", "inf", "barato"],
     "email_host": ["smtp://h", "con espacio", "a@b"],
@@ -169,7 +174,7 @@ def test_values_of_several_parts(monkeypatch: pytest.MonkeyPatch) -> None:
             "EXCLUDE_TABLES": "sesion, cola,,",
             "SECRET_COLUMNS": "nit, paciente.telefono",
             "OWNERSHIP_RULES": '{"auth_user": "shared"}',
-            "CORS_ALLOWED_ORIGINS": "https://a.example, http://localhost:5173",
+            "CORS_ALLOWED_ORIGINS": "https://a.example, http://*.localhost:5173,https://*.clinicas.com.bo",
             "FORWARDED_ALLOW_IPS": "10.0.0.1,10.1.0.0/16,::1",
             "TENANCY": "schema",
         },
@@ -177,7 +182,11 @@ def test_values_of_several_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     settings = load_settings()
     assert settings.exclude_tables == ("sesion", "cola")
     assert secret_columns(settings).names == ("nit", "paciente.telefono")
-    assert settings.cors_allowed_origins == ("https://a.example", "http://localhost:5173")
+    assert settings.cors_allowed_origins == (
+        "https://a.example",
+        "http://*.localhost:5173",
+        "https://*.clinicas.com.bo",
+    )
     assert settings.forwarded_allow_ips == ("10.0.0.1", "10.1.0.0/16", "::1")
     assert tenancy(settings).rules == {"auth_user": "shared"}
     assert (tenancy(settings).kind, tenancy(settings).exclude) == ("schema", ("sesion", "cola"))

@@ -134,6 +134,20 @@ def _caller(permiso: Permiso) -> Callable[..., Coroutine[Any, Any, Caller]]:
     return caller
 
 
+async def _known(request: Request, service: ServiceDep, principal: PrincipalDep) -> Principal:
+    if not principal.superadmin:
+        try:
+            await authorize_clinic(service.directory, principal, None)
+        except TokenRefused as exc:
+            await request.state.refuse(motivo=str(exc))
+            raise
+    return principal
+
+
+# Anybody whose token is good, and whose clinic is there and active, whatever they may do in it.
+Known = Annotated[Principal, Depends(_known)]
+
+
 async def platform(request: Request, principal: PrincipalDep) -> None:
     """Let nobody in but a superadmin, without a clinic. Raises TokenRefused, NotAllowed."""
     if not principal.superadmin:

@@ -26,7 +26,7 @@ Toda ruta responde igual con barra final y sin ella. Los errores son documentos 
 """
 
 TAGS: Final = [
-    {"name": "Ingreso", "description": "Obtener un token."},
+    {"name": "Ingreso", "description": "Obtener un token, y saber si todavía vale."},
     {"name": "Respaldos", "description": "Los respaldos de una clínica."},
     {
         "name": "Restauraciones",

@@ -19,6 +19,7 @@ RESPALDO_EN_LISTA: Final[dict[str, Any]] = {
     "puede_restaurar": True,
     "verificado": {"fecha": "2026-07-05T07:00:00+00:00", "profundidad": "completa", "error": None},
     "sospechoso": False,
+    "fecha_expiracion": "2026-08-02T06:00:12+00:00",
 }
 
 RESPALDO: Final[dict[str, Any]] = {
@@ -43,9 +44,9 @@ RESPALDO: Final[dict[str, Any]] = {
 PENDIENTE: Final[dict[str, Any]] = {
     **RESPALDO,
     "id": 8,
-    "tamaño_bytes": None,
-    "tamaño_mb": None,
-    "numero_registros": None,
+    "tamaño_bytes": 0,
+    "tamaño_mb": 0.0,
+    "numero_registros": 0,
     "estado": "pendiente",
     "estado_display": "Pendiente",
     "tipo_respaldo": "por_demanda",
@@ -53,17 +54,18 @@ PENDIENTE: Final[dict[str, Any]] = {
     "descripcion": "Antes de la actualización",
     "usuario": "12",
     "puede_restaurar": False,
+    "fecha_expiracion": None,
     "verificado": None,
     "archivo_s3": None,
     "hash_md5": None,
     "tiempo_ejecucion": None,
-    "tiempo_ejecucion_segundos": None,
+    "tiempo_ejecucion_segundos": 0.0,
     "metadata": {
         "modelos_respaldados": [],
         "detalles_registros": {},
-        "tamaño_original_mb": None,
-        "tamaño_comprimido_mb": None,
-        "compresion_porcentaje": None,
+        "tamaño_original_mb": 0.0,
+        "tamaño_comprimido_mb": 0.0,
+        "compresion_porcentaje": 0.0,
         "avisos": [],
     },
     "usuario_nombre": "Ana María Peñaranda",
@@ -91,6 +93,12 @@ INGRESADO: Final[dict[str, Any]] = {
     },
 }
 
+TOKEN_VERIFICADO: Final[dict[str, Any]] = {
+    "valido": True,
+    "expira_en_segundos": 28740,
+    "usuario": INGRESADO["usuario"],
+}
+
 ENLACE: Final[dict[str, Any]] = {
     "url": "https://respaldos.s3.us-east-1.amazonaws.com/backups/1/2026/07/backup_20260703_020012.json.gz?X-Amz-…",
     "expira_en_segundos": 3600,
@@ -108,7 +116,7 @@ ESTADISTICAS: Final[dict[str, Any]] = {
     "proximo_respaldo": "2026-07-04T06:00:00+00:00",
     "costo_mensual_estimado_usd": 0.001667,
     "serie": [
-        {"dia": "2026-07-02", "estado": "fallido", "tamaño_mb": None, "segundos": None},
+        {"dia": "2026-07-02", "estado": "fallido", "tamaño_mb": 0.0, "segundos": 0.0},
         {"dia": "2026-07-03", "estado": "completado", "tamaño_mb": 1.5, "segundos": 4.381},
     ],
     "situacion": "al_dia",
@@ -202,6 +210,7 @@ EVENTO_DE_CLINICA: Final[dict[str, Any]] = {**EVENTO, "usuario_nombre": "Ana Mar
 
 BY_SCHEMA: Final = {
     "Ingresado": INGRESADO,
+    "TokenVerificado": TOKEN_VERIFICADO,
     "RespaldoEnLista": RESPALDO_EN_LISTA,
     "RespaldoCompleto": RESPALDO,
     "RespaldoConMensaje": RESPALDO_CON_MENSAJE,

@@ -1,13 +1,15 @@
-"""Where a person gets a token."""
+"""Where a person gets a token, and learns whether one is still good."""
 
 from collections.abc import Sequence
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header
 
-from app.api.caller import AddressDep, RefusalsDep, ServiceDep
+from app.api.caller import AddressDep, Known, RefusalsDep, ServiceDep, TokenDep
 from app.api.documentation import problems
-from app.api.schemas import WITHOUT_NUL, Ingresado, Ingreso
+from app.api.schemas import WITHOUT_NUL, Ingresado, Ingreso, TokenVerificado, UsuarioIngresado
+from app.auth.principal import Principal
+from app.clinic.users import Usuario
 from app.errors import LoginRefused, TooManyAttempts
 from app.respaldos import eventos
 from app.respaldos.actor import Actor
@@ -78,15 +80,56 @@ async def login(
         "mensaje": "Inicio de sesión exitoso",
         "token": entered.token,
         "expira_en_segundos": entered.seconds,
-        "usuario": {
-            "codigo": usuario.codigo,
-            "nombre": usuario.nombre,
-            "apellido": usuario.apellido,
-            "nombre_completo": usuario.nombre_completo,
-            "correoelectronico": usuario.correoelectronico,
-            "idtipousuario": usuario.idtipousuario,
-            "tipo_usuario_nombre": usuario.tipo_usuario_nombre,
-            "clinica_id": usuario.clinica_id,
-            "rol": usuario.rol,
-        },
+        "usuario": _of_person(usuario, rol=usuario.rol),
     }
+
+
+@router.get(
+    "/verificar-token/",
+    response_model=TokenVerificado,
+    summary="Dice si el token todavía vale",
+    response_description="Cuánto vale todavía, y de quién es.",
+    responses=problems(401, 500, 503),
+)
+async def verificar_token(service: ServiceDep, token: TokenDep, principal: Known) -> dict[str, Any]:
+    """Para cualquier token que las demás rutas acepten, también uno del sistema de la clínica; si no vale, 401.
+
+    `rol` y `clinica_id` son los del token, que son los que cuentan.
+    """
+    usuario = None
+    if principal.clinica_id is not None:
+        usuario = await service.users.person(principal.usuario, clinica_id=principal.clinica_id)
+    return {
+        "valido": True,
+        "expira_en_segundos": service.tokens.seconds_left(token),
+        "usuario": _of_token(principal) if usuario is None else _of_person(usuario, rol=principal.rol),
+    }
+
+
+def _of_person(usuario: Usuario, *, rol: str) -> UsuarioIngresado:
+    return UsuarioIngresado(
+        codigo=usuario.codigo,
+        nombre=usuario.nombre,
+        apellido=usuario.apellido,
+        nombre_completo=usuario.nombre_completo,
+        correoelectronico=usuario.correoelectronico,
+        idtipousuario=usuario.idtipousuario,
+        tipo_usuario_nombre=usuario.tipo_usuario_nombre,
+        clinica_id=usuario.clinica_id,
+        rol=rol,
+    )
+
+
+def _of_token(principal: Principal) -> UsuarioIngresado:
+    """Somebody whom no clinic's table has; a superadmin's token names them by their e-mail."""
+    return UsuarioIngresado(
+        codigo=None if principal.superadmin else principal.usuario,
+        nombre=principal.nombre or "",
+        apellido="",
+        nombre_completo=principal.nombre or "",
+        correoelectronico=principal.usuario if principal.superadmin else None,
+        idtipousuario=None,
+        tipo_usuario_nombre=principal.rol,
+        clinica_id=principal.clinica_id,
+        rol=principal.rol,
+    )

@@ -12,12 +12,13 @@ from fastapi.sse import EventSourceResponse, ServerSentEvent
 from app.api.caller import Caller, Looking, ServiceDep, still_may_look
 from app.api.documentation import of_anyone
 from app.api.identifiers import RespaldoId
+from app.api.respaldo_answer import mostrado
 from app.connections import Service
 from app.errors import RespaldosError, TooManyAttempts
 from app.respaldos import repository
 from app.respaldos.models import Estado, Respaldo
 from app.respaldos.transaction import transaction
-from app.respaldos.views import ESTADO_DISPLAY, detalle
+from app.respaldos.views import ESTADO_DISPLAY
 
 router = APIRouter(prefix="/respaldos", tags=["Respaldos"])
 
@@ -107,7 +108,7 @@ async def progreso(
         except RespaldosError as exc:
             yield ServerSentEvent(event="problema", raw_data=_json({"codigo": exc.code, "status": exc.status}))
             return
-    yield ServerSentEvent(event="fin", raw_data=_json(detalle(respaldo)))
+    yield ServerSentEvent(event="fin", raw_data=_json(mostrado(respaldo, service.settings)))
 
 
 def _json(value: Any) -> str:

@@ -13,6 +13,7 @@ from app.api.identifiers import RespaldoId
 from app.api.moments import Momento, period
 from app.api.pages import PAGE_HEADERS, PageDep
 from app.api.problems import WithMembers
+from app.api.respaldo_answer import listado, mostrado
 from app.api.schemas import (
     Enlace,
     Estadisticas,
@@ -44,7 +45,7 @@ from app.respaldos.pedir_verificacion import pedir_verificacion
 from app.respaldos.recuperar_respaldo import recuperar_respaldo
 from app.respaldos.restore_attempt import RestoreRequest
 from app.respaldos.transaction import transaction
-from app.respaldos.views import detalle, restauracion_vista, resumen
+from app.respaldos.views import restauracion_vista
 
 log = logging.getLogger(__name__)
 
@@ -97,7 +98,7 @@ async def listar(
             offset=page.offset,
         )
     page.describe(request, response, total)
-    return [resumen(respaldo) for respaldo in found]
+    return [listado(respaldo, service.settings) for respaldo in found]
 
 
 @router.get(
@@ -148,13 +149,13 @@ async def crear(service: ServiceDep, caller: Administering, body: PedidoRespaldo
         running = await _running(service, caller.clinica_id)
         if running is None:
             raise
-        raise WithMembers(exc, respaldo=detalle(running)) from exc
+        raise WithMembers(exc, respaldo=mostrado(running, service.settings)) from exc
     try:
         await queue.respaldo(respaldo.id, respaldo.intento)
     except QueueUnavailable as exc:
         # The row stands; the reconciler sends the news within a minute.
         log.warning("backup %s is not in the queue yet: %s", respaldo.id, exc)
-    return {"mensaje": "El respaldo empezará en un momento", "respaldo": detalle(respaldo)}
+    return {"mensaje": "El respaldo empezará en un momento", "respaldo": mostrado(respaldo, service.settings)}
 
 
 @router.get(
@@ -166,7 +167,7 @@ async def crear(service: ServiceDep, caller: Administering, body: PedidoRespaldo
 )
 async def ver(service: ServiceDep, caller: Looking, respaldo_id: RespaldoId) -> Any:
     """Con lo que contiene, cuánto tardó y, mientras está en curso, hasta dónde ha llegado."""
-    return detalle(await _get(service, respaldo_id, caller.clinica_id))
+    return mostrado(await _get(service, respaldo_id, caller.clinica_id), service.settings)
 
 
 @router.get(
@@ -195,7 +196,7 @@ async def cancelar(service: ServiceDep, caller: Administering, respaldo_id: Resp
         service.resources, respaldo_id, clinica_id=caller.clinica_id, actor=caller.actor
     )
     said = "El respaldo se canceló" if respaldo.estado == Estado.CANCELADO else "El respaldo se está cancelando"
-    return {"mensaje": said, "respaldo": detalle(respaldo)}
+    return {"mensaje": said, "respaldo": mostrado(respaldo, service.settings)}
 
 
 @router.post(
@@ -305,7 +306,7 @@ async def recuperar(service: ServiceDep, caller: Administering, respaldo_id: Res
     respaldo = await recuperar_respaldo(
         service.resources, respaldo_id, clinica_id=caller.clinica_id, actor=caller.actor
     )
-    return {"mensaje": "El respaldo se recuperó", "respaldo": detalle(respaldo)}
+    return {"mensaje": "El respaldo se recuperó", "respaldo": mostrado(respaldo, service.settings)}
 
 
 @router.post(
@@ -320,7 +321,7 @@ async def aceptar(service: ServiceDep, caller: Administering, respaldo_id: Respa
     respaldo = await aceptar_respaldo(
         service.resources, respaldo_id, clinica_id=caller.clinica_id, actor=caller.actor
     )
-    return {"mensaje": "El respaldo se aceptó", "respaldo": detalle(respaldo)}
+    return {"mensaje": "El respaldo se aceptó", "respaldo": mostrado(respaldo, service.settings)}
 
 
 async def _tell(queue: Queue, restauracion: Restauracion) -> None:

@@ -1,6 +1,6 @@
 """The shapes of the contract, as the API's page shows them and as each answer is checked against them."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, WithJsonSchema
 from pydantic_core import PydanticKnownError
@@ -158,6 +158,14 @@ class Ingresado(Answer):
     usuario: UsuarioIngresado
 
 
+class TokenVerificado(Answer):
+    """El token vale. Lo que no dicen ni él ni la base de datos de la clínica queda vacío."""
+
+    valido: Literal[True]
+    expira_en_segundos: int = Field(ge=0)
+    usuario: UsuarioIngresado
+
+
 class Verificacion(Answer):
     """La última comprobación: cuándo, cuánto se comprobó, y por qué falló si falló."""
 
@@ -181,14 +189,14 @@ class Progreso(BaseModel):
 
 
 class RespaldoEnLista(Answer):
-    """Un respaldo. `tamaño_mb` está en MiB."""
+    """Un respaldo. `tamaño_mb` está en MiB. Lo que todavía no se sabe, o no se sabrá porque falló, es 0."""
 
     id: int
     clinica_id: int
     fecha_respaldo: Fecha
-    tamaño_bytes: int | None
-    tamaño_mb: float | None
-    numero_registros: int | None
+    tamaño_bytes: int
+    tamaño_mb: float
+    numero_registros: int
     estado: Estado
     estado_display: str
     tipo_respaldo: TipoRespaldo
@@ -199,18 +207,25 @@ class RespaldoEnLista(Answer):
     puede_restaurar: bool
     verificado: Verificacion | None
     sospechoso: bool = Field(description="Está vacío o tiene menos de la mitad que el anterior, y nadie lo aceptó.")
+    fecha_expiracion: Fecha | None = Field(
+        description=(
+            "Hasta cuándo se conserva por lo menos: `fecha_respaldo` más RETENTION_DAYS. Después lo elimina la"
+            " limpieza de la noche, salvo que sea el último bueno o que otra regla lo conserve. Una persona lo puede"
+            " eliminar antes. null si no está completado o ya está eliminado."
+        )
+    )
 
 
 class Metadata(BaseModel):
-    """Qué contiene el archivo. Si el respaldo falló, `error` y `error_type` dicen por qué."""
+    """Qué contiene el archivo; sin archivo, nada y 0. Si el respaldo falló, `error` y `error_type` dicen por qué."""
 
     model_config = ConfigDict(extra="allow")
 
     modelos_respaldados: list[str]
     detalles_registros: dict[str, int]
-    tamaño_original_mb: float | None
-    tamaño_comprimido_mb: float | None
-    compresion_porcentaje: float | None
+    tamaño_original_mb: float
+    tamaño_comprimido_mb: float
+    compresion_porcentaje: float
     avisos: list[str]
 
 
@@ -220,7 +235,7 @@ class RespaldoCompleto(RespaldoEnLista):
     archivo_s3: str | None
     hash_md5: str | None = Field(description="MD5 del archivo comprimido, tal como está guardado.")
     tiempo_ejecucion: str | None = Field(examples=["00:00:04.381000"])
-    tiempo_ejecucion_segundos: float | None
+    tiempo_ejecucion_segundos: float
     metadata: Metadata
     usuario_nombre: str | None
     fecha_actualizacion: Fecha
@@ -240,7 +255,7 @@ class Enlace(Answer):
     url: str
     expira_en_segundos: int
     archivo: str
-    tamaño_mb: float | None
+    tamaño_mb: float
 
 
 class UltimoRespaldo(Answer):
@@ -252,12 +267,12 @@ class UltimoRespaldo(Answer):
 
 
 class PuntoDeSerie(Answer):
-    """Un día: cómo terminó, cuánto ocupa y cuánto tardó."""
+    """Un día: cómo terminó, cuánto ocupa y cuánto tardó; si no hubo respaldo, `estado` es null y lo demás 0."""
 
     dia: str = Field(json_schema_extra={"format": "date"})
     estado: str | None
-    tamaño_mb: float | None
-    segundos: float | None
+    tamaño_mb: float
+    segundos: float
 
 
 class UltimoBueno(UltimoRespaldo):
@@ -274,7 +289,7 @@ class UltimaVerificacion(Answer):
 
 
 class Estadisticas(Answer):
-    """Cómo han ido los respaldos de la clínica. `tasa_exito` es un porcentaje.
+    """Cómo han ido los respaldos de la clínica. `tasa_exito` es un porcentaje, 0 si no terminó ninguno.
 
     `situacion` dice en una palabra si los datos están a salvo. El costo es de `tamaño_almacenado_mb`, que incluye lo
     eliminado mientras se puede recuperar, a `precio_gb_mes_usd`.
@@ -285,7 +300,7 @@ class Estadisticas(Answer):
     fallidos: int
     tamaño_total_mb: float
     ultimo_respaldo: UltimoRespaldo | None
-    tasa_exito: float | None
+    tasa_exito: float
     proximo_respaldo: Fecha | None
     costo_mensual_estimado_usd: float
     serie: list[PuntoDeSerie]

@@ -25,6 +25,10 @@ _TIMES: Final = ("exp", "iat", "nbf")
 _REQUIRED: Final = ["exp", "iat", "sub"]
 _MAX_ID: Final = 2**63 - 1
 
+# What issuers that sign several kinds with one key call the kind that may be shown to a service. Django's SimpleJWT
+# puts the same claims into the one that only renews, which lives for days.
+_ACCESS: Final = ("access", "sliding", "bearer")
+
 
 class Tokens:
     """Issues tokens, and says whom a token speaks for. `close` closes the connections. For one event loop.
@@ -109,11 +113,16 @@ class Tokens:
         if not token.isascii():
             raise TokenRefused("el token no es un JWT válido")
         try:
-            own = _unverified_issuer(token) == ISSUER
+            own = _unverified(token).get("iss") == ISSUER
             claims = self._own_claims(token) if own else await self._foreign_claims(token)
         except jwt.PyJWTError as exc:
             raise TokenRefused(_reason(exc)) from exc
         return self._principal(claims, own=own)
+
+    @staticmethod
+    def seconds_left(token: str) -> int:
+        """How long a token that `verify` has just believed is good, by its own word; 0 within LEEWAY after that."""
+        return max(int(_unverified(token)["exp"] - time.time()), 0)
 
     async def close(self) -> None:
         """Close the connections to where the keys come from."""
@@ -132,7 +141,10 @@ class Tokens:
         if isinstance(key, KeySet):
             # Of the header, only which key; one for another algorithm is not among them.
             key = await key.key(jwt.get_unverified_header(token).get("kid"))
-        return _decode(token, key, self._algorithm, issuer=self._issuer, audience=self._audience)
+        claims = _decode(token, key, self._algorithm, issuer=self._issuer, audience=self._audience)
+        if str(claims.get("token_type", _ACCESS[0])).casefold() not in _ACCESS:
+            raise TokenRefused("el token no es de acceso: su «token_type» debe ser «access»")
+        return claims
 
     def _principal(self, claims: dict[str, Any], *, own: bool) -> Principal:
         usuario = _text(claims, "sub")
@@ -158,8 +170,8 @@ def _checked_secret(secret: str | None) -> str | None:
     return secret
 
 
-def _unverified_issuer(token: str) -> object:
-    return jwt.decode(token, options={"verify_signature": False}).get("iss")
+def _unverified(token: str) -> dict[str, Any]:
+    return jwt.decode(token, options={"verify_signature": False})
 
 
 def _decode(

@@ -134,12 +134,12 @@ def listar(clinica: int | None, limite: int, as_json: bool) -> None:
                     moment(row["fecha_respaldo"]),
                     row["estado_display"],
                     row["tipo_respaldo_display"],
-                    size(row["tamaño_bytes"]),
-                    number(row["numero_registros"]),
+                    size(respaldo.tamaño_bytes),
+                    number(respaldo.numero_registros),
                     _verified(row["verificado"]),
                     row["descripcion"],
                 )
-                for row in rows
+                for respaldo, row in zip(respaldos, rows, strict=True)
             ],
             right=(0, 1, 5, 6),
         )
@@ -179,8 +179,8 @@ def ver(id_: int, as_json: bool) -> None:
             "Descripción": shown["descripcion"] or "—",
             **({"Eliminado (UTC)": moment(deleted.isoformat())} if deleted is not None else {}),
             "Archivo S3": shown["archivo_s3"] or "—",
-            "Tamaño": size(shown["tamaño_bytes"]),
-            "Registros": number(shown["numero_registros"]),
+            "Tamaño": size(respaldo.tamaño_bytes),
+            "Registros": number(respaldo.numero_registros),
             "Tiempo": shown["tiempo_ejecucion"] or "—",
             "Hash MD5": shown["hash_md5"] or "—",
             "Verificado (UTC)": _verified(shown["verificado"]),
@@ -381,7 +381,7 @@ def estadisticas(clinica: int, as_json: bool) -> None:
             "Respaldos": number(found["total_respaldos"]),
             "Completados": number(found["completados"]),
             "Fallidos": number(found["fallidos"]),
-            "Tasa de éxito": "—" if rate is None else f"{rate} %",
+            "Tasa de éxito": f"{rate} %" if found["completados"] or found["fallidos"] else "—",
             "Espacio usado": f"{found['tamaño_total_mb']:,.2f} MB",
             "Costo mensual estimado": f"{found['costo_mensual_estimado_usd']:,.4f} USD",
             "Último respaldo": "ninguno"

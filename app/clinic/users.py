@@ -170,6 +170,25 @@ class ClinicUsers:
             ]
             return bool(tables) and bool(await connection.fetchval(f"SELECT {' OR '.join(tables)}", correo))
 
+    async def person(self, usuario: str | None, *, clinica_id: int) -> Usuario | None:
+        """The clinic's person with that codigo, active or not; None where there is nobody.
+
+        Raises ClinicNotFound, DatabaseError.
+        """
+        if usuario is None or not _is_codigo(usuario):
+            return None
+        clinic = await self._directory.clinic(clinica_id)
+        # Other systems than Django's may share the database, and their people are called something else.
+        with suppress(LoginUnavailable):
+            async with self._connect(clinic) as connection:
+                row = await connection.fetchrow(
+                    f"SELECT {_PERSON} FROM {_people_of(clinic)} AS u"
+                    f" WHERE u.codigo = $1::bigint{self._whose(clinic)} LIMIT 1",
+                    int(usuario),
+                )
+                return None if row is None else _usuario(row, clinic)
+        return None
+
     async def display_names(self, usuarios: Iterable[str | None], *, clinica_id: int) -> dict[str, str]:
         """First and last names of the clinic's people with those codigos; without those for whom there is nobody.
 
@@ -188,17 +207,19 @@ class ClinicUsers:
 
     async def _read_names(self, codes: list[int], clinica_id: int) -> dict[int, str]:
         clinic = await self._directory.clinic(clinica_id)
-        whose = f" AND u.{quote(self._tenancy.column)} = {clinica_id:d}" if self._tenancy.kind == "column" else ""
         # Other systems than Django's may share the database, and their people are called something else.
         with suppress(LoginUnavailable):
             async with self._connect(clinic) as connection:
                 rows = await connection.fetch(
                     "SELECT u.codigo::bigint, nullif(trim(concat_ws(' ', u.nombre, u.apellido)), '')"
-                    f" FROM {_people_of(clinic)} AS u WHERE u.codigo = ANY($1::bigint[]){whose}",
+                    f" FROM {_people_of(clinic)} AS u WHERE u.codigo = ANY($1::bigint[]){self._whose(clinic)}",
                     codes,
                 )
                 return {code: name for code, name in rows}
         return {}
+
+    def _whose(self, clinic: Clinic) -> str:
+        return f" AND u.{quote(self._tenancy.column)} = {clinic.id:d}" if self._tenancy.kind == "column" else ""
 
     def _account_and_people(self, clinic: Clinic | None) -> str:
         clinica_id = f"u.{quote(self._tenancy.column)}" if self._tenancy.kind == "column" else "NULL"

@@ -32,18 +32,18 @@ class UltimoRespaldo(TypedDict):
 class Dia(TypedDict):
     """One local day. `completado` if any backup was that day, else `fallido` if any failed, else null.
 
-    Size (MiB) and seconds are those of the day's last one in that state. Backups deleted since count: the series
-    says what happened.
+    Size (MiB) and seconds are those of the day's last one in that state, 0 where there is none or it is not known.
+    Backups deleted since count: the series says what happened.
     """
 
     dia: str
     estado: Literal["completado", "fallido"] | None
-    tamaño_mb: float | None
-    segundos: float | None
+    tamaño_mb: float
+    segundos: float
 
 
 class Estadisticas(TypedDict):
-    """Counts, MiB, and the share of ended backups that were completed, in percent (null where none has ended).
+    """Counts, MiB, and the share of ended backups that were completed, in percent (0 where none has ended).
 
     Deleted backups are left out of these; the cost is that of all bytes in S3, deleted ones included until they
     are purged. `proximo_respaldo` (ISO 8601 in UTC) is when the next night begins; null where the clinic is
@@ -56,7 +56,7 @@ class Estadisticas(TypedDict):
     fallidos: int
     tamaño_total_mb: float
     ultimo_respaldo: UltimoRespaldo | None
-    tasa_exito: float | None
+    tasa_exito: float
     proximo_respaldo: str | None
     costo_mensual_estimado_usd: float
     serie: list[Dia]
@@ -100,7 +100,7 @@ async def obtener_estadisticas(
         }
         if totals.last_id is not None and totals.last_moment is not None
         else None,
-        "tasa_exito": round(100 * totals.completed / tried, 1) if tried else None,
+        "tasa_exito": round(100 * totals.completed / tried, 1) if tried else 0.0,
         "proximo_respaldo": upcoming.astimezone(UTC).isoformat() if upcoming is not None else None,
         # Small clinics cost less than a cent.
         "costo_mensual_estimado_usd": round(totals.stored_bytes / BILLED_GB * price_gb_month, 6),
@@ -126,10 +126,10 @@ def _series(ended: list[Ended], first: date, time_zone: ZoneInfo) -> list[Dia]:
 
 def _point(day: date, backup: Ended | None) -> Dia:
     if backup is None:
-        return {"dia": day.isoformat(), "estado": None, "tamaño_mb": None, "segundos": None}
+        return {"dia": day.isoformat(), "estado": None, "tamaño_mb": 0.0, "segundos": 0.0}
     return {
         "dia": day.isoformat(),
         "estado": "completado" if backup.estado == Estado.COMPLETADO else "fallido",
-        "tamaño_mb": round(backup.bytes / MIB, 2) if backup.bytes is not None else None,
-        "segundos": backup.elapsed.total_seconds() if backup.elapsed is not None else None,
+        "tamaño_mb": round((backup.bytes or 0) / MIB, 2),
+        "segundos": backup.elapsed.total_seconds() if backup.elapsed is not None else 0.0,
     }

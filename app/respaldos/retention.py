@@ -76,6 +76,17 @@ def decide(
     return decisions
 
 
+def kept_until(backup: Respaldo, days: int) -> datetime | None:
+    """From when on `decide` may give the backup up, where RETENTION_DAYS is `days`; rules may hold it for longer.
+
+    None for what has no file to lose: it is not completed, or a person has deleted it. Told from the backup alone:
+    whether it is the last good one, or was taken back, is not looked at.
+    """
+    if backup.estado != Estado.COMPLETADO or backup.fecha_eliminacion is not None:
+        return None
+    return backup.fecha_respaldo + timedelta(days=min(days, FOR_EVER_DAYS))
+
+
 def _held(good: Sequence[Respaldo], policy: Policy, time_zone: ZoneInfo) -> dict[int, str]:
     """The good backups (newest first) that are kept whatever their age, with the first reason that holds each."""
     held: dict[int, str] = {}

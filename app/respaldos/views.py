@@ -21,13 +21,13 @@ TIPO_DISPLAY = {
 
 MIB = 1 << 20
 
-# What programs find in `metadata` whatever became of the backup.
+# What programs find in `metadata` whatever became of the backup: front ends count with these as they come.
 EMPTY_METADATA: dict[str, Any] = {
     "modelos_respaldados": [],
     "detalles_registros": {},
-    "tamaño_original_mb": None,
-    "tamaño_comprimido_mb": None,
-    "compresion_porcentaje": None,
+    "tamaño_original_mb": 0.0,
+    "tamaño_comprimido_mb": 0.0,
+    "compresion_porcentaje": 0.0,
     "avisos": [],
 }
 
@@ -43,15 +43,16 @@ class Verificado(TypedDict):
 class RespaldoResumen(TypedDict):
     """A backup in a list. Dates are ISO 8601 in UTC; `tamaño_mb` is in MiB, to two places.
 
-    `sospechoso`: it has far less in it than the one before, and nobody has accepted it yet.
+    Every size and count is 0 while there is none, and for ever where the backup failed; `estado` tells that from an
+    empty one. `sospechoso`: it has far less in it than the one before, and nobody has accepted it yet.
     """
 
     id: int
     clinica_id: int
     fecha_respaldo: str
-    tamaño_bytes: int | None
-    tamaño_mb: float | None
-    numero_registros: int | None
+    tamaño_bytes: int
+    tamaño_mb: float
+    numero_registros: int
     estado: str
     estado_display: str
     tipo_respaldo: str
@@ -65,12 +66,12 @@ class RespaldoResumen(TypedDict):
 
 
 class RespaldoDetalle(RespaldoResumen):
-    """A backup by itself. `tiempo_ejecucion` is `HH:MM:SS.ffffff`."""
+    """A backup by itself. `tiempo_ejecucion` is `HH:MM:SS.ffffff`, null while it is not known; the seconds are 0."""
 
     archivo_s3: str | None
     hash_md5: str | None
     tiempo_ejecucion: str | None
-    tiempo_ejecucion_segundos: float | None
+    tiempo_ejecucion_segundos: float
     metadata: dict[str, Any]
     usuario_nombre: str | None
     fecha_actualizacion: str
@@ -143,14 +144,14 @@ class EventoDeClinicaVista(EventoVista):
 
 def resumen(respaldo: Respaldo) -> RespaldoResumen:
     """The backup as lists show it."""
-    size = respaldo.tamaño_bytes
+    size = respaldo.tamaño_bytes or 0
     return {
         "id": respaldo.id,
         "clinica_id": respaldo.clinica_id,
         "fecha_respaldo": respaldo.fecha_respaldo.isoformat(),
         "tamaño_bytes": size,
-        "tamaño_mb": round(size / MIB, 2) if size is not None else None,
-        "numero_registros": respaldo.numero_registros,
+        "tamaño_mb": round(size / MIB, 2),
+        "numero_registros": respaldo.numero_registros or 0,
         "estado": respaldo.estado,
         "estado_display": ESTADO_DISPLAY[Estado(respaldo.estado)],
         "tipo_respaldo": respaldo.tipo_respaldo,
@@ -173,12 +174,12 @@ def resumen(respaldo: Respaldo) -> RespaldoResumen:
 def detalle(respaldo: Respaldo) -> RespaldoDetalle:
     """The backup with everything that is known of it."""
     elapsed = respaldo.tiempo_ejecucion
-    seconds = elapsed.total_seconds() if elapsed is not None else None
+    seconds = elapsed.total_seconds() if elapsed is not None else 0.0
     return {
         **resumen(respaldo),
         "archivo_s3": respaldo.archivo_s3,
         "hash_md5": respaldo.hash_md5,
-        "tiempo_ejecucion": clock(seconds) if seconds is not None else None,
+        "tiempo_ejecucion": clock(seconds) if elapsed is not None else None,
         "tiempo_ejecucion_segundos": seconds,
         "metadata": EMPTY_METADATA | respaldo.metadata_,
         "usuario_nombre": respaldo.usuario_nombre,

@@ -16,6 +16,7 @@ import uvicorn
 from fastapi import FastAPI
 from pydantic import SecretStr
 from redis.asyncio import Redis
+from starlette.types import ASGIApp
 
 from app import embedded
 from app.auth.principal import Roles
@@ -118,21 +119,27 @@ async def asking(settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
 @asynccontextmanager
 async def served(settings: Settings) -> AsyncIterator[str]:
     """Address of the application behind uvicorn, on loopback, where answers can be streamed."""
-    async with application(settings) as app:
-        # Without saying TCP, asyncio would leave Nagle's algorithm on, and each answer would wait for 40 ms.
-        with socket.socket(proto=socket.IPPROTO_TCP) as listener:
-            listener.bind(("127.0.0.1", 0))
-            server = uvicorn.Server(
-                uvicorn.Config(app, lifespan="off", log_level="warning", proxy_headers=False, ws="none")
-            )
-            task = asyncio.create_task(server.serve(sockets=[listener]))
-            try:
-                while not server.started and not task.done():
-                    await asyncio.sleep(0.01)
-                yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-            finally:
-                server.should_exit = True
-                await task
+    async with application(settings) as app, listening(app) as url:
+        yield url
+
+
+@asynccontextmanager
+async def listening(app: ASGIApp) -> AsyncIterator[str]:
+    """Address of that application, started already, behind uvicorn on loopback."""
+    # Without saying TCP, asyncio would leave Nagle's algorithm on, and each answer would wait for 40 ms.
+    with socket.socket(proto=socket.IPPROTO_TCP) as listener:
+        listener.bind(("127.0.0.1", 0))
+        server = uvicorn.Server(
+            uvicorn.Config(app, lifespan="off", log_level="warning", proxy_headers=False, ws="none")
+        )
+        task = asyncio.create_task(server.serve(sockets=[listener]))
+        try:
+            while not server.started and not task.done():
+                await asyncio.sleep(0.01)
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        finally:
+            server.should_exit = True
+            await task
 
 
 @pytest.fixture

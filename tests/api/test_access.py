@@ -1,9 +1,11 @@
 """Who comes in, who may do what, and what is written down about those who may not."""
 
 import socket
+from typing import Any
 
 import asyncpg
 import httpx
+import jwt
 import pytest
 from fastapi import FastAPI
 from pydantic import SecretStr
@@ -11,9 +13,21 @@ from starlette.requests import Request
 
 from app.api import refusals
 from app.api.address import client_address, networks
+from app.auth.principal import Roles
 from app.sample.clinics import DEMO_PASSWORD, SUPERUSER_EMAIL
 from app.settings import Settings
-from tests.api.conftest import API, OTHER, add_backup, asking, bearer, client_of, events, rows
+from tests.api.conftest import (
+    API,
+    JWT_SECRET,
+    OTHER,
+    add_backup,
+    asking,
+    bearer,
+    client_of,
+    events,
+    rows,
+    tokens,
+)
 from tests.respaldos.conftest import SMALL, connected
 
 USER = {
@@ -157,6 +171,8 @@ ADMINISTRATORS = [
     ("DELETE", "respaldos/{id}/", 409),
     ("GET", "eventos/", 200),
 ]
+# Patients too, who may do nothing else.
+WHOSE_TOKEN_IS_GOOD = [("GET", "auth/verificar-token/", 200)]
 SUPERADMINS = [("GET", "plataforma/eventos/", 200), ("GET", "plataforma/clinicas/", 200)]
 EVERYBODYS = [
     ("GET", "clinica/", 200),
@@ -178,7 +194,7 @@ def test_every_route_is_in_the_matrix_of_roles(app: FastAPI) -> None:
     }
     listed = {
         (method, path.replace("{id}", "{respaldo_id}").replace("999", "{restauracion_id}"))
-        for method, path, _ in ADMINISTRATORS + EVERYBODYS + SUPERADMINS
+        for method, path, _ in ADMINISTRATORS + EVERYBODYS + SUPERADMINS + WHOSE_TOKEN_IS_GOOD
     }
     assert paths == listed
 
@@ -203,6 +219,67 @@ async def test_each_role_does_what_it_may(
     line = (await events(conn, "acceso_rechazado"))[0]
     assert (line["clinica_id"], line["usuario"]) == (SMALL, "1")
     assert line["detalle"]["ruta"] == f"{method} {url}"
+
+
+async def verified(client: httpx.AsyncClient, headers: dict[str, str], path: str = "verificar-token/") -> Any:
+    """What the service says of a token that is good."""
+    answer = await client.get(f"{API}/auth/{path}", headers=headers)
+    assert answer.status_code == 200, answer.text
+    found = answer.json()
+    assert set(found) == {"valido", "expira_en_segundos", "usuario"}
+    assert found["valido"] is True
+    assert set(found["usuario"]) == USER
+    return found
+
+
+@pytest.mark.parametrize("path", ["verificar-token/", "verificar-token"])
+@pytest.mark.parametrize("correo", [ADMIN, SUPERUSER_EMAIL])
+async def test_a_page_that_is_opened_again_learns_who_it_is(
+    path: str, correo: str, client: httpx.AsyncClient
+) -> None:
+    entered = (await log_in(client, correo)).json()
+    found = await verified(client, {"Authorization": f"Token {entered['token']}"}, path)
+    assert 8 * 3600 - 60 < found["expira_en_segundos"] <= 8 * 3600
+    # A superadmin is in no clinic's table: their token has the whole name, and does not say which part is which.
+    parts = {"nombre", "apellido"} if correo == SUPERUSER_EMAIL else set()
+    assert {key: found["usuario"][key] for key in USER - parts} == {
+        key: entered["usuario"][key] for key in USER - parts
+    }
+
+
+@pytest.mark.parametrize("rol", ["Administrador", "Recepcionista", "Paciente"])
+async def test_the_role_is_the_tokens(rol: str, client: httpx.AsyncClient) -> None:
+    found = await verified(client, bearer(rol=rol))
+    assert (found["usuario"]["rol"], found["usuario"]["clinica_id"]) == (rol, SMALL)
+
+
+async def test_whom_the_clinics_table_does_not_know_is_as_the_token_says(client: httpx.AsyncClient) -> None:
+    nobody = Roles(()).member(usuario="9b1d-externo", nombre="Ana Peña", clinica_id=SMALL, rol="Auditora")
+    found = await verified(client, {"Authorization": f"Bearer {tokens().issue(nobody)}"})
+    usuario = found["usuario"]
+    assert (usuario["codigo"], usuario["nombre_completo"], usuario["rol"]) == ("9b1d-externo", "Ana Peña", "Auditora")
+    # The codigo of somebody of another clinic says nothing of this one's.
+    other = (await log_in(client, f"admin@clinica{OTHER}.example")).json()["usuario"]
+    claimed = Roles(()).member(usuario=str(other["codigo"]), nombre=None, clinica_id=SMALL, rol="Auditora")
+    found = await verified(client, {"Authorization": f"Bearer {tokens().issue(claimed)}"})
+    assert other["correoelectronico"] not in str(found)
+
+
+async def test_a_token_that_is_not_good_is_told_as_everywhere(
+    client: httpx.AsyncClient, conn: asyncpg.Connection
+) -> None:
+    expired = jwt.encode(
+        {"iss": "respaldos", "sub": "1", "iat": 1, "exp": 2, "clinica_id": SMALL, "rol": "Administrador"},
+        JWT_SECRET,
+        "HS256",
+    )
+    for token, said in ((None, "Falta el token"), ("x.y.z", "no es un JWT"), (expired, "venció")):
+        headers = {} if token is None else {"Authorization": f"Bearer {token}"}
+        answer = await client.get(f"{API}/auth/verificar-token/", headers=headers)
+        assert answer.status_code == 401
+        assert answer.headers["content-type"] == "application/problem+json"
+        assert said.casefold() in answer.json()["error"].casefold()
+    assert len(await events(conn, "acceso_rechazado")) == 2
 
 
 async def test_who_asks_for_what_is_not_theirs_is_seen(client: httpx.AsyncClient, conn: asyncpg.Connection) -> None:
@@ -259,7 +336,10 @@ async def test_a_clinic_that_is_closed_has_nobody(settings: Settings, own_databa
         gone = await client.get(f"{API}/respaldos/", headers=bearer(999))
         superadmin = await client.get(f"{API}/respaldos/", params={"clinica_id": SMALL}, headers=bearer(None))
         entering = await log_in(client, ADMIN)
+        verifying = await client.get(f"{API}/auth/verificar-token/", headers=bearer())
+        await verified(client, bearer(None))
     assert (own.status_code, gone.status_code, entering.status_code) == (401, 401, 401)
+    assert (verifying.status_code, verifying.json()["codigo"]) == (401, "token_invalido")
     assert (superadmin.status_code, len(superadmin.json())) == (200, 1)
 
 

@@ -221,6 +221,53 @@ async def test_a_preflight_lets_a_known_origin_send_its_headers(client: httpx.As
         assert "access-control-allow-origin" not in answered.headers
 
 
+OF_EACH_CLINIC = ("https://*.example.com", "http://*.localhost:5173", FRONT_END)
+
+
+@pytest.mark.parametrize(
+    ("origin", "known"),
+    [
+        ("https://a.example.com", True),
+        ("https://clinica-1_la-paz.example.com", True),
+        ("http://a.localhost:5173", True),
+        (FRONT_END, True),
+        ("https://example.com", False),
+        ("https://.example.com", False),
+        ("https://a.b.example.com", False),
+        ("https://evil-example.com", False),
+        ("https://a.example.com.evil.org", False),
+        ("https://evil.org/.example.com", False),
+        ("https://evil.org#.example.com", False),
+        ("https://evil.org?.example.com", False),
+        ("https://u@a.example.com", False),
+        ("https://a.exampleXcom", False),
+        ("https://a.example.com:8443", False),
+        ("https://a.example.com:443", False),
+        ("http://a.example.com", False),
+        ("http://a.localhost", False),
+        ("http://a.localhost:51730", False),
+        ("https://*.example.com", False),
+        ("null", False),
+    ],
+)
+async def test_a_pattern_lets_in_each_clinics_subdomain_and_no_other(
+    origin: str, known: bool, settings: Settings
+) -> None:
+    preflight = {"Origin": origin, "Access-Control-Request-Method": "POST"}
+    async with asking(settings.model_copy(update={"cors_allowed_origins": OF_EACH_CLINIC})) as client:
+        answers = [
+            await client.options(f"{API}/respaldos/crear_respaldo_manual/", headers=preflight),
+            await client.get(f"{API}/respaldos/", headers={"Origin": origin} | bearer()),
+            await client.get(f"{API}/respaldos/", headers={"Origin": origin}),
+        ]
+    assert [answer.status_code for answer in answers] == [200 if known else 400, 200, 401]
+    for answer in answers:
+        assert answer.headers.get("access-control-allow-origin") == (origin if known else None)
+        assert "Origin" in answer.headers["vary"]
+        if known:
+            assert answer.headers["access-control-allow-credentials"] == "true"
+
+
 async def test_without_origins_no_browser_of_elsewhere_reads(settings: Settings) -> None:
     async with asking(settings.model_copy(update={"cors_allowed_origins": ()})) as client:
         answer = await client.get(f"{API}/respaldos/", headers={"Origin": FRONT_END} | bearer())

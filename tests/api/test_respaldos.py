@@ -39,7 +39,7 @@ def keys(listed: str) -> set[str]:
 SUMMARY = keys(
     """id, clinica_id, fecha_respaldo, tamaño_bytes, tamaño_mb, numero_registros, estado, estado_display,
     tipo_respaldo, tipo_respaldo_display, descripcion, usuario, fecha_creacion, puede_restaurar, verificado,
-    sospechoso"""
+    sospechoso, fecha_expiracion"""
 )
 DETAIL = SUMMARY | keys(
     """archivo_s3, hash_md5, tiempo_ejecucion, tiempo_ejecucion_segundos, metadata, usuario_nombre,
@@ -84,6 +84,25 @@ async def test_a_list_is_an_array_of_summaries_newest_first(
     assert entry["puede_restaurar"] is True
     assert entry["verificado"] is None
     assert "tamaño_bytes".encode() in answer.content
+    assert entry["fecha_respaldo"][:10] == "2026-07-02"
+    assert entry["fecha_expiracion"] == "2026-08-01T00:00:00+00:00"
+
+
+async def test_pages_that_count_with_every_number_survive_a_failed_backup(
+    client: httpx.AsyncClient, conn: asyncpg.Connection
+) -> None:
+    nothing: dict[str, Any] = {"tamaño_bytes": None, "numero_registros": None, "tiempo_ejecucion": None}
+    failed = await add_backup(conn, estado="fallido", metadata={"error": "x", "error_type": "x"}, **nothing)
+    (entry,) = (await client.get(f"{API}/respaldos/", headers=bearer())).json()
+    shown = (await client.get(f"{API}/respaldos/{failed}/", headers=bearer())).json()
+    for each in (entry, shown):
+        assert (each["tamaño_bytes"], each["tamaño_mb"], each["numero_registros"]) == (0, 0, 0)
+        assert each["fecha_expiracion"] is None
+    assert shown["tiempo_ejecucion_segundos"] == 0
+    assert {value for value in shown["metadata"].values() if isinstance(value, int | float)} == {0}
+    statistics = (await client.get(f"{API}/respaldos/estadisticas/", headers=bearer())).json()
+    assert statistics["tasa_exito"] == 0
+    assert all(day["tamaño_mb"] == day["segundos"] == 0 for day in statistics["serie"])
 
 
 async def test_a_detail_has_all_that_is_known(client: httpx.AsyncClient, conn: asyncpg.Connection) -> None:

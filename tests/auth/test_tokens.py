@@ -235,6 +235,16 @@ async def test_nothing_foreign_is_believed_where_nothing_is_configured() -> None
         await our_tokens().verify(backend_token())
 
 
+@pytest.mark.parametrize("kind", ["refresh", "REFRESH", "reset_password", "", 7, ["access"]])
+async def test_a_token_that_only_renews_opens_nothing(kind: object) -> None:
+    assert "token_type" in await refused(backend_token(token_type=kind))
+
+
+@pytest.mark.parametrize("kind", ["access", "sliding", "Bearer"])
+async def test_a_token_that_says_that_it_is_for_access_is_believed(kind: str) -> None:
+    assert (await backend_tokens().verify(backend_token(token_type=kind))).clinica_id == 7
+
+
 async def test_without_a_secret_nothing_is_issued_and_nothing_of_ours_believed() -> None:
     tokens = backend_tokens(secret=None)
     with pytest.raises(LoginUnavailable, match="JWT_SECRET"):

@@ -151,6 +151,9 @@ def test_ver_shows_a_failed_backups_reason(addresses: dict[str, str], tmp_path: 
     assert ran.code == 0
     assert "Estado: Fallido" in ran.out
     assert "Error: no existe la clínica 77 (clinica_inexistente)" in ran.out
+    assert "Tamaño: —\nRegistros: —\n" in ran.out
+    assert respaldos("ver", "1", "--json", cwd=tmp_path, **addresses).json["numero_registros"] == 0
+    assert "bytes" not in respaldos("listar", cwd=tmp_path, **addresses).out
 
 
 @pytest.mark.parametrize("command", ["ver", "descargar", "verificar"])
@@ -180,10 +183,12 @@ def test_catalogo_with_estricto_ends_with_an_error_only_where_a_table_is_unclass
     assert {table["tabla"]: table["clase"] for table in answer.json["tablas"]}["auth_user"] == "sin clasificar"
 
 
-def test_estadisticas(demo: Demo) -> None:
+def test_estadisticas(demo: Demo, addresses: dict[str, str], tmp_path: Path) -> None:
     found = respaldos("estadisticas", "--clinica", "1", "--json", cwd=demo.folder).json
     assert found["total_respaldos"] == found["completados"] >= 1
     assert "Tasa de éxito: 100.0 %" in respaldos("estadisticas", "--clinica", "1", cwd=demo.folder).out
+    # Of none that ended, no share succeeded or failed.
+    assert "Tasa de éxito: —" in respaldos("estadisticas", "--clinica", "1", cwd=tmp_path, **addresses).out
 
 
 # descargar and verificar

@@ -228,10 +228,13 @@ async def test_the_names_of_a_clinics_people(column: People, schemas: People) ->
         admin, staff = await codigo(people, table=table), await codigo(people, RECEPTION, table=table)
         names = await people.users.display_names([staff, "999", admin, admin, None], clinica_id=1)
         assert names == {admin: "Ana María Peñaranda", staff: "José Núñez"}
+        known = (await account(people, ADMIN, None if people is column else "clinica1")).people
+        assert await people.users.person(admin, clinica_id=1) == known[0][0]
 
 
 async def test_another_clinics_person_has_no_name_here(column: People) -> None:
     assert await column.users.display_names([await codigo(column)], clinica_id=2) == {}
+    assert await column.users.person(await codigo(column), clinica_id=2) is None
     with pytest.raises(ClinicNotFound):
         await column.users.display_names(["1"], clinica_id=99)
 
@@ -239,6 +242,7 @@ async def test_another_clinics_person_has_no_name_here(column: People) -> None:
 async def test_what_is_no_code_has_no_name(column: People) -> None:
     odd = [None, "", "0", "-1", "ana@example.com", "9" * 30, "999999999999999999", "٣", "1 "]
     assert await column.users.display_names(odd, clinica_id=1) == {}
+    assert [await column.users.person(each, clinica_id=1) for each in odd] == [None] * len(odd)
 
 
 async def test_a_name_is_read_once_in_a_while(column: People) -> None:
@@ -260,6 +264,7 @@ async def test_where_there_are_no_people_nobody_has_a_name(database: Database) -
     tenancy = Tenancy()
     users = ClinicUsers(database.url, tenancy, ClinicDirectory(ClinicDatabase(database.url, tenancy)))
     assert await users.display_names(["1"], clinica_id=1) == {}
+    assert await users.person("1", clinica_id=1) is None
 
 
 def clinic(**given: Any) -> Clinic:

@@ -52,7 +52,7 @@ async def test_a_clinic_without_any_backup(resources: Resources) -> None:
         "fallidos": 0,
         "tamaño_total_mb": 0.0,
         "ultimo_respaldo": None,
-        "tasa_exito": None,
+        "tasa_exito": 0.0,
         "proximo_respaldo": "2026-11-24T06:00:00+00:00",
         "costo_mensual_estimado_usd": 0.0,
         "situacion": "sin_respaldo",
@@ -62,7 +62,7 @@ async def test_a_clinic_without_any_backup(resources: Resources) -> None:
         "tamaño_almacenado_mb": 0.0,
         "precio_gb_mes_usd": 0.0125,
     }
-    assert {(day["estado"], day["tamaño_mb"], day["segundos"]) for day in found["serie"]} == {(None, None, None)}
+    assert {(day["estado"], day["tamaño_mb"], day["segundos"]) for day in found["serie"]} == {(None, 0, 0)}
 
 
 async def test_one_clinics_backups_are_counted(resources: Resources) -> None:
@@ -137,7 +137,7 @@ async def test_a_day_is_what_came_of_it(resources: Resources) -> None:
         point["dia"][-2:]: point for point in (await statistics(resources))["serie"] if "2026-11" in point["dia"]
     }
     assert points["01"] == {"dia": "2026-11-01", "estado": "completado", "tamaño_mb": 2.0, "segundos": 5.5}
-    assert points["02"] == {"dia": "2026-11-02", "estado": "fallido", "tamaño_mb": None, "segundos": 7.0}
+    assert points["02"] == {"dia": "2026-11-02", "estado": "fallido", "tamaño_mb": 0.0, "segundos": 7.0}
     assert points["03"]["estado"] is None
     assert points["04"]["estado"] == "completado", "what was deleted later did happen"
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.respaldos.models import Estado, Respaldo, TipoRespaldo
-from app.respaldos.retention import Decision, Policy, decide
+from app.respaldos.retention import Decision, Policy, decide, kept_until
 
 LA_PAZ = ZoneInfo("America/La_Paz")
 SANTIAGO = ZoneInfo("America/Santiago")
@@ -183,6 +183,28 @@ def test_failed_ones_go_when_they_are_old(estado: Estado) -> None:
 
 def test_days_that_reach_back_before_all_dates() -> None:
     assert len(kept(decide(nights(3), NOW, Policy(days=10**12), LA_PAZ))) == 3
+
+
+@pytest.mark.parametrize("days", [1, 30])
+def test_the_day_that_people_are_told_is_the_day_from_which_it_may_go(days: int) -> None:
+    older, newer = backup(1, timedelta(days=3)), backup(2, timedelta(days=1))
+    told = kept_until(older, days)
+    assert told is not None
+    moment = timedelta(seconds=1)
+    assert 1 in kept(decide([older, newer], told - moment, Policy(days), LA_PAZ))
+    assert 1 not in kept(decide([older, newer], told, Policy(days), LA_PAZ))
+
+
+def test_what_has_no_file_to_lose_has_no_such_day() -> None:
+    for estado in set(Estado) - {Estado.COMPLETADO}:
+        assert kept_until(backup(1, timedelta(), estado), 30) is None
+    assert kept_until(backup(1, timedelta(), fecha_eliminacion=NOW), 30) is None
+
+
+def test_days_that_reach_beyond_all_dates_are_a_day_far_away() -> None:
+    told = kept_until(backup(1, timedelta()), 10**12)
+    assert told is not None
+    assert told.year > 3000
 
 
 # Daily, weekly, monthly

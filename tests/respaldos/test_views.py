@@ -69,6 +69,15 @@ def test_every_state_and_kind_can_be_shown(estado: Estado, tipo: TipoRespaldo) -
     json.dumps(shown)
 
 
+def test_what_is_not_there_yet_is_counted_as_nothing() -> None:
+    shown = detalle(respaldo(Estado.FALLIDO, TipoRespaldo.MANUAL))
+    assert (shown["tamaño_bytes"], shown["tamaño_mb"], shown["numero_registros"]) == (0, 0, 0)
+    assert (shown["tiempo_ejecucion_segundos"], shown["tiempo_ejecucion"]) == (0, None)
+    metadata = shown["metadata"]
+    assert (metadata["tamaño_original_mb"], metadata["tamaño_comprimido_mb"]) == (0, 0)
+    assert metadata["compresion_porcentaje"] == 0
+
+
 def test_a_deleted_backup_cannot_be_restored() -> None:
     gone = respaldo(Estado.COMPLETADO, TipoRespaldo.MANUAL, fecha_eliminacion=datetime.now(UTC))
     assert resumen(gone)["puede_restaurar"] is False

@@ -28,6 +28,18 @@ describe("the list", () => {
     expect(screen.getByRole("link", { name: "Crear uno ahora" })).toHaveAttribute("href", "/panel/respaldos/nuevo");
   });
 
+  test("has neither size, count nor proof of what failed, and says an empty clinic's are none", async () => {
+    const failed = respaldo({ estado: "fallido", tamaño_bytes: 0, tamaño_mb: 0, numero_registros: 0, fecha_expiracion: null });
+    service({ [LIST]: () => json([failed, respaldo({ id: 8, numero_registros: 0 })], { "X-Total-Count": "2" }) });
+    show(<RespaldosList />);
+    await screen.findByText("2 respaldos");
+    const [, first, second] = screen.getAllByRole("row");
+    expect(within(first as HTMLElement).getAllByText("—")).toHaveLength(3);
+    expect(within(first as HTMLElement).queryByText(/0 bytes|registros/)).toBeNull();
+    expect(second).toHaveTextContent("1,5 MB");
+    expect(second).toHaveTextContent("0 registros");
+  });
+
   test("has what was deleted where it can be taken back", async () => {
     let deleted = [respaldo({ puede_restaurar: false })];
     const asked = service({
@@ -208,7 +220,7 @@ describe("creating one", () => {
   const CREATE = "POST /api/v1/respaldos/crear_respaldo_manual/";
 
   test("goes from a description to the end", async () => {
-    const pending = respaldo({ estado: "pendiente", numero_registros: null, tamaño_bytes: null, tamaño_mb: null });
+    const pending = respaldo({ estado: "pendiente", numero_registros: 0, tamaño_bytes: 0, tamaño_mb: 0 });
     let ended = false;
     const asked = service({
       [CREATE]: () => json({ mensaje: "", respaldo: pending }, {}, 202),
@@ -261,7 +273,7 @@ describe("the summary", () => {
 
   test("has a square for each day that can be told without its colour", () => {
     const { serie } = estadisticas();
-    const gap = { dia: "2026-07-04", estado: null, tamaño_mb: null, segundos: null };
+    const gap = { dia: "2026-07-04", estado: null, tamaño_mb: 0, segundos: 0 };
     show(<Calendar serie={[...serie, gap]} />);
     // Before the first one there was nothing to miss.
     expect(screen.queryByText(/1 de julio/)).toBeNull();

@@ -102,6 +102,7 @@ export function respaldo(changed: Partial<RespaldoDetalle> = {}): RespaldoDetall
     puede_restaurar: true,
     verificado: null,
     sospechoso: false,
+    fecha_expiracion: "2026-08-02T06:00:00+00:00",
     archivo_s3: "backups/1/2026/07/backup_20260703_020000.json.gz",
     hash_md5: "9e107d9d372bb6826bd81d3542a419d6",
     tiempo_ejecucion: "00:00:04.381000",
@@ -183,8 +184,8 @@ export function estadisticas(changed: Partial<Estadisticas> = {}): Estadisticas 
     proximo_respaldo: "2026-07-04T06:00:00+00:00",
     costo_mensual_estimado_usd: 0.001667,
     serie: [
-      { dia: "2026-07-01", estado: null, tamaño_mb: null, segundos: null },
-      { dia: "2026-07-02", estado: "fallido", tamaño_mb: null, segundos: null },
+      { dia: "2026-07-01", estado: null, tamaño_mb: 0, segundos: 0 },
+      { dia: "2026-07-02", estado: "fallido", tamaño_mb: 0, segundos: 0 },
       { dia: "2026-07-03", estado: "completado", tamaño_mb: 1.5, segundos: 4.381 },
     ],
     situacion: "al_dia",

@@ -27,6 +27,28 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/auth/verificar-token/": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Dice si el token todavía vale
+         * @description Para cualquier token que las demás rutas acepten, también uno del sistema de la clínica; si no vale, 401.
+         *
+         *     `rol` y `clinica_id` son los del token, que son los que cuentan.
+         */
+        get: operations["login_verificar_token"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/clinica/": {
         parameters: {
             query?: never;
@@ -556,11 +578,11 @@ export interface components {
             /** Archivo */
             archivo: string;
             /** Tamaño Mb */
-            "tama\u00F1o_mb": number | null;
+            "tama\u00F1o_mb": number;
         };
         /**
          * Estadisticas
-         * @description Cómo han ido los respaldos de la clínica. `tasa_exito` es un porcentaje.
+         * @description Cómo han ido los respaldos de la clínica. `tasa_exito` es un porcentaje, 0 si no terminó ninguno.
          *
          *     `situacion` dice en una palabra si los datos están a salvo. El costo es de `tamaño_almacenado_mb`, que incluye lo
          *     eliminado mientras se puede recuperar, a `precio_gb_mes_usd`.
@@ -581,8 +603,8 @@ export interface components {
          *         {
          *           "dia": "2026-07-02",
          *           "estado": "fallido",
-         *           "tamaño_mb": null,
-         *           "segundos": null
+         *           "tamaño_mb": 0,
+         *           "segundos": 0
          *         },
          *         {
          *           "dia": "2026-07-03",
@@ -619,7 +641,7 @@ export interface components {
             "tama\u00F1o_total_mb": number;
             ultimo_respaldo: components["schemas"]["UltimoRespaldo"] | null;
             /** Tasa Exito */
-            tasa_exito: number | null;
+            tasa_exito: number;
             /** Proximo Respaldo */
             proximo_respaldo: string | null;
             /** Costo Mensual Estimado Usd */
@@ -781,7 +803,7 @@ export interface components {
         };
         /**
          * Metadata
-         * @description Qué contiene el archivo. Si el respaldo falló, `error` y `error_type` dicen por qué.
+         * @description Qué contiene el archivo; sin archivo, nada y 0. Si el respaldo falló, `error` y `error_type` dicen por qué.
          */
         Metadata: {
             /** Modelos Respaldados */
@@ -791,11 +813,11 @@ export interface components {
                 [key: string]: number;
             };
             /** Tamaño Original Mb */
-            "tama\u00F1o_original_mb": number | null;
+            "tama\u00F1o_original_mb": number;
             /** Tamaño Comprimido Mb */
-            "tama\u00F1o_comprimido_mb": number | null;
+            "tama\u00F1o_comprimido_mb": number;
             /** Compresion Porcentaje */
-            compresion_porcentaje: number | null;
+            compresion_porcentaje: number;
             /** Avisos */
             avisos: string[];
         } & {
@@ -918,7 +940,7 @@ export interface components {
         };
         /**
          * PuntoDeSerie
-         * @description Un día: cómo terminó, cuánto ocupa y cuánto tardó.
+         * @description Un día: cómo terminó, cuánto ocupa y cuánto tardó; si no hubo respaldo, `estado` es null y lo demás 0.
          */
         PuntoDeSerie: {
             /**
@@ -929,9 +951,9 @@ export interface components {
             /** Estado */
             estado: string | null;
             /** Tamaño Mb */
-            "tama\u00F1o_mb": number | null;
+            "tama\u00F1o_mb": number;
             /** Segundos */
-            segundos: number | null;
+            segundos: number;
         };
         /**
          * RespaldoCompleto
@@ -957,6 +979,7 @@ export interface components {
          *         "error": null
          *       },
          *       "sospechoso": false,
+         *       "fecha_expiracion": "2026-08-02T06:00:12+00:00",
          *       "archivo_s3": "backups/1/2026/07/backup_20260703_020012.json.gz",
          *       "hash_md5": "9e107d9d372bb6826bd81d3542a419d6",
          *       "tiempo_ejecucion": "00:00:04.381000",
@@ -994,11 +1017,11 @@ export interface components {
              */
             fecha_respaldo: string;
             /** Tamaño Bytes */
-            "tama\u00F1o_bytes": number | null;
+            "tama\u00F1o_bytes": number;
             /** Tamaño Mb */
-            "tama\u00F1o_mb": number | null;
+            "tama\u00F1o_mb": number;
             /** Numero Registros */
-            numero_registros: number | null;
+            numero_registros: number;
             estado: components["schemas"]["Estado"];
             /** Estado Display */
             estado_display: string;
@@ -1026,6 +1049,11 @@ export interface components {
              * @description Está vacío o tiene menos de la mitad que el anterior, y nadie lo aceptó.
              */
             sospechoso: boolean;
+            /**
+             * Fecha Expiracion
+             * @description Hasta cuándo se conserva por lo menos: `fecha_respaldo` más RETENTION_DAYS. Después lo elimina la limpieza de la noche, salvo que sea el último bueno o que otra regla lo conserve. Una persona lo puede eliminar antes. null si no está completado o ya está eliminado.
+             */
+            fecha_expiracion: string | null;
             /** Archivo S3 */
             archivo_s3: string | null;
             /**
@@ -1039,7 +1067,7 @@ export interface components {
              */
             tiempo_ejecucion: string | null;
             /** Tiempo Ejecucion Segundos */
-            tiempo_ejecucion_segundos: number | null;
+            tiempo_ejecucion_segundos: number;
             metadata: components["schemas"]["Metadata"];
             /** Usuario Nombre */
             usuario_nombre: string | null;
@@ -1060,9 +1088,9 @@ export interface components {
          *         "id": 8,
          *         "clinica_id": 1,
          *         "fecha_respaldo": "2026-07-03T06:00:12+00:00",
-         *         "tamaño_bytes": null,
-         *         "tamaño_mb": null,
-         *         "numero_registros": null,
+         *         "tamaño_bytes": 0,
+         *         "tamaño_mb": 0,
+         *         "numero_registros": 0,
          *         "estado": "pendiente",
          *         "estado_display": "Pendiente",
          *         "tipo_respaldo": "por_demanda",
@@ -1073,16 +1101,17 @@ export interface components {
          *         "puede_restaurar": false,
          *         "verificado": null,
          *         "sospechoso": false,
+         *         "fecha_expiracion": null,
          *         "archivo_s3": null,
          *         "hash_md5": null,
          *         "tiempo_ejecucion": null,
-         *         "tiempo_ejecucion_segundos": null,
+         *         "tiempo_ejecucion_segundos": 0,
          *         "metadata": {
          *           "modelos_respaldados": [],
          *           "detalles_registros": {},
-         *           "tamaño_original_mb": null,
-         *           "tamaño_comprimido_mb": null,
-         *           "compresion_porcentaje": null,
+         *           "tamaño_original_mb": 0,
+         *           "tamaño_comprimido_mb": 0,
+         *           "compresion_porcentaje": 0,
          *           "avisos": []
          *         },
          *         "usuario_nombre": "Ana María Peñaranda",
@@ -1098,7 +1127,7 @@ export interface components {
         };
         /**
          * RespaldoEnLista
-         * @description Un respaldo. `tamaño_mb` está en MiB.
+         * @description Un respaldo. `tamaño_mb` está en MiB. Lo que todavía no se sabe, o no se sabrá porque falló, es 0.
          * @example {
          *       "id": 7,
          *       "clinica_id": 1,
@@ -1119,7 +1148,8 @@ export interface components {
          *         "profundidad": "completa",
          *         "error": null
          *       },
-         *       "sospechoso": false
+         *       "sospechoso": false,
+         *       "fecha_expiracion": "2026-08-02T06:00:12+00:00"
          *     }
          */
         RespaldoEnLista: {
@@ -1134,11 +1164,11 @@ export interface components {
              */
             fecha_respaldo: string;
             /** Tamaño Bytes */
-            "tama\u00F1o_bytes": number | null;
+            "tama\u00F1o_bytes": number;
             /** Tamaño Mb */
-            "tama\u00F1o_mb": number | null;
+            "tama\u00F1o_mb": number;
             /** Numero Registros */
-            numero_registros: number | null;
+            numero_registros: number;
             estado: components["schemas"]["Estado"];
             /** Estado Display */
             estado_display: string;
@@ -1166,6 +1196,11 @@ export interface components {
              * @description Está vacío o tiene menos de la mitad que el anterior, y nadie lo aceptó.
              */
             sospechoso: boolean;
+            /**
+             * Fecha Expiracion
+             * @description Hasta cuándo se conserva por lo menos: `fecha_respaldo` más RETENTION_DAYS. Después lo elimina la limpieza de la noche, salvo que sea el último bueno o que otra regla lo conserve. Una persona lo puede eliminar antes. null si no está completado o ya está eliminado.
+             */
+            fecha_expiracion: string | null;
         };
         /**
          * RestauracionEnLista
@@ -1302,6 +1337,35 @@ export interface components {
          * @enum {string}
          */
         TipoRestauracion: "verificacion" | "restauracion" | "comparacion";
+        /**
+         * TokenVerificado
+         * @description El token vale. Lo que no dicen ni él ni la base de datos de la clínica queda vacío.
+         * @example {
+         *       "valido": true,
+         *       "expira_en_segundos": 28740,
+         *       "usuario": {
+         *         "codigo": 12,
+         *         "nombre": "Ana María",
+         *         "apellido": "Peñaranda",
+         *         "nombre_completo": "Ana María Peñaranda",
+         *         "correoelectronico": "admin@clinica1.example",
+         *         "idtipousuario": 1,
+         *         "tipo_usuario_nombre": "Administrador",
+         *         "clinica_id": 1,
+         *         "rol": "Administrador"
+         *       }
+         *     }
+         */
+        TokenVerificado: {
+            /**
+             * Valido
+             * @constant
+             */
+            valido: true;
+            /** Expira En Segundos */
+            expira_en_segundos: number;
+            usuario: components["schemas"]["UsuarioIngresado"];
+        };
         /**
          * UltimaVerificacion
          * @description La última vez que se leyó y comprobó lo que hay dentro de un respaldo; `error` dice por qué falló, si falló.
@@ -1651,6 +1715,93 @@ export interface operations {
                      *       "detail": "Redis no responde, y sin él no se puede hacer esto; vuelva a intentarlo en unos segundos",
                      *       "instance": "/api/v1/respaldos/",
                      *       "error": "Redis no responde, y sin él no se puede hacer esto; vuelva a intentarlo en unos segundos",
+                     *       "codigo": "base_de_datos_no_disponible"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problema"];
+                };
+            };
+        };
+    };
+    login_verificar_token: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Cuánto vale todavía, y de quién es. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TokenVerificado"];
+                };
+            };
+            /** @description No autenticado */
+            401: {
+                headers: {
+                    /** @example Bearer realm="respaldos" */
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:respaldos:error:token_invalido",
+                     *       "title": "No autenticado",
+                     *       "status": 401,
+                     *       "detail": "El token venció",
+                     *       "instance": "/api/v1/respaldos/",
+                     *       "error": "El token venció",
+                     *       "codigo": "token_invalido"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problema"];
+                };
+            };
+            /** @description Error interno */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:respaldos:error:error_interno",
+                     *       "title": "Error interno",
+                     *       "status": 500,
+                     *       "detail": "Ocurrió un error inesperado",
+                     *       "instance": "/api/v1/respaldos/",
+                     *       "error": "Ocurrió un error inesperado",
+                     *       "codigo": "error_interno"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problema"];
+                };
+            };
+            /** @description No disponible */
+            503: {
+                headers: {
+                    /**
+                     * @description Segundos.
+                     * @example 5
+                     */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:respaldos:error:base_de_datos_no_disponible",
+                     *       "title": "No disponible",
+                     *       "status": 503,
+                     *       "detail": "La base de datos no responde; vuelva a intentarlo en unos segundos",
+                     *       "instance": "/api/v1/respaldos/",
+                     *       "error": "La base de datos no responde; vuelva a intentarlo en unos segundos",
                      *       "codigo": "base_de_datos_no_disponible"
                      *     }
                      */

@@ -39,9 +39,9 @@ export function ConfirmDelete({ respaldo, onClose, onDeleted }: ConfirmDeletePro
       <p>
         Es el del <strong>{clock.full(respaldo.fecha_respaldo)}</strong>
         {respaldo.descripcion === "" ? "" : ` («${respaldo.descripcion}»)`}
-        {respaldo.numero_registros === null
-          ? "."
-          : `, con ${count(respaldo.numero_registros, "registro", "registros")} y ${bytes(respaldo.tamaño_bytes ?? 0)}.`}
+        {respaldo.estado === "completado"
+          ? `, con ${count(respaldo.numero_registros, "registro", "registros")} y ${bytes(respaldo.tamaño_bytes)}.`
+          : "."}
       </p>
       <p>
         Desaparece de la lista ahora, y su archivo se borra unos días después; después ya no podrá volver a ese momento.

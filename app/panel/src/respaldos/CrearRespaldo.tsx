@@ -132,9 +132,8 @@ function Ended({ respaldo, again }: { respaldo: RespaldoDetalle; again: () => vo
       </h2>
       {good ? (
         <p>
-          {count(respaldo.numero_registros ?? 0, "registro", "registros")}, {megabytes(respaldo.tamaño_mb ?? 0)}
-          {respaldo.tiempo_ejecucion_segundos === null ? "" : `, en ${seconds(respaldo.tiempo_ejecucion_segundos)}`}. El
-          archivo se leyó de vuelta y coincide con lo guardado.
+          {count(respaldo.numero_registros, "registro", "registros")}, {megabytes(respaldo.tamaño_mb)}, en{" "}
+          {seconds(respaldo.tiempo_ejecucion_segundos)}. El archivo se leyó de vuelta y coincide con lo guardado.
         </p>
       ) : (
         <>

@@ -93,7 +93,7 @@ function Figures({ found }: { found: Estadisticas }) {
       </div>
       <div>
         <dt>Salieron bien</dt>
-        <dd>{found.tasa_exito === null ? "—" : percent(found.tasa_exito)}</dd>
+        <dd>{found.completados + found.fallidos === 0 ? "—" : percent(found.tasa_exito)}</dd>
         <dd className="muted small">
           {found.fallidos === 0 ? "ninguno falló" : `${number(found.fallidos)} ${found.fallidos === 1 ? "falló" : "fallaron"}`}
         </dd>

@@ -191,7 +191,7 @@ function Contents({ respaldo }: { respaldo: RespaldoDetalle }) {
     <section className="card" aria-labelledby="contenido-titulo">
       <h2 id="contenido-titulo">Qué contiene</h2>
       <p className="muted">
-        {count(respaldo.numero_registros ?? 0, "registro", "registros")}
+        {count(respaldo.numero_registros, "registro", "registros")}
         {before === undefined
           ? ""
           : before === null
@@ -217,22 +217,17 @@ function sameCounts(one: Record<string, number>, other: Record<string, number>):
 
 function File({ respaldo }: { respaldo: RespaldoDetalle }) {
   const { metadata } = respaldo;
-  const original = metadata.tamaño_original_mb;
   return (
     <section className="card" aria-labelledby="archivo">
       <h2 id="archivo">El archivo</h2>
       <dl className="facts">
         <dt>Tamaño</dt>
-        <dd>{bytes(respaldo.tamaño_bytes ?? 0)}</dd>
-        {original === null || metadata.compresion_porcentaje === null ? null : (
-          <>
-            <dt>Sin comprimir</dt>
-            <dd>
-              {megabytes(original)} (ocupa {percent(metadata.compresion_porcentaje)} menos)
-            </dd>
-          </>
-        )}
-        {respaldo.tiempo_ejecucion_segundos === null ? null : (
+        <dd>{bytes(respaldo.tamaño_bytes)}</dd>
+        <dt>Sin comprimir</dt>
+        <dd>
+          {megabytes(metadata.tamaño_original_mb)} (ocupa {percent(metadata.compresion_porcentaje)} menos)
+        </dd>
+        {respaldo.tiempo_ejecucion === null ? null : (
           <>
             <dt>Tardó</dt>
             <dd>{seconds(respaldo.tiempo_ejecucion_segundos)}</dd>

@@ -244,15 +244,15 @@ function Entry({ respaldo, moment, administers, deleted, ask }: EntryProps) {
         )}
       </span>
       <span role="cell" className="c-size figure">
-        {respaldo.tamaño_bytes === null ? <span className="muted">—</span> : bytes(respaldo.tamaño_bytes)}
+        {respaldo.tamaño_bytes === 0 ? <span className="muted">—</span> : bytes(respaldo.tamaño_bytes)}
       </span>
       <span role="cell" className="c-records figure">
-        {respaldo.numero_registros === null ? (
-          <span className="muted">—</span>
-        ) : (
+        {respaldo.estado === "completado" ? (
           <>
             {number(respaldo.numero_registros)} <span className="only-narrow">registros</span>
           </>
+        ) : (
+          <span className="muted">—</span>
         )}
       </span>
       <span role="cell" className="c-proof">

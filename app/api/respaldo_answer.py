@@ -1,0 +1,33 @@
+"""A backup as the API answers with it: as the command line shows it, and until when it is kept at least."""
+
+from app.respaldos.models import Respaldo
+from app.respaldos.retention import kept_until
+from app.respaldos.views import RespaldoDetalle, RespaldoResumen, detalle, resumen
+from app.settings import Settings
+
+
+class RespaldoListado(RespaldoResumen):
+    """A backup in a list. `fecha_expiracion` is ISO 8601 in UTC; `retention.kept_until` says what it promises."""
+
+    fecha_expiracion: str | None
+
+
+class RespaldoMostrado(RespaldoDetalle):
+    """A backup by itself, with the same date."""
+
+    fecha_expiracion: str | None
+
+
+def listado(respaldo: Respaldo, settings: Settings) -> RespaldoListado:
+    """The backup as the API's lists have it."""
+    return {**resumen(respaldo), "fecha_expiracion": _expiry(respaldo, settings)}
+
+
+def mostrado(respaldo: Respaldo, settings: Settings) -> RespaldoMostrado:
+    """The backup with everything that is known of it."""
+    return {**detalle(respaldo), "fecha_expiracion": _expiry(respaldo, settings)}
+
+
+def _expiry(respaldo: Respaldo, settings: Settings) -> str | None:
+    moment = kept_until(respaldo, settings.retention_days)
+    return moment.isoformat() if moment is not None else None
