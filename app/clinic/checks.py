@@ -67,6 +67,7 @@ class Check(StrEnum):
 
     UNOWNED = "registros que no son de ninguna clínica"
     STRAY = "registros que apuntan a otra clínica"
+    FILES = "archivos que ningún respaldo tiene"
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 
 import asyncpg
 
+from app.clinic.advice import Advice, advise
 from app.clinic.catalogue import (
     ByRule,
     Catalogue,
@@ -28,6 +29,7 @@ from app.clinic.checks import (
 )
 from app.clinic.classification import build_catalogue, find_tenant_table
 from app.clinic.introspection import CATALOGUE_SQL, Table, TableName, parse
+from app.clinic.named_files import NamedFiles, all_rows, count_files, find_file_columns
 from app.clinic.ownership import RULE_ALIAS
 from app.clinic.snapshot import SETTING, Clinic, ClinicSnapshot
 from app.clinic.sql import from_table, qualified, quote
@@ -80,6 +82,8 @@ class Census:
     rows: dict[TableName, int | None]
     unowned: list[Unowned]
     strays: list[Stray]
+    files: list[NamedFiles]
+    advice: list[Advice]
 
 
 class ClinicDatabase:
@@ -140,18 +144,24 @@ class ClinicDatabase:
             yield ClinicSnapshot(connection, clinic, catalogue, statements, migrations, unowned, size, taken_at)
 
     async def census(self, clinica_id: int | None = None) -> Census:
-        """Count every table of the catalogue, and what in it is nobody's or points astray. Reads all of it."""
+        """Count every table of the catalogue, and what in it is nobody's, points astray or names files; reads all.
+
+        What would make backups faster is looked for, too.
+        """
         async with self._connect() as connection:
             with database_errors(self._setting):
                 clinics = await self._clinics(connection)
                 catalogue = await self._catalogue(connection, pick(clinics, clinica_id), clinics)
                 refuse_unreadable([entry.table for entry in catalogue.entries.values() if entry.recorded])
                 async with Counter(connection) as counter:
+                    rows = await count_rows(connection, catalogue)
                     return Census(
                         catalogue=catalogue,
-                        rows=await count_rows(connection, catalogue),
+                        rows=rows,
                         unowned=await count_unowned(counter, catalogue),
                         strays=await count_strays(counter, catalogue),
+                        files=await count_files(counter, await find_file_columns(counter, catalogue), all_rows),
+                        advice=await advise(connection, catalogue, rows),
                     )
 
     @asynccontextmanager
