@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 
 import asyncpg
 
@@ -29,7 +30,7 @@ from app.clinic.checks import (
 )
 from app.clinic.classification import build_catalogue, find_tenant_table
 from app.clinic.introspection import CATALOGUE_SQL, Table, TableName, parse
-from app.clinic.named_files import NamedFiles, all_rows, count_files, find_file_columns
+from app.clinic.named_files import FileColumn, NamedFiles, all_rows, count_files, find_file_columns
 from app.clinic.ownership import RULE_ALIAS
 from app.clinic.snapshot import SETTING, Clinic, ClinicSnapshot
 from app.clinic.sql import from_table, qualified, quote
@@ -70,7 +71,8 @@ CONNECT_SECONDS = 10
 # Every request and every night waits for the list of clinics, and a connection may die without a word.
 CLINICS_SECONDS = 30
 
-# Counting the rows without owner may read whole tables, so a night of many clinics does it once.
+# Counting the rows without owner may read whole tables, and so may finding which columns name files: a night of many
+# clinics does it once.
 UNOWNED_SECONDS = 6 * 3600
 
 
@@ -95,6 +97,7 @@ class ClinicDatabase:
         self._tenancy = tenancy
         self._kept: Catalogue | None = None
         self._unowned: tuple[Catalogue, float, list[Unowned | Unchecked]] | None = None
+        self._files: tuple[Catalogue, float, list[FileColumn | Unchecked]] | None = None
 
     async def clinics(self) -> list[Clinic]:
         """Every clinic of the tenant table, by id; in tenancy `schema` without the platform's own entry."""
@@ -141,7 +144,10 @@ class ClinicDatabase:
                 size = await connection.fetchval(
                     SIZE_SQL, [qualified(entry.table) for entry in catalogue.of_class(TableClass.OWNED)]
                 )
-            yield ClinicSnapshot(connection, clinic, catalogue, statements, migrations, unowned, size, taken_at)
+                files = partial(self._file_columns, connection, catalogue)
+            yield ClinicSnapshot(
+                connection, clinic, catalogue, statements, migrations, unowned, files, size, taken_at
+            )
 
     async def census(self, clinica_id: int | None = None) -> Census:
         """Count every table of the catalogue, and what in it is nobody's, points astray or names files; reads all.
@@ -214,6 +220,17 @@ class ClinicDatabase:
                 found = await count_unowned(counter, catalogue)
             self._unowned = (catalogue, now, [*found, *counter.unchecked])
         return self._unowned[2]
+
+    async def _file_columns(
+        self, connection: asyncpg.Connection, catalogue: Catalogue, on_step: OnStep | None
+    ) -> list[FileColumn | Unchecked]:
+        """The columns that name files, found once in a while: a table that is empty today may name some tomorrow."""
+        now = time.monotonic()
+        if self._files is None or self._files[0] is not catalogue or now - self._files[1] > UNOWNED_SECONDS:
+            async with Counter(connection, seconds=COUNT_SECONDS, on_step=on_step) as counter:
+                found = await find_file_columns(counter, catalogue)
+            self._files = (catalogue, now, [*found, *counter.unchecked])
+        return self._files[2]
 
     async def _catalogue(self, connection: asyncpg.Connection, clinic: Clinic, clinics: list[Clinic]) -> Catalogue:
         _check_schema(clinic, clinics, self._tenancy)

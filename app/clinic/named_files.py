@@ -6,15 +6,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from app.clinic.catalogue import Catalogue, Entry, TableClass
-from app.clinic.checks import Check, Counter
+from app.clinic.checks import Check, Counter, Unchecked
 from app.clinic.introspection import Column, TableName
 from app.clinic.sql import from_table, literal, qualified, quote
 from app.dump.document import Form
 
 # What columns that name files are called, without accents.
 _SUGGESTIVE = re.compile(
-    r"archiv|file|fichero|ruta|path|ur[li](?![a-z])|url|link|enlace|foto|photo|imag|picture|radiogra|tomogra|panoram"
-    r"|rayos|rx(?![a-z])|xray|dicom|document|adjunt|attach|media|avatar|logo|firma|signature|escan|scan|upload|subid"
+    r"archiv|file|fichero|ruta|path|url|uri(?![a-z])|link|enlace|foto|photo|imag|picture|radiogra|tomogra|panoram|rayos"
+    r"|rx(?![a-z])|xray|dicom|document|adjunt|attach|anexo|media|avatar|logo|firma|signature|escan|scan|upload|subid"
     r"|storage|almacen|bucket|s3|key|clave|video|audio|pdf|respaldo|comprobante|recibo|consentimiento"
 )
 
@@ -26,19 +26,22 @@ _FILE = (
     r"(s3|s3a|gs|gcs|file|minio|azure|az|wasbs?|abfss?|ftps?|sftp|smb|nfs)://\S+"
     r"|https?://[^/\s]*(\ms3[.-]|storage\.googleapis|firebasestorage|blob\.core\.windows|cloudinary|supabase"
     r"|r2\.cloudflarestorage|digitaloceanspaces|drive\.google|dropbox|1drv\.ms|sharepoint)[^/\s]*/\S+"
-    r"|(?!data:)[^\n?#]*[^\n?#/\\.\s]\."
+    r"|(?!data:)[^\n]*[^\n/\\.\s]\."
     r"(jpe?g|jfif|png|gif|webp|avif|bmp|tiff?|hei[cf]|svg|dcm|dicom|stl|obj|ply|3mf|pdf|docx?|xlsx?|pptx?|od[tsp]|rtf"
     r"|txt|csv|xml|json|zip|rar|7z|gz|tgz|tar|mp[34]|m4[av]|mov|avi|mkv|webm|wav|og[gv]|opus|aac|p7[ms]|p12|pfx|eml"
     r"|msg)([?#]\S*)?"
     r")\s*$"
 )
 
+# What none of these lacks, and notes do: asked first, because it takes a tenth of the time (3 µs for 400 characters).
+_PERHAPS_FILE = r"^\s*[A-Za-z][A-Za-z0-9]+://|\.[A-Za-z0-9]{2,5}([?#]\S*)?\s*$"
+
 # No path is longer; of a note that is, nothing more need be read (characters).
 _LONGEST = 1024
 
 # How much of a table is looked at: enough that its kinds of values are in it, and read in a millisecond or two
 # (blocks of 8 KiB).
-_BLOCKS = 20
+_BLOCKS = 10
 
 # How many values are looked for where a column is called like one that names files, and is empty in those blocks.
 _VALUES = 100
@@ -54,9 +57,6 @@ class FileColumn:
     entry: Entry
     column: Column
 
-    def __str__(self) -> str:
-        return f"{self.entry.name}.{self.column.name}"
-
 
 @dataclass(frozen=True, slots=True)
 class NamedFiles:
@@ -70,13 +70,12 @@ class NamedFiles:
         return f"{self.table}.{self.column}: nombra archivos que no están en ningún respaldo: {self.files:,}"
 
 
-def absent_files(found: Sequence[NamedFiles]) -> list[str]:
+def absent_files(found: Sequence[NamedFiles | Unchecked]) -> list[str]:
     """What a clinic's backup says of the files that it lacks: one sentence, the column with the most first."""
-    if not found:
-        return []
-    worst = sorted(found, key=lambda named: -named.files)
-    columns = ", ".join(f"{named.table}.{named.column} ({named.files:,})" for named in worst)
-    return [f"archivos que no están en este respaldo, solo sus nombres: {columns}"]
+    named = sorted((one for one in found if isinstance(one, NamedFiles)), key=lambda one: -one.files)
+    columns = ", ".join(f"{one.files:,} en {one.table}.{one.column}" for one in named)
+    told = [f"este respaldo no tiene los archivos que sus registros nombran: {columns}"] if named else []
+    return [*told, *(str(one) for one in found if isinstance(one, Unchecked))]
 
 
 async def find_file_columns(counter: Counter, catalogue: Catalogue) -> list[FileColumn]:
@@ -156,13 +155,17 @@ def _some_values(found: FileColumn) -> str:
 
 def _two_counts(column: Column) -> str:
     name = quote(column.name)
-    return (
-        f"count(*) FILTER (WHERE {name} <> ''),"
-        f' count(*) FILTER (WHERE length({name}) <= {_LONGEST} AND {name} COLLATE "C" ~* {literal(_FILE)})'
-    )
+    # A collation that is not deterministic takes no regular expression.
+    text = f'{name} COLLATE "C"'
+    is_file = f"length({name}) <= {_LONGEST} AND {text} ~ {literal(_PERHAPS_FILE)} AND {text} ~* {literal(_FILE)}"
+    return f"count(*) FILTER (WHERE {name} <> ''), count(*) FILTER (WHERE {is_file})"
 
 
 def _count(column: Column, rows: str) -> str:
     name = quote(column.name)
-    kept = f"{name} IN (SELECT oid FROM pg_largeobject_metadata)" if _is_oid(column) else f"{name} <> ''"
-    return f"SELECT count(DISTINCT {name}) FROM ({rows}) AS named WHERE {kept}"
+    if _is_oid(column):
+        value, kept = name, f"{name} IN (SELECT oid FROM pg_largeobject_metadata)"
+    else:
+        # Byte by byte: two names are two files, and it takes a quarter less time.
+        value, kept = f'{name} COLLATE "C"', f"{name} <> ''"
+    return f"SELECT count(DISTINCT {value}) FROM ({rows}) AS named WHERE {kept}"

@@ -5,6 +5,8 @@ from typing import Any
 
 import pytest
 
+from app.clinic.database import ClinicDatabase
+from app.clinic.named_files import absent_files
 from tests.clinic.conftest import Database
 from tests.clinic.test_ownership import TWO_CLINICS
 
@@ -34,6 +36,7 @@ FILES = [
     r"C:\Rayos X\Pérez\lateral.tif",
     r"\\servidor\escaneos\0001.pdf",
     "informe.pdf",
+    "Factura #12 (¿pagada?).pdf",
     "https://cdn.clinica.bo/fotos/17.png?v=2#x",
     "s3://bucket/clave-sin-extension",
     "gs://bucket/17",
@@ -149,3 +152,60 @@ async def test_a_column_with_the_numbers_of_large_objects(any_database: Database
         """
     )
     assert await _found(any_database) == {"ficha.contenido": 3}
+
+
+# X-rays by turns say clinic 1, clinic 2 and none: those are the person's, who is clinic 1's.
+CLINICS_FILES = """
+ALTER TABLE persona ADD foto text;
+UPDATE persona SET foto = 'fotos/' || id || '.png';
+CREATE TABLE radiografia (id int PRIMARY KEY, clinica_id int REFERENCES clinica, ruta text, contenido oid,
+    persona_id int REFERENCES persona);
+INSERT INTO radiografia SELECT n, nullif(n % 3, 0), n || '.dcm', NULL, 11 FROM generate_series(1, 30) n;
+UPDATE radiografia SET contenido = lo_from_bytea(0, 'rx') WHERE id = 2;
+"""
+
+
+async def _said(clinics: ClinicDatabase, clinica_id: int) -> list[str]:
+    async with clinics.snapshot(clinica_id) as snapshot:
+        return absent_files(await snapshot.files())
+
+
+async def test_a_backup_tells_of_its_own_clinics_files_the_most_first(any_database: Database) -> None:
+    clinics = any_database.clinics()
+    await any_database.sql.execute(TWO_CLINICS)
+    assert await _said(clinics, 1) == []
+    await any_database.sql.execute(CLINICS_FILES)
+    assert await _said(clinics, 1) == [
+        "este respaldo no tiene los archivos que sus registros nombran: 20 en radiografia.ruta, 2 en persona.foto"
+    ]
+    assert await _said(clinics, 2) == [
+        "este respaldo no tiene los archivos que sus registros nombran: 10 en radiografia.ruta, 1 en persona.foto,"
+        " 1 en radiografia.contenido"
+    ]
+
+
+async def test_columns_are_looked_for_once_and_files_are_counted_each_time(any_database: Database) -> None:
+    await any_database.sql.execute(TWO_CLINICS + CLINICS_FILES)
+    clinics = any_database.clinics()
+    steps: list[int] = []
+    for clinica_id in (1, 2, 1):
+        asked: list[str] = []
+        async with clinics.snapshot(clinica_id) as snapshot:
+            await snapshot.files(lambda asked=asked: asked.append("step"))  # type: ignore[misc]
+        steps.append(len(asked))
+    assert steps == [2, 1, 1]
+    await any_database.sql.execute("UPDATE persona SET foto = NULL WHERE id = 11")
+    assert (await _said(clinics, 1))[0].endswith("1 en persona.foto")
+
+
+async def test_a_count_that_takes_too_long_is_told(any_database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.clinic.database.COUNT_SECONDS", 1)
+    monkeypatch.setattr("app.clinic.snapshot.COUNT_SECONDS", 1)
+    # A rule that takes its time wherever time is limited.
+    slow = "CASE WHEN current_setting('statement_timeout') = '0' THEN 1 ELSE (SELECT 1 FROM pg_sleep(60 + t.id)) END"
+    await any_database.sql.execute(TWO_CLINICS + CLINICS_FILES)
+    clinics = any_database.clinics(rules={"radiografia": slow})
+    told = await _said(clinics, 1)
+    assert told[0] == "este respaldo no tiene los archivos que sus registros nombran: 2 en persona.foto"
+    assert told[1].startswith("radiografia: no se pudo comprobar en 1 segundos si hay archivos que ningún respaldo")
+    assert len(told) == 2
