@@ -1,10 +1,11 @@
 """What would make backups faster: indexes that are missing, columns to be declared NOT NULL, rules that are slow."""
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, Self
 
 import asyncpg
 
@@ -93,7 +94,8 @@ async def advise(
         advice
         for entry, _ in owned
         for candidate in entry.candidates
-        if isinstance(candidate, ByRule) and (advice := await _slow_rule(connection, entry, candidate)) is not None
+        if isinstance(candidate, ByRule)
+        and (advice := await _slow_rule(connection, catalogue, entry, candidate)) is not None
     ]
     return [*indexes, *columns, *rules]
 
@@ -192,35 +194,82 @@ def _not_null_statements(entry: Entry, column: str, rows: int) -> Iterator[str]:
     yield f"{alter} DROP CONSTRAINT {name};"
 
 
-async def _slow_rule(connection: asyncpg.Connection, entry: Entry, rule: ByRule) -> Advice | None:
+async def _slow_rule(
+    connection: asyncpg.Connection, catalogue: Catalogue, entry: Entry, rule: ByRule
+) -> Advice | None:
     statement = f"SELECT FROM {from_table(entry.table)} AS {RULE_ALIAS} WHERE ({rule.expression}) = 0"
     try:
         async with connection.transaction(readonly=True):
             await connection.execute(f"SET LOCAL statement_timeout = {max(1, round(RULE_SECONDS * 1000))}")
-            ran = json.loads(await connection.fetchval(f"EXPLAIN (ANALYZE, TIMING OFF, FORMAT JSON) {statement}"))[0]
+            ran = await _explained(connection, f"EXPLAIN (ANALYZE, TIMING OFF, VERBOSE, FORMAT JSON) {statement}")
     except asyncpg.QueryCanceledError:
-        ran = json.loads(await connection.fetchval(f"EXPLAIN (FORMAT JSON) {statement}"))[0]
+        ran = await _explained(connection, f"EXPLAIN (VERBOSE, FORMAT JSON) {statement}")
         took = f"más de {RULE_SECONDS:g}"
     else:
         seconds = ran["Execution Time"] / 1000
         if seconds < SLOW_RULE_SECONDS:
             return None
         took = f"{seconds:.1f}"
+    searches = [_Search.of(scan) for scan in _scans_for_each_row(ran["Plan"])]
     reason = f"su regla de OWNERSHIP_RULES tarda {took} segundos en el respaldo de cada clínica"
-    searched = dict.fromkeys(_read_for_each_row(ran["Plan"]))
-    if searched:
-        tables = "; ".join(f"{table}, donde {condition}" for table, condition in searched)
-        reason += f", porque por cada registro lee una tabla entera ({tables}): ponga allí un índice"
-    else:
-        reason += ": hágala más simple"
-    reason += ', o dígala como enlace, {"columna": "tabla.columna"}, si solo busca una columna en otra tabla'
-    return Advice(AdviceKind.RULE, entry.name, reason)
+    if searches:
+        reason += f", porque por cada registro lee una tabla entera ({'; '.join(dict.fromkeys(map(str, searches)))})"
+    reason += '; si solo busca una columna en otra tabla, dígala como enlace, {"columna": "tabla.columna"}'
+    indexes = dict.fromkeys(index for search in searches for index in search.indexes(catalogue))
+    return Advice(AdviceKind.RULE, entry.name, reason, tuple(indexes))
 
 
-def _read_for_each_row(plan: Mapping[str, Any], *, inside: bool = False) -> Iterator[tuple[str, str]]:
-    """The tables that a plan reads whole for each row, with the condition by which it looks for one row there."""
+async def _explained(connection: asyncpg.Connection, statement: str) -> dict[str, Any]:
+    explained: dict[str, Any] = json.loads(await connection.fetchval(statement))[0]
+    return explained
+
+
+def _scans_for_each_row(plan: Mapping[str, Any], *, inside: bool = False) -> Iterator[Mapping[str, Any]]:
+    """The parts of a plan that read a whole table for each row, to find some there."""
     inside = inside or plan.get("Parent Relationship") == "SubPlan"
     if inside and plan["Node Type"] == "Seq Scan" and "Filter" in plan:
-        yield plan["Relation Name"], plan["Filter"]
+        yield plan
     for child in plan.get("Plans", ()):
-        yield from _read_for_each_row(child, inside=inside)
+        yield from _scans_for_each_row(child, inside=inside)
+
+
+# A column in a condition as PostgreSQL writes it, compared as it is: `(u.correo = …`, `((u."Código")::text = …`, or
+# on the other side. What is asked of a function of it needs another index.
+_IDENTIFIER = r'(?:"(?:[^"]|"")+"|\w+)'
+_COLUMN = rf"(?P<alias>{_IDENTIFIER})\.(?P<column>{_IDENTIFIER})"
+_COMPARED = [
+    re.compile(pattern)
+    for column in (_COLUMN, rf"\({_COLUMN}\)::text")
+    for pattern in (rf"(?<!\w)\({column} = ", rf" = {column}\)")
+]
+
+
+@dataclass(frozen=True, slots=True)
+class _Search:
+    """A table that is read whole, under an alias, to find the rows that fulfil a condition."""
+
+    table: TableName
+    alias: str
+    condition: str
+
+    @classmethod
+    def of(cls, scan: Mapping[str, Any]) -> Self:
+        return cls(TableName(scan["Schema"], scan["Relation Name"]), scan["Alias"], scan["Filter"])
+
+    def __str__(self) -> str:
+        return f"{self.table}, donde {self.condition}"
+
+    def indexes(self, catalogue: Catalogue) -> Iterator[str]:
+        """Statements for the indexes by which the rows would be found."""
+        entry = catalogue.entries.get(self.table)
+        for pattern in _COMPARED:
+            for found in pattern.finditer(self.condition):
+                alias, name = (_unquoted(found[part]) for part in ("alias", "column"))
+                column = entry.table.column(name) if entry is not None and alias == self.alias else None
+                # A number as text is not what an index on the number has.
+                if entry is not None and column is not None and (column.collated or "::" not in found[0]):
+                    yield f"CREATE INDEX CONCURRENTLY ON {qualified(entry.table)} ({quote(name)});"
+
+
+def _unquoted(identifier: str) -> str:
+    return identifier[1:-1].replace('""', '"') if identifier.startswith('"') else identifier

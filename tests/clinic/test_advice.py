@@ -246,26 +246,43 @@ async def test_a_promise_that_was_never_checked_is_advised_to_be_kept(database: 
 
 # A login is its person's whose e-mail it has, which no key says.
 LOGINS = """
-CREATE TABLE usuario (id int PRIMARY KEY, correo text, clinica_id int NOT NULL REFERENCES clinica);
-CREATE TABLE login (id int PRIMARY KEY, email text);
-INSERT INTO usuario SELECT n, 'u' || n, 1 + n % 2 FROM generate_series(1, 2000) n;
-INSERT INTO login SELECT n, 'u' || n FROM generate_series(1, 2000) n;
+CREATE TABLE usuario (id int PRIMARY KEY, "Correo Ñ" varchar(90), activo boolean,
+    clinica_id int NOT NULL REFERENCES clinica);
+CREATE TABLE login (id int PRIMARY KEY, email text, usuario text);
+INSERT INTO usuario SELECT n, 'u' || n, true, 1 + n % 2 FROM generate_series(1, 2000) n;
+INSERT INTO login SELECT n, 'u' || n, n::text FROM generate_series(1, 2000) n;
 """
-RULE = "(SELECT u.clinica_id FROM usuario u WHERE u.correo = t.email)"
+INDEX = 'CREATE INDEX CONCURRENTLY ON "public"."usuario" ("Correo Ñ");'
 
 
-async def test_a_slow_rule_is_told_with_what_it_reads(
-    any_database: Database, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    "condition",
+    ['u."Correo Ñ" = t.email', 't.email = u."Correo Ñ"', 'u.activo AND u."Correo Ñ" = t.email AND u.id > 0'],
+)
+async def test_a_slow_rule_is_told_with_the_index_that_it_lacks(
+    any_database: Database, monkeypatch: pytest.MonkeyPatch, condition: str
 ) -> None:
     monkeypatch.setattr("app.clinic.advice.SLOW_RULE_SECONDS", 0.05)
     await any_database.sql.execute(TWO_CLINICS + LOGINS)
-    clinics = any_database.clinics(rules={"login": RULE})
+    clinics = any_database.clinics(rules={"login": f"(SELECT u.clinica_id FROM usuario u WHERE {condition})"})
     (slow,) = await _advice(clinics)
-    assert (slow.kind, str(slow.table), slow.statements) == (AdviceKind.RULE, "login", ())
+    assert (slow.kind, str(slow.table), slow.statements) == (AdviceKind.RULE, "login", (INDEX,))
     assert re.search(r"tarda \d+\.\d segundos en el respaldo de cada clínica", slow.reason)
-    assert "lee una tabla entera (usuario, donde (correo = t.email)): ponga allí un índice" in slow.reason
-    await any_database.sql.execute("CREATE INDEX ON usuario (correo); ANALYZE usuario")
+    assert "por cada registro lee una tabla entera (usuario, donde (" in slow.reason
+    await _follow(any_database, [slow])
+    await any_database.sql.execute("ANALYZE usuario")
     assert await _advice(clinics) == []
+
+
+@pytest.mark.parametrize("condition", ['upper(u."Correo Ñ") = upper(t.email)', "u.id::text = t.usuario"])
+async def test_no_index_is_advised_that_would_not_serve_the_rule(
+    any_database: Database, monkeypatch: pytest.MonkeyPatch, condition: str
+) -> None:
+    monkeypatch.setattr("app.clinic.advice.SLOW_RULE_SECONDS", 0.05)
+    await any_database.sql.execute(TWO_CLINICS + LOGINS)
+    rule = f"(SELECT u.clinica_id FROM usuario u WHERE {condition})"
+    (slow,) = await _advice(any_database.clinics(rules={"login": rule}))
+    assert (slow.kind, slow.statements) == (AdviceKind.RULE, ())
 
 
 async def test_a_rule_is_not_watched_for_longer_than_it_takes_to_call_it_slow(
