@@ -6,9 +6,11 @@ from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 
 import asyncpg
 
+from app.clinic.advice import Advice, advise
 from app.clinic.catalogue import ByLink, ByRule, Catalogue, TableClass, Tenancy
 from app.clinic.checks import (
     COUNT_SECONDS,
@@ -22,6 +24,7 @@ from app.clinic.checks import (
 )
 from app.clinic.classification import build_catalogue, find_tenant_table, narrowed, parse_rules
 from app.clinic.introspection import CATALOGUE_SQL, Introspection, Table, TableName, parse
+from app.clinic.named_files import FileColumn, NamedFiles, all_rows, count_files, find_file_columns
 from app.clinic.owners import find_nulls, find_owners
 from app.clinic.ownership import RULE_ALIAS, RuleFailed, rule_value
 from app.clinic.snapshot import SETTING, Clinic, ClinicSnapshot
@@ -62,7 +65,8 @@ CONNECT_SECONDS = 10
 # Every request and every night waits for the list of clinics, and a connection may die without a word.
 CLINICS_SECONDS = 30
 
-# Counting the rows without owner may read whole tables, so a night of many clinics does it once.
+# Counting the rows without owner may read whole tables, and so may finding which columns name files: a night of many
+# clinics does it once.
 UNOWNED_SECONDS = 6 * 3600
 
 
@@ -74,6 +78,8 @@ class Census:
     rows: dict[TableName, int | None]
     unowned: list[Unowned]
     strays: list[Stray]
+    files: list[NamedFiles]
+    advice: list[Advice]
 
 
 class ClinicDatabase:
@@ -85,6 +91,7 @@ class ClinicDatabase:
         self._tenancy = tenancy
         self._kept: Catalogue | None = None
         self._unowned: tuple[Catalogue, float, list[Unowned | Unchecked]] | None = None
+        self._files: tuple[Catalogue, float, list[FileColumn | Unchecked]] | None = None
 
     async def clinics(self) -> list[Clinic]:
         """Every clinic of the tenant table, by id; in tenancy `schema` without the platform's own entry."""
@@ -148,10 +155,14 @@ class ClinicDatabase:
         size = await connection.fetchval(
             SIZE_SQL, [qualified(entry.table) for entry in catalogue.of_class(TableClass.OWNED)]
         )
-        return ClinicSnapshot(connection, clinic, catalogue, statements, migrations, unowned, size, taken_at)
+        files = partial(self._file_columns, connection, catalogue)
+        return ClinicSnapshot(connection, clinic, catalogue, statements, migrations, unowned, files, size, taken_at)
 
     async def census(self, clinica_id: int | None = None) -> Census:
-        """Count every table of the catalogue, and what in it is nobody's or points astray. Reads all of it."""
+        """Count every table of the catalogue, and what in it is nobody's, points astray or names files; reads all.
+
+        What would make backups faster is looked for, too.
+        """
         async with self._connect() as connection:
             with database_errors(self._setting):
                 clinics = await self._clinics(connection)
@@ -215,6 +226,17 @@ class ClinicDatabase:
             self._unowned = (catalogue, now, [*found, *counter.unchecked])
         return self._unowned[2]
 
+    async def _file_columns(
+        self, connection: asyncpg.Connection, catalogue: Catalogue, on_step: OnStep | None
+    ) -> list[FileColumn | Unchecked]:
+        """The columns that name files, found once in a while: a table that is empty today may name some tomorrow."""
+        now = time.monotonic()
+        if self._files is None or self._files[0] is not catalogue or now - self._files[1] > UNOWNED_SECONDS:
+            async with Counter(connection, seconds=COUNT_SECONDS, on_step=on_step) as counter:
+                found = await find_file_columns(counter, catalogue)
+            self._files = (catalogue, now, [*found, *counter.unchecked])
+        return self._files[2]
+
     async def _catalogue(self, connection: asyncpg.Connection, clinic: Clinic, clinics: list[Clinic]) -> Catalogue:
         _check_schema(clinic, clinics, self._tenancy)
         text = await connection.fetchval(CATALOGUE_SQL, other_schemas(clinics, clinic))
@@ -250,12 +272,12 @@ async def _take_census(connection: asyncpg.Connection, catalogue: Catalogue) -> 
     await connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY")
     async with Counter(connection) as counter:
         counts = AllOwnersCounts(counter, narrowed(catalogue, await find_nulls(connection, catalogue)))
-        return Census(
-            catalogue=catalogue,
-            rows=await count_rows(connection, catalogue),
-            unowned=await counts.unowned(),
-            strays=await counts.strays(),
-        )
+        rows = await count_rows(connection, catalogue)
+        unowned, strays = await counts.unowned(), await counts.strays()
+        files = await count_files(counter, await find_file_columns(counter, catalogue), all_rows)
+    # By itself, because what takes too long in it is stopped.
+    await connection.execute("COMMIT")
+    return Census(catalogue, rows, unowned, strays, files, await advise(connection, catalogue, rows))
 
 
 def _lock(catalogue: Catalogue) -> str:
