@@ -262,8 +262,9 @@ class ClinicStatements:
         key, value = f"l.{quote(link.target_column)}", f"{alias}.{quote(link.column)}"
         folded = f"lower({value}::text)" if link.folded else value
         of_target = f"lower({key}::text)" if link.folded else key
+        filled = f" AND {key} <> ''" if link.folded else ""
         return (
-            f"{folded} IN (SELECT {of_target} FROM {table} AS l WHERE {clinic} = {self._clinica_id})"
+            f"{folded} IN (SELECT {of_target} FROM {table} AS l WHERE {clinic} = {self._clinica_id}{filled})"
             f" AND NOT EXISTS (SELECT FROM {table} AS l WHERE {same_value(link.folded, key, value)}"
             f" AND {clinic} IS DISTINCT FROM {self._clinica_id})"
         )
