@@ -97,7 +97,7 @@ def _rounds(settings: Settings, resources: Resources, queue: Queue) -> Sequence[
         """End what dead processes left open, and put back into Redis what it does not have."""
         pending = await reconciliar(resources)
         # A Redis that is away is to be in the log, also while nothing waits for it.
-        await queue.check()
+        await queue.going_rounds()
         for waiting in pending.respaldos:
             await queue.respaldo(waiting.id, waiting.intento)
         for waiting in pending.restauraciones:
