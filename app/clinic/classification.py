@@ -77,7 +77,7 @@ def build_catalogue(introspection: Introspection, tenancy: Tenancy, *, schema: s
 
     final = {name for name in stated if name in rules or name == tenant_table or schema is not None}
     shared = {name for name, rule in rules.items() if rule == SHARED_RULE}
-    follows = described.keys() - shared if schema is None else set()
+    follows = described.keys() - shared
     distances = _distances(described, stated, follows)
     definite: set[TableName] = set()
     while True:
