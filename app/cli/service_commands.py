@@ -203,7 +203,7 @@ async def _keep_running(
             pause, quick_ends = FIRST_PAUSE, 0
         said = f"El proceso {module} terminó; empieza de nuevo en {pause:g} s"
         if quick_ends >= QUICK_ENDS:
-            said += f". Van {quick_ends} veces seguidas que termina apenas empieza; lo último que dijo: {last_line}"
+            said += f". Van {quick_ends} veces seguidas que dura menos de {WELL:g} s; lo último que dijo: {last_line}"
         click.echo(said.encode(), file=log, err=True)
         await asyncio.sleep(pause)
         pause = min(2 * pause, LONGEST_PAUSE)

@@ -138,9 +138,13 @@ async def parts_of(worker: asyncio.subprocess.Process) -> dict[str, psutil.Proce
     """The processes that do its work, by their modules."""
 
     def found() -> dict[str, psutil.Process]:
-        # Until it runs the module, a new process looks like its parent.
-        children = psutil.Process(worker.pid).children()
-        return {child.cmdline()[-1]: child for child in children if child.cmdline()[-2:-1] == ["-m"]}
+        # Until it runs the module, a new process looks like its parent; one that has just ended has no command line.
+        parts = {}
+        for child in psutil.Process(worker.pid).children():
+            with suppress(psutil.NoSuchProcess):
+                if child.cmdline()[-2:-1] == ["-m"]:
+                    parts[child.cmdline()[-1]] = child
+        return parts
 
     async def there() -> bool:
         return found().keys() == set(WORKER_MODULES)
