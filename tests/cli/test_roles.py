@@ -36,28 +36,29 @@ DELETE FROM estadodefactura WHERE id = 900;
 """
 
 
-def blocks(document: str) -> list[str]:
-    """The SQL that a page of the documentation gives to be run."""
-    return re.findall(
+def sql_of(document: str, wanted: str) -> str:
+    """The SQL that a page of the documentation gives to be run, the first piece that has this in it."""
+    pieces = re.findall(
         r"^ *```sql\n(.*?)^ *```$", (ROOT / document).read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE
     )
+    found: str = next(piece for piece in pieces if wanted in piece)
+    return found
 
 
 def three_roles() -> str:
     """README's."""
-    (found,) = blocks("README.md")
-    return found
+    return sql_of("README.md", "CREATE ROLE")
 
 
 def narrow_writer() -> str:
     """The same with the other writer."""
-    reader, _, _ = three_roles().partition("CREATE ROLE respaldos_escritor")
-    return reader + blocks("docs/restore.md")[0]
+    others, _, _ = three_roles().partition("CREATE ROLE respaldos_escritor")
+    return others + sql_of("docs/restore.md", "CREATE ROLE")
 
 
 def favoured_writer() -> str:
     """The narrow one with all that makes restores faster."""
-    return narrow_writer() + blocks("docs/restore.md")[1]
+    return narrow_writer() + sql_of("docs/restore.md", "GRANT SET")
 
 
 @pytest.mark.parametrize(
