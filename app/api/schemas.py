@@ -414,8 +414,9 @@ class Vida(Answer):
 
 
 class Preparacion(Answer):
-    """De cada cosa que el servicio necesita: `ok`, o qué le pasa."""
+    """De cada cosa que el servicio necesita: `ok`, o qué le pasa. El trabajador no le hace falta para responder."""
 
     base_de_datos: str
     redis: str
     bucket: str
+    trabajador: str = Field(description="Quien hace los respaldos y programa la noche: `ok`, o qué no se sabe de él.")

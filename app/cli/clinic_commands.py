@@ -1,29 +1,64 @@
-"""Commands that look at the clinic database: catalogo."""
+"""Commands that look at the clinic database: clinicas, catalogo."""
 
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from app.cli.output import json_option, number, print_json, table, warn
-from app.cli.session import with_settings
-from app.cli.whole_number import IDENTIFIER
+from app.cli.clinic_option import clinic_option
+from app.cli.output import json_option, moment, number, print_json, table, warn
+from app.cli.session import with_databases, with_settings
 
 if TYPE_CHECKING:
     from app.clinic.database import Census
+    from app.clinic.snapshot import Clinic
+    from app.respaldos.listar_clinicas import ClinicaVista
+    from app.respaldos.resources import Databases
     from app.settings import Settings
 
 
 @click.command()
-@click.option(
-    "--clinica",
-    type=IDENTIFIER,
-    metavar="N",
-    help="Con un esquema por clínica, el de esta; si no se dice, la primera.",
-)
+@json_option
+def clinicas(as_json: bool) -> None:
+    """Lista las clínicas, por su número, y el último respaldo bueno de cada una."""
+
+    async def work(databases: "Databases") -> "list[tuple[Clinic, ClinicaVista]]":
+        from datetime import UTC, datetime
+
+        from app.respaldos.listar_clinicas import listar_clinicas
+
+        clinics = await databases.clinic.clinics()
+        found = await listar_clinicas(databases, clinics, now=datetime.now(UTC), limit=len(clinics), offset=0)
+        seen = {each["clinica_id"]: each for each in found}
+        return [(clinic, seen[clinic.id]) for clinic in clinics]
+
+    found = with_databases(work)
+    if as_json:
+        print_json([{**seen, "esquema": clinic.schema} for clinic, seen in found])
+    elif not found:
+        click.echo("La tabla de clínicas está vacía.")
+    else:
+        table(
+            ("Número", "Nombre", "Esquema", "Estado", "Último respaldo bueno (UTC)"),
+            [
+                (
+                    str(clinic.id),
+                    clinic.name or "—",
+                    clinic.schema or "—",
+                    "activa" if clinic.active else "inactiva",
+                    "ninguno todavía" if (good := seen["ultimo_bueno"]) is None else moment(good["fecha"]),
+                )
+                for clinic, seen in found
+            ],
+            right=(0,),
+        )
+
+
+@click.command()
+@clinic_option("Con un esquema por clínica, el de esta; si no se dice, la primera.")
 @click.option("--estricto", is_flag=True, help="Termina con error si hay tablas sin clasificar.")
 @json_option
 @click.pass_context
-def catalogo(context: click.Context, clinica: int | None, estricto: bool, as_json: bool) -> None:
+def catalogo(context: click.Context, clinica: str | None, estricto: bool, as_json: bool) -> None:
     """Muestra de quién es cada tabla: qué se respalda, por qué camino, y qué no tiene dueño.
 
     Avisa de lo que no está en ningún respaldo o no concuerda: tablas sin clasificar, registros de ninguna clínica o

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from app.cli.clinic_option import clinic_number, clinic_option
 from app.cli.output import (
     ask_first,
     done,
@@ -35,10 +36,10 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.option("--clinica", type=IDENTIFIER, required=True, metavar="N", help="Número de la clínica.")
+@clinic_option("La clínica.", required=True)
 @click.option("--descripcion", default="", metavar="T", help="Para qué es este respaldo.")
 @json_option
-def crear(clinica: int, descripcion: str, as_json: bool) -> None:
+def crear(clinica: str, descripcion: str, as_json: bool) -> None:
     """Respalda ahora los datos de una clínica.
 
     Termina bien solo cuando el archivo se volvió a leer de S3 y es idéntico al enviado.
@@ -51,7 +52,7 @@ def crear(clinica: int, descripcion: str, as_json: bool) -> None:
         with progress_bar("Respaldando") as progress:
             return await crear_respaldo(
                 resources,
-                clinica_id=clinica,
+                clinica_id=await clinic_number(resources.clinic, clinica),
                 tipo=TipoRespaldo.MANUAL,
                 descripcion=descripcion,
                 progress=progress,
@@ -97,24 +98,28 @@ def show_created(respaldo: "Respaldo") -> None:
 
 
 @click.command()
-@click.option("--clinica", type=IDENTIFIER, metavar="N", help="Solo los de esta clínica.")
+@clinic_option("Solo los de esta clínica.")
 @click.option(
     "--limite", type=WholeNumber(1, 1000), default=20, show_default=True, help="Cuántos, como mucho; hasta 1000."
 )
 @json_option
-def listar(clinica: int | None, limite: int, as_json: bool) -> None:
+def listar(clinica: str | None, limite: int, as_json: bool) -> None:
     """Lista los respaldos, del más nuevo al más viejo."""
 
     async def work(databases: "Databases") -> "list[Respaldo]":
         from app.respaldos import platform_repository, repository
         from app.respaldos.transaction import transaction
 
-        if clinica is not None:
-            await databases.clinic.clinic(clinica)
-        async with transaction(databases) as session:
-            if clinica is None:
+        if clinica is None:
+            async with transaction(databases) as session:
                 return list(await platform_repository.newest_of_all(session, limit=limite))
-            return list((await repository.page(session, clinica_id=clinica, limit=limite, offset=0))[0])
+        clinica_id = await clinic_number(databases.clinic, clinica)
+        async with transaction(databases) as session:
+            found = list((await repository.page(session, clinica_id=clinica_id, limit=limite, offset=0))[0])
+        if not found:
+            # A mistyped clinic must not look like one without backups; one that is gone has them still.
+            await databases.clinic.clinic(clinica)
+        return found
 
     respaldos = with_databases(work)
     from app.respaldos.views import resumen
@@ -348,9 +353,9 @@ def verify_file(
 
 
 @click.command()
-@click.option("--clinica", type=IDENTIFIER, required=True, metavar="N", help="Número de la clínica.")
+@clinic_option("La clínica.", required=True)
 @json_option
-def estadisticas(clinica: int, as_json: bool) -> None:
+def estadisticas(clinica: str, as_json: bool) -> None:
     """Resume cómo van los respaldos de una clínica, y cuánto cuestan."""
 
     async def work(settings: "Settings") -> "Estadisticas":

@@ -82,6 +82,34 @@ class Census:
     advice: list[Advice]
 
 
+@dataclass(frozen=True, slots=True)
+class Tenants:
+    """The tenant table: every clinic by id and, in tenancy `schema`, the platform's own entry, which is none."""
+
+    clinics: list[Clinic]
+    platform: Clinic | None
+
+    def pick(self, named: int | str | None) -> Clinic:
+        """The clinic of that id or, for a text, of that number or else that schema; for None the first one.
+
+        Raises ClinicNotFound, which says so where it is the platform's own entry.
+        """
+        if named is None:
+            return pick(self.clinics, None)
+        number = int(named) if isinstance(named, str) and named.isdecimal() else named
+        entries = self.clinics if self.platform is None else [self.platform, *self.clinics]
+        found = next((entry for entry in entries if entry.id == number), None)
+        found = found or next((entry for entry in entries if entry.schema == named), None)
+        if found is None:
+            shown = number if isinstance(number, int) else f"«{number}»; las que hay las muestra: respaldos clinicas"
+            raise ClinicNotFound(f"no existe la clínica {shown}")
+        if found is self.platform:
+            raise ClinicNotFound(
+                f"«{named}» es la plataforma, no una clínica: su esquema, «{found.schema}», es el que comparten todas"
+            )
+        return found
+
+
 class ClinicDatabase:
     """The clinic database at one address, which `setting` gave. It holds no connection between calls."""
 
@@ -95,18 +123,24 @@ class ClinicDatabase:
 
     async def clinics(self) -> list[Clinic]:
         """Every clinic of the tenant table, by id; in tenancy `schema` without the platform's own entry."""
+        return (await self._all()).clinics
+
+    async def clinic(self, named: int | str) -> Clinic:
+        """The clinic of that id or, as a person names one, of that number or else that schema.
+
+        Raises ClinicNotFound.
+        """
+        return (await self._all()).pick(named)
+
+    async def _all(self) -> Tenants:
         try:
             async with asyncio.timeout(CLINICS_SECONDS), self._connect() as connection:
                 with database_errors(self._setting):
-                    return await self._clinics(connection)
+                    return await self._tenants(connection)
         except TimeoutError as exc:
             raise DatabaseUnavailable(
                 f"la base de datos no respondió en {CLINICS_SECONDS} segundos ({self._setting})"
             ) from exc
-
-    async def clinic(self, clinica_id: int) -> Clinic:
-        """The clinic of that id. Raises ClinicNotFound."""
-        return pick(await self.clinics(), clinica_id)
 
     @asynccontextmanager
     async def snapshot(self, clinica_id: int, on_step: OnStep | None = None) -> AsyncIterator[ClinicSnapshot]:
@@ -120,8 +154,8 @@ class ClinicDatabase:
         """
         async with self._connect() as connection:
             with database_errors(self._setting):
-                clinics = await self._clinics(connection)
-                clinic = pick(clinics, clinica_id)
+                tenants = await self._tenants(connection)
+                clinics, clinic = tenants.clinics, tenants.pick(clinica_id)
                 catalogue = await self._catalogue(connection, clinic, clinics)
                 refuse_unreadable([entry.table for entry in catalogue.entries.values() if entry.recorded])
                 while True:
@@ -158,15 +192,16 @@ class ClinicDatabase:
         files = partial(self._file_columns, connection, catalogue)
         return ClinicSnapshot(connection, clinic, catalogue, statements, migrations, unowned, files, size, taken_at)
 
-    async def census(self, clinica_id: int | None = None) -> Census:
+    async def census(self, named: int | str | None = None) -> Census:
         """Count every table of the catalogue, and what in it is nobody's, points astray or names files; reads all.
 
-        What would make backups faster is looked for, too.
+        What would make backups faster is looked for, too. The catalogue is that of the clinic which is `named` as for
+        `clinic`, or of the first.
         """
         async with self._connect() as connection:
             with database_errors(self._setting):
-                clinics = await self._clinics(connection)
-                catalogue = await self._catalogue(connection, pick(clinics, clinica_id), clinics)
+                tenants = await self._tenants(connection)
+                catalogue = await self._catalogue(connection, tenants.pick(named), tenants.clinics)
                 refuse_unreadable([entry.table for entry in catalogue.entries.values() if entry.recorded])
                 while True:
                     try:
@@ -194,6 +229,9 @@ class ClinicDatabase:
             await connection.close(timeout=CONNECT_SECONDS)
 
     async def _clinics(self, connection: asyncpg.Connection) -> list[Clinic]:
+        return (await self._tenants(connection)).clinics
+
+    async def _tenants(self, connection: asyncpg.Connection) -> Tenants:
         tenancy = self._tenancy
         others = await _all_schemas(connection) if tenancy.kind == "schema" else []
         shared = parse(await connection.fetchval(CATALOGUE_SQL, others))
@@ -210,10 +248,12 @@ class ClinicDatabase:
             f" {column_or(tenancy.schema_column, 'NULL')}::text FROM {from_table(table)} ORDER BY 1"
         )
         if tenancy.kind == "column":
-            return [Clinic(id_, title, active, None) for id_, title, active, _ in rows]
+            return Tenants([Clinic(id_, title, active, None) for id_, title, active, _ in rows], None)
         if table.column(tenancy.schema_column) is None:
             raise CatalogError(f"la tabla de clínicas «{name}» no tiene la columna «{tenancy.schema_column}»")
-        return [Clinic(*row) for row in rows if row[3] != name.schema]
+        entries = [Clinic(*row) for row in rows]
+        platform = next((entry for entry in entries if entry.schema == name.schema), None)
+        return Tenants([entry for entry in entries if entry.schema != name.schema], platform)
 
     async def _unowned_rows(
         self, connection: asyncpg.Connection, catalogue: Catalogue, narrow: Catalogue, on_step: OnStep | None

@@ -51,9 +51,12 @@ class RestoreDatabase(ClinicDatabase):
                 clinics = await self._clinics(connection)
                 try:
                     clinic = pick(clinics, clinica_id)
-                except ClinicNotFound:
+                except ClinicNotFound as exc:
                     if self._tenancy.kind == "schema":
-                        raise
+                        raise ClinicNotFound(
+                            f"{exc}: antes de restaurarla hay que volver a poner su fila en la tabla de clínicas, que"
+                            " dice cuál es su esquema"
+                        ) from exc
                     clinic = Clinic(clinica_id, None, False, None)
                 catalogue = await self._catalogue(connection, clinic, clinics)
                 refuse_unreadable([entry.table for entry in catalogue.entries.values() if entry.recorded])

@@ -455,6 +455,8 @@ export interface paths {
         /**
          * Dice si el servicio puede trabajar
          * @description Cada cosa que necesita, por su nombre: `ok`, o qué le pasa. Responde 503 si a alguna le pasa algo.
+         *
+         *     El trabajador es otro proceso, y sin él este responde igual: se dice cómo está, y no cambia el código.
          */
         get: operations["health_lista"];
         put?: never;
@@ -900,7 +902,7 @@ export interface components {
         };
         /**
          * Preparacion
-         * @description De cada cosa que el servicio necesita: `ok`, o qué le pasa.
+         * @description De cada cosa que el servicio necesita: `ok`, o qué le pasa. El trabajador no le hace falta para responder.
          */
         Preparacion: {
             /** Base De Datos */
@@ -909,6 +911,11 @@ export interface components {
             redis: string;
             /** Bucket */
             bucket: string;
+            /**
+             * Trabajador
+             * @description Quien hace los respaldos y programa la noche: `ok`, o qué no se sabe de él.
+             */
+            trabajador: string;
         };
         /**
          * Profundidad
@@ -5374,7 +5381,8 @@ export interface operations {
                      * @example {
                      *       "base_de_datos": "ok",
                      *       "redis": "Redis no responde (REDIS_URL): Connection refused",
-                     *       "bucket": "ok"
+                     *       "bucket": "ok",
+                     *       "trabajador": "Redis no responde (REDIS_URL): Connection refused"
                      *     }
                      */
                     "application/json": components["schemas"]["Preparacion"];
