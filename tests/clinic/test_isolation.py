@@ -66,7 +66,7 @@ async def test_each_clinic_with_a_schema_of_its_own_has_its_rows_and_no_other(te
     clinics = tenant_sample.clinics(kind="schema")
     # The entry whose schema is the shared one is the platform.
     assert [(clinic.id, clinic.schema) for clinic in await clinics.clinics()] == [
-        (clinic.id, f"clinica{clinic.id}") for clinic in SAMPLE
+        (clinic.id, f"{tenant_sample.prefix}{clinic.id}") for clinic in SAMPLE
     ]
     for clinic in SAMPLE:
         backup = await back_up(clinics, clinic.id)
@@ -76,7 +76,9 @@ async def test_each_clinic_with_a_schema_of_its_own_has_its_rows_and_no_other(te
         assert {model.schema for name, model in models.items() if name in backup.lines} == {None, "public"}
         for name, model in models.items():
             if model.schema is None:
-                rows = await tenant_sample.sql.fetchval(f"SELECT count(*) FROM clinica{clinic.id}.{model.table}")
+                rows = await tenant_sample.sql.fetchval(
+                    f"SELECT count(*) FROM {tenant_sample.prefix}{clinic.id}.{model.table}"
+                )
                 assert len(backup.records(name)) == rows
         assert "auth_user" not in backup.document["referencias"]
 
@@ -85,7 +87,8 @@ async def test_a_backup_is_the_same_wherever_the_clinics_schema_is(tenant_sample
     clinics = tenant_sample.clinics(kind="schema")
     before = await back_up(clinics, 1)
     await tenant_sample.sql.execute(
-        "ALTER SCHEMA clinica1 RENAME TO \"Clínica 1\"; UPDATE clinica SET schema_name = 'Clínica 1' WHERE id = 1"
+        f'ALTER SCHEMA {tenant_sample.prefix}1 RENAME TO "Clínica 1";'
+        " UPDATE clinica SET schema_name = 'Clínica 1' WHERE id = 1"
     )
     after = await back_up(clinics, 1)
     assert set(after.verified.header.migrations) == {"django_migrations", "public.django_migrations"}
@@ -106,10 +109,10 @@ async def test_a_schema_that_is_not_there_is_no_empty_backup(tenant_sample: Data
         await back_up(clinics, 2)
     await tenant_sample.sql.execute(
         "ALTER TABLE clinica DROP CONSTRAINT clinica_schema_name_key;"
-        " UPDATE clinica SET schema_name = 'clinica1' WHERE id = 2"
+        f" UPDATE clinica SET schema_name = '{tenant_sample.prefix}1' WHERE id = 2"
     )
     for clinica_id in (1, 2):
-        with pytest.raises(CatalogError, match="tienen el mismo esquema, «clinica1»"):
+        with pytest.raises(CatalogError, match=f"tienen el mismo esquema, «{tenant_sample.prefix}1»"):
             await back_up(clinics, clinica_id)
     await tenant_sample.sql.execute(
         "ALTER TABLE clinica ALTER schema_name DROP NOT NULL; UPDATE clinica SET schema_name = NULL WHERE id = 2"
@@ -129,8 +132,8 @@ async def test_a_table_of_the_platform_with_the_name_of_a_clinics_is_a_model_of_
     await tenant_sample.sql.execute("CREATE TABLE public.usuario (id int PRIMARY KEY)")
     assert (await back_up(clinics, 1)).verified.records == SAMPLE[0].records
     await tenant_sample.sql.execute(
-        "ALTER TABLE clinica1.paciente ADD creador int REFERENCES public.usuario;"
-        "INSERT INTO public.usuario VALUES (5); UPDATE clinica1.paciente SET creador = 5"
+        f"ALTER TABLE {tenant_sample.prefix}1.paciente ADD creador int REFERENCES public.usuario;"
+        f"INSERT INTO public.usuario VALUES (5); UPDATE {tenant_sample.prefix}1.paciente SET creador = 5"
     )
     backup = await back_up(clinics, 1)
     assert backup.verified.records == SAMPLE[0].records
