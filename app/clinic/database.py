@@ -210,6 +210,14 @@ class ClinicDatabase:
                         await connection.execute("ROLLBACK")
                         catalogue = self._without_rule(catalogue, exc)
 
+    async def problems(self) -> list[str]:
+        """A sentence for each table whose rule PostgreSQL does not accept. Raises DatabaseError."""
+        async with self._connect() as connection:
+            with database_errors(self._setting):
+                tenants = await self._tenants(connection)
+                catalogue = await self._catalogue(connection, tenants.pick(None), tenants.clinics)
+        return list(catalogue.problems.values())
+
     @asynccontextmanager
     async def _connect(self) -> AsyncIterator[asyncpg.Connection]:
         with database_errors(self._setting):
