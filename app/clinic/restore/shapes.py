@@ -160,7 +160,8 @@ def refuse_required_columns(shape: Shape, defaults: Collection[str]) -> None:
     missing = [column.name for column in shape.extra if not column.nullable and column.name not in defaults]
     if missing:
         raise SchemaDiffers(
-            f"«{shape.model}» tiene hoy columnas obligatorias que el respaldo no conoce: {', '.join(missing)}"
+            f"«{shape.model}» tiene hoy columnas obligatorias que el respaldo no conoce: {', '.join(missing)};"
+            " déles un valor por omisión (ALTER TABLE … ALTER COLUMN … SET DEFAULT …) mientras se restaura"
         )
 
 
