@@ -11,7 +11,7 @@ from app.clinic.migrations import migrations_since
 from app.clinic.owners import find_owners
 from app.clinic.restore.applying import Applying
 from app.clinic.restore.constraints import Constraints
-from app.clinic.restore.difference import Changes, Difference, OnStep
+from app.clinic.restore.difference import MADE_BY_MIGRATIONS, Changes, Difference, OnStep
 from app.clinic.restore.errors import restore_errors
 from app.clinic.restore.proof import OnRead, Proof
 from app.clinic.restore.refusals import Refusals
@@ -111,6 +111,7 @@ class ClinicRestore:
         difference = self._found()
         with self._errors():
             await difference.find(on_step)
+            await difference.leave(MADE_BY_MIGRATIONS)
             changes = await difference.changes(examples=True)
             needed = await difference.needed()
             tables = await unknown_tables(
@@ -120,6 +121,10 @@ class ClinicRestore:
             avisos = (
                 *(f"«{model}», tabla que el respaldo no conoce: {staying(rows)}" for model, rows in tables.items()),
                 *await unknown_columns(self._connection, changing),
+                *(
+                    f"«{model}», lo que agregaron las migraciones: {staying(rows)}"
+                    for model, rows in difference.left.items()
+                ),
             )
         return Plan(changes[Section.DATA], changes[Section.REFERENCES], needed, avisos)
 

@@ -96,6 +96,11 @@ class Shape:
         return f'pg_temp."today_{self.number}"'
 
     @property
+    def left(self) -> str:
+        """Where rows of today are that the file does not have, and that stay nevertheless."""
+        return f'pg_temp."left_{self.number}"'
+
+    @property
     def pairs(self) -> str:
         """Which row of `file` is the same as which of `today`, and what becomes of it: see `Kind`."""
         return f'pg_temp."pairs_{self.number}"'

@@ -7,7 +7,7 @@ import pytest
 
 from app.clinic.migrations import django_since
 from app.clinic.restore.database import RestoreDatabase
-from app.errors import SchemaDiffers
+from app.errors import RestoreDiffers, RestoreRefused, SchemaDiffers
 from tests.clinic.backup import Backup, back_up, lines_of
 from tests.clinic.conftest import Database
 from tests.clinic.restore.conftest import Writer, crossed
@@ -120,7 +120,11 @@ async def migrate(database: Database, writer: Writer, *also: str) -> RestoreData
 async def test_a_clinic_with_a_schema_of_its_own(any_database: Database, writer: Writer) -> None:
     sql = any_database.sql
     clinics, backup = await _schemas(any_database, writer)
-    clinics = await migrate(any_database, writer)
+    clinics = await migrate(
+        any_database,
+        writer,
+        "UPDATE django_content_type SET model = 'cobro' WHERE id = 2",
+    )
     other = await back_up(clinics, 2)
     # The other clinic's schema has not been migrated yet.
     assert await since(clinics, other, 2) == []
@@ -129,14 +133,80 @@ async def test_a_clinic_with_a_schema_of_its_own(any_database: Database, writer:
     assert foreseen.avisos == (
         "«receta», tabla que el respaldo no conoce: 2 registros, que se dejan como están",
         COLUMNS,
+        "«django_content_type», lo que agregaron las migraciones: 1 registro, que se deja como está",
     )
+    assert counts(foreseen)["django_content_type"] == (0, 1, 0)
     assert await restore(clinics, backup.file) == foreseen
+    # What migrations made stays, and everything else is the file's.
     after = await lines_of(clinics, 1)
+    assert after["django_content_type"] == [
+        *backup.lines["django_content_type"],
+        '{"id":3,"app_label":"recetas","model":"receta"}',
+    ]
     rows = await sql.fetch("SELECT id, codigo, alergias, activa FROM ficha ORDER BY id")
     assert [tuple(row) for row in rows] == AFTER
     assert len(after["receta"]) == 2
     await assert_restored(clinics, other, 2)
     assert counts(await restore(clinics, backup.file)) == {}
+    # As one of some models, too.
+    plan = await restore(clinics, backup.file, scope=models("django_content_type"))
+    assert (counts(plan), (await lines_of(clinics, 1))["django_content_type"]) == ({}, after["django_content_type"])
+
+
+async def test_a_content_type_that_was_made_again_is_the_files_one(database: Database, writer: Writer) -> None:
+    """It is not one that the file lacks: the file has it by another key."""
+    _, backup = await _schemas(database, writer)
+    clinics = await migrate(
+        database,
+        writer,
+        "DELETE FROM django_content_type WHERE model = 'pago';"
+        " INSERT INTO django_content_type (app_label, model) VALUES ('pagos', 'pago')",
+    )
+    plan = await restore(clinics, backup.file)
+    assert counts(plan)["django_content_type"] == (1, 0, 1)
+    found = await database.sql.fetch("SELECT id, model FROM django_content_type ORDER BY id")
+    assert [tuple(row) for row in found] == [(1, "ficha"), (2, "pago"), (3, "receta")]
+
+
+async def test_a_row_that_stays_and_points_to_one_that_would_go(database: Database, writer: Writer) -> None:
+    _, backup = await _schemas(database, writer)
+    await database.sql.execute("ALTER TABLE django_content_type ADD ficha_id int REFERENCES ficha")
+    clinics = await migrate(
+        database,
+        writer,
+        "INSERT INTO ficha VALUES (5, 'e'); UPDATE django_content_type SET ficha_id = 5 WHERE id = 3",
+    )
+    with pytest.raises(RestoreRefused, match=r"«a\.django_content_type» que no se restauran.*ficha_id.*«ficha».*5"):
+        await restore(clinics, backup.file)
+
+
+@pytest.mark.parametrize(
+    "act",
+    [
+        "DELETE FROM a.django_content_type WHERE id = 4",
+        "UPDATE a.django_content_type SET model = 'x' WHERE id = 4",
+        "INSERT INTO a.django_content_type VALUES (5, 'x', 'y')",
+    ],
+)
+async def test_no_other_difference_passes_with_the_rows_that_stay(
+    database: Database, writer: Writer, act: str
+) -> None:
+    _, backup = await _schemas(database, writer)
+    # A trigger that acts whatever the role, on a row that nothing points to.
+    clinics = await migrate(
+        database,
+        writer,
+        f"""
+        INSERT INTO django_content_type VALUES (4, 'recetas', 'suelta');
+        CREATE FUNCTION a.otra() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN {act}; RETURN NULL; END $$;
+        CREATE TRIGGER otra AFTER UPDATE ON ficha EXECUTE FUNCTION a.otra();
+        ALTER TABLE ficha ENABLE ALWAYS TRIGGER otra;
+        """,
+    )
+    before = await lines_of(clinics, 1)
+    with pytest.raises(RestoreDiffers, match=r"«django_content_type».*otra"):
+        await restore(clinics, backup.file)
+    assert await lines_of(clinics, 1) == before
 
 
 async def test_a_column_without_a_default_says_what_helps(database: Database, writer: Writer) -> None:
