@@ -80,7 +80,7 @@ def _tables(catalogue: Catalogue) -> Iterator[tuple[str, Entry]]:
     """The migration tables that can be read and understood, by the name that the file gives them."""
     for entry in catalogue.of_class(TableClass.MIGRATIONS):
         understood = _of_django(entry) or entry.table.column("version_num") is not None
-        if understood and entry.table.readable:
+        if understood and entry.table.readable and not entry.table.row_security:
             own = entry.name.schema == (catalogue.schema or "public")
             yield entry.name.name if own else ".".join(entry.name), entry
 
