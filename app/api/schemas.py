@@ -341,8 +341,9 @@ class RestauracionEnLista(Answer):
     """Una verificación, una restauración o una comparación de un respaldo, hecha o por hacer.
 
     `resultado` de una restauración dice de cada modelo cuántos registros se insertan, actualizan y eliminan, con
-    ejemplos para quien administra; `respaldo_previo` es el respaldo de cómo estaba todo antes. El de una comparación
-    dice lo mismo de lo que cambió desde el respaldo `comparado_con`.
+    ejemplos para quien administra; `respaldo_previo` es el respaldo de cómo estaba todo antes; `avisos` son frases
+    con lo que hay que saber además: qué se agrega sin pedirlo, y qué migraciones, tablas y columnas conoce el sistema
+    hoy y el respaldo no. El de una comparación dice lo mismo de lo que cambió desde el respaldo `comparado_con`.
     """
 
     id: int

@@ -24,6 +24,7 @@ from app.clinic.checks import (
 )
 from app.clinic.classification import build_catalogue, find_tenant_table, narrowed, parse_rules
 from app.clinic.introspection import CATALOGUE_SQL, Introspection, Table, TableName, parse
+from app.clinic.migrations import migration_heads
 from app.clinic.named_files import FileColumn, NamedFiles, all_rows, count_files, find_file_columns
 from app.clinic.owners import find_nulls, find_owners
 from app.clinic.ownership import RULE_ALIAS, RuleFailed, rule_value
@@ -183,7 +184,7 @@ class ClinicDatabase:
         text = await connection.fetchval(CATALOGUE_SQL, other_schemas(clinics, clinic))
         if text != catalogue.text:
             raise SchemaChanged("el esquema de la base de datos cambió justo ahora; vuelva a intentarlo")
-        migrations = await _migration_heads(connection, catalogue)
+        migrations = await migration_heads(connection, catalogue)
         statements = await find_owners(connection, catalogue, clinic.id)
         unowned = await self._unowned_rows(connection, catalogue, statements.catalogue, on_step)
         size = await connection.fetchval(
@@ -409,21 +410,3 @@ async def _check_rules(
         if name in problems:
             del rules[name]
     return rules, problems
-
-
-async def _migration_heads(connection: asyncpg.Connection, catalogue: Catalogue) -> dict[str, list[str]]:
-    """How far each migration table has come: of Django's, each app's last; of alembic's, its heads."""
-    heads = {}
-    for entry in catalogue.of_class(TableClass.MIGRATIONS):
-        columns = {column.name for column in entry.table.columns}
-        if {"id", "app", "name"} <= columns:
-            statement = "SELECT DISTINCT ON (app) app || '.' || name FROM {} ORDER BY app, id DESC"
-        elif "version_num" in columns:
-            statement = "SELECT version_num FROM {} ORDER BY 1"
-        else:
-            continue
-        if entry.table.readable:
-            rows = await connection.fetch(statement.format(from_table(entry.table)))
-            own = entry.name.schema == (catalogue.schema or "public")
-            heads[entry.name.name if own else ".".join(entry.name)] = [row[0] for row in rows]
-    return heads

@@ -68,13 +68,17 @@ async def _make(
             progress.enter(Etapa.RESPALDANDO)
             await _save_first(resources, attempt, progress)
         progress.enter(Etapa.COMPARANDO)
+        migrations = await session.migrations_since()
+        if migrations:
+            # Where the restore is refused, they may be why.
+            await _note(resources, attempt, avisos=migrations)
         await session.begin(request.scope)
         plan = await session.compare(_step(progress))
         await _note(
             resources,
             attempt,
             resultado={model: each.shown() for model, each in plan.models.items()},
-            avisos=_said(plan),
+            avisos=[*_said(plan), *migrations, *plan.avisos],
         )
         progress.enter(Etapa.APLICANDO)
         await session.apply(_step(progress))

@@ -85,7 +85,7 @@ async def statements(settings: Settings) -> dict[str, Any]:
         backend = psutil.Process(await connection.fetchval("SELECT pg_backend_pid()"))
         await connection.execute(SESSION_SQL)
         said: list[str] = []
-        before = backend.memory_info().rss
+        before = backend.memory_full_info().uss
         await connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY")
         with connection.query_logger(lambda query: said.append(query.query)):
             found = await find_owners(connection, catalogue, FIFTEEN_THOUSAND.id)
@@ -102,7 +102,7 @@ async def statements(settings: Settings) -> dict[str, Any]:
             plans.append((plan["Planning Time"], len(text), text))
             await connection.execute(text)
         await connection.execute("COMMIT")
-        grown = backend.memory_info().rss - before
+        grown = backend.memory_full_info().uss - before
     finally:
         await connection.close()
     longest = max(len(text.encode()) for text in single)

@@ -12,7 +12,7 @@ from app.settings import DEMO_RULES
 from tests.cli.conftest import addresses_of
 from tests.cli.program import Ran, on_a_terminal, respaldos
 from tests.respaldos.conftest import SMALL, back_up, connected, opened
-from tests.respaldos.restoring import DAMAGE, TENANCY, everybody
+from tests.respaldos.restoring import DAMAGE, RELEASE, RELEASED, TENANCY, everybody
 from tests.storage.conftest import Store
 
 CHANGED = "facturas"
@@ -133,6 +133,18 @@ async def test_on_a_terminal_it_shows_what_would_change_and_asks(
     assert ran.code == code
     assert ran.out.index("Simulación") < ran.out.index("¿Restaurar el respaldo")
     assert await everybody(resources) == (before if code == 0 else damaged)
+
+
+async def test_after_a_release_it_says_what_has_come_since_before_it_asks(
+    resources: Resources, conn: asyncpg.Connection, addresses: dict[str, str], tmp_path: Path
+) -> None:
+    respaldo = await back_up(resources)
+    await conn.execute(RELEASE)
+    ran = on_a_terminal(
+        "restaurar", str(respaldo.id), cwd=tmp_path, typed=b"n\n", awaited="¿Restaurar".encode(), **addresses
+    )
+    asked = ran.out.index("¿Restaurar el respaldo")
+    assert all(0 < ran.out.find(f"⚠ {aviso}") < asked for aviso in RELEASED), ran.out
 
 
 async def test_into_another_database(

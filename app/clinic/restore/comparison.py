@@ -4,13 +4,14 @@ from collections.abc import AsyncIterator, Mapping
 
 import asyncpg
 
-from app.clinic.catalogue import Catalogue, TableClass
+from app.clinic.catalogue import Catalogue
 from app.clinic.owners import find_owners
 from app.clinic.records import LINE
 from app.clinic.restore.changed_rows import ChangedRow, changed_rows
 from app.clinic.restore.constraints import Constraints
 from app.clinic.restore.difference import Changes, Difference, copy_number
 from app.clinic.restore.errors import restore_errors
+from app.clinic.restore.release import unknown_tables
 from app.clinic.restore.scope import RecordSearch, Scope
 from app.clinic.restore.shapes import AT, HASH, TID, Shape, typed_rows
 from app.clinic.restore.staging import Staging
@@ -71,21 +72,17 @@ class Comparison:
     async def only_newer(self) -> dict[str, int]:
         """After `find`: models that the older file does not have, and how many rows they have."""
         assert self._difference is not None  # noqa: S101 (the caller's promise)
-        known = {shape.model for shape in self.older.shapes(None)}
         with restore_errors(self._setting):
             if newer := [shape for shape in self.newer.shapes(None) if shape.section is Section.DATA]:
+                known = {shape.model for shape in self.older.shapes(None)}
                 return {
                     shape.model: await self._connection.fetchval(f"SELECT count(*) FROM {shape.stage}")
                     for shape in newer
                     if shape.model not in known
                 }
-            return {
-                entry.model: await self._connection.fetchval(
-                    f"SELECT count(*) FROM ({self._difference.statements.owned(entry, ('ctid',))}) AS x"
-                )
-                for entry in self._catalogue.of_class(TableClass.OWNED)
-                if entry.model not in known
-            }
+            return await unknown_tables(
+                self._connection, self._catalogue, self._difference.statements, self.older.header
+            )
 
     async def rows(self, *, limit: int | None = None, whole: bool = False) -> AsyncIterator[tuple[str, ChangedRow]]:
         """After `find`: every row that differs, or `limit` of each model and kind, each with its model.

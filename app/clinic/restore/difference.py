@@ -1,6 +1,6 @@
 """What differs between the file and today, row by row, and what becomes of each."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -30,6 +30,10 @@ from app.clinic.secret_columns import SecretColumns
 from app.clinic.sql import columns, quote
 from app.clinic.statements import ClinicStatements
 from app.dump.document import Section
+
+# Tables whose rows are made by a migration when it makes a table (Django's, and each new model's permissions point to
+# them): what today has of them and the file lacks belongs to tables that a restore leaves as they are.
+MADE_BY_MIGRATIONS = ("django_content_type",)
 
 # What a preview shows of each kind of change of a model: enough to recognise it, few enough to be read.
 EXAMPLES = 5
@@ -64,7 +68,8 @@ class Changes:
 class Difference:
     """Compares in one transaction; what it finds stays in the temporary tables of each shape.
 
-    `scoped` are the models that are compared as wholes; `narrowed` says that it is about one record instead.
+    `scoped` are the models that are compared as wholes; `narrowed` says that it is about one record instead. `left`
+    are the models of which rows stay that the file does not have, with their number: see `leave`.
     """
 
     def __init__(
@@ -86,6 +91,7 @@ class Difference:
         self.references = [shape for shape in shapes if shape.section is Section.REFERENCES]
         self.scoped = chosen(scope, shapes)
         self.narrowed = scope.record is not None
+        self.left: dict[str, int] = {}
 
     async def find(self, on_step: OnStep) -> None:
         """Fill the temporary tables; `on_step` is told each model that has been compared.
@@ -111,6 +117,33 @@ class Difference:
             await self._add_needed()
         for shape in self.shapes:
             await self._connection.execute(f"ANALYZE {shape.file}; ANALYZE {shape.today}; ANALYZE {shape.pairs}")
+
+    async def leave(self, tables: Collection[str]) -> None:
+        """After `find`: have the rows of these tables stay that the file does not have, instead of deleting them.
+
+        But not those that hold a unique value of a row that comes back: they are that row by another key.
+        """
+        for shape in self.data:
+            if shape.entry.name.name not in tables:
+                continue
+            staying = [f"NOT EXISTS (SELECT FROM {shape.pairs} AS p WHERE p.{quote(TODAY)} = c.ctid)"]
+            staying += (
+                f"NOT EXISTS (SELECT FROM {shape.file} AS f"
+                f" WHERE ({columns('f', index.columns)}) = ({columns('c', index.columns)}))"
+                for index in self._constraints.of(shape.entry.name).unique
+                if index.plain and shape.has(index.columns)
+            )
+            place = f"{quote(REL)}, {quote(TID)}"
+            await self._connection.execute(
+                f"CREATE TEMP TABLE {shape.left.removeprefix('pg_temp.')} ({quote(REL)} oid, {quote(TID)} tid);"
+                f" WITH gone AS (DELETE FROM {shape.today} AS c WHERE {' AND '.join(staying)} RETURNING {place})"
+                f" INSERT INTO {shape.left} SELECT {place} FROM gone;"
+                # What they point to is pointed to by rows that are not restored.
+                f" DELETE FROM {shape.current} AS k USING {shape.left} AS l"
+                f" WHERE k.{quote(REL)} = l.{quote(REL)} AND k.{quote(TID)} = l.{quote(TID)}"
+            )
+            if rows := await self._connection.fetchval(f"SELECT count(*) FROM {shape.left}"):
+                self.left[shape.model] = int(rows)
 
     async def changes(self, *, examples: SecretColumns | None) -> dict[Section, dict[str, Changes]]:
         """What was found of each model, those without any change included where they were compared.

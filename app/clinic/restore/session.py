@@ -7,13 +7,15 @@ from enum import StrEnum
 import asyncpg
 
 from app.clinic.catalogue import Catalogue
+from app.clinic.migrations import migrations_since
 from app.clinic.owners import find_owners
 from app.clinic.restore.applying import Applying
 from app.clinic.restore.constraints import Constraints
-from app.clinic.restore.difference import Changes, Difference, OnStep
+from app.clinic.restore.difference import MADE_BY_MIGRATIONS, Changes, Difference, OnStep
 from app.clinic.restore.errors import restore_errors
 from app.clinic.restore.proof import OnRead, Proof
 from app.clinic.restore.refusals import Refusals
+from app.clinic.restore.release import staying, unknown_columns, unknown_tables
 from app.clinic.restore.scope import RecordSearch, Scope
 from app.clinic.restore.staging import Staging
 from app.clinic.secret_columns import SecretColumns
@@ -47,12 +49,14 @@ class Outcome(StrEnum):
 class Plan:
     """What a restore changes: the clinic's own models, and the shared rows that are missing and put back.
 
-    `needed` are those rows of `models` that nobody asked for: others point to them, and they are not there.
+    `needed` are those rows of `models` that nobody asked for: others point to them, and they are not there. `avisos`
+    say in words what the clinics' tables have today that the file does not know, and what becomes of it.
     """
 
     models: dict[str, Changes]
     references: dict[str, Changes]
     needed: dict[str, int]
+    avisos: tuple[str, ...]
 
 
 class ClinicRestore:
@@ -84,6 +88,14 @@ class ClinicRestore:
         self._difference: Difference | None = None
         self._applying: Applying | None = None
 
+    async def migrations_since(self) -> list[str]:
+        """Sentences on the migrations between the file and today, none where there is none.
+
+        To be asked when the file is verified. It is no matter of the rows, so a restore that is refused has it, too.
+        """
+        with self._errors():
+            return await migrations_since(self._connection, self._catalogue, self.staging.header.migrations)
+
     async def begin(self, scope: Scope) -> None:
         """Begin the transaction in which everything happens."""
         await self.staging.analyze()
@@ -102,9 +114,22 @@ class ClinicRestore:
         difference = self._found()
         with self._errors():
             await difference.find(on_step)
+            await difference.leave(MADE_BY_MIGRATIONS)
             changes = await difference.changes(examples=self._secrets)
             needed = await difference.needed()
-        return Plan(changes[Section.DATA], changes[Section.REFERENCES], needed)
+            tables = await unknown_tables(
+                self._connection, self._catalogue, difference.statements, self.staging.header
+            )
+            changing = [shape for shape in difference.shapes if shape.model in changes[shape.section]]
+            avisos = (
+                *(f"«{model}», tabla que el respaldo no conoce: {staying(rows)}" for model, rows in tables.items()),
+                *await unknown_columns(self._connection, changing),
+                *(
+                    f"«{model}», lo que agregaron las migraciones: {staying(rows)}"
+                    for model, rows in difference.left.items()
+                ),
+            )
+        return Plan(changes[Section.DATA], changes[Section.REFERENCES], needed, avisos)
 
     async def apply(self, on_step: OnStep) -> None:
         """Change the rows; `on_step` is told each model. Triggers and foreign keys are off where the role may."""

@@ -96,6 +96,11 @@ class Shape:
         return f'pg_temp."today_{self.number}"'
 
     @property
+    def left(self) -> str:
+        """Where rows of today are that the file does not have, and that stay nevertheless."""
+        return f'pg_temp."left_{self.number}"'
+
+    @property
     def pairs(self) -> str:
         """Which row of `file` is the same as which of `today`, and what becomes of it: see `Kind`."""
         return f'pg_temp."pairs_{self.number}"'
@@ -160,7 +165,8 @@ def refuse_required_columns(shape: Shape, defaults: Collection[str]) -> None:
     missing = [column.name for column in shape.extra if not column.nullable and column.name not in defaults]
     if missing:
         raise SchemaDiffers(
-            f"«{shape.model}» tiene hoy columnas obligatorias que el respaldo no conoce: {', '.join(missing)}"
+            f"«{shape.model}» tiene hoy columnas obligatorias que el respaldo no conoce: {', '.join(missing)};"
+            " déles un valor por omisión (ALTER TABLE … ALTER COLUMN … SET DEFAULT …) mientras se restaura"
         )
 
 

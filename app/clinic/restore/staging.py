@@ -27,6 +27,13 @@ class Staging:
         self._taking: Shape | None = None
         self._problems: dict[tuple[Section, str], RestoreRefused] = {}
 
+    @property
+    def header(self) -> Header:
+        """The file's first line, once that has been taken."""
+        if self._header is None:
+            raise RuntimeError("the file comes first")
+        return self._header
+
     async def take(self, events: Sequence[Event]) -> None:
         """Keep what the reader has read. Raises DatabaseError.
 
