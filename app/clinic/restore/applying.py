@@ -105,6 +105,8 @@ class Applying:
             await self._write(group, "insertar", self._inserts, 1, on_step)
         for group in groups:
             await self._write(group, "actualizar", self._updates, 2, on_step)
+        # What was deferred may act now, too; from here on nothing writes.
+        await self._connection.execute("SET CONSTRAINTS ALL IMMEDIATE")
 
     async def _write(
         self,
@@ -208,11 +210,7 @@ class Applying:
             yield [shape for name in sorted(group) for shape in self._by_table[name]]
 
     async def check_constraints(self, statements: ClinicStatements) -> None:
-        """Whatever was deferred or switched off, over the rows as they are now.
-
-        Raises RestoreRefused, or asyncpg's own error of a constraint.
-        """
-        await self._connection.execute("SET CONSTRAINTS ALL IMMEDIATE")
+        """Whatever was switched off, over the rows as they are now. Raises RestoreRefused."""
         if not self.replica:
             return
         for shape in self._difference.shapes:

@@ -87,6 +87,7 @@ class ClinicRestore:
         self._strict = strict
         self._difference: Difference | None = None
         self._applying: Applying | None = None
+        self._written: ClinicStatements | None = None
 
     async def migrations_since(self) -> list[str]:
         """Sentences on the migrations between the file and today, none where there is none.
@@ -148,14 +149,15 @@ class ClinicRestore:
             )
             await refusals.check()
             await applying.apply(on_step)
-            await applying.check_constraints(await self._find_owners())
+            self._written = await self._find_owners()
+            await applying.check_constraints(self._written)
             self._applying = applying
 
     async def prove(self, verified: VerifiedFile, on_read: OnRead) -> None:
         """Read the rows again: they are the file's, or nothing stays."""
         replica = self._applying is not None and self._applying.replica
         with self._errors():
-            statements = await self._find_owners()
+            statements = self._written or await self._find_owners()
             proof = Proof(
                 self._connection, self._found(), self._constraints, statements, self._setting, replica=replica
             )
