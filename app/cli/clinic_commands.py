@@ -9,6 +9,7 @@ from app.cli.session import with_settings
 from app.cli.whole_number import IDENTIFIER
 
 if TYPE_CHECKING:
+    from app.clinic.catalogue import Entry
     from app.clinic.database import Census
     from app.settings import Settings
 
@@ -48,7 +49,7 @@ def catalogo(context: click.Context, clinica: int | None, estricto: bool, as_jso
             [
                 (
                     str(entry.name),
-                    entry.kind,
+                    _class(entry),
                     census.catalogue.owner_path(entry) or "—",
                     ", ".join(entry.table.key) or "sin clave",
                     number(census.rows[entry.name]),
@@ -63,11 +64,18 @@ def catalogo(context: click.Context, clinica: int | None, estricto: bool, as_jso
         context.exit(1)
 
 
+def _class(entry: "Entry") -> str:
+    """A clinic's own logins are its own, and logins all the same."""
+    from app.clinic.catalogue import TableClass
+
+    return TableClass.ACCESS if entry.access else entry.kind
+
+
 def _described(census: "Census", entry: Any) -> dict[str, Any]:
     return {
         "tabla": str(entry.name),
         "modelo": entry.model,
-        "clase": entry.kind,
+        "clase": _class(entry),
         "dueño": census.catalogue.owner_path(entry),
         "clave": list(entry.table.key),
         "registros": census.rows[entry.name],
