@@ -14,7 +14,7 @@ from app.clinic.restore.difference import Changes, Difference, OnStep
 from app.clinic.restore.errors import restore_errors
 from app.clinic.restore.proof import OnRead, Proof
 from app.clinic.restore.refusals import Refusals
-from app.clinic.restore.scope import RecordSearch, Scope
+from app.clinic.restore.scope import RecordSearch, Scope, refuse_access
 from app.clinic.restore.staging import Staging
 from app.clinic.snapshot import Clinic
 from app.clinic.statements import ClinicStatements
@@ -46,12 +46,18 @@ class Outcome(StrEnum):
 class Plan:
     """What a restore changes: the clinic's own models, and the shared rows that are missing and put back.
 
-    `needed` are those rows of `models` that nobody asked for: others point to them, and they are not there.
+    `needed` are those rows of `models` that nobody asked for: others point to them, and they are not there. By model:
+    `new_logins` are missing ones that are inserted, with which nobody gets in, and `privileges` what others get back.
+    `left_out` are models of the file whose logins are the platform's, `access` says whether it has the clinic's own.
     """
 
     models: dict[str, Changes]
     references: dict[str, Changes]
     needed: dict[str, int]
+    new_logins: dict[str, str]
+    privileges: dict[str, str]
+    left_out: tuple[str, ...]
+    access: bool
 
 
 class ClinicRestore:
@@ -85,12 +91,15 @@ class ClinicRestore:
         """Begin the transaction in which everything happens."""
         await self.staging.analyze()
         with self._errors():
+            refuse_access(scope, self._catalogue)
             shapes = self.staging.shapes(scope.models)
             await self._connection.execute(
                 f"BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL lock_timeout = '{LOCK_SECONDS}s'"
             )
             statements = await self._find_owners()
-        data = [shape for shape in shapes if shape.section is Section.DATA]
+        data = [
+            shape for shape in shapes if shape.section is Section.DATA and (scope.access or not shape.entry.access)
+        ]
         search = RecordSearch(self._connection, self._catalogue, statements, data)
         self._difference = Difference(self._connection, search, statements, self._constraints, shapes, scope)
 
@@ -100,8 +109,15 @@ class ClinicRestore:
         with self._errors():
             await difference.find(on_step)
             changes = await difference.changes(examples=True)
-            needed = await difference.needed()
-        return Plan(changes[Section.DATA], changes[Section.REFERENCES], needed)
+            return Plan(
+                changes[Section.DATA],
+                changes[Section.REFERENCES],
+                await difference.needed(),
+                await difference.new_logins(),
+                await difference.privileges(),
+                self.staging.left_out,
+                any(shape.entry.access for shape in difference.data),
+            )
 
     async def apply(self, on_step: OnStep) -> None:
         """Change the rows; `on_step` is told each model. Triggers and foreign keys are off where the role may."""
@@ -120,7 +136,9 @@ class ClinicRestore:
             )
             await refusals.check()
             await applying.apply(on_step)
-            await applying.check_constraints(await self._find_owners())
+            statements = await self._find_owners()
+            await refusals.check_written(statements)
+            await applying.check_constraints(statements)
             self._applying = applying
 
     async def prove(self, verified: VerifiedFile, on_read: OnRead) -> None:
