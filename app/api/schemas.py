@@ -104,6 +104,14 @@ class PedidoRestauracion(BaseModel):
     )
 
     simular: StrictBool = False
+    con_accesos: StrictBool | None = Field(
+        None,
+        description="También los accesos y privilegios de la clínica, si son suyos. Solo para el superadministrador.",
+    )
+    con_clinica: StrictBool | None = Field(
+        None,
+        description="También la fila de la clínica en la tabla de clínicas. Solo para el superadministrador.",
+    )
     modelos: list[Annotated[str, Field(min_length=1, max_length=200, pattern=WITHOUT_NUL)]] | None = Field(
         None, min_length=1, max_length=1000
     )
@@ -341,9 +349,11 @@ class RestauracionEnLista(Answer):
     """Una verificación, una restauración o una comparación de un respaldo, hecha o por hacer.
 
     `resultado` de una restauración dice de cada modelo cuántos registros se insertan, actualizan y eliminan, con
-    ejemplos para quien administra; `respaldo_previo` es el respaldo de cómo estaba todo antes; `avisos` son frases
-    con lo que hay que saber además: qué se agrega sin pedirlo, y qué migraciones, tablas y columnas conoce el sistema
-    hoy y el respaldo no. El de una comparación dice lo mismo de lo que cambió desde el respaldo `comparado_con`.
+    ejemplos para quien administra. `compartidos`, si está, son los que se insertan y no son de ninguna clínica;
+    `restaurado`, si es falso, dice que lo que difiere se queda como está. `respaldo_previo` es el respaldo de cómo
+    estaba todo antes; `avisos` son frases con lo que hay que saber además: qué se agrega sin pedirlo, qué no se
+    restaura, y qué migraciones, tablas y columnas conoce el sistema hoy y el respaldo no. El resultado de una
+    comparación dice lo mismo de lo que cambió desde el respaldo `comparado_con`.
     """
 
     id: int
@@ -356,6 +366,8 @@ class RestauracionEnLista(Answer):
     modelos: list[str] | None
     registro: str | None
     destino: str | None
+    con_accesos: bool
+    con_clinica: bool
     progreso: Progreso | None
     resultado: dict[str, Any] | None
     avisos: list[str]

@@ -9,6 +9,7 @@ from app.cli.output import json_option, moment, number, print_json, table, warn
 from app.cli.session import with_databases, with_settings
 
 if TYPE_CHECKING:
+    from app.clinic.catalogue import Entry
     from app.clinic.database import Census
     from app.clinic.snapshot import Clinic
     from app.respaldos.listar_clinicas import ClinicaVista
@@ -95,7 +96,7 @@ def catalogo(context: click.Context, clinica: str | None, estricto: bool, as_jso
             [
                 (
                     str(entry.name),
-                    entry.kind,
+                    _class(entry),
                     census.catalogue.owner_path(entry) or "—",
                     ", ".join(entry.table.key) or "sin clave",
                     number(census.rows[entry.name]),
@@ -123,11 +124,18 @@ def _show_advice(census: "Census") -> None:
             click.echo(statement)
 
 
+def _class(entry: "Entry") -> str:
+    """A clinic's own logins are its own, and logins all the same."""
+    from app.clinic.catalogue import TableClass
+
+    return TableClass.ACCESS if entry.access else entry.kind
+
+
 def _described(census: "Census", entry: Any) -> dict[str, Any]:
     return {
         "tabla": str(entry.name),
         "modelo": entry.model,
-        "clase": entry.kind,
+        "clase": _class(entry),
         "dueño": census.catalogue.owner_path(entry),
         "clave": list(entry.table.key),
         "registros": census.rows[entry.name],

@@ -206,7 +206,12 @@ def unclassified(catalogue: Catalogue) -> list[str]:
         for key in entry.table.foreign_keys
         if key.to_one_partition
     ]
-    return [*problems, *tables, *foreign_tables, *foreign_keys]
+    guessed = [
+        f"{name}: por su nombre se toma por una tabla con que se ingresa, y sus registros no son de ninguna clínica"
+        f" (si son datos, póngala en ACCESS_TABLES como -{name}; si no, como {name})"
+        for name in catalogue.guessed
+    ]
+    return [*problems, *tables, *guessed, *foreign_tables, *foreign_keys]
 
 
 class AllOwnersCounts:

@@ -51,12 +51,16 @@ class ClinicStatements:
 
     def referenced_records(self, entry: Entry) -> str | None:
         """The table's rows that belong into `referencias`; None where nothing can point to them."""
-        if not self._entry(entry).sources:
+        now = self._entry(entry)
+        if not now.referable:
             return None
+        ways = [self._references(entry).read("x")] if now.sources else []
+        if now.kind is TableClass.ACCESS and now.candidates:
+            ways += self._conditions(now)
         return record_lines(
-            entry.table,
-            f"SELECT {columns('x', _names(entry.table))} FROM {from_table(entry.table)} AS x"
-            f" WHERE {self._references(entry).read('x')}",
+            now.described,
+            f"SELECT {columns('x', _names(now.described))} FROM {from_table(entry.table)} AS x"
+            f" WHERE {' OR '.join(ways)}",
         )
 
     def owned(self, entry: Entry, names: tuple[str, ...]) -> str:
@@ -129,7 +133,7 @@ class ClinicStatements:
         SELECT tells whether one does (`is_doubtful`). Then it is to be asked for again with that name in `careful`:
         who comes first decides, and to find that takes a statement that is slow to plan.
         """
-        for group in grouped({e.name: e.owner_tables for e in self.catalogue.of_class(TableClass.OWNED)}):
+        for group in grouped({e.name: e.owner_tables for e in self.catalogue.with_owners()}):
             if any(self.catalogue.entries[name].listed for name in group):
                 name = self._name("propias", min(group))
                 rule = rule_of(self.catalogue.entries[table] for table in group)

@@ -112,7 +112,7 @@ class ClinicDump:
 
 
 def _model_header(catalogue: Catalogue, entry: Entry) -> ModelHeader:
-    table = entry.table
+    table = entry.described
     return ModelHeader(
         schema=None if table.name.schema == catalogue.schema else table.name.schema,
         table=table.name.name,

@@ -19,6 +19,8 @@ class RestoreRequest:
     """What is to be restored, or, where `simulada`, only tried; neither `modelos` nor `registro`: the whole clinic.
 
     `sin_respaldo_previo`: without a safety backup of how things are now. `destino` names another database.
+    `con_accesos` and `con_clinica`: logins and privileges, or the clinic's row in the table of clinics, too; both are
+    the platform's to ask for.
     """
 
     simulada: bool = False
@@ -26,6 +28,8 @@ class RestoreRequest:
     registro: str | None = None
     sin_respaldo_previo: bool = False
     destino: str | None = None
+    con_accesos: bool = False
+    con_clinica: bool = False
 
     @property
     def scope(self) -> Scope:
@@ -34,7 +38,8 @@ class RestoreRequest:
             raise InvalidRequest("se restauran unos modelos o un registro, no las dos cosas a la vez")
         if self.modelos is not None and not self.modelos:
             raise InvalidRequest("«modelos» está vacío: nombre al menos uno, o no lo envíe para restaurar todo")
-        return Scope(self.modelos, Record.parse(self.registro) if self.registro is not None else None)
+        record = Record.parse(self.registro) if self.registro is not None else None
+        return Scope(self.modelos, record, access=self.con_accesos, clinic=self.con_clinica)
 
     def values(self) -> dict[str, Any]:
         """The columns of the row."""
@@ -44,6 +49,8 @@ class RestoreRequest:
             "registro": self.registro,
             "sin_respaldo_previo": self.sin_respaldo_previo,
             "destino": self.destino,
+            "con_accesos": self.con_accesos,
+            "con_clinica": self.con_clinica,
         }
 
 
@@ -125,6 +132,8 @@ async def claim_restore(session: AsyncSession, restauracion_id: int, *, clinica_
         registro=claimed.registro,
         sin_respaldo_previo=claimed.sin_respaldo_previo,
         destino=claimed.destino,
+        con_accesos=claimed.con_accesos,
+        con_clinica=claimed.con_clinica,
     )
     if request.destino is None:
         await restauracion_repository.take_clinic(session, claimed, clinica_id=clinica_id)

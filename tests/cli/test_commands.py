@@ -175,6 +175,10 @@ def test_catalogo_with_estricto_ends_with_an_error_only_where_a_table_is_unclass
     demo: Demo, addresses: dict[str, str], tmp_path: Path
 ) -> None:
     assert respaldos("catalogo", "--estricto", cwd=demo.folder).code == 0
+    answer = respaldos("catalogo", "--json", "--estricto", cwd=tmp_path, **addresses)
+    assert answer.code == 0
+    assert {table["tabla"]: table["clase"] for table in answer.json["tablas"]}["auth_user"] == "acceso"
+    addresses |= {"ACCESS_TABLES": "-auth_user"}
     ran = respaldos("catalogo", "--estricto", cwd=tmp_path, **addresses)
     assert ran.code == 1
     assert "auth_user: tabla sin clasificar" in ran.err

@@ -6,6 +6,7 @@ import pytest
 
 from app.errors import CatalogError, ClinicNotFound
 from app.sample.generate import GrownOptions
+from app.sample.generate import logins as people
 from app.sample.grown_schema import GROWN_BY_NAME, GROWN_OWNED
 from app.settings import DEMO_RULES
 from tests.clinic.backup import Backup, back_up, back_up_all
@@ -29,11 +30,12 @@ async def test_each_clinic_of_the_sample_has_its_rows_and_no_other(sample: Datab
             keys = [row["key"] for row in owned if row["owner"] == clinic.id]
             assert backups[clinic.id].ids(_model(backups[clinic.id], table), KEY.get(table, "id")) == keys
     for clinic in SAMPLE:
-        logins = backups[clinic.id].records("auth_user")
-        assert backups[clinic.id].verified.records == clinic.records + len(logins)
-        assert all(login["email"].endswith(f"@{clinic.domain}") for login in logins)
-    # The superuser of the platform.
-    assert [str(count) for count in backups[1].unowned] == ["auth_user: registros que no son de ninguna clínica: 1"]
+        assert backups[clinic.id].verified.records == clinic.records
+        logins = backups[clinic.id].document["referencias"]["auth_user"]
+        assert {login["email"] for login in logins} == {login.email for login in people([clinic])[1:]}
+        # Who it is, and nothing that lets in.
+        assert all(set(login) == {"id", "username", "first_name", "last_name", "email"} for login in logins)
+    assert backups[1].unowned == []
 
 
 async def test_each_clinic_of_the_grown_sample_has_its_rows_and_no_other(grown: GrownDatabase) -> None:

@@ -8,7 +8,7 @@ import pytest
 from app.clinic.catalogue import TableClass
 from app.clinic.owners import find_owners
 from app.clinic.sql import qualified
-from app.errors import SchemaDiffers
+from app.errors import RestoreRefused, SchemaDiffers
 from app.respaldos.models import Respaldo
 from app.respaldos.resources import Resources
 from tests.respaldos.conftest import SMALL, assert_consistent, back_up, told, trail
@@ -74,10 +74,17 @@ async def test_a_clinic_that_is_gone_comes_back_without_a_safety_backup(
         for entry in reversed(catalogue.of_class(TableClass.OWNED)):
             places = statements.owned(entry, ("ctid",))
             await conn.execute(f"DELETE FROM {qualified(entry.table)} WHERE ctid IN ({places})")
+        # Its people's logins are gone with it.
+        gone = await conn.fetch("DELETE FROM auth_user WHERE email LIKE $1 RETURNING email", f"%@clinica{SMALL}.%")
     assert await conn.fetchval("SELECT count(*) FROM clinica WHERE id = $1", SMALL) == 0
-    done = await restore(resources, respaldo)
+    with pytest.raises(RestoreRefused, match="no está hoy en «clinica»"):
+        await restore(resources, respaldo)
+    done = await restore(resources, respaldo, con_clinica=True)
     assert (done.estado, done.respaldo_previo) == ("completado", None)
     assert await everybody(resources) == before
+    people = await conn.fetch("SELECT email FROM auth_user WHERE NOT is_active ORDER BY id")
+    assert {row["email"] for row in people} == {row["email"] for row in gone}
+    assert len(gone) == 3
 
 
 async def test_after_a_release_it_says_what_has_come_since(resources: Resources, conn: asyncpg.Connection) -> None:

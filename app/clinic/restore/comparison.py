@@ -22,6 +22,9 @@ from app.dump.document import Section
 # Temporary tables of the second file are numbered from here on; no clinic has as many models.
 SECOND_FILE = 100_000
 
+# What nobody may restore without being asked may be compared by whoever may see it.
+EVERYTHING = Scope(access=True, clinic=True)
+
 
 class Comparison:
     """Made by `RestoreDatabase.comparing`, of no use after its block.
@@ -61,7 +64,14 @@ class Comparison:
             newer = {shape.model: shape for shape in self.newer.shapes(None) if shape.section is Section.DATA}
             statements = await find_owners(self._connection, self._catalogue, self._clinica_id)
             search = RecordSearch(self._connection, self._catalogue, statements, shapes)
-            common = (self._connection, search, statements, self._constraints, shapes, Scope())
+            common = (
+                self._connection,
+                search,
+                statements,
+                self._constraints,
+                shapes,
+                EVERYTHING,
+            )
             difference = _WithFile(*common) if newer else Difference(*common)
             if isinstance(difference, _WithFile):
                 difference.newer = newer

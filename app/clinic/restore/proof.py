@@ -10,7 +10,7 @@ from app.clinic.copying import copied_lines
 from app.clinic.records import LINE, record_lines, with_lines
 from app.clinic.restore.constraints import Constraints
 from app.clinic.restore.difference import Difference
-from app.clinic.restore.refusals import named_keys
+from app.clinic.restore.naming import named_keys
 from app.clinic.restore.shapes import AT, HASH, PLACE, REL, TID, Shape, line_hash
 from app.clinic.sql import columns, literal, quote
 from app.clinic.statements import ClinicStatements
@@ -46,13 +46,15 @@ class Proof:
     async def hold(self, totals: Mapping[str, ModelTotal], on_read: OnRead) -> None:
         """`totals` are what the file says of `datos`; `on_read` is told the model and the bytes of each block."""
         for shape in self._difference.shapes:
-            if shape in self._difference.scoped:
+            if shape in self._difference.scoped and shape is not self._difference.held:
                 await self._hold_left(shape)
                 rows = self._restored(shape)
                 read = await digest_of(self._connection, shape, rows, self._setting, on_read)
                 if read != totals[shape.model]:
                     await self._tell(shape)
-            else:
+            elif shape in self._difference.logins:
+                await self._hold_logins(shape)
+            elif shape is not self._difference.held:
                 await self._hold_lines(shape)
 
     def _restored(self, shape: Shape) -> str:
@@ -96,6 +98,15 @@ class Proof:
             f" WHERE NOT EXISTS (SELECT FROM ({with_lines(shape.table, found, *shape.key)}) AS x WHERE {same})"
         )
         if keys := await named_keys(self._connection, shape.key or shape.names, wrong):
+            raise RestoreDiffers(await self._sentence(shape, keys))
+
+    async def _hold_logins(self, shape: Shape) -> None:
+        """Of a login that was inserted only who it is has to be as in the file."""
+        same = " AND ".join(
+            f"x.{quote(name)}::text IS NOT DISTINCT FROM f.{quote(name)}::text" for name in shape.identity
+        )
+        wrong = f"SELECT f.* FROM {shape.file} AS f WHERE NOT EXISTS (SELECT FROM {shape.real} AS x WHERE {same})"
+        if keys := await named_keys(self._connection, shape.key or shape.identity, wrong):
             raise RestoreDiffers(await self._sentence(shape, keys))
 
     async def _tell(self, shape: Shape) -> None:

@@ -16,7 +16,7 @@ from app.clinic.restore.errors import restore_errors
 from app.clinic.restore.proof import OnRead, Proof
 from app.clinic.restore.refusals import Refusals
 from app.clinic.restore.release import staying, unknown_columns, unknown_tables
-from app.clinic.restore.scope import RecordSearch, Scope
+from app.clinic.restore.scope import RecordSearch, Scope, refuse_access
 from app.clinic.restore.staging import Staging
 from app.clinic.secret_columns import SecretColumns
 from app.clinic.snapshot import Clinic
@@ -50,13 +50,19 @@ class Plan:
     """What a restore changes: the clinic's own models, and the shared rows that are missing and put back.
 
     `needed` are those rows of `models` that nobody asked for: others point to them, and they are not there. `avisos`
-    say in words what the clinics' tables have today that the file does not know, and what becomes of it.
+    say in words what the clinics' tables have today that the file does not know, and what becomes of it. By model:
+    `new_logins` are missing ones that are inserted, with which nobody gets in, and `privileges` what others get back.
+    `left_out` are models of the file whose logins are the platform's, `access` says whether it has the clinic's own.
     """
 
     models: dict[str, Changes]
     references: dict[str, Changes]
     needed: dict[str, int]
     avisos: tuple[str, ...]
+    new_logins: dict[str, str]
+    privileges: dict[str, str]
+    left_out: tuple[str, ...]
+    access: bool
 
 
 class ClinicRestore:
@@ -101,12 +107,15 @@ class ClinicRestore:
         """Begin the transaction in which everything happens."""
         await self.staging.analyze()
         with self._errors():
+            refuse_access(scope, self._catalogue)
             shapes = self.staging.shapes(scope.models)
             await self._connection.execute(
                 f"BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL lock_timeout = '{LOCK_SECONDS}s'"
             )
             statements = await self._find_owners()
-        data = [shape for shape in shapes if shape.section is Section.DATA]
+        data = [
+            shape for shape in shapes if shape.section is Section.DATA and (scope.access or not shape.entry.access)
+        ]
         search = RecordSearch(self._connection, self._catalogue, statements, data)
         self._difference = Difference(self._connection, search, statements, self._constraints, shapes, scope)
 
@@ -117,7 +126,6 @@ class ClinicRestore:
             await difference.find(on_step)
             await difference.leave(MADE_BY_MIGRATIONS)
             changes = await difference.changes(examples=self._secrets)
-            needed = await difference.needed()
             tables = await unknown_tables(
                 self._connection, self._catalogue, difference.statements, self.staging.header
             )
@@ -130,7 +138,16 @@ class ClinicRestore:
                     for model, rows in difference.left.items()
                 ),
             )
-        return Plan(changes[Section.DATA], changes[Section.REFERENCES], needed, avisos)
+            return Plan(
+                changes[Section.DATA],
+                changes[Section.REFERENCES],
+                await difference.needed(),
+                avisos,
+                await difference.new_logins(),
+                await difference.privileges(),
+                self.staging.left_out,
+                any(shape.entry.access for shape in difference.data),
+            )
 
     async def apply(self, on_step: OnStep) -> None:
         """Change the rows; `on_step` is told each model. Triggers and foreign keys are off where the role may."""
@@ -150,6 +167,7 @@ class ClinicRestore:
             await refusals.check()
             await applying.apply(on_step)
             self._written = await self._find_owners()
+            await refusals.check_written(self._written)
             await applying.check_constraints(self._written)
             self._applying = applying
 

@@ -13,6 +13,9 @@ from tests.clinic.backup import Backup, lines_of
 
 WHOLE = Scope()
 
+# What only the platform may ask for.
+EVERYTHING = Scope(access=True, clinic=True)
+
 
 async def restore(
     clinics: RestoreDatabase,

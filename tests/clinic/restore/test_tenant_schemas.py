@@ -7,7 +7,7 @@ from tests.clinic.backup import back_up
 from tests.clinic.conftest import Database
 from tests.clinic.restore.comes_back import leftovers
 from tests.clinic.restore.conftest import ordinary, superuser
-from tests.clinic.restore.restoring import assert_restored, counts, record, restore, staged
+from tests.clinic.restore.restoring import EVERYTHING, assert_restored, counts, record, restore, staged
 
 NOTHING = """
 CREATE TABLE {clinic}.nada (); INSERT INTO {clinic}.nada DEFAULT VALUES; INSERT INTO {clinic}.nada DEFAULT VALUES;
@@ -34,8 +34,8 @@ async def test_one_schema_goes_back_and_the_others_stay(tenant_sample: Database)
     backup, other = await back_up(roles[0], 1), await back_up(roles[0], 2)
     for clinics in roles:
         await sql.execute(DAMAGE.format(clinic=clinic))
-        foreseen = await restore(clinics, backup.file, simulate=True)
-        assert await restore(clinics, backup.file) == foreseen
+        foreseen = await restore(clinics, backup.file, scope=EVERYTHING, simulate=True)
+        assert await restore(clinics, backup.file, scope=EVERYTHING) == foreseen
         assert counts(foreseen)["nada"] == (0, 0, 1)
         assert counts(foreseen)["calculada"] == (1, 0, 0)
         assert counts(foreseen)["clinica"] == (0, 1, 0)

@@ -250,7 +250,9 @@ export interface paths {
          * Pide que se restaure un respaldo, o que se muestre qué cambiaría
          * @description Todo lo de la clínica vuelve a estar como en el respaldo; o solo `modelos`, o un `registro` con lo que depende
          *     de él. Antes se hace un respaldo de cómo está ahora (`respaldo_previo`). Con `simular` no cambia nada, y
-         *     `resultado` dice exactamente qué cambiaría. Cómo avanza se ve en `GET /restauraciones/{id}/`.
+         *     `resultado` dice exactamente qué cambiaría. Los accesos que existen, y la fila de la clínica en la tabla de
+         *     clínicas, se quedan como están si el superadministrador no pide otra cosa. Cómo avanza se ve en
+         *     `GET /restauraciones/{id}/`.
          */
         post: operations["respaldos_restaurar"];
         delete?: never;
@@ -880,6 +882,16 @@ export interface components {
              * @default false
              */
             simular: boolean;
+            /**
+             * Con Accesos
+             * @description También los accesos y privilegios de la clínica, si son suyos. Solo para el superadministrador.
+             */
+            con_accesos?: boolean | null;
+            /**
+             * Con Clinica
+             * @description También la fila de la clínica en la tabla de clínicas. Solo para el superadministrador.
+             */
+            con_clinica?: boolean | null;
             /** Modelos */
             modelos?: string[] | null;
             /**
@@ -1214,9 +1226,11 @@ export interface components {
          * @description Una verificación, una restauración o una comparación de un respaldo, hecha o por hacer.
          *
          *     `resultado` de una restauración dice de cada modelo cuántos registros se insertan, actualizan y eliminan, con
-         *     ejemplos para quien administra; `respaldo_previo` es el respaldo de cómo estaba todo antes; `avisos` son frases
-         *     con lo que hay que saber además: qué se agrega sin pedirlo, y qué migraciones, tablas y columnas conoce el sistema
-         *     hoy y el respaldo no. El de una comparación dice lo mismo de lo que cambió desde el respaldo `comparado_con`.
+         *     ejemplos para quien administra. `compartidos`, si está, son los que se insertan y no son de ninguna clínica;
+         *     `restaurado`, si es falso, dice que lo que difiere se queda como está. `respaldo_previo` es el respaldo de cómo
+         *     estaba todo antes; `avisos` son frases con lo que hay que saber además: qué se agrega sin pedirlo, qué no se
+         *     restaura, y qué migraciones, tablas y columnas conoce el sistema hoy y el respaldo no. El resultado de una
+         *     comparación dice lo mismo de lo que cambió desde el respaldo `comparado_con`.
          * @example {
          *       "id": 3,
          *       "respaldo_id": 7,
@@ -1228,6 +1242,8 @@ export interface components {
          *       "modelos": null,
          *       "registro": "pacientes:15",
          *       "destino": null,
+         *       "con_accesos": false,
+         *       "con_clinica": false,
          *       "progreso": null,
          *       "resultado": {
          *         "pacientes": {
@@ -1297,6 +1313,10 @@ export interface components {
             registro: string | null;
             /** Destino */
             destino: string | null;
+            /** Con Accesos */
+            con_accesos: boolean;
+            /** Con Clinica */
+            con_clinica: boolean;
             progreso: components["schemas"]["Progreso"] | null;
             /** Resultado */
             resultado: {
