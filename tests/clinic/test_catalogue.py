@@ -56,6 +56,7 @@ async def test_a_table_that_nobody_classified_is_told_and_left_out(any_database:
 @pytest.mark.parametrize(
     ("tenancy", "message"),
     [
+        ({"access": ("-no_hay",)}, "ACCESS_TABLES nombra la tabla «no_hay», que no existe"),
         ({"exclude": ("no_hay",)}, "EXCLUDE_TABLES nombra la tabla «no_hay», que no existe"),
         ({"rules": {"no_hay": "1"}}, "OWNERSHIP_RULES nombra la tabla «no_hay», que no existe"),
         (
@@ -225,6 +226,26 @@ async def test_a_table_added_after_the_catalogue_was_read_is_in_the_next_backup(
         "CREATE TABLE nueva (id int, clinica_id int REFERENCES clinica); INSERT INTO nueva VALUES (1, 1)"
     )
     assert (await back_up(clinics, 1)).records("nueva") == [{"id": 1, "clinica_id": 1}]
+
+
+async def test_data_with_the_name_of_an_access_table_is_told_until_somebody_says_what_it_is(
+    database: Database,
+) -> None:
+    await database.sql.execute(
+        TWO_CLINICS + "CREATE TABLE auth_hours (id int PRIMARY KEY, persona_id int NOT NULL REFERENCES persona);"
+        " CREATE TABLE portero (id int PRIMARY KEY, persona_id int NOT NULL REFERENCES persona);"
+        " INSERT INTO auth_hours VALUES (1, 11); INSERT INTO portero VALUES (1, 11)"
+    )
+    for access, told, models in (
+        ((), True, {"portero"}),
+        (("auth_hours",), False, {"portero"}),
+        (("-auth_hours",), False, {"portero", "auth_hours"}),
+        (("-public.auth_hours", "portero"), False, {"auth_hours"}),
+    ):
+        async with database.clinics(access=access).snapshot(1) as snapshot:
+            said = unclassified(snapshot.catalogue)
+        assert [aviso.startswith("auth_hours: por su nombre") for aviso in said] == ([True] if told else [])
+        assert set((await back_up(database.clinics(access=access), 1)).lines) == {"clinica", "persona"} | models
 
 
 LINK = {"cuenta": {"email": "persona.correo"}}

@@ -307,7 +307,7 @@ class Difference:
     async def _adopt(self, shape: Shape) -> None:
         """Take rows of the file that are nobody's today for the clinic's: what said whose they are is gone.
 
-        A login whose person was deleted, say. Restored, the person says again that it is the clinic's.
+        An account whose person was deleted, say. Restored, the person says again that it is the clinic's.
         """
         others = (
             f"SELECT x.tableoid AS rel, x.ctid::text AS tid FROM {shape.real} AS x"
