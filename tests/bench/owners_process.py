@@ -6,6 +6,7 @@ import re
 import sys
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any
 
 import asyncpg
@@ -119,22 +120,23 @@ async def _postmaster(settings: Settings) -> psutil.Process:
     assert settings.clinic_database_url is not None
     connection = await asyncpg.connect(settings.clinic_database_url.get_secret_value())
     try:
-        backend = psutil.Process(await connection.fetchval("SELECT pg_backend_pid()"))
+        parent = psutil.Process(await connection.fetchval("SELECT pg_backend_pid()")).parent()
     finally:
         await connection.close()
-    parent = backend.parent()
     assert parent is not None
     return parent
 
 
 def _processor_seconds(postmaster: psutil.Process) -> float:
     """What PostgreSQL's processes have used, those that have ended by now included."""
-    spent = postmaster.cpu_times()
-    total = spent.user + spent.system + spent.children_user + spent.children_system
+    total = 0.0
     for child in postmaster.children():
-        own = child.cpu_times()
-        total += own.user + own.system
-    return float(total)
+        # What ends meanwhile is in the postmaster's own sum afterwards.
+        with suppress(psutil.NoSuchProcess):
+            own = child.cpu_times()
+            total += own.user + own.system
+    spent = postmaster.cpu_times()
+    return float(total + spent.user + spent.system + spent.children_user + spent.children_system)
 
 
 async def main(database: str, what: str, *arguments: str) -> object:
