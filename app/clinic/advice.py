@@ -91,10 +91,11 @@ async def advise(
     indexes = await _missing_indexes(connection, owned)
     links = [
         advice
-        for entry, _ in owned
-        for candidate in entry.candidates
-        if isinstance(candidate, ByLink)
-        and (advice := await _unindexed_link(connection, catalogue.entries[candidate.target], candidate, rows))
+        for entry in catalogue.with_owners()
+        for link in entry.candidates
+        if isinstance(link, ByLink)
+        for end, column in ((entry, link.column), (catalogue.entries[link.target], link.target_column))
+        if (advice := await _unindexed_end(connection, end, column, rows[end.name] or 0, folded=link.folded))
     ]
     columns = await _columns_without_null(connection, catalogue, owned)
     rules = [
@@ -158,31 +159,30 @@ def _index_statements(entry: Entry, columns: str, parts: Iterable[TableName]) ->
     yield f"CREATE INDEX ON {qualified(entry.table)} {on}"
 
 
-async def _unindexed_link(
-    connection: asyncpg.Connection, target: Entry, link: ByLink, rows: Mapping[TableName, int | None]
+async def _unindexed_end(
+    connection: asyncpg.Connection, entry: Entry, name: str, rows: int, *, folded: bool
 ) -> Advice | None:
-    """The index by which the rows are found to which a link leads: on the text without its case."""
-    number = rows[target.name] or 0
-    if number < MANY_ROWS:
+    """The index by which a link finds rows of a table at one of its ends: on the text without its case."""
+    if rows < MANY_ROWS:
         return None
-    column = quote(link.target_column)
-    value = f"lower(({column})::text)" if link.folded else column
-    serving = [f"lower({column})", f"lower({column}::text)"] if link.folded else [column]
+    column = quote(name)
+    value = f"lower(({column})::text)" if folded else column
+    serving = [f"lower({column})", f"lower({column}::text)"] if folded else [column]
     # PostgreSQL quotes a name only where it has to.
     served = await connection.fetchval(
         "SELECT EXISTS (SELECT FROM pg_index AS i WHERE i.indrelid = $1::text::regclass AND i.indisvalid"
         " AND i.indpred IS NULL AND replace(pg_get_indexdef(i.indexrelid, 1, true), '\"', '') = ANY ($2::text[]))",
-        qualified(target.table),
+        qualified(entry.table),
         [text.replace('"', "") for text in serving],
     )
     if served:
         return None
     return Advice(
         AdviceKind.INDEX,
-        target.name,
-        f"falta un índice en {link.target_column}, por donde OWNERSHIP_RULES enlaza otra tabla; sin él, el respaldo"
-        f" de cada clínica lee la tabla entera ({number:,} registros)",
-        tuple(_index_statements(target, value, await _partitions(connection, target))),
+        entry.name,
+        f"falta un índice en {name}, por donde OWNERSHIP_RULES enlaza dos tablas; sin él, el respaldo de cada clínica"
+        f" lee la tabla entera ({rows:,} registros)",
+        tuple(_index_statements(entry, value, await _partitions(connection, entry))),
     )
 
 

@@ -155,7 +155,7 @@ class ClinicDatabase:
         """
         async with self._connect() as connection:
             with database_errors(self._setting):
-                tenants = await self._tenants(connection)
+                tenants = await self._tenants(connection, clinica_id)
                 clinics, clinic = tenants.clinics, tenants.pick(clinica_id)
                 catalogue = await self._catalogue(connection, clinic, clinics)
                 refuse_unreadable([entry.table for entry in catalogue.entries.values() if entry.recorded])
@@ -240,7 +240,8 @@ class ClinicDatabase:
     async def _clinics(self, connection: asyncpg.Connection) -> list[Clinic]:
         return (await self._tenants(connection)).clinics
 
-    async def _tenants(self, connection: asyncpg.Connection) -> Tenants:
+    async def _tenants(self, connection: asyncpg.Connection, only: int | None = None) -> Tenants:
+        """With `only`, it is enough to know that clinic: where clinics share the tables, the others do not matter."""
         tenancy = self._tenancy
         others = await _all_schemas(connection) if tenancy.kind == "schema" else []
         shared = parse(await connection.fetchval(CATALOGUE_SQL, others))
@@ -254,7 +255,8 @@ class ClinicDatabase:
         rows = await connection.fetch(
             f"SELECT {quote(key)}::bigint, {column_or(tenancy.name_column, 'NULL')}::text,"
             f" {column_or(tenancy.active_column, 'true')}::boolean IS TRUE,"
-            f" {column_or(tenancy.schema_column, 'NULL')}::text FROM {from_table(table)} ORDER BY 1"
+            f" {column_or(tenancy.schema_column, 'NULL')}::text FROM {from_table(table)}"
+            f"{f' WHERE {quote(key)} = {only:d}' if only is not None and tenancy.kind == 'column' else ''} ORDER BY 1"
         )
         if tenancy.kind == "column":
             return Tenants([Clinic(id_, title, active, None) for id_, title, active, _ in rows], None)

@@ -315,7 +315,7 @@ async def test_a_link_to_a_big_table_wants_an_index_on_the_text_without_its_case
     clinics = any_database.clinics(rules={"boletin": {"correo": "persona.Correo"}})
     (advice,) = (await clinics.census()).advice
     assert str(advice) == (
-        "persona: falta un índice en Correo, por donde OWNERSHIP_RULES enlaza otra tabla; sin él, el respaldo de cada"
+        "persona: falta un índice en Correo, por donde OWNERSHIP_RULES enlaza dos tablas; sin él, el respaldo de cada"
         " clínica lee la tabla entera (10,000 registros)"
     )
     for statement in advice.statements:
