@@ -28,7 +28,8 @@ class RowList:
 
     def read(self, alias: str) -> str:
         """The condition by which the table under this alias is read straight at the places of the rows."""
-        at_place = f"{alias}.ctid = ANY ({_get(self._places)}::tid[])"
+        # As a sub-SELECT it is parsed once, not again for each row where PostgreSQL reads a small table whole.
+        at_place = f"{alias}.ctid = ANY ((SELECT {_get(self._places)}::tid[])::tid[])"
         return f"{at_place} AND {self.holds(alias)}" if self.table.partitioned else at_place
 
     def holds(self, alias: str) -> str:
