@@ -170,8 +170,11 @@ class Counter:
         return tuple(row)
 
 
-def unclassified(catalogue: Catalogue) -> list[str]:
-    """A sentence for each table, and each foreign key, that backups leave out of account until somebody says more."""
+def unclassified(catalogue: Catalogue, *, platform: bool = False) -> list[str]:
+    """A sentence for each table, and each foreign key, that backups leave out of account until somebody says more.
+
+    The `platform`'s leave out no table of this database, since what nobody has classified is its.
+    """
     tables = [
         f"{entry.name}: tabla sin clasificar, no está en el respaldo (use OWNERSHIP_RULES o EXCLUDE_TABLES)"
         for entry in catalogue.of_class(TableClass.UNCLASSIFIED)
@@ -191,7 +194,7 @@ def unclassified(catalogue: Catalogue) -> list[str]:
         for key in entry.table.foreign_keys
         if key.to_one_partition
     ]
-    return [*problems, *tables, *foreign_tables, *foreign_keys]
+    return foreign_tables if platform else [*problems, *tables, *foreign_tables, *foreign_keys]
 
 
 class AllOwnersCounts:
@@ -217,9 +220,7 @@ class AllOwnersCounts:
             for entry in owned
             if not isinstance(entry.candidates[0], WholeTable) and (missing or not entry.definite)
         ]
-        statement = "SELECT count(*) FROM pg_largeobject_metadata"
-        objects = await self._counter.ask(LARGE_OBJECTS, Check.UNOWNED, statement)
-        return [count for count in (*counts, LargeObjects(LARGE_OBJECTS, objects or 0)) if count.rows]
+        return [*(count for count in counts if count.rows), *await count_large_objects(self._counter)]
 
     async def strays(self) -> list[Stray]:
         """The foreign keys by which rows point into another clinic."""
@@ -246,6 +247,12 @@ class AllOwnersCounts:
             self._counter.leave(entry.name, check)
             return None
         return await self._counter.ask(entry.name, check, statement)
+
+
+async def count_large_objects(counter: Counter) -> list[Unowned]:
+    """PostgreSQL's large objects, where there are any."""
+    objects = await counter.ask(LARGE_OBJECTS, Check.UNOWNED, "SELECT count(*) FROM pg_largeobject_metadata")
+    return [LargeObjects(LARGE_OBJECTS, objects)] if objects else []
 
 
 async def count_clinics_strays(counter: Counter, statements: ClinicStatements) -> list[Stray]:

@@ -1,15 +1,15 @@
-"""One clinic's rows out of the shared database: a consistent snapshot, read with COPY."""
+"""One clinic's rows, or the platform's, out of the shared database: a consistent snapshot, read with COPY."""
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 import asyncpg
 
-from app.clinic.catalogue import ByLink, ByRule, Catalogue, TableClass, Tenancy
+from app.clinic.catalogue import ByLink, ByRule, Catalogue, Entry, TableClass, Tenancy
 from app.clinic.checks import (
     COUNT_SECONDS,
     AllOwnersCounts,
@@ -18,12 +18,21 @@ from app.clinic.checks import (
     Stray,
     Unchecked,
     Unowned,
+    count_large_objects,
     count_rows,
 )
-from app.clinic.classification import build_catalogue, find_tenant_table, narrowed, parse_rules
+from app.clinic.classification import (
+    build_catalogue,
+    find_tenant_table,
+    narrowed,
+    parse_rules,
+    refuse_unwritable,
+    shared_tenancy,
+)
 from app.clinic.introspection import CATALOGUE_SQL, Introspection, Table, TableName, parse
 from app.clinic.owners import find_nulls, find_owners
 from app.clinic.ownership import RULE_ALIAS, RuleFailed, rule_value
+from app.clinic.platform_statements import platform_entries
 from app.clinic.snapshot import SETTING, Clinic, ClinicSnapshot
 from app.clinic.sql import from_table, qualified, quote
 from app.database import asyncpg_url, database_errors
@@ -102,8 +111,10 @@ class ClinicDatabase:
         return pick(await self.clinics(), clinica_id)
 
     @asynccontextmanager
-    async def snapshot(self, clinica_id: int, on_step: OnStep | None = None) -> AsyncIterator[ClinicSnapshot]:
+    async def snapshot(self, clinica_id: int | None, on_step: OnStep | None = None) -> AsyncIterator[ClinicSnapshot]:
         """One moment of the clinic's rows, consistent over all tables, for as long as the block runs.
+
+        Without a clinic, of what no clinic owns.
 
         Before it, the rows that no clinic owns are counted: no count takes longer than COUNT_SECONDS, and
         `on_step` is called after each.
@@ -114,9 +125,9 @@ class ClinicDatabase:
         async with self._connect() as connection:
             with database_errors(self._setting):
                 clinics = await self._clinics(connection)
-                clinic = pick(clinics, clinica_id)
+                clinic = pick(clinics, clinica_id) if clinica_id is not None else None
                 catalogue = await self._catalogue(connection, clinic, clinics)
-                refuse_unreadable([entry.table for entry in catalogue.entries.values() if entry.recorded])
+                refuse_unreadable([entry.table for entry in recorded(catalogue, clinica_id)])
                 while True:
                     try:
                         snapshot = await self._snapshot(connection, clinic, clinics, catalogue, on_step)
@@ -129,13 +140,14 @@ class ClinicDatabase:
     async def _snapshot(
         self,
         connection: asyncpg.Connection,
-        clinic: Clinic,
+        clinic: Clinic | None,
         clinics: list[Clinic],
         catalogue: Catalogue,
         on_step: OnStep | None,
     ) -> ClinicSnapshot:
+        clinica_id = clinic.id if clinic is not None else None
         await connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY")
-        await connection.execute(_lock(catalogue))
+        await connection.execute(_lock(recorded(catalogue, clinica_id)))
         taken_at = datetime.now(UTC)
         # The first query takes the snapshot. The tables cannot change any more; had they changed before the lock,
         # this shows it.
@@ -143,12 +155,16 @@ class ClinicDatabase:
         if text != catalogue.text:
             raise SchemaChanged("el esquema de la base de datos cambió justo ahora; vuelva a intentarlo")
         migrations = await _migration_heads(connection, catalogue)
-        statements = await find_owners(connection, catalogue, clinic.id)
-        unowned = await self._unowned_rows(connection, catalogue, statements.catalogue, on_step)
-        size = await connection.fetchval(
-            SIZE_SQL, [qualified(entry.table) for entry in catalogue.of_class(TableClass.OWNED)]
-        )
-        return ClinicSnapshot(connection, clinic, catalogue, statements, migrations, unowned, size, taken_at)
+        statements = await find_owners(connection, catalogue, clinica_id)
+        unowned: Sequence[Unowned | Unchecked]
+        if clinica_id is not None:
+            unowned = await self._unowned_rows(connection, catalogue, statements.catalogue, on_step)
+        else:
+            # The rows that no clinic owns are those of this snapshot.
+            async with Counter(connection, seconds=COUNT_SECONDS, on_step=on_step) as counter:
+                unowned = [*await count_large_objects(counter), *counter.unchecked]
+        size = await connection.fetchval(SIZE_SQL, [qualified(entry.table) for entry in statements.own_entries])
+        return ClinicSnapshot(connection, clinica_id, catalogue, statements, migrations, unowned, size, taken_at)
 
     async def census(self, clinica_id: int | None = None) -> Census:
         """Count every table of the catalogue, and what in it is nobody's or points astray. Reads all of it."""
@@ -215,18 +231,28 @@ class ClinicDatabase:
             self._unowned = (catalogue, now, [*found, *counter.unchecked])
         return self._unowned[2]
 
-    async def _catalogue(self, connection: asyncpg.Connection, clinic: Clinic, clinics: list[Clinic]) -> Catalogue:
-        _check_schema(clinic, clinics, self._tenancy)
+    async def _catalogue(
+        self, connection: asyncpg.Connection, clinic: Clinic | None, clinics: list[Clinic]
+    ) -> Catalogue:
+        schema = clinic.schema if clinic is not None else None
+        if clinic is not None:
+            _check_schema(clinic, clinics, self._tenancy)
         text = await connection.fetchval(CATALOGUE_SQL, other_schemas(clinics, clinic))
         kept = self._kept
-        if kept is None or (kept.text, kept.schema) != (text, clinic.schema):
+        if kept is None or (kept.text, kept.schema) != (text, schema):
             found = parse(text)
-            rules, problems = await _check_rules(connection, found, self._tenancy, clinic.schema)
-            kept = build_catalogue(
-                found, self._tenancy, schema=clinic.schema, text=text, rules=rules, problems=problems
-            )
+            tenancy = self._tenancy_of(found, schema)
+            rules, problems = await _check_rules(connection, found, tenancy, schema)
+            kept = build_catalogue(found, tenancy, schema=schema, text=text, rules=rules, problems=problems)
             self._kept = kept
+        if clinic is None:
+            refuse_unwritable(platform_entries(kept))
         return kept
+
+    def _tenancy_of(self, found: Introspection, schema: str | None) -> Tenancy:
+        if self._tenancy.kind == "schema" and schema is None:
+            return shared_tenancy(found, self._tenancy)
+        return self._tenancy
 
     def _without_rule(self, catalogue: Catalogue, failed: RuleFailed) -> Catalogue:
         """The catalogue in which the table of that rule is nobody's, since nobody can say whose its rows are."""
@@ -236,9 +262,10 @@ class ClinicDatabase:
             for way in entry.candidates
             if isinstance(way, ByRule | ByLink)
         }
+        found = parse(catalogue.text)
         return build_catalogue(
-            parse(catalogue.text),
-            self._tenancy,
+            found,
+            self._tenancy_of(found, catalogue.schema),
             schema=catalogue.schema,
             text=catalogue.text,
             rules=rules,
@@ -258,13 +285,20 @@ async def _take_census(connection: asyncpg.Connection, catalogue: Catalogue) -> 
         )
 
 
-def _lock(catalogue: Catalogue) -> str:
+def recorded(catalogue: Catalogue, clinica_id: int | None) -> list[Entry]:
+    """The tables of which the clinic's file, or the platform's, may have rows."""
+    if clinica_id is None:
+        return platform_entries(catalogue)
+    return [entry for entry in catalogue.entries.values() if entry.recorded]
+
+
+def _lock(entries: Iterable[Entry]) -> str:
     """Keep every table that will be read from being dropped, rewritten or truncated meanwhile.
 
     It comes before the snapshot: a table truncated or rewritten between the two would read as empty
     (https://www.postgresql.org/docs/current/mvcc-caveats.html).
     """
-    names = ", ".join(from_table(entry.table) for entry in catalogue.entries.values() if entry.recorded)
+    names = ", ".join(from_table(entry.table) for entry in entries)
     return f"LOCK TABLE {names} IN ACCESS SHARE MODE"
 
 
@@ -289,9 +323,10 @@ def _check_schema(clinic: Clinic, clinics: list[Clinic], tenancy: Tenancy) -> No
             raise CatalogError(f"las clínicas {clinic.id} y {other.id} tienen el mismo esquema, «{clinic.schema}»")
 
 
-def other_schemas(clinics: list[Clinic], clinic: Clinic) -> list[str]:
+def other_schemas(clinics: list[Clinic], clinic: Clinic | None) -> list[str]:
     """The schemas of all clinics but this one."""
-    return [other.schema for other in clinics if other.schema is not None and other.schema != clinic.schema]
+    own = clinic.schema if clinic is not None else None
+    return [other.schema for other in clinics if other.schema is not None and other.schema != own]
 
 
 async def _all_schemas(connection: asyncpg.Connection) -> list[str]:

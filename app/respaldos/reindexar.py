@@ -120,7 +120,7 @@ async def _index(
     except FormatError as exc:
         found.damaged.append(Unknown(item.key, str(exc)))
         return
-    respaldo = await _add(resources, item.key, file, tipo, actor)
+    respaldo = await _add(resources, item.key, file, clinica_id, tipo, actor)
     if respaldo is not None:
         found.rebuilt.append(respaldo)
 
@@ -149,10 +149,9 @@ def _checked(origin: Origin) -> TipoRespaldo:
 
 
 async def _add(
-    resources: Resources, key: str, file: VerifiedFile, tipo: TipoRespaldo, actor: Actor
+    resources: Resources, key: str, file: VerifiedFile, clinica_id: int, tipo: TipoRespaldo, actor: Actor
 ) -> Respaldo | None:
     header, origin = file.header, file.header.origin
-    clinica_id = header.clinica_id
     async with transaction(resources) as session:
         respaldo = await platform_retention_repository.add_completed(
             session,

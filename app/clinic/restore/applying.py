@@ -7,12 +7,12 @@ import asyncpg
 
 from app.clinic.classification import grouped
 from app.clinic.introspection import TableName
+from app.clinic.platform_statements import Statements
 from app.clinic.restore.constraints import Constraints, Reference, Sequence
 from app.clinic.restore.difference import Difference, OnStep, one_row
 from app.clinic.restore.refusals import child_of, gone_values, named_keys, parent_of, partitions
 from app.clinic.restore.shapes import AT, COPY, FILE, HASH, KIND, PLACE, REL, TID, TODAY, Kind, Shape
 from app.clinic.sql import columns, literal, quote
-from app.clinic.statements import ClinicStatements
 from app.errors import RestoreRefused
 
 # So many numbers of a sequence are drawn one by one, in some milliseconds; across a wider gap nobody catches up.
@@ -207,7 +207,7 @@ class Applying:
         for group in grouped(parents):
             yield [shape for name in sorted(group) for shape in self._by_table[name]]
 
-    async def check_constraints(self, statements: ClinicStatements) -> None:
+    async def check_constraints(self, statements: Statements) -> None:
         """Whatever was deferred or switched off, over the rows as they are now.
 
         Raises RestoreRefused, or asyncpg's own error of a constraint.
@@ -226,7 +226,7 @@ class Applying:
                 if index.deferrable:
                     await self._check_unique(shape, index.name, index.columns)
 
-    async def _check_pointing(self, shape: Shape, reference: Reference, statements: ClinicStatements) -> None:
+    async def _check_pointing(self, shape: Shape, reference: Reference, statements: Statements) -> None:
         if not reference.validated:
             # The clinic's rows need not fulfil it, so the backup's may not.
             return

@@ -6,6 +6,7 @@ from typing import Any
 
 import asyncpg
 
+from app.clinic.platform_statements import Statements
 from app.clinic.records import LINE, with_lines
 from app.clinic.restore.changed_rows import changed_rows
 from app.clinic.restore.constraints import Constraints
@@ -28,7 +29,6 @@ from app.clinic.restore.shapes import (
 )
 from app.clinic.secret_columns import SecretColumns
 from app.clinic.sql import columns, quote
-from app.clinic.statements import ClinicStatements
 from app.dump.document import Section
 
 # What a preview shows of each kind of change of a model: enough to recognise it, few enough to be read.
@@ -71,7 +71,7 @@ class Difference:
         self,
         connection: asyncpg.Connection,
         search: RecordSearch,
-        statements: ClinicStatements,
+        statements: Statements,
         constraints: Constraints,
         shapes: Sequence[Shape],
         scope: Scope,

@@ -7,13 +7,13 @@ from collections.abc import Callable, Mapping
 import asyncpg
 
 from app.clinic.copying import copied_lines
+from app.clinic.platform_statements import Statements
 from app.clinic.records import LINE, record_lines, with_lines
 from app.clinic.restore.constraints import Constraints
 from app.clinic.restore.difference import Difference
 from app.clinic.restore.refusals import named_keys
 from app.clinic.restore.shapes import AT, HASH, Shape, line_hash
 from app.clinic.sql import columns, literal, quote
-from app.clinic.statements import ClinicStatements
 from app.dump.document import ModelTotal, Section
 from app.errors import RestoreDiffers
 
@@ -31,7 +31,7 @@ class Proof:
         connection: asyncpg.Connection,
         difference: Difference,
         constraints: Constraints,
-        statements: ClinicStatements,
+        statements: Statements,
         setting: str,
         *,
         replica: bool,

@@ -8,10 +8,10 @@ import asyncpg
 
 from app.clinic.catalogue import ByForeignKey, Catalogue, Entry, TableClass
 from app.clinic.introspection import ForeignKey
+from app.clinic.platform_statements import Statements
 from app.clinic.records import LINE
 from app.clinic.restore.shapes import AT, PLACE, REL, TID, Shape, create_typed, typed_rows
 from app.clinic.sql import columns, quote
-from app.clinic.statements import ClinicStatements
 from app.dump.document import Section
 from app.errors import InvalidRequest, RestoreRefused
 
@@ -76,7 +76,7 @@ class RecordSearch:
     """
 
     def __init__(
-        self, connection: asyncpg.Connection, catalogue: Catalogue, statements: ClinicStatements, shapes: list[Shape]
+        self, connection: asyncpg.Connection, catalogue: Catalogue, statements: Statements, shapes: list[Shape]
     ) -> None:
         self._connection = connection
         self._statements = statements

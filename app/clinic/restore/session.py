@@ -8,6 +8,7 @@ import asyncpg
 
 from app.clinic.catalogue import Catalogue
 from app.clinic.owners import find_owners
+from app.clinic.platform_statements import Statements
 from app.clinic.restore.applying import Applying
 from app.clinic.restore.constraints import Constraints
 from app.clinic.restore.difference import Changes, Difference, OnStep
@@ -18,7 +19,6 @@ from app.clinic.restore.scope import RecordSearch, Scope
 from app.clinic.restore.staging import Staging
 from app.clinic.secret_columns import SecretColumns
 from app.clinic.snapshot import Clinic
-from app.clinic.statements import ClinicStatements
 from app.dump.document import Section
 from app.dump.verifier import VerifiedFile
 
@@ -160,7 +160,7 @@ class ClinicRestore:
         with self._errors():
             await self._connection.execute("ROLLBACK")
 
-    async def _find_owners(self) -> ClinicStatements:
+    async def _find_owners(self) -> Statements:
         """As the rows are now; to be found again when they have been written, since that moves them."""
         return await find_owners(self._connection, self._catalogue, self.clinic.id)
 
