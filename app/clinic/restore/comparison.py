@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Mapping
 
 import asyncpg
 
-from app.clinic.catalogue import Catalogue, TableClass
+from app.clinic.catalogue import Catalogue
 from app.clinic.owners import find_owners
 from app.clinic.records import LINE
 from app.clinic.restore.changed_rows import ChangedRow, changed_rows
@@ -35,7 +35,7 @@ class Comparison:
         connection: asyncpg.Connection,
         catalogue: Catalogue,
         constraints: Constraints,
-        clinica_id: int,
+        clinica_id: int | None,
         setting: str,
         secrets: SecretColumns,
     ) -> None:
@@ -83,7 +83,7 @@ class Comparison:
                 entry.model: await self._connection.fetchval(
                     f"SELECT count(*) FROM ({self._difference.statements.owned(entry, ('ctid',))}) AS x"
                 )
-                for entry in self._catalogue.of_class(TableClass.OWNED)
+                for entry in self._difference.statements.own_entries
                 if entry.model not in known
             }
 

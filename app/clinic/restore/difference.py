@@ -92,8 +92,7 @@ class Difference:
 
         Raises RestoreRefused where the scope names what the file does not have.
         """
-        for shape in self.shapes:
-            await self._connection.execute(create_meeting(shape))
+        await self._prepare()
         await create_all_typed(self._connection, self.references)
         if not self._scope.whole:
             await create_all_typed(self._connection, self.data)
@@ -109,8 +108,7 @@ class Difference:
                 )
         else:
             await self._add_needed()
-        for shape in self.shapes:
-            await self._connection.execute(f"ANALYZE {shape.file}; ANALYZE {shape.today}; ANALYZE {shape.pairs}")
+        await self._analyze()
 
     async def changes(self, *, examples: SecretColumns | None) -> dict[Section, dict[str, Changes]]:
         """What was found of each model, those without any change included where they were compared.
@@ -165,6 +163,14 @@ class Difference:
             f"SELECT q.* FROM ({rows}) AS q JOIN {shape.present} AS v"
             f" ON v.{quote(REL)} = q.tableoid AND v.{quote(TID)} = q.ctid"
         )
+
+    async def _prepare(self) -> None:
+        for shape in self.shapes:
+            await self._connection.execute(create_meeting(shape))
+
+    async def _analyze(self) -> None:
+        for shape in self.shapes:
+            await self._connection.execute(f"ANALYZE {shape.file}; ANALYZE {shape.today}; ANALYZE {shape.pairs}")
 
     async def _compare(self, shape: Shape) -> None:
         await self._fill_current(shape)

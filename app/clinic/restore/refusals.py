@@ -41,7 +41,7 @@ class Refusals:
         connection: asyncpg.Connection,
         difference: Difference,
         constraints: Constraints,
-        clinica_id: int,
+        clinica_id: int | None,
         *,
         replica: bool,
         strict: bool,

@@ -1,24 +1,24 @@
-"""One restore of one clinic, from the opened connection to COMMIT or ROLLBACK."""
+"""One restore of one clinic, or of the platform, from the opened connection to COMMIT or ROLLBACK."""
 
 from contextlib import AbstractContextManager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 import asyncpg
 
 from app.clinic.catalogue import Catalogue
 from app.clinic.owners import find_owners
-from app.clinic.platform_statements import Statements
+from app.clinic.platform_statements import PlatformStatements, Statements
 from app.clinic.restore.applying import Applying
 from app.clinic.restore.constraints import Constraints
 from app.clinic.restore.difference import Changes, Difference, OnStep
 from app.clinic.restore.errors import restore_errors
+from app.clinic.restore.platform import PlatformDifference, PlatformProof, PlatformRefusals
 from app.clinic.restore.proof import OnRead, Proof
 from app.clinic.restore.refusals import Refusals
 from app.clinic.restore.scope import RecordSearch, Scope
 from app.clinic.restore.staging import Staging
 from app.clinic.secret_columns import SecretColumns
-from app.clinic.snapshot import Clinic
 from app.dump.document import Section
 from app.dump.verifier import VerifiedFile
 
@@ -47,12 +47,15 @@ class Outcome(StrEnum):
 class Plan:
     """What a restore changes: the clinic's own models, and the shared rows that are missing and put back.
 
-    `needed` are those rows of `models` that nobody asked for: others point to them, and they are not there.
+    `needed` are those rows of `models` that nobody asked for: others point to them, and they are not there. Of the
+    platform's, `differing` are there with other content and left alone, and `of_clinics` are a clinic's today.
     """
 
     models: dict[str, Changes]
     references: dict[str, Changes]
     needed: dict[str, int]
+    differing: dict[str, int] = field(default_factory=dict)
+    of_clinics: dict[str, int] = field(default_factory=dict)
 
 
 class ClinicRestore:
@@ -65,15 +68,16 @@ class ClinicRestore:
     def __init__(
         self,
         connection: asyncpg.Connection,
-        clinic: Clinic,
+        clinica_id: int | None,
         catalogue: Catalogue,
         constraints: Constraints,
         setting: str,
         secrets: SecretColumns,
         *,
         strict: bool,
+        update: bool,
     ) -> None:
-        self.clinic = clinic
+        self._clinica_id = clinica_id
         self.staging = Staging(connection, catalogue, setting)
         self._connection = connection
         self._catalogue = catalogue
@@ -81,6 +85,7 @@ class ClinicRestore:
         self._setting = setting
         self._secrets = secrets
         self._strict = strict
+        self._update = update
         self._difference: Difference | None = None
         self._applying: Applying | None = None
 
@@ -95,7 +100,12 @@ class ClinicRestore:
             statements = await self._find_owners()
         data = [shape for shape in shapes if shape.section is Section.DATA]
         search = RecordSearch(self._connection, self._catalogue, statements, data)
-        self._difference = Difference(self._connection, search, statements, self._constraints, shapes, scope)
+        if isinstance(statements, PlatformStatements):
+            self._difference = PlatformDifference(
+                self._connection, search, statements, self._constraints, shapes, scope, update=self._update
+            )
+        else:
+            self._difference = Difference(self._connection, search, statements, self._constraints, shapes, scope)
 
     async def compare(self, on_step: OnStep) -> Plan:
         """Find out what would change, with examples; `on_step` is told each model."""
@@ -104,7 +114,10 @@ class ClinicRestore:
             await difference.find(on_step)
             changes = await difference.changes(examples=self._secrets)
             needed = await difference.needed()
-        return Plan(changes[Section.DATA], changes[Section.REFERENCES], needed)
+        plan = Plan(changes[Section.DATA], changes[Section.REFERENCES], needed)
+        if isinstance(difference, PlatformDifference):
+            return replace(plan, differing=difference.differing, of_clinics=difference.of_clinics)
+        return plan
 
     async def apply(self, on_step: OnStep) -> None:
         """Change the rows; `on_step` is told each model. Triggers and foreign keys are off where the role may."""
@@ -113,11 +126,11 @@ class ClinicRestore:
             replica = await self._switch_off_triggers()
             applying = Applying(self._connection, difference, self._constraints, replica=replica)
             await applying.close_over_what_hangs()
-            refusals = Refusals(
+            refusals = (PlatformRefusals if self._clinica_id is None else Refusals)(
                 self._connection,
                 difference,
                 self._constraints,
-                self.clinic.id,
+                self._clinica_id,
                 replica=replica,
                 strict=self._strict,
             )
@@ -131,7 +144,7 @@ class ClinicRestore:
         replica = self._applying is not None and self._applying.replica
         with self._errors():
             statements = await self._find_owners()
-            proof = Proof(
+            proof = (PlatformProof if self._clinica_id is None else Proof)(
                 self._connection, self._found(), self._constraints, statements, self._setting, replica=replica
             )
             await proof.hold(verified.totals, on_read)
@@ -162,7 +175,7 @@ class ClinicRestore:
 
     async def _find_owners(self) -> Statements:
         """As the rows are now; to be found again when they have been written, since that moves them."""
-        return await find_owners(self._connection, self._catalogue, self.clinic.id)
+        return await find_owners(self._connection, self._catalogue, self._clinica_id)
 
     def _found(self) -> Difference:
         if self._difference is None:

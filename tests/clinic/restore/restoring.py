@@ -16,14 +16,15 @@ WHOLE = Scope()
 async def restore(
     clinics: RestoreDatabase,
     file: bytes,
-    clinica_id: int = 1,
+    clinica_id: int | None = 1,
     *,
     scope: Scope = WHOLE,
     simulate: bool = False,
     strict: bool = False,
+    update: bool = False,
 ) -> Plan:
     """What was changed, or would be."""
-    async with loaded(clinics, file, clinica_id, strict=strict) as (session, verified):
+    async with loaded(clinics, file, clinica_id, strict=strict, update=update) as (session, verified):
         await session.begin(scope)
         plan = await session.compare(lambda _model: None)
         await session.apply(lambda _model: None)
@@ -37,10 +38,15 @@ async def restore(
 
 @asynccontextmanager
 async def loaded(
-    clinics: RestoreDatabase, file: bytes, clinica_id: int = 1, *, strict: bool = False
+    clinics: RestoreDatabase,
+    file: bytes,
+    clinica_id: int | None = 1,
+    *,
+    strict: bool = False,
+    update: bool = False,
 ) -> AsyncIterator[tuple[ClinicRestore, VerifiedFile]]:
     """A session with the file in it."""
-    async with clinics.restoring(clinica_id, strict=strict) as session:
+    async with clinics.restoring(clinica_id, strict=strict, update=update) as session:
         events: list[Event] = []
         verifier = FileVerifier(on_event=events.append)
         for start in range(0, len(file), 50_000):
