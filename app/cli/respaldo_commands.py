@@ -22,6 +22,7 @@ from app.cli.output import (
 )
 from app.cli.session import with_databases, with_resources, with_settings
 from app.cli.whole_number import IDENTIFIER, WholeNumber
+from app.dump.whose import whose
 from app.errors import FormatError, LocalFileError
 
 if TYPE_CHECKING:
@@ -286,7 +287,7 @@ def verificar(cual: str, profundidad: str, as_json: bool) -> None:
         proven = "está completo y sano" + (
             ", y se pudo restaurar en tablas aparte" if profundidad == "ensayo" else ""
         )
-        done(f"Respaldo {verified.header.origin.id} de la clínica {verified.header.clinica_id}: {proven}")
+        done(f"Respaldo {verified.header.origin.id} de {whose(verified.header.clinica_id)}: {proven}")
         fields(
             {
                 "Fecha (UTC)": f"{verified.header.taken_at:%Y-%m-%d %H:%M:%S}",

@@ -9,6 +9,7 @@ from app.cli.output import agreed, done, json_option, number, print_json, progre
 from app.cli.respaldo_commands import find_respaldo
 from app.cli.session import with_settings
 from app.cli.whole_number import IDENTIFIER
+from app.dump.whose import whose
 
 if TYPE_CHECKING:
     from app.clinic.restore.database import RestoreDatabase
@@ -81,7 +82,7 @@ def _preview(id_: int, request: "RestoreRequest", destino: str | None, as_json: 
     shown = _restore(id_, replace(request, simulada=True), destino)
     show_restored(shown)
     where = f" en {request.destino}" if request.destino is not None else ""
-    if not agreed(f"¿Restaurar el respaldo {id_} de la clínica {shown.clinica_id}{where}?"):
+    if not agreed(f"¿Restaurar el respaldo {id_} de {whose(shown.clinica_id)}{where}?"):
         raise click.Abort
 
 
@@ -108,7 +109,7 @@ def show_restored(restauracion: "Restauracion") -> None:
         if any(changes[what] for what in ("insertados", "actualizados", "eliminados"))
     }
     if restauracion.simulada:
-        click.echo(f"Simulación: así quedaría la clínica {restauracion.clinica_id}. No se cambió nada.")
+        click.echo(f"Simulación: así quedaría {whose(restauracion.clinica_id)}. No se cambió nada.")
     else:
         done(f"Clínica {restauracion.clinica_id} restaurada desde el respaldo {restauracion.respaldo_id}")
         if restauracion.respaldo_previo is not None:

@@ -20,6 +20,7 @@ from app.cli.output import (
 from app.cli.respaldo_commands import find_respaldo
 from app.cli.session import with_databases, with_resources, with_settings
 from app.cli.whole_number import IDENTIFIER
+from app.dump.whose import whose
 
 if TYPE_CHECKING:
     from app.respaldos.limpiar_respaldos_antiguos import ClinicDecisions
@@ -52,7 +53,7 @@ def eliminar(id_: int, si: bool, as_json: bool) -> None:
 
     if not si:
         respaldo = with_databases(look)
-        of = f"de la clínica {respaldo.clinica_id}, {moment(respaldo.fecha_respaldo.isoformat())} UTC"
+        of = f"de {whose(respaldo.clinica_id)}, {moment(respaldo.fecha_respaldo.isoformat())} UTC"
         ask_first(f"¿Eliminar el respaldo {id_} ({of})?", si, refusal="use --si para eliminar sin que se le pregunte")
     with_databases(work)
     if as_json:

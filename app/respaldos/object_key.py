@@ -3,8 +3,24 @@
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
+# Every backup's key begins with it.
+PREFIX = "backups/"
 
-def generar_ruta_s3(clinica_id: int, moment: datetime, time_zone: ZoneInfo) -> str:
+# In the place of a clinic's number.
+PLATFORM = "plataforma"
+
+
+def named(clinica_id: int | None) -> str:
+    """A clinic's number, or PLATFORM: what keys call it."""
+    return str(clinica_id) if clinica_id is not None else PLATFORM
+
+
+def key_prefix(clinica_id: int | None) -> str:
+    """How the keys of one clinic's backups begin, or the platform's."""
+    return f"{PREFIX}{named(clinica_id)}/"
+
+
+def generar_ruta_s3(clinica_id: int | None, moment: datetime, time_zone: ZoneInfo) -> str:
     """The key for an attempt that starts at `moment` (aware), dated in the clinic's time zone."""
     local = moment.astimezone(time_zone)
-    return f"backups/{clinica_id}/{local:%Y}/{local:%m}/backup_{local:%Y%m%d}_{local:%H%M%S}.json.gz"
+    return f"{key_prefix(clinica_id)}{local:%Y}/{local:%m}/backup_{local:%Y%m%d}_{local:%H%M%S}.json.gz"

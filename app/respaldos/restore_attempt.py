@@ -19,6 +19,7 @@ class RestoreRequest:
     """What is to be restored, or, where `simulada`, only tried; neither `modelos` nor `registro`: the whole clinic.
 
     `sin_respaldo_previo`: without a safety backup of how things are now. `destino` names another database.
+    `actualizar`: change rows of the platform that differ, too; of a clinic all of them are, in any case.
     """
 
     simulada: bool = False
@@ -26,6 +27,7 @@ class RestoreRequest:
     registro: str | None = None
     sin_respaldo_previo: bool = False
     destino: str | None = None
+    actualizar: bool = False
 
     @property
     def scope(self) -> Scope:
@@ -44,6 +46,7 @@ class RestoreRequest:
             "registro": self.registro,
             "sin_respaldo_previo": self.sin_respaldo_previo,
             "destino": self.destino,
+            "actualizar": self.actualizar,
         }
 
 
@@ -58,7 +61,7 @@ class RestoreAttempt:
     actor: Actor
 
     @property
-    def clinica_id(self) -> int:
+    def clinica_id(self) -> int | None:
         """Whose rows they are."""
         return self.respaldo.clinica_id
 
@@ -79,7 +82,7 @@ class RestoreAttempt:
 
 
 async def put_down_restore(
-    session: AsyncSession, respaldo_id: int, *, clinica_id: int, request: RestoreRequest, actor: Actor
+    session: AsyncSession, respaldo_id: int, *, clinica_id: int | None, request: RestoreRequest, actor: Actor
 ) -> Restauracion:
     """A pending restore, with its line in the audit trail, as part of the caller's transaction.
 
@@ -87,6 +90,10 @@ async def put_down_restore(
     under way already: a person who asks for it wants it now, or not at all.
     """
     _ = request.scope
+    if clinica_id is None and request.registro is not None:
+        raise InvalidRequest("de la plataforma se restaura todo, o modelos enteros, y no un registro")
+    if clinica_id is not None and request.actualizar:
+        raise InvalidRequest("«actualizar» es para el respaldo de la plataforma: una clínica vuelve a estar igual")
     respaldo = await repository.get(session, respaldo_id, clinica_id=clinica_id)
     if respaldo.estado != Estado.COMPLETADO:
         raise NotCompleted(
@@ -111,7 +118,9 @@ async def put_down_restore(
     return restauracion
 
 
-async def claim_restore(session: AsyncSession, restauracion_id: int, *, clinica_id: int) -> RestoreAttempt | None:
+async def claim_restore(
+    session: AsyncSession, restauracion_id: int, *, clinica_id: int | None
+) -> RestoreAttempt | None:
     """Take the pending restore for a lease; None where it is not pending any more.
 
     Raises OperationInProgress, upon which the transaction must be rolled back.
@@ -125,6 +134,7 @@ async def claim_restore(session: AsyncSession, restauracion_id: int, *, clinica_
         registro=claimed.registro,
         sin_respaldo_previo=claimed.sin_respaldo_previo,
         destino=claimed.destino,
+        actualizar=claimed.actualizar,
     )
     if request.destino is None:
         await restauracion_repository.take_clinic(session, claimed, clinica_id=clinica_id)
