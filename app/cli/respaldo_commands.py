@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -34,16 +34,35 @@ if TYPE_CHECKING:
     from app.respaldos.views import Verificado
     from app.settings import Settings
 
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def whose_option(command: F) -> F:
+    """`--clinica N` or `--plataforma`, of which `one_of` lets one through."""
+    platform = click.option(
+        "--plataforma", is_flag=True, help="Lo que no es de ninguna clínica: tablas compartidas y registros sueltos."
+    )
+    return click.option("--clinica", type=IDENTIFIER, metavar="N", help="Número de la clínica.")(platform(command))
+
+
+def one_of(clinica: int | None, plataforma: bool) -> int | None:
+    """The clinic, None for the platform. Raises UsageError unless just one of the two is given."""
+    if (clinica is None) != plataforma:
+        raise click.UsageError("diga de quién: --clinica N, o --plataforma")
+    return clinica
+
 
 @click.command()
-@click.option("--clinica", type=IDENTIFIER, required=True, metavar="N", help="Número de la clínica.")
+@whose_option
 @click.option("--descripcion", default="", metavar="T", help="Para qué es este respaldo.")
 @json_option
-def crear(clinica: int, descripcion: str, as_json: bool) -> None:
-    """Respalda ahora los datos de una clínica.
+def crear(clinica: int | None, plataforma: bool, descripcion: str, as_json: bool) -> None:
+    """Respalda ahora los datos de una clínica, o los de la plataforma, que no son de ninguna.
 
-    Termina bien solo cuando el archivo se volvió a leer de S3 y es idéntico al enviado.
+    Los respaldos de todas las clínicas y el de la plataforma son la base de datos entera. Termina bien solo cuando
+    el archivo se volvió a leer de S3 y es idéntico al enviado.
     """
+    owner = one_of(clinica, plataforma)
 
     async def work(resources: "Resources") -> "Respaldo":
         from app.respaldos.crear_respaldo import crear_respaldo
@@ -52,7 +71,7 @@ def crear(clinica: int, descripcion: str, as_json: bool) -> None:
         with progress_bar("Respaldando") as progress:
             return await crear_respaldo(
                 resources,
-                clinica_id=clinica,
+                clinica_id=owner,
                 tipo=TipoRespaldo.MANUAL,
                 descripcion=descripcion,
                 progress=progress,
@@ -99,12 +118,16 @@ def show_created(respaldo: "Respaldo") -> None:
 
 @click.command()
 @click.option("--clinica", type=IDENTIFIER, metavar="N", help="Solo los de esta clínica.")
+@click.option("--plataforma", is_flag=True, help="Solo los de la plataforma.")
 @click.option(
     "--limite", type=WholeNumber(1, 1000), default=20, show_default=True, help="Cuántos, como mucho; hasta 1000."
 )
 @json_option
-def listar(clinica: int | None, limite: int, as_json: bool) -> None:
+def listar(clinica: int | None, plataforma: bool, limite: int, as_json: bool) -> None:
     """Lista los respaldos, del más nuevo al más viejo."""
+    everybody = clinica is None and not plataforma
+    if not everybody:
+        one_of(clinica, plataforma)
 
     async def work(databases: "Databases") -> "list[Respaldo]":
         from app.respaldos import platform_repository, repository
@@ -113,7 +136,7 @@ def listar(clinica: int | None, limite: int, as_json: bool) -> None:
         if clinica is not None:
             await databases.clinic.clinic(clinica)
         async with transaction(databases) as session:
-            if clinica is None:
+            if everybody:
                 return list(await platform_repository.newest_of_all(session, limit=limite))
             return list((await repository.page(session, clinica_id=clinica, limit=limite, offset=0))[0])
 
@@ -131,7 +154,7 @@ def listar(clinica: int | None, limite: int, as_json: bool) -> None:
             [
                 (
                     str(row["id"]),
-                    str(row["clinica_id"]),
+                    named(row["clinica_id"]),
                     moment(row["fecha_respaldo"]),
                     row["estado_display"],
                     row["tipo_respaldo_display"],
@@ -144,6 +167,11 @@ def listar(clinica: int | None, limite: int, as_json: bool) -> None:
             ],
             right=(0, 1, 5, 6),
         )
+
+
+def named(clinica_id: int | None) -> str:
+    """A clinic in a table."""
+    return str(clinica_id) if clinica_id is not None else "plataforma"
 
 
 def _verified(verificado: "Verificado | None") -> str:
@@ -173,7 +201,7 @@ def ver(id_: int, as_json: bool) -> None:
     fields(
         {
             "ID": str(shown["id"]),
-            "Clínica": str(shown["clinica_id"]),
+            "Clínica": named(shown["clinica_id"]),
             "Estado": shown["estado_display"],
             "Tipo": shown["tipo_respaldo_display"],
             "Fecha (UTC)": moment(shown["fecha_respaldo"]),
@@ -349,10 +377,11 @@ def verify_file(
 
 
 @click.command()
-@click.option("--clinica", type=IDENTIFIER, required=True, metavar="N", help="Número de la clínica.")
+@whose_option
 @json_option
-def estadisticas(clinica: int, as_json: bool) -> None:
-    """Resume cómo van los respaldos de una clínica, y cuánto cuestan."""
+def estadisticas(clinica: int | None, plataforma: bool, as_json: bool) -> None:
+    """Resume cómo van los respaldos de una clínica, o de la plataforma, y cuánto cuestan."""
+    owner = one_of(clinica, plataforma)
 
     async def work(settings: "Settings") -> "Estadisticas":
         from datetime import UTC, datetime
@@ -363,7 +392,7 @@ def estadisticas(clinica: int, as_json: bool) -> None:
         async with open_databases(settings) as databases:
             return await obtener_estadisticas(
                 databases,
-                clinic=await databases.clinic.clinic(clinica),
+                clinic=await databases.clinic.clinic(owner) if owner is not None else None,
                 now=datetime.now(UTC),
                 time_zone=settings.time_zone,
                 hour=settings.backup_hour,

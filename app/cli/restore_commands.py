@@ -31,6 +31,11 @@ if TYPE_CHECKING:
     help="En otra base de datos con las mismas tablas, postgresql://usuario:clave@host/base.",
 )
 @click.option(
+    "--actualizar",
+    is_flag=True,
+    help="Del respaldo de la plataforma: además de agregar lo que falta, cambia los registros que son distintos.",
+)
+@click.option(
     "--sin-respaldo-previo", is_flag=True, help="Sin guardar antes, en otro respaldo, cómo está todo ahora."
 )
 @click.option("--si", is_flag=True, help="Restaura sin preguntar.")
@@ -41,6 +46,7 @@ def restaurar(
     modelos: str | None,
     registro: str | None,
     destino: str | None,
+    actualizar: bool,
     sin_respaldo_previo: bool,
     si: bool,
     as_json: bool,
@@ -50,6 +56,9 @@ def restaurar(
     Primero comprueba el respaldo entero, y muestra qué cambiaría. Después, en una sola transacción, cambia solo lo
     que es distinto, lo vuelve a leer y lo compara con el respaldo: si algo no coincide, no queda cambiado nada. Las
     demás clínicas no se tocan.
+
+    De un respaldo de la plataforma solo se agrega lo que falta, y con --actualizar se cambia lo que es distinto: no
+    se elimina nada.
     """
     from app.respaldos.restore_attempt import RestoreRequest
 
@@ -59,6 +68,7 @@ def restaurar(
         registro=registro,
         sin_respaldo_previo=sin_respaldo_previo,
         destino=_place(destino) if destino is not None else None,
+        actualizar=actualizar,
     )
     _ = request.scope
     if not (simular or si):
@@ -111,7 +121,8 @@ def show_restored(restauracion: "Restauracion") -> None:
     if restauracion.simulada:
         click.echo(f"Simulación: así quedaría {whose(restauracion.clinica_id)}. No se cambió nada.")
     else:
-        done(f"Clínica {restauracion.clinica_id} restaurada desde el respaldo {restauracion.respaldo_id}")
+        whole = whose(restauracion.clinica_id).removeprefix("la ").capitalize()
+        done(f"{whole} restaurada desde el respaldo {restauracion.respaldo_id}")
         if restauracion.respaldo_previo is not None:
             click.echo(f"  Cómo estaba antes quedó en el respaldo {restauracion.respaldo_previo}")
     if not found:

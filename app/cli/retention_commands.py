@@ -17,7 +17,7 @@ from app.cli.output import (
     table,
     warn,
 )
-from app.cli.respaldo_commands import find_respaldo
+from app.cli.respaldo_commands import find_respaldo, named
 from app.cli.session import with_databases, with_resources, with_settings
 from app.cli.whole_number import IDENTIFIER
 from app.dump.whose import whose
@@ -197,7 +197,7 @@ def _show_decisions(found: "list[ClinicDecisions]", as_json: bool, purged: int |
             ("Clínica", "ID", "Fecha (UTC)", "Estado", "Tamaño", "Decisión", "Razón"),
             [
                 (
-                    str(clinica_id),
+                    named(clinica_id),
                     str(backup.id),
                     moment(backup.fecha_respaldo.isoformat()),
                     ESTADO_DISPLAY[Estado(backup.estado)],
@@ -252,7 +252,7 @@ def reindexar(context: click.Context, clinica: int | None, as_json: bool) -> Non
                 [
                     (
                         str(respaldo.id),
-                        str(respaldo.clinica_id),
+                        named(respaldo.clinica_id),
                         moment(respaldo.fecha_respaldo.isoformat()),
                         size(respaldo.tamaño_bytes),
                         number(respaldo.numero_registros),
