@@ -92,8 +92,6 @@ async def put_down_restore(
     _ = request.scope
     if clinica_id is None and request.registro is not None:
         raise InvalidRequest("de la plataforma se restaura todo, o modelos enteros, y no un registro")
-    if clinica_id is not None and request.actualizar:
-        raise InvalidRequest("«actualizar» es para el respaldo de la plataforma: una clínica vuelve a estar igual")
     respaldo = await repository.get(session, respaldo_id, clinica_id=clinica_id)
     if respaldo.estado != Estado.COMPLETADO:
         raise NotCompleted(

@@ -149,8 +149,6 @@ async def test_a_restore_saves_first_inserts_and_says_what_it_left(
     assert await conn.fetchval("SELECT nombre FROM clinica WHERE id = 1") == "Clínica grande"
     with pytest.raises(InvalidRequest, match="no un registro"):
         await restore(resources, respaldo, registro="clinica:1")
-    with pytest.raises(InvalidRequest, match="«actualizar» es para"):
-        await restore(resources, await back_up(resources), actualizar=True)
 
 
 async def test_a_clinics_file_in_its_place(resources: Resources, conn: asyncpg.Connection) -> None:

@@ -250,7 +250,8 @@ export interface paths {
          * Pide que se restaure un respaldo, o que se muestre qué cambiaría
          * @description Todo lo de la clínica vuelve a estar como en el respaldo; o solo `modelos`, o un `registro` con lo que depende
          *     de él. Antes se hace un respaldo de cómo está ahora (`respaldo_previo`). Con `simular` no cambia nada, y
-         *     `resultado` dice exactamente qué cambiaría. Cómo avanza se ve en `GET /restauraciones/{id}/`.
+         *     `resultado` dice exactamente qué cambiaría. Cómo avanza se ve en `GET /restauraciones/{id}/`. De un respaldo de la
+         *     plataforma solo se agrega lo que falta y, con `actualizar`, se cambia lo que es distinto; no se elimina nada.
          */
         post: operations["respaldos_restaurar"];
         delete?: never;
@@ -885,6 +886,12 @@ export interface components {
              * @description modelo:clave, por ejemplo pacientes:15
              */
             registro?: string | null;
+            /**
+             * Actualizar
+             * @description De un respaldo de la plataforma: además de agregar lo que falta, cambiar lo que es distinto. Los datos de una clínica vuelven a estar igual en cualquier caso.
+             * @default false
+             */
+            actualizar: boolean;
         };
         /**
          * PedidoVerificacion
@@ -1008,8 +1015,11 @@ export interface components {
         RespaldoCompleto: {
             /** Id */
             id: number;
-            /** Clinica Id */
-            clinica_id: number;
+            /**
+             * Clinica Id
+             * @description Vacío en los de la plataforma.
+             */
+            clinica_id: number | null;
             /**
              * Fecha Respaldo
              * Format: date-time
@@ -1155,8 +1165,11 @@ export interface components {
         RespaldoEnLista: {
             /** Id */
             id: number;
-            /** Clinica Id */
-            clinica_id: number;
+            /**
+             * Clinica Id
+             * @description Vacío en los de la plataforma.
+             */
+            clinica_id: number | null;
             /**
              * Fecha Respaldo
              * Format: date-time
@@ -1276,8 +1289,11 @@ export interface components {
             id: number;
             /** Respaldo Id */
             respaldo_id: number;
-            /** Clinica Id */
-            clinica_id: number;
+            /**
+             * Clinica Id
+             * @description Vacío en los de la plataforma.
+             */
+            clinica_id: number | null;
             tipo: components["schemas"]["TipoRestauracion"];
             profundidad: components["schemas"]["Profundidad"] | null;
             estado: components["schemas"]["Estado"];
@@ -1815,6 +1831,8 @@ export interface operations {
             query?: {
                 /** @description La clínica. Solo la elige el superadministrador, y debe hacerlo; para los demás es la suya. */
                 clinica_id?: number;
+                /** @description Lo de la plataforma, que no es de ninguna clínica. Solo lo elige el superadministrador. */
+                plataforma?: "true";
             };
             header?: never;
             path?: never;
@@ -1983,6 +2001,8 @@ export interface operations {
                 orden?: components["schemas"]["Orden"];
                 /** @description La clínica. Solo la elige el superadministrador, y debe hacerlo; para los demás es la suya. */
                 clinica_id?: number;
+                /** @description Lo de la plataforma, que no es de ninguna clínica. Solo lo elige el superadministrador. */
+                plataforma?: "true";
                 /** @description Cuántos se quieren, como máximo. */
                 limit?: number;
                 /** @description Cuántos se saltan antes. */
@@ -2150,6 +2170,8 @@ export interface operations {
             query?: {
                 /** @description La clínica. Solo la elige el superadministrador, y debe hacerlo; para los demás es la suya. */
                 clinica_id?: number;
+                /** @description Lo de la plataforma, que no es de ninguna clínica. Solo lo elige el superadministrador. */
+                plataforma?: "true";
             };
             header?: never;
             path?: never;
@@ -2306,6 +2328,8 @@ export interface operations {
             query?: {
                 /** @description La clínica. Solo la elige el superadministrador, y debe hacerlo; para los demás es la suya. */
                 clinica_id?: number;
+                /** @description Lo de la plataforma, que no es de ninguna clínica. Solo lo elige el superadministrador. */
+                plataforma?: "true";
             };
             header?: never;
             path?: never;
@@ -2526,6 +2550,8 @@ export interface operations {
             query?: {
                 /** @description La clínica. Solo la elige el superadministrador, y debe hacerlo; para los demás es la suya. */
                 clinica_id?: number;
+                /** @description Lo de la plataforma, que no es de ninguna clínica. Solo lo elige el superadministrador. */
+                plataforma?: "true";
             };
             header?: never;
             path: {
@@ -2685,6 +2711,8 @@ export interface operations {
             query?: {
                 /** @description La clínica. Solo la elige el superadministrador, y debe hacerlo; para los demás es la suya. */
                 clinica_id?: number;
+                /** @description Lo de la plataforma, que no es de ninguna clínica. Solo lo elige el superadministrador. */
+                plataforma?: "true";
             };
             header?: never;
             path: {
@@ -2862,6 +2890,8 @@ export interface operations {
             query?: {
                 /** @description La clínica. Solo la elige el superadministrador, y debe hacerlo; para los demás es la suya. */
                 clinica_id?: number;
+                /** @description Lo de la plataforma, que no es de ninguna clínica. Solo lo elige el superadministrador. */
+                plataforma?: "true";
             };
             header?: never;
             path: {
@@ -3061,6 +3091,8 @@ export interface operations {
             query?: {
                 /** @description La clínica. Solo la elige el superadministrador, y debe hacerlo; para los demás es la suya. */
                 clinica_id?: number;
+                /** @description Lo de la plataforma, que no es de ninguna clínica. Solo lo elige el superadministrador. */
+                plataforma?: "true";
             };
             header?: never;
             path: {
@@ -3240,6 +3272,8 @@ export interface operations {
             query?: {
                 /** @description La clínica. Solo la elige el superadministrador, y debe hacerlo; para los demás es la suya. */
                 clinica_id?: number;
+                /** @description Lo de la plataforma, que no es de ninguna clínica. Solo lo elige el superadministrador. */
+                plataforma?: "true";
             };
             header?: never;
             path: {
@@ -3463,6 +3497,8 @@ export interface operations {
             query?: {
                 /** @description La clínica. Solo la elige el superadministrador, y debe hacerlo; para los demás es la suya. */
                 clinica_id?: number;
+                /** @description Lo de la plataforma, que no es de ninguna clínica. Solo lo elige el superadministrador. */
+                plataforma?: "true";
             };
             header?: never;
             path: {
@@ -3686,6 +3722,8 @@ export interface operations {
             query?: {
                 /** @description La clínica. Solo la elige el superadministrador, y debe hacerlo; para los demás es la suya. */
                 clinica_id?: number;
+                /** @description Lo de la plataforma, que no es de ninguna clínica. Solo lo elige el superadministrador. */
+                plataforma?: "true";
             };
             header?: never;
             path: {
@@ -3909,6 +3947,8 @@ export interface operations {
             query?: {
                 /** @description La clínica. Solo la elige el superadministrador, y debe hacerlo; para los demás es la suya. */
                 clinica_id?: number;
+                /** @description Lo de la plataforma, que no es de ninguna clínica. Solo lo elige el superadministrador. */
+                plataforma?: "true";
             };
             header?: never;
             path: {
@@ -4128,6 +4168,8 @@ export interface operations {
             query?: {
                 /** @description La clínica. Solo la elige el superadministrador, y debe hacerlo; para los demás es la suya. */
                 clinica_id?: number;
+                /** @description Lo de la plataforma, que no es de ninguna clínica. Solo lo elige el superadministrador. */
+                plataforma?: "true";
             };
             header?: never;
             path: {
@@ -4307,6 +4349,8 @@ export interface operations {
             query?: {
                 /** @description La clínica. Solo la elige el superadministrador, y debe hacerlo; para los demás es la suya. */
                 clinica_id?: number;
+                /** @description Lo de la plataforma, que no es de ninguna clínica. Solo lo elige el superadministrador. */
+                plataforma?: "true";
             };
             header?: never;
             path: {
@@ -4502,6 +4546,8 @@ export interface operations {
                 respaldo_id?: number;
                 /** @description La clínica. Solo la elige el superadministrador, y debe hacerlo; para los demás es la suya. */
                 clinica_id?: number;
+                /** @description Lo de la plataforma, que no es de ninguna clínica. Solo lo elige el superadministrador. */
+                plataforma?: "true";
                 /** @description Cuántos se quieren, como máximo. */
                 limit?: number;
                 /** @description Cuántos se saltan antes. */
@@ -4669,6 +4715,8 @@ export interface operations {
             query?: {
                 /** @description La clínica. Solo la elige el superadministrador, y debe hacerlo; para los demás es la suya. */
                 clinica_id?: number;
+                /** @description Lo de la plataforma, que no es de ninguna clínica. Solo lo elige el superadministrador. */
+                plataforma?: "true";
             };
             header?: never;
             path: {
@@ -4832,6 +4880,8 @@ export interface operations {
                 respaldo_id?: number;
                 /** @description La clínica. Solo la elige el superadministrador, y debe hacerlo; para los demás es la suya. */
                 clinica_id?: number;
+                /** @description Lo de la plataforma, que no es de ninguna clínica. Solo lo elige el superadministrador. */
+                plataforma?: "true";
                 /** @description Cuántos se quieren, como máximo. */
                 limit?: number;
                 /** @description Cuántos se saltan antes. */
