@@ -13,10 +13,10 @@ from app.api.address import is_local
 from app.api.caller import ServiceDep
 from app.api.documentation import problems
 from app.connections import Service
+from app.dump.whose import named
 from app.errors import DatabaseUnavailable, NotAllowed, QueueUnavailable, TokenRefused
 from app.respaldos import metrics_repository
 from app.respaldos.metrics_repository import Backlog, Group, Newest
-from app.respaldos.object_key import named
 from app.respaldos.transaction import transaction
 
 router = APIRouter(tags=["Salud"])

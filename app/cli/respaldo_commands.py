@@ -22,7 +22,7 @@ from app.cli.output import (
 )
 from app.cli.session import with_databases, with_resources, with_settings
 from app.cli.whole_number import IDENTIFIER, WholeNumber
-from app.dump.whose import whose
+from app.dump.whose import named, whose
 from app.errors import FormatError, LocalFileError
 
 if TYPE_CHECKING:
@@ -167,11 +167,6 @@ def listar(clinica: int | None, plataforma: bool, limite: int, as_json: bool) ->
             ],
             right=(0, 1, 5, 6),
         )
-
-
-def named(clinica_id: int | None) -> str:
-    """A clinic in a table."""
-    return str(clinica_id) if clinica_id is not None else "plataforma"
 
 
 def _verified(verificado: "Verificado | None") -> str:

@@ -17,10 +17,10 @@ from app.cli.output import (
     table,
     warn,
 )
-from app.cli.respaldo_commands import find_respaldo, named
+from app.cli.respaldo_commands import find_respaldo
 from app.cli.session import with_databases, with_resources, with_settings
 from app.cli.whole_number import IDENTIFIER
-from app.dump.whose import whose
+from app.dump.whose import named, whose
 
 if TYPE_CHECKING:
     from app.respaldos.limpiar_respaldos_antiguos import ClinicDecisions

@@ -155,7 +155,7 @@ class ClinicDatabase:
         if text != catalogue.text:
             raise SchemaChanged("el esquema de la base de datos cambió justo ahora; vuelva a intentarlo")
         migrations = await _migration_heads(connection, catalogue)
-        statements = await find_owners(connection, catalogue, clinica_id)
+        statements = await find_owners(connection, catalogue, clinica_id, on_step)
         unowned: Sequence[Unowned | Unchecked]
         if clinica_id is not None:
             unowned = await self._unowned_rows(connection, catalogue, statements.catalogue, on_step)

@@ -6,6 +6,7 @@ import asyncpg
 
 from app.clinic.all_owners import AllOwners
 from app.clinic.catalogue import Catalogue, TableClass
+from app.clinic.checks import OnStep
 from app.clinic.classification import narrowed, undecided
 from app.clinic.introspection import TableName
 from app.clinic.ownership import rule_errors
@@ -17,15 +18,19 @@ from app.clinic.statements import ClinicStatements
 TOGETHER = 1000
 
 
-async def find_owners(connection: asyncpg.Connection, catalogue: Catalogue, clinica_id: int | None) -> Statements:
+async def find_owners(
+    connection: asyncpg.Connection, catalogue: Catalogue, clinica_id: int | None, on_step: OnStep | None = None
+) -> Statements:
     """The statements for one clinic, or for the platform, for this transaction and its rows as they are now.
 
     It writes nothing, and so also works in a read-only transaction, or on a hot standby. What it finds holds as long
     as the rows do: in a transaction that sees other rows later on, it has to be asked again. Raises RuleFailed.
+
+    For the platform every clinic's rows are looked at: `on_step` is called after each table.
     """
     narrow = narrowed(catalogue, await find_nulls(connection, catalogue))
     if clinica_id is None:
-        return await _find_platforms(connection, narrow)
+        return await _find_platforms(connection, narrow, on_step or (lambda: None))
     statements = ClinicStatements(narrow, clinica_id)
     careful: set[str] = set()
     while True:
@@ -45,16 +50,18 @@ async def find_owners(connection: asyncpg.Connection, catalogue: Catalogue, clin
         careful |= again
 
 
-async def _find_platforms(connection: asyncpg.Connection, narrow: Catalogue) -> PlatformStatements:
+async def _find_platforms(connection: asyncpg.Connection, narrow: Catalogue, on_step: OnStep) -> PlatformStatements:
     owners = AllOwners(narrow)
     for _, listing in owners.lists():
         with rule_errors(listing):
             await connection.execute(listing.statement)
-    doubts = [owners.names_no_clinic(entry) for entry in narrow.of_class(TableClass.OWNED)]
+        on_step()
     # The entry of the shared schema is no clinic, and rows may be its.
-    missing = narrow.schema_column is not None or any(
-        await _ask(connection, [f"({doubt})" for doubt in doubts if doubt is not None])
-    )
+    missing = narrow.schema_column is not None
+    for entry in narrow.of_class(TableClass.OWNED):
+        doubt = owners.names_no_clinic(entry)
+        missing = missing or (doubt is not None and await connection.fetchval(doubt))
+        on_step()
     return PlatformStatements(narrow, owners, missing=missing)
 
 

@@ -63,7 +63,7 @@ class News:
     def clinic(self) -> str:
         """What to call the clinic, or the platform, on one line."""
         if self.claimed.aviso.clinica_id is None:
-            return "Plataforma"
+            return whose(None)
         name = wording.one_line(self.clinic_name or "", NAME_LIMIT)
         return name or f"Clínica {self.claimed.aviso.clinica_id}"
 
@@ -121,7 +121,7 @@ class News:
     def facts(self) -> list[Fact]:
         """The table of the mail; without what is not known."""
         respaldo, datos = self.claimed.respaldo, self.claimed.aviso.datos
-        found = [("Clínica", self.clinic)]
+        found = [("Clínica" if self.claimed.aviso.clinica_id is not None else "Datos de", self.clinic)]
         if respaldo is not None:
             found += [("Respaldo", f"n.º {respaldo.id}"), ("Fecha", self.date)]
             found += [("Tipo", TIPO_DISPLAY[TipoRespaldo(respaldo.tipo_respaldo)])]

@@ -3,16 +3,10 @@
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
+from app.dump.whose import named
+
 # Every backup's key begins with it.
 PREFIX = "backups/"
-
-# In the place of a clinic's number.
-PLATFORM = "plataforma"
-
-
-def named(clinica_id: int | None) -> str:
-    """A clinic's number, or PLATFORM: what keys call it."""
-    return str(clinica_id) if clinica_id is not None else PLATFORM
 
 
 def key_prefix(clinica_id: int | None) -> str:

@@ -27,6 +27,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.sql.selectable import TableValuedAlias
 
+from app.dump.whose import named
 from app.respaldos.actor import SERVICE
 from app.respaldos.models import (
     Accion,
@@ -39,7 +40,6 @@ from app.respaldos.models import (
     TipoAviso,
     TipoRespaldo,
 )
-from app.respaldos.object_key import named
 
 # Clinics by their ids, or None: the platform, whose night is one more.
 Among: TypeAlias = Sequence[int] | None

@@ -8,13 +8,13 @@ from datetime import UTC, datetime
 
 from app.dump.document import Origin
 from app.dump.verifier import FileVerifier, VerifiedFile
-from app.dump.whose import whose
+from app.dump.whose import PLATFORM, whose
 from app.errors import FormatError, ObjectNotFound
 from app.respaldos import eventos, platform_retention_repository, retention_repository
 from app.respaldos.actor import COMMAND_LINE, Actor
 from app.respaldos.completed import completed_metadata, suspicion
 from app.respaldos.models import Accion, Respaldo, TipoRespaldo
-from app.respaldos.object_key import PLATFORM, PREFIX, key_prefix
+from app.respaldos.object_key import PREFIX, key_prefix
 from app.respaldos.progress import Etapa, Progress
 from app.respaldos.resources import Resources
 from app.respaldos.transaction import transaction

@@ -83,7 +83,7 @@ class RestoreDatabase(ClinicDatabase):
     async def trying(self, clinica_id: int | None) -> AsyncIterator[Trial]:
         """A session in which the clinic's file, or the platform's, can be restored into tables of its own.
 
-        They are dropped at its end.         Raises what `snapshot` raises.
+        They are dropped at its end. Raises what `snapshot` raises.
         """
         number = secrets.randbelow(2**31)
         async with self._connect() as connection:
