@@ -21,7 +21,7 @@ from app.sample.generate import (
 )
 from tests.conftest import plain_url, unique_name
 from tests.respaldos.conftest import connected, opened
-from tests.respaldos.restoring import restore
+from tests.respaldos.restoring import TENANCY, restore
 from tests.sample.ownership import digest
 from tests.storage.conftest import Store
 
@@ -47,6 +47,12 @@ async def grown(sql: asyncpg.Connection) -> Tenancy:
     await create_grown_schema(sql)
     await fill_grown(sql, CLINICS, 1, GrownOptions(0.1, orphans=20, strays=1))
     return Tenancy()
+
+
+async def linked(sql: asyncpg.Connection) -> Tenancy:
+    """The same with the demo's rule, by which most logins are a clinic's."""
+    await grown(sql)
+    return TENANCY
 
 
 async def schemas(sql: asyncpg.Connection) -> Tenancy:
@@ -91,7 +97,7 @@ async def _empty(sql: asyncpg.Connection, tables: list[str]) -> None:
     await sql.execute("RESET session_replication_role")
 
 
-@pytest.mark.parametrize("make", [grown, schemas], ids=["column", "schema"])
+@pytest.mark.parametrize("make", [grown, linked, schemas], ids=["column", "link", "schema"])
 async def test_all_of_it_comes_back_from_the_bucket_alone(make: Sample, migrated: str, store: Store) -> None:
     async with connected(plain_url(migrated)) as sql:
         tenancy = await make(sql)
