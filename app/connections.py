@@ -63,6 +63,7 @@ def tenancy(settings: Settings) -> Tenancy:
         active_column=settings.tenant_active_column,
         name_column=settings.tenant_name_column,
         exclude=settings.exclude_tables,
+        access=settings.access_tables,
         rules=settings.ownership_rules,
     )
 

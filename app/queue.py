@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from arq.connections import ArqRedis
-from arq.constants import in_progress_key_prefix
+from arq.constants import default_queue_name, health_check_key_suffix, in_progress_key_prefix
 from redis.asyncio.retry import Retry
 from redis.backoff import ConstantBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
@@ -26,6 +26,12 @@ _ARQ_EXTRA_SECONDS = 10
 
 # A job that Redis has had as running for this long, with its row still pending, is a dead worker's (seconds).
 _CLAIMED_WITHIN_SECONDS = 60
+
+# Where arq's worker says every half minute that it takes jobs, and for how long that holds.
+_TAKING_JOBS = default_queue_name + health_check_key_suffix
+
+# The same of a process that goes the rounds, which says so with each round of a minute; one may be late (seconds).
+_GOING_ROUNDS, _ROUNDS_SECONDS = "respaldos:rondas", 150
 
 # A request waits for this, so it is short (seconds).
 _CONNECT_SECONDS, _ANSWER_SECONDS = 2.0, 5.0
@@ -65,6 +71,17 @@ class Queue:
         """Raise unless Redis answers."""
         with redis_errors():
             await self._redis.ping()
+
+    async def going_rounds(self) -> None:
+        """Leave word that a process which goes the rounds is well."""
+        with redis_errors():
+            await self._redis.set(_GOING_ROUNDS, "", ex=_ROUNDS_SECONDS)
+
+    async def heard_of(self) -> tuple[bool, bool]:
+        """Whether a process that takes jobs has lately said that it is well, and whether one that goes the rounds."""
+        with redis_errors():
+            taking_jobs, going_rounds = await self._redis.mget(_TAKING_JOBS, _GOING_ROUNDS)
+        return taking_jobs is not None, going_rounds is not None
 
     async def respaldo(self, respaldo_id: int, intento: int) -> None:
         """Have a worker make the pending backup, of which `intento` attempts have ended.

@@ -96,6 +96,7 @@ class Settings(BaseSettings):
     tenant_active_column: str = _setting("activa", "el nombre de una columna")
     tenant_name_column: str = _setting("nombre", "el nombre de una columna")
     exclude_tables: CommaSeparated = _setting((), "nombres de tablas separados por comas")
+    access_tables: CommaSeparated = _setting((), "nombres de tablas separados por comas, o -tabla")
     ownership_rules: Annotated[dict[str, str | dict[str, str]], NoDecode, BeforeValidator(_parse_json)] = _setting(
         {},
         'JSON, cada tabla una vez: {"tabla": "expresión SQL sobre t", "shared" o un enlace'

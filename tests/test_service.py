@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import re
 import socket
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -19,6 +20,7 @@ from app.migrate import migrate
 from app.queue import open_queue
 from app.storage.s3 import S3Options, open_storage
 from tests.conftest import plain_url, unique_name
+from tests.service.redis import running_redis
 from tests.tcp_proxy import tcp_proxy
 
 PROGRAM = str(Path(sys.executable).with_name("respaldos"))
@@ -95,16 +97,28 @@ def ask(url: str | Request) -> tuple[int, dict[str, str]]:
         return 0, {}
 
 
-async def test_it_is_ready_when_all_it_needs_answers(environment: dict[str, str]) -> None:
+async def test_it_is_ready_when_all_it_needs_answers(environment: dict[str, str], tmp_path: Path) -> None:
     url = f"http://127.0.0.1:{(port := free_port())}/salud"
-    async with running(environment, "serve", "--puerto", str(port)):
+    # A Redis that hears of no other test's worker.
+    with running_redis(tmp_path) as redis:
+        environment["REDIS_URL"] = redis.url
+        async with running(environment, "serve", "--puerto", str(port)):
 
-        async def alive() -> bool:
-            return (await asyncio.to_thread(ask, f"{url}/viva"))[0] == 200
+            async def alive() -> bool:
+                return (await asyncio.to_thread(ask, f"{url}/viva"))[0] == 200
 
-        await eventually(alive)
-        status, said = await asyncio.to_thread(ask, f"{url}/lista")
-    assert (status, said) == (200, {"base_de_datos": "ok", "redis": "ok", "bucket": "ok"})
+            await eventually(alive)
+            status, said = await asyncio.to_thread(ask, f"{url}/lista")
+            silent = said.pop("trabajador")
+            # Answering needs no worker, so no proxy is to take this one out for it.
+            assert (status, said) == (200, {"base_de_datos": "ok", "redis": "ok", "bucket": "ok"})
+            assert re.search(r"hace los respaldos ni .*programa la noche.*«respaldos worker»", silent), silent
+            async with running(environment, "worker"):
+
+                async def at_work() -> bool:
+                    return (await asyncio.to_thread(ask, f"{url}/lista"))[1]["trabajador"] == "ok"
+
+                await eventually(at_work)
 
 
 async def test_nobody_forges_their_address(environment: dict[str, str]) -> None:
@@ -142,6 +156,7 @@ async def test_it_names_each_thing_that_is_missing(environment: dict[str, str]) 
     assert "DATABASE_URL" in said["base_de_datos"]
     assert "REDIS_URL" in said["redis"]
     assert "«no-existe»" in said["bucket"]
+    assert "REDIS_URL" in said["trabajador"]
 
 
 async def dead_backup(connection: asyncpg.Connection) -> int:

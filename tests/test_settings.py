@@ -74,7 +74,7 @@ MALFORMED = {
 # Any text at all is valid in these, so nothing is malformed.
 FREE = {
     *("tenant_column", "tenant_table", "tenant_schema_column", "tenant_active_column", "tenant_name_column"),
-    *("exclude_tables", "aws_access_key_id", "aws_secret_access_key", "s3_sse_kms_key_id"),
+    *("exclude_tables", "access_tables", "aws_access_key_id", "aws_secret_access_key", "s3_sse_kms_key_id"),
     *("jwt_issuer", "jwt_audience", "admin_roles", "metrics_token", "webhook_secret", "email_host_user"),
     *("email_host_password", "respaldos_home", "secret_columns"),
 }
@@ -173,6 +173,7 @@ def test_values_of_several_parts(monkeypatch: pytest.MonkeyPatch) -> None:
         | {
             "EXCLUDE_TABLES": "sesion, cola,,",
             "SECRET_COLUMNS": "nit, paciente.telefono",
+            "ACCESS_TABLES": "cuenta, -auth_log",
             "OWNERSHIP_RULES": '{"auth_user": "shared"}',
             "CORS_ALLOWED_ORIGINS": "https://a.example, http://*.localhost:5173,https://*.clinicas.com.bo",
             "FORWARDED_ALLOW_IPS": "10.0.0.1,10.1.0.0/16,::1",
@@ -190,6 +191,7 @@ def test_values_of_several_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     assert settings.forwarded_allow_ips == ("10.0.0.1", "10.1.0.0/16", "::1")
     assert tenancy(settings).rules == {"auth_user": "shared"}
     assert (tenancy(settings).kind, tenancy(settings).exclude) == ("schema", ("sesion", "cola"))
+    assert tenancy(settings).access == ("cuenta", "-auth_log")
 
 
 def test_an_empty_value_is_none_at_all(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,14 @@ from datetime import UTC, datetime
 import uvloop
 
 from app.clinic.recipients import ClinicRecipients
-from app.connections import clinic_database_url, open_resources, redis_url, retention_policy, tenancy
+from app.connections import (
+    clinic_database_url,
+    embedded_servers,
+    open_resources,
+    redis_url,
+    retention_policy,
+    tenancy,
+)
 from app.errors import RespaldosError, SettingsError
 from app.notify.options import NotifySuccess, SmtpOptions, WebhookOptions
 from app.notify.sender import Notifier
@@ -90,7 +97,7 @@ def _rounds(settings: Settings, resources: Resources, queue: Queue) -> Sequence[
         """End what dead processes left open, and put back into Redis what it does not have."""
         pending = await reconciliar(resources)
         # A Redis that is away is to be in the log, also while nothing waits for it.
-        await queue.check()
+        await queue.going_rounds()
         for waiting in pending.respaldos:
             await queue.respaldo(waiting.id, waiting.intento)
         for waiting in pending.restauraciones:
@@ -167,4 +174,5 @@ def _notifier(settings: Settings, databases: Databases) -> Notifier:
 
 
 if __name__ == "__main__":
-    uvloop.run(go_rounds(load_settings()))
+    with embedded_servers(load_settings()) as addressed:
+        uvloop.run(go_rounds(addressed))

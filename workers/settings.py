@@ -1,16 +1,21 @@
 """What arq's worker is made of; `arq --check workers.settings.WorkerSettings` asks whether one works."""
 
+import atexit
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import ExitStack
 from typing import ClassVar
 
 from arq.connections import RedisSettings
 
-from app.connections import redis_url
+from app.connections import embedded_servers, redis_url
 from app.queue import JOB_SECONDS, from_json, to_json, worker_redis
 from app.settings import load_settings
 from workers.jobs import respaldar, restaurar
 
-settings = load_settings()
+# arq wants all of this at import. What EMBEDDED names runs for as long as this process, whoever else uses it.
+_serving = ExitStack()
+atexit.register(_serving.close)
+settings = _serving.enter_context(embedded_servers(load_settings()))
 
 
 class WorkerSettings:

@@ -14,6 +14,8 @@ from arq.worker import Worker, create_worker
 from redis.exceptions import RedisError
 
 from app.connections import open_resources
+from app.errors import RespaldosError
+from app.respaldos.resources import Resources
 from workers.jobs import RESOURCES, RUNNING, STOPPING, Context
 from workers.settings import WorkerSettings, settings
 from workers.stop import AGAIN_SECONDS, end_all, told_to_stop
@@ -35,13 +37,24 @@ async def work() -> None:
         # arq's own protocol for these classes is narrower than what it reads of them.
         worker = create_worker(WorkerSettings, ctx=context, handle_signals=False)  # type: ignore[arg-type]
         taking, stop = asyncio.create_task(_take_jobs(worker)), asyncio.create_task(told.wait())
+        saying = asyncio.create_task(_say_problems(resources))
         try:
             await asyncio.wait([taking, stop], return_when=asyncio.FIRST_COMPLETED)
         finally:
             await _end(worker, context, taking)
             stop.cancel()
+            saying.cancel()
     if not taking.cancelled():
         taking.result()
+
+
+async def _say_problems(resources: Resources) -> None:
+    """Say at the start which rules of OWNERSHIP_RULES cannot be followed; the backups say so, too."""
+    try:
+        for problem in await resources.clinic.problems():
+            log.warning("%s", problem)
+    except RespaldosError as exc:
+        log.warning("%s", exc)
 
 
 async def _take_jobs(worker: Worker) -> None:

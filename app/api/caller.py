@@ -162,6 +162,16 @@ async def platform(request: Request, principal: PrincipalDep) -> None:
         raise exc
 
 
+async def platforms_own(request: Request, principal: Principal) -> None:
+    """Let nobody but a superadmin ask for what is the platform's. Raises NotAllowed."""
+    if not principal.superadmin:
+        exc = NotAllowed(
+            "los accesos y la fila de la clínica son de la plataforma: solo los restaura un superadministrador"
+        )
+        await request.state.refuse(motivo=str(exc))
+        raise exc
+
+
 Looking = Annotated[Caller, Depends(_caller(Permiso.MIRAR))]
 Administering = Annotated[Caller, Depends(_caller(Permiso.ADMINISTRAR))]
 

@@ -164,6 +164,8 @@ RESTAURACION: Final[dict[str, Any]] = {
     "modelos": None,
     "registro": "pacientes:15",
     "destino": None,
+    "con_accesos": False,
+    "con_clinica": False,
     "progreso": None,
     "resultado": {
         "pacientes": {

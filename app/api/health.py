@@ -47,6 +47,7 @@ async def viva() -> dict[str, str]:
                         "base_de_datos": "ok",
                         "redis": "Redis no responde (REDIS_URL): Connection refused",
                         "bucket": "ok",
+                        "trabajador": "Redis no responde (REDIS_URL): Connection refused",
                     }
                 }
             },
@@ -55,23 +56,26 @@ async def viva() -> dict[str, str]:
     },
 )
 async def lista(service: ServiceDep, response: Response) -> dict[str, str]:
-    """Cada cosa que necesita, por su nombre: `ok`, o qué le pasa. Responde 503 si a alguna le pasa algo."""
+    """Cada cosa que necesita, por su nombre: `ok`, o qué le pasa. Responde 503 si a alguna le pasa algo.
+
+    El trabajador es otro proceso, y sin él este responde igual: se dice cómo está, y no cambia el código.
+    """
     names = ("base_de_datos", "redis", "bucket")
-    checks = (_database(service.resources), _redis(service), service.resources.storage.check())
-    found = await asyncio.gather(*map(_said, checks))
+    checks = (_database(service.resources), _redis(service), service.resources.storage.check(), _worker(service))
+    *found, worker = await asyncio.gather(*map(_said, checks))
     if any(said != "ok" for said in found):
         response.status_code = 503
-    return dict(zip(names, found, strict=True))
+    return {**dict(zip(names, found, strict=True)), "trabajador": worker}
 
 
-async def _said(check: Awaitable[None]) -> str:
+async def _said(check: Awaitable[str | None]) -> str:
+    """What a check has found to say; nothing is `ok`."""
     try:
-        await asyncio.wait_for(check, PATIENCE)
+        return await asyncio.wait_for(check, PATIENCE) or "ok"
     except RespaldosError as exc:
         return str(exc)
     except TimeoutError:
         return f"no respondió en {PATIENCE:g} segundos"
-    return "ok"
 
 
 async def _database(resources: Resources) -> None:
@@ -81,3 +85,12 @@ async def _database(resources: Resources) -> None:
 
 async def _redis(service: Service) -> None:
     await service.require_queue().check()
+
+
+async def _worker(service: Service) -> str | None:
+    taking_jobs, going_rounds = await service.require_queue().heard_of()
+    heard = {"del proceso que hace los respaldos": taking_jobs, "del que programa la noche y avisa": going_rounds}
+    silent = [of_whom for of_whom, well in heard.items() if not well]
+    if not silent:
+        return None
+    return f"no hay noticias {' ni '.join(silent)}; revise que «respaldos worker» esté en marcha, y qué dice"

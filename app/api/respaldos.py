@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request, Response
 
-from app.api.caller import Administering, Caller, Looking, ServiceDep
+from app.api.caller import Administering, Caller, Looking, ServiceDep, platforms_own
 from app.api.documentation import of_anyone, with_body
 from app.api.identifiers import RespaldoId
 from app.api.moments import Momento, period
@@ -258,16 +258,24 @@ async def comparar(
     responses=with_body(409, _409="La clínica 1 tiene un respaldo en curso (número 8, procesando)"),
 )
 async def restaurar(
-    service: ServiceDep, caller: Administering, respaldo_id: RespaldoId, body: PedidoRestauracion | None = None
+    request: Request,
+    service: ServiceDep,
+    caller: Administering,
+    respaldo_id: RespaldoId,
+    body: PedidoRestauracion | None = None,
 ) -> Any:
     """Todo lo de la clínica vuelve a estar como en el respaldo; o solo `modelos`, o un `registro` con lo que depende
     de él. Antes se hace un respaldo de cómo está ahora (`respaldo_previo`). Con `simular` no cambia nada, y
-    `resultado` dice exactamente qué cambiaría. Cómo avanza se ve en `GET /restauraciones/{id}/`. De un respaldo de la
-    plataforma solo se agrega lo que falta y, con `actualizar`, se cambia lo que es distinto; no se elimina nada.
+    `resultado` dice exactamente qué cambiaría. Los accesos que existen, y la fila de la clínica en la tabla de
+    clínicas, se quedan como están si el superadministrador no pide otra cosa. De un respaldo de la plataforma solo se
+    agrega lo que falta y, con `actualizar`, se cambia lo que es distinto; no se elimina nada. Cómo avanza se ve en
+    `GET /restauraciones/{id}/`.
     """
+    wanted = body or PedidoRestauracion()
+    if wanted.con_accesos or wanted.con_clinica:
+        await platforms_own(request, caller.principal)
     queue = service.require_queue()
     await queue.check()
-    wanted = body or PedidoRestauracion()
     restauracion = await pedir_restauracion(
         service.resources,
         respaldo_id,
@@ -277,6 +285,8 @@ async def restaurar(
             modelos=tuple(wanted.modelos) if wanted.modelos is not None else None,
             registro=wanted.registro,
             actualizar=wanted.actualizar,
+            con_accesos=bool(wanted.con_accesos),
+            con_clinica=bool(wanted.con_clinica),
         ),
         actor=caller.actor,
     )

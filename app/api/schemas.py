@@ -104,6 +104,14 @@ class PedidoRestauracion(BaseModel):
     )
 
     simular: StrictBool = False
+    con_accesos: StrictBool | None = Field(
+        None,
+        description="También los accesos y privilegios de la clínica, si son suyos. Solo para el superadministrador.",
+    )
+    con_clinica: StrictBool | None = Field(
+        None,
+        description="También la fila de la clínica en la tabla de clínicas. Solo para el superadministrador.",
+    )
     modelos: list[Annotated[str, Field(min_length=1, max_length=200, pattern=WITHOUT_NUL)]] | None = Field(
         None, min_length=1, max_length=1000
     )
@@ -346,8 +354,11 @@ class RestauracionEnLista(Answer):
     """Una verificación, una restauración o una comparación de un respaldo, hecha o por hacer.
 
     `resultado` de una restauración dice de cada modelo cuántos registros se insertan, actualizan y eliminan, con
-    ejemplos para quien administra; `respaldo_previo` es el respaldo de cómo estaba todo antes. El de una comparación
-    dice lo mismo de lo que cambió desde el respaldo `comparado_con`.
+    ejemplos para quien administra. `compartidos`, si está, son los que se insertan y no son de ninguna clínica;
+    `restaurado`, si es falso, dice que lo que difiere se queda como está. `respaldo_previo` es el respaldo de cómo
+    estaba todo antes; `avisos` son frases con lo que hay que saber además: qué se agrega sin pedirlo, qué no se
+    restaura, y qué migraciones, tablas y columnas conoce el sistema hoy y el respaldo no. El resultado de una
+    comparación dice lo mismo de lo que cambió desde el respaldo `comparado_con`.
     """
 
     id: int
@@ -360,6 +371,8 @@ class RestauracionEnLista(Answer):
     modelos: list[str] | None
     registro: str | None
     destino: str | None
+    con_accesos: bool
+    con_clinica: bool
     progreso: Progreso | None
     resultado: dict[str, Any] | None
     avisos: list[str]
@@ -419,8 +432,9 @@ class Vida(Answer):
 
 
 class Preparacion(Answer):
-    """De cada cosa que el servicio necesita: `ok`, o qué le pasa."""
+    """De cada cosa que el servicio necesita: `ok`, o qué le pasa. El trabajador no le hace falta para responder."""
 
     base_de_datos: str
     redis: str
     bucket: str
+    trabajador: str = Field(description="Quien hace los respaldos y programa la noche: `ok`, o qué no se sabe de él.")

@@ -15,7 +15,7 @@ gettext.textdomain("click")
 
 import click  # noqa: E402
 
-from app.cli.clinic_commands import catalogo  # noqa: E402
+from app.cli.clinic_commands import catalogo, clinicas  # noqa: E402
 from app.cli.compare_command import comparar  # noqa: E402
 from app.cli.demo_command import demo  # noqa: E402
 from app.cli.export_command import exportar  # noqa: E402
@@ -47,7 +47,7 @@ for command in (
     *(crear, listar, ver, descargar, verificar, exportar, estadisticas),
     *(restaurar, comparar),
     *(eliminar, recuperar, aceptar, limpiar, reindexar),
-    *(catalogo, configurar_s3, token),
+    *(clinicas, catalogo, configurar_s3, token),
 ):
     command.options_metavar = "[OPCIONES]"
     respaldos.add_command(command)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from app.cli.clinic_option import clinic_number, clinic_option
 from app.cli.output import (
     ask_first,
     done,
@@ -42,11 +43,11 @@ def whose_option(command: F) -> F:
     platform = click.option(
         "--plataforma", is_flag=True, help="Lo que no es de ninguna clínica: tablas compartidas y registros sueltos."
     )
-    return click.option("--clinica", type=IDENTIFIER, metavar="N", help="Número de la clínica.")(platform(command))
+    return clinic_option("La clínica.")(platform(command))
 
 
-def one_of(clinica: int | None, plataforma: bool) -> int | None:
-    """The clinic, None for the platform. Raises UsageError unless just one of the two is given."""
+def one_of(clinica: str | None, plataforma: bool) -> str | None:
+    """The clinic as it was named, None for the platform. Raises UsageError unless just one of the two is given."""
     if (clinica is None) != plataforma:
         raise click.UsageError("diga de quién: --clinica N, o --plataforma")
     return clinica
@@ -56,7 +57,7 @@ def one_of(clinica: int | None, plataforma: bool) -> int | None:
 @whose_option
 @click.option("--descripcion", default="", metavar="T", help="Para qué es este respaldo.")
 @json_option
-def crear(clinica: int | None, plataforma: bool, descripcion: str, as_json: bool) -> None:
+def crear(clinica: str | None, plataforma: bool, descripcion: str, as_json: bool) -> None:
     """Respalda ahora los datos de una clínica, o los de la plataforma, que no son de ninguna.
 
     Los respaldos de todas las clínicas y el de la plataforma son la base de datos entera. Termina bien solo cuando
@@ -71,7 +72,7 @@ def crear(clinica: int | None, plataforma: bool, descripcion: str, as_json: bool
         with progress_bar("Respaldando") as progress:
             return await crear_respaldo(
                 resources,
-                clinica_id=owner,
+                clinica_id=await clinic_number(resources.clinic, owner) if owner is not None else None,
                 tipo=TipoRespaldo.MANUAL,
                 descripcion=descripcion,
                 progress=progress,
@@ -117,13 +118,13 @@ def show_created(respaldo: "Respaldo") -> None:
 
 
 @click.command()
-@click.option("--clinica", type=IDENTIFIER, metavar="N", help="Solo los de esta clínica.")
+@clinic_option("Solo los de esta clínica.")
 @click.option("--plataforma", is_flag=True, help="Solo los de la plataforma.")
 @click.option(
     "--limite", type=WholeNumber(1, 1000), default=20, show_default=True, help="Cuántos, como mucho; hasta 1000."
 )
 @json_option
-def listar(clinica: int | None, plataforma: bool, limite: int, as_json: bool) -> None:
+def listar(clinica: str | None, plataforma: bool, limite: int, as_json: bool) -> None:
     """Lista los respaldos, del más nuevo al más viejo."""
     everybody = clinica is None and not plataforma
     if not everybody:
@@ -133,12 +134,16 @@ def listar(clinica: int | None, plataforma: bool, limite: int, as_json: bool) ->
         from app.respaldos import platform_repository, repository
         from app.respaldos.transaction import transaction
 
-        if clinica is not None:
-            await databases.clinic.clinic(clinica)
-        async with transaction(databases) as session:
-            if everybody:
+        if everybody:
+            async with transaction(databases) as session:
                 return list(await platform_repository.newest_of_all(session, limit=limite))
-            return list((await repository.page(session, clinica_id=clinica, limit=limite, offset=0))[0])
+        clinica_id = await clinic_number(databases.clinic, clinica) if clinica is not None else None
+        async with transaction(databases) as session:
+            found = list((await repository.page(session, clinica_id=clinica_id, limit=limite, offset=0))[0])
+        if not found and clinica is not None:
+            # A mistyped clinic must not look like one without backups; one that is gone has them still.
+            await databases.clinic.clinic(clinica)
+        return found
 
     respaldos = with_databases(work)
     from app.respaldos.views import resumen
@@ -374,7 +379,7 @@ def verify_file(
 @click.command()
 @whose_option
 @json_option
-def estadisticas(clinica: int | None, plataforma: bool, as_json: bool) -> None:
+def estadisticas(clinica: str | None, plataforma: bool, as_json: bool) -> None:
     """Resume cómo van los respaldos de una clínica, o de la plataforma, y cuánto cuestan."""
     owner = one_of(clinica, plataforma)
 

@@ -38,6 +38,16 @@ if TYPE_CHECKING:
 @click.option(
     "--sin-respaldo-previo", is_flag=True, help="Sin guardar antes, en otro respaldo, cómo está todo ahora."
 )
+@click.option(
+    "--con-accesos",
+    is_flag=True,
+    help="También los accesos y privilegios de la clínica, si son suyos: los que existen dejan de estar como están.",
+)
+@click.option(
+    "--con-clinica",
+    is_flag=True,
+    help="También la fila de la clínica en la tabla de clínicas: plan, límites, activa.",
+)
 @click.option("--si", is_flag=True, help="Restaura sin preguntar.")
 @json_option
 def restaurar(
@@ -48,6 +58,8 @@ def restaurar(
     destino: str | None,
     actualizar: bool,
     sin_respaldo_previo: bool,
+    con_accesos: bool,
+    con_clinica: bool,
     si: bool,
     as_json: bool,
 ) -> None:
@@ -59,6 +71,9 @@ def restaurar(
 
     De un respaldo de la plataforma solo se agrega lo que falta, y con --actualizar se cambia lo que es distinto: no
     se elimina nada.
+
+    Nadie recupera así un acceso o un privilegio: los que existen se quedan como están, y lo mismo la fila de la
+    clínica en la tabla de clínicas.
     """
     from app.respaldos.restore_attempt import RestoreRequest
 
@@ -69,6 +84,8 @@ def restaurar(
         sin_respaldo_previo=sin_respaldo_previo,
         destino=_place(destino) if destino is not None else None,
         actualizar=actualizar,
+        con_accesos=con_accesos,
+        con_clinica=con_clinica,
     )
     _ = request.scope
     if not (simular or si):
@@ -125,9 +142,15 @@ def show_restored(restauracion: "Restauracion") -> None:
         done(f"{whole} restaurada desde el respaldo {restauracion.respaldo_id}")
         if restauracion.respaldo_previo is not None:
             click.echo(f"  Cómo estaba antes quedó en el respaldo {restauracion.respaldo_previo}")
-    if not found:
+    held = [
+        line
+        for model, each in (restauracion.resultado or {}).items()
+        if not each.get("restaurado", True)
+        for line in _examples(model, each["ejemplos"])
+    ]
+    if not found and not held:
         click.echo("  Todo estaba ya como en el respaldo.")
-    else:
+    if found:
         table(
             ("Modelo", "Se agregan", "Se corrigen", "Se quitan"),
             [
@@ -137,8 +160,12 @@ def show_restored(restauracion: "Restauracion") -> None:
             right=(1, 2, 3),
         )
         for model, each in found.items():
+            if shared := each.get("compartidos"):
+                click.echo(f"  De {model} no son de ninguna clínica: {number(shared)}")
             for line in _examples(model, each["ejemplos"]):
                 click.echo(f"  {line}")
+    for line in held:
+        click.echo(f"  Se queda como está hoy: {line}")
     for aviso in restauracion.avisos:
         warn(aviso)
 

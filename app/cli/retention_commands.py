@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from app.cli.clinic_option import clinic_number, clinic_option
 from app.cli.output import (
     ask_first,
     done,
@@ -104,11 +105,11 @@ def _show(respaldo: "Respaldo", as_json: bool, said: str) -> None:
 
 
 @click.command()
-@click.option("--clinica", type=IDENTIFIER, metavar="N", help="Solo los respaldos de esta clínica.")
+@clinic_option("Solo los respaldos de esta clínica.")
 @click.option("--simular", is_flag=True, help="Muestra qué se eliminaría y por qué, y no elimina nada.")
 @click.option("--si", is_flag=True, help="Elimina sin preguntar.")
 @json_option
-def limpiar(clinica: int | None, simular: bool, si: bool, as_json: bool) -> None:
+def limpiar(clinica: str | None, simular: bool, si: bool, as_json: bool) -> None:
     """Elimina los respaldos que RETENTION_DAYS y las demás reglas ya no conservan.
 
     Dice de cada uno si se conserva y por qué. Después borra de S3 los archivos de los que se eliminaron hace
@@ -134,7 +135,7 @@ def limpiar(clinica: int | None, simular: bool, si: bool, as_json: bool) -> None
     _show_decisions(found, as_json, _purge(clinica))
 
 
-def _clean(clinica: int | None, now: datetime, *, simular: bool) -> "list[ClinicDecisions]":
+def _clean(clinica: str | None, now: datetime, *, simular: bool) -> "list[ClinicDecisions]":
     async def work(settings: "Settings") -> "list[ClinicDecisions]":
         from app.connections import open_resources, retention_policy
         from app.respaldos.actor import COMMAND_LINE
@@ -144,7 +145,7 @@ def _clean(clinica: int | None, now: datetime, *, simular: bool) -> "list[Clinic
             found = await limpiar_respaldos_antiguos(
                 resources,
                 retention_policy(settings),
-                clinica_id=clinica,
+                clinica_id=await clinic_number(resources.clinic, clinica) if clinica is not None else None,
                 simular=simular,
                 now=now,
                 actor=COMMAND_LINE,
@@ -157,13 +158,14 @@ def _clean(clinica: int | None, now: datetime, *, simular: bool) -> "list[Clinic
     return with_settings(work)
 
 
-def _purge(clinica: int | None) -> int:
+def _purge(clinica: str | None) -> int:
     async def work(settings: "Settings") -> int:
         from app.connections import open_resources
         from app.respaldos.purgar import purgar
 
         async with open_resources(settings) as resources:
-            return await purgar(resources, days=settings.purge_days, clinica_id=clinica)
+            clinica_id = await clinic_number(resources.clinic, clinica) if clinica is not None else None
+            return await purgar(resources, days=settings.purge_days, clinica_id=clinica_id)
 
     return with_settings(work)
 
@@ -217,10 +219,10 @@ def _show_decisions(found: "list[ClinicDecisions]", as_json: bool, purged: int |
 
 
 @click.command()
-@click.option("--clinica", type=IDENTIFIER, metavar="N", help="Solo los archivos de esta clínica.")
+@clinic_option("Solo los archivos de esta clínica.")
 @json_option
 @click.pass_context
-def reindexar(context: click.Context, clinica: int | None, as_json: bool) -> None:
+def reindexar(context: click.Context, clinica: str | None, as_json: bool) -> None:
     """Rehace, a partir de los archivos del bucket, los respaldos que la base de datos perdió.
 
     Lee entero cada archivo que la base de datos no conoce. No cambia nada en el bucket. Termina con error si
@@ -230,8 +232,9 @@ def reindexar(context: click.Context, clinica: int | None, as_json: bool) -> Non
     async def work(resources: "Resources") -> "Reindexed":
         from app.respaldos.reindexar import reindexar as rebuild
 
+        clinica_id = (await resources.clinic.clinic(clinica)).id if clinica is not None else None
         with progress_bar("Leyendo el bucket") as progress:
-            return await rebuild(resources, clinica_id=clinica, progress=progress)
+            return await rebuild(resources, clinica_id=clinica_id, progress=progress)
 
     found = with_resources(work)
     if as_json:

@@ -3,9 +3,9 @@
 import asyncio
 import contextlib
 import ctypes
-import json
 import logging
 import os
+import re
 import signal
 import socket
 import sys
@@ -39,6 +39,15 @@ STOP_SECONDS = 30.0
 LAST_ANSWERS_SECONDS = 3
 
 WORKER_LOG = "worker.log"
+
+# A part that ends this often in a row before it was WELL says why: a restart or two are how it gets over an accident.
+QUICK_ENDS = 3
+
+# Of what a part says, as much as holds its last line (bytes).
+LAST_WORDS = 4096
+
+# What a part has said is there when it has ended, unless another process holds its pipe open (seconds).
+LAST_WORDS_SECONDS = 2.0
 
 # Processes of their own: the second works while Redis is away, and no backup keeps it waiting.
 WORKER_MODULES = ("workers.worker", "workers.rounds")
@@ -154,13 +163,14 @@ def _silent(name: str) -> Iterator[None]:
 async def keep_working(settings: "Settings", folder: Path | None = None) -> NoReturn:
     """Run what a worker is made of until cancelled, each part again whenever it ends.
 
-    With `folder` they run there, so that they read no .env of this one, and what they say goes to WORKER_LOG in it.
+    They read the settings themselves. With `folder` they run there and are given nothing but the home, so that they
+    read no .env of this one; what they say goes to WORKER_LOG in it.
     Raises QueueUnavailable without REDIS_URL, LocalFileError where the log cannot be written.
     """
     from app.connections import redis_url
 
     redis_url(settings)
-    environment = as_environment(settings)
+    environment = dict(os.environ) if folder is None else _only_home(settings)
     with _log(folder) as log:
         async with asyncio.TaskGroup() as parts:
             for module in WORKER_MODULES:
@@ -184,13 +194,16 @@ def _log(folder: Path | None) -> Iterator[IO[bytes] | None]:
 async def _keep_running(
     module: str, environment: dict[str, str], folder: Path | None, log: IO[bytes] | None
 ) -> NoReturn:
-    pause = FIRST_PAUSE
+    pause, quick_ends = FIRST_PAUSE, 0
     while True:
         started = time.monotonic()
-        await _run_module(module, environment, folder, log)
+        last_line = await _run_module(module, environment, folder, log)
+        quick_ends += 1
         if time.monotonic() - started > WELL:
-            pause = FIRST_PAUSE
+            pause, quick_ends = FIRST_PAUSE, 0
         said = f"El proceso {module} terminó; empieza de nuevo en {pause:g} s"
+        if quick_ends >= QUICK_ENDS:
+            said += f". Van {quick_ends} veces seguidas que dura menos de {WELL:g} s; lo último que dijo: {last_line}"
         click.echo(said.encode(), file=log, err=True)
         await asyncio.sleep(pause)
         pause = min(2 * pause, LONGEST_PAUSE)
@@ -212,8 +225,8 @@ def nothing_left_to_stop() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-async def _run_module(module: str, environment: dict[str, str], folder: Path | None, log: IO[bytes] | None) -> None:
-    """Run `python -m` of the module to its end."""
+async def _run_module(module: str, environment: dict[str, str], folder: Path | None, log: IO[bytes] | None) -> str:
+    """Run `python -m` of the module to its end; return the last line of what it said of errors."""
     from app.respaldos.uninterrupted import uninterrupted
 
     process = await asyncio.create_subprocess_exec(
@@ -222,15 +235,39 @@ async def _run_module(module: str, environment: dict[str, str], folder: Path | N
         cwd=folder,
         stdin=asyncio.subprocess.DEVNULL,
         stdout=log,
-        stderr=log,
+        stderr=asyncio.subprocess.PIPE,
         # A Ctrl-C is for us, who pass it on in our own way.
         start_new_session=True,
         preexec_fn=_ending_with(os.getpid()),
     )
+    passing_on = asyncio.create_task(_pass_on(process.stderr, log))
     try:
         await process.wait()
     finally:
-        await uninterrupted(_stop(process))
+        last_words = await uninterrupted(_last_words(process, passing_on))
+    lines = last_words.decode(errors="replace").strip().splitlines()
+    # The name of a class of ours, before what it says, is for nobody who reads this.
+    return re.sub(r"^app\.errors\.\w+: ", "", lines[-1]) if lines else "nada"
+
+
+async def _pass_on(said: asyncio.StreamReader | None, log: IO[bytes] | None) -> bytes:
+    """Write to our own standard error, or to the log, what a part says as it says it; return the end of it."""
+    last_words = b""
+    while said is not None and (piece := await said.read(LAST_WORDS)):
+        # Nobody reads it any more, or the disk is full: that must not keep the part from working.
+        with contextlib.suppress(OSError):
+            click.echo(piece, nl=False, file=log, err=True)
+        last_words = (last_words + piece)[-LAST_WORDS:]
+    return last_words
+
+
+async def _last_words(process: asyncio.subprocess.Process, passing_on: "asyncio.Task[bytes]") -> bytes:
+    """Have the process end; return the end of what it said."""
+    await _stop(process)
+    try:
+        return await asyncio.wait_for(passing_on, LAST_WORDS_SECONDS)
+    except TimeoutError:
+        return b""
 
 
 async def _stop(process: asyncio.subprocess.Process) -> None:
@@ -262,30 +299,9 @@ def _ending_with(parent: int) -> Callable[[], None] | None:
     return end_with_parent
 
 
-def as_environment(settings: "Settings") -> dict[str, str]:
-    """This process's environment with the settings in it, and none that these do not have, for another process.
-
-    All of them, defaults too: the home's own file would not be read there, since the addresses are given.
-    """
-    from pydantic import SecretStr
-
+def _only_home(settings: "Settings") -> dict[str, str]:
+    """This process's environment without any setting but where the home is."""
     from app.settings import Settings
 
-    values = {name: value for name, value in os.environ.items() if name.lower() not in Settings.model_fields}
-    for name in Settings.model_fields.keys() - {"embedded"}:
-        value = getattr(settings, name)
-        match value:
-            case None:
-                continue
-            case SecretStr():
-                text = value.get_secret_value()
-            case tuple():
-                text = ",".join(value)
-            case dict():
-                text = json.dumps(value)
-            case Path():
-                text = str(value.absolute())
-            case _:
-                text = str(value)
-        values[name.upper()] = text
-    return values
+    kept = {name: value for name, value in os.environ.items() if name.lower() not in Settings.model_fields}
+    return kept | {"RESPALDOS_HOME": str(settings.respaldos_home.absolute())}

@@ -4,9 +4,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from app.cli.clinic_option import clinic_option
 from app.cli.output import json_option, print_json, warn
 from app.cli.session import with_settings
-from app.cli.whole_number import IDENTIFIER
 
 if TYPE_CHECKING:
     from app.clinic.snapshot import Clinic
@@ -21,7 +21,7 @@ def _text(context: click.Context, parameter: click.Parameter, value: str | None)
 
 
 @click.command()
-@click.option("--clinica", type=IDENTIFIER, metavar="N", help="La clínica de quien use el token.")
+@clinic_option("La clínica de quien use el token.")
 @click.option("--rol", metavar="R", callback=_text, help="Su rol; si no se dice, el primero de ADMIN_ROLES.")
 @click.option(
     "--usuario",
@@ -32,7 +32,7 @@ def _text(context: click.Context, parameter: click.Parameter, value: str | None)
 )
 @click.option("--superadmin", is_flag=True, help="Para la plataforma: vale en todas las clínicas.")
 @json_option
-def token(clinica: int | None, rol: str | None, usuario: str, superadmin: bool, as_json: bool) -> None:
+def token(clinica: str | None, rol: str | None, usuario: str, superadmin: bool, as_json: bool) -> None:
     """Emite un token para la API, que vale TOKEN_HOURS horas. Necesita JWT_SECRET.
 
     Queda en la auditoría para quién es, y nunca el token. Solo el token va a la salida, así que sirve entre $( ).

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from app.clinic.catalogue import ByColumn, ByForeignKey, ByLink, ByRule, Candidate, Catalogue, Entry, TableClass
+from app.clinic.catalogue import ByColumn, ByForeignKey, ByLink, ByRule, Candidate, Catalogue, Entry
 from app.clinic.classification import grouped
 from app.clinic.introspection import ForeignKey, TableName
 from app.clinic.ownership import RULE_ALIAS, Listing, link_value, owners_of, rule_of, rule_value, ways_up
@@ -22,7 +22,7 @@ class AllOwners:
 
     def lists(self) -> Iterator[tuple[frozenset[TableName], Listing]]:
         """The SELECT that lists a table, or those that are in a circle, after those that they depend on."""
-        for group in grouped({e.name: e.owner_tables for e in self._catalogue.of_class(TableClass.OWNED)}):
+        for group in grouped({e.name: e.owner_tables for e in self._catalogue.with_owners()}):
             entries = [self._catalogue.entries[name] for name in sorted(group)]
             if any(entry.listed for entry in entries):
                 statement = self._circle(entries) if entries[0].cycle else self._list(entries[0])

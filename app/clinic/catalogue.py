@@ -1,10 +1,11 @@
 """Whose row is it: every table's class, and how the clinic of each of its rows is found."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Literal
 
+from app.clinic.access import identity
 from app.clinic.introspection import ForeignKey, Table, TableName
 
 
@@ -19,6 +20,7 @@ class Tenancy:
     active_column: str = "activa"
     name_column: str = "nombre"
     exclude: tuple[str, ...] = ()
+    access: tuple[str, ...] = ()
     rules: Mapping[str, str | Mapping[str, str]] = field(default_factory=dict)
 
 
@@ -27,6 +29,7 @@ class TableClass(StrEnum):
 
     OWNED = "propia"
     REFERENCED = "compartida"
+    ACCESS = "acceso"
     EXCLUDED = "excluida"
     MIGRATIONS = "migraciones"
     UNCLASSIFIED = "sin clasificar"
@@ -99,6 +102,9 @@ class Entry:
     that one always does, so that no row can be without owner. `cycle` names the tables (this one included)
     whose owners depend on each other; it is empty for most. `sources` say which of its rows that no clinic
     owns go into `referencias`, and `reference_cycle` is to them what `cycle` is to the owners.
+
+    `access`: it lets people in. One that clinics share is of class ACCESS, whatever its candidates: they only say
+    which of its rows are logins of the clinic's people.
     """
 
     table: Table
@@ -109,6 +115,7 @@ class Entry:
     cycle: frozenset[TableName] = frozenset()
     sources: tuple[Source, ...] = ()
     reference_cycle: frozenset[TableName] = frozenset()
+    access: bool = False
 
     @property
     def name(self) -> TableName:
@@ -138,7 +145,20 @@ class Entry:
     @property
     def recorded(self) -> bool:
         """Whether rows of the table may be in a backup file."""
-        return self.kind is TableClass.OWNED or bool(self.sources)
+        return self.kind is TableClass.OWNED or self.referable
+
+    @property
+    def referable(self) -> bool:
+        """Whether rows of the table may be in `referencias`."""
+        return bool(self.sources) or (self.kind is TableClass.ACCESS and bool(self.candidates))
+
+    @property
+    def described(self) -> Table:
+        """The table as a file has it: of logins that clinics share, who they are and nothing else."""
+        if self.kind is not TableClass.ACCESS:
+            return self.table
+        names = {*identity(self.table), *(way.column for way in self.candidates if isinstance(way, ByColumn))}
+        return replace(self.table, columns=tuple(column for column in self.table.columns if column.name in names))
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +168,8 @@ class Catalogue:
     `schema` is the clinic's own in tenancy `schema`, else None; `schema_column` is the column of the table of clinics
     that names it, None in tenancy `column`. `text` is what PostgreSQL answered: two
     catalogues with the same text and settings are the same. `foreign_tables` are those that nobody has excluded,
-    `problems` say, of each table whose rule cannot be followed, what is wrong with it.
+    `guessed` those taken for access tables just because of a name like Django's. `problems` say, of each table whose
+    rule cannot be followed, what is wrong with it.
     """
 
     entries: dict[TableName, Entry]
@@ -158,8 +179,13 @@ class Catalogue:
     schema_column: str | None
     postgresql: str
     foreign_tables: tuple[TableName, ...]
+    guessed: tuple[TableName, ...]
     problems: Mapping[TableName, str]
     text: str = field(repr=False)
+
+    def with_owners(self) -> list[Entry]:
+        """The entries whose rows may be tied to a clinic, shared logins included, in the catalogue's order."""
+        return [entry for entry in self.entries.values() if entry.candidates]
 
     def of_class(self, kind: TableClass) -> list[Entry]:
         """The entries of one class, in the catalogue's order."""

@@ -1,6 +1,6 @@
 """What is counted so that nothing is left out in silence: rows without owner, and rows that point astray."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import islice
@@ -21,9 +21,12 @@ OnStep = Callable[[], None]
 # a backup that is not made, and none by a check that `respaldos catalogo` makes as well (seconds).
 COUNT_SECONDS = 60
 
-# How many tables are asked about at once: a small clinic's backup is made of round trips. PostgreSQL's rows have
-# 1,664 columns at most, and a table has few foreign keys.
-_TOGETHER = 50
+# How many counts are asked for at once: a small clinic's backup is made of round trips. PostgreSQL's rows have 1,664
+# columns at most.
+_TOGETHER = 500
+
+# A table, what it is searched for, the statement and how many values it gives.
+_Asked = tuple[TableName, "Check", str, int]
 
 # Where PostgreSQL has a row for each large object, which every role may read.
 LARGE_OBJECTS = TableName("pg_catalog", "pg_largeobject_metadata")
@@ -69,6 +72,7 @@ class Check(StrEnum):
 
     UNOWNED = "registros que no son de ninguna clínica"
     STRAY = "registros que apuntan a otra clínica"
+    FILES = "archivos que ningún respaldo tiene"
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,11 +141,10 @@ class Counter:
             await self._connection.execute("SAVEPOINT conteo")
         return True
 
-    async def ask_together(self, asked: Sequence[tuple[TableName, Check, str, int]]) -> list[Sequence[Any] | None]:
+    async def ask_together(self, asked: Sequence[_Asked]) -> list[Sequence[Any] | None]:
         """The row of so many values that each answers, in one round trip; one by one where that takes too long."""
         answers: list[Sequence[Any] | None] = []
-        for start in range(0, len(asked), _TOGETHER):
-            some = asked[start : start + _TOGETHER]
+        for some in _within(asked, _TOGETHER):
             together = await self._answers(
                 f"SELECT * FROM {', '.join(f'({statement}) AS q{n}' for n, (_, _, statement, _) in enumerate(some))}"
             )
@@ -170,6 +173,18 @@ class Counter:
         return tuple(row)
 
 
+def _within(asked: Sequence[_Asked], columns: int) -> Iterator[list[_Asked]]:
+    """The same in parts of so many values at most; a statement of more is a part of its own."""
+    some: list[_Asked] = []
+    for one in asked:
+        if some and sum(width for *_, width in some) + one[3] > columns:
+            yield some
+            some = []
+        some.append(one)
+    if some:
+        yield some
+
+
 def unclassified(catalogue: Catalogue, *, platform: bool = False) -> list[str]:
     """A sentence for each table, and each foreign key, that backups leave out of account until somebody says more.
 
@@ -194,7 +209,12 @@ def unclassified(catalogue: Catalogue, *, platform: bool = False) -> list[str]:
         for key in entry.table.foreign_keys
         if key.to_one_partition
     ]
-    return foreign_tables if platform else [*problems, *tables, *foreign_tables, *foreign_keys]
+    guessed = [
+        f"{name}: por su nombre se toma por una tabla con que se ingresa, y sus registros no son de ninguna clínica"
+        f" (si son datos, póngala en ACCESS_TABLES como -{name}; si no, como {name})"
+        for name in catalogue.guessed
+    ]
+    return foreign_tables if platform else [*problems, *tables, *guessed, *foreign_tables, *foreign_keys]
 
 
 class AllOwnersCounts:

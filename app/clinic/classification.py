@@ -4,6 +4,7 @@ from collections.abc import Collection, Container, Iterable, Iterator, Mapping
 from dataclasses import replace
 from graphlib import TopologicalSorter
 
+from app.clinic.access import DJANGO, access_tables, is_called_so, is_secret
 from app.clinic.catalogue import (
     ByColumn,
     ByForeignKey,
@@ -65,8 +66,23 @@ def build_catalogue(
     tenant_table, tenant_key = find_tenant_table(introspection, tenancy)
     if schema is not None and not any(name.schema == schema for name in tables):
         raise CatalogError(f"el esquema «{schema}» de la clínica no existe o no tiene ninguna tabla")
+    access = access_tables(tables, tenancy.access)
+    # In the clinic's own schema they are its own.
+    platforms = {name for name in access if is_secret(name) or schema is None or name.schema != schema}
+
+    def says_whose(name: TableName) -> bool:
+        """Whether it is known which of a shared access table's rows are the logins of a clinic's people."""
+        gives_privileges = any(fk.target in access for fk in tables[name].foreign_keys)
+        return not (is_secret(name) or gives_privileges) and (
+            name in rules or _tenant_column(tables[name], tenancy, tenant_table, tenant_key) is not None
+        )
+
     described = {
-        name: table for name, table in tables.items() if name not in excluded and name.name not in MIGRATION_TABLES
+        name: table
+        for name, table in tables.items()
+        if name not in excluded
+        and name.name not in MIGRATION_TABLES
+        and (name not in platforms or (says_whose(name) and name not in shared))
     }
 
     stated: dict[TableName, Candidate] = {}
@@ -102,6 +118,8 @@ def build_catalogue(
         kind = (
             TableClass.EXCLUDED
             if name in excluded
+            else TableClass.ACCESS
+            if name in platforms
             else TableClass.MIGRATIONS
             if name not in described
             else TableClass.OWNED
@@ -117,6 +135,7 @@ def build_catalogue(
             model="",
             kind=kind,
             candidates=candidates.get(name, ()),
+            access=name in access,
         )
     foreign_tables = tuple(name for name in introspection.foreign_tables if name not in excluded)
     catalogue = narrowed(
@@ -128,6 +147,13 @@ def build_catalogue(
             schema_column=tenancy.schema_column if tenancy.kind == "schema" else None,
             postgresql=introspection.postgresql,
             foreign_tables=foreign_tables,
+            guessed=tuple(
+                name
+                for name in sorted(access - excluded)
+                if is_called_so(name)
+                and name.name not in DJANGO
+                and not {name.name, ".".join(name)} & set(tenancy.access)
+            ),
             problems=problems,
             text=text,
         ),
@@ -232,7 +258,7 @@ def undecided(catalogue: Catalogue, nulls: Mapping[tuple[TableName, str], bool])
     """Columns of which it matters, and is not yet known, whether they hold a NULL. `nulls` is what is known."""
     definite = _definite(catalogue, nulls)
     asked = set()
-    for entry in catalogue.of_class(TableClass.OWNED):
+    for entry in catalogue.with_owners():
         for way in entry.candidates:
             if _decides(entry, way, nulls, definite, catalogue.tenant_table):
                 break
@@ -255,7 +281,7 @@ def narrowed(catalogue: Catalogue, nulls: Mapping[tuple[TableName, str], bool]) 
     """
     definite = _definite(catalogue, nulls)
     entries = dict(catalogue.entries)
-    for entry in catalogue.of_class(TableClass.OWNED):
+    for entry in catalogue.with_owners():
         ways = []
         for way in entry.candidates:
             ways.append(way)
@@ -272,7 +298,7 @@ def _definite(catalogue: Catalogue, nulls: Mapping[tuple[TableName, str], bool])
     definite: set[TableName] = set()
     while found := {
         entry.name
-        for entry in catalogue.of_class(TableClass.OWNED)
+        for entry in catalogue.with_owners()
         if entry.name not in definite
         and any(_decides(entry, way, nulls, definite, catalogue.tenant_table) for way in entry.candidates)
     }:
@@ -465,6 +491,8 @@ def _with_sources(entries: Mapping[TableName, Entry]) -> dict[TableName, Entry]:
     """The same entries, each with what brings its rows into `referencias`."""
 
     def can_be_reference(entry: Entry) -> bool:
+        if entry.kind is TableClass.ACCESS:
+            return not is_secret(entry.name)
         return entry.kind is TableClass.REFERENCED or (entry.kind is TableClass.OWNED and not entry.definite)
 
     sources: dict[TableName, list[Source]] = {name: [] for name in entries}
@@ -473,7 +501,8 @@ def _with_sources(entries: Mapping[TableName, Entry]) -> dict[TableName, Entry]:
         entry, owned = pending.pop()
         for fk in entry.table.foreign_keys:
             if fk.target in entries and can_be_reference(entries[fk.target]):
-                if not sources[fk.target]:
+                # What a login points to is in no file.
+                if not sources[fk.target] and entries[fk.target].kind is not TableClass.ACCESS:
                     pending.append((entries[fk.target], False))
                 sources[fk.target].append(Source(entry.name, fk, owned=owned))
     in_cycles = cycles({name: {s.table for s in found if not s.owned} for name, found in sources.items()})

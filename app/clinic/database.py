@@ -6,10 +6,12 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 
 import asyncpg
 
-from app.clinic.catalogue import ByLink, ByRule, Catalogue, Entry, TableClass, Tenancy
+from app.clinic.advice import Advice, advise
+from app.clinic.catalogue import ByLink, ByRule, Catalogue, Entry, Tenancy
 from app.clinic.checks import (
     COUNT_SECONDS,
     AllOwnersCounts,
@@ -30,6 +32,8 @@ from app.clinic.classification import (
     shared_tenancy,
 )
 from app.clinic.introspection import CATALOGUE_SQL, Introspection, Table, TableName, parse
+from app.clinic.migrations import migration_heads
+from app.clinic.named_files import FileColumn, NamedFiles, all_rows, count_files, find_file_columns
 from app.clinic.owners import find_nulls, find_owners
 from app.clinic.ownership import RULE_ALIAS, RuleFailed, rule_value
 from app.clinic.platform_statements import platform_entries
@@ -71,7 +75,8 @@ CONNECT_SECONDS = 10
 # Every request and every night waits for the list of clinics, and a connection may die without a word.
 CLINICS_SECONDS = 30
 
-# Counting the rows without owner may read whole tables, so a night of many clinics does it once.
+# Counting the rows without owner may read whole tables, and so may finding which columns name files: a night of many
+# clinics does it once.
 UNOWNED_SECONDS = 6 * 3600
 
 
@@ -83,6 +88,36 @@ class Census:
     rows: dict[TableName, int | None]
     unowned: list[Unowned]
     strays: list[Stray]
+    files: list[NamedFiles]
+    advice: list[Advice]
+
+
+@dataclass(frozen=True, slots=True)
+class Tenants:
+    """The tenant table: every clinic by id and, in tenancy `schema`, the platform's own entry, which is none."""
+
+    clinics: list[Clinic]
+    platform: Clinic | None
+
+    def pick(self, named: int | str | None) -> Clinic:
+        """The clinic of that id or, for a text, of that number or else that schema; for None the first one.
+
+        Raises ClinicNotFound, which says so where it is the platform's own entry.
+        """
+        if named is None:
+            return pick(self.clinics, None)
+        number = int(named) if isinstance(named, str) and named.isdecimal() else named
+        entries = self.clinics if self.platform is None else [self.platform, *self.clinics]
+        found = next((entry for entry in entries if entry.id == number), None)
+        found = found or next((entry for entry in entries if entry.schema == named), None)
+        if found is None:
+            shown = number if isinstance(number, int) else f"«{number}»; las que hay las muestra: respaldos clinicas"
+            raise ClinicNotFound(f"no existe la clínica {shown}")
+        if found is self.platform:
+            raise ClinicNotFound(
+                f"«{named}» es la plataforma, no una clínica: su esquema, «{found.schema}», es el que comparten todas"
+            )
+        return found
 
 
 class ClinicDatabase:
@@ -94,21 +129,28 @@ class ClinicDatabase:
         self._tenancy = tenancy
         self._kept: Catalogue | None = None
         self._unowned: tuple[Catalogue, float, list[Unowned | Unchecked]] | None = None
+        self._files: tuple[Catalogue, float, list[FileColumn | Unchecked]] | None = None
 
     async def clinics(self) -> list[Clinic]:
         """Every clinic of the tenant table, by id; in tenancy `schema` without the platform's own entry."""
+        return (await self._all()).clinics
+
+    async def clinic(self, named: int | str) -> Clinic:
+        """The clinic of that id or, as a person names one, of that number or else that schema.
+
+        Raises ClinicNotFound.
+        """
+        return (await self._all()).pick(named)
+
+    async def _all(self) -> Tenants:
         try:
             async with asyncio.timeout(CLINICS_SECONDS), self._connect() as connection:
                 with database_errors(self._setting):
-                    return await self._clinics(connection)
+                    return await self._tenants(connection)
         except TimeoutError as exc:
             raise DatabaseUnavailable(
                 f"la base de datos no respondió en {CLINICS_SECONDS} segundos ({self._setting})"
             ) from exc
-
-    async def clinic(self, clinica_id: int) -> Clinic:
-        """The clinic of that id. Raises ClinicNotFound."""
-        return pick(await self.clinics(), clinica_id)
 
     @asynccontextmanager
     async def snapshot(self, clinica_id: int | None, on_step: OnStep | None = None) -> AsyncIterator[ClinicSnapshot]:
@@ -124,8 +166,9 @@ class ClinicDatabase:
         """
         async with self._connect() as connection:
             with database_errors(self._setting):
-                clinics = await self._clinics(connection)
-                clinic = pick(clinics, clinica_id) if clinica_id is not None else None
+                tenants = await self._tenants(connection, clinica_id)
+                clinics = tenants.clinics
+                clinic = tenants.pick(clinica_id) if clinica_id is not None else None
                 catalogue = await self._catalogue(connection, clinic, clinics)
                 refuse_unreadable([entry.table for entry in recorded(catalogue, clinica_id)])
                 while True:
@@ -154,7 +197,7 @@ class ClinicDatabase:
         text = await connection.fetchval(CATALOGUE_SQL, other_schemas(clinics, clinic))
         if text != catalogue.text:
             raise SchemaChanged("el esquema de la base de datos cambió justo ahora; vuelva a intentarlo")
-        migrations = await _migration_heads(connection, catalogue)
+        migrations = await migration_heads(connection, catalogue)
         statements = await find_owners(connection, catalogue, clinica_id, on_step)
         unowned: Sequence[Unowned | Unchecked]
         if clinica_id is not None:
@@ -164,14 +207,21 @@ class ClinicDatabase:
             async with Counter(connection, seconds=COUNT_SECONDS, on_step=on_step) as counter:
                 unowned = [*await count_large_objects(counter), *counter.unchecked]
         size = await connection.fetchval(SIZE_SQL, [qualified(entry.table) for entry in statements.own_entries])
-        return ClinicSnapshot(connection, clinica_id, catalogue, statements, migrations, unowned, size, taken_at)
+        files = partial(self._file_columns, connection, catalogue)
+        return ClinicSnapshot(
+            connection, clinica_id, catalogue, statements, migrations, unowned, files, size, taken_at
+        )
 
-    async def census(self, clinica_id: int | None = None) -> Census:
-        """Count every table of the catalogue, and what in it is nobody's or points astray. Reads all of it."""
+    async def census(self, named: int | str | None = None) -> Census:
+        """Count every table of the catalogue, and what in it is nobody's, points astray or names files; reads all.
+
+        What would make backups faster is looked for, too. The catalogue is that of the clinic which is `named` as for
+        `clinic`, or of the first.
+        """
         async with self._connect() as connection:
             with database_errors(self._setting):
-                clinics = await self._clinics(connection)
-                catalogue = await self._catalogue(connection, pick(clinics, clinica_id), clinics)
+                tenants = await self._tenants(connection)
+                catalogue = await self._catalogue(connection, tenants.pick(named), tenants.clinics)
                 refuse_unreadable([entry.table for entry in catalogue.entries.values() if entry.recorded])
                 while True:
                     try:
@@ -179,6 +229,14 @@ class ClinicDatabase:
                     except RuleFailed as exc:
                         await connection.execute("ROLLBACK")
                         catalogue = self._without_rule(catalogue, exc)
+
+    async def problems(self) -> list[str]:
+        """A sentence for each table whose rule PostgreSQL does not accept. Raises DatabaseError."""
+        async with self._connect() as connection:
+            with database_errors(self._setting):
+                tenants = await self._tenants(connection)
+                catalogue = await self._catalogue(connection, tenants.pick(None), tenants.clinics)
+        return list(catalogue.problems.values())
 
     @asynccontextmanager
     async def _connect(self) -> AsyncIterator[asyncpg.Connection]:
@@ -199,6 +257,10 @@ class ClinicDatabase:
             await connection.close(timeout=CONNECT_SECONDS)
 
     async def _clinics(self, connection: asyncpg.Connection) -> list[Clinic]:
+        return (await self._tenants(connection)).clinics
+
+    async def _tenants(self, connection: asyncpg.Connection, only: int | None = None) -> Tenants:
+        """With `only`, it is enough to know that clinic: where clinics share the tables, the others do not matter."""
         tenancy = self._tenancy
         others = await _all_schemas(connection) if tenancy.kind == "schema" else []
         shared = parse(await connection.fetchval(CATALOGUE_SQL, others))
@@ -212,13 +274,16 @@ class ClinicDatabase:
         rows = await connection.fetch(
             f"SELECT {quote(key)}::bigint, {column_or(tenancy.name_column, 'NULL')}::text,"
             f" {column_or(tenancy.active_column, 'true')}::boolean IS TRUE,"
-            f" {column_or(tenancy.schema_column, 'NULL')}::text FROM {from_table(table)} ORDER BY 1"
+            f" {column_or(tenancy.schema_column, 'NULL')}::text FROM {from_table(table)}"
+            f"{f' WHERE {quote(key)} = {only:d}' if only is not None and tenancy.kind == 'column' else ''} ORDER BY 1"
         )
         if tenancy.kind == "column":
-            return [Clinic(id_, title, active, None) for id_, title, active, _ in rows]
+            return Tenants([Clinic(id_, title, active, None) for id_, title, active, _ in rows], None)
         if table.column(tenancy.schema_column) is None:
             raise CatalogError(f"la tabla de clínicas «{name}» no tiene la columna «{tenancy.schema_column}»")
-        return [Clinic(*row) for row in rows if row[3] != name.schema]
+        entries = [Clinic(*row) for row in rows]
+        platform = next((entry for entry in entries if entry.schema == name.schema), None)
+        return Tenants([entry for entry in entries if entry.schema != name.schema], platform)
 
     async def _unowned_rows(
         self, connection: asyncpg.Connection, catalogue: Catalogue, narrow: Catalogue, on_step: OnStep | None
@@ -230,6 +295,17 @@ class ClinicDatabase:
                 found = await AllOwnersCounts(counter, narrow).unowned()
             self._unowned = (catalogue, now, [*found, *counter.unchecked])
         return self._unowned[2]
+
+    async def _file_columns(
+        self, connection: asyncpg.Connection, catalogue: Catalogue, on_step: OnStep | None
+    ) -> list[FileColumn | Unchecked]:
+        """The columns that name files, found once in a while: a table that is empty today may name some tomorrow."""
+        now = time.monotonic()
+        if self._files is None or self._files[0] is not catalogue or now - self._files[1] > UNOWNED_SECONDS:
+            async with Counter(connection, seconds=COUNT_SECONDS, on_step=on_step) as counter:
+                found = await find_file_columns(counter, catalogue)
+            self._files = (catalogue, now, [*found, *counter.unchecked])
+        return self._files[2]
 
     async def _catalogue(
         self, connection: asyncpg.Connection, clinic: Clinic | None, clinics: list[Clinic]
@@ -277,12 +353,12 @@ async def _take_census(connection: asyncpg.Connection, catalogue: Catalogue) -> 
     await connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY")
     async with Counter(connection) as counter:
         counts = AllOwnersCounts(counter, narrowed(catalogue, await find_nulls(connection, catalogue)))
-        return Census(
-            catalogue=catalogue,
-            rows=await count_rows(connection, catalogue),
-            unowned=await counts.unowned(),
-            strays=await counts.strays(),
-        )
+        rows = await count_rows(connection, catalogue)
+        unowned, strays = await counts.unowned(), await counts.strays()
+        files = await count_files(counter, await find_file_columns(counter, catalogue), all_rows)
+    # By itself, because what takes too long in it is stopped.
+    await connection.execute("COMMIT")
+    return Census(catalogue, rows, unowned, strays, files, await advise(connection, catalogue, rows))
 
 
 def recorded(catalogue: Catalogue, clinica_id: int | None) -> list[Entry]:
@@ -374,21 +450,3 @@ async def _check_rules(
         if name in problems:
             del rules[name]
     return rules, problems
-
-
-async def _migration_heads(connection: asyncpg.Connection, catalogue: Catalogue) -> dict[str, list[str]]:
-    """How far each migration table has come: of Django's, each app's last; of alembic's, its heads."""
-    heads = {}
-    for entry in catalogue.of_class(TableClass.MIGRATIONS):
-        columns = {column.name for column in entry.table.columns}
-        if {"id", "app", "name"} <= columns:
-            statement = "SELECT DISTINCT ON (app) app || '.' || name FROM {} ORDER BY app, id DESC"
-        elif "version_num" in columns:
-            statement = "SELECT version_num FROM {} ORDER BY 1"
-        else:
-            continue
-        if entry.table.readable:
-            rows = await connection.fetch(statement.format(from_table(entry.table)))
-            own = entry.name.schema == (catalogue.schema or "public")
-            heads[entry.name.name if own else ".".join(entry.name)] = [row[0] for row in rows]
-    return heads

@@ -96,30 +96,36 @@ def owners_of(catalogue: Catalogue, numbers: Mapping[TableName, int], starts: st
     from row to row, so it costs as much as there are rows to start from, however large the tables. `numbers` has
     every table that can be met.
     """
-    # Where all that a row reaches says the same clinic, no order matters, and each row is met once. Only where
-    # several clinics are reached, the paths are told apart: depth first, best way first, no row twice on one path.
-    steps = " UNION ALL ".join(_steps(catalogue, numbers))
-    step = f"CROSS JOIN LATERAL ({steps}) AS step(rank, node, rel, tid, owner)"
+    # Each row above the starts is met once, and so is each way between two. Where all that a row reaches says the
+    # same clinic, no order matters; only where several clinics are reached, the paths are told apart: depth first,
+    # best way first, no row twice on one path.
+    step = (
+        f"CROSS JOIN LATERAL ({' UNION ALL '.join(_steps(catalogue, numbers))}) AS step(rank, node, rel, tid, owner)"
+    )
     return (
-        "WITH RECURSIVE begun AS MATERIALIZED"
-        f" (SELECT row_number() OVER () AS n, s.node, s.rel, s.tid FROM ({starts}) AS s),"
-        " seen(n, node, rel, tid, owner) AS ("
-        "SELECT b.n, b.node, b.rel, b.tid, NULL::bigint FROM begun AS b"
-        f" UNION SELECT at.n, step.node, step.rel, step.tid, step.owner FROM seen AS at {step}"
+        f"WITH RECURSIVE begun AS MATERIALIZED (SELECT DISTINCT s.node, s.rel, s.tid FROM ({starts}) AS s),"
+        " above(node, rel, tid) AS (SELECT b.node, b.rel, b.tid FROM begun AS b"
+        f" UNION SELECT step.node, step.rel, step.tid FROM above AS at {step} WHERE step.tid IS NOT NULL),"
+        " way AS MATERIALIZED (SELECT at.node, at.rel, at.tid, step.rank, step.node AS to_node, step.rel AS to_rel,"
+        f" step.tid AS to_tid, step.owner FROM above AS at {step}"
         " WHERE step.owner IS NOT NULL OR step.tid IS NOT NULL),"
-        " reached AS (SELECT s.n, min(s.owner) AS owner, count(DISTINCT s.owner) AS owners"
-        " FROM seen AS s GROUP BY s.n),"
-        " walk(n, path, node, rel, tid, owner, visited) AS ("
-        "SELECT b.n, ARRAY[]::int[], b.node, b.rel, b.tid, NULL::bigint, ARRAY[(b.rel, b.tid)::text]"
-        " FROM begun AS b JOIN reached AS r ON r.n = b.n AND r.owners > 1"
-        " UNION ALL SELECT at.n, at.path || step.rank, step.node, step.rel, step.tid, step.owner,"
-        f" at.visited || (step.rel, step.tid)::text FROM walk AS at {step}"
-        " WHERE step.owner IS NOT NULL"
-        " OR step.tid IS NOT NULL AND (step.rel, step.tid)::text <> ALL (at.visited)),"
-        " best AS (SELECT DISTINCT ON (w.n) w.n, w.owner FROM walk AS w WHERE w.owner IS NOT NULL"
-        " ORDER BY w.n, w.path)"
+        " known(node, rel, tid, owner) AS (SELECT w.node, w.rel, w.tid, w.owner FROM way AS w"
+        " WHERE w.owner IS NOT NULL UNION SELECT w.node, w.rel, w.tid, k.owner FROM known AS k"
+        " JOIN way AS w ON w.to_tid = k.tid AND w.to_rel = k.rel AND w.to_node = k.node),"
+        " reached AS (SELECT k.node, k.rel, k.tid, min(k.owner) AS owner, count(*) AS owners"
+        " FROM known AS k GROUP BY k.node, k.rel, k.tid),"
+        " walk(rel, tid, path, at_node, at_rel, at_tid, owner, visited) AS ("
+        "SELECT b.rel, b.tid, ARRAY[]::int[], b.node, b.rel, b.tid, NULL::bigint, ARRAY[(b.rel, b.tid)::text]"
+        " FROM begun AS b JOIN reached AS r ON r.node = b.node AND r.rel = b.rel AND r.tid = b.tid AND r.owners > 1"
+        " UNION ALL SELECT at.rel, at.tid, at.path || w.rank, w.to_node, w.to_rel, w.to_tid, w.owner,"
+        " at.visited || (w.to_rel, w.to_tid)::text FROM walk AS at"
+        " JOIN way AS w ON w.tid = at.at_tid AND w.rel = at.at_rel AND w.node = at.at_node"
+        " WHERE w.owner IS NOT NULL OR (w.to_rel, w.to_tid)::text <> ALL (at.visited)),"
+        " best AS (SELECT DISTINCT ON (w.rel, w.tid) w.rel, w.tid, w.owner FROM walk AS w"
+        " WHERE w.owner IS NOT NULL ORDER BY w.rel, w.tid, w.path)"
         " SELECT b.node, b.rel, b.tid, CASE WHEN r.owners > 1 THEN best.owner ELSE r.owner END AS owner"
-        " FROM begun AS b JOIN reached AS r ON r.n = b.n LEFT JOIN best ON best.n = b.n"
+        " FROM begun AS b LEFT JOIN reached AS r ON r.node = b.node AND r.rel = b.rel AND r.tid = b.tid"
+        " LEFT JOIN best ON best.rel = b.rel AND best.tid = b.tid"
     )
 
 

@@ -2,14 +2,13 @@
 
 from typing import TypeAlias
 
+from app.clinic.access import is_secret
 from app.clinic.all_owners import AllOwners
 from app.clinic.catalogue import Catalogue, Entry, TableClass
+from app.clinic.introspection import Table
 from app.clinic.records import record_lines
 from app.clinic.sql import columns, from_table
 from app.clinic.statements import ClinicStatements
-
-# Who is logged in right now: worth nothing after a restore, and a file that holds it opens every account.
-SESSION_TABLES = ("django_session", "authtoken_token")
 
 
 class PlatformStatements:
@@ -29,6 +28,10 @@ class PlatformStatements:
     def own_entries(self) -> list[Entry]:
         """The tables whose rows, or some of them, may be the platform's."""
         return platform_entries(self.catalogue)
+
+    def described(self, entry: Entry) -> Table:
+        """The table as the platform's file has it: whole, since logins are the platform's."""
+        return entry.table
 
     def owned_records(self, entry: Entry) -> str:
         """The platform's rows of the table, one record a line, in the file's order."""
@@ -75,8 +78,10 @@ Statements: TypeAlias = ClinicStatements | PlatformStatements
 
 def platform_entries(catalogue: Catalogue) -> list[Entry]:
     """The tables that the platform's file has, in the catalogue's order."""
+    # Who is logged in right now is worth nothing after a restore, and a file that holds it opens every account.
     return [
         entry
         for entry in catalogue.entries.values()
-        if entry.kind not in {TableClass.EXCLUDED, TableClass.MIGRATIONS} and entry.name.name not in SESSION_TABLES
+        if entry.kind not in {TableClass.EXCLUDED, TableClass.MIGRATIONS}
+        and not (entry.access and is_secret(entry.name))
     ]

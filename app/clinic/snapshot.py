@@ -1,6 +1,6 @@
 """One moment of one clinic, or of the platform, its rows read with COPY."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,6 +10,7 @@ import asyncpg
 from app.clinic.catalogue import Catalogue
 from app.clinic.checks import COUNT_SECONDS, Counter, OnStep, Stray, Unchecked, Unowned, count_clinics_strays
 from app.clinic.copying import copied_lines
+from app.clinic.named_files import FileColumn, NamedFiles, count_files
 from app.clinic.platform_statements import PlatformStatements, Statements
 from app.database import database_errors
 
@@ -32,7 +33,8 @@ class ClinicSnapshot:
 
     It is of no use after its `ClinicDatabase.snapshot` block. `unowned` is what no clinic owns and this one has not
     either, and the tables that took too long to say so; `taken_at` is UTC; `tables_size` is what all rows of the
-    tables that it has take on disk, whoever's they are (bytes).
+    tables that it has take on disk, whoever's they are (bytes). `file_columns` finds the columns that name files, and
+    the tables that took too long to say so.
     """
 
     def __init__(
@@ -43,6 +45,7 @@ class ClinicSnapshot:
         statements: Statements,
         migrations: dict[str, list[str]],
         unowned: Sequence[Unowned | Unchecked],
+        file_columns: Callable[[OnStep | None], Awaitable[list[FileColumn | Unchecked]]],
         tables_size: int,
         taken_at: datetime,
     ) -> None:
@@ -54,6 +57,7 @@ class ClinicSnapshot:
         self.tables_size = tables_size
         self.taken_at = taken_at
         self._connection = connection
+        self._file_columns = file_columns
 
     def record_lines(self, statement: str) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
         """The lines of a statement that gives one record a row: see `copied_lines`."""
@@ -70,3 +74,15 @@ class ClinicSnapshot:
             async with Counter(self._connection, seconds=COUNT_SECONDS, on_step=on_step) as counter:
                 found = await count_clinics_strays(counter, self.statements)
         return [*found, *counter.unchecked]
+
+    async def files(self, on_step: OnStep | None = None) -> list[NamedFiles | Unchecked]:
+        """The files that the clinic's own rows name, by column, and the tables that took too long to say so.
+
+        No count takes longer than COUNT_SECONDS; `on_step` is called after each.
+        """
+        with database_errors(SETTING):
+            found = await self._file_columns(on_step)
+            columns = [column for column in found if isinstance(column, FileColumn)]
+            async with Counter(self._connection, seconds=COUNT_SECONDS, on_step=on_step) as counter:
+                named = await count_files(counter, columns, self.statements.owned)
+        return [*named, *(table for table in found if isinstance(table, Unchecked)), *counter.unchecked]

@@ -37,5 +37,5 @@ def columns(alias: str, names: tuple[str, ...]) -> str:
 
 
 def same_value(folded: bool, one: str, other: str) -> str:
-    """The condition that two values are equal; where they are text, whatever their case."""
-    return f"lower({one}::text) = lower({other}::text)" if folded else f"{one} = {other}"
+    """The condition that two values are equal; where they are text, whatever their case, and not empty."""
+    return f"lower({one}::text) = lower({other}::text) AND {other} <> ''" if folded else f"{one} = {other}"

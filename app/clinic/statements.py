@@ -50,18 +50,26 @@ class ClinicStatements:
         """The tables whose rows, or some of them, are the clinic's."""
         return self.catalogue.of_class(TableClass.OWNED)
 
+    def described(self, entry: Entry) -> Table:
+        """The table as the clinic's file has it."""
+        return entry.described
+
     def owned_records(self, entry: Entry) -> str:
         """The clinic's own rows of the table, one record a line, in the file's order."""
         return record_lines(entry.table, self.owned(entry, _names(entry.table)))
 
     def referenced_records(self, entry: Entry) -> str | None:
         """The table's rows that belong into `referencias`; None where nothing can point to them."""
-        if not self._entry(entry).sources:
+        now = self._entry(entry)
+        if not now.referable:
             return None
+        ways = [self._references(entry).read("x")] if now.sources else []
+        if now.kind is TableClass.ACCESS and now.candidates:
+            ways += self._conditions(now)
         return record_lines(
-            entry.table,
-            f"SELECT {columns('x', _names(entry.table))} FROM {from_table(entry.table)} AS x"
-            f" WHERE {self._references(entry).read('x')}",
+            now.described,
+            f"SELECT {columns('x', _names(now.described))} FROM {from_table(entry.table)} AS x"
+            f" WHERE {' OR '.join(ways)}",
         )
 
     def owned(self, entry: Entry, names: tuple[str, ...]) -> str:
@@ -134,7 +142,7 @@ class ClinicStatements:
         SELECT tells whether one does (`is_doubtful`). Then it is to be asked for again with that name in `careful`:
         who comes first decides, and to find that takes a statement that is slow to plan.
         """
-        for group in grouped({e.name: e.owner_tables for e in self.catalogue.of_class(TableClass.OWNED)}):
+        for group in grouped({e.name: e.owner_tables for e in self.catalogue.with_owners()}):
             if any(self.catalogue.entries[name].listed for name in group):
                 name = self._name("propias", min(group))
                 rule = rule_of(self.catalogue.entries[table] for table in group)
@@ -267,8 +275,9 @@ class ClinicStatements:
         key, value = f"l.{quote(link.target_column)}", f"{alias}.{quote(link.column)}"
         folded = f"lower({value}::text)" if link.folded else value
         of_target = f"lower({key}::text)" if link.folded else key
+        filled = f" AND {key} <> ''" if link.folded else ""
         return (
-            f"{folded} IN (SELECT {of_target} FROM {table} AS l WHERE {clinic} = {self._clinica_id})"
+            f"{folded} IN (SELECT {of_target} FROM {table} AS l WHERE {clinic} = {self._clinica_id}{filled})"
             f" AND NOT EXISTS (SELECT FROM {table} AS l WHERE {same_value(link.folded, key, value)}"
             f" AND {clinic} IS DISTINCT FROM {self._clinica_id})"
         )

@@ -218,7 +218,7 @@ def parse_header(document: Any) -> Header:
             origin=Origin(origin["id"], origin["attempt"], origin["tipo"], origin["usuario"], origin["descripcion"]),
             postgresql=schema["postgresql"],
             tenancy=schema["tenancy"],
-            migrations=schema["migraciones"],
+            migrations={table: [str(head) for head in heads] for table, heads in schema["migraciones"].items()},
             models={
                 name: ModelHeader(
                     schema=model["schema"],

@@ -9,6 +9,7 @@ from functools import partial
 from importlib.metadata import version
 
 from app.clinic.catalogue import Catalogue, Entry
+from app.clinic.introspection import Table
 from app.clinic.snapshot import ClinicSnapshot
 from app.dump.document import ColumnHeader, DocumentWriter, Header, ModelHeader, ModelTotal, Origin
 from app.dump.gzip_member import GzipWriter
@@ -83,7 +84,10 @@ class ClinicDump:
             postgresql=catalogue.postgresql,
             tenancy="column" if catalogue.schema_column is None else "schema",
             migrations=snapshot.migrations,
-            models={entry.model: _model_header(catalogue, entry) for entry in (*owned, *references)},
+            models={
+                entry.model: _model_header(catalogue, entry, snapshot.statements.described(entry))
+                for entry in (*owned, *references)
+            },
         )
         yield lambda: document.begin(header)
         for entry, statement in owned.items():
@@ -111,8 +115,7 @@ class ClinicDump:
         yield self._document.end_model
 
 
-def _model_header(catalogue: Catalogue, entry: Entry) -> ModelHeader:
-    table = entry.table
+def _model_header(catalogue: Catalogue, entry: Entry, table: Table) -> ModelHeader:
     return ModelHeader(
         schema=None if table.name.schema == catalogue.schema else table.name.schema,
         table=table.name.name,

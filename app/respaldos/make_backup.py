@@ -11,7 +11,8 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.clinic.checks import Stray, Unchecked, unclassified
+from app.clinic.checks import OnStep, unclassified
+from app.clinic.named_files import absent_files
 from app.clinic.snapshot import ClinicSnapshot
 from app.dump.whose import whose
 from app.errors import Cancelled, Interrupted, LeaseLost, ObjectMismatch, RespaldosError
@@ -86,7 +87,7 @@ class _Made:
     stored: StoredObject
     dump: ClinicDump
     snapshot: ClinicSnapshot
-    strays: list[Stray | Unchecked]
+    counted: list[str]
     seconds: dict[str, float]
 
 
@@ -109,14 +110,14 @@ async def _make(resources: Resources, attempt: Attempt, progress: Progress) -> _
             raise ObjectMismatch(f"se enviaron a S3 otros bytes que los producidos, en «{attempt.archivo_s3}»")
         progress.enter(Etapa.RELEYENDO)
         # PostgreSQL has nothing to do while the object is read back.
-        counting = asyncio.create_task(snapshot.strays(on_step=step))
+        counting = asyncio.create_task(_counted(snapshot, step))
         try:
             await resources.storage.read_back(
                 stored, on_bytes=lambda size: progress.read_back(bytes_=size, of=stored.size)
             )
             read = time.perf_counter()
             progress.enter(Etapa.COMPROBANDO)
-            strays = await counting
+            counted = await counting
         finally:
             counting.cancel()
     seconds = {
@@ -126,7 +127,13 @@ async def _make(resources: Resources, attempt: Attempt, progress: Progress) -> _
         "relectura": read - sent,
         "controles": time.perf_counter() - read,
     }
-    return _Made(stored, dump, snapshot, strays, seconds)
+    return _Made(stored, dump, snapshot, counted, seconds)
+
+
+async def _counted(snapshot: ClinicSnapshot, step: OnStep) -> list[str]:
+    """What a person should know of the clinic's rows, in sentences: where they point astray, and files they name."""
+    strays = await snapshot.strays(step)
+    return [*map(str, strays), *absent_files(await snapshot.files(step))]
 
 
 def _part_size(tables_size: int) -> int:
@@ -150,7 +157,7 @@ async def _complete(resources: Resources, attempt: Attempt, made: _Made, started
             *([f"{whose(attempt.clinica_id)} no tiene ningún registro"] if records == 0 else []),
             *unclassified(snapshot.catalogue, platform=attempt.clinica_id is None),
             *map(str, snapshot.unowned),
-            *map(str, made.strays),
+            *made.counted,
         ]
         respaldo = await repository.finish(
             session,

@@ -5,6 +5,7 @@ import logging
 from typing import Any
 
 from app.clinic.restore.database import RestoreDatabase
+from app.clinic.restore.difference import EXAMPLES, Changes
 from app.clinic.restore.session import ClinicRestore, Outcome, Plan
 from app.dump.verifier import VerifiedFile
 from app.errors import ClinicNotFound, DatabaseError, LeaseLost, NotCompleted, RespaldosError, RestoreInterrupted
@@ -17,7 +18,7 @@ from app.respaldos.models import Restauracion, TipoRespaldo
 from app.respaldos.object_check import check_thoroughly
 from app.respaldos.progress import Etapa, Progress
 from app.respaldos.resources import Resources
-from app.respaldos.restore_attempt import RestoreAttempt
+from app.respaldos.restore_attempt import RestoreAttempt, RestoreRequest
 from app.respaldos.transaction import transaction
 from app.respaldos.uninterrupted import uninterrupted
 
@@ -70,13 +71,17 @@ async def _make(
             progress.enter(Etapa.RESPALDANDO)
             await _save_first(resources, attempt, progress)
         progress.enter(Etapa.COMPARANDO)
+        migrations = await session.migrations_since()
+        if migrations:
+            # Where the restore is refused, they may be why.
+            await _note(resources, attempt, avisos=migrations)
         await session.begin(request.scope)
         plan = await session.compare(_step(progress))
         await _note(
             resources,
             attempt,
-            resultado={model: each.shown() for model, each in plan.models.items()},
-            avisos=_said(plan),
+            resultado=_shown(plan),
+            avisos=[*_said(plan, request), *migrations, *plan.avisos],
         )
         progress.enter(Etapa.APLICANDO)
         await session.apply(_step(progress))
@@ -192,23 +197,57 @@ async def _outcome(target: RestoreDatabase, transaction_id: str) -> Outcome | No
         await asyncio.sleep(0.2)
 
 
-def _said(plan: Plan) -> list[str]:
+def _shown(plan: Plan) -> dict[str, Any]:
+    """What changes, by model; `compartidos` of a model are those of its rows that no clinic owns."""
+    shown = {model: each.shown() for model, each in plan.models.items()}
+    for model, shared in plan.references.items():
+        here = shown.setdefault(model, Changes(0, 0, 0).shown())
+        here["compartidos"] = shared.inserted
+        here["insertados"] += shared.inserted
+        # There is but one kind: a shared row is never changed, and none goes.
+        for kind, examples in shared.examples.items():
+            here["ejemplos"][kind] = [*here["ejemplos"].get(kind, []), *examples][:EXAMPLES]
+    return shown
+
+
+def _said(plan: Plan, request: RestoreRequest) -> list[str]:
     """What a person should know before it is done."""
-    needed = [
+    said = [
         f"«{model}»: se agregan {count:,} registros que no se pidieron, porque otros los necesitan"
         for model, count in plan.needed.items()
     ]
-    shared = [
+    said += [
         f"«{model}», que es de todas las clínicas: se agregan {changes.inserted:,} registros que hoy faltan"
         for model, changes in plan.references.items()
-        if changes.inserted
+        if changes.inserted and model not in plan.new_logins
     ]
-    differing = [
+    said += [
         f"«{model}»: {count:,} registros existen hoy con otro contenido, y quedan como están; «actualizar» los cambia"
         for model, count in plan.differing.items()
     ]
-    of_clinics = [
+    said += [
         f"«{model}»: {count:,} registros del archivo son hoy de una clínica, y quedan como están"
         for model, count in plan.of_clinics.items()
     ]
-    return needed + shared + differing + of_clinics
+    said += [
+        f"«{model}»: faltan accesos, y se agregan inactivos, sin privilegios y con una contraseña que no sirve:"
+        f" {names}. Actívelos quien administra la plataforma"
+        for model, names in plan.new_logins.items()
+    ]
+    said += [f"«{model}»: se devuelven privilegios: {names}" for model, names in plan.privileges.items()]
+    said += [
+        f"«{model}»: el archivo trae accesos, que son de la plataforma: no se restauran" for model in plan.left_out
+    ]
+    if request.con_accesos and not plan.access:
+        said.append("el archivo no tiene accesos que sean de la clínica: los que existen se quedan como están")
+    said += [
+        f"«{model}»: la fila de la clínica es de la plataforma y se queda como está hoy; difiere en:"
+        f" {', '.join(_different(changes)) or 'todo'} (se restaura con --con-clinica)"
+        for model, changes in plan.models.items()
+        if not changes.restored
+    ]
+    return said
+
+
+def _different(changes: Changes) -> list[str]:
+    return [name for row in changes.examples.get("actualizados", ()) for name in row.get("campos", {})]

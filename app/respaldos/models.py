@@ -302,6 +302,8 @@ class Restauracion(Base):
     destino: Mapped[str | None] = mapped_column(Text)
     sin_respaldo_previo: Mapped[bool] = mapped_column(server_default=false())
     actualizar: Mapped[bool] = mapped_column(server_default=false())
+    con_accesos: Mapped[bool] = mapped_column(server_default=false())
+    con_clinica: Mapped[bool] = mapped_column(server_default=false())
     transaccion: Mapped[str | None] = mapped_column(Text)
     avisos: Mapped[list[str]] = mapped_column(JSONB, server_default=text("'[]'"))
     comparado_con: Mapped[int | None] = mapped_column(ForeignKey(Respaldo.id, ondelete="CASCADE"), index=True)

@@ -20,6 +20,8 @@ class RestoreRequest:
 
     `sin_respaldo_previo`: without a safety backup of how things are now. `destino` names another database.
     `actualizar`: change rows of the platform that differ, too; of a clinic all of them are, in any case.
+    `con_accesos` and `con_clinica`: logins and privileges, or the clinic's row in the table of clinics, too; both are
+    the platform's to ask for.
     """
 
     simulada: bool = False
@@ -28,6 +30,8 @@ class RestoreRequest:
     sin_respaldo_previo: bool = False
     destino: str | None = None
     actualizar: bool = False
+    con_accesos: bool = False
+    con_clinica: bool = False
 
     @property
     def scope(self) -> Scope:
@@ -36,7 +40,8 @@ class RestoreRequest:
             raise InvalidRequest("se restauran unos modelos o un registro, no las dos cosas a la vez")
         if self.modelos is not None and not self.modelos:
             raise InvalidRequest("«modelos» está vacío: nombre al menos uno, o no lo envíe para restaurar todo")
-        return Scope(self.modelos, Record.parse(self.registro) if self.registro is not None else None)
+        record = Record.parse(self.registro) if self.registro is not None else None
+        return Scope(self.modelos, record, access=self.con_accesos, clinic=self.con_clinica)
 
     def values(self) -> dict[str, Any]:
         """The columns of the row."""
@@ -47,6 +52,8 @@ class RestoreRequest:
             "sin_respaldo_previo": self.sin_respaldo_previo,
             "destino": self.destino,
             "actualizar": self.actualizar,
+            "con_accesos": self.con_accesos,
+            "con_clinica": self.con_clinica,
         }
 
 
@@ -133,6 +140,8 @@ async def claim_restore(
         sin_respaldo_previo=claimed.sin_respaldo_previo,
         destino=claimed.destino,
         actualizar=claimed.actualizar,
+        con_accesos=claimed.con_accesos,
+        con_clinica=claimed.con_clinica,
     )
     if request.destino is None:
         await restauracion_repository.take_clinic(session, claimed, clinica_id=clinica_id)

@@ -81,8 +81,9 @@ class RespaldoDetalle(RespaldoResumen):
 class RestauracionVista(TypedDict):
     """Something done, or to be done, with a backup's file. Dates are ISO 8601 in UTC.
 
-    `resultado` of a restore: model → `insertados`, `actualizados`, `eliminados` and `ejemplos`; of a comparison the
-    same, as what changed since `comparado_con`; of a verification, what was found.
+    `resultado` of a restore: model → `insertados`, `actualizados`, `eliminados` and `ejemplos`, where there are any
+    `compartidos` (how many of the inserted no clinic owns), and `restaurado`, false where what differs stays; of a
+    comparison the same, as what changed since `comparado_con`; of a verification, what was found.
     """
 
     id: int
@@ -95,6 +96,8 @@ class RestauracionVista(TypedDict):
     modelos: list[str] | None
     registro: str | None
     destino: str | None
+    con_accesos: bool
+    con_clinica: bool
     progreso: dict[str, Any] | None
     resultado: dict[str, Any] | None
     avisos: list[str]
@@ -204,6 +207,8 @@ def restauracion_vista(restauracion: Restauracion, *, examples: bool = True) -> 
         "modelos": restauracion.modelos,
         "registro": restauracion.registro,
         "destino": restauracion.destino,
+        "con_accesos": restauracion.con_accesos,
+        "con_clinica": restauracion.con_clinica,
         "progreso": restauracion.progreso,
         "resultado": found,
         "avisos": restauracion.avisos,

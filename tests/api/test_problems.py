@@ -302,7 +302,7 @@ async def test_nothing_needs_to_be_up_for_the_service_to_start(settings: Setting
         ready = await client.get("/salud/lista")
         page = await client.get("/docs")
     assert (alive.status_code, ready.status_code, page.status_code) == (200, 503, 200)
-    assert set(ready.json()) == {"base_de_datos", "redis", "bucket"}
+    assert set(ready.json()) == {"base_de_datos", "redis", "bucket", "trabajador"}
     assert "ok" not in ready.json().values()
 
 

@@ -76,6 +76,29 @@ async def test_what_cannot_be_meant(
     assert await conn.fetchval("SELECT count(*) FROM respaldos.restauracion") == 0
 
 
+@pytest.mark.parametrize("wanted", ["con_accesos", "con_clinica"])
+async def test_only_a_superadmin_asks_for_what_is_the_platforms(
+    wanted: str, client: httpx.AsyncClient, conn: asyncpg.Connection
+) -> None:
+    respaldo_id = await add_backup(conn)
+    url = f"{API}/respaldos/{respaldo_id}/restaurar/"
+    refused = await client.post(url, json={"simular": True, wanted: True}, headers=bearer())
+    assert (refused.status_code, refused.json()["codigo"]) == (403, "sin_permiso")
+    assert "son de la plataforma" in refused.json()["error"]
+    assert await conn.fetchval("SELECT count(*) FROM respaldos.restauracion") == 0
+    trail = await client.get(f"{API}/eventos/", params={"accion": "acceso_rechazado"}, headers=bearer())
+    assert "son de la plataforma" in trail.json()[0]["detalle"]["motivo"]
+    # To say no is nothing to ask for.
+    usual = await client.post(url, json={wanted: False}, headers=bearer())
+    assert (usual.status_code, usual.json()[wanted]) == (202, False)
+    await conn.execute("DELETE FROM respaldos.restauracion")
+    answer = await client.post(f"{url}?clinica_id={SMALL}", json={wanted: True}, headers=bearer(None))
+    assert (answer.status_code, answer.json()[wanted]) == (202, True)
+    asked = await conn.fetchrow("SELECT con_accesos, con_clinica FROM respaldos.restauracion")
+    assert asked is not None
+    assert dict(asked) == {"con_accesos": False, "con_clinica": False} | {wanted: True}
+
+
 @pytest.mark.parametrize("estado", ["pendiente", "procesando", "fallido", "cancelado"])
 async def test_only_a_completed_backup(estado: str, client: httpx.AsyncClient, conn: asyncpg.Connection) -> None:
     respaldo_id = await add_backup(conn, estado=estado)

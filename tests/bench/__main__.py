@@ -11,13 +11,14 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from tests.bench import backup, panel, restore, service
+from tests.bench import backup, owners, panel, restore, service
 from tests.bench.ground import (
     FIFTEEN_THOUSAND,
     HOME,
     MANY_CLINICS,
     MANY_HOME,
     MILLION,
+    OWNERS_HOME,
     RESTORED_HOME,
     TEN_THOUSAND,
     measured_ground,
@@ -40,8 +41,8 @@ def show(title: str, rows: list[Row]) -> None:
 
 
 def main() -> int:
-    """Measure and print; the exit code. With `backup`, `service`, `panel` or `restore` as argument, only that."""
-    parts = sys.argv[1:] or ["backup", "service", "panel", "restore"]
+    """Measure and print; the exit code. With one of the parts as argument, only that."""
+    parts = sys.argv[1:] or ["backup", "owners", "service", "panel", "restore"]
     rows: list[Row] = []
     raw: dict[str, Any] = {}
     HOME.mkdir(exist_ok=True)
@@ -51,6 +52,11 @@ def main() -> int:
                 found, raw["backup"] = backup.measure(settings, Path(folder))
             show("A clinic of 1,000,000 records", found)
             backup.show_stages(raw["backup"])
+            rows += found
+        if "owners" in parts:
+            with measured_ground(OWNERS_HOME, ()) as settings:
+                found, raw["owners"] = owners.measure(settings, Path(folder))
+            show("Whose row is it", found)
             rows += found
         if "service" in parts:
             with (

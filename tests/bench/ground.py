@@ -25,6 +25,9 @@ MANY_HOME = HOME / "many"
 # Restores change it, which must not change what the others measure.
 RESTORED_HOME = HOME / "restored"
 
+# The databases of what finding the owners costs.
+OWNERS_HOME = HOME / "owners"
+
 MILLION = SampleClinic(1, "Un millón", 1_000_000)
 TEN_THOUSAND = SampleClinic(2, "Diez mil", 10_000)
 HUNDRED_THOUSAND = SampleClinic(4, "Cien mil", 100_000)

@@ -13,6 +13,7 @@ import pytest
 from app import embedded
 from app.embedded import Addresses
 from tests.cli.program import Ran, respaldos
+from tests.clinic.conftest import any_database, postgres16
 from tests.conftest import plain_url, unique_name
 from tests.respaldos.conftest import (
     LARGE,
@@ -31,7 +32,9 @@ from tests.tcp_proxy import TcpProxy, tcp_proxy
 
 __all__ = [
     "_one_session_for_s3",
+    "any_database",
     "own_database",
+    "postgres16",
     "rclone_server",
     "small_database",
     "store",

@@ -12,9 +12,10 @@ import click
 import pytest
 
 from app.cli.main import respaldos as group
-from tests.cli.conftest import Demo
+from app.embedded.programs import postgres_bin
+from tests.cli.conftest import Demo, addresses_of
 from tests.cli.program import PROGRAM, Ran, environment, on_a_terminal, respaldos
-from tests.respaldos.conftest import SMALL
+from tests.respaldos.conftest import SMALL, connected
 from tests.storage.conftest import Store
 
 NOWHERE = {
@@ -174,6 +175,10 @@ def test_catalogo_with_estricto_ends_with_an_error_only_where_a_table_is_unclass
     demo: Demo, addresses: dict[str, str], tmp_path: Path
 ) -> None:
     assert respaldos("catalogo", "--estricto", cwd=demo.folder).code == 0
+    answer = respaldos("catalogo", "--json", "--estricto", cwd=tmp_path, **addresses)
+    assert answer.code == 0
+    assert {table["tabla"]: table["clase"] for table in answer.json["tablas"]}["auth_user"] == "acceso"
+    addresses |= {"ACCESS_TABLES": "-auth_user"}
     ran = respaldos("catalogo", "--estricto", cwd=tmp_path, **addresses)
     assert ran.code == 1
     assert "auth_user: tabla sin clasificar" in ran.err
@@ -181,6 +186,44 @@ def test_catalogo_with_estricto_ends_with_an_error_only_where_a_table_is_unclass
     answer = respaldos("catalogo", "--json", "--estricto", cwd=tmp_path, **addresses)
     assert answer.code == 1
     assert {table["tabla"]: table["clase"] for table in answer.json["tablas"]}["auth_user"] == "sin clasificar"
+
+
+# A table of 12,000 X-rays, of which a clinic's are found by reading them all.
+RADIOGRAPHS = """
+CREATE TABLE radiografia (id int PRIMARY KEY, clinica_id bigint REFERENCES clinica, ruta text);
+INSERT INTO radiografia SELECT n, 1, 'rx/' || n || '.jpg' FROM generate_series(1, 12000) n;
+"""
+
+
+async def test_catalogo_advises(own_database: str, store: Store, tmp_path: Path) -> None:
+    async with connected(own_database) as connection:
+        await connection.execute(RADIOGRAPHS)
+    addresses = addresses_of(store, own_database)
+    ran = respaldos("catalogo", cwd=tmp_path, **addresses)
+    answer = respaldos("catalogo", "--json", cwd=tmp_path, **addresses).json
+    # What is printed for people is a script that psql takes as it stands.
+    script = "".join(ran.out.partition("-- Para que los respaldos tarden menos:")[1:])
+    psql = [str(postgres_bin() / "psql"), addresses["DATABASE_URL"], "-Xq", "-v", "ON_ERROR_STOP=1"]
+    followed = subprocess.run(psql, input=script, capture_output=True, text=True)
+    after = respaldos("catalogo", "--json", cwd=tmp_path, **addresses).json
+    said = "radiografia.ruta: nombra archivos que no están en ningún respaldo: 12,000"
+    assert f"⚠ {said}\n" in ran.err
+    assert said in answer["avisos"]
+    assert {table["tabla"]: table["archivos_sin_respaldo"] for table in answer["tablas"]}["radiografia"] == {
+        "ruta": 12000
+    }
+    index = [one for one in answer["consejos"] if (one["tipo"], one["tabla"]) == ("falta_indice", "radiografia")]
+    assert index == [
+        {
+            "tipo": "falta_indice",
+            "tabla": "radiografia",
+            "motivo": "falta un índice en clinica_id; sin él, el respaldo de cada clínica lee la tabla entera"
+            " (12,000 registros)",
+            "sql": ['CREATE INDEX CONCURRENTLY ON "public"."radiografia" ("clinica_id");'],
+        }
+    ]
+    assert (followed.returncode, followed.stdout, followed.stderr) == (0, "", "")
+    assert after["consejos"] == []
 
 
 def test_estadisticas(demo: Demo, addresses: dict[str, str], tmp_path: Path) -> None:
@@ -432,7 +475,8 @@ def test_help_is_spanish(name: str, tmp_path: Path) -> None:
         ("crea",),
         ("crear",),
         ("crear", "--clinica"),
-        ("crear", "--clinica", "uno"),
+        ("crear", "--clinica", " "),
+        ("crear", "--clinica", "99999999999999999999"),
         ("crear", "--clinica", "-5"),
         ("crear", "--clinica", "1", "--descripcio", "x"),
         ("crear", "--clinica", "1", "de", "más"),

@@ -12,7 +12,7 @@ from app.settings import DEMO_RULES
 from tests.cli.conftest import addresses_of
 from tests.cli.program import Ran, on_a_terminal, respaldos
 from tests.respaldos.conftest import SMALL, back_up, connected, opened
-from tests.respaldos.restoring import DAMAGE, TENANCY, everybody
+from tests.respaldos.restoring import DAMAGE, RELEASE, RELEASED, TENANCY, everybody
 from tests.storage.conftest import Store
 
 CHANGED = "facturas"
@@ -161,6 +161,18 @@ async def test_on_a_terminal_it_shows_what_would_change_and_asks(
     assert await everybody(resources) == (before if code == 0 else damaged)
 
 
+async def test_after_a_release_it_says_what_has_come_since_before_it_asks(
+    resources: Resources, conn: asyncpg.Connection, addresses: dict[str, str], tmp_path: Path
+) -> None:
+    respaldo = await back_up(resources)
+    await conn.execute(RELEASE)
+    ran = on_a_terminal(
+        "restaurar", str(respaldo.id), cwd=tmp_path, typed=b"n\n", awaited="¿Restaurar".encode(), **addresses
+    )
+    asked = ran.out.index("¿Restaurar el respaldo")
+    assert all(0 < ran.out.find(f"⚠ {aviso}") < asked for aviso in RELEASED), ran.out
+
+
 async def test_into_another_database(
     resources: Resources, own_database: str, conn: asyncpg.Connection, run: Any
 ) -> None:
@@ -178,11 +190,15 @@ async def test_into_another_database(
             await there.execute("TRUNCATE clinica, usuario, auth_user, tipopago RESTART IDENTITY CASCADE")
         wrong = run("restaurar", str(respaldo.id), "--destino", "mysql://x/y", "--si")
         assert (wrong.code, "postgresql://" in wrong.err) == (2, True)
-        done = run("restaurar", str(respaldo.id), "--destino", target, "--si", "--json").json
+        platforms = run("restaurar", str(respaldo.id), "--destino", target, "--si")
+        assert (platforms.code, "--con-clinica" in platforms.err) == (1, True)
+        done = run("restaurar", str(respaldo.id), "--destino", target, "--con-clinica", "--si", "--json").json
         assert (done["estado"], done["respaldo_previo"]) == ("completado", None)
         assert done["destino"].endswith(f"/{name}-destino")
         assert "@" not in done["destino"]
         assert any("tipopago" in aviso for aviso in done["avisos"])
+        assert done["resultado"]["tipopago"]["compartidos"] == done["resultado"]["tipopago"]["insertados"] > 0
+        assert done["resultado"]["tipopago"]["ejemplos"]["insertados"]
         async with connected(target) as there:
             assert await there.fetchval("SELECT count(*) FROM clinica") == 1
             assert await there.fetchval(
@@ -197,6 +213,37 @@ async def test_into_another_database(
     finally:
         async with connected(own_database) as admin:
             await admin.execute(f'DROP DATABASE "{name}-destino" WITH (FORCE)')
+
+
+async def test_nobody_gets_a_login_or_a_plan_back_without_asking(
+    resources: Resources, conn: asyncpg.Connection, run: Any
+) -> None:
+    id_ = str((await back_up(resources)).id)
+    login = await conn.fetchval(
+        f"SELECT username FROM auth_user JOIN usuario ON correoelectronico = email WHERE clinica_id = {SMALL} LIMIT 1"
+    )
+    await conn.execute(f"UPDATE clinica SET nombre = 'Otro nombre' WHERE id = {SMALL}")
+    await conn.execute("DELETE FROM auth_user WHERE username = $1", login)
+    shown = run("restaurar", id_, "--simular")
+    assert shown.code == 0
+    assert "Todo estaba ya" not in shown.out
+    assert "Se queda como está hoy: ~ clinica" in shown.out
+    assert "la fila de la clínica es de la plataforma y se queda como está hoy; difiere en: nombre" in shown.err
+    assert f"se agregan inactivos, sin privilegios y con una contraseña que no sirve: {login} (" in shown.err
+    told = run("restaurar", id_, "--con-accesos", "--si", "--json").json
+    assert told["resultado"]["clinica"] | {"ejemplos": {}} == {
+        "insertados": 0,
+        "actualizados": 0,
+        "eliminados": 0,
+        "ejemplos": {},
+        "restaurado": False,
+    }
+    assert told["resultado"]["auth_user"]["compartidos"] == 1
+    assert any("el archivo no tiene accesos que sean de la clínica" in aviso for aviso in told["avisos"])
+    assert await conn.fetchval(f"SELECT nombre FROM clinica WHERE id = {SMALL}") == "Otro nombre"
+    assert await conn.fetchval("SELECT is_active FROM auth_user WHERE username = $1", login) is False
+    run("restaurar", id_, "--con-clinica", "--si")
+    assert await conn.fetchval(f"SELECT nombre FROM clinica WHERE id = {SMALL}") != "Otro nombre"
 
 
 async def test_the_three_depths(resources: Resources, run: Any) -> None:
@@ -221,6 +268,8 @@ async def test_the_three_depths(resources: Resources, run: Any) -> None:
         (["--registro", "pacientes:999999"], 1, "no tiene el registro «pacientes:999999»"),
         (["--registro", "pacientes"], 1, "modelo:clave"),
         (["--modelos", "nada"], 1, "no tiene el modelo «nada»"),
+        (["--modelos", "pagos,auth_user"], 1, "«auth_user» es una tabla con que se ingresa, y es de la plataforma"),
+        (["--registro", "auth_user:1", "--con-accesos"], 1, "«auth_user» es una tabla con que se ingresa"),
         (["--modelos", "pagos", "--registro", "pagos:1"], 1, "no las dos cosas"),
     ],
 )

@@ -18,7 +18,8 @@ import pytest
 from app.cli.service_commands import WORKER_MODULES
 from tests.cli.conftest import Slowly
 from tests.cli.program import Ran, ended, environment, on_a_terminal, respaldos, start
-from tests.respaldos.conftest import LARGE
+from tests.conftest import plain_url
+from tests.respaldos.conftest import LARGE, SMALL
 from tests.service.processes import eventually
 from tests.service.redis import running_redis
 from tests.storage.conftest import Store
@@ -137,9 +138,13 @@ async def parts_of(worker: asyncio.subprocess.Process) -> dict[str, psutil.Proce
     """The processes that do its work, by their modules."""
 
     def found() -> dict[str, psutil.Process]:
-        # Until it runs the module, a new process looks like its parent.
-        children = psutil.Process(worker.pid).children()
-        return {child.cmdline()[-1]: child for child in children if child.cmdline()[-2:-1] == ["-m"]}
+        # Until it runs the module, a new process looks like its parent; one that has just ended has no command line.
+        parts = {}
+        for child in psutil.Process(worker.pid).children():
+            with suppress(psutil.NoSuchProcess):
+                if child.cmdline()[-2:-1] == ["-m"]:
+                    parts[child.cmdline()[-1]] = child
+        return parts
 
     async def there() -> bool:
         return found().keys() == set(WORKER_MODULES)
@@ -214,6 +219,51 @@ async def test_a_part_of_a_worker_that_dies_is_started_again(
             ran = await ended(worker)
     assert (ran.code, ran.out) == (0, "Detenido\n")
     assert f"El proceso {module} terminó" in ran.err
+
+
+async def test_a_worker_works_with_servers_of_its_own_that_a_file_names(database: str, tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text(
+        f"EMBEDDED=redis,s3\nDATABASE_URL={plain_url(database)}\nJWT_SECRET={secrets.token_hex(32)}\n"
+    )
+    assert respaldos("configurar-s3", cwd=tmp_path).code == 0
+    token = respaldos("token", "--clinica", str(SMALL), cwd=tmp_path).out.strip()
+    port = free_port()
+    async with (
+        killed_at_the_end(await start("worker", cwd=tmp_path)) as worker,
+        killed_at_the_end(await start("serve", "--puerto", str(port), cwd=tmp_path)) as service,
+        httpx.AsyncClient(
+            base_url=f"http://127.0.0.1:{port}", headers={"Authorization": f"Bearer {token}"}, trust_env=False
+        ) as client,
+    ):
+        await shown(service, "Ctrl-C lo detiene")
+        asked = await client.post("/api/v1/respaldos/crear_respaldo_manual/", json={})
+        address = f"/api/v1/respaldos/{asked.json()['respaldo']['id']}/"
+
+        async def completed() -> bool:
+            return bool((await client.get(address)).json()["estado"] == "completado")
+
+        await eventually(completed)
+        worker.terminate()
+        ran = await ended(worker)
+        service.terminate()
+        await ended(service)
+    assert (ran.code, ran.out) == (0, "Detenido\n")
+    assert "terminó" not in ran.err
+    await nothing_left(tmp_path)
+
+
+async def test_a_part_of_a_worker_that_cannot_start_is_told_with_its_reason(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("EMBEDDED=redis\n")
+    async with killed_at_the_end(await start("worker", cwd=tmp_path)) as worker:
+        assert worker.stderr is not None
+        async with asyncio.timeout(90):
+            while "veces seguidas" not in (line := (await worker.stderr.readline()).decode()):
+                assert line, "it has ended"
+        worker.terminate()
+        ran = await ended(worker)
+    assert re.search(r"El proceso workers\.\w+ terminó.* 3 veces seguidas.*: DATABASE_URL: falta\n", line), line
+    assert (ran.code, ran.out) == (0, "Detenido\n")
+    await nothing_left(tmp_path)
 
 
 # demo

@@ -3,7 +3,7 @@
 import asyncio
 import tempfile
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -37,10 +37,14 @@ SAMPLE = (SampleClinic(1, "Uno", 300), SampleClinic(2, "Dos", 120), SampleClinic
 
 @dataclass(frozen=True, slots=True)
 class Database:
-    """A database of the test's own. `sql` is its superuser's connection, with PostgreSQL's default settings."""
+    """A database of the test's own. `sql` is its superuser's connection, with PostgreSQL's default settings.
+
+    Where each clinic has a schema, it is called `prefix` and the clinic's number.
+    """
 
     url: str = field(repr=False)
     sql: asyncpg.Connection
+    prefix: str = field(default="clinica", kw_only=True)
 
     @property
     def name(self) -> str:
@@ -152,7 +156,14 @@ async def either_sample(request: pytest.FixtureRequest) -> AsyncIterator[Databas
 
 @pytest.fixture
 async def tenant_sample(any_database: Database) -> Database:
-    """The sample clinics (SAMPLE), each in a schema of its own."""
+    """The sample clinics (SAMPLE), each in a schema of its own: before `public` by name on 18, and after it on 16."""
     for clinic in SAMPLE:
         await create_tenant_schema(any_database.sql, clinic)
-    return any_database
+    if any_database.sql.get_server_version().major == 18:
+        return any_database
+    for clinic in SAMPLE:
+        await any_database.sql.execute(
+            f"ALTER SCHEMA clinica{clinic.id} RENAME TO sur{clinic.id};"
+            f" UPDATE clinica SET schema_name = 'sur{clinic.id}' WHERE id = {clinic.id}"
+        )
+    return replace(any_database, prefix="sur")

@@ -13,20 +13,20 @@ from tests.clinic.test_ownership import TWO_CLINICS
 LOGINS = """
 ALTER TABLE persona ADD correo text;
 UPDATE persona SET correo = id || '@x.example';
-CREATE TABLE auth_user (id int PRIMARY KEY, email text);
-CREATE TABLE auth_log (id int PRIMARY KEY, user_id int NOT NULL REFERENCES auth_user);
-INSERT INTO auth_user VALUES (1, '11@x.example'), (2, '21@x.example'), (3, 'root@x.example');
-INSERT INTO auth_log VALUES (1, 1), (2, 2), (3, 3), (4, 1);
+CREATE TABLE cuenta (id int PRIMARY KEY, email text);
+CREATE TABLE cuenta_log (id int PRIMARY KEY, user_id int NOT NULL REFERENCES cuenta);
+INSERT INTO cuenta VALUES (1, '11@x.example'), (2, '21@x.example'), (3, 'root@x.example');
+INSERT INTO cuenta_log VALUES (1, 1), (2, 2), (3, 3), (4, 1);
 """
-RULE = {"auth_user": "(SELECT clinica_id FROM persona WHERE correo = t.email)"}
+RULE = {"cuenta": "(SELECT clinica_id FROM persona WHERE correo = t.email)"}
 
 
 async def test_a_rule_ties_a_table_and_what_hangs_from_it_to_clinics(any_database: Database) -> None:
     await any_database.sql.execute(TWO_CLINICS + LOGINS)
     backups = await back_up_all(any_database.clinics(rules=RULE))
-    assert (backups[1].ids("auth_user"), backups[2].ids("auth_user")) == ([1], [2])
-    assert (backups[1].ids("auth_log"), backups[2].ids("auth_log")) == ([1, 4], [2])
-    assert {str(count.table): count.rows for count in backups[1].unowned} == {"auth_user": 1, "auth_log": 1}
+    assert (backups[1].ids("cuenta"), backups[2].ids("cuenta")) == ([1], [2])
+    assert (backups[1].ids("cuenta_log"), backups[2].ids("cuenta_log")) == ([1, 4], [2])
+    assert {str(count.table): count.rows for count in backups[1].unowned} == {"cuenta": 1, "cuenta_log": 1}
 
 
 async def test_a_rule_comes_before_the_tenant_column(any_database: Database) -> None:
@@ -45,28 +45,29 @@ async def test_a_rule_comes_before_the_tenant_column(any_database: Database) -> 
 
 async def test_a_table_that_nobody_classified_is_told_and_left_out(any_database: Database) -> None:
     await any_database.sql.execute(TWO_CLINICS + LOGINS)
-    async with any_database.clinics(exclude=("auth_log",)).snapshot(1) as snapshot:
+    async with any_database.clinics(exclude=("cuenta_log",)).snapshot(1) as snapshot:
         assert unclassified(snapshot.catalogue) == [
-            "auth_user: tabla sin clasificar, no está en el respaldo (use OWNERSHIP_RULES o EXCLUDE_TABLES)"
+            "cuenta: tabla sin clasificar, no está en el respaldo (use OWNERSHIP_RULES o EXCLUDE_TABLES)"
         ]
-    backup = await back_up(any_database.clinics(exclude=("auth_log", "public.auth_user")), 1)
+    backup = await back_up(any_database.clinics(exclude=("cuenta_log", "public.cuenta")), 1)
     assert set(backup.verified.header.models) == {"clinica", "persona"}
 
 
 @pytest.mark.parametrize(
     ("tenancy", "message"),
     [
+        ({"access": ("-no_hay",)}, "ACCESS_TABLES nombra la tabla «no_hay», que no existe"),
         ({"exclude": ("no_hay",)}, "EXCLUDE_TABLES nombra la tabla «no_hay», que no existe"),
         ({"rules": {"no_hay": "1"}}, "OWNERSHIP_RULES nombra la tabla «no_hay», que no existe"),
         (
-            {"rules": {"auth_user": "1", "public.auth_user": "2"}},
-            "OWNERSHIP_RULES da dos reglas a la tabla «auth_user»: «auth_user» y «public.auth_user»",
+            {"rules": {"cuenta": "1", "public.cuenta": "2"}},
+            "OWNERSHIP_RULES da dos reglas a la tabla «cuenta»: «cuenta» y «public.cuenta»",
         ),
         ({"table": "no_hay"}, "TENANT_TABLE nombra la tabla «no_hay», que no existe"),
         ({"table": "pareja"}, "TENANT_TABLE: la tabla «pareja» no tiene una clave de una sola columna"),
         ({"column": "sucursal_id"}, "TENANT_COLUMN: ninguna tabla tiene una columna «sucursal_id»"),
         ({"column": "email"}, "no se sabe cuál es la tabla de clínicas .candidatas: ninguna.*TENANT_TABLE"),
-        ({"column": "persona_id"}, "no se sabe cuál es la tabla de clínicas .candidatas: auth_user, persona."),
+        ({"column": "persona_id"}, "no se sabe cuál es la tabla de clínicas .candidatas: cuenta, persona."),
     ],
 )
 async def test_settings_that_do_not_fit_are_named(database: Database, tenancy: dict[str, Any], message: str) -> None:
@@ -75,7 +76,7 @@ async def test_settings_that_do_not_fit_are_named(database: Database, tenancy: d
         + LOGINS
         + """
         CREATE TABLE pareja (a int, b int, PRIMARY KEY (a, b));
-        CREATE TABLE x (persona_id int REFERENCES persona); CREATE TABLE y (persona_id int REFERENCES auth_user);
+        CREATE TABLE x (persona_id int REFERENCES persona); CREATE TABLE y (persona_id int REFERENCES cuenta);
         """
     )
     with pytest.raises(CatalogError, match=message):
@@ -85,38 +86,38 @@ async def test_settings_that_do_not_fit_are_named(database: Database, tenancy: d
 @pytest.mark.parametrize(
     ("rule", "message"),
     [
-        ("t.no_hay", "la regla de «auth_user» no vale: column t.no_hay does not exist"),
-        ("1 +", "la regla de «auth_user» no vale: "),
-        ("ARRAY[1]", "la regla de «auth_user» no vale: "),
-        ("max(t.id)", "la regla de «auth_user» no vale: "),
-        ({"email": "no_hay.correo"}, "el enlace de «auth_user» lleva a «no_hay.correo»: no existe la tabla «no_hay»"),
+        ("t.no_hay", "la regla de «cuenta» no vale: column t.no_hay does not exist"),
+        ("1 +", "la regla de «cuenta» no vale: "),
+        ("ARRAY[1]", "la regla de «cuenta» no vale: "),
+        ("max(t.id)", "la regla de «cuenta» no vale: "),
+        ({"email": "no_hay.correo"}, "el enlace de «cuenta» lleva a «no_hay.correo»: no existe la tabla «no_hay»"),
         (
             {"email": "persona.telefono"},
-            "el enlace de «auth_user» lleva a «persona.telefono»: «persona» no tiene la columna «telefono»",
+            "el enlace de «cuenta» lleva a «persona.telefono»: «persona» no tiene la columna «telefono»",
         ),
-        ({"correo": "persona.id"}, "el enlace de «auth_user» nombra la columna «correo», que «auth_user» no tiene"),
-        ({"email": "persona"}, "el enlace de «auth_user» lleva a «persona», y se escribe tabla.columna"),
+        ({"correo": "persona.id"}, "el enlace de «cuenta» nombra la columna «correo», que «cuenta» no tiene"),
+        ({"email": "persona"}, "el enlace de «cuenta» lleva a «persona», y se escribe tabla.columna"),
         (
             {"email": "persona.id"},
-            "el enlace de «auth_user» une «email», de tipo text, con «persona.id», de tipo integer",
+            "el enlace de «cuenta» une «email», de tipo text, con «persona.id», de tipo integer",
         ),
         (
-            {"email": "auth_log.que"},
-            "el enlace de «auth_user» lleva a «auth_log», que no dice en una columna suya de qué clínica es",
+            {"email": "cuenta_log.que"},
+            "el enlace de «cuenta» lleva a «cuenta_log», que no dice en una columna suya de qué clínica es",
         ),
-        ({"id": "persona.id", "email": "persona.id"}, "el enlace de «auth_user» tiene que ser de una sola columna"),
+        ({"id": "persona.id", "email": "persona.id"}, "el enlace de «cuenta» tiene que ser de una sola columna"),
     ],
 )
 async def test_a_rule_that_cannot_be_followed_is_an_error_of_its_table(
     database: Database, rule: str | dict[str, str], message: str
 ) -> None:
-    await database.sql.execute(TWO_CLINICS + LOGINS + "ALTER TABLE auth_log ADD que text;")
-    clinics = database.clinics(rules={"auth_user": rule})
+    await database.sql.execute(TWO_CLINICS + LOGINS + "ALTER TABLE cuenta_log ADD que text;")
+    clinics = database.clinics(rules={"cuenta": rule})
     async with clinics.snapshot(1) as snapshot:
         (said, *others) = unclassified(snapshot.catalogue)
     assert said.startswith(f"OWNERSHIP_RULES: {message}")
     assert said.endswith("; la tabla no está en el respaldo")
-    assert [other.split(":")[0] for other in others] == ["auth_log"]
+    assert [other.split(":")[0] for other in others] == ["cuenta_log"]
     assert (await back_up(clinics, 1)).ids("persona") == [11, 12]
 
 
@@ -227,7 +228,27 @@ async def test_a_table_added_after_the_catalogue_was_read_is_in_the_next_backup(
     assert (await back_up(clinics, 1)).records("nueva") == [{"id": 1, "clinica_id": 1}]
 
 
-LINK = {"auth_user": {"email": "persona.correo"}}
+async def test_data_with_the_name_of_an_access_table_is_told_until_somebody_says_what_it_is(
+    database: Database,
+) -> None:
+    await database.sql.execute(
+        TWO_CLINICS + "CREATE TABLE auth_hours (id int PRIMARY KEY, persona_id int NOT NULL REFERENCES persona);"
+        " CREATE TABLE portero (id int PRIMARY KEY, persona_id int NOT NULL REFERENCES persona);"
+        " INSERT INTO auth_hours VALUES (1, 11); INSERT INTO portero VALUES (1, 11)"
+    )
+    for access, told, models in (
+        ((), True, {"portero"}),
+        (("auth_hours",), False, {"portero"}),
+        (("-auth_hours",), False, {"portero", "auth_hours"}),
+        (("-public.auth_hours", "portero"), False, {"auth_hours"}),
+    ):
+        async with database.clinics(access=access).snapshot(1) as snapshot:
+            said = unclassified(snapshot.catalogue)
+        assert [aviso.startswith("auth_hours: por su nombre") for aviso in said] == ([True] if told else [])
+        assert set((await back_up(database.clinics(access=access), 1)).lines) == {"clinica", "persona"} | models
+
+
+LINK = {"cuenta": {"email": "persona.correo"}}
 
 
 async def test_a_link_is_followed_whatever_the_case_and_several_clinics_make_a_row_nobodys(
@@ -237,23 +258,21 @@ async def test_a_link_is_followed_whatever_the_case_and_several_clinics_make_a_r
         TWO_CLINICS
         + LOGINS
         + """
-        UPDATE auth_user SET email = upper(email) WHERE id = 1;
+        UPDATE cuenta SET email = upper(email) WHERE id = 1;
         -- A person of both clinics; a person twice in one; an empty e-mail; a person of nobody.
         ALTER TABLE persona ALTER clinica_id DROP NOT NULL;
         INSERT INTO persona VALUES (13, 1, 'dos@x.example'), (23, 2, 'DOS@x.example'), (14, 1, 'una@x.example'),
             (15, 1, 'Una@x.example'), (16, 1, ''), (31, NULL, 'nadie@x.example'), (32, 1, 'nadie@x.example');
-        INSERT INTO auth_user VALUES (4, 'dos@x.example'), (5, 'una@x.example'), (6, ''), (7, NULL),
+        INSERT INTO cuenta VALUES (4, 'dos@x.example'), (5, 'una@x.example'), (6, ''), (7, NULL),
             (8, 'nadie@x.example');
         """
     )
     backups = await back_up_all(any_database.clinics(rules=LINK))
-    assert (backups[1].ids("auth_user"), backups[2].ids("auth_user")) == ([1, 5, 6], [2])
-    assert (backups[1].ids("auth_log"), backups[2].ids("auth_log")) == ([1, 4], [2])
+    assert (backups[1].ids("cuenta"), backups[2].ids("cuenta")) == ([1, 5], [2])
+    assert (backups[1].ids("cuenta_log"), backups[2].ids("cuenta_log")) == ([1, 4], [2])
     unowned = {str(count.table): count.rows for count in backups[1].unowned}
-    assert unowned == {"auth_user": 4, "auth_log": 1, "persona": 1}
-    assert backups[1].verified.header.models["auth_user"].owner == (
-        "auth_user.email = persona.correo → persona.clinica_id"
-    )
+    assert unowned == {"cuenta": 5, "cuenta_log": 1, "persona": 1}
+    assert backups[1].verified.header.models["cuenta"].owner == ("cuenta.email = persona.correo → persona.clinica_id")
 
 
 async def test_a_rule_that_finds_several_clinics_makes_the_row_nobodys(any_database: Database) -> None:
@@ -261,10 +280,10 @@ async def test_a_rule_that_finds_several_clinics_makes_the_row_nobodys(any_datab
         TWO_CLINICS + LOGINS + "UPDATE persona SET correo = '11@x.example' WHERE id IN (12, 21);"
     )
     backups = await back_up_all(any_database.clinics(rules=RULE))
-    assert (backups[1].ids("auth_user"), backups[2].ids("auth_user")) == ([], [])
+    assert (backups[1].ids("cuenta"), backups[2].ids("cuenta")) == ([], [])
     await any_database.sql.execute("UPDATE persona SET correo = NULL WHERE id = 21")
     backups = await back_up_all(any_database.clinics(rules=RULE))
-    assert (backups[1].ids("auth_user"), backups[2].ids("auth_user")) == ([1], [])
+    assert (backups[1].ids("cuenta"), backups[2].ids("cuenta")) == ([1], [])
 
 
 @pytest.mark.parametrize(
@@ -277,16 +296,16 @@ async def test_a_rule_that_finds_several_clinics_makes_the_row_nobodys(any_datab
 )
 async def test_a_rule_that_fails_with_one_row_takes_no_backup_down(database: Database, rule: str, says: str) -> None:
     await database.sql.execute(TWO_CLINICS + LOGINS)
-    clinics = database.clinics(rules={"auth_user": rule})
+    clinics = database.clinics(rules={"cuenta": rule})
     for clinica_id, people in ((1, [11, 12]), (2, [21])):
         backup = await back_up(clinics, clinica_id)
         assert (backup.ids("persona"), set(backup.lines)) == (people, {"clinica", "persona"})
     said = unclassified((await clinics.census()).catalogue)
-    assert said[0].startswith(f"OWNERSHIP_RULES: la regla de «auth_user» falla con un registro: {says}")
-    assert said[1].startswith("auth_log: tabla sin clasificar")
+    assert said[0].startswith(f"OWNERSHIP_RULES: la regla de «cuenta» falla con un registro: {says}")
+    assert said[1].startswith("cuenta_log: tabla sin clasificar")
     # Once the row is mended, so is the backup.
-    await database.sql.execute("DELETE FROM auth_log; DELETE FROM auth_user")
-    assert "auth_user" in (await back_up(clinics, 1)).lines
+    await database.sql.execute("DELETE FROM cuenta_log; DELETE FROM cuenta")
+    assert "cuenta" in (await back_up(clinics, 1)).lines
 
 
 async def test_a_key_to_the_table_of_clinics_is_a_tenant_column_whatever_it_is_called(any_database: Database) -> None:

@@ -29,6 +29,7 @@ INSERT INTO ficha VALUES (4, 1, 2, 21);
 def _short_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("app.clinic.database.COUNT_SECONDS", 0.2)
     monkeypatch.setattr("app.clinic.snapshot.COUNT_SECONDS", 0.2)
+    monkeypatch.setattr("app.clinic.advice.RULE_SECONDS", 0.2)
 
 
 @pytest.mark.usefixtures("_short_counts")

@@ -100,6 +100,20 @@ async def test_a_policy_that_would_hide_rows_is_an_error(any_database: Database,
     assert (await back_up(_reading(any_database, reader), 1)).ids("persona") == [11, 12]
 
 
+@pytest.mark.parametrize("hidden", [False, True])
+async def test_migrations_that_may_not_be_read_stop_no_backup(
+    any_database: Database, reader: str, hidden: bool
+) -> None:
+    await any_database.sql.execute(
+        f"""
+        CREATE TABLE django_migrations (id int, app text, name text); GRANT SELECT ON django_migrations TO "{reader}";
+        {"ALTER TABLE django_migrations ENABLE ROW LEVEL SECURITY" if hidden else ""}
+        """
+    )
+    backup = await back_up(_reading(any_database, reader), 1)
+    assert backup.verified.header.migrations == ({} if hidden else {"django_migrations": []})
+
+
 async def test_a_policy_that_binds_the_owner_too(any_database: Database, reader: str) -> None:
     await any_database.sql.execute(
         f'ALTER TABLE persona OWNER TO "{reader}"; ALTER TABLE persona ENABLE ROW LEVEL SECURITY'

@@ -6,6 +6,7 @@ import pytest
 
 from app.errors import CatalogError, ClinicNotFound
 from app.sample.generate import GrownOptions
+from app.sample.generate import logins as people
 from app.sample.grown_schema import GROWN_BY_NAME, GROWN_OWNED
 from app.settings import DEMO_RULES
 from tests.clinic.backup import Backup, back_up, back_up_all
@@ -29,11 +30,12 @@ async def test_each_clinic_of_the_sample_has_its_rows_and_no_other(sample: Datab
             keys = [row["key"] for row in owned if row["owner"] == clinic.id]
             assert backups[clinic.id].ids(_model(backups[clinic.id], table), KEY.get(table, "id")) == keys
     for clinic in SAMPLE:
-        logins = backups[clinic.id].records("auth_user")
-        assert backups[clinic.id].verified.records == clinic.records + len(logins)
-        assert all(login["email"].endswith(f"@{clinic.domain}") for login in logins)
-    # The superuser of the platform.
-    assert [str(count) for count in backups[1].unowned] == ["auth_user: registros que no son de ninguna clínica: 1"]
+        assert backups[clinic.id].verified.records == clinic.records
+        logins = backups[clinic.id].document["referencias"]["auth_user"]
+        assert {login["email"] for login in logins} == {login.email for login in people([clinic])[1:]}
+        # Who it is, and nothing that lets in.
+        assert all(set(login) == {"id", "username", "first_name", "last_name", "email"} for login in logins)
+    assert backups[1].unowned == []
 
 
 async def test_each_clinic_of_the_grown_sample_has_its_rows_and_no_other(grown: GrownDatabase) -> None:
@@ -66,7 +68,7 @@ async def test_each_clinic_with_a_schema_of_its_own_has_its_rows_and_no_other(te
     clinics = tenant_sample.clinics(kind="schema")
     # The entry whose schema is the shared one is the platform.
     assert [(clinic.id, clinic.schema) for clinic in await clinics.clinics()] == [
-        (clinic.id, f"clinica{clinic.id}") for clinic in SAMPLE
+        (clinic.id, f"{tenant_sample.prefix}{clinic.id}") for clinic in SAMPLE
     ]
     for clinic in SAMPLE:
         backup = await back_up(clinics, clinic.id)
@@ -76,7 +78,9 @@ async def test_each_clinic_with_a_schema_of_its_own_has_its_rows_and_no_other(te
         assert {model.schema for name, model in models.items() if name in backup.lines} == {None, "public"}
         for name, model in models.items():
             if model.schema is None:
-                rows = await tenant_sample.sql.fetchval(f"SELECT count(*) FROM clinica{clinic.id}.{model.table}")
+                rows = await tenant_sample.sql.fetchval(
+                    f"SELECT count(*) FROM {tenant_sample.prefix}{clinic.id}.{model.table}"
+                )
                 assert len(backup.records(name)) == rows
         assert "auth_user" not in backup.document["referencias"]
 
@@ -85,7 +89,8 @@ async def test_a_backup_is_the_same_wherever_the_clinics_schema_is(tenant_sample
     clinics = tenant_sample.clinics(kind="schema")
     before = await back_up(clinics, 1)
     await tenant_sample.sql.execute(
-        "ALTER SCHEMA clinica1 RENAME TO \"Clínica 1\"; UPDATE clinica SET schema_name = 'Clínica 1' WHERE id = 1"
+        f'ALTER SCHEMA {tenant_sample.prefix}1 RENAME TO "Clínica 1";'
+        " UPDATE clinica SET schema_name = 'Clínica 1' WHERE id = 1"
     )
     after = await back_up(clinics, 1)
     assert set(after.verified.header.migrations) == {"django_migrations", "public.django_migrations"}
@@ -106,10 +111,10 @@ async def test_a_schema_that_is_not_there_is_no_empty_backup(tenant_sample: Data
         await back_up(clinics, 2)
     await tenant_sample.sql.execute(
         "ALTER TABLE clinica DROP CONSTRAINT clinica_schema_name_key;"
-        " UPDATE clinica SET schema_name = 'clinica1' WHERE id = 2"
+        f" UPDATE clinica SET schema_name = '{tenant_sample.prefix}1' WHERE id = 2"
     )
     for clinica_id in (1, 2):
-        with pytest.raises(CatalogError, match="tienen el mismo esquema, «clinica1»"):
+        with pytest.raises(CatalogError, match=f"tienen el mismo esquema, «{tenant_sample.prefix}1»"):
             await back_up(clinics, clinica_id)
     await tenant_sample.sql.execute(
         "ALTER TABLE clinica ALTER schema_name DROP NOT NULL; UPDATE clinica SET schema_name = NULL WHERE id = 2"
@@ -129,8 +134,8 @@ async def test_a_table_of_the_platform_with_the_name_of_a_clinics_is_a_model_of_
     await tenant_sample.sql.execute("CREATE TABLE public.usuario (id int PRIMARY KEY)")
     assert (await back_up(clinics, 1)).verified.records == SAMPLE[0].records
     await tenant_sample.sql.execute(
-        "ALTER TABLE clinica1.paciente ADD creador int REFERENCES public.usuario;"
-        "INSERT INTO public.usuario VALUES (5); UPDATE clinica1.paciente SET creador = 5"
+        f"ALTER TABLE {tenant_sample.prefix}1.paciente ADD creador int REFERENCES public.usuario;"
+        f"INSERT INTO public.usuario VALUES (5); UPDATE {tenant_sample.prefix}1.paciente SET creador = 5"
     )
     backup = await back_up(clinics, 1)
     assert backup.verified.records == SAMPLE[0].records

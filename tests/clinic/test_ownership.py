@@ -339,3 +339,26 @@ async def test_names_that_need_quotes(any_database: Database, schema: str) -> No
     assert list(record) == ["clave ñ", *NAMES, "clinica_id", "$jsonnull"]
     assert backups[2].records(prefix + NAMES[0])[0]["$jsonnull"] == [NAMES[0]]
     assert (backups[1].ids(prefix + NAMES[5], "t"), backups[2].ids(prefix + NAMES[5], "t")) == ([1], [2])
+
+
+async def test_with_a_schema_per_clinic_what_hangs_from_its_row_is_its_own(any_database: Database) -> None:
+    await any_database.sql.execute(
+        """
+        CREATE TABLE clinica (id int PRIMARY KEY, schema_name text UNIQUE); CREATE SCHEMA a; CREATE SCHEMA b;
+        INSERT INTO clinica VALUES (1, 'a'), (2, 'b'), (9, 'public');
+        CREATE TABLE rol (id int PRIMARY KEY); INSERT INTO rol VALUES (1), (2);
+        CREATE TABLE a.ficha (id int PRIMARY KEY, rol_id int REFERENCES rol); INSERT INTO a.ficha VALUES (1, 2);
+        CREATE TABLE b.ficha (LIKE a.ficha INCLUDING ALL);
+        CREATE TABLE dominio (id int PRIMARY KEY, clinica_id int REFERENCES clinica);
+        INSERT INTO dominio VALUES (1, 1), (2, 2), (3, 9), (4, NULL), (5, 1);
+        CREATE TABLE certificado (id int PRIMARY KEY, dominio_id int NOT NULL REFERENCES dominio);
+        INSERT INTO certificado VALUES (1, 5), (2, 2), (3, 3);
+        """
+    )
+    clinics = any_database.clinics(kind="schema")
+    one, two = await back_up(clinics, 1), await back_up(clinics, 2)
+    assert (one.ids("dominio"), two.ids("dominio")) == ([1, 5], [2])
+    assert (one.ids("certificado"), two.ids("certificado")) == ([1], [2])
+    # What no clinic's row has to do with is everybody's as before, and what says no clinic is counted.
+    assert one.referenced("rol") == [2]
+    assert {str(each.table): each.rows for each in one.unowned} == {"dominio": 1}

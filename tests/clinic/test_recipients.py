@@ -49,7 +49,7 @@ async def test_of_each_clinic_its_administrators(sample: Database) -> None:
 
 async def test_of_each_schema_its_administrators(tenant_sample: Database) -> None:
     for clinica_id in (1, 2):
-        schema = f"clinica{clinica_id}"
+        schema = f"{tenant_sample.prefix}{clinica_id}"
         await _everybody_wants_mail(tenant_sample, schema)
         assert await administrators(tenant_sample, clinica_id, schema) == [f"admin@clinica{clinica_id}.example"]
 
@@ -119,8 +119,9 @@ async def test_where_the_database_does_not_say_the_clinics_own_address_is_it(sam
 
 
 async def test_the_clinics_own_address_in_tenancy_schema(tenant_sample: Database) -> None:
-    await tenant_sample.sql.execute("DROP TABLE clinica1.usuario CASCADE")
-    assert await administrators(tenant_sample, 1, "clinica1") == ["admin@clinica1.example"]
+    schema = f"{tenant_sample.prefix}1"
+    await tenant_sample.sql.execute(f"DROP TABLE {schema}.usuario CASCADE")
+    assert await administrators(tenant_sample, 1, schema) == ["admin@clinica1.example"]
 
 
 async def test_tables_of_another_schema_than_public(sample: Database) -> None:

@@ -99,12 +99,13 @@ async def test_a_table_of_1500_columns(any_database: Database) -> None:
 
 
 async def test_a_table_without_stored_columns(tenant_sample: Database) -> None:
+    schema = f"{tenant_sample.prefix}1"
     await tenant_sample.sql.execute(
-        """
-        CREATE TABLE clinica1.nada ();
-        INSERT INTO clinica1.nada DEFAULT VALUES; INSERT INTO clinica1.nada DEFAULT VALUES;
-        CREATE TABLE clinica1.calculada (n int GENERATED ALWAYS AS (1) STORED);
-        INSERT INTO clinica1.calculada DEFAULT VALUES;
+        f"""
+        CREATE TABLE {schema}.nada ();
+        INSERT INTO {schema}.nada DEFAULT VALUES; INSERT INTO {schema}.nada DEFAULT VALUES;
+        CREATE TABLE {schema}.calculada (n int GENERATED ALWAYS AS (1) STORED);
+        INSERT INTO {schema}.calculada DEFAULT VALUES;
         """
     )
     backup = await back_up(tenant_sample.clinics(kind="schema"), 1)

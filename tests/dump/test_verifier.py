@@ -225,6 +225,8 @@ def _total(field: str, value: str) -> Change:
         (_replace('"clinica_id":1', '"clinica_id":"1"'), "no tiene la forma debida"),
         (_replace('"fecha":"2026', '"fecha":"x'), "no tiene la forma debida"),
         (_replace('"respaldo":{', '"respaldo_":{'), "no tiene la forma debida"),
+        (_replace('"alembic_version":["abc"]', '"alembic_version":7'), "no tiene la forma debida"),
+        (_replace('"migraciones":{"alembic_version":["abc"]}', '"migraciones":["abc"]'), "no tiene la forma debida"),
         (_replace('"forma":"jsonb"', '"forma":"otra"'), "no tiene la forma debida"),
         (_replace('"modelos":{', '"modelos":[{'), "no es JSON"),
         (_replace('"usuarios":[', '"otros":['), "el modelo «otros» de «datos» sobra"),

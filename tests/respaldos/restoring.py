@@ -27,6 +27,21 @@ INSERT INTO bitacora (accion, modelo, descripcion, ip_address, user_agent, fecha
     VALUES ('x', 'y', 'z', '10.0.0.1', 'w', now(), {SMALL});
 """
 
+# A new app with a model, and a new column of an old one: as the clinics' system migrates when a release comes.
+RELEASE = f"""
+INSERT INTO django_migrations (app, name, applied) VALUES ('recetas', '0001_initial', now());
+CREATE TABLE receta (id int PRIMARY KEY, paciente_id int NOT NULL REFERENCES paciente DEFERRABLE INITIALLY DEFERRED);
+INSERT INTO receta SELECT codusuario, codusuario FROM paciente WHERE clinica_id = {SMALL} LIMIT 2;
+ALTER TABLE paciente ADD grupo_sanguineo text;
+"""
+RELEASED = [
+    "«django_migrations»: migraciones que se aplicaron después del respaldo: recetas, que es nueva (0001_initial)",
+    "«receta», tabla que el respaldo no conoce: 2 registros, que se dejan como están",
+    "«pacientes»: columnas que el respaldo no conoce: grupo_sanguineo. Los registros que se corrigen conservan lo que"
+    " tienen en ellas; los que se agregan reciben el valor por omisión (grupo_sanguineo: vacío)",
+]
+"""What a restore then says."""
+
 Lines = dict[int, dict[str, list[str]]]
 
 

@@ -15,7 +15,17 @@ from app.respaldos.models import Estado
 from app.respaldos.progress import Progress
 from app.respaldos.resources import Resources
 from app.respaldos.views import detalle
-from tests.respaldos.conftest import CLINICS, LARGE, NEW, SMALL, assert_consistent, assert_failed, back_up, opened
+from tests.respaldos.conftest import (
+    CLINICS,
+    LARGE,
+    NEW,
+    SMALL,
+    assert_consistent,
+    assert_failed,
+    back_up,
+    connected,
+    opened,
+)
 from tests.storage.conftest import Store
 
 
@@ -84,6 +94,22 @@ async def test_a_clinic_without_any_row_gives_a_valid_empty_backup_with_a_warnin
     assert (respaldo.estado, respaldo.numero_registros, respaldo.sospechoso) == (Estado.COMPLETADO, 0, False)
     assert "la clínica no tiene ningún registro" in respaldo.metadata_["avisos"]
     await assert_consistent(conn, store)
+
+
+async def test_the_clinics_files_that_are_not_in_the_backup_are_told(own_database: str, store: Store) -> None:
+    async with connected(own_database) as connection:
+        await connection.execute(
+            "CREATE TABLE radiografia (id int PRIMARY KEY, clinica_id bigint REFERENCES clinica, ruta text)"
+        )
+        await connection.executemany(
+            "INSERT INTO radiografia VALUES ($1, $2, $3)",
+            [(1, SMALL, "rx/1.dcm"), (2, SMALL, "rx/2.dcm"), (3, NEW, "")],
+        )
+    async with opened(store, service=own_database) as resources:
+        told = [(await back_up(resources, clinica_id)).metadata_["avisos"] for clinica_id in (SMALL, NEW)]
+    said = "este respaldo no tiene los archivos que sus registros nombran: 2 en radiografia.ruta"
+    assert [said in avisos for avisos in told] == [True, False]
+    assert not [aviso for aviso in told[1] if "archivos" in aviso]
 
 
 async def test_progress_tells_what_has_passed(resources: Resources) -> None:

@@ -1,14 +1,18 @@
 """A clinic put back from its backup, from the object in S3 to the rows, the audit trail and the news."""
 
+import json
+
 import asyncpg
+import pytest
 
 from app.clinic.catalogue import TableClass
 from app.clinic.owners import find_owners
 from app.clinic.sql import qualified
+from app.errors import RestoreRefused, SchemaDiffers
 from app.respaldos.models import Respaldo
 from app.respaldos.resources import Resources
 from tests.respaldos.conftest import SMALL, assert_consistent, back_up, told, trail
-from tests.respaldos.restoring import DAMAGE, conn, everybody, resources, restore
+from tests.respaldos.restoring import DAMAGE, RELEASE, RELEASED, conn, everybody, newest, resources, restore
 from tests.storage.conftest import Store
 
 __all__ = ["conn", "resources"]
@@ -70,10 +74,44 @@ async def test_a_clinic_that_is_gone_comes_back_without_a_safety_backup(
         for entry in reversed(catalogue.of_class(TableClass.OWNED)):
             places = statements.owned(entry, ("ctid",))
             await conn.execute(f"DELETE FROM {qualified(entry.table)} WHERE ctid IN ({places})")
+        # Its people's logins are gone with it.
+        gone = await conn.fetch("DELETE FROM auth_user WHERE email LIKE $1 RETURNING email", f"%@clinica{SMALL}.%")
     assert await conn.fetchval("SELECT count(*) FROM clinica WHERE id = $1", SMALL) == 0
-    done = await restore(resources, respaldo)
+    with pytest.raises(RestoreRefused, match="no está hoy en «clinica»"):
+        await restore(resources, respaldo)
+    done = await restore(resources, respaldo, con_clinica=True)
     assert (done.estado, done.respaldo_previo) == ("completado", None)
     assert await everybody(resources) == before
+    people = await conn.fetch("SELECT email FROM auth_user WHERE NOT is_active ORDER BY id")
+    assert {row["email"] for row in people} == {row["email"] for row in gone}
+    assert len(gone) == 3
+
+
+async def test_after_a_release_it_says_what_has_come_since(resources: Resources, conn: asyncpg.Connection) -> None:
+    respaldo = await back_up(resources)
+    assert (await restore(resources, respaldo, simulada=True)).avisos == []
+    await conn.execute(RELEASE)
+    await conn.execute(DAMAGE)
+    shown = await restore(resources, respaldo, simulada=True)
+    assert shown.avisos == RELEASED
+    assert json.loads((await newest(conn))["avisos"]) == RELEASED
+    assert (await restore(resources, respaldo)).avisos == RELEASED
+    assert await conn.fetchval("SELECT count(*) FROM receta") == 2
+
+
+async def test_a_refused_restore_says_that_the_system_went_back(
+    resources: Resources, conn: asyncpg.Connection
+) -> None:
+    await conn.execute(RELEASE)
+    respaldo = await back_up(resources)
+    await conn.execute("DROP TABLE receta; DELETE FROM django_migrations WHERE app = 'recetas'")
+    with pytest.raises(SchemaDiffers, match="«receta»"):
+        await restore(resources, respaldo)
+    row = await newest(conn)
+    assert row["estado"] == "fallido"
+    (aviso,) = json.loads(row["avisos"])
+    assert "recetas.0001_initial (hoy no hay ninguna)" in aviso
+    assert "volvió a una versión anterior" in aviso
 
 
 async def resources_respaldo(resources: Resources, respaldo_id: int) -> Respaldo:

@@ -33,7 +33,7 @@ METADATA = {
 RESTORATION = {
     *("id", "respaldo_id", "clinica_id", "tipo", "profundidad", "estado", "simulada", "modelos", "progreso"),
     *("resultado", "respaldo_previo", "error", "usuario", "fecha_creacion", "fecha_fin"),
-    *("registro", "destino", "avisos", "comparado_con"),
+    *("registro", "destino", "con_accesos", "con_clinica", "avisos", "comparado_con"),
 }
 
 

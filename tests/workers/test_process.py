@@ -104,3 +104,14 @@ async def test_a_redis_that_restarts_does_not_disturb_a_running_backup(
         assert worker.runs
     assert (await row_of(conn, asked.id))["intento"] == 1
     await assert_consistent(conn, store)
+
+
+async def test_a_rule_that_cannot_be_followed_is_told_at_the_start(settings: dict[str, str], log: Path) -> None:
+    wrong = settings | {"OWNERSHIP_RULES": '{"auth_user": {"email": "usuario.correo"}}'}
+    said = "el enlace de «auth_user» lleva a «usuario.correo»: «usuario» no tiene la columna «correo»"
+    async with running_worker(wrong, log):
+
+        async def told() -> bool:
+            return log.exists() and said in log.read_text()
+
+        await eventually(told)

@@ -10,7 +10,9 @@ from app.clinic.introspection import TableName
 from app.clinic.platform_statements import Statements
 from app.clinic.restore.constraints import Constraints, Reference, Sequence
 from app.clinic.restore.difference import Difference, OnStep, one_row
-from app.clinic.restore.refusals import child_of, gone_values, named_keys, parent_of, partitions
+from app.clinic.restore.logins import login_values
+from app.clinic.restore.naming import named_keys
+from app.clinic.restore.refusals import child_of, gone_values, parent_of, partitions
 from app.clinic.restore.shapes import AT, COPY, FILE, HASH, KIND, PLACE, REL, TID, TODAY, Kind, Shape
 from app.clinic.sql import columns, literal, quote
 from app.errors import RestoreRefused
@@ -57,6 +59,8 @@ class Applying:
         while found:
             found = False
             for parent in self._difference.data:
+                if parent is self._difference.held:
+                    continue
                 for reference in self._constraints.to(parent.entry.name):
                     for child in self._by_table.get(reference.child_root, ()):
                         if reference.at_once and child in self._difference.data:
@@ -105,6 +109,8 @@ class Applying:
             await self._write(group, "insertar", self._inserts, 1, on_step)
         for group in groups:
             await self._write(group, "actualizar", self._updates, 2, on_step)
+        # What was deferred may act now, too; from here on nothing writes.
+        await self._connection.execute("SET CONSTRAINTS ALL IMMEDIATE")
 
     async def _write(
         self,
@@ -171,6 +177,10 @@ class Applying:
 
     async def _inserts(self, shape: Shape) -> list[str]:
         names = shape.names
+        if shape in self._difference.logins:
+            chosen = login_values(shape, self._constraints.of(shape.entry.name).defaults)
+            given = ", ".join((columns("f", shape.identity), *chosen.values()))
+            return [_insert(shape, (*shape.identity, *chosen), f"SELECT {given} FROM {shape.file} AS f")]
         new = f"SELECT FROM {shape.pairs} AS p WHERE p.{quote(FILE)} = f.ctid"
         plain = _insert(shape, names, f"SELECT {columns('f', names)} FROM {shape.file} AS f WHERE NOT EXISTS ({new})")
         # A replaced row keeps what it has today in columns that the file does not know.
@@ -208,11 +218,7 @@ class Applying:
             yield [shape for name in sorted(group) for shape in self._by_table[name]]
 
     async def check_constraints(self, statements: Statements) -> None:
-        """Whatever was deferred or switched off, over the rows as they are now.
-
-        Raises RestoreRefused, or asyncpg's own error of a constraint.
-        """
-        await self._connection.execute("SET CONSTRAINTS ALL IMMEDIATE")
+        """Whatever was switched off, over the rows as they are now. Raises RestoreRefused."""
         if not self.replica:
             return
         for shape in self._difference.shapes:
@@ -297,6 +303,8 @@ class Applying:
     async def raise_sequences(self) -> None:
         """Have the next new rows come after the restored ones. No rollback takes this back, so it comes last."""
         for shape in self._difference.shapes:
+            if shape is self._difference.held:
+                continue
             for sequence in self._constraints.of(shape.entry.name).sequences:
                 if shape.has((sequence.column,)):
                     await self._raise(sequence, shape)

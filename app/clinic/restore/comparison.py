@@ -11,6 +11,7 @@ from app.clinic.restore.changed_rows import ChangedRow, changed_rows
 from app.clinic.restore.constraints import Constraints
 from app.clinic.restore.difference import Changes, Difference, copy_number
 from app.clinic.restore.errors import restore_errors
+from app.clinic.restore.release import unknown_tables
 from app.clinic.restore.scope import RecordSearch, Scope
 from app.clinic.restore.shapes import AT, HASH, TID, Shape, typed_rows
 from app.clinic.restore.staging import Staging
@@ -20,6 +21,9 @@ from app.dump.document import Section
 
 # Temporary tables of the second file are numbered from here on; no clinic has as many models.
 SECOND_FILE = 100_000
+
+# What nobody may restore without being asked may be compared by whoever may see it.
+EVERYTHING = Scope(access=True, clinic=True)
 
 
 class Comparison:
@@ -60,7 +64,14 @@ class Comparison:
             newer = {shape.model: shape for shape in self.newer.shapes(None) if shape.section is Section.DATA}
             statements = await find_owners(self._connection, self._catalogue, self._clinica_id)
             search = RecordSearch(self._connection, self._catalogue, statements, shapes)
-            common = (self._connection, search, statements, self._constraints, shapes, Scope())
+            common = (
+                self._connection,
+                search,
+                statements,
+                self._constraints,
+                shapes,
+                EVERYTHING,
+            )
             difference = _WithFile(*common) if newer else Difference(*common)
             if isinstance(difference, _WithFile):
                 difference.newer = newer
@@ -71,21 +82,17 @@ class Comparison:
     async def only_newer(self) -> dict[str, int]:
         """After `find`: models that the older file does not have, and how many rows they have."""
         assert self._difference is not None  # noqa: S101 (the caller's promise)
-        known = {shape.model for shape in self.older.shapes(None)}
         with restore_errors(self._setting):
             if newer := [shape for shape in self.newer.shapes(None) if shape.section is Section.DATA]:
+                known = {shape.model for shape in self.older.shapes(None)}
                 return {
                     shape.model: await self._connection.fetchval(f"SELECT count(*) FROM {shape.stage}")
                     for shape in newer
                     if shape.model not in known
                 }
-            return {
-                entry.model: await self._connection.fetchval(
-                    f"SELECT count(*) FROM ({self._difference.statements.owned(entry, ('ctid',))}) AS x"
-                )
-                for entry in self._difference.statements.own_entries
-                if entry.model not in known
-            }
+            return await unknown_tables(
+                self._connection, self._catalogue, self._difference.statements, self.older.header
+            )
 
     async def rows(self, *, limit: int | None = None, whole: bool = False) -> AsyncIterator[tuple[str, ChangedRow]]:
         """After `find`: every row that differs, or `limit` of each model and kind, each with its model.

@@ -55,9 +55,12 @@ class RestoreDatabase(ClinicDatabase):
                 clinics = await self._clinics(connection)
                 try:
                     clinic = _of(clinics, clinica_id)
-                except ClinicNotFound:
+                except ClinicNotFound as exc:
                     if clinica_id is None or self._tenancy.kind == "schema":
-                        raise
+                        raise ClinicNotFound(
+                            f"{exc}: antes de restaurarla hay que volver a poner su fila en la tabla de clínicas, que"
+                            " dice cuál es su esquema"
+                        ) from exc
                     clinic = Clinic(clinica_id, None, False, None)
                 catalogue = await self._catalogue(connection, clinic, clinics)
                 refuse_unreadable([entry.table for entry in recorded(catalogue, clinica_id)])

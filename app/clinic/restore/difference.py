@@ -1,15 +1,18 @@
 """What differs between the file and today, row by row, and what becomes of each."""
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import asyncpg
 
-from app.clinic.platform_statements import Statements
+from app.clinic.catalogue import ByColumn, ByRule
+from app.clinic.platform_statements import PlatformStatements, Statements
 from app.clinic.records import LINE, with_lines
 from app.clinic.restore.changed_rows import changed_rows
 from app.clinic.restore.constraints import Constraints
+from app.clinic.restore.logins import link_of, privileges_given, same_login, who
+from app.clinic.restore.naming import named_keys, named_people
 from app.clinic.restore.scope import RecordSearch, Scope, chosen, create_all_typed
 from app.clinic.restore.shapes import (
     AT,
@@ -30,6 +33,11 @@ from app.clinic.restore.shapes import (
 from app.clinic.secret_columns import SecretColumns
 from app.clinic.sql import columns, quote
 from app.dump.document import Section
+from app.errors import RestoreRefused
+
+# Tables whose rows are made by a migration when it makes a table (Django's, and each new model's permissions point to
+# them): what today has of them and the file lacks belongs to tables that a restore leaves as they are.
+MADE_BY_MIGRATIONS = ("django_content_type",)
 
 # What a preview shows of each kind of change of a model: enough to recognise it, few enough to be read.
 EXAMPLES = 5
@@ -39,12 +47,16 @@ OnStep = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """What is done with one model's rows; `examples` by kind of change, as people see them."""
+    """What is done with one model's rows; `examples` by kind of change, as people see them.
+
+    Where it is not `restored`, nothing is done: then the examples show what differs and stays.
+    """
 
     inserted: int
     updated: int
     deleted: int
     examples: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    restored: bool = True
 
     @property
     def any(self) -> bool:
@@ -58,13 +70,18 @@ class Changes:
             "actualizados": self.updated,
             "eliminados": self.deleted,
             "ejemplos": self.examples,
+            **({} if self.restored else {"restaurado": False}),
         }
 
 
 class Difference:
     """Compares in one transaction; what it finds stays in the temporary tables of each shape.
 
-    `scoped` are the models that are compared as wholes; `narrowed` says that it is about one record instead.
+    `scoped` are the models that are compared as wholes; `narrowed` says that it is about one record instead. `left`
+    are the models of which rows stay that the file does not have, with their number: see `leave`.
+    `logins` are access tables whose rows stay as they are today; of those that are missing, some are inserted, with
+    which nobody gets in. Whether those of `stated` are the clinic's people's, a column or a rule says, which can only
+    be asked when they are there. `held` is the table of clinics, where its difference is shown and not applied.
     """
 
     def __init__(
@@ -80,12 +97,29 @@ class Difference:
         self._search = search
         self.statements = statements
         self._constraints = constraints
+        if isinstance(statements, PlatformStatements):
+            # Logins and the table of clinics are its own rows, like any other.
+            scope = replace(scope, access=True, clinic=True)
         self._scope = scope
         self.shapes = shapes
         self.data = [shape for shape in shapes if shape.section is Section.DATA]
         self.references = [shape for shape in shapes if shape.section is Section.REFERENCES]
-        self.scoped = chosen(scope, shapes)
+        self.logins = [
+            shape
+            for shape in shapes
+            if shape.entry.access and (shape.section is Section.REFERENCES or not scope.access)
+        ]
+        self.stated = [
+            shape
+            for shape in self.logins
+            if scope.whole and any(isinstance(way, ByColumn | ByRule) for way in shape.entry.candidates)
+        ]
+        self._compared = [shape for shape in self.data if shape not in self.logins]
+        self.scoped = [shape for shape in chosen(scope, shapes) if shape not in self.logins]
         self.narrowed = scope.record is not None
+        self.left: dict[str, int] = {}
+        clinics = [shape for shape in self.data if shape.entry.name == statements.catalogue.tenant_table]
+        self.held = None if scope.clinic or not clinics else clinics[0]
 
     async def find(self, on_step: OnStep) -> None:
         """Fill the temporary tables; `on_step` is told each model that has been compared.
@@ -93,22 +127,51 @@ class Difference:
         Raises RestoreRefused where the scope names what the file does not have.
         """
         await self._prepare()
-        await create_all_typed(self._connection, self.references)
+        own_logins = [shape for shape in self.logins if shape.section is Section.DATA]
+        await create_all_typed(self._connection, [*self.references, *own_logins])
         if not self._scope.whole:
-            await create_all_typed(self._connection, self.data)
+            await create_all_typed(self._connection, self._compared)
         if self._scope.record is not None:
             await self._search.find(self._scope.record)
-        for shape in self.data if self.narrowed else self.scoped:
+        for shape in self._compared if self.narrowed else self.scoped:
             await self._compare(shape)
             on_step(shape.model)
         if self._scope.whole:
-            for shape in self.references:
-                await self._connection.execute(
-                    f"INSERT INTO {shape.file} SELECT t.* FROM {shape.typed} AS t WHERE {self._missing(shape)}"
-                )
+            await self._put_back([*self.references, *own_logins])
         else:
             await self._add_needed()
+            for shape in self.logins:
+                await self._add_people(shape, lambda people: people.file)
+        await self._refuse_other_logins()
+        await self._refuse_without_clinic()
         await self._analyze()
+
+    async def leave(self, tables: Collection[str]) -> None:
+        """After `find`: have the rows of these tables stay that the file does not have, instead of deleting them.
+
+        But not those that hold a unique value of a row that comes back: they are that row by another key.
+        """
+        for shape in self.data:
+            if shape.entry.name.name not in tables:
+                continue
+            staying = [f"NOT EXISTS (SELECT FROM {shape.pairs} AS p WHERE p.{quote(TODAY)} = c.ctid)"]
+            staying += (
+                f"NOT EXISTS (SELECT FROM {shape.file} AS f"
+                f" WHERE ({columns('f', index.columns)}) = ({columns('c', index.columns)}))"
+                for index in self._constraints.of(shape.entry.name).unique
+                if index.plain and shape.has(index.columns)
+            )
+            place = f"{quote(REL)}, {quote(TID)}"
+            await self._connection.execute(
+                f"CREATE TEMP TABLE {shape.left.removeprefix('pg_temp.')} ({quote(REL)} oid, {quote(TID)} tid);"
+                f" WITH gone AS (DELETE FROM {shape.today} AS c WHERE {' AND '.join(staying)} RETURNING {place})"
+                f" INSERT INTO {shape.left} SELECT {place} FROM gone;"
+                # What they point to is pointed to by rows that are not restored.
+                f" DELETE FROM {shape.current} AS k USING {shape.left} AS l"
+                f" WHERE k.{quote(REL)} = l.{quote(REL)} AND k.{quote(TID)} = l.{quote(TID)}"
+            )
+            if rows := await self._connection.fetchval(f"SELECT count(*) FROM {shape.left}"):
+                self.left[shape.model] = int(rows)
 
     async def changes(self, *, examples: SecretColumns | None) -> dict[Section, dict[str, Changes]]:
         """What was found of each model, those without any change included where they were compared.
@@ -125,7 +188,7 @@ class Difference:
     async def needed(self) -> dict[str, int]:
         """How many rows of each model are outside the scope, and only put back because others point to them."""
         found = {}
-        for shape in self.data:
+        for shape in self._compared:
             if shape not in self.scoped:
                 outside = (
                     f" WHERE {quote(AT)} NOT IN (SELECT {quote(AT)} FROM {shape.wanted})" if self.narrowed else ""
@@ -135,8 +198,29 @@ class Difference:
                 )
         return {model: rows for model, rows in found.items() if rows}
 
+    async def new_logins(self) -> dict[str, str]:
+        """Of each model, the logins that are missing and inserted, with which nobody gets in."""
+        found = {
+            shape.model: await named_people(self._connection, f"SELECT {who(shape, 'f')} FROM {shape.file} AS f")
+            for shape in self.logins
+        }
+        return {model: names for model, names in found.items() if names}
+
+    async def privileges(self) -> dict[str, str]:
+        """Of each model, which privileges its logins get back; only where access is restored."""
+        access = {entry.name for entry in self.statements.catalogue.entries.values() if entry.access}
+        found = {
+            shape.model: await privileges_given(self._connection, shape, access)
+            for shape in self._compared
+            if shape.entry.access
+        }
+        return {model: names for model, names in found.items() if names}
+
     async def count(self, shape: Shape) -> tuple[int, int, int]:
         """How many rows have to be deleted, inserted and updated: a replaced one is both deleted and inserted."""
+        return (0, 0, 0) if shape is self.held else await self._count(shape)
+
+    async def _count(self, shape: Shape) -> tuple[int, int, int]:
         files, today, updates = await one_row(
             self._connection,
             f"SELECT (SELECT count(*) FROM {shape.file}), (SELECT count(*) FROM {shape.today}),"
@@ -232,7 +316,7 @@ class Difference:
     async def _adopt(self, shape: Shape) -> None:
         """Take rows of the file that are nobody's today for the clinic's: what said whose they are is gone.
 
-        A login whose person was deleted, say. Restored, the person says again that it is the clinic's.
+        An account whose person was deleted, say. Restored, the person says again that it is the clinic's.
         """
         others = (
             f"SELECT x.tableoid AS rel, x.ctid::text AS tid FROM {shape.real} AS x"
@@ -282,6 +366,142 @@ class Difference:
             f" ON {line_hash(f'r.{quote(LINE)}')} = s.{quote(HASH)} WHERE s.ctid = t.{quote(AT)})"
         )
 
+    async def _put_back(self, shapes: Sequence[Shape]) -> None:
+        """Add to `file` the rows of these models that are missing today, where other rows of the file need them.
+
+        Raises RestoreRefused for a shared row that none needs: no backup has such a row.
+        """
+        missing = [
+            shape
+            for shape in shapes
+            if await self._connection.fetchval(
+                f"SELECT EXISTS (SELECT FROM {shape.typed} AS t WHERE {self._missing(shape)})"
+            )
+        ]
+        if not missing:
+            return
+        await self._reach(shapes)
+        for shape in missing:
+            await self._connection.execute(
+                f"INSERT INTO {shape.file} SELECT t.* FROM {shape.typed} AS t WHERE {self._missing(shape)}"
+                f" AND t.{quote(AT)} IN (SELECT {quote(AT)} FROM {shape.reached})"
+            )
+            needless = (
+                f"SELECT t.* FROM {shape.typed} AS t WHERE {self._missing(shape)}"
+                f" AND t.{quote(AT)} NOT IN (SELECT {quote(AT)} FROM {shape.reached})"
+            )
+            if shape in self.logins:
+                needless += f" AND NOT {await self._add_people(shape, lambda people: people.typed)}"
+            if shape.section is Section.REFERENCES and (
+                found := await named_keys(self._connection, shape.key or shape.names, needless)
+            ):
+                raise RestoreRefused(
+                    f"el archivo trae en «referencias» registros de «{shape.model}» a los que ninguno de los de la"
+                    f" clínica lleva: {found}"
+                )
+
+    async def _reach(self, shapes: Sequence[Shape]) -> None:
+        """Fill `reached` of these models, from the clinic's own rows in the file and so on upward."""
+        names = {shape.entry.name for shape in shapes}
+        people = [link[1] for shape in shapes if (link := link_of(shape, self._compared)) is not None]
+        pointing = [
+            shape
+            for shape in self._compared
+            if shape in people or any(fk.target in names for fk in shape.entry.table.foreign_keys)
+        ]
+        await create_all_typed(self._connection, pointing)
+        for shape in shapes:
+            await self._connection.execute(
+                f"CREATE TEMP TABLE {shape.reached.removeprefix('pg_temp.')} ({quote(AT)} tid)"
+            )
+        sources = [(shape, shape.typed) for shape in pointing]
+        sources += [
+            (shape, f"(SELECT t.* FROM {shape.typed} AS t JOIN {shape.reached} AS r USING ({quote(AT)}))")
+            for shape in shapes
+        ]
+        found = True
+        while found:
+            found = False
+            for child, rows in sources:
+                for fk in child.entry.table.foreign_keys:
+                    for parent in shapes:
+                        if parent.entry.name == fk.target and child.has(fk.columns) and parent.has(fk.target_columns):
+                            added = await self._connection.execute(
+                                f"INSERT INTO {parent.reached} SELECT t.{quote(AT)} FROM {parent.typed} AS t"
+                                f" WHERE ({columns('t', fk.target_columns)}) IN"
+                                f" (SELECT {columns('c', fk.columns)} FROM {rows} AS c)"
+                                f" AND t.{quote(AT)} NOT IN (SELECT {quote(AT)} FROM {parent.reached})"
+                            )
+                            found = found or added != "INSERT 0 0"
+
+    async def _add_people(self, shape: Shape, rows: Callable[[Shape], str]) -> str:
+        """Add the missing logins of the clinic's people, given by `rows` of their model, to `file`.
+
+        Returns the condition that a row `t` of the file is such a login. Where somebody has a login by another key
+        today, it is theirs.
+        """
+        somebodys = "false"
+        if (link := link_of(shape, self._compared)) is not None:
+            own, people, name = link
+            somebodys = (
+                f"(lower(t.{quote(own)}::text) IN (SELECT lower(u.{quote(name)}::text) FROM {rows(people)} AS u"
+                f" WHERE u.{quote(name)}::text <> ''))"
+            )
+        elif shape in self.stated:
+            somebodys = "true"
+        added = (
+            f"INSERT INTO {shape.file} SELECT t.* FROM {shape.typed} AS t WHERE {somebodys}"
+            f" AND {self._missing(shape)} AND t.{quote(AT)} NOT IN (SELECT f.{quote(AT)} FROM {shape.file} AS f)"
+            f" AND NOT EXISTS (SELECT FROM {shape.real} AS r WHERE {same_login(shape, 't', 'r', by_any=True)})"
+        )
+        await self._connection.execute(added)
+        return f"{somebodys} IS TRUE" if somebodys != "false" else somebodys
+
+    async def _refuse_other_logins(self) -> None:
+        """Refuse where a restored row would point to somebody else's login, or to one that has another key today."""
+        for shape in self.logins:
+            if not shape.key:
+                continue
+            pairs = (
+                f"SELECT {who(shape, 't')} || ', y hoy es ' || {who(shape, 'r')} FROM {shape.typed} AS t"
+                f" JOIN {shape.real} AS r ON "
+            )
+            elsewhere = (
+                f"{pairs} {same_login(shape, 't', 'r', by_any=False)} AND t.{quote(AT)} IN"
+                f" (SELECT {quote(AT)} FROM {shape.file})"
+            )
+            if found := await named_people(self._connection, elsewhere):
+                raise RestoreRefused(
+                    f"un acceso de «{shape.model}» que registros del respaldo necesitan tiene hoy otra clave:"
+                    f" era {found}"
+                )
+            if same_login(shape, "t", "r", by_any=True) == "false":
+                continue
+            for child in self._compared:
+                for fk in child.entry.table.foreign_keys:
+                    if fk.target != shape.entry.name or not child.has(fk.columns) or not shape.has(fk.target_columns):
+                        continue
+                    others = (
+                        f"{pairs} {shape.same_key('t', 'r')} WHERE NOT {same_login(shape, 't', 'r', by_any=True)}"
+                        f" AND ({columns('t', fk.target_columns)}) IN"
+                        f" (SELECT {columns('c', fk.columns)} FROM {child.file} AS c)"
+                    )
+                    if found := await named_people(self._connection, others):
+                        raise RestoreRefused(
+                            f"registros de «{child.model}» apuntarían al acceso de otra persona en «{shape.model}»:"
+                            f" era {found}"
+                        )
+
+    async def _refuse_without_clinic(self) -> None:
+        """Refuse where the clinic's own row would have to be inserted, and nobody has asked for it."""
+        if self.held is None or not await self._connection.fetchval(f"SELECT EXISTS (SELECT FROM {self.held.file})"):
+            return
+        if not await self._connection.fetchval(f"SELECT EXISTS ({self.statements.owned(self.held.entry, PLACE)})"):
+            raise RestoreRefused(
+                f"la clínica no está hoy en «{self.held.model}», que es de la plataforma: su fila solo se restaura si"
+                " se pide (--con-clinica), y por quien administra la plataforma"
+            )
+
     async def _add_needed(self) -> None:
         """Add to `file` the rows that those already in it point to and that are not there today, and so on upward."""
         found = True
@@ -307,7 +527,7 @@ class Difference:
                         found = found or added != "INSERT 0 0"
 
     async def _changes(self, shape: Shape, examples: SecretColumns | None) -> Changes:
-        deletes, inserts, updates = await self.count(shape)
+        deletes, inserts, updates = await self._count(shape)
         replaced, again = await one_row(
             self._connection,
             f"SELECT count(*) FILTER (WHERE {quote(KIND)} = '{Kind.REPLACE}'),"
@@ -318,7 +538,7 @@ class Difference:
         if examples is not None and changes.any:
             async for row in changed_rows(self._connection, shape, examples, limit=EXAMPLES):
                 changes.examples.setdefault(row.kind, []).append(row.shown())
-        return changes
+        return Changes(0, 0, 0, changes.examples, restored=not changes.any) if shape is self.held else changes
 
 
 async def one_row(connection: asyncpg.Connection, statement: str) -> asyncpg.Record:

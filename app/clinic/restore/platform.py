@@ -11,8 +11,9 @@ from app.clinic.platform_statements import PlatformStatements
 from app.clinic.records import LINE, with_lines
 from app.clinic.restore.constraints import Constraints
 from app.clinic.restore.difference import Difference, OnStep, one_row
+from app.clinic.restore.naming import named_keys
 from app.clinic.restore.proof import OnRead, Proof, of_line
-from app.clinic.restore.refusals import Refusals, named_keys
+from app.clinic.restore.refusals import Refusals
 from app.clinic.restore.scope import RecordSearch, Scope, create_all_typed
 from app.clinic.restore.shapes import FILE, Shape
 from app.clinic.sql import columns, quote

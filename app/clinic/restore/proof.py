@@ -12,8 +12,8 @@ from app.clinic.platform_statements import Statements
 from app.clinic.records import LINE, record_lines, with_lines
 from app.clinic.restore.constraints import Constraints
 from app.clinic.restore.difference import Difference
-from app.clinic.restore.refusals import named_keys
-from app.clinic.restore.shapes import AT, HASH, Shape, line_hash
+from app.clinic.restore.naming import named_keys
+from app.clinic.restore.shapes import AT, HASH, PLACE, REL, TID, Shape, line_hash
 from app.clinic.sql import columns, literal, quote
 from app.dump.document import ModelTotal, Section
 from app.errors import RestoreDiffers
@@ -47,13 +47,37 @@ class Proof:
     async def hold(self, totals: Mapping[str, ModelTotal], on_read: OnRead) -> None:
         """`totals` are what the file says of `datos`; `on_read` is told the model and the bytes of each block."""
         for shape in self._difference.shapes:
-            if shape in self._difference.scoped:
-                rows = self._statements.owned(shape.entry, shape.names)
+            if shape in self._difference.scoped and shape is not self._difference.held:
+                await self._hold_left(shape)
+                rows = self._restored(shape)
                 read = await digest_of(self._connection, shape, rows, self._setting, on_read)
                 if read != totals[shape.model]:
                     await self._tell(shape)
-            else:
+            elif shape in self._difference.logins:
+                await self._hold_logins(shape)
+            elif shape is not self._difference.held:
                 await self._hold_lines(shape)
+
+    def _restored(self, shape: Shape) -> str:
+        """The file's columns of the clinic's rows, but for those that stay although the file does not have them."""
+        if shape.model not in self._difference.left:
+            return self._statements.owned(shape.entry, shape.names)
+        rows = self._statements.owned(shape.entry, (*shape.names, *PLACE))
+        return (
+            f"SELECT {columns('q', shape.names)} FROM ({rows}) AS q"
+            f" WHERE (q.tableoid, q.ctid) NOT IN (SELECT {quote(REL)}, {quote(TID)} FROM {shape.left})"
+        )
+
+    async def _hold_left(self, shape: Shape) -> None:
+        """See that the rows that stay are where they were: a row that is changed or deleted is there no more."""
+        if expected := self._difference.left.get(shape.model):
+            found = await self._connection.fetchval(
+                f"SELECT count(*) FROM ({self._statements.owned(shape.entry, PLACE)}) AS q"
+                f" JOIN {shape.left} AS l ON l.{quote(REL)} = q.tableoid AND l.{quote(TID)} = q.ctid"
+            )
+            if found != expected:
+                moved = f"{expected - found:,} de los {expected:,} que debían quedar como estaban"
+                raise RestoreDiffers(await self._sentence(shape, moved))
 
     async def _hold_lines(self, shape: Shape) -> None:
         chosen = f"SELECT f.{quote(AT)}{_and('f', shape.key)} FROM {shape.file} AS f"
@@ -83,10 +107,19 @@ class Proof:
         """Raise RestoreDiffers, naming these rows."""
         raise RestoreDiffers(await self._sentence(shape, keys))
 
+    async def _hold_logins(self, shape: Shape) -> None:
+        """Of a login that was inserted only who it is has to be as in the file."""
+        same = " AND ".join(
+            f"x.{quote(name)}::text IS NOT DISTINCT FROM f.{quote(name)}::text" for name in shape.identity
+        )
+        wrong = f"SELECT f.* FROM {shape.file} AS f WHERE NOT EXISTS (SELECT FROM {shape.real} AS x WHERE {same})"
+        if keys := await named_keys(self._connection, shape.key or shape.identity, wrong):
+            raise RestoreDiffers(await self._sentence(shape, keys))
+
     async def _tell(self, shape: Shape) -> None:
         """Raise with the keys of the rows that are not those of the file."""
         key = shape.key or shape.names
-        rows = self._statements.owned(shape.entry, shape.names)
+        rows = self._restored(shape)
         lines = with_lines(shape.table, rows, *key)
         today = f"SELECT x.*, {line_hash(f'x.{quote(LINE)}')} AS {quote(HASH)} FROM ({lines}) AS x"
         wrong = (

@@ -1,14 +1,15 @@
 """Why a restore may not be applied, asked before any row changes."""
 
-from collections.abc import Sequence
-
 import asyncpg
 
-from app.clinic.catalogue import ByColumn, WholeTable
+from app.clinic.catalogue import ByColumn, TableClass, WholeTable
 from app.clinic.introspection import TableName
+from app.clinic.platform_statements import Statements
 from app.clinic.records import LINE, with_lines
 from app.clinic.restore.constraints import Constraints, Reference
 from app.clinic.restore.difference import Difference
+from app.clinic.restore.logins import login_values
+from app.clinic.restore.naming import NAMED, named_keys
 from app.clinic.restore.shapes import (
     AT,
     FILE,
@@ -23,10 +24,8 @@ from app.clinic.restore.shapes import (
     refuse_required_columns,
 )
 from app.clinic.sql import columns, literal, quote
+from app.dump.document import Section
 from app.errors import RestoreRefused
-
-# How many keys a refusal names.
-NAMED = 3
 
 
 class Refusals:
@@ -62,12 +61,66 @@ class Refusals:
             await self._taken_parent(shape)
         for shape in self._difference.shapes:
             await self._new_columns(shape)
+        for shape in self._difference.logins:
+            await self._other_clinic(shape)
         if self._strict:
             for shape in self._difference.references:
-                await self._other_content(shape)
+                if shape not in self._difference.logins:
+                    await self._other_content(shape)
         for shape in self._difference.data:
+            if shape is self._difference.held:
+                continue
             for reference in self._constraints.to(shape.entry.name):
                 await self._pointed_to(shape, reference)
+
+    async def check_written(self, statements: Statements) -> None:
+        """After applying: that what `referencias` brought is nobody's. `statements` are of the rows as they are."""
+        for shape in self._difference.shapes:
+            if shape in self._difference.logins:
+                await self._other_login(shape, statements)
+            elif shape.entry.kind is TableClass.OWNED:
+                await self._somebodys(shape, statements)
+
+    async def _somebodys(self, shape: Shape, statements: Statements) -> None:
+        # Of the clinic's own models, those that were made nobody's again: they come from `referencias`, too.
+        shared = "true" if shape.section is Section.REFERENCES else f"f.{quote(AT)} IS NULL"
+        key = shape.key or shape.names
+        mine = quote("respaldos$mia")
+        written = (
+            f"SELECT x.tableoid AS {quote(REL)}, x.ctid::text AS {quote(TID)},"
+            f" {statements.is_owned(shape.entry, 'x')} AS {mine}{''.join(f', x.{quote(name)}' for name in key)}"
+            f" FROM {shape.real} AS x JOIN {shape.file} AS f ON {_same(shape)} WHERE {shared}"
+        )
+        if not await self._connection.fetchval(f"SELECT EXISTS (SELECT FROM {shape.file} AS f WHERE {shared})"):
+            return
+        nobodys = statements.nobodys(
+            shape.entry,
+            f"SELECT w.{quote(REL)} AS rel, w.{quote(TID)} AS tid FROM written AS w WHERE NOT w.{mine}",
+        )
+        if found := await named_keys(
+            self._connection,
+            key,
+            f"WITH written AS MATERIALIZED ({written}) SELECT w.* FROM written AS w"
+            f" WHERE (w.{quote(REL)}, w.{quote(TID)}) NOT IN ({nobodys})",
+        ):
+            raise RestoreRefused(
+                f"el archivo trae en «referencias» registros de «{shape.model}» que serían de una clínica: {found}"
+            )
+
+    async def _other_login(self, shape: Shape, statements: Statements) -> None:
+        """What says whose a login is has to say of each that was inserted for its sake that it is the clinic's."""
+        if shape not in self._difference.stated or not any(await self._difference.count(shape)):
+            return
+        if found := await self._keys(
+            shape,
+            f"SELECT f.* FROM {shape.file} AS f JOIN {shape.real} AS x ON {_same(shape)}"
+            f" WHERE f.{quote(AT)} NOT IN (SELECT {quote(AT)} FROM {shape.reached})"
+            f" AND NOT {statements.is_owned(shape.entry, 'x')}",
+        ):
+            raise RestoreRefused(
+                f"el archivo trae en «referencias» registros de «{shape.model}» que no son accesos de la clínica:"
+                f" {found}"
+            )
 
     async def _other_clinic(self, shape: Shape) -> None:
         for way in shape.entry.candidates:
@@ -140,8 +193,11 @@ class Refusals:
             f"SELECT EXISTS (SELECT FROM {shape.file} AS f"
             f" WHERE NOT EXISTS (SELECT FROM {shape.pairs} AS p WHERE p.{quote(FILE)} = f.ctid))"
         )
-        if new:
-            refuse_required_columns(shape, self._constraints.of(shape.entry.name).defaults)
+        defaults = self._constraints.of(shape.entry.name).defaults
+        if new and shape in self._difference.logins:
+            login_values(shape, defaults)
+        elif new:
+            refuse_required_columns(shape, defaults)
 
     async def _other_content(self, shape: Shape) -> None:
         if not shape.key:
@@ -174,6 +230,7 @@ class Refusals:
             raise RestoreRefused(
                 f"registros de «{reference.child}» que no se restauran apuntan, por {', '.join(reference.columns)}, a"
                 f" registros de «{shape.model}» que se eliminarían: {', '.join(value for (value,) in found)}"
+                f"{' (con --con-accesos se restauran)' if child in self._difference.logins else ''}"
             )
 
     async def _keys(self, shape: Shape, rows: str) -> str:
@@ -181,16 +238,12 @@ class Refusals:
         return await named_keys(self._connection, shape.key or shape.names, rows)
 
 
-async def named_keys(connection: asyncpg.Connection, key: Sequence[str], rows: str) -> str:
-    """The keys of the first rows that the query gives, as people read them; empty where it gives none."""
-    shown = " || ', ' || ".join(f"coalesce(x.{quote(name)}::text, '—')" for name in key) or "''"
-    # Materialized, because there should be none: a plan that hopes for the first few soon compares every row with
-    # every other.
-    found = await connection.fetch(
-        f"WITH x AS MATERIALIZED ({rows}) SELECT {shown} FROM x ORDER BY 1 LIMIT {NAMED + 1}"
-    )
-    names = [f"({value})" if len(key) > 1 else str(value) for (value,) in found]
-    return ", ".join(names[:NAMED]) + (", …" if len(names) > NAMED else "")
+def _same(shape: Shape) -> str:
+    """That the row `x` of the table is the row `f` of the file."""
+    if shape.key:
+        return shape.same_key("f", "x")
+    # As rows are printed, because not every type has an equality.
+    return f"ROW({columns('f', shape.names)})::text = ROW({columns('x', shape.names)})::text"
 
 
 def child_of(reference: Reference) -> str:

@@ -37,10 +37,16 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """With neither `models` nor `record`, the whole clinic."""
+    """With neither `models` nor `record`, the whole clinic.
+
+    `access`: logins and privileges, too, exactly, where they are the clinic's own. `clinic`: its own row in the table
+    of clinics, too.
+    """
 
     models: tuple[str, ...] | None = None
     record: Record | None = None
+    access: bool = False
+    clinic: bool = False
 
     @property
     def whole(self) -> bool:
@@ -57,6 +63,23 @@ def chosen(scope: Scope, shapes: Sequence[Shape]) -> list[Shape]:
         return data
     found = {name: find_shape(name, data) for name in scope.models}
     return [shape for shape in data if shape in found.values()]
+
+
+def refuse_access(scope: Scope, catalogue: Catalogue) -> None:
+    """Raise RestoreRefused where the scope names an access table that this restore does not restore."""
+    named = scope.models or ((scope.record.model,) if scope.record is not None else ())
+    for entry in catalogue.entries.values():
+        if entry.access and {entry.model, str(entry.name)} & set(named):
+            if entry.kind is TableClass.ACCESS:
+                raise RestoreRefused(
+                    f"«{entry.model}» es una tabla con que se ingresa, y es de la plataforma: sus registros no están"
+                    " en los datos de ninguna clínica, y ninguna restauración los cambia"
+                )
+            if not scope.access:
+                raise RestoreRefused(
+                    f"«{entry.model}» es una tabla con que se ingresa: solo se restaura con los accesos"
+                    " (--con-accesos), y solo por quien administra la plataforma"
+                )
 
 
 def find_shape(name: str, shapes: Sequence[Shape]) -> Shape:

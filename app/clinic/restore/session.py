@@ -7,16 +7,18 @@ from enum import StrEnum
 import asyncpg
 
 from app.clinic.catalogue import Catalogue
+from app.clinic.migrations import migrations_since
 from app.clinic.owners import find_owners
 from app.clinic.platform_statements import PlatformStatements, Statements
 from app.clinic.restore.applying import Applying
 from app.clinic.restore.constraints import Constraints
-from app.clinic.restore.difference import Changes, Difference, OnStep
+from app.clinic.restore.difference import MADE_BY_MIGRATIONS, Changes, Difference, OnStep
 from app.clinic.restore.errors import restore_errors
 from app.clinic.restore.platform import PlatformDifference, PlatformProof, PlatformRefusals
 from app.clinic.restore.proof import OnRead, Proof
 from app.clinic.restore.refusals import Refusals
-from app.clinic.restore.scope import RecordSearch, Scope
+from app.clinic.restore.release import staying, unknown_columns, unknown_tables
+from app.clinic.restore.scope import RecordSearch, Scope, refuse_access
 from app.clinic.restore.staging import Staging
 from app.clinic.secret_columns import SecretColumns
 from app.dump.document import Section
@@ -47,13 +49,22 @@ class Outcome(StrEnum):
 class Plan:
     """What a restore changes: the clinic's own models, and the shared rows that are missing and put back.
 
-    `needed` are those rows of `models` that nobody asked for: others point to them, and they are not there. Of the
-    platform's, `differing` are there with other content and left alone, and `of_clinics` are a clinic's today.
+    `needed` are those rows of `models` that nobody asked for: others point to them, and they are not there. `avisos`
+    say in words what the tables have today that the file does not know, and what becomes of it. By model:
+    `new_logins` are missing ones that are inserted, with which nobody gets in, and `privileges` what others get back.
+    `left_out` are models of the file whose logins are the platform's, `access` says whether it has the clinic's own.
+    Of the platform's rows, `differing` are there with other content and left alone, and `of_clinics` are a clinic's
+    today.
     """
 
     models: dict[str, Changes]
     references: dict[str, Changes]
     needed: dict[str, int]
+    avisos: tuple[str, ...]
+    new_logins: dict[str, str]
+    privileges: dict[str, str]
+    left_out: tuple[str, ...]
+    access: bool
     differing: dict[str, int] = field(default_factory=dict)
     of_clinics: dict[str, int] = field(default_factory=dict)
 
@@ -88,17 +99,30 @@ class ClinicRestore:
         self._update = update
         self._difference: Difference | None = None
         self._applying: Applying | None = None
+        self._written: Statements | None = None
+
+    async def migrations_since(self) -> list[str]:
+        """Sentences on the migrations between the file and today, none where there is none.
+
+        To be asked when the file is verified. It is no matter of the rows, so a restore that is refused has it, too.
+        """
+        with self._errors():
+            return await migrations_since(self._connection, self._catalogue, self.staging.header.migrations)
 
     async def begin(self, scope: Scope) -> None:
         """Begin the transaction in which everything happens."""
         await self.staging.analyze()
         with self._errors():
+            if self._clinica_id is not None:
+                refuse_access(scope, self._catalogue)
             shapes = self.staging.shapes(scope.models)
             await self._connection.execute(
                 f"BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL lock_timeout = '{LOCK_SECONDS}s'"
             )
             statements = await self._find_owners()
-        data = [shape for shape in shapes if shape.section is Section.DATA]
+        data = [
+            shape for shape in shapes if shape.section is Section.DATA and (scope.access or not shape.entry.access)
+        ]
         search = RecordSearch(self._connection, self._catalogue, statements, data)
         if isinstance(statements, PlatformStatements):
             self._difference = PlatformDifference(
@@ -112,9 +136,30 @@ class ClinicRestore:
         difference = self._found()
         with self._errors():
             await difference.find(on_step)
+            await difference.leave(MADE_BY_MIGRATIONS)
             changes = await difference.changes(examples=self._secrets)
-            needed = await difference.needed()
-        plan = Plan(changes[Section.DATA], changes[Section.REFERENCES], needed)
+            tables = await unknown_tables(
+                self._connection, self._catalogue, difference.statements, self.staging.header
+            )
+            changing = [shape for shape in difference.shapes if shape.model in changes[shape.section]]
+            avisos = (
+                *(f"«{model}», tabla que el respaldo no conoce: {staying(rows)}" for model, rows in tables.items()),
+                *await unknown_columns(self._connection, changing),
+                *(
+                    f"«{model}», lo que agregaron las migraciones: {staying(rows)}"
+                    for model, rows in difference.left.items()
+                ),
+            )
+            plan = Plan(
+                changes[Section.DATA],
+                changes[Section.REFERENCES],
+                await difference.needed(),
+                avisos,
+                await difference.new_logins(),
+                await difference.privileges(),
+                self.staging.left_out,
+                any(shape.entry.access for shape in difference.data),
+            )
         if isinstance(difference, PlatformDifference):
             return replace(plan, differing=difference.differing, of_clinics=difference.of_clinics)
         return plan
@@ -136,14 +181,16 @@ class ClinicRestore:
             )
             await refusals.check()
             await applying.apply(on_step)
-            await applying.check_constraints(await self._find_owners())
+            self._written = await self._find_owners()
+            await refusals.check_written(self._written)
+            await applying.check_constraints(self._written)
             self._applying = applying
 
     async def prove(self, verified: VerifiedFile, on_read: OnRead) -> None:
         """Read the rows again: they are the file's, or nothing stays."""
         replica = self._applying is not None and self._applying.replica
         with self._errors():
-            statements = await self._find_owners()
+            statements = self._written or await self._find_owners()
             proof = (PlatformProof if self._clinica_id is None else Proof)(
                 self._connection, self._found(), self._constraints, statements, self._setting, replica=replica
             )

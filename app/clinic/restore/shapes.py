@@ -4,13 +4,14 @@ from collections.abc import Collection
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from app.clinic.catalogue import Catalogue, Entry, TableClass
+from app.clinic.access import identity
+from app.clinic.catalogue import ByColumn, Catalogue, Entry, TableClass
 from app.clinic.introspection import Column, Table, TableName
 from app.clinic.platform_statements import platform_entries
 from app.clinic.records import LINE
 from app.clinic.sql import columns, from_table, literal, quote
 from app.dump.document import JSON_NULL_KEY, Form, Header, Section
-from app.errors import SchemaDiffers
+from app.errors import RestoreRefused, SchemaDiffers
 
 # Columns of the temporary tables beside those of the clinic's, whose names may be any but these.
 HASH, COPY = "respaldos$hash", "respaldos$copia"
@@ -57,6 +58,13 @@ class Shape:
         return tuple(column.name for column in self.table.columns)
 
     @property
+    def identity(self) -> tuple[str, ...]:
+        """Of an access table: the file's columns that say whose login a row is."""
+        ways = self.entry.candidates if self.entry.kind is TableClass.ACCESS else ()
+        known = {*identity(self.entry.table), *(way.column for way in ways if isinstance(way, ByColumn))}
+        return tuple(name for name in self.names if name in known)
+
+    @property
     def real(self) -> str:
         """The table of today, as FROM takes it."""
         return from_table(self.entry.table)
@@ -70,6 +78,11 @@ class Shape:
     def typed(self) -> str:
         """Rows of the file as the table has them: those that a search needs. AT is where its line is in `stage`."""
         return f'pg_temp."typed_{self.number}"'
+
+    @property
+    def reached(self) -> str:
+        """Where in `stage` the lines are to which foreign keys lead from the clinic's own rows in the file."""
+        return f'pg_temp."reached_{self.number}"'
 
     @property
     def wanted(self) -> str:
@@ -95,6 +108,11 @@ class Shape:
     def today(self) -> str:
         """Rows of today that the file does not have as they are."""
         return f'pg_temp."today_{self.number}"'
+
+    @property
+    def left(self) -> str:
+        """Where rows of today are that the file does not have, and that stay nevertheless."""
+        return f'pg_temp."left_{self.number}"'
 
     @property
     def pairs(self) -> str:
@@ -124,6 +142,8 @@ def shape_of(number: int, section: Section, model: str, header: Header, catalogu
             raise SchemaDiffers(f"la tabla «{entry.name}» hoy no es de la plataforma, sino {entry.kind}")
     elif section is Section.DATA and entry.kind is not TableClass.OWNED:
         raise SchemaDiffers(f"la tabla «{entry.name}» hoy no es de la clínica, sino {entry.kind}")
+    elif section is Section.REFERENCES and entry.name == catalogue.tenant_table:
+        raise RestoreRefused(f"el archivo trae en «referencias» «{model}», que es la tabla de clínicas")
     elif section is Section.REFERENCES and not entry.recorded:
         raise SchemaDiffers(f"la tabla «{entry.name}» hoy no es compartida, sino {entry.kind}")
     if taken := OURS.intersection(column.name for column in (*entry.table.columns, *entry.table.generated)):
@@ -153,6 +173,17 @@ def shape_of(number: int, section: Section, model: str, header: Header, catalogu
     )
 
 
+def is_left_out(section: Section, model: str, header: Header, catalogue: Catalogue) -> bool:
+    """Whether the file has logins of a table that no restore reads: of a file made before they were the platform's.
+
+    Or those of a table whose rows nothing ties to a clinic any more. The platform's own file has them as its data.
+    """
+    if header.clinica_id is None:
+        return False
+    entry = catalogue.entries.get(table_of(model, header, catalogue))
+    return entry is not None and entry.kind is TableClass.ACCESS and (section is Section.DATA or not entry.referable)
+
+
 def table_of(model: str, header: Header, catalogue: Catalogue) -> TableName:
     """The table of today that a model is, whatever its clinic's schema was called."""
     described = header.models[model]
@@ -164,7 +195,8 @@ def refuse_required_columns(shape: Shape, defaults: Collection[str]) -> None:
     missing = [column.name for column in shape.extra if not column.nullable and column.name not in defaults]
     if missing:
         raise SchemaDiffers(
-            f"«{shape.model}» tiene hoy columnas obligatorias que el respaldo no conoce: {', '.join(missing)}"
+            f"«{shape.model}» tiene hoy columnas obligatorias que el respaldo no conoce: {', '.join(missing)};"
+            " déles un valor por omisión (ALTER TABLE … ALTER COLUMN … SET DEFAULT …) mientras se restaura"
         )
 
 

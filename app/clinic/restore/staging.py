@@ -6,7 +6,7 @@ import asyncpg
 
 from app.clinic.catalogue import Catalogue
 from app.clinic.records import LINE
-from app.clinic.restore.shapes import HASH, Shape, create_stage, shape_of
+from app.clinic.restore.shapes import HASH, Shape, create_stage, is_left_out, shape_of
 from app.clinic.sql import quote
 from app.database import database_errors
 from app.dump.document import Header, Section
@@ -26,6 +26,19 @@ class Staging:
         self._header: Header | None = None
         self._taking: Shape | None = None
         self._problems: dict[tuple[Section, str], RestoreRefused] = {}
+        self._left_out: list[str] = []
+
+    @property
+    def left_out(self) -> tuple[str, ...]:
+        """Models of the file with logins that are the platform's: none of their rows is read."""
+        return tuple(self._left_out)
+
+    @property
+    def header(self) -> Header:
+        """The file's first line, once that has been taken."""
+        if self._header is None:
+            raise RuntimeError("the file comes first")
+        return self._header
 
     async def take(self, events: Sequence[Event]) -> None:
         """Keep what the reader has read. Raises DatabaseError.
@@ -53,6 +66,9 @@ class Staging:
                 self._header = header
             case ModelBegun(section, name) if self._header is not None:
                 self._taking = None
+                if is_left_out(section, name, self._header, self._catalogue):
+                    self._left_out.append(name)
+                    return
                 try:
                     shape = shape_of(self._first + len(self._shapes), section, name, self._header, self._catalogue)
                 except RestoreRefused as exc:

@@ -11,8 +11,9 @@ from app.clinic.records import LINE
 from app.clinic.restore.constraints import Constraints, Reference
 from app.clinic.restore.difference import OnStep
 from app.clinic.restore.errors import restore_errors
+from app.clinic.restore.naming import named_keys
 from app.clinic.restore.proof import OnRead, digest_of
-from app.clinic.restore.refusals import named_keys, parent_of
+from app.clinic.restore.refusals import parent_of
 from app.clinic.restore.shapes import AT, Shape, refuse_required_columns, typed_rows
 from app.clinic.restore.staging import Staging
 from app.clinic.sql import columns, quote
@@ -64,7 +65,8 @@ class Trial:
                 on_step(shape.model)
                 await self._hold(shape, totals[shape.model], on_read)
             for shape in shapes:
-                if shape.section is Section.REFERENCES:
+                # Of logins that clinics share the file has too little for a row.
+                if shape.section is Section.REFERENCES and not shape.entry.access:
                     await self._fill(shape)
                     on_step(shape.model)
             return await self._add_foreign_keys(shapes)

@@ -318,6 +318,19 @@ describe("restoring", () => {
     expect(asked.filter(({ method }) => method === "POST").map(({ body }) => body)).toEqual([{ simular: true }, { simular: false }]);
   });
 
+  test("says what the system knows today and the backup does not, whatever becomes of it", async () => {
+    const avisos = ["uno", "dos", "tres", "«receta», tabla que el respaldo no conoce: 2 registros"];
+    for (const changed of [{}, { resultado: {} }, { estado: "fallido", error: "falta una tabla" }] as const) {
+      service({ ...routes, "GET /api/v1/restauraciones/3/": () => json(restauracion({ avisos, ...changed })) });
+      const { unmount } = show(<RestorePage id={7} />, { at: "/respaldos/7/restaurar?restauracion=3" });
+      expect(await screen.findByText("uno")).toBeVisible();
+      expect(screen.getByText(/receta/)).not.toBeVisible();
+      await userEvent.click(screen.getByText("1 aviso más"));
+      expect(screen.getByText(/receta/)).toBeVisible();
+      unmount();
+    }
+  });
+
   test("can be of some models or of one record", async () => {
     const asked = service({ ...routes, "POST /api/v1/respaldos/7/restaurar/": () => problem(409, "x", "No se puede ahora") });
     show(<RestorePage id={7} />, { at: "/respaldos/7/restaurar" });

@@ -134,6 +134,8 @@ export function restauracion(changed: Partial<Restauracion> = {}): Restauracion 
     modelos: null,
     registro: null,
     destino: null,
+    con_accesos: false,
+    con_clinica: false,
     progreso: null,
     resultado: {
       pacientes: {

@@ -16,10 +16,11 @@ def edited(
     backup: Backup,
     change: Callable[[Lines], None] = lambda _lines: None,
     *,
+    references: Callable[[Lines], None] = lambda _lines: None,
     header: Callable[[Header], Header] = lambda header: header,
     renamed: dict[str, str] | None = None,
 ) -> bytes:
-    """The file with record lines changed in place, models renamed, and another header."""
+    """The file with record lines of `datos` and `referencias` changed in place, models renamed, another header."""
     lines: dict[Section, Lines] = {section: {} for section in Section}
     section, model = Section.DATA, ""
     for event in DocumentReader().feed(gzip.decompress(backup.file)):
@@ -31,6 +32,7 @@ def edited(
             case HeaderRead() | ModelEnded():
                 pass
     change(lines[Section.DATA])
+    references(lines[Section.REFERENCES])
     writer = DocumentWriter()
     names = renamed or {}
     models = {names.get(name, name): each for name, each in backup.verified.header.models.items()}

@@ -6,11 +6,15 @@ from contextlib import asynccontextmanager
 from app.clinic.restore.database import RestoreDatabase
 from app.clinic.restore.scope import Record, Scope
 from app.clinic.restore.session import ClinicRestore, Plan
+from app.clinic.restore.staging import Staging
 from app.dump.reader import Event
 from app.dump.verifier import FileVerifier, VerifiedFile
 from tests.clinic.backup import Backup, lines_of
 
 WHOLE = Scope()
+
+# What only the platform may ask for.
+EVERYTHING = Scope(access=True, clinic=True)
 
 
 async def restore(
@@ -47,13 +51,18 @@ async def loaded(
 ) -> AsyncIterator[tuple[ClinicRestore, VerifiedFile]]:
     """A session with the file in it."""
     async with clinics.restoring(clinica_id, strict=strict, update=update) as session:
-        events: list[Event] = []
-        verifier = FileVerifier(on_event=events.append)
-        for start in range(0, len(file), 50_000):
-            verifier.feed(file[start : start + 50_000])
-            await session.staging.take(events)
-            events.clear()
-        yield session, verifier.finish()
+        yield session, await staged(session.staging, file)
+
+
+async def staged(staging: Staging, file: bytes) -> VerifiedFile:
+    """Verify the file, and stage its lines meanwhile."""
+    events: list[Event] = []
+    verifier = FileVerifier(on_event=events.append)
+    for start in range(0, len(file), 50_000):
+        verifier.feed(file[start : start + 50_000])
+        await staging.take(events)
+        events.clear()
+    return verifier.finish()
 
 
 def models(*names: str) -> Scope:

@@ -7,19 +7,19 @@ from tests.clinic.backup import back_up
 from tests.clinic.conftest import Database
 from tests.clinic.restore.comes_back import assert_unchanged, goes_back, leftovers
 from tests.clinic.restore.conftest import Writer, crossed, ordinary, superuser
-from tests.clinic.restore.restoring import assert_restored, counts, restore
+from tests.clinic.restore.restoring import EVERYTHING, assert_restored, counts, restore
 from tests.clinic.test_ownership import TWO_CLINICS
 
-RULE = {"auth_user": "(SELECT p.clinica_id FROM persona p WHERE p.correo = t.email)"}
+RULE = {"cuenta": "(SELECT p.clinica_id FROM persona p WHERE p.correo = t.email)"}
 TABLES = """
 ALTER TABLE persona ADD correo text UNIQUE; UPDATE persona SET correo = id || '@x';
-CREATE TABLE auth_user (id int PRIMARY KEY, email text UNIQUE, clave text);
+CREATE TABLE cuenta (id int PRIMARY KEY, email text UNIQUE, clave text);
 CREATE TABLE nota (id int PRIMARY KEY, clinica_id int REFERENCES clinica, persona_id int REFERENCES persona
     ON DELETE SET NULL, texto text);
 CREATE TABLE hoja (id int PRIMARY KEY, padre int REFERENCES hoja ON DELETE SET NULL, persona_id int REFERENCES persona
     ON DELETE SET NULL);
 CREATE TABLE sin_clave (nota_id int REFERENCES nota ON DELETE SET NULL, que text);
-INSERT INTO auth_user VALUES (1, '11@x', 'a'), (2, '12@x', 'b'), (3, '21@x', 'c'), (4, 'nadie@x', 'd');
+INSERT INTO cuenta VALUES (1, '11@x', 'a'), (2, '12@x', 'b'), (3, '21@x', 'c'), (4, 'nadie@x', 'd');
 -- By column; by person; another clinic's by person; nobody's; one that points into the other clinic.
 INSERT INTO nota VALUES (1, 1, NULL, 'a'), (2, NULL, 11, 'b'), (3, NULL, 21, 'c'), (4, NULL, NULL, 'd'), (5, 1,
     21, 'e'),
@@ -41,14 +41,14 @@ async def test_rows_that_lost_their_owner_are_taken_back(any_database: Database,
         await writer(any_database, rules=RULE),
         # The person is gone, and with her what said whose all that is; some of it has been changed since.
         "UPDATE nota SET persona_id = NULL WHERE id = 6; UPDATE nota SET persona_id = 11 WHERE id = 6;"
-        " DELETE FROM auth_user WHERE id = 2; UPDATE auth_user SET clave = 'z' WHERE id = 1;"
+        " DELETE FROM cuenta WHERE id = 2; UPDATE cuenta SET clave = 'z' WHERE id = 1;"
         " UPDATE nota SET texto = 'z' WHERE id = 2; UPDATE persona SET correo = 'otro@x' WHERE id = 11;"
         " UPDATE nota SET persona_id = NULL WHERE id = 2; UPDATE hoja SET persona_id = NULL WHERE id = 1;"
         " DELETE FROM sin_clave WHERE nota_id = 2; UPDATE nota SET clinica_id = NULL WHERE id = 1",
     )
     assert counts(plan) == {
         "persona": (0, 1, 0),
-        "auth_user": (1, 1, 0),
+        "cuenta": (1, 1, 0),
         "nota": (0, 2, 0),
         "hoja": (0, 1, 0),
         "sin_clave": (2, 0, 0),
@@ -69,13 +69,13 @@ async def test_rows_that_point_into_another_clinic_come_back_so(database: Databa
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ("UPDATE persona SET clinica_id = 2 WHERE id = 12", "«(persona|auth_user)».*: (12|2)"),
+        ("UPDATE persona SET clinica_id = 2 WHERE id = 12", "«(persona|cuenta)».*: (12|2)"),
         ("UPDATE nota SET persona_id = 21 WHERE id = 2", "«nota».*: 2"),
         ("UPDATE nota SET clinica_id = 2 WHERE id = 1", "«nota».*: 1"),
         ("UPDATE hoja SET persona_id = 21 WHERE id = 1", "«hoja».*: 1, 2, 3"),
         (
             "UPDATE persona SET correo = 'x' WHERE id = 12; UPDATE persona SET correo = '12@x' WHERE id = 21",
-            "«auth_user».*: 2",
+            "«cuenta».*: 2",
         ),
     ],
 )
@@ -99,7 +99,7 @@ async def test_a_clinic_that_is_gone_with_all_that_was_its(any_database: Databas
     backup, other = await back_up(clinics, 1), await back_up(clinics, 2)
     empty = (
         "DELETE FROM sin_clave WHERE nota_id IN (2, 5); DELETE FROM nota WHERE clinica_id = 1 OR id = 2;"
-        " DELETE FROM hoja WHERE id < 4; DELETE FROM auth_user WHERE id < 3;"
+        " DELETE FROM hoja WHERE id < 4; DELETE FROM cuenta WHERE id < 3;"
         " UPDATE nota SET persona_id = NULL WHERE id = 6; DELETE FROM persona WHERE clinica_id = 1"
     )
     await sql.execute(empty)
@@ -107,7 +107,9 @@ async def test_a_clinic_that_is_gone_with_all_that_was_its(any_database: Databas
     await restore(clinics, backup.file)
     await assert_restored(clinics, backup)
     await sql.execute(f"{empty}; DELETE FROM clinica WHERE id = 1")
-    plan = await restore(clinics, backup.file)
+    with pytest.raises(RestoreRefused, match=r"no está hoy en «clinica».*--con-clinica"):
+        await restore(clinics, backup.file)
+    plan = await restore(clinics, backup.file, scope=EVERYTHING)
     assert counts(plan)["clinica"] == (1, 0, 0)
     await assert_restored(clinics, backup)
     # And back to nothing but itself.

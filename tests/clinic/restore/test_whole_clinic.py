@@ -2,7 +2,7 @@
 
 from tests.clinic.backup import back_up
 from tests.clinic.conftest import Database, GrownDatabase
-from tests.clinic.restore.restoring import assert_restored, counts, restore
+from tests.clinic.restore.restoring import EVERYTHING, assert_restored, counts, restore
 
 RULES = {"auth_user": {"email": "usuario.correoelectronico"}}
 
@@ -25,11 +25,11 @@ async def test_what_changed_goes_back(either_sample: Database) -> None:
     clinics = sample.clinics(rules={} if isinstance(sample, GrownDatabase) else RULES)
     backup, others = await back_up(clinics, 1), [await back_up(clinics, other) for other in (2, 3)]
     await sample.sql.execute(CHANGES)
-    plan = await restore(clinics, backup.file, simulate=True)
+    plan = await restore(clinics, backup.file, scope=EVERYTHING, simulate=True)
     assert (await back_up(clinics, 1)).verified.totals != backup.verified.totals
     analyzed = "SELECT array_agg(relname::text ORDER BY relname) FROM pg_stat_user_tables WHERE last_analyze > $1"
     simulated = await sample.sql.fetchval("SELECT clock_timestamp()")
-    assert await restore(clinics, backup.file) == plan
+    assert await restore(clinics, backup.file, scope=EVERYTHING) == plan
     # Whatever reads them next plans for the rows that are there now, and only those tables had others.
     changed = ["bitacora", "clinica", "factura", "paciente", "pago_en_linea"]
     assert await sample.sql.fetchval(analyzed, simulated) == changed

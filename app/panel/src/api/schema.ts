@@ -250,8 +250,10 @@ export interface paths {
          * Pide que se restaure un respaldo, o que se muestre qué cambiaría
          * @description Todo lo de la clínica vuelve a estar como en el respaldo; o solo `modelos`, o un `registro` con lo que depende
          *     de él. Antes se hace un respaldo de cómo está ahora (`respaldo_previo`). Con `simular` no cambia nada, y
-         *     `resultado` dice exactamente qué cambiaría. Cómo avanza se ve en `GET /restauraciones/{id}/`. De un respaldo de la
-         *     plataforma solo se agrega lo que falta y, con `actualizar`, se cambia lo que es distinto; no se elimina nada.
+         *     `resultado` dice exactamente qué cambiaría. Los accesos que existen, y la fila de la clínica en la tabla de
+         *     clínicas, se quedan como están si el superadministrador no pide otra cosa. De un respaldo de la plataforma solo se
+         *     agrega lo que falta y, con `actualizar`, se cambia lo que es distinto; no se elimina nada. Cómo avanza se ve en
+         *     `GET /restauraciones/{id}/`.
          */
         post: operations["respaldos_restaurar"];
         delete?: never;
@@ -456,6 +458,8 @@ export interface paths {
         /**
          * Dice si el servicio puede trabajar
          * @description Cada cosa que necesita, por su nombre: `ok`, o qué le pasa. Responde 503 si a alguna le pasa algo.
+         *
+         *     El trabajador es otro proceso, y sin él este responde igual: se dice cómo está, y no cambia el código.
          */
         get: operations["health_lista"];
         put?: never;
@@ -879,6 +883,16 @@ export interface components {
              * @default false
              */
             simular: boolean;
+            /**
+             * Con Accesos
+             * @description También los accesos y privilegios de la clínica, si son suyos. Solo para el superadministrador.
+             */
+            con_accesos?: boolean | null;
+            /**
+             * Con Clinica
+             * @description También la fila de la clínica en la tabla de clínicas. Solo para el superadministrador.
+             */
+            con_clinica?: boolean | null;
             /** Modelos */
             modelos?: string[] | null;
             /**
@@ -907,7 +921,7 @@ export interface components {
         };
         /**
          * Preparacion
-         * @description De cada cosa que el servicio necesita: `ok`, o qué le pasa.
+         * @description De cada cosa que el servicio necesita: `ok`, o qué le pasa. El trabajador no le hace falta para responder.
          */
         Preparacion: {
             /** Base De Datos */
@@ -916,6 +930,11 @@ export interface components {
             redis: string;
             /** Bucket */
             bucket: string;
+            /**
+             * Trabajador
+             * @description Quien hace los respaldos y programa la noche: `ok`, o qué no se sabe de él.
+             */
+            trabajador: string;
         };
         /**
          * Profundidad
@@ -1220,8 +1239,11 @@ export interface components {
          * @description Una verificación, una restauración o una comparación de un respaldo, hecha o por hacer.
          *
          *     `resultado` de una restauración dice de cada modelo cuántos registros se insertan, actualizan y eliminan, con
-         *     ejemplos para quien administra; `respaldo_previo` es el respaldo de cómo estaba todo antes. El de una comparación
-         *     dice lo mismo de lo que cambió desde el respaldo `comparado_con`.
+         *     ejemplos para quien administra. `compartidos`, si está, son los que se insertan y no son de ninguna clínica;
+         *     `restaurado`, si es falso, dice que lo que difiere se queda como está. `respaldo_previo` es el respaldo de cómo
+         *     estaba todo antes; `avisos` son frases con lo que hay que saber además: qué se agrega sin pedirlo, qué no se
+         *     restaura, y qué migraciones, tablas y columnas conoce el sistema hoy y el respaldo no. El resultado de una
+         *     comparación dice lo mismo de lo que cambió desde el respaldo `comparado_con`.
          * @example {
          *       "id": 3,
          *       "respaldo_id": 7,
@@ -1233,6 +1255,8 @@ export interface components {
          *       "modelos": null,
          *       "registro": "pacientes:15",
          *       "destino": null,
+         *       "con_accesos": false,
+         *       "con_clinica": false,
          *       "progreso": null,
          *       "resultado": {
          *         "pacientes": {
@@ -1305,6 +1329,10 @@ export interface components {
             registro: string | null;
             /** Destino */
             destino: string | null;
+            /** Con Accesos */
+            con_accesos: boolean;
+            /** Con Clinica */
+            con_clinica: boolean;
             progreso: components["schemas"]["Progreso"] | null;
             /** Resultado */
             resultado: {
@@ -5424,7 +5452,8 @@ export interface operations {
                      * @example {
                      *       "base_de_datos": "ok",
                      *       "redis": "Redis no responde (REDIS_URL): Connection refused",
-                     *       "bucket": "ok"
+                     *       "bucket": "ok",
+                     *       "trabajador": "Redis no responde (REDIS_URL): Connection refused"
                      *     }
                      */
                     "application/json": components["schemas"]["Preparacion"];

@@ -8,6 +8,7 @@ import { Notice } from "../ui/Notice";
 import { useNow } from "../ui/useNow";
 import { sameName, changesOf, totals } from "./changes";
 import { ChangesTable, summary } from "./ChangesTable";
+import { Said } from "./Said";
 
 /** What people write meanwhile, a preview does not know: after so long it is to be looked at again (milliseconds). */
 const FRESH = 10 * 60_000;
@@ -47,6 +48,7 @@ export function Preview({ found, respaldo, started, back }: PreviewProps) {
           Todo está ya como en este respaldo
         </h2>
         <p>No hay nada que restaurar.</p>
+        <Said avisos={found.avisos} />
         <button type="button" className="button" onClick={back}>
           Elegir otra cosa
         </button>
@@ -80,11 +82,7 @@ export function Preview({ found, respaldo, started, back }: PreviewProps) {
           {summary(all, "future")} {later === undefined ? "Nada ha cambiado todavía." : null}
         </p>
         <ChangesTable changes={changes} tense="future" />
-        {found.avisos.map((aviso) => (
-          <Notice key={aviso} tone="warn">
-            {aviso}
-          </Notice>
-        ))}
+        <Said avisos={found.avisos} />
         <button type="button" className="link" onClick={back}>
           Elegir otra cosa
         </button>

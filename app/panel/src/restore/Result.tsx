@@ -3,9 +3,9 @@ import { Link } from "wouter";
 
 import type { Restauracion } from "../api/client";
 import { scopeOf } from "../text/scope";
-import { Notice } from "../ui/Notice";
 import { changesOf, totals } from "./changes";
 import { ChangesTable, summary } from "./ChangesTable";
+import { Said } from "./Said";
 
 /** What a restore has done. The heading takes the focus, so that a screen reader reads it. */
 export function Restored({ found }: { found: Restauracion }) {
@@ -23,11 +23,7 @@ export function Restored({ found }: { found: Restauracion }) {
         volvió a leer todo y coincide.
       </p>
       {changes.length === 0 ? null : <ChangesTable changes={changes} tense="past" />}
-      {found.avisos.map((aviso) => (
-        <Notice key={aviso} tone="warn">
-          {aviso}
-        </Notice>
-      ))}
+      <Said avisos={found.avisos} />
       {found.respaldo_previo === null ? null : (
         <p>
           ¿No era lo que quería? Cómo estaba todo antes quedó en el{" "}
@@ -53,6 +49,7 @@ export function Failed({ found, again }: { found: Restauracion; again: () => voi
         {found.simulada ? "No se pudo ver qué cambiaría" : "No se restauró"}
       </h2>
       <p>{capital(found.error ?? "No se sabe por qué")}.</p>
+      <Said avisos={found.avisos} />
       <p className="muted">
         {found.simulada ? "Nada cambió." : "Nada cambió: sus datos siguen como estaban antes de empezar."}
       </p>

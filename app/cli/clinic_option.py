@@ -1,0 +1,55 @@
+"""`--clinica`: which clinic a command is about."""
+
+import re
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from app.cli.whole_number import IDENTIFIER
+from app.errors import ClinicNotFound, DatabaseUnavailable
+
+if TYPE_CHECKING:
+    from app.clinic.database import ClinicDatabase
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class _ClinicName(click.ParamType[str]):
+    """A clinic's number, or the name of its schema: which, the list of clinics says."""
+
+    name = "N"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The text as it was given."""
+        if re.fullmatch(r"[+-]?\d+", value):
+            IDENTIFIER.convert(value, param, ctx)
+        elif not value.strip() or not value.isprintable():
+            self.fail("debe ser el número de una clínica, o el nombre de su esquema", param, ctx)
+        return str(value)
+
+
+def clinic_option(said: str, *, required: bool = False) -> Callable[[F], F]:
+    """`--clinica`, whose help begins with `said`; it gives a text for `ClinicDatabase.clinic`, or None."""
+    return click.option(
+        "--clinica",
+        type=_ClinicName(),
+        metavar="N",
+        required=required,
+        help=f"{said} Vale su número o, con TENANCY=schema, el nombre de su esquema; si es de solo cifras, primero"
+        " cuenta como número.",
+    )
+
+
+async def clinic_number(database: "ClinicDatabase", named: str) -> int:
+    """The number of the clinic that a person named, which need not be there where it is a number.
+
+    Backups of a clinic that is gone are there still, and one that never was is told by what is done with its number.
+    Raises ClinicNotFound or DatabaseUnavailable for a name.
+    """
+    try:
+        return (await database.clinic(named)).id
+    except (ClinicNotFound, DatabaseUnavailable):
+        if not named.isdecimal():
+            raise
+        return int(named)

@@ -1,0 +1,126 @@
+"""Which clinics there are, and what a clinic is called at the command line."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import asyncpg
+import click
+import pytest
+
+from app.cli.main import respaldos as group
+from app.migrate import migrate
+from app.sample.generate import PLATFORM_ID, SampleClinic, create_tenant_schema
+from tests.cli.conftest import addresses_of
+from tests.cli.program import Ran, respaldos
+from tests.respaldos.conftest import connected
+from tests.storage.conftest import Store
+
+NAMING = sorted(
+    name for name, command in group.commands.items() if "clinica" in {each.name for each in command.params}
+)
+"""The commands that are about a clinic."""
+
+
+@dataclass(frozen=True, slots=True)
+class Platform:
+    """A platform with a schema per clinic, and the program set up for it."""
+
+    sql: asyncpg.Connection
+    folder: Path
+    settings: dict[str, str]
+
+    def run(self, *arguments: str) -> Ran:
+        return respaldos(*arguments, cwd=self.folder, **self.settings)
+
+
+@pytest.fixture
+async def platform(store: Store, empty_database: str, tmp_path: Path) -> AsyncIterator[Platform]:
+    """Clinics 1, in use, 2, closed, and 3, whose schema is called by another number."""
+    async with connected(empty_database) as sql:
+        for clinic in (
+            SampleClinic(1, "Uno", 60),
+            SampleClinic(2, "Dos", 1, activa=False),
+            SampleClinic(3, "Tres", 1),
+        ):
+            await create_tenant_schema(sql, clinic)
+        await sql.execute(
+            "ALTER SCHEMA clinica3 RENAME TO \"0077\"; UPDATE clinica SET schema_name = '0077' WHERE id = 3"
+        )
+        await migrate(empty_database)
+        settings = addresses_of(store, empty_database) | {"TENANCY": "schema", "JWT_SECRET": "s" * 32}
+        yield Platform(sql, tmp_path, settings)
+
+
+async def test_clinicas_says_of_each_what_it_is_called_and_its_last_good_backup(platform: Platform) -> None:
+    made = platform.run("crear", "--clinica", "1", "--json").json
+    lines = platform.run("clinicas").out.splitlines()
+    shown = [line.split() for line in lines if line[:1].isspace() or line[:1].isdigit()]
+    day, clock = made["fecha_respaldo"][:19].split("T")
+    assert ["1", "Uno", "clinica1", "activa", day, clock] in shown
+    assert ["2", "Dos", "clinica2", "inactiva", "ninguno", "todavía"] in shown
+    assert ["3", "Tres", "0077", "activa", "ninguno", "todavía"] in shown
+    assert not any(str(PLATFORM_ID) in line for line in lines), "it is no clinic"
+    found = platform.run("clinicas", "--json").json
+    assert [(each["clinica_id"], each["esquema"], each["activa"]) for each in found] == [
+        (1, "clinica1", True),
+        (2, "clinica2", False),
+        (3, "0077", True),
+    ]
+    assert [each["ultimo_bueno"] and each["ultimo_bueno"]["id"] for each in found] == [made["id"], None, None]
+
+
+async def test_clinicas_of_a_large_platform(platform: Platform) -> None:
+    await platform.sql.execute(
+        "INSERT INTO clinica"
+        " SELECT (jsonb_populate_record(uno, jsonb_build_object('id', n, 'schema_name', 'c' || n))).*"
+        " FROM clinica AS uno, generate_series(10000, 19999) AS n WHERE uno.id = 1"
+    )
+    found = platform.run("clinicas", "--json").json
+    assert len(found) == 10_003
+    assert (found[-1]["clinica_id"], found[-1]["esquema"], found[-1]["ultimo_bueno"]) == (19_999, "c19999", None)
+    assert "c19999" in platform.run("clinicas").out
+
+
+async def test_a_clinic_goes_by_its_number_or_its_schema(platform: Platform) -> None:
+    made = platform.run("crear", "--clinica", "clinica1", "--json").json
+    assert made["clinica_id"] == 1
+    for name in ("1", "clinica1"):
+        assert [each["id"] for each in platform.run("listar", "--clinica", name, "--json").json] == [made["id"]]
+        assert platform.run("estadisticas", "--clinica", name, "--json").json["completados"] == 1
+        assert platform.run("token", "--clinica", name, "--json").json["clinica_id"] == 1
+        assert platform.run("reindexar", "--clinica", name, "--json").json["ya_registrados"] == 1
+        cleaned = platform.run("limpiar", "--clinica", name, "--simular", "--json").json
+        assert [each["clinica_id"] for each in cleaned["respaldos"]] == [1]
+        assert "clinica1.paciente" in platform.run("catalogo", "--clinica", name, "--json").out
+    # One that is called by a number alone, and after whose number another clinic is called.
+    assert platform.run("token", "--clinica", "0077", "--json").json["clinica_id"] == 3
+    await platform.sql.execute(
+        'ALTER SCHEMA "0077" RENAME TO "1"; UPDATE clinica SET schema_name = \'1\' WHERE id = 3'
+    )
+    assert platform.run("token", "--clinica", "1", "--json").json["clinica_id"] == 1
+
+
+@pytest.mark.parametrize("name", NAMING)
+async def test_the_platform_and_what_is_not_there_are_told_apart(platform: Platform, name: str) -> None:
+    for given in (str(PLATFORM_ID), "public"):
+        ran = platform.run(name, "--clinica", given)
+        assert ran.code == 1
+        assert ran.err.startswith(f"✗ «{given}» es la plataforma, no una clínica"), ran.err
+    assert platform.run(name, "--clinica", "78").err == "✗ no existe la clínica 78\n"
+    unknown = platform.run(name, "--clinica", "clinica9")
+    assert (unknown.code, unknown.err.startswith("✗ no existe la clínica «clinica9»;")) == (1, True), unknown.err
+
+
+async def test_what_a_clinic_that_is_gone_has_left_is_still_found(platform: Platform) -> None:
+    made = platform.run("crear", "--clinica", "1", "--json").json
+    await platform.sql.execute("DELETE FROM clinica WHERE id = 1")
+    assert [each["id"] for each in platform.run("listar", "--clinica", "1", "--json").json] == [made["id"]]
+
+
+@pytest.mark.parametrize("name", NAMING)
+def test_the_help_says_how_a_clinic_is_called(name: str) -> None:
+    said = next(each for each in group.commands[name].params if each.name == "clinica")
+    assert isinstance(said, click.Option)
+    assert "número" in (said.help or "")
+    assert "esquema" in (said.help or "")
