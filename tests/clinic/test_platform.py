@@ -76,6 +76,19 @@ async def test_what_nobody_has_classified_is_the_platforms(database: Database) -
     assert "suelta" not in excluded.lines
 
 
+async def test_sessions_and_tokens_are_in_no_file_and_data_with_such_a_name_is(database: Database) -> None:
+    await database.sql.execute(
+        f"{TWO_CLINICS}; CREATE TABLE sesion_clinica (dato text); INSERT INTO sesion_clinica VALUES ('x');"
+        "CREATE TABLE django_session (session_key text); INSERT INTO django_session VALUES ('abierta');"
+        "CREATE TABLE token_movil (token text); INSERT INTO token_movil VALUES ('abierto');"
+        "CREATE TABLE auth_user (id integer PRIMARY KEY, password text); INSERT INTO auth_user VALUES (1, 'hash')"
+    )
+    platform = await back_up(database.clinics(access=("token_movil",)), None)
+    assert {"django_session", "token_movil"}.isdisjoint(platform.lines)
+    assert platform.records("sesion_clinica") == [{"dato": "x"}]
+    assert platform.records("auth_user") == [{"id": 1, "password": "hash"}]
+
+
 async def test_rows_whose_rule_fails_are_not_lost(database: Database) -> None:
     await database.sql.execute(f"{TWO_CLINICS}; CREATE TABLE cosa (dato text); INSERT INTO cosa VALUES ('1'), ('x')")
     platform = await back_up(database.clinics(rules={"cosa": "t.dato::int"}), None)

@@ -122,7 +122,7 @@ class PlatformProof(Proof):
                 await self._hold_all(shape)
 
     def _rows_now(self, shape: Shape) -> str:
-        # A row may have become a clinic's by being put back: a login whose person is there.
+        # A row may have become a clinic's by being put back: a subscription whose person is there.
         return f"SELECT {columns('a', shape.names)} FROM {shape.real} AS a"
 
     async def _hold_all(self, shape: Shape) -> None:

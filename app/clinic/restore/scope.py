@@ -73,7 +73,7 @@ def refuse_access(scope: Scope, catalogue: Catalogue) -> None:
             if entry.kind is TableClass.ACCESS:
                 raise RestoreRefused(
                     f"«{entry.model}» es una tabla con que se ingresa, y es de la plataforma: sus registros no están"
-                    " en los datos de ninguna clínica, y ninguna restauración los cambia"
+                    " en los datos de ninguna clínica, y solo se restauran desde un respaldo de la plataforma"
                 )
             if not scope.access:
                 raise RestoreRefused(

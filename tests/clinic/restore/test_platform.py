@@ -160,3 +160,63 @@ async def test_a_trigger_that_takes_a_row_away(database: Database) -> None:
     with pytest.raises(RestoreDiffers, match=r"«suelta».*cambia"):
         await restore(clinics, backup.file, None)
     assert await sql.fetchval("SELECT count(*) FROM suelta") == 0
+
+
+LOGINS = """
+CREATE TABLE auth_user (id integer PRIMARY KEY, username text UNIQUE, password text, is_superuser boolean NOT NULL);
+INSERT INTO auth_user VALUES (1, 'ana', 'de-ana', true), (2, 'beto', 'de-beto', false);
+CREATE TABLE authtoken_token (key text PRIMARY KEY, user_id integer NOT NULL REFERENCES auth_user);
+INSERT INTO authtoken_token VALUES ('abierto', 1);
+ALTER TABLE persona ADD COLUMN usuario_id integer REFERENCES auth_user;
+UPDATE persona SET usuario_id = 2 WHERE id = 1;
+"""
+
+BETO_NOW = "SELECT password FROM auth_user WHERE id = 2"
+
+
+async def test_logins_are_put_back_whole_and_those_that_exist_stay(database: Database, writer: Writer) -> None:
+    sql = database.sql
+    await sql.execute(TABLES + LOGINS)
+    clinics = await writer(database)
+    backup = await back_up(clinics, None)
+    assert "authtoken_token" not in backup.lines
+    # A clinic's file says of the same login who it is, and nothing that lets in.
+    (beto,) = (await back_up(clinics, 1)).document["referencias"]["auth_user"]
+    assert beto == {"id": 2, "username": "beto"}
+    await sql.execute(
+        "DELETE FROM authtoken_token; DELETE FROM auth_user WHERE id = 1;"
+        "UPDATE auth_user SET password = 'otra' WHERE id = 2"
+    )
+    foreseen = await restore(clinics, backup.file, None, simulate=True)
+    plan = await restore(clinics, backup.file, None)
+    assert plan == foreseen
+    assert counts(plan) == {"auth_user": (1, 0, 0)}
+    assert plan.differing == {"auth_user": 1}
+    assert plan.privileges == {"auth_user": "ana (1): is_superuser"}
+    assert (plan.new_logins, plan.left_out) == ({}, ())
+    assert tuple((await sql.fetch("SELECT * FROM auth_user WHERE id = 1"))[0]) == (1, "ana", "de-ana", True)
+    assert await sql.fetchval(BETO_NOW) == "otra"
+    assert counts(await restore(clinics, backup.file, None, scope=models("auth_user"), update=True)) == {
+        "auth_user": (0, 1, 0)
+    }
+    assert await sql.fetchval(BETO_NOW) == "de-beto"
+
+
+async def test_what_a_release_has_brought_stays_and_is_told(database: Database, writer: Writer) -> None:
+    sql = database.sql
+    await sql.execute(f"{TABLES}; CREATE TABLE django_content_type (id integer PRIMARY KEY, model text UNIQUE)")
+    await sql.execute("INSERT INTO django_content_type VALUES (1, 'tipo'), (2, 'suelta')")
+    clinics = await writer(database)
+    backup = await back_up(clinics, None)
+    await sql.execute(
+        "CREATE TABLE moneda (id integer PRIMARY KEY); INSERT INTO moneda VALUES (1), (2);"
+        "DELETE FROM django_content_type WHERE id = 1; INSERT INTO django_content_type VALUES (9, 'moneda');"
+        "ALTER TABLE tipo ADD COLUMN color text DEFAULT 'azul'; UPDATE tipo SET nombre = 'otro' WHERE id = 1"
+    )
+    clinics = await writer(database)
+    plan = await restore(clinics, backup.file, None, update=True)
+    assert counts(plan) == {"django_content_type": (1, 0, 0), "tipo": (0, 1, 0)}
+    assert "«moneda», tabla que el respaldo no conoce: 2 registros, que se dejan como están" in plan.avisos
+    assert any(aviso.startswith("«tipo»: columnas que el respaldo no conoce: color.") for aviso in plan.avisos)
+    assert await sql.fetchval("SELECT array_agg(id ORDER BY id) FROM django_content_type") == [1, 2, 9]
+    assert await sql.fetchval("SELECT count(*) FROM moneda") == 2
