@@ -11,7 +11,7 @@ from functools import partial
 import asyncpg
 
 from app.clinic.advice import Advice, advise
-from app.clinic.catalogue import ByLink, ByRule, Catalogue, Entry, Tenancy
+from app.clinic.catalogue import ByLink, ByRule, Catalogue, Entry, TableClass, Tenancy
 from app.clinic.checks import (
     COUNT_SECONDS,
     AllOwnersCounts,
@@ -129,7 +129,7 @@ class ClinicDatabase:
         self._tenancy = tenancy
         self._kept: Catalogue | None = None
         self._unowned: tuple[Catalogue, float, list[Unowned | Unchecked]] | None = None
-        self._files: tuple[Catalogue, float, list[FileColumn | Unchecked]] | None = None
+        self._files: tuple[list[Entry], float, list[FileColumn | Unchecked]] | None = None
 
     async def clinics(self) -> list[Clinic]:
         """Every clinic of the tenant table, by id; in tenancy `schema` without the platform's own entry."""
@@ -207,7 +207,8 @@ class ClinicDatabase:
             async with Counter(connection, seconds=COUNT_SECONDS, on_step=on_step) as counter:
                 unowned = [*await count_large_objects(counter), *counter.unchecked]
         size = await connection.fetchval(SIZE_SQL, [qualified(entry.table) for entry in statements.own_entries])
-        files = partial(self._file_columns, connection, catalogue)
+        named = platform_entries(catalogue) if clinica_id is None else catalogue.of_class(TableClass.OWNED)
+        files = partial(self._file_columns, connection, named)
         return ClinicSnapshot(
             connection, clinica_id, catalogue, statements, migrations, unowned, files, size, taken_at
         )
@@ -297,14 +298,14 @@ class ClinicDatabase:
         return self._unowned[2]
 
     async def _file_columns(
-        self, connection: asyncpg.Connection, catalogue: Catalogue, on_step: OnStep | None
+        self, connection: asyncpg.Connection, entries: list[Entry], on_step: OnStep | None
     ) -> list[FileColumn | Unchecked]:
         """The columns that name files, found once in a while: a table that is empty today may name some tomorrow."""
         now = time.monotonic()
-        if self._files is None or self._files[0] is not catalogue or now - self._files[1] > UNOWNED_SECONDS:
+        if self._files is None or self._files[0] != entries or now - self._files[1] > UNOWNED_SECONDS:
             async with Counter(connection, seconds=COUNT_SECONDS, on_step=on_step) as counter:
-                found = await find_file_columns(counter, catalogue)
-            self._files = (catalogue, now, [*found, *counter.unchecked])
+                found = await find_file_columns(counter, entries)
+            self._files = (entries, now, [*found, *counter.unchecked])
         return self._files[2]
 
     async def _catalogue(
@@ -355,7 +356,8 @@ async def _take_census(connection: asyncpg.Connection, catalogue: Catalogue) -> 
         counts = AllOwnersCounts(counter, narrowed(catalogue, await find_nulls(connection, catalogue)))
         rows = await count_rows(connection, catalogue)
         unowned, strays = await counts.unowned(), await counts.strays()
-        files = await count_files(counter, await find_file_columns(counter, catalogue), all_rows)
+        owned = catalogue.of_class(TableClass.OWNED)
+        files = await count_files(counter, await find_file_columns(counter, owned), all_rows)
     # By itself, because what takes too long in it is stopped.
     await connection.execute("COMMIT")
     return Census(catalogue, rows, unowned, strays, files, await advise(connection, catalogue, rows))
