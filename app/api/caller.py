@@ -3,7 +3,7 @@
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from functools import partial
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 from fastapi import Depends, Query, Request
 from fastapi.security.http import HTTPBase
@@ -27,17 +27,17 @@ _SCHEMES: Final = ("bearer", "token")
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Somebody whose token is good and who may do what the route does, for that clinic."""
+    """Somebody whose token is good and who may do what the route does, for that clinic, or for the platform."""
 
     token: str
     principal: Principal
-    clinic: Clinic
+    clinic: Clinic | None
     actor: Actor
 
     @property
-    def clinica_id(self) -> int:
-        """Whose rows the route is about."""
-        return self.clinic.id
+    def clinica_id(self) -> int | None:
+        """Whose rows the route is about; None are the platform's."""
+        return self.clinic.id if self.clinic is not None else None
 
 
 class TokenHeader(HTTPBase):
@@ -92,6 +92,11 @@ ChosenClinic = Annotated[
     ),
 ]
 
+ChosenPlatform = Annotated[
+    Literal["true"] | None,
+    Query(description="Lo de la plataforma, que no es de ninguna clínica. Solo lo elige el superadministrador."),
+]
+
 
 TokenDep = Annotated[str, Depends(TokenHeader())]
 
@@ -122,10 +127,11 @@ def _caller(permiso: Permiso) -> Callable[..., Coroutine[Any, Any, Caller]]:
         token: TokenDep,
         principal: PrincipalDep,
         clinica_id: ChosenClinic = None,
+        plataforma: ChosenPlatform = None,
     ) -> Caller:
         try:
             require(principal, permiso)
-            clinic = await authorize_clinic(service.directory, principal, clinica_id)
+            clinic = await authorize_clinic(service.directory, principal, clinica_id, platform=plataforma is not None)
         except (TokenRefused, NotAllowed, ClinicNotFound) as exc:
             await request.state.refuse(motivo=str(exc))
             raise
@@ -179,4 +185,5 @@ async def still_may_look(service: Service, caller: Caller) -> None:
     """Ask again, for an answer that takes its time. Raises TokenRefused, NotAllowed or ClinicNotFound."""
     principal = await service.tokens.verify(caller.token)
     require(principal, Permiso.MIRAR)
-    await authorize_clinic(service.directory, principal, caller.clinica_id if principal.superadmin else None)
+    chosen = caller.clinica_id if principal.superadmin else None
+    await authorize_clinic(service.directory, principal, chosen, platform=caller.clinic is None)

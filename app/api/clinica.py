@@ -7,6 +7,7 @@ from fastapi import APIRouter
 from app.api.caller import Looking, ServiceDep, may_see_rows
 from app.api.documentation import of_anyone
 from app.api.schemas import ClinicaPropia
+from app.errors import InvalidRequest
 
 router = APIRouter(prefix="/clinica", tags=["Clínicas"])
 
@@ -21,6 +22,8 @@ router = APIRouter(prefix="/clinica", tags=["Clínicas"])
 async def ver(service: ServiceDep, caller: Looking) -> Any:
     """Con lo que una pantalla necesita: el nombre, la zona horaria de las fechas, y si quien pregunta administra."""
     settings = service.settings
+    if caller.clinic is None:
+        raise InvalidRequest("plataforma: no es una clínica; diga cuál, por ejemplo ?clinica_id=1")
     return {
         "clinica_id": caller.clinic.id,
         "nombre": caller.clinic.name,

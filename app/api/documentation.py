@@ -19,7 +19,7 @@ el botón **Authorize** de esta página lo pone en todas. Con él se ve solo la 
 responde 404, como lo que no existe.
 
 El administrador puede hacerlo todo en su clínica; el resto del personal, mirar; un paciente, nada. El
-superadministrador elige la clínica con `?clinica_id=`.
+superadministrador elige la clínica con `?clinica_id=`, o con `?plataforma=true` lo que no es de ninguna.
 
 Toda ruta responde igual con barra final y sin ella. Los errores son documentos `application/problem+json`
 (RFC 9457), con una frase que se puede mostrar en `error` y un `codigo` estable para programas.

@@ -50,6 +50,8 @@ async def listar(
             offset=page.offset,
         )
     page.describe(request, response, total)
+    if caller.clinica_id is None:
+        return [evento_de_clinica_vista(evento, {}) for evento in found]
     try:
         names = await service.users.display_names({evento.usuario for evento in found}, clinica_id=caller.clinica_id)
     except DatabaseError as exc:

@@ -13,6 +13,7 @@ from app.api.address import is_local
 from app.api.caller import ServiceDep
 from app.api.documentation import problems
 from app.connections import Service
+from app.dump.whose import named
 from app.errors import DatabaseUnavailable, NotAllowed, QueueUnavailable, TokenRefused
 from app.respaldos import metrics_repository
 from app.respaldos.metrics_repository import Backlog, Group, Newest
@@ -80,7 +81,7 @@ async def _redis_answers(service: Service) -> bool:
 def _registry(
     groups: Sequence[Group],
     newest: Sequence[Newest],
-    without: Sequence[tuple[int, float]],
+    without: Sequence[tuple[int | None, float]],
     backlog: Backlog,
     redis_answers: bool,
 ) -> CollectorRegistry:
@@ -101,14 +102,14 @@ def _registry(
     took = gauge("ultimo_bueno_duracion_segundos", "How long the clinic's newest good backup took.", "clinica_id")
     size = gauge("ultimo_bueno_bytes", "Size of the clinic's newest good backup.", "clinica_id")
     for backup in newest:
-        clinic = str(backup.clinica_id)
+        clinic = named(backup.clinica_id)
         age.labels(clinic).set(backup.age)
         if backup.seconds is not None:
             took.labels(clinic).set(backup.seconds)
         if backup.bytes is not None:
             size.labels(clinic).set(backup.bytes)
     for clinica_id, seconds in without:
-        age.labels(str(clinica_id)).set(seconds)
+        age.labels(named(clinica_id)).set(seconds)
     gauge("bytes", "Bytes of all backups in the bucket.").set(backlog.stored)
     expired = Counter(
         "respaldos_arriendos_vencidos", "Attempts whose process gave no sign of life in time.", registry=registry

@@ -44,15 +44,15 @@ class OpenStreams:
     """How many progress streams each clinic has open in this process."""
 
     def __init__(self) -> None:
-        self._open: Counter[int] = Counter()
+        self._open: Counter[int | None] = Counter()
 
-    def enter(self, clinica_id: int) -> None:
+    def enter(self, clinica_id: int | None) -> None:
         """Count one more. Raises TooManyAttempts where there are too many."""
         if self._open[clinica_id] >= PER_CLINIC or self._open.total() >= IN_ALL:
             raise TooManyAttempts("hay demasiadas pantallas siguiendo respaldos a la vez", RETRY_SECONDS)
         self._open[clinica_id] += 1
 
-    def leave(self, clinica_id: int) -> None:
+    def leave(self, clinica_id: int | None) -> None:
         """Count one less."""
         self._open[clinica_id] -= 1
 

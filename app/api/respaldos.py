@@ -267,7 +267,8 @@ async def restaurar(
     """Todo lo de la clínica vuelve a estar como en el respaldo; o solo `modelos`, o un `registro` con lo que depende
     de él. Antes se hace un respaldo de cómo está ahora (`respaldo_previo`). Con `simular` no cambia nada, y
     `resultado` dice exactamente qué cambiaría. Los accesos que existen, y la fila de la clínica en la tabla de
-    clínicas, se quedan como están si el superadministrador no pide otra cosa. Cómo avanza se ve en
+    clínicas, se quedan como están si el superadministrador no pide otra cosa. De un respaldo de la plataforma solo se
+    agrega lo que falta y, con `actualizar`, se cambia lo que es distinto; no se elimina nada. Cómo avanza se ve en
     `GET /restauraciones/{id}/`.
     """
     wanted = body or PedidoRestauracion()
@@ -283,6 +284,7 @@ async def restaurar(
             simulada=wanted.simular,
             modelos=tuple(wanted.modelos) if wanted.modelos is not None else None,
             registro=wanted.registro,
+            actualizar=wanted.actualizar,
             con_accesos=bool(wanted.con_accesos),
             con_clinica=bool(wanted.con_clinica),
         ),
@@ -344,7 +346,7 @@ async def _tell(queue: Queue, restauracion: Restauracion) -> None:
 
 async def _named(service: Service, caller: Caller) -> Actor:
     """The actor with a name: a token of the clinic's own system need not have one. A superadmin is nobody of it."""
-    if caller.actor.nombre is not None or caller.principal.superadmin:
+    if caller.actor.nombre is not None or caller.principal.superadmin or caller.clinica_id is None:
         return caller.actor
     try:
         names = await service.users.display_names([caller.actor.usuario], clinica_id=caller.clinica_id)
@@ -354,11 +356,11 @@ async def _named(service: Service, caller: Caller) -> Actor:
     return replace(caller.actor, nombre=names.get(caller.actor.usuario or ""))
 
 
-async def _get(service: Service, respaldo_id: int, clinica_id: int) -> Respaldo:
+async def _get(service: Service, respaldo_id: int, clinica_id: int | None) -> Respaldo:
     async with transaction(service.resources) as session:
         return await repository.get(session, respaldo_id, clinica_id=clinica_id)
 
 
-async def _running(service: Service, clinica_id: int) -> Respaldo | None:
+async def _running(service: Service, clinica_id: int | None) -> Respaldo | None:
     async with transaction(service.resources) as session:
         return await repository.in_progress(session, clinica_id=clinica_id)

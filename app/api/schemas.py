@@ -123,6 +123,11 @@ class PedidoRestauracion(BaseModel):
         json_schema_extra={"pattern": A_RECORD},
         description="modelo:clave, por ejemplo pacientes:15",
     )
+    actualizar: StrictBool = Field(
+        False,
+        description="De un respaldo de la plataforma: además de agregar lo que falta, cambiar lo que es distinto. Los"
+        " datos de una clínica vuelven a estar igual en cualquier caso.",
+    )
 
 
 def _no_text(value: Any) -> Any:
@@ -200,7 +205,7 @@ class RespaldoEnLista(Answer):
     """Un respaldo. `tamaño_mb` está en MiB. Lo que todavía no se sabe, o no se sabrá porque falló, es 0."""
 
     id: int
-    clinica_id: int
+    clinica_id: int | None = Field(description="Vacío en los de la plataforma.")
     fecha_respaldo: Fecha
     tamaño_bytes: int
     tamaño_mb: float
@@ -358,7 +363,7 @@ class RestauracionEnLista(Answer):
 
     id: int
     respaldo_id: int
-    clinica_id: int
+    clinica_id: int | None = Field(description="Vacío en los de la plataforma.")
     tipo: TipoRestauracion
     profundidad: Profundidad | None
     estado: Estado

@@ -25,19 +25,26 @@ def require(principal: Principal, permiso: Permiso) -> None:
         raise NotAllowed(f"el rol «{principal.rol}» solo puede ver los respaldos, no descargarlos ni cambiarlos")
 
 
-async def authorize_clinic(directory: ClinicDirectory, principal: Principal, chosen: int | None) -> Clinic:
-    """The clinic whose backups the request is about; `chosen` is its `?clinica_id=`.
+async def authorize_clinic(
+    directory: ClinicDirectory, principal: Principal, chosen: int | None, *, platform: bool = False
+) -> Clinic | None:
+    """The clinic whose backups the request is about, None for the platform's.
 
-    A person's own clinic has to be active; a superadmin chooses one, active or not.
+    `chosen` is its `?clinica_id=`, `platform` its `?plataforma=true`. A person's own clinic has to be active; a
+    superadmin chooses one, active or not, or the platform.
 
     Raises TokenRefused where the person's clinic is inactive or no more, ClinicNotFound where a superadmin
-    chooses one that is not there or anybody else one that is not theirs, InvalidRequest where a superadmin
-    chooses none, DatabaseError.
+    chooses one that is not there or anybody else one that is not theirs, NotAllowed where anybody else chooses the
+    platform, InvalidRequest where a superadmin chooses none, or both, DatabaseError.
     """
     if principal.superadmin:
-        if chosen is None:
-            raise InvalidRequest("clinica_id: diga de qué clínica, por ejemplo ?clinica_id=1")
+        if platform and chosen is None:
+            return None
+        if chosen is None or platform:
+            raise InvalidRequest("clinica_id: diga de quién, ?clinica_id=1 por ejemplo, o ?plataforma=true")
         return await directory.clinic(chosen)
+    if platform:
+        raise NotAllowed("solo un superadministrador ve los respaldos de la plataforma")
     if principal.clinica_id is None:
         raise TokenRefused("el token no dice de qué clínica es")
     try:

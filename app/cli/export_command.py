@@ -9,6 +9,7 @@ import click
 from app.cli.output import ask_first, done, json_option, number, print_json, progress_bar, size, table, warn
 from app.cli.respaldo_commands import file_name, find_respaldo, id_of, verify_file
 from app.cli.session import run_alone, with_resources
+from app.dump.whose import whose
 from app.export.formato import Formato
 
 if TYPE_CHECKING:
@@ -120,6 +121,6 @@ def _show(exported: "Exported", as_json: bool) -> None:
         for column in model.as_text:
             warn(f"«{column}» de «{model.name}» salió como texto: tiene valores que su tipo no admite")
     done(
-        f"{exported.target} ({size(exported.size)}): {number(exported.records(Section.DATA))} registros de la clínica"
-        f" {header.clinica_id} y {number(exported.records(Section.REFERENCES))} compartidos"
+        f"{exported.target} ({size(exported.size)}): {number(exported.records(Section.DATA))} registros de"
+        f" {whose(header.clinica_id)} y {number(exported.records(Section.REFERENCES))} compartidos"
     )

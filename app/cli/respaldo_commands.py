@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -23,6 +23,7 @@ from app.cli.output import (
 )
 from app.cli.session import with_databases, with_resources, with_settings
 from app.cli.whole_number import IDENTIFIER, WholeNumber
+from app.dump.whose import named, whose
 from app.errors import FormatError, LocalFileError
 
 if TYPE_CHECKING:
@@ -34,16 +35,35 @@ if TYPE_CHECKING:
     from app.respaldos.views import Verificado
     from app.settings import Settings
 
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def whose_option(command: F) -> F:
+    """`--clinica N` or `--plataforma`, of which `one_of` lets one through."""
+    platform = click.option(
+        "--plataforma", is_flag=True, help="Lo que no es de ninguna clínica: tablas compartidas y registros sueltos."
+    )
+    return clinic_option("La clínica.")(platform(command))
+
+
+def one_of(clinica: str | None, plataforma: bool) -> str | None:
+    """The clinic as it was named, None for the platform. Raises UsageError unless just one of the two is given."""
+    if (clinica is None) != plataforma:
+        raise click.UsageError("diga de quién: --clinica N, o --plataforma")
+    return clinica
+
 
 @click.command()
-@clinic_option("La clínica.", required=True)
+@whose_option
 @click.option("--descripcion", default="", metavar="T", help="Para qué es este respaldo.")
 @json_option
-def crear(clinica: str, descripcion: str, as_json: bool) -> None:
-    """Respalda ahora los datos de una clínica.
+def crear(clinica: str | None, plataforma: bool, descripcion: str, as_json: bool) -> None:
+    """Respalda ahora los datos de una clínica, o los de la plataforma, que no son de ninguna.
 
-    Termina bien solo cuando el archivo se volvió a leer de S3 y es idéntico al enviado.
+    Los respaldos de todas las clínicas y el de la plataforma son la base de datos entera. Termina bien solo cuando
+    el archivo se volvió a leer de S3 y es idéntico al enviado.
     """
+    owner = one_of(clinica, plataforma)
 
     async def work(resources: "Resources") -> "Respaldo":
         from app.respaldos.crear_respaldo import crear_respaldo
@@ -52,7 +72,7 @@ def crear(clinica: str, descripcion: str, as_json: bool) -> None:
         with progress_bar("Respaldando") as progress:
             return await crear_respaldo(
                 resources,
-                clinica_id=await clinic_number(resources.clinic, clinica),
+                clinica_id=await clinic_number(resources.clinic, owner) if owner is not None else None,
                 tipo=TipoRespaldo.MANUAL,
                 descripcion=descripcion,
                 progress=progress,
@@ -99,24 +119,28 @@ def show_created(respaldo: "Respaldo") -> None:
 
 @click.command()
 @clinic_option("Solo los de esta clínica.")
+@click.option("--plataforma", is_flag=True, help="Solo los de la plataforma.")
 @click.option(
     "--limite", type=WholeNumber(1, 1000), default=20, show_default=True, help="Cuántos, como mucho; hasta 1000."
 )
 @json_option
-def listar(clinica: str | None, limite: int, as_json: bool) -> None:
+def listar(clinica: str | None, plataforma: bool, limite: int, as_json: bool) -> None:
     """Lista los respaldos, del más nuevo al más viejo."""
+    everybody = clinica is None and not plataforma
+    if not everybody:
+        one_of(clinica, plataforma)
 
     async def work(databases: "Databases") -> "list[Respaldo]":
         from app.respaldos import platform_repository, repository
         from app.respaldos.transaction import transaction
 
-        if clinica is None:
+        if everybody:
             async with transaction(databases) as session:
                 return list(await platform_repository.newest_of_all(session, limit=limite))
-        clinica_id = await clinic_number(databases.clinic, clinica)
+        clinica_id = await clinic_number(databases.clinic, clinica) if clinica is not None else None
         async with transaction(databases) as session:
             found = list((await repository.page(session, clinica_id=clinica_id, limit=limite, offset=0))[0])
-        if not found:
+        if not found and clinica is not None:
             # A mistyped clinic must not look like one without backups; one that is gone has them still.
             await databases.clinic.clinic(clinica)
         return found
@@ -135,7 +159,7 @@ def listar(clinica: str | None, limite: int, as_json: bool) -> None:
             [
                 (
                     str(row["id"]),
-                    str(row["clinica_id"]),
+                    named(row["clinica_id"]),
                     moment(row["fecha_respaldo"]),
                     row["estado_display"],
                     row["tipo_respaldo_display"],
@@ -177,7 +201,7 @@ def ver(id_: int, as_json: bool) -> None:
     fields(
         {
             "ID": str(shown["id"]),
-            "Clínica": str(shown["clinica_id"]),
+            "Clínica": named(shown["clinica_id"]),
             "Estado": shown["estado_display"],
             "Tipo": shown["tipo_respaldo_display"],
             "Fecha (UTC)": moment(shown["fecha_respaldo"]),
@@ -291,7 +315,7 @@ def verificar(cual: str, profundidad: str, as_json: bool) -> None:
         proven = "está completo y sano" + (
             ", y se pudo restaurar en tablas aparte" if profundidad == "ensayo" else ""
         )
-        done(f"Respaldo {verified.header.origin.id} de la clínica {verified.header.clinica_id}: {proven}")
+        done(f"Respaldo {verified.header.origin.id} de {whose(verified.header.clinica_id)}: {proven}")
         fields(
             {
                 "Fecha (UTC)": f"{verified.header.taken_at:%Y-%m-%d %H:%M:%S}",
@@ -353,10 +377,11 @@ def verify_file(
 
 
 @click.command()
-@clinic_option("La clínica.", required=True)
+@whose_option
 @json_option
-def estadisticas(clinica: str, as_json: bool) -> None:
-    """Resume cómo van los respaldos de una clínica, y cuánto cuestan."""
+def estadisticas(clinica: str | None, plataforma: bool, as_json: bool) -> None:
+    """Resume cómo van los respaldos de una clínica, o de la plataforma, y cuánto cuestan."""
+    owner = one_of(clinica, plataforma)
 
     async def work(settings: "Settings") -> "Estadisticas":
         from datetime import UTC, datetime
@@ -367,7 +392,7 @@ def estadisticas(clinica: str, as_json: bool) -> None:
         async with open_databases(settings) as databases:
             return await obtener_estadisticas(
                 databases,
-                clinic=await databases.clinic.clinic(clinica),
+                clinic=await databases.clinic.clinic(owner) if owner is not None else None,
                 now=datetime.now(UTC),
                 time_zone=settings.time_zone,
                 hour=settings.backup_hour,

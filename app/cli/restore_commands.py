@@ -9,6 +9,7 @@ from app.cli.output import agreed, done, json_option, number, print_json, progre
 from app.cli.respaldo_commands import find_respaldo
 from app.cli.session import with_settings
 from app.cli.whole_number import IDENTIFIER
+from app.dump.whose import whose
 
 if TYPE_CHECKING:
     from app.clinic.restore.database import RestoreDatabase
@@ -28,6 +29,11 @@ if TYPE_CHECKING:
     "--destino",
     metavar="URL",
     help="En otra base de datos con las mismas tablas, postgresql://usuario:clave@host/base.",
+)
+@click.option(
+    "--actualizar",
+    is_flag=True,
+    help="Del respaldo de la plataforma: además de agregar lo que falta, cambia los registros que son distintos.",
 )
 @click.option(
     "--sin-respaldo-previo", is_flag=True, help="Sin guardar antes, en otro respaldo, cómo está todo ahora."
@@ -50,6 +56,7 @@ def restaurar(
     modelos: str | None,
     registro: str | None,
     destino: str | None,
+    actualizar: bool,
     sin_respaldo_previo: bool,
     con_accesos: bool,
     con_clinica: bool,
@@ -62,6 +69,9 @@ def restaurar(
     que es distinto, lo vuelve a leer y lo compara con el respaldo: si algo no coincide, no queda cambiado nada. Las
     demás clínicas no se tocan.
 
+    De un respaldo de la plataforma solo se agrega lo que falta, y con --actualizar se cambia lo que es distinto: no
+    se elimina nada.
+
     Nadie recupera así un acceso o un privilegio: los que existen se quedan como están, y lo mismo la fila de la
     clínica en la tabla de clínicas.
     """
@@ -73,6 +83,7 @@ def restaurar(
         registro=registro,
         sin_respaldo_previo=sin_respaldo_previo,
         destino=_place(destino) if destino is not None else None,
+        actualizar=actualizar,
         con_accesos=con_accesos,
         con_clinica=con_clinica,
     )
@@ -98,7 +109,7 @@ def _preview(id_: int, request: "RestoreRequest", destino: str | None, as_json: 
     shown = _restore(id_, replace(request, simulada=True), destino)
     show_restored(shown)
     where = f" en {request.destino}" if request.destino is not None else ""
-    if not agreed(f"¿Restaurar el respaldo {id_} de la clínica {shown.clinica_id}{where}?"):
+    if not agreed(f"¿Restaurar el respaldo {id_} de {whose(shown.clinica_id)}{where}?"):
         raise click.Abort
 
 
@@ -125,9 +136,10 @@ def show_restored(restauracion: "Restauracion") -> None:
         if any(changes[what] for what in ("insertados", "actualizados", "eliminados"))
     }
     if restauracion.simulada:
-        click.echo(f"Simulación: así quedaría la clínica {restauracion.clinica_id}. No se cambió nada.")
+        click.echo(f"Simulación: así quedaría {whose(restauracion.clinica_id)}. No se cambió nada.")
     else:
-        done(f"Clínica {restauracion.clinica_id} restaurada desde el respaldo {restauracion.respaldo_id}")
+        whole = whose(restauracion.clinica_id).removeprefix("la ").capitalize()
+        done(f"{whole} restaurada desde el respaldo {restauracion.respaldo_id}")
         if restauracion.respaldo_previo is not None:
             click.echo(f"  Cómo estaba antes quedó en el respaldo {restauracion.respaldo_previo}")
     held = [

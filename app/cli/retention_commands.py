@@ -21,6 +21,7 @@ from app.cli.output import (
 from app.cli.respaldo_commands import find_respaldo
 from app.cli.session import with_databases, with_resources, with_settings
 from app.cli.whole_number import IDENTIFIER
+from app.dump.whose import named, whose
 
 if TYPE_CHECKING:
     from app.respaldos.limpiar_respaldos_antiguos import ClinicDecisions
@@ -53,7 +54,7 @@ def eliminar(id_: int, si: bool, as_json: bool) -> None:
 
     if not si:
         respaldo = with_databases(look)
-        of = f"de la clínica {respaldo.clinica_id}, {moment(respaldo.fecha_respaldo.isoformat())} UTC"
+        of = f"de {whose(respaldo.clinica_id)}, {moment(respaldo.fecha_respaldo.isoformat())} UTC"
         ask_first(f"¿Eliminar el respaldo {id_} ({of})?", si, refusal="use --si para eliminar sin que se le pregunte")
     with_databases(work)
     if as_json:
@@ -198,7 +199,7 @@ def _show_decisions(found: "list[ClinicDecisions]", as_json: bool, purged: int |
             ("Clínica", "ID", "Fecha (UTC)", "Estado", "Tamaño", "Decisión", "Razón"),
             [
                 (
-                    str(clinica_id),
+                    named(clinica_id),
                     str(backup.id),
                     moment(backup.fecha_respaldo.isoformat()),
                     ESTADO_DISPLAY[Estado(backup.estado)],
@@ -254,7 +255,7 @@ def reindexar(context: click.Context, clinica: str | None, as_json: bool) -> Non
                 [
                     (
                         str(respaldo.id),
-                        str(respaldo.clinica_id),
+                        named(respaldo.clinica_id),
                         moment(respaldo.fecha_respaldo.isoformat()),
                         size(respaldo.tamaño_bytes),
                         number(respaldo.numero_registros),

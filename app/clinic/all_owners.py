@@ -6,7 +6,7 @@ from app.clinic.catalogue import ByColumn, ByForeignKey, ByLink, ByRule, Candida
 from app.clinic.classification import grouped
 from app.clinic.introspection import ForeignKey, TableName
 from app.clinic.ownership import RULE_ALIAS, Listing, link_value, owners_of, rule_of, rule_value, ways_up
-from app.clinic.sql import from_table, joined, literal, quote
+from app.clinic.sql import columns, from_table, joined, literal, quote
 
 
 class AllOwners:
@@ -31,6 +31,21 @@ class AllOwners:
     def depends_on(self, entry: Entry) -> set[TableName]:
         """The tables, this one included, without whose lists nothing can be said of the owners of its rows."""
         return set(ways_up(self._catalogue, {entry.name}))
+
+    def without_clinic(self, entry: Entry, names: tuple[str, ...], *, missing: bool) -> str:
+        """These columns of the table's rows that no clinic owns; `missing`: or one that the tenant table lacks."""
+        joins, owner = self._owner(entry, "x")
+        nobodys = f"{owner} IS NULL"
+        if missing:
+            nobodys += f" OR {owner} NOT IN ({self._clinics(shared=False)})"
+        return f"SELECT {columns('x', names)} FROM {from_table(entry.table)} AS x{joins} WHERE {nobodys}"
+
+    def names_clinic(self, entry: Entry, alias: str) -> str | None:
+        """Whether the row `alias`, of this table or not, has a clinic of the tenant table in the column for it."""
+        stated = entry.candidates[0]
+        if not isinstance(stated, ByColumn):
+            return None
+        return f"{alias}.{quote(stated.column)} IN ({self._clinics(shared=False)})"
 
     def count_unowned(self, entry: Entry) -> str:
         """How many rows of the table no clinic owns."""
@@ -162,7 +177,12 @@ class AllOwners:
     def _setting(self, entry: Entry, column: str) -> str:
         return literal(f"respaldos.todas_{self._numbers[entry.name]}_{column}")
 
-    def _clinics(self) -> str:
+    def _clinics(self, *, shared: bool = True) -> str:
+        """The ids in the table of clinics; without `shared`, not that of the entry of the shared schema."""
         tenants = self._catalogue.entries[self._catalogue.tenant_table].table
         key = f"c.{quote(self._catalogue.tenant_key)}"
-        return f"SELECT {key} FROM {from_table(tenants)} AS c WHERE {key} IS NOT NULL"
+        ids = f"SELECT {key} FROM {from_table(tenants)} AS c WHERE {key} IS NOT NULL"
+        if shared or self._catalogue.schema_column is None:
+            return ids
+        own = literal(self._catalogue.tenant_table.schema)
+        return f"{ids} AND c.{quote(self._catalogue.schema_column)}::text IS DISTINCT FROM {own}"

@@ -165,7 +165,8 @@ class Entry:
 class Catalogue:
     """Every table of the clinic database, parents before children where that is possible.
 
-    `schema` is the clinic's own in tenancy `schema`, else None. `text` is what PostgreSQL answered: two
+    `schema` is the clinic's own in tenancy `schema`, else None; `schema_column` is the column of the table of clinics
+    that names it, None in tenancy `column`. `text` is what PostgreSQL answered: two
     catalogues with the same text and settings are the same. `foreign_tables` are those that nobody has excluded,
     `guessed` those taken for access tables just because of a name like Django's. `problems` say, of each table whose
     rule cannot be followed, what is wrong with it.
@@ -175,6 +176,7 @@ class Catalogue:
     tenant_table: TableName
     tenant_key: str
     schema: str | None
+    schema_column: str | None
     postgresql: str
     foreign_tables: tuple[TableName, ...]
     guessed: tuple[TableName, ...]

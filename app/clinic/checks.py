@@ -185,8 +185,11 @@ def _within(asked: Sequence[_Asked], columns: int) -> Iterator[list[_Asked]]:
         yield some
 
 
-def unclassified(catalogue: Catalogue) -> list[str]:
-    """A sentence for each table, and each foreign key, that backups leave out of account until somebody says more."""
+def unclassified(catalogue: Catalogue, *, platform: bool = False) -> list[str]:
+    """A sentence for each table, and each foreign key, that backups leave out of account until somebody says more.
+
+    The `platform`'s leave out no table of this database, since what nobody has classified is its.
+    """
     tables = [
         f"{entry.name}: tabla sin clasificar, no está en el respaldo (use OWNERSHIP_RULES o EXCLUDE_TABLES)"
         for entry in catalogue.of_class(TableClass.UNCLASSIFIED)
@@ -211,7 +214,7 @@ def unclassified(catalogue: Catalogue) -> list[str]:
         f" (si son datos, póngala en ACCESS_TABLES como -{name}; si no, como {name})"
         for name in catalogue.guessed
     ]
-    return [*problems, *tables, *guessed, *foreign_tables, *foreign_keys]
+    return foreign_tables if platform else [*problems, *tables, *guessed, *foreign_tables, *foreign_keys]
 
 
 class AllOwnersCounts:
@@ -237,9 +240,7 @@ class AllOwnersCounts:
             for entry in owned
             if not isinstance(entry.candidates[0], WholeTable) and (missing or not entry.definite)
         ]
-        statement = "SELECT count(*) FROM pg_largeobject_metadata"
-        objects = await self._counter.ask(LARGE_OBJECTS, Check.UNOWNED, statement)
-        return [count for count in (*counts, LargeObjects(LARGE_OBJECTS, objects or 0)) if count.rows]
+        return [*(count for count in counts if count.rows), *await count_large_objects(self._counter)]
 
     async def strays(self) -> list[Stray]:
         """The foreign keys by which rows point into another clinic."""
@@ -266,6 +267,12 @@ class AllOwnersCounts:
             self._counter.leave(entry.name, check)
             return None
         return await self._counter.ask(entry.name, check, statement)
+
+
+async def count_large_objects(counter: Counter) -> list[Unowned]:
+    """PostgreSQL's large objects, where there are any."""
+    objects = await counter.ask(LARGE_OBJECTS, Check.UNOWNED, "SELECT count(*) FROM pg_largeobject_metadata")
+    return [LargeObjects(LARGE_OBJECTS, objects)] if objects else []
 
 
 async def count_clinics_strays(counter: Counter, statements: ClinicStatements) -> list[Stray]:

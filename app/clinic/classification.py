@@ -144,6 +144,7 @@ def build_catalogue(
             tenant_table=tenant_table,
             tenant_key=tenant_key,
             schema=schema,
+            schema_column=tenancy.schema_column if tenancy.kind == "schema" else None,
             postgresql=introspection.postgresql,
             foreign_tables=foreign_tables,
             guessed=tuple(
@@ -159,8 +160,24 @@ def build_catalogue(
         {},
     )
     catalogue = replace(catalogue, entries=_named(catalogue.entries, schema))
-    _refuse_unwritable(catalogue.entries.values())
+    refuse_unwritable(entry for entry in catalogue.entries.values() if entry.recorded)
     return catalogue
+
+
+def shared_tenancy(introspection: Introspection, tenancy: Tenancy) -> Tenancy:
+    """The settings without what they say of tables that only the clinics' own schemas have (tenancy `schema`)."""
+    there = {*introspection.tables, *introspection.foreign_tables}
+
+    def known(text: str) -> bool:
+        return any(name in there for name in _names(text, None))
+
+    rules = {
+        text: rule
+        for text, rule in tenancy.rules.items()
+        if known(text)
+        and (isinstance(rule, str) or all(known(target.rpartition(".")[0]) for target in rule.values()))
+    }
+    return replace(tenancy, exclude=tuple(filter(known, tenancy.exclude)), rules=rules)
 
 
 def parse_rules(
@@ -364,14 +381,19 @@ def find_tenant_table(introspection: Introspection, tenancy: Tenancy) -> tuple[T
 
 def _find(tables: Container[TableName], text: str, setting: str, schema: str | None) -> TableName:
     """The table that a setting names, as `table` or `schema.table`."""
-    wanted = [TableName(schema, text)] if schema is not None else []
-    wanted.append(TableName("public", text))
-    if "." in text:
-        wanted.append(TableName(*text.split(".", 1)))
-    for name in wanted:
+    for name in _names(text, schema):
         if name in tables:
             return name
     raise CatalogError(f"{setting} nombra la tabla «{text}», que no existe")
+
+
+def _names(text: str, schema: str | None) -> Iterator[TableName]:
+    """What the words of a setting may mean, the likeliest first."""
+    if schema is not None:
+        yield TableName(schema, text)
+    yield TableName("public", text)
+    if "." in text:
+        yield TableName(*text.split(".", 1))
 
 
 def _distances(
@@ -527,12 +549,10 @@ def _named(entries: Mapping[TableName, Entry], schema: str | None) -> dict[Table
     }
 
 
-def _refuse_unwritable(entries: Iterable[Entry]) -> None:
-    """Raise CatalogError for what the file has no way to hold."""
+def refuse_unwritable(entries: Iterable[Entry]) -> None:
+    """Raise CatalogError where a file has no way to hold all of these."""
     by_model: dict[str, TableName] = {}
     for entry in entries:
-        if not entry.recorded:
-            continue
         if entry.table.column(JSON_NULL_KEY) is not None:
             raise CatalogError(f"la tabla «{entry.name}» tiene una columna «{JSON_NULL_KEY}», nombre reservado")
         other = by_model.setdefault(entry.model, entry.name)

@@ -1,8 +1,8 @@
-"""One clinic's rows out of the shared database: a consistent snapshot, read with COPY."""
+"""One clinic's rows, or the platform's, out of the shared database: a consistent snapshot, read with COPY."""
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -11,7 +11,7 @@ from functools import partial
 import asyncpg
 
 from app.clinic.advice import Advice, advise
-from app.clinic.catalogue import ByLink, ByRule, Catalogue, TableClass, Tenancy
+from app.clinic.catalogue import ByLink, ByRule, Catalogue, Entry, TableClass, Tenancy
 from app.clinic.checks import (
     COUNT_SECONDS,
     AllOwnersCounts,
@@ -20,14 +20,23 @@ from app.clinic.checks import (
     Stray,
     Unchecked,
     Unowned,
+    count_large_objects,
     count_rows,
 )
-from app.clinic.classification import build_catalogue, find_tenant_table, narrowed, parse_rules
+from app.clinic.classification import (
+    build_catalogue,
+    find_tenant_table,
+    narrowed,
+    parse_rules,
+    refuse_unwritable,
+    shared_tenancy,
+)
 from app.clinic.introspection import CATALOGUE_SQL, Introspection, Table, TableName, parse
 from app.clinic.migrations import migration_heads
 from app.clinic.named_files import FileColumn, NamedFiles, all_rows, count_files, find_file_columns
 from app.clinic.owners import find_nulls, find_owners
 from app.clinic.ownership import RULE_ALIAS, RuleFailed, rule_value
+from app.clinic.platform_statements import platform_entries
 from app.clinic.snapshot import SETTING, Clinic, ClinicSnapshot
 from app.clinic.sql import from_table, qualified, quote
 from app.database import asyncpg_url, database_errors
@@ -120,7 +129,7 @@ class ClinicDatabase:
         self._tenancy = tenancy
         self._kept: Catalogue | None = None
         self._unowned: tuple[Catalogue, float, list[Unowned | Unchecked]] | None = None
-        self._files: tuple[Catalogue, float, list[FileColumn | Unchecked]] | None = None
+        self._files: tuple[list[Entry], float, list[FileColumn | Unchecked]] | None = None
 
     async def clinics(self) -> list[Clinic]:
         """Every clinic of the tenant table, by id; in tenancy `schema` without the platform's own entry."""
@@ -144,8 +153,10 @@ class ClinicDatabase:
             ) from exc
 
     @asynccontextmanager
-    async def snapshot(self, clinica_id: int, on_step: OnStep | None = None) -> AsyncIterator[ClinicSnapshot]:
+    async def snapshot(self, clinica_id: int | None, on_step: OnStep | None = None) -> AsyncIterator[ClinicSnapshot]:
         """One moment of the clinic's rows, consistent over all tables, for as long as the block runs.
+
+        Without a clinic, of what no clinic owns.
 
         Before it, the rows that no clinic owns are counted: no count takes longer than COUNT_SECONDS, and
         `on_step` is called after each.
@@ -156,9 +167,10 @@ class ClinicDatabase:
         async with self._connect() as connection:
             with database_errors(self._setting):
                 tenants = await self._tenants(connection, clinica_id)
-                clinics, clinic = tenants.clinics, tenants.pick(clinica_id)
+                clinics = tenants.clinics
+                clinic = tenants.pick(clinica_id) if clinica_id is not None else None
                 catalogue = await self._catalogue(connection, clinic, clinics)
-                refuse_unreadable([entry.table for entry in catalogue.entries.values() if entry.recorded])
+                refuse_unreadable([entry.table for entry in recorded(catalogue, clinica_id)])
                 while True:
                     try:
                         snapshot = await self._snapshot(connection, clinic, clinics, catalogue, on_step)
@@ -171,13 +183,14 @@ class ClinicDatabase:
     async def _snapshot(
         self,
         connection: asyncpg.Connection,
-        clinic: Clinic,
+        clinic: Clinic | None,
         clinics: list[Clinic],
         catalogue: Catalogue,
         on_step: OnStep | None,
     ) -> ClinicSnapshot:
+        clinica_id = clinic.id if clinic is not None else None
         await connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY")
-        await connection.execute(_lock(catalogue))
+        await connection.execute(_lock(recorded(catalogue, clinica_id)))
         taken_at = datetime.now(UTC)
         # The first query takes the snapshot. The tables cannot change any more; had they changed before the lock,
         # this shows it.
@@ -185,13 +198,20 @@ class ClinicDatabase:
         if text != catalogue.text:
             raise SchemaChanged("el esquema de la base de datos cambió justo ahora; vuelva a intentarlo")
         migrations = await migration_heads(connection, catalogue)
-        statements = await find_owners(connection, catalogue, clinic.id)
-        unowned = await self._unowned_rows(connection, catalogue, statements.catalogue, on_step)
-        size = await connection.fetchval(
-            SIZE_SQL, [qualified(entry.table) for entry in catalogue.of_class(TableClass.OWNED)]
+        statements = await find_owners(connection, catalogue, clinica_id, on_step)
+        unowned: Sequence[Unowned | Unchecked]
+        if clinica_id is not None:
+            unowned = await self._unowned_rows(connection, catalogue, statements.catalogue, on_step)
+        else:
+            # The rows that no clinic owns are those of this snapshot.
+            async with Counter(connection, seconds=COUNT_SECONDS, on_step=on_step) as counter:
+                unowned = [*await count_large_objects(counter), *counter.unchecked]
+        size = await connection.fetchval(SIZE_SQL, [qualified(entry.table) for entry in statements.own_entries])
+        named = platform_entries(catalogue) if clinica_id is None else catalogue.of_class(TableClass.OWNED)
+        files = partial(self._file_columns, connection, named)
+        return ClinicSnapshot(
+            connection, clinica_id, catalogue, statements, migrations, unowned, files, size, taken_at
         )
-        files = partial(self._file_columns, connection, catalogue)
-        return ClinicSnapshot(connection, clinic, catalogue, statements, migrations, unowned, files, size, taken_at)
 
     async def census(self, named: int | str | None = None) -> Census:
         """Count every table of the catalogue, and what in it is nobody's, points astray or names files; reads all.
@@ -278,28 +298,38 @@ class ClinicDatabase:
         return self._unowned[2]
 
     async def _file_columns(
-        self, connection: asyncpg.Connection, catalogue: Catalogue, on_step: OnStep | None
+        self, connection: asyncpg.Connection, entries: list[Entry], on_step: OnStep | None
     ) -> list[FileColumn | Unchecked]:
         """The columns that name files, found once in a while: a table that is empty today may name some tomorrow."""
         now = time.monotonic()
-        if self._files is None or self._files[0] is not catalogue or now - self._files[1] > UNOWNED_SECONDS:
+        if self._files is None or self._files[0] != entries or now - self._files[1] > UNOWNED_SECONDS:
             async with Counter(connection, seconds=COUNT_SECONDS, on_step=on_step) as counter:
-                found = await find_file_columns(counter, catalogue)
-            self._files = (catalogue, now, [*found, *counter.unchecked])
+                found = await find_file_columns(counter, entries)
+            self._files = (entries, now, [*found, *counter.unchecked])
         return self._files[2]
 
-    async def _catalogue(self, connection: asyncpg.Connection, clinic: Clinic, clinics: list[Clinic]) -> Catalogue:
-        _check_schema(clinic, clinics, self._tenancy)
+    async def _catalogue(
+        self, connection: asyncpg.Connection, clinic: Clinic | None, clinics: list[Clinic]
+    ) -> Catalogue:
+        schema = clinic.schema if clinic is not None else None
+        if clinic is not None:
+            _check_schema(clinic, clinics, self._tenancy)
         text = await connection.fetchval(CATALOGUE_SQL, other_schemas(clinics, clinic))
         kept = self._kept
-        if kept is None or (kept.text, kept.schema) != (text, clinic.schema):
+        if kept is None or (kept.text, kept.schema) != (text, schema):
             found = parse(text)
-            rules, problems = await _check_rules(connection, found, self._tenancy, clinic.schema)
-            kept = build_catalogue(
-                found, self._tenancy, schema=clinic.schema, text=text, rules=rules, problems=problems
-            )
+            tenancy = self._tenancy_of(found, schema)
+            rules, problems = await _check_rules(connection, found, tenancy, schema)
+            kept = build_catalogue(found, tenancy, schema=schema, text=text, rules=rules, problems=problems)
             self._kept = kept
+        if clinic is None:
+            refuse_unwritable(platform_entries(kept))
         return kept
+
+    def _tenancy_of(self, found: Introspection, schema: str | None) -> Tenancy:
+        if self._tenancy.kind == "schema" and schema is None:
+            return shared_tenancy(found, self._tenancy)
+        return self._tenancy
 
     def _without_rule(self, catalogue: Catalogue, failed: RuleFailed) -> Catalogue:
         """The catalogue in which the table of that rule is nobody's, since nobody can say whose its rows are."""
@@ -309,9 +339,10 @@ class ClinicDatabase:
             for way in entry.candidates
             if isinstance(way, ByRule | ByLink)
         }
+        found = parse(catalogue.text)
         return build_catalogue(
-            parse(catalogue.text),
-            self._tenancy,
+            found,
+            self._tenancy_of(found, catalogue.schema),
             schema=catalogue.schema,
             text=catalogue.text,
             rules=rules,
@@ -325,19 +356,27 @@ async def _take_census(connection: asyncpg.Connection, catalogue: Catalogue) -> 
         counts = AllOwnersCounts(counter, narrowed(catalogue, await find_nulls(connection, catalogue)))
         rows = await count_rows(connection, catalogue)
         unowned, strays = await counts.unowned(), await counts.strays()
-        files = await count_files(counter, await find_file_columns(counter, catalogue), all_rows)
+        owned = catalogue.of_class(TableClass.OWNED)
+        files = await count_files(counter, await find_file_columns(counter, owned), all_rows)
     # By itself, because what takes too long in it is stopped.
     await connection.execute("COMMIT")
     return Census(catalogue, rows, unowned, strays, files, await advise(connection, catalogue, rows))
 
 
-def _lock(catalogue: Catalogue) -> str:
+def recorded(catalogue: Catalogue, clinica_id: int | None) -> list[Entry]:
+    """The tables of which the clinic's file, or the platform's, may have rows."""
+    if clinica_id is None:
+        return platform_entries(catalogue)
+    return [entry for entry in catalogue.entries.values() if entry.recorded]
+
+
+def _lock(entries: Iterable[Entry]) -> str:
     """Keep every table that will be read from being dropped, rewritten or truncated meanwhile.
 
     It comes before the snapshot: a table truncated or rewritten between the two would read as empty
     (https://www.postgresql.org/docs/current/mvcc-caveats.html).
     """
-    names = ", ".join(from_table(entry.table) for entry in catalogue.entries.values() if entry.recorded)
+    names = ", ".join(from_table(entry.table) for entry in entries)
     return f"LOCK TABLE {names} IN ACCESS SHARE MODE"
 
 
@@ -362,9 +401,10 @@ def _check_schema(clinic: Clinic, clinics: list[Clinic], tenancy: Tenancy) -> No
             raise CatalogError(f"las clínicas {clinic.id} y {other.id} tienen el mismo esquema, «{clinic.schema}»")
 
 
-def other_schemas(clinics: list[Clinic], clinic: Clinic) -> list[str]:
+def other_schemas(clinics: list[Clinic], clinic: Clinic | None) -> list[str]:
     """The schemas of all clinics but this one."""
-    return [other.schema for other in clinics if other.schema is not None and other.schema != clinic.schema]
+    own = clinic.schema if clinic is not None else None
+    return [other.schema for other in clinics if other.schema is not None and other.schema != own]
 
 
 async def _all_schemas(connection: asyncpg.Connection) -> list[str]:

@@ -5,7 +5,7 @@ import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from app.clinic.catalogue import Catalogue, Entry, TableClass
+from app.clinic.catalogue import Entry
 from app.clinic.checks import Check, Counter, Unchecked
 from app.clinic.introspection import Column, TableName
 from app.clinic.sql import from_table, literal, qualified, quote
@@ -78,10 +78,9 @@ def absent_files(found: Sequence[NamedFiles | Unchecked]) -> list[str]:
     return [*told, *(str(one) for one in found if isinstance(one, Unchecked))]
 
 
-async def find_file_columns(counter: Counter, catalogue: Catalogue) -> list[FileColumn]:
-    """The columns of owned tables that name files, by what they are called and by a sample of their values."""
-    owned = catalogue.of_class(TableClass.OWNED)
-    texts = {entry: columns for entry in owned if (columns := [c for c in entry.table.columns if _is_text(c)])}
+async def find_file_columns(counter: Counter, entries: Sequence[Entry]) -> list[FileColumn]:
+    """The columns of these tables that name files, by what they are called and by a sample of their values."""
+    texts = {entry: columns for entry in entries if (columns := [c for c in entry.table.columns if _is_text(c)])}
     samples = await counter.ask_together(
         [(e.name, Check.FILES, _sample(e, columns), 2 * len(columns)) for e, columns in texts.items()]
     )
@@ -95,7 +94,7 @@ async def find_file_columns(counter: Counter, catalogue: Catalogue) -> list[File
                 empty.append(FileColumn(entry, column))
     values = await counter.ask_together([(f.entry.name, Check.FILES, _some_values(f), 2) for f in empty])
     found += [f for f, counts in zip(empty, values, strict=True) if counts and _names_files(f.column, *counts)]
-    oids = [FileColumn(entry, column) for entry in owned for column in entry.table.columns if _is_oid(column)]
+    oids = [FileColumn(entry, column) for entry in entries for column in entry.table.columns if _is_oid(column)]
     return [*found, *oids]
 
 

@@ -4,10 +4,13 @@ from itertools import groupby
 
 import asyncpg
 
-from app.clinic.catalogue import Catalogue
+from app.clinic.all_owners import AllOwners
+from app.clinic.catalogue import Catalogue, TableClass
+from app.clinic.checks import OnStep
 from app.clinic.classification import narrowed, undecided
 from app.clinic.introspection import TableName
 from app.clinic.ownership import rule_errors
+from app.clinic.platform_statements import PlatformStatements, Statements
 from app.clinic.sql import from_table, quote
 from app.clinic.statements import ClinicStatements
 
@@ -15,13 +18,20 @@ from app.clinic.statements import ClinicStatements
 TOGETHER = 1000
 
 
-async def find_owners(connection: asyncpg.Connection, catalogue: Catalogue, clinica_id: int) -> ClinicStatements:
-    """The statements for one clinic, for this transaction and its rows as they are now.
+async def find_owners(
+    connection: asyncpg.Connection, catalogue: Catalogue, clinica_id: int | None, on_step: OnStep | None = None
+) -> Statements:
+    """The statements for one clinic, or for the platform, for this transaction and its rows as they are now.
 
     It writes nothing, and so also works in a read-only transaction, or on a hot standby. What it finds holds as long
     as the rows do: in a transaction that sees other rows later on, it has to be asked again. Raises RuleFailed.
+
+    For the platform every clinic's rows are looked at: `on_step` is called after each table.
     """
-    statements = ClinicStatements(narrowed(catalogue, await find_nulls(connection, catalogue)), clinica_id)
+    narrow = narrowed(catalogue, await find_nulls(connection, catalogue))
+    if clinica_id is None:
+        return await _find_platforms(connection, narrow, on_step or (lambda: None))
+    statements = ClinicStatements(narrow, clinica_id)
     careful: set[str] = set()
     while True:
         listings = list(statements.lists(careful))
@@ -38,6 +48,21 @@ async def find_owners(connection: asyncpg.Connection, catalogue: Catalogue, clin
         if not again:
             return statements
         careful |= again
+
+
+async def _find_platforms(connection: asyncpg.Connection, narrow: Catalogue, on_step: OnStep) -> PlatformStatements:
+    owners = AllOwners(narrow)
+    for _, listing in owners.lists():
+        with rule_errors(listing):
+            await connection.execute(listing.statement)
+        on_step()
+    # The entry of the shared schema is no clinic, and rows may be its.
+    missing = narrow.schema_column is not None
+    for entry in narrow.of_class(TableClass.OWNED):
+        doubt = owners.names_no_clinic(entry)
+        missing = missing or (doubt is not None and await connection.fetchval(doubt))
+        on_step()
+    return PlatformStatements(narrow, owners, missing=missing)
 
 
 async def find_nulls(connection: asyncpg.Connection, catalogue: Catalogue) -> dict[tuple[TableName, str], bool]:

@@ -1,4 +1,4 @@
-"""Who of a clinic is told by e-mail what became of its backups."""
+"""Who of a clinic, and of the platform, is told by e-mail what became of the backups."""
 
 from collections.abc import AsyncIterator, Collection, Iterable
 from contextlib import asynccontextmanager
@@ -17,6 +17,9 @@ QUERY_SECONDS = 30
 
 # The clinics' own words (DESIGN §9).
 USERS, ROLES = "usuario", "tipodeusuario"
+
+# Django's table of who may log in.
+LOGINS = "auth_user"
 NEEDED = {USERS: {"correoelectronico", "notificaciones_email", "idtipousuario"}, ROLES: {"id", "rol"}}
 ADMIN_EMAIL = "admin_email"
 
@@ -64,6 +67,20 @@ class ClinicRecipients:
                     clinic.id,
                 )
                 return _each_once([found])
+
+    async def superadministrators(self) -> list[str]:
+        """E-mail addresses of those who may log in as superadmin, each once: they are told what is the platform's.
+
+        Nobody's where the database has no such table. Raises DatabaseError or one of its kinds.
+        """
+        async with self._connect() as connection:
+            with database_errors(SETTING):
+                if not await _columns(connection, LOGINS) >= {"email", "is_superuser", "is_active"}:
+                    return []
+                rows = await connection.fetch(
+                    f"SELECT email::text FROM {LOGINS} WHERE is_superuser AND is_active ORDER BY 1"
+                )
+        return _each_once(email for (email,) in rows)
 
     @property
     def _needed_of_users(self) -> set[str]:

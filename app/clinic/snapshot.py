@@ -1,4 +1,4 @@
-"""One moment of one clinic, its rows read with COPY."""
+"""One moment of one clinic, or of the platform, its rows read with COPY."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
@@ -11,7 +11,7 @@ from app.clinic.catalogue import Catalogue
 from app.clinic.checks import COUNT_SECONDS, Counter, OnStep, Stray, Unchecked, Unowned, count_clinics_strays
 from app.clinic.copying import copied_lines
 from app.clinic.named_files import FileColumn, NamedFiles, count_files
-from app.clinic.statements import ClinicStatements
+from app.clinic.platform_statements import PlatformStatements, Statements
 from app.database import database_errors
 
 # The setting that an error of this database names.
@@ -29,26 +29,27 @@ class Clinic:
 
 
 class ClinicSnapshot:
-    """One moment of one clinic. It is of no use after its `ClinicDatabase.snapshot` block.
+    """One moment of one clinic; without `clinica_id`, of what no clinic owns: the platform's.
 
-    `unowned` is what no clinic owns, and the tables that took too long to say so; `taken_at` is UTC; `tables_size`
-    is what all clinics' rows of the owned tables take on disk (bytes). `file_columns` finds the columns that name
-    files, and the tables that took too long to say so.
+    It is of no use after its `ClinicDatabase.snapshot` block. `unowned` is what no clinic owns and this one has not
+    either, and the tables that took too long to say so; `taken_at` is UTC; `tables_size` is what all rows of the
+    tables that it has take on disk, whoever's they are (bytes). `file_columns` finds the columns that name files, and
+    the tables that took too long to say so.
     """
 
     def __init__(
         self,
         connection: asyncpg.Connection,
-        clinic: Clinic,
+        clinica_id: int | None,
         catalogue: Catalogue,
-        statements: ClinicStatements,
+        statements: Statements,
         migrations: dict[str, list[str]],
         unowned: Sequence[Unowned | Unchecked],
         file_columns: Callable[[OnStep | None], Awaitable[list[FileColumn | Unchecked]]],
         tables_size: int,
         taken_at: datetime,
     ) -> None:
-        self.clinic = clinic
+        self.clinica_id = clinica_id
         self.catalogue = catalogue
         self.statements = statements
         self.migrations = migrations
@@ -67,6 +68,8 @@ class ClinicSnapshot:
 
         No count takes longer than COUNT_SECONDS; `on_step` is called after each.
         """
+        if isinstance(self.statements, PlatformStatements):
+            return []
         with database_errors(SETTING):
             async with Counter(self._connection, seconds=COUNT_SECONDS, on_step=on_step) as counter:
                 found = await count_clinics_strays(counter, self.statements)

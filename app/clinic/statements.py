@@ -45,6 +45,15 @@ class ClinicStatements:
         self._clinica_id = int(clinica_id)
         self._numbers = catalogue.numbers(catalogue.entries)
 
+    @property
+    def own_entries(self) -> list[Entry]:
+        """The tables whose rows, or some of them, are the clinic's."""
+        return self.catalogue.of_class(TableClass.OWNED)
+
+    def described(self, entry: Entry) -> Table:
+        """The table as the clinic's file has it."""
+        return entry.described
+
     def owned_records(self, entry: Entry) -> str:
         """The clinic's own rows of the table, one record a line, in the file's order."""
         return record_lines(entry.table, self.owned(entry, _names(entry.table)))

@@ -5,6 +5,7 @@ import json
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
+from types import NoneType
 from typing import Any, Final
 
 from app.errors import FormatError
@@ -65,9 +66,9 @@ class Origin:
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """The document's first line."""
+    """The document's first line; without `clinica_id` the file is the platform's."""
 
-    clinica_id: int
+    clinica_id: int | None
     taken_at: datetime
     service: str
     origin: Origin
@@ -208,7 +209,7 @@ def parse_header(document: Any) -> Header:
         raise FormatError(f"la versión {document.get('version')!r} del formato no se conoce; se lee la {VERSION}")
     try:
         origin, schema = document["respaldo"], document["esquema"]
-        if type(document["clinica_id"]) is not int:
+        if type(document["clinica_id"]) not in {int, NoneType}:
             raise TypeError("clinica_id")
         return Header(
             clinica_id=document["clinica_id"],

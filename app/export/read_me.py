@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from app.dump.document import Header, Section
+from app.dump.whose import whose
 from app.export.exporter import create
 from app.export.formato import ExportedModel, Formato
 
@@ -88,7 +89,7 @@ def write_description(folder: Path, formato: Formato, header: Header, models: Se
 
 def _read_me(formato: Formato, header: Header, models: Sequence[ExportedModel]) -> str:
     lines = [
-        f"Datos de la clínica {header.clinica_id}",
+        f"Datos de {whose(header.clinica_id)}",
         f"Del respaldo {header.origin.id}, {header.taken_at:%Y-%m-%d %H:%M:%S} UTC",
         "",
         "Contiene datos de pacientes, y las contraseñas de los usuarios en su forma cifrada: guárdelo donde solo lo",

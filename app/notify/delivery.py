@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 
 from app.clinic.recipients import ClinicRecipients
 from app.clinic.snapshot import Clinic
+from app.dump.whose import whose
 from app.errors import LeaseLost, NotifyError, RespaldosError
 from app.notify.letter import Letters, valid_address
 from app.notify.mail import Mailer
@@ -92,7 +93,7 @@ class Delivery:
         """
         aviso = claimed.aviso
         outcome = Outcome(aviso.id, claimed.claim, dict(aviso.datos.get(REFUSALS, {})))
-        clinic = await self._clinic(aviso.clinica_id)
+        clinic = await self._clinic(aviso.clinica_id) if aviso.clinica_id is not None else None
         news = News(claimed, clinic.name if clinic is not None else None, self._time_zone)
         if self._webhook is not None and aviso.webhook is None:
             await self._post(self._webhook, news, outcome)
@@ -123,12 +124,12 @@ class Delivery:
     async def _mail(self, mailer: Mailer, news: News, clinic: Clinic | None, outcome: Outcome) -> None:
         aviso = news.claimed.aviso
         try:
-            addresses = await self._addresses(clinic)
+            addresses = await self._addresses(aviso.clinica_id, clinic)
         except NotifyError as exc:
             outcome.failures.append(str(exc))
             return
         if not addresses:
-            log.warning("nadie de la clínica %s recibe avisos por correo", aviso.clinica_id)
+            log.warning("nadie de %s recibe avisos por correo", whose(aviso.clinica_id))
         settled = {*aviso.datos.get(SENT_TO, ()), *outcome.refusals}
         everybody = True
         for address in addresses:
@@ -174,12 +175,14 @@ class Delivery:
             raise LeaseLost(f"otro proceso tomó el aviso {outcome.aviso_id}")
         outcome.claim = renewed
 
-    async def _addresses(self, clinic: Clinic | None) -> list[str]:
-        if self._clinics_error is not None:
+    async def _addresses(self, clinica_id: int | None, clinic: Clinic | None) -> list[str]:
+        if self._clinics_error is not None and clinica_id is not None:
             raise NotifyError(f"no se sabe a quién escribir: {self._clinics_error}")
-        if clinic is None:
-            return []
         try:
+            if clinica_id is None:
+                return await self._recipients.superadministrators()
+            if clinic is None:
+                return []
             return await self._recipients.administrators(clinic)
         except RespaldosError as exc:
             raise NotifyError(f"no se sabe a quién escribir: {exc}") from exc

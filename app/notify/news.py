@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from app.dump.whose import whose
 from app.errors import RestoreUncertain
 from app.notify import wording
 from app.respaldos.avisos_repository import REFUSALS, SENT_TO, ClaimedAviso
@@ -60,9 +61,16 @@ class News:
 
     @property
     def clinic(self) -> str:
-        """What to call the clinic, on one line."""
+        """What to call the clinic, or the platform, on one line."""
+        if self.claimed.aviso.clinica_id is None:
+            return whose(None)
         name = wording.one_line(self.clinic_name or "", NAME_LIMIT)
         return name or f"Clínica {self.claimed.aviso.clinica_id}"
+
+    @property
+    def who(self) -> str:
+        """`la clínica`, or `la plataforma`: whose the backups are, within a sentence."""
+        return "la clínica" if self.claimed.aviso.clinica_id is not None else whose(None)
 
     @property
     def date(self) -> str:
@@ -113,7 +121,7 @@ class News:
     def facts(self) -> list[Fact]:
         """The table of the mail; without what is not known."""
         respaldo, datos = self.claimed.respaldo, self.claimed.aviso.datos
-        found = [("Clínica", self.clinic)]
+        found = [("Clínica" if self.claimed.aviso.clinica_id is not None else "Datos de", self.clinic)]
         if respaldo is not None:
             found += [("Respaldo", f"n.º {respaldo.id}"), ("Fecha", self.date)]
             found += [("Tipo", TIPO_DISPLAY[TipoRespaldo(respaldo.tipo_respaldo)])]

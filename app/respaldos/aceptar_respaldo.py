@@ -10,7 +10,9 @@ from app.respaldos.resources import Databases
 from app.respaldos.transaction import transaction
 
 
-async def aceptar_respaldo(databases: Databases, respaldo_id: int, *, clinica_id: int, actor: Actor) -> Respaldo:
+async def aceptar_respaldo(
+    databases: Databases, respaldo_id: int, *, clinica_id: int | None, actor: Actor
+) -> Respaldo:
     """Raises RespaldoNotFound, and NotSuspicious where there is nothing to accept any more or never was."""
     async with transaction(databases) as session:
         respaldo = await retention_repository.locked(session, respaldo_id, clinica_id=clinica_id)

@@ -23,7 +23,7 @@ class Attempt:
     respaldo_id: int
     numero: int
     tries: int
-    clinica_id: int
+    clinica_id: int | None
     archivo_s3: str
     origin: Origin
 
@@ -47,7 +47,7 @@ class Attempt:
 
 
 async def claim_attempt(
-    session: AsyncSession, respaldo_id: int, *, clinica_id: int, time_zone: ZoneInfo, under: int | None = None
+    session: AsyncSession, respaldo_id: int, *, clinica_id: int | None, time_zone: ZoneInfo, under: int | None = None
 ) -> Attempt:
     """Take the pending backup for a lease, under a new key.
 

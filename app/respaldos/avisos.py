@@ -11,7 +11,7 @@ async def record(
     session: AsyncSession,
     tipo: TipoAviso,
     *,
-    clinica_id: int,
+    clinica_id: int | None,
     respaldo_id: int | None = None,
     **datos: Any,
 ) -> None:

@@ -8,7 +8,9 @@ from app.respaldos.resources import Databases
 from app.respaldos.transaction import transaction
 
 
-async def cancelar_respaldo(databases: Databases, respaldo_id: int, *, clinica_id: int, actor: Actor) -> Respaldo:
+async def cancelar_respaldo(
+    databases: Databases, respaldo_id: int, *, clinica_id: int | None, actor: Actor
+) -> Respaldo:
     """Make a pending backup `cancelado`; ask whoever makes a running one to stop, which takes a second or two.
 
     A running one that is asked to stop never becomes `completado`. Asking again changes nothing.

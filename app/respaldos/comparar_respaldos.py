@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from app.clinic.restore.changed_rows import ChangedRow
 from app.clinic.restore.comparison import Comparison
 from app.clinic.restore.difference import Changes
+from app.dump.whose import whose
 from app.errors import InvalidRequest
 from app.respaldos.models import Respaldo
 from app.respaldos.object_check import BAD, Take, check_thoroughly
@@ -41,8 +42,8 @@ async def comparar_respaldos(
     """
     if otro is not None and otro.clinica_id != respaldo.clinica_id:
         raise InvalidRequest(
-            f"el respaldo {respaldo.id} es de la clínica {respaldo.clinica_id},"
-            f" y el {otro.id} de la {otro.clinica_id}"
+            f"el respaldo {respaldo.id} es de {whose(respaldo.clinica_id)},"
+            f" y el {otro.id} de {whose(otro.clinica_id)}"
         )
     shown = progress or Progress()
     async with resources.restore.comparing(respaldo.clinica_id) as comparison:

@@ -16,7 +16,7 @@ from app.respaldos.transaction import transaction
 async def crear_respaldo(
     resources: Resources,
     *,
-    clinica_id: int,
+    clinica_id: int | None,
     tipo: TipoRespaldo,
     descripcion: str = "",
     actor: Actor = COMMAND_LINE,
@@ -38,7 +38,12 @@ async def crear_respaldo(
 
 
 async def _request(
-    resources: Resources, clinica_id: int, tipo: TipoRespaldo, descripcion: str, actor: Actor, under: int | None
+    resources: Resources,
+    clinica_id: int | None,
+    tipo: TipoRespaldo,
+    descripcion: str,
+    actor: Actor,
+    under: int | None,
 ) -> Attempt:
     async with transaction(resources) as session:
         respaldo = await put_down(session, clinica_id=clinica_id, tipo=tipo, descripcion=descripcion, actor=actor)

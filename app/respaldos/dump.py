@@ -1,4 +1,4 @@
-"""A clinic's snapshot as the bytes of its backup file, produced as they are asked for."""
+"""A snapshot as the bytes of its backup file, produced as they are asked for."""
 
 import asyncio
 import time
@@ -8,7 +8,8 @@ from contextlib import aclosing
 from functools import partial
 from importlib.metadata import version
 
-from app.clinic.catalogue import Catalogue, Entry, TableClass
+from app.clinic.catalogue import Catalogue, Entry
+from app.clinic.introspection import Table
 from app.clinic.snapshot import ClinicSnapshot
 from app.dump.document import ColumnHeader, DocumentWriter, Header, ModelHeader, ModelTotal, Origin
 from app.dump.gzip_member import GzipWriter
@@ -42,7 +43,7 @@ class ClinicDump:
 
     @property
     def totals(self) -> dict[str, ModelTotal]:
-        """The clinic's own records, by model."""
+        """The records of `datos`, by model."""
         return self._document.totals
 
     async def chunks(self) -> AsyncGenerator[bytes]:
@@ -69,21 +70,24 @@ class ClinicDump:
         """The document's parts, as what gives each one's bytes; to be called once, in this order."""
         snapshot, document = self._snapshot, self._document
         catalogue = snapshot.catalogue
-        owned = {entry: snapshot.statements.owned_records(entry) for entry in catalogue.of_class(TableClass.OWNED)}
+        owned = {entry: snapshot.statements.owned_records(entry) for entry in snapshot.statements.own_entries}
         references = {
             entry: statement
             for entry in catalogue.entries.values()
             if (statement := snapshot.statements.referenced_records(entry)) is not None
         }
         header = Header(
-            clinica_id=snapshot.clinic.id,
+            clinica_id=snapshot.clinica_id,
             taken_at=snapshot.taken_at,
             service=version("respaldos"),
             origin=self._origin,
             postgresql=catalogue.postgresql,
-            tenancy="column" if catalogue.schema is None else "schema",
+            tenancy="column" if catalogue.schema_column is None else "schema",
             migrations=snapshot.migrations,
-            models={entry.model: _model_header(catalogue, entry) for entry in (*owned, *references)},
+            models={
+                entry.model: _model_header(catalogue, entry, snapshot.statements.described(entry))
+                for entry in (*owned, *references)
+            },
         )
         yield lambda: document.begin(header)
         for entry, statement in owned.items():
@@ -111,8 +115,7 @@ class ClinicDump:
         yield self._document.end_model
 
 
-def _model_header(catalogue: Catalogue, entry: Entry) -> ModelHeader:
-    table = entry.described
+def _model_header(catalogue: Catalogue, entry: Entry, table: Table) -> ModelHeader:
     return ModelHeader(
         schema=None if table.name.schema == catalogue.schema else table.name.schema,
         table=table.name.name,

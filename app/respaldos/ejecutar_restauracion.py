@@ -45,6 +45,6 @@ async def ejecutar_restauracion(resources: Resources, restauracion_id: int) -> N
         log.warning("la restauración %s no se completó: %s", restauracion_id, exc)
 
 
-async def _claim(resources: Resources, restauracion_id: int, clinica_id: int) -> RestoreAttempt | None:
+async def _claim(resources: Resources, restauracion_id: int, clinica_id: int | None) -> RestoreAttempt | None:
     async with transaction(resources) as session:
         return await claim_restore(session, restauracion_id, clinica_id=clinica_id)

@@ -1,5 +1,6 @@
 """Hides a backup at once; its object is purged days later, so that a mistake can be undone."""
 
+from app.dump.whose import whose
 from app.errors import LastGoodBackup, OperationInProgress, RespaldoNotFound
 from app.respaldos import eventos, retention_repository
 from app.respaldos.actor import Actor
@@ -8,7 +9,7 @@ from app.respaldos.resources import Databases
 from app.respaldos.transaction import transaction
 
 
-async def eliminar_respaldo(databases: Databases, respaldo_id: int, *, clinica_id: int, actor: Actor) -> None:
+async def eliminar_respaldo(databases: Databases, respaldo_id: int, *, clinica_id: int | None, actor: Actor) -> None:
     """Raises RespaldoNotFound, OperationInProgress while it is pending or running, and LastGoodBackup.
 
     The latter where the clinic would be left without a good one.
@@ -21,8 +22,7 @@ async def eliminar_respaldo(databases: Databases, respaldo_id: int, *, clinica_i
             raise RespaldoNotFound(f"no existe el respaldo {respaldo_id}")
         if found.good and not any(other.good for other in backups if other is not found):
             raise LastGoodBackup(
-                f"el respaldo {respaldo_id} es el único bueno de la clínica {clinica_id};"
-                " haga otro antes de eliminarlo"
+                f"el respaldo {respaldo_id} es el único bueno de {whose(clinica_id)}; haga otro antes de eliminarlo"
             )
         if not await retention_repository.mark_deleted(session, respaldo_id, clinica_id=clinica_id):
             raise OperationInProgress(

@@ -16,7 +16,7 @@ async def end_restore(
     restauracion_id: int,
     intento: int,
     *,
-    clinica_id: int,
+    clinica_id: int | None,
     problem: RespaldosError | None,
 ) -> Restauracion | None:
     """End the attempt for good; None, and nothing done, where it is another's by now.

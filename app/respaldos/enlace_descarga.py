@@ -23,7 +23,7 @@ class Enlace(TypedDict):
     tamaño_mb: float
 
 
-async def enlace_descarga(resources: Resources, respaldo_id: int, *, clinica_id: int, actor: Actor) -> Enlace:
+async def enlace_descarga(resources: Resources, respaldo_id: int, *, clinica_id: int | None, actor: Actor) -> Enlace:
     """The link, whose making is on record before anybody has it. Whether the object is there is not looked at.
 
     Raises RespaldoNotFound, and NotCompleted with the backup's `estado`.

@@ -36,7 +36,7 @@ async def record(
 async def page(
     session: AsyncSession,
     *,
-    clinica_id: int,
+    clinica_id: int | None,
     accion: Accion | None,
     respaldo_id: int | None = None,
     limit: int,

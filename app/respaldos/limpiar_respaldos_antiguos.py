@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from app.dump.whose import whose
 from app.errors import RespaldosError
 from app.respaldos import eventos, platform_retention_repository, retention_repository
 from app.respaldos.actor import SERVICE, Actor
@@ -23,7 +24,7 @@ class ClinicDecisions:
     Their metadata has not been read.
     """
 
-    clinica_id: int
+    clinica_id: int | None
     decisions: Sequence[Decision]
     backups: Sequence[Respaldo]
 
@@ -37,7 +38,9 @@ async def limpiar_respaldos_antiguos(
     now: datetime | None = None,
     actor: Actor = SERVICE,
 ) -> list[ClinicDecisions]:
-    """Decide about every clinic that has backups, or one, and delete what is not kept; with `simular` only decide.
+    """Decide about every clinic that has backups and the platform, or about one clinic, and delete what is not kept.
+
+    With `simular` only decide.
 
     Clinics that are inactive, or gone from the tenant table, are treated as all others: they keep their newest good
     backup for ever. Each clinic is a transaction of its own, in which nobody else changes what
@@ -45,7 +48,7 @@ async def limpiar_respaldos_antiguos(
     """
     now = now or datetime.now(UTC)
     if clinica_id is not None:
-        clinics: Sequence[int] = [clinica_id]
+        clinics: Sequence[int | None] = [clinica_id]
     else:
         async with transaction(resources) as session:
             clinics = await platform_retention_repository.clinics_with_backups(session)
@@ -54,7 +57,7 @@ async def limpiar_respaldos_antiguos(
         try:
             found.append(await _clean(resources, policy, clinic, now, None if simular else actor))
         except RespaldosError as exc:
-            log.warning("clínica %s: no se pudo decidir qué respaldos se conservan: %s", clinic, exc)
+            log.warning("%s: no se pudo decidir qué respaldos se conservan: %s", whose(clinic), exc)
             problem = problem or exc
     if problem is not None:
         raise problem
@@ -62,7 +65,7 @@ async def limpiar_respaldos_antiguos(
 
 
 async def _clean(
-    resources: Resources, policy: Policy, clinica_id: int, now: datetime, actor: Actor | None
+    resources: Resources, policy: Policy, clinica_id: int | None, now: datetime, actor: Actor | None
 ) -> ClinicDecisions:
     async with transaction(resources) as session:
         backups = await retention_repository.live(session, clinica_id=clinica_id, locked=False)

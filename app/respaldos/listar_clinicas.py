@@ -33,14 +33,14 @@ async def listar_clinicas(
 
     All are looked at for that, since the list of clinics and their backups may be in two databases.
     """
-    known = {clinic.id: clinic for clinic in clinics}
+    known: dict[int | None, Clinic] = {clinic.id: clinic for clinic in clinics}
     async with transaction(databases) as session:
-        found = await platform_clinicas_repository.standings(session, among=list(known))
+        found = await platform_clinicas_repository.standings(session, among=[clinic.id for clinic in clinics])
     judged = [(situacion(each, active=known[each.clinica_id].active, now=now), each) for each in found]
 
     def badness(pair: tuple[Situacion, Standing]) -> tuple[int, datetime, int]:
         good = pair[1].newest_good
-        return WORST_FIRST[pair[0]], good.moment if good is not None else _NEVER, pair[1].clinica_id
+        return WORST_FIRST[pair[0]], good.moment if good is not None else _NEVER, pair[1].clinica_id or 0
 
     judged.sort(key=badness)
     return [_view(known[each.clinica_id], word, each) for word, each in judged[offset : offset + limit]]

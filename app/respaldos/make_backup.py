@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app.clinic.checks import OnStep, unclassified
 from app.clinic.named_files import absent_files
 from app.clinic.snapshot import ClinicSnapshot
+from app.dump.whose import whose
 from app.errors import Cancelled, Interrupted, LeaseLost, ObjectMismatch, RespaldosError
 from app.respaldos import avisos, repository
 from app.respaldos.attempt import Attempt
@@ -153,8 +154,8 @@ async def _complete(resources: Resources, attempt: Attempt, made: _Made, started
         doubt = suspicion(records, made.stored.size, last)
         warnings = [
             *([doubt] if doubt else []),
-            *(["la clínica no tiene ningún registro"] if records == 0 else []),
-            *unclassified(snapshot.catalogue),
+            *([f"{whose(attempt.clinica_id)} no tiene ningún registro"] if records == 0 else []),
+            *unclassified(snapshot.catalogue, platform=attempt.clinica_id is None),
             *map(str, snapshot.unowned),
             *made.counted,
         ]

@@ -63,7 +63,9 @@ async def _make(
     if attempt.respaldo.fecha_eliminacion is not None:
         raise NotCompleted(f"el respaldo {attempt.respaldo.id} se eliminó antes de restaurarlo")
     request = attempt.request
-    async with target.restoring(attempt.clinica_id, strict=request.destino is not None) as session:
+    async with target.restoring(
+        attempt.clinica_id, strict=request.destino is not None, update=request.actualizar
+    ) as session:
         verified = await check_thoroughly(resources, attempt.respaldo, progress, take=session.staging.take)
         if not (request.simulada or request.sin_respaldo_previo or request.destino is not None):
             progress.enter(Etapa.RESPALDANDO)
@@ -102,7 +104,8 @@ async def _save_first(resources: Resources, attempt: RestoreAttempt, progress: P
         progress.advance(bytes_=0)
 
     try:
-        await resources.clinic.clinic(attempt.clinica_id)
+        if attempt.clinica_id is not None:
+            await resources.clinic.clinic(attempt.clinica_id)
     except ClinicNotFound:
         # It is gone with all that was its: there is nothing to save.
         return
@@ -217,6 +220,14 @@ def _said(plan: Plan, request: RestoreRequest) -> list[str]:
         f"«{model}», que es de todas las clínicas: se agregan {changes.inserted:,} registros que hoy faltan"
         for model, changes in plan.references.items()
         if changes.inserted and model not in plan.new_logins
+    ]
+    said += [
+        f"«{model}»: {count:,} registros existen hoy con otro contenido, y quedan como están; «actualizar» los cambia"
+        for model, count in plan.differing.items()
+    ]
+    said += [
+        f"«{model}»: {count:,} registros del archivo son hoy de una clínica, y quedan como están"
+        for model, count in plan.of_clinics.items()
     ]
     said += [
         f"«{model}»: faltan accesos, y se agregan inactivos, sin privilegios y con una contraseña que no sirve:"

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
-from sqlalchemy import BigInteger, Float, func, select
+from sqlalchemy import BigInteger, Float, func, or_, select
 from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -24,7 +24,7 @@ class Group:
 class Newest:
     """A clinic's newest good backup: its age and how long it took (seconds), and its size (bytes)."""
 
-    clinica_id: int
+    clinica_id: int | None
     age: float
     seconds: float | None
     bytes: int | None
@@ -56,7 +56,7 @@ async def groups(session: AsyncSession) -> Sequence[Group]:
 
 
 async def newest_good(session: AsyncSession) -> Sequence[Newest]:
-    """Each clinic's newest good backup (DESIGN §8); a clinic without one is not among them."""
+    """Each clinic's newest good backup and the platform's (DESIGN §8); a clinic without one is not among them."""
     found = await session.execute(
         select(
             Respaldo.clinica_id,
@@ -91,16 +91,18 @@ async def backlog(session: AsyncSession) -> Backlog:
     return Backlog(*row.one())
 
 
-async def without_good(session: AsyncSession) -> Sequence[tuple[int, float]]:
+async def without_good(session: AsyncSession) -> Sequence[tuple[int | None, float]]:
     """Each clinic that has nights and no good backup, and how long ago the first of them was (seconds).
 
-    `vigilar` counts so too. A clinic that this service has never had a night for is not among them.
+    None is the platform. `vigilar` counts so too. A clinic that this service has never had a night for is not among
+    them.
     """
     age = func.extract("epoch", func.clock_timestamp() - func.min(Programacion.previsto)).cast(Float)
     good = select(Respaldo.id).where(Respaldo.clinica_id == Programacion.clinica_id, Respaldo.good).exists()
+    platforms = select(Respaldo.id).where(Respaldo.clinica_id.is_(None), Respaldo.good).exists()
     found = await session.execute(
         select(Programacion.clinica_id, age)
-        .where(~good)
+        .where(~good, or_(Programacion.clinica_id.is_not(None), ~platforms))
         .group_by(Programacion.clinica_id)
         .order_by(Programacion.clinica_id)
     )

@@ -129,7 +129,9 @@ class Base(DeclarativeBase):
 
 
 class Respaldo(Base):
-    """One backup of one clinic. `lease_until` is set while a process works on attempt number `intento`.
+    """One backup of one clinic; of the platform where `clinica_id` is NULL, here and in all tables below.
+
+    `lease_until` is set while a process works on attempt number `intento`.
 
     `interrupciones` are the attempts that a worker gave up because it was told to stop; they count for nothing else.
     `cancelacion` is when a person asked a running one to stop; `verificado` is the last verification, failed where
@@ -139,7 +141,7 @@ class Respaldo(Base):
     __tablename__ = "respaldo"
 
     id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
-    clinica_id: Mapped[int] = mapped_column(BigInteger)
+    clinica_id: Mapped[int | None] = mapped_column(BigInteger)
     archivo_s3: Mapped[str | None] = mapped_column(Text, unique=True)
     fecha_respaldo: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now(), index=True)
     tamaño_bytes: Mapped[int | None] = mapped_column(BigInteger)
@@ -205,6 +207,13 @@ class Respaldo(Base):
             unique=True,
             postgresql_where=text("estado IN ('pendiente', 'procesando')"),
         ),
+        # To an index every NULL is another.
+        Index(
+            "uq_respaldo_plataforma_en_curso",
+            text("(clinica_id IS NULL)"),
+            unique=True,
+            postgresql_where=text("clinica_id IS NULL AND estado IN ('pendiente', 'procesando')"),
+        ),
     )
 
 
@@ -236,7 +245,8 @@ class Operacion(Base):
 
     __tablename__ = "operacion"
 
-    clinica_id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
+    clinica_id: Mapped[int | None] = mapped_column(BigInteger, unique=True)
     tipo: Mapped[TipoOperacion] = mapped_column(Text)
     respaldo_id: Mapped[int] = mapped_column(ForeignKey(Respaldo.id, ondelete="CASCADE"), index=True)
     inicio: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
@@ -244,15 +254,24 @@ class Operacion(Base):
         ForeignKey(f"{SCHEMA}.restauracion.id", ondelete="CASCADE"), index=True
     )
 
-    __table_args__ = (_one_of("tipo", TipoOperacion),)
+    __table_args__ = (
+        _one_of("tipo", TipoOperacion),
+        Index(
+            "uq_operacion_plataforma",
+            text("(clinica_id IS NULL)"),
+            unique=True,
+            postgresql_where=text("clinica_id IS NULL"),
+        ),
+    )
 
 
 class Restauracion(Base):
     """Something done with a backup's file: a verification, a restore, a comparison. Claimed, leased as a backup is.
 
     Of a restore: `modelos` or `registro` where it is about a part, `destino` where it is about another database (its
-    host and name), `respaldo_previo` the safety backup unless `sin_respaldo_previo`, `transaccion` the number of the
-    transaction that is about to be committed, `avisos` what a person should know of the plan. Of a comparison:
+    host and name), `actualizar` where rows of the platform that differ are changed, too, `respaldo_previo` the safety
+    backup unless `sin_respaldo_previo`, `transaccion` the number of the transaction that is about to be committed,
+    `avisos` what a person should know of the plan. Of a comparison:
     `comparado_con` the backup since which the changes are told.
     """
 
@@ -260,7 +279,7 @@ class Restauracion(Base):
 
     id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
     respaldo_id: Mapped[int] = mapped_column(ForeignKey(Respaldo.id, ondelete="CASCADE"), index=True)
-    clinica_id: Mapped[int] = mapped_column(BigInteger)
+    clinica_id: Mapped[int | None] = mapped_column(BigInteger)
     tipo: Mapped[TipoRestauracion] = mapped_column(Text)
     profundidad: Mapped[Profundidad | None] = mapped_column(Text)
     simulada: Mapped[bool] = mapped_column(server_default=false())
@@ -282,6 +301,7 @@ class Restauracion(Base):
     registro: Mapped[str | None] = mapped_column(Text)
     destino: Mapped[str | None] = mapped_column(Text)
     sin_respaldo_previo: Mapped[bool] = mapped_column(server_default=false())
+    actualizar: Mapped[bool] = mapped_column(server_default=false())
     con_accesos: Mapped[bool] = mapped_column(server_default=false())
     con_clinica: Mapped[bool] = mapped_column(server_default=false())
     transaccion: Mapped[str | None] = mapped_column(Text)
@@ -299,6 +319,15 @@ class Restauracion(Base):
             unique=True,
             postgresql_where=text(
                 "tipo = 'restauracion' AND destino IS NULL AND estado IN ('pendiente', 'procesando')"
+            ),
+        ),
+        Index(
+            "uq_restauracion_plataforma_en_curso",
+            text("(clinica_id IS NULL)"),
+            unique=True,
+            postgresql_where=text(
+                "clinica_id IS NULL AND tipo = 'restauracion' AND destino IS NULL"
+                " AND estado IN ('pendiente', 'procesando')"
             ),
         ),
         Index(
@@ -334,11 +363,17 @@ class Programacion(Base):
 
     __tablename__ = "programacion"
 
-    clinica_id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
-    dia: Mapped[date] = mapped_column(Date, primary_key=True)
+    id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
+    clinica_id: Mapped[int | None] = mapped_column(BigInteger)
+    dia: Mapped[date] = mapped_column(Date)
     respaldo_id: Mapped[int | None] = mapped_column(ForeignKey(Respaldo.id, ondelete="SET NULL"), index=True)
     previsto: Mapped[datetime] = mapped_column(DateTime(timezone=True))
     intentos: Mapped[int] = mapped_column(Integer, server_default="0")
+
+    __table_args__ = (
+        Index("uq_programacion_clinica_id", "clinica_id", "dia", unique=True),
+        Index("uq_programacion_plataforma", "dia", unique=True, postgresql_where=text("clinica_id IS NULL")),
+    )
 
 
 class Aviso(Base):
@@ -351,7 +386,7 @@ class Aviso(Base):
     __tablename__ = "aviso"
 
     id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
-    clinica_id: Mapped[int] = mapped_column(BigInteger)
+    clinica_id: Mapped[int | None] = mapped_column(BigInteger)
     tipo: Mapped[TipoAviso] = mapped_column(Text)
     respaldo_id: Mapped[int | None] = mapped_column(ForeignKey(Respaldo.id, ondelete="CASCADE"), index=True)
     clave: Mapped[str | None] = mapped_column(Text, unique=True)

@@ -7,6 +7,7 @@ from typing import TypeAlias
 
 from app.dump.reader import Event
 from app.dump.verifier import FileVerifier, VerifiedFile
+from app.dump.whose import whose
 from app.errors import AlreadyPurged, FormatError, NotCompleted, ObjectMismatch, ObjectNotFound, RestoreDiffers
 from app.respaldos.models import Estado, Respaldo
 from app.respaldos.progress import Etapa, Progress
@@ -70,8 +71,8 @@ async def check_thoroughly(
     made_as = respaldo.metadata_.get("id_original", respaldo.id)
     if (header.origin.id, header.clinica_id) != (made_as, respaldo.clinica_id):
         raise FormatError(
-            f"el archivo dice ser el respaldo {header.origin.id} de la clínica {header.clinica_id},"
-            f" y debería ser el {made_as} de la {respaldo.clinica_id}"
+            f"el archivo dice ser el respaldo {header.origin.id} de {whose(header.clinica_id)},"
+            f" y debería ser el {made_as} de {whose(respaldo.clinica_id)}"
         )
     counts = {name: total.records for name, total in verified.totals.items()}
     if counts != respaldo.metadata_["detalles_registros"] or verified.records != respaldo.numero_registros:

@@ -1,4 +1,4 @@
-"""How a clinic's backups have gone, and what they cost."""
+"""How a clinic's backups have gone, or the platform's, and what they cost."""
 
 from datetime import UTC, date, datetime, timedelta
 from typing import Literal, TypedDict
@@ -71,23 +71,27 @@ class Estadisticas(TypedDict):
 async def obtener_estadisticas(
     databases: Databases,
     *,
-    clinic: Clinic,
+    clinic: Clinic | None,
     now: datetime,
     time_zone: ZoneInfo,
     hour: int,
     minute: int,
     price_gb_month: float,
 ) -> Estadisticas:
-    """`hour` and `minute` are the local time of the nightly backups; the price is in USD for 2**30 bytes."""
+    """Without a clinic, of the platform.
+
+    `hour` and `minute` are the local time of the nightly backups; the price is in USD for 2**30 bytes.
+    """
+    clinica_id, active = (clinic.id, clinic.active) if clinic is not None else (None, True)
     today = now.astimezone(time_zone).date()
     first = today - timedelta(days=SERIES_DAYS - 1)
     midnight = datetime(first.year, first.month, first.day, tzinfo=time_zone).astimezone(UTC)
     async with transaction(databases) as session:
-        totals = await retention_repository.totals(session, clinica_id=clinic.id)
-        ended = await retention_repository.ended_since(session, clinica_id=clinic.id, moment=midnight)
-        standing = await situacion_repository.standing(session, clinica_id=clinic.id)
+        totals = await retention_repository.totals(session, clinica_id=clinica_id)
+        ended = await retention_repository.ended_since(session, clinica_id=clinica_id, moment=midnight)
+        standing = await situacion_repository.standing(session, clinica_id=clinica_id)
     tried = totals.completed + totals.failed
-    upcoming = proxima_hora(now, time_zone=time_zone, hour=hour, minute=minute) if clinic.active else None
+    upcoming = proxima_hora(now, time_zone=time_zone, hour=hour, minute=minute) if active else None
     return {
         "total_respaldos": totals.all,
         "completados": totals.completed,
@@ -105,7 +109,7 @@ async def obtener_estadisticas(
         # Small clinics cost less than a cent.
         "costo_mensual_estimado_usd": round(totals.stored_bytes / BILLED_GB * price_gb_month, 6),
         "serie": _series(ended, first, time_zone),
-        "situacion": situacion(standing, active=clinic.active, now=now),
+        "situacion": situacion(standing, active=active, now=now),
         "ultimo_bueno": ultimo_bueno(standing),
         "ultima_verificacion": ultima_verificacion(standing),
         "fallos_seguidos": standing.failures,

@@ -9,7 +9,7 @@ from app.respaldos.transaction import transaction
 
 
 async def pedir_comparacion(
-    databases: Databases, respaldo_id: int, *, clinica_id: int, desde: int, actor: Actor
+    databases: Databases, respaldo_id: int, *, clinica_id: int | None, desde: int, actor: Actor
 ) -> Restauracion:
     """A pending comparison that tells what changed from backup `desde` to this one, committed.
 

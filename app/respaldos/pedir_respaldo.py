@@ -10,7 +10,7 @@ from app.respaldos.transaction import transaction
 
 
 async def pedir_respaldo(
-    databases: Databases, *, clinica_id: int, tipo: TipoRespaldo, descripcion: str, actor: Actor
+    databases: Databases, *, clinica_id: int | None, tipo: TipoRespaldo, descripcion: str, actor: Actor
 ) -> Respaldo:
     """A pending backup of the clinic, committed; tell the queue, or the reconciler will within a minute.
 
@@ -22,7 +22,7 @@ async def pedir_respaldo(
 
 
 async def put_down(
-    session: AsyncSession, *, clinica_id: int, tipo: TipoRespaldo, descripcion: str, actor: Actor
+    session: AsyncSession, *, clinica_id: int | None, tipo: TipoRespaldo, descripcion: str, actor: Actor
 ) -> Respaldo:
     """The same, with its line in the audit trail, as part of the caller's transaction."""
     respaldo = await repository.add(session, clinica_id=clinica_id, tipo=tipo, descripcion=descripcion, actor=actor)

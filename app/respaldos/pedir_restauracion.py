@@ -8,7 +8,7 @@ from app.respaldos.transaction import transaction
 
 
 async def pedir_restauracion(
-    databases: Databases, respaldo_id: int, *, clinica_id: int, request: RestoreRequest, actor: Actor
+    databases: Databases, respaldo_id: int, *, clinica_id: int | None, request: RestoreRequest, actor: Actor
 ) -> Restauracion:
     """A pending restore, committed; tell the queue, or the reconciler will within a minute.
 

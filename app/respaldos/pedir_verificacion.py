@@ -9,7 +9,7 @@ from app.respaldos.transaction import transaction
 
 
 async def pedir_verificacion(
-    databases: Databases, respaldo_id: int, *, clinica_id: int, profundidad: Profundidad, actor: Actor
+    databases: Databases, respaldo_id: int, *, clinica_id: int | None, profundidad: Profundidad, actor: Actor
 ) -> Restauracion:
     """A pending verification of the backup, committed; where there is one already, pending or running, that one.
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import BigInteger, any_, case, delete, func, literal, or_, select, update
+from sqlalchemy import BigInteger, and_, any_, case, delete, func, literal, or_, select, update
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, distinct_on
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -50,9 +50,9 @@ class Waiting:
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """A clinic's newest good backup, and when a trial of any of its backups was last asked for (UTC)."""
+    """A clinic's newest good backup, or the platform's, and when a trial of any of its was last asked for (UTC)."""
 
-    clinica_id: int
+    clinica_id: int | None
     respaldo_id: int
     last_trial: datetime | None
 
@@ -74,18 +74,28 @@ async def newest_of_all(session: AsyncSession, *, limit: int) -> Sequence[Respal
 
 
 async def newest_good_and_trial(session: AsyncSession, *, among: Sequence[int]) -> list[Trial]:
-    """Of each of these clinics that has a good backup, the newest one, and when its last trial was asked for."""
+    """Of each of these clinics and of the platform, the newest good backup, and when a trial was last asked for.
+
+    Whoever has no good backup is not among them.
+    """
     newest = (
         select(Respaldo.clinica_id, Respaldo.id)
         .ext(distinct_on(Respaldo.clinica_id))
-        .where(Respaldo.good, Respaldo.clinica_id == any_(literal(list(among), ARRAY(BigInteger))))
+        .where(
+            Respaldo.good,
+            or_(Respaldo.clinica_id == any_(literal(list(among), ARRAY(BigInteger))), Respaldo.clinica_id.is_(None)),
+        )
         .order_by(Respaldo.clinica_id, Respaldo.fecha_respaldo.desc(), Respaldo.id.desc())
         .subquery()
     )
     last = (
         select(func.max(Restauracion.fecha_creacion))
         .where(
-            Restauracion.clinica_id == newest.c.clinica_id,
+            # Not IS NOT DISTINCT FROM, for which PostgreSQL uses no index.
+            or_(
+                Restauracion.clinica_id == newest.c.clinica_id,
+                and_(Restauracion.clinica_id.is_(None), newest.c.clinica_id.is_(None)),
+            ),
             Restauracion.tipo == TipoRestauracion.VERIFICACION,
             Restauracion.profundidad == Profundidad.ENSAYO,
         )

@@ -11,8 +11,11 @@ from app.respaldos.models import Estado, Intento, Operacion, Respaldo, Restaurac
 from app.respaldos.retention_repository import deleted_for
 
 
-async def clinics_with_backups(session: AsyncSession) -> Sequence[int]:
-    """Whoever has a backup that is not deleted, also clinics that the tenant table does not have any more."""
+async def clinics_with_backups(session: AsyncSession) -> Sequence[int | None]:
+    """Whoever has a backup that is not deleted, also clinics that the tenant table does not have any more.
+
+    None is the platform.
+    """
     found = await session.scalars(
         select(Respaldo.clinica_id)
         .where(Respaldo.fecha_eliminacion.is_(None))
@@ -27,7 +30,7 @@ class Purgeable:
     """A backup that was deleted long enough ago; `archivo_s3` is None where it never had an object."""
 
     respaldo_id: int
-    clinica_id: int
+    clinica_id: int | None
     archivo_s3: str | None
 
 
@@ -43,7 +46,7 @@ async def purgeable(session: AsyncSession, *, days: int, clinica_id: int | None 
         Restauracion.respaldo_id == Respaldo.id,
         Restauracion.estado.in_([Estado.PENDIENTE, Estado.PROCESANDO]),
     )
-    under_way = select(Operacion.clinica_id).where(Operacion.respaldo_id == Respaldo.id)
+    under_way = select(Operacion.id).where(Operacion.respaldo_id == Respaldo.id)
     found = await session.execute(
         select(Respaldo.id, Respaldo.clinica_id, Respaldo.archivo_s3)
         .where(
@@ -71,7 +74,13 @@ async def known_keys(session: AsyncSession, keys: Collection[str]) -> set[str]:
 
 
 async def add_completed(
-    session: AsyncSession, *, respaldo_id: int | None, clinica_id: int, archivo_s3: str, intento: int, **values: Any
+    session: AsyncSession,
+    *,
+    respaldo_id: int | None,
+    clinica_id: int | None,
+    archivo_s3: str,
+    intento: int,
+    **values: Any,
 ) -> Respaldo | None:
     """A completed backup out of its object, and the attempt that made it; None where its key has been taken.
 

@@ -1,11 +1,12 @@
 """The nights of all clinics. It crosses clinics, so it is for the worker alone.
 
-Every statement is about sets of clinics; each function takes part in its caller's transaction.
+Every statement is about sets of clinics, or about the platform; each function takes part in its caller's transaction.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from typing import Any, TypeAlias
 
 from sqlalchemy import (
     BigInteger,
@@ -24,9 +25,9 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm import InstrumentedAttribute
 from sqlalchemy.sql.selectable import TableValuedAlias
 
+from app.dump.whose import named
 from app.respaldos.actor import SERVICE
 from app.respaldos.models import (
     Accion,
@@ -40,21 +41,27 @@ from app.respaldos.models import (
     TipoRespaldo,
 )
 
+# Clinics by their ids, or None: the platform, whose night is one more.
+Among: TypeAlias = Sequence[int] | None
+
 # A failed night is tried again this long after its last backup was made.
 RETRY_AFTER = timedelta(hours=1)
 
 DESCRIPTION = "Respaldo automático de la noche"
 
 
-async def unplanned(session: AsyncSession, dia: date, *, among: Sequence[int]) -> Sequence[int]:
-    """Those of the clinics that have no row for that day yet."""
+async def unplanned(session: AsyncSession, dia: date, *, among: Among) -> Sequence[int | None]:
+    """Those that have no row for that day yet."""
+    if among is None:
+        there = await session.scalar(select(Programacion.id).where(*_of_day(dia, None)))
+        return [None] if there is None else []
     clinic = _clinics(among)
     planned = exists().where(Programacion.clinica_id == clinic.c.id, Programacion.dia == dia)
     found = await session.scalars(select(clinic.c.id).where(~planned).order_by(clinic.c.id))
     return found.all()
 
 
-async def plan(session: AsyncSession, dia: date, planned: Mapping[int, datetime]) -> None:
+async def plan(session: AsyncSession, dia: date, planned: Mapping[int | None, datetime]) -> None:
     """Put the clinics' backups of that day down for those times; who has a row already keeps it."""
     await session.execute(
         insert(Programacion)
@@ -64,7 +71,7 @@ async def plan(session: AsyncSession, dia: date, planned: Mapping[int, datetime]
 
 
 async def start_due(
-    session: AsyncSession, dia: date, *, among: Sequence[int], now: datetime, retry: bool, limit: int
+    session: AsyncSession, dia: date, *, among: Among, now: datetime, retry: bool, limit: int
 ) -> list[Respaldo]:
     """Make a pending backup for those of the clinics whose night is due, at most `limit` of them.
 
@@ -86,12 +93,20 @@ async def start_due(
         .returning(Respaldo)
     )
     respaldos = list(made)
-    ids = [respaldo.id for respaldo in respaldos]
+    if not respaldos:
+        return []
+    night = update(Programacion).where(Programacion.dia == dia)
+    if among is None:
+        night = night.where(Programacion.clinica_id.is_(None))
+        made_for: Any = respaldos[0].id
+    else:
+        ids = [respaldo.id for respaldo in respaldos]
+        night = night.where(Programacion.clinica_id == Respaldo.clinica_id, Respaldo.id.in_(ids))
+        made_for = Respaldo.id
     await session.execute(
-        update(Programacion)
-        .where(Programacion.dia == dia, Programacion.clinica_id == Respaldo.clinica_id, Respaldo.id.in_(ids))
-        .values(respaldo_id=Respaldo.id, intentos=Programacion.intentos + 1)
-        .execution_options(synchronize_session=False)
+        night.values(respaldo_id=made_for, intentos=Programacion.intentos + 1).execution_options(
+            synchronize_session=False
+        )
     )
     session.add_all(
         Evento(
@@ -107,7 +122,7 @@ async def start_due(
     return respaldos
 
 
-async def _due(session: AsyncSession, dia: date, among: Sequence[int], now: datetime, limit: int) -> list[int]:
+async def _due(session: AsyncSession, dia: date, among: Among, now: datetime, limit: int) -> list[int | None]:
     """Clinics whose night has not been begun, locked."""
     found = await session.scalars(
         select(Programacion.clinica_id)
@@ -115,7 +130,7 @@ async def _due(session: AsyncSession, dia: date, among: Sequence[int], now: date
             *_of_day(dia, among),
             Programacion.intentos == 0,
             Programacion.previsto <= now,
-            _idle(Programacion.clinica_id),
+            _idle(among),
         )
         .order_by(Programacion.previsto, Programacion.clinica_id)
         .limit(limit)
@@ -124,7 +139,7 @@ async def _due(session: AsyncSession, dia: date, among: Sequence[int], now: date
     return list(found)
 
 
-async def _failed(session: AsyncSession, dia: date, among: Sequence[int], now: datetime, limit: int) -> list[int]:
+async def _failed(session: AsyncSession, dia: date, among: Among, now: datetime, limit: int) -> list[int | None]:
     """Clinics whose last backup of that night failed long enough ago, locked.
 
     PostgreSQL looks again at a row that another scheduler has just changed: it points at a new backup then, so
@@ -137,7 +152,7 @@ async def _failed(session: AsyncSession, dia: date, among: Sequence[int], now: d
             *_of_day(dia, among),
             Respaldo.estado == Estado.FALLIDO,
             Respaldo.fecha_creacion <= now - RETRY_AFTER,
-            _idle(Programacion.clinica_id),
+            _idle(among),
         )
         .order_by(Respaldo.fecha_creacion, Programacion.clinica_id)
         .limit(limit)
@@ -148,17 +163,23 @@ async def _failed(session: AsyncSession, dia: date, among: Sequence[int], now: d
 
 @dataclass(frozen=True, slots=True)
 class Overdue:
-    """A clinic without a good backup for too long; `last` is when its newest one was taken, if it has any."""
+    """A clinic, or the platform, without a good backup for too long; `last` is when its newest one was taken."""
 
-    clinica_id: int
+    clinica_id: int | None
     last: datetime | None
 
 
-async def overdue(session: AsyncSession, *, among: Sequence[int], since: datetime) -> list[Overdue]:
-    """Those of the clinics that have had no good backup since then.
+async def overdue(session: AsyncSession, *, among: Among, since: datetime) -> list[Overdue]:
+    """Those that have had no good backup since then.
 
-    A clinic that never had one is among them if its first night was planned before `since`.
+    One that never had one is among them if its first night was planned before `since`.
     """
+    if among is None:
+        newest = select(func.max(Respaldo.fecha_respaldo)).where(Respaldo.clinica_id.is_(None), Respaldo.good)
+        begun = select(func.min(Programacion.previsto)).where(Programacion.clinica_id.is_(None))
+        taken = await session.scalar(newest)
+        reference = taken or await session.scalar(begun)
+        return [Overdue(None, taken)] if reference is not None and reference < since else []
     clinic = _clinics(among)
     last = (
         select(Respaldo.fecha_respaldo)
@@ -192,7 +213,7 @@ async def warn_overdue(session: AsyncSession, dia: date, overdue: Sequence[Overd
                 {
                     "clinica_id": clinic.clinica_id,
                     "tipo": TipoAviso.ATRASADO,
-                    "clave": f"atrasado:{clinic.clinica_id}:{dia.isoformat()}",
+                    "clave": f"atrasado:{named(clinic.clinica_id)}:{dia.isoformat()}",
                     "datos": {"ultimo": clinic.last.isoformat() if clinic.last is not None else None},
                 }
                 for clinic in overdue
@@ -204,15 +225,25 @@ async def warn_overdue(session: AsyncSession, dia: date, overdue: Sequence[Overd
     return len(warned.all())
 
 
-def _of_day(dia: date, among: Sequence[int]) -> tuple[ColumnElement[bool], ...]:
+def _of_day(dia: date, among: Among) -> tuple[ColumnElement[bool], ...]:
+    if among is None:
+        return Programacion.dia == dia, Programacion.clinica_id.is_(None)
     # A join with the clinics as rows went through all of them for each row of a day that PostgreSQL's statistics
     # do not have yet: ten seconds for ten thousand clinics, where this takes a tenth of one.
     return Programacion.dia == dia, Programacion.clinica_id == any_(_array(among))
 
 
-def _idle(clinica_id: InstrumentedAttribute[int]) -> ColumnElement[bool]:
+def _idle(among: Among) -> ColumnElement[bool]:
     running = select(Respaldo.clinica_id).where(Respaldo.estado.in_([Estado.PENDIENTE, Estado.PROCESANDO]))
-    return and_(clinica_id.not_in(running), clinica_id.not_in(select(Operacion.clinica_id)))
+    operating = select(Operacion.clinica_id)
+    if among is None:
+        own = (running.where(Respaldo.clinica_id.is_(None)), operating.where(Operacion.clinica_id.is_(None)))
+        return and_(*(~each.exists() for each in own))
+    # A NULL among them, and nobody would be said not to be among them.
+    return and_(
+        Programacion.clinica_id.not_in(running.where(Respaldo.clinica_id.is_not(None))),
+        Programacion.clinica_id.not_in(operating.where(Operacion.clinica_id.is_not(None))),
+    )
 
 
 def _clinics(ids: Sequence[int]) -> TableValuedAlias:

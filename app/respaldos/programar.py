@@ -1,4 +1,4 @@
-"""The nightly backup of every active clinic, once for each local day, whoever schedules it and however late."""
+"""The nightly backup of every active clinic and of the platform, once for each local day, however late."""
 
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
@@ -7,6 +7,7 @@ from zoneinfo import ZoneInfo
 
 from app.respaldos import programacion_repository
 from app.respaldos.models import Respaldo
+from app.respaldos.programacion_repository import Among
 from app.respaldos.resources import Databases
 from app.respaldos.transaction import transaction
 
@@ -53,7 +54,7 @@ def proxima_hora(now: datetime, *, time_zone: ZoneInfo, hour: int, minute: int) 
     return _start(dia + timedelta(days=1), time_zone, hour, minute)
 
 
-def planned_start(night: Night, clinica_id: int, clinics: int) -> datetime:
+def planned_start(night: Night, clinica_id: int | None, clinics: int) -> datetime:
     """When the clinic's backup of that night is due, always at the same place among so many clinics.
 
     The window grows with their number up to LONGEST_WINDOW; a single clinic's is due at once.
@@ -66,7 +67,7 @@ def planned_start(night: Night, clinica_id: int, clinics: int) -> datetime:
 async def programar(
     databases: Databases, *, now: datetime, time_zone: ZoneInfo, hour: int, minute: int
 ) -> list[Respaldo]:
-    """Make the pending backups that are due `now` (aware), at most BATCH of them, for the caller to enqueue.
+    """Make the pending backups that are due `now` (aware), at most BATCH clinics', for the caller to enqueue.
 
     To be called every minute. A clinic with something else under way comes later; a failed backup is made anew
     an hour after it was made, until noon; a cancelled one is not. Raises DatabaseError where either database
@@ -76,19 +77,26 @@ async def programar(
     if night is None:
         return []
     active = [clinic.id for clinic in await databases.clinic.clinics() if clinic.active]
+    made = await _make_due(databases, night, active, now)
+    # The platform is one more, and no clinic waits for it.
+    return made + await _make_due(databases, night, None, now)
+
+
+async def _make_due(databases: Databases, night: Night, among: Among, now: datetime) -> list[Respaldo]:
     async with transaction(databases) as session:
-        missing = await programacion_repository.unplanned(session, night.dia, among=active)
+        missing = await programacion_repository.unplanned(session, night.dia, among=among)
+    clinics = len(among) if among is not None else 1
     for first in range(0, len(missing), BATCH):
         # A night that is begun late is planned for now: the clinic's service is no older than that.
         planned = {
-            clinica_id: max(planned_start(night, clinica_id, len(active)), now)
+            clinica_id: max(planned_start(night, clinica_id, clinics), now)
             for clinica_id in missing[first : first + BATCH]
         }
         async with transaction(databases) as session:
             await programacion_repository.plan(session, night.dia, planned)
     async with transaction(databases) as session:
         return await programacion_repository.start_due(
-            session, night.dia, among=active, now=now, retry=now < night.retries_end, limit=BATCH
+            session, night.dia, among=among, now=now, retry=now < night.retries_end, limit=BATCH
         )
 
 

@@ -1,4 +1,4 @@
-"""The weekly proof: a trial of each clinic's newest good backup, spread over the week."""
+"""The weekly proof: a trial of each clinic's newest good backup, and of the platform's, spread over the week."""
 
 from datetime import datetime, timedelta
 from hashlib import blake2b
@@ -18,7 +18,7 @@ HOURS_TO_CATCH_UP = 84
 _EPOCH = datetime.fromisoformat("2024-01-01T00:00:00+00:00")
 
 
-def last_turn(clinica_id: int, now: datetime) -> datetime:
+def last_turn(clinica_id: int | None, now: datetime) -> datetime:
     """When the clinic's place in the week was last reached, at or before `now` (aware); always the same place."""
     digest = blake2b(str(clinica_id).encode(), digest_size=4).digest()
     place = WEEK * (int.from_bytes(digest) / 2**32)
@@ -37,9 +37,9 @@ async def programar_ensayos(databases: Databases, *, now: datetime) -> list[Rest
     due = [
         each for each in candidates if each.last_trial is None or each.last_trial < last_turn(each.clinica_id, now)
     ]
-    due.sort(key=lambda each: (each.last_trial or _EPOCH, each.clinica_id))
+    due.sort(key=lambda each: (each.last_trial or _EPOCH, each.clinica_id or 0))
     made = []
-    for each in due[: -(-len(active) // HOURS_TO_CATCH_UP)]:
+    for each in due[: -(-(len(active) + 1) // HOURS_TO_CATCH_UP)]:
         async with transaction(databases) as session:
             made.append(
                 await restauracion_repository.add_verification(

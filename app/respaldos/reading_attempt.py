@@ -60,7 +60,7 @@ class _Attempt:
 
     reading: Reading
     id: int
-    clinica_id: int
+    clinica_id: int | None
     numero: int
     tries: int
 

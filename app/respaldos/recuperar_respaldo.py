@@ -8,7 +8,9 @@ from app.respaldos.resources import Resources
 from app.respaldos.transaction import transaction
 
 
-async def recuperar_respaldo(resources: Resources, respaldo_id: int, *, clinica_id: int, actor: Actor) -> Respaldo:
+async def recuperar_respaldo(
+    resources: Resources, respaldo_id: int, *, clinica_id: int | None, actor: Actor
+) -> Respaldo:
     """The backup as it was before its deletion; limpiar leaves it alone for RETENTION_DAYS from now.
 
     Raises RespaldoNotFound, NotDeleted, AlreadyPurged where the object is gone or is being removed just now, and

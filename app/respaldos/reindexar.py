@@ -8,18 +8,19 @@ from datetime import UTC, datetime
 
 from app.dump.document import Origin
 from app.dump.verifier import FileVerifier, VerifiedFile
+from app.dump.whose import PLATFORM, whose
 from app.errors import FormatError, ObjectNotFound
 from app.respaldos import eventos, platform_retention_repository, retention_repository
 from app.respaldos.actor import COMMAND_LINE, Actor
 from app.respaldos.completed import completed_metadata, suspicion
 from app.respaldos.models import Accion, Respaldo, TipoRespaldo
+from app.respaldos.object_key import PREFIX, key_prefix
 from app.respaldos.progress import Etapa, Progress
 from app.respaldos.resources import Resources
 from app.respaldos.transaction import transaction
 from app.storage.s3 import ObjectInfo
 
-_PREFIX = "backups/"
-_KEY = re.compile(r"backups/(0|[1-9]\d{0,18})/\d{4}/\d{2}/backup_\d{8}_\d{6}\.json\.gz")
+_KEY = re.compile(rf"{PREFIX}(0|[1-9]\d{{0,18}}|{PLATFORM})/\d{{4}}/\d{{2}}/backup_\d{{8}}_\d{{6}}\.json\.gz")
 
 # Keys that the database is asked about at once.
 _BATCH = 1000
@@ -60,6 +61,8 @@ async def reindexar(
 ) -> Reindexed:
     """Add a completed backup for every whole object of ours, of all clinics or one, that the database does not know.
 
+    All are the clinics' and the platform's.
+
     Nothing in the bucket is changed. Each object is read from beginning to end, and each row is committed by
     itself, so that after an error the next call goes on from there. The object of an attempt, running or ended, is
     never touched. What a file cannot tell is left open: how long the backup took, what it warned of, who verified
@@ -73,7 +76,7 @@ async def reindexar(
     clinics = {clinic.id for clinic in await resources.clinic.clinics()}
     progress = progress or Progress()
     progress.enter(Etapa.VERIFICANDO)
-    prefix = _PREFIX if clinica_id is None else f"{_PREFIX}{clinica_id}/"
+    prefix = PREFIX if clinica_id is None else key_prefix(clinica_id)
     found = Reindexed()
     known = 0
     async for batch in _batches(resources, prefix):
@@ -104,14 +107,15 @@ async def _index(
     if match is None:
         found.unknown.append(Unknown(item.key, "su nombre no es el de un respaldo"))
         return
-    if (clinica_id := int(match[1])) not in clinics:
-        found.unknown.append(Unknown(item.key, f"no existe la clínica {clinica_id}"))
+    clinica_id = int(match[1]) if match[1] != PLATFORM else None
+    if clinica_id is not None and clinica_id not in clinics:
+        found.unknown.append(Unknown(item.key, f"no existe {whose(clinica_id)}"))
         return
     try:
         file = await _read(resources, item.key, progress)
         if file.header.clinica_id != clinica_id:
             raise FormatError(
-                f"el archivo dice ser de la clínica {file.header.clinica_id}, y está entre los de la {clinica_id}"
+                f"el archivo dice ser de {whose(file.header.clinica_id)}, y está entre los de {whose(clinica_id)}"
             )
         tipo = _checked(file.header.origin)
     except ObjectNotFound:
@@ -120,7 +124,7 @@ async def _index(
     except FormatError as exc:
         found.damaged.append(Unknown(item.key, str(exc)))
         return
-    respaldo = await _add(resources, item.key, file, tipo, actor)
+    respaldo = await _add(resources, item.key, file, clinica_id, tipo, actor)
     if respaldo is not None:
         found.rebuilt.append(respaldo)
 
@@ -149,10 +153,9 @@ def _checked(origin: Origin) -> TipoRespaldo:
 
 
 async def _add(
-    resources: Resources, key: str, file: VerifiedFile, tipo: TipoRespaldo, actor: Actor
+    resources: Resources, key: str, file: VerifiedFile, clinica_id: int | None, tipo: TipoRespaldo, actor: Actor
 ) -> Respaldo | None:
     header, origin = file.header, file.header.origin
-    clinica_id = header.clinica_id
     async with transaction(resources) as session:
         respaldo = await platform_retention_repository.add_completed(
             session,
@@ -181,7 +184,7 @@ async def _add(
             seconds={},
             avisos=[
                 *([doubt] if doubt else []),
-                *(["la clínica no tiene ningún registro"] if file.records == 0 else []),
+                *([f"{whose(clinica_id)} no tiene ningún registro"] if file.records == 0 else []),
                 f"se reconstruyó el {today} a partir de su archivo, que no dice cuánto tardó ni de qué avisó",
             ],
         )

@@ -1,4 +1,7 @@
-"""The `respaldo` rows of one clinic. Each function takes part in its caller's transaction."""
+"""The `respaldo` rows of one clinic, or of the platform where `clinica_id` is None: never both.
+
+Each function takes part in its caller's transaction.
+"""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -9,6 +12,7 @@ from sqlalchemy import ColumnElement, UnaryExpression, and_, delete, false, func
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.dump.whose import whose
 from app.errors import Cancelled, OperationInProgress, RespaldoNotFound
 from app.respaldos.actor import Actor
 from app.respaldos.lease import Beat, lease_end
@@ -30,7 +34,7 @@ _ORDERS: dict[Orden, UnaryExpression[Any]] = {
 
 
 async def add(
-    session: AsyncSession, *, clinica_id: int, tipo: TipoRespaldo, descripcion: str, actor: Actor
+    session: AsyncSession, *, clinica_id: int | None, tipo: TipoRespaldo, descripcion: str, actor: Actor
 ) -> Respaldo:
     """A new pending backup. Raises OperationInProgress where the clinic already has one pending or running."""
     added: Respaldo | None = await session.scalar(
@@ -50,11 +54,11 @@ async def add(
     running = await in_progress(session, clinica_id=clinica_id)
     which = f" (número {running.id}, {running.estado})" if running is not None else ""
     raise OperationInProgress(
-        f"la clínica {clinica_id} ya tiene un respaldo en curso{which}", running.id if running is not None else None
+        f"{whose(clinica_id)} ya tiene un respaldo en curso{which}", running.id if running is not None else None
     )
 
 
-async def in_progress(session: AsyncSession, *, clinica_id: int) -> Respaldo | None:
+async def in_progress(session: AsyncSession, *, clinica_id: int | None) -> Respaldo | None:
     """The clinic's backup that is pending or running."""
     return await session.scalar(
         select(Respaldo).where(
@@ -63,19 +67,21 @@ async def in_progress(session: AsyncSession, *, clinica_id: int) -> Respaldo | N
     )
 
 
-async def refuse_if_busy(session: AsyncSession, *, clinica_id: int) -> None:
+async def refuse_if_busy(session: AsyncSession, *, clinica_id: int | None) -> None:
     """Raise OperationInProgress where something is under way for the clinic, or a backup waits."""
     running = await in_progress(session, clinica_id=clinica_id)
     if running is not None:
         raise OperationInProgress(
-            f"la clínica {clinica_id} tiene un respaldo en curso (número {running.id}, {running.estado})", running.id
+            f"{whose(clinica_id)} tiene un respaldo en curso (número {running.id}, {running.estado})", running.id
         )
     operacion = await session.scalar(select(Operacion).where(Operacion.clinica_id == clinica_id))
     if operacion is not None:
-        raise OperationInProgress(f"la clínica {clinica_id} tiene una restauración en curso")
+        raise OperationInProgress(f"{whose(clinica_id)} tiene una restauración en curso")
 
 
-async def claim(session: AsyncSession, respaldo_id: int, *, clinica_id: int, under: int | None = None) -> Respaldo:
+async def claim(
+    session: AsyncSession, respaldo_id: int, *, clinica_id: int | None, under: int | None = None
+) -> Respaldo:
     """Take the pending backup for a lease, as its next attempt; `under` is the restore whose safety backup it is.
 
     Raises OperationInProgress, upon which the transaction must be rolled back, where the backup is not pending
@@ -94,7 +100,7 @@ async def claim(session: AsyncSession, respaldo_id: int, *, clinica_id: int, und
         postgresql_insert(Operacion)
         .values(clinica_id=clinica_id, tipo=TipoOperacion.RESPALDO, respaldo_id=respaldo_id)
         .on_conflict_do_nothing()
-        .returning(Operacion.clinica_id)
+        .returning(Operacion.id)
     )
     if taken is None:
         running = await session.scalar(select(Operacion).where(Operacion.clinica_id == clinica_id))
@@ -103,7 +109,7 @@ async def claim(session: AsyncSession, respaldo_id: int, *, clinica_id: int, und
         what = "una restauración" if running and running.tipo == TipoOperacion.RESTAURACION else "un respaldo"
         which = f" (del respaldo número {running.respaldo_id})" if running is not None else ""
         raise OperationInProgress(
-            f"la clínica {clinica_id} ya tiene {what} en curso{which}",
+            f"{whose(clinica_id)} ya tiene {what} en curso{which}",
             running.respaldo_id if running is not None else None,
         )
     return claimed
@@ -114,7 +120,7 @@ async def add_attempt(
     respaldo_id: int,
     numero: int,
     *,
-    clinica_id: int,
+    clinica_id: int | None,
     started: datetime,
     time_zone: ZoneInfo,
 ) -> str:
@@ -133,7 +139,13 @@ async def add_attempt(
 
 
 async def beat(
-    session: AsyncSession, respaldo_id: int, intento: int, *, clinica_id: int, renew: bool, progreso: Progreso | None
+    session: AsyncSession,
+    respaldo_id: int,
+    intento: int,
+    *,
+    clinica_id: int | None,
+    renew: bool,
+    progreso: Progreso | None,
 ) -> Beat:
     """Give a sign of life: extend the lease where `renew`, tell the progress where there is any news.
 
@@ -156,7 +168,9 @@ async def beat(
     return Beat.MINE if row[0] is None else Beat.CANCELLED
 
 
-async def cancel_pending(session: AsyncSession, respaldo_id: int, *, clinica_id: int, reason: str) -> Respaldo | None:
+async def cancel_pending(
+    session: AsyncSession, respaldo_id: int, *, clinica_id: int | None, reason: str
+) -> Respaldo | None:
     """End the backup that nobody has begun; None where it is not pending."""
     return await session.scalar(
         update(Respaldo)
@@ -170,7 +184,7 @@ async def cancel_pending(session: AsyncSession, respaldo_id: int, *, clinica_id:
     )
 
 
-async def cancel_running(session: AsyncSession, respaldo_id: int, *, clinica_id: int) -> Respaldo | None:
+async def cancel_running(session: AsyncSession, respaldo_id: int, *, clinica_id: int | None) -> Respaldo | None:
     """Ask whoever makes the backup to stop; None where nobody does, or is asked already."""
     return await session.scalar(
         update(Respaldo)
@@ -185,7 +199,9 @@ async def cancel_running(session: AsyncSession, respaldo_id: int, *, clinica_id:
     )
 
 
-async def cancellation_wanted(session: AsyncSession, respaldo_id: int, intento: int, *, clinica_id: int) -> bool:
+async def cancellation_wanted(
+    session: AsyncSession, respaldo_id: int, intento: int, *, clinica_id: int | None
+) -> bool:
     """Whether a person has asked for this attempt to be stopped; nobody can until the transaction has ended."""
     wanted: datetime | None = await session.scalar(
         select(Respaldo.cancelacion).where(*_mine(respaldo_id, intento, clinica_id)).with_for_update()
@@ -194,7 +210,7 @@ async def cancellation_wanted(session: AsyncSession, respaldo_id: int, intento: 
 
 
 async def finish(
-    session: AsyncSession, respaldo_id: int, intento: int, *, clinica_id: int, **values: Any
+    session: AsyncSession, respaldo_id: int, intento: int, *, clinica_id: int | None, **values: Any
 ) -> Respaldo | None:
     """End the attempt with these values of the row; None, and nothing changed, where it is another's by now."""
     finished: Respaldo | None = await session.scalar(
@@ -216,7 +232,9 @@ async def finish(
     return finished
 
 
-async def completed_by(session: AsyncSession, respaldo_id: int, intento: int, *, clinica_id: int) -> Respaldo | None:
+async def completed_by(
+    session: AsyncSession, respaldo_id: int, intento: int, *, clinica_id: int | None
+) -> Respaldo | None:
     """The backup, where just this attempt completed it."""
     return await session.scalar(
         select(Respaldo).where(
@@ -228,7 +246,7 @@ async def completed_by(session: AsyncSession, respaldo_id: int, intento: int, *,
     )
 
 
-async def reopen_cleaning(session: AsyncSession, respaldo_id: int, intento: int, *, clinica_id: int) -> None:
+async def reopen_cleaning(session: AsyncSession, respaldo_id: int, intento: int, *, clinica_id: int | None) -> None:
     """Have an attempt cleaned up after once more: it went on after others had ended it and cleaned."""
     await session.execute(
         update(Intento)
@@ -242,14 +260,14 @@ async def reopen_cleaning(session: AsyncSession, respaldo_id: int, intento: int,
     )
 
 
-async def last_good(session: AsyncSession, *, clinica_id: int) -> Respaldo | None:
+async def last_good(session: AsyncSession, *, clinica_id: int | None) -> Respaldo | None:
     """The clinic's newest good backup (`Respaldo.good`)."""
     return await session.scalar(
         select(Respaldo).where(Respaldo.clinica_id == clinica_id, Respaldo.good).order_by(*_NEWEST_FIRST).limit(1)
     )
 
 
-async def last_completed(session: AsyncSession, *, clinica_id: int) -> Respaldo | None:
+async def last_completed(session: AsyncSession, *, clinica_id: int | None) -> Respaldo | None:
     """The clinic's newest completed backup that is not deleted, good or not."""
     return await session.scalar(
         select(Respaldo)
@@ -263,7 +281,7 @@ async def last_completed(session: AsyncSession, *, clinica_id: int) -> Respaldo 
     )
 
 
-async def failed_since(session: AsyncSession, respaldo: Respaldo | None, *, clinica_id: int) -> bool:
+async def failed_since(session: AsyncSession, respaldo: Respaldo | None, *, clinica_id: int | None) -> bool:
     """Whether a backup of the clinic was asked for after that one (or at all) and failed."""
     after = respaldo.id if respaldo is not None else 0
     failed: bool | None = await session.scalar(
@@ -277,7 +295,7 @@ async def failed_since(session: AsyncSession, respaldo: Respaldo | None, *, clin
 
 
 async def mark_verified(
-    session: AsyncSession, respaldo_id: int, *, clinica_id: int, profundidad: Profundidad, error: str | None
+    session: AsyncSession, respaldo_id: int, *, clinica_id: int | None, profundidad: Profundidad, error: str | None
 ) -> None:
     """Record what a verification found of the object; `error` is why it is not the backup that was made.
 
@@ -296,7 +314,7 @@ async def mark_verified(
     await session.execute(found)
 
 
-async def get(session: AsyncSession, respaldo_id: int, *, clinica_id: int, deleted: bool = False) -> Respaldo:
+async def get(session: AsyncSession, respaldo_id: int, *, clinica_id: int | None, deleted: bool = False) -> Respaldo:
     """The clinic's backup of that id; a deleted one only where asked for.
 
     Raises RespaldoNotFound, in the same words where the backup is another clinic's.
@@ -312,7 +330,7 @@ async def get(session: AsyncSession, respaldo_id: int, *, clinica_id: int, delet
 async def page(
     session: AsyncSession,
     *,
-    clinica_id: int,
+    clinica_id: int | None,
     estado: Estado | None = None,
     tipo: TipoRespaldo | None = None,
     desde: datetime | None = None,
@@ -347,7 +365,7 @@ async def page(
     return found.all(), total or 0
 
 
-def _mine(respaldo_id: int, intento: int, clinica_id: int) -> tuple[ColumnElement[bool], ...]:
+def _mine(respaldo_id: int, intento: int, clinica_id: int | None) -> tuple[ColumnElement[bool], ...]:
     return (
         Respaldo.id == respaldo_id,
         Respaldo.clinica_id == clinica_id,

@@ -1,4 +1,7 @@
-"""The `restauracion` rows of one clinic. Each function takes part in its caller's transaction."""
+"""The `restauracion` rows of one clinic, or of the platform where `clinica_id` is None.
+
+Each function takes part in its caller's transaction.
+"""
 
 from collections.abc import Collection, Sequence
 from typing import Any
@@ -7,6 +10,7 @@ from sqlalchemy import ColumnElement, delete, func, select, update
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.dump.whose import whose
 from app.errors import OperationInProgress, RespaldoNotFound
 from app.respaldos.actor import Actor
 from app.respaldos.lease import Beat, lease_end
@@ -23,7 +27,7 @@ from app.respaldos.progress import Progreso
 
 
 async def add_verification(
-    session: AsyncSession, respaldo_id: int, *, clinica_id: int, profundidad: Profundidad, actor: Actor
+    session: AsyncSession, respaldo_id: int, *, clinica_id: int | None, profundidad: Profundidad, actor: Actor
 ) -> Restauracion:
     """A new pending verification of the clinic's backup, or the one of that depth that is pending or running."""
     added, _ = await _add_unless(
@@ -39,7 +43,7 @@ async def add_verification(
 
 
 async def add_comparison(
-    session: AsyncSession, respaldo_id: int, *, clinica_id: int, desde: int, actor: Actor
+    session: AsyncSession, respaldo_id: int, *, clinica_id: int | None, desde: int, actor: Actor
 ) -> tuple[Restauracion, bool]:
     """A new pending comparison of the clinic's backup with `desde`, and True; or the same one from before, and False.
 
@@ -61,7 +65,7 @@ async def _add_unless(
     estados: Collection[Estado],
     actor: Actor,
     *,
-    clinica_id: int,
+    clinica_id: int | None,
     respaldo_id: int,
     **values: Any,
 ) -> tuple[Restauracion, bool]:
@@ -97,7 +101,7 @@ async def _add_unless(
 
 
 async def add_restore(
-    session: AsyncSession, respaldo_id: int, *, clinica_id: int, actor: Actor, **values: Any
+    session: AsyncSession, respaldo_id: int, *, clinica_id: int | None, actor: Actor, **values: Any
 ) -> Restauracion:
     """A new pending restore of the clinic's backup; `values` are of its row.
 
@@ -117,11 +121,11 @@ async def add_restore(
         .returning(Restauracion)
     )
     if added is None:
-        raise OperationInProgress(f"la clínica {clinica_id} ya tiene una restauración en curso")
+        raise OperationInProgress(f"{whose(clinica_id)} ya tiene una restauración en curso")
     return added
 
 
-async def take_clinic(session: AsyncSession, restauracion: Restauracion, *, clinica_id: int) -> None:
+async def take_clinic(session: AsyncSession, restauracion: Restauracion, *, clinica_id: int | None) -> None:
     """Keep everything else that would be done to the clinic away until the restore's `finish`.
 
     Raises OperationInProgress, upon which the transaction must be rolled back, where something is under way.
@@ -135,13 +139,15 @@ async def take_clinic(session: AsyncSession, restauracion: Restauracion, *, clin
             restauracion_id=restauracion.id,
         )
         .on_conflict_do_nothing()
-        .returning(Operacion.clinica_id)
+        .returning(Operacion.id)
     )
     if taken is None:
-        raise OperationInProgress(f"la clínica {clinica_id} tiene un respaldo en curso")
+        raise OperationInProgress(f"{whose(clinica_id)} tiene un respaldo en curso")
 
 
-async def note(session: AsyncSession, restauracion_id: int, intento: int, *, clinica_id: int, **values: Any) -> bool:
+async def note(
+    session: AsyncSession, restauracion_id: int, intento: int, *, clinica_id: int | None, **values: Any
+) -> bool:
     """Write these values into the row while the attempt goes on; False, and none written, where it is another's."""
     noted = await session.scalar(
         update(Restauracion)
@@ -152,7 +158,7 @@ async def note(session: AsyncSession, restauracion_id: int, intento: int, *, cli
     return noted is not None
 
 
-async def get(session: AsyncSession, restauracion_id: int, *, clinica_id: int) -> Restauracion:
+async def get(session: AsyncSession, restauracion_id: int, *, clinica_id: int | None) -> Restauracion:
     """Raises RespaldoNotFound, in the same words where it is another clinic's."""
     found = await session.scalar(
         select(Restauracion).where(Restauracion.id == restauracion_id, Restauracion.clinica_id == clinica_id)
@@ -163,7 +169,7 @@ async def get(session: AsyncSession, restauracion_id: int, *, clinica_id: int) -
 
 
 async def page(
-    session: AsyncSession, *, clinica_id: int, respaldo_id: int | None = None, limit: int, offset: int
+    session: AsyncSession, *, clinica_id: int | None, respaldo_id: int | None = None, limit: int, offset: int
 ) -> tuple[Sequence[Restauracion], int]:
     """The clinic's, or those of one of its backups, newest first, and how many there are in all."""
     wanted = select(Restauracion).where(Restauracion.clinica_id == clinica_id)
@@ -176,7 +182,7 @@ async def page(
     return found.all(), total or 0
 
 
-async def claim(session: AsyncSession, restauracion_id: int, *, clinica_id: int) -> Restauracion | None:
+async def claim(session: AsyncSession, restauracion_id: int, *, clinica_id: int | None) -> Restauracion | None:
     """Take it for a lease, as its next attempt; None where it is not pending any more."""
     return await session.scalar(
         update(Restauracion)
@@ -195,7 +201,7 @@ async def beat(
     restauracion_id: int,
     intento: int,
     *,
-    clinica_id: int,
+    clinica_id: int | None,
     renew: bool,
     progreso: Progreso | None,
 ) -> Beat:
@@ -215,7 +221,13 @@ async def beat(
 
 
 async def finish(
-    session: AsyncSession, restauracion_id: int, intento: int, *, clinica_id: int, estado: Estado, **values: Any
+    session: AsyncSession,
+    restauracion_id: int,
+    intento: int,
+    *,
+    clinica_id: int | None,
+    estado: Estado,
+    **values: Any,
 ) -> Restauracion | None:
     """End the attempt with these values of the row; None, and nothing changed, where it is another's by now."""
     if estado != Estado.PENDIENTE:
@@ -233,7 +245,7 @@ async def finish(
     return finished
 
 
-def _mine(restauracion_id: int, intento: int, clinica_id: int) -> tuple[ColumnElement[bool], ...]:
+def _mine(restauracion_id: int, intento: int, clinica_id: int | None) -> tuple[ColumnElement[bool], ...]:
     return (
         Restauracion.id == restauracion_id,
         Restauracion.clinica_id == clinica_id,

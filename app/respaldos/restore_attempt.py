@@ -19,6 +19,7 @@ class RestoreRequest:
     """What is to be restored, or, where `simulada`, only tried; neither `modelos` nor `registro`: the whole clinic.
 
     `sin_respaldo_previo`: without a safety backup of how things are now. `destino` names another database.
+    `actualizar`: change rows of the platform that differ, too; of a clinic all of them are, in any case.
     `con_accesos` and `con_clinica`: logins and privileges, or the clinic's row in the table of clinics, too; both are
     the platform's to ask for.
     """
@@ -28,6 +29,7 @@ class RestoreRequest:
     registro: str | None = None
     sin_respaldo_previo: bool = False
     destino: str | None = None
+    actualizar: bool = False
     con_accesos: bool = False
     con_clinica: bool = False
 
@@ -49,6 +51,7 @@ class RestoreRequest:
             "registro": self.registro,
             "sin_respaldo_previo": self.sin_respaldo_previo,
             "destino": self.destino,
+            "actualizar": self.actualizar,
             "con_accesos": self.con_accesos,
             "con_clinica": self.con_clinica,
         }
@@ -65,7 +68,7 @@ class RestoreAttempt:
     actor: Actor
 
     @property
-    def clinica_id(self) -> int:
+    def clinica_id(self) -> int | None:
         """Whose rows they are."""
         return self.respaldo.clinica_id
 
@@ -86,7 +89,7 @@ class RestoreAttempt:
 
 
 async def put_down_restore(
-    session: AsyncSession, respaldo_id: int, *, clinica_id: int, request: RestoreRequest, actor: Actor
+    session: AsyncSession, respaldo_id: int, *, clinica_id: int | None, request: RestoreRequest, actor: Actor
 ) -> Restauracion:
     """A pending restore, with its line in the audit trail, as part of the caller's transaction.
 
@@ -94,6 +97,8 @@ async def put_down_restore(
     under way already: a person who asks for it wants it now, or not at all.
     """
     _ = request.scope
+    if clinica_id is None and request.registro is not None:
+        raise InvalidRequest("de la plataforma se restaura todo, o modelos enteros, y no un registro")
     respaldo = await repository.get(session, respaldo_id, clinica_id=clinica_id)
     if respaldo.estado != Estado.COMPLETADO:
         raise NotCompleted(
@@ -118,7 +123,9 @@ async def put_down_restore(
     return restauracion
 
 
-async def claim_restore(session: AsyncSession, restauracion_id: int, *, clinica_id: int) -> RestoreAttempt | None:
+async def claim_restore(
+    session: AsyncSession, restauracion_id: int, *, clinica_id: int | None
+) -> RestoreAttempt | None:
     """Take the pending restore for a lease; None where it is not pending any more.
 
     Raises OperationInProgress, upon which the transaction must be rolled back.
@@ -132,6 +139,7 @@ async def claim_restore(session: AsyncSession, restauracion_id: int, *, clinica_
         registro=claimed.registro,
         sin_respaldo_previo=claimed.sin_respaldo_previo,
         destino=claimed.destino,
+        actualizar=claimed.actualizar,
         con_accesos=claimed.con_accesos,
         con_clinica=claimed.con_clinica,
     )

@@ -17,7 +17,7 @@ _COMPLETED = Respaldo.estado == Estado.COMPLETADO
 _AT_REST = Respaldo.estado.not_in([Estado.PENDIENTE, Estado.PROCESANDO])
 
 
-async def live(session: AsyncSession, *, clinica_id: int, locked: bool) -> Sequence[Respaldo]:
+async def live(session: AsyncSession, *, clinica_id: int | None, locked: bool) -> Sequence[Respaldo]:
     """The clinic's backups that are not deleted, without their metadata.
 
     `locked`: nobody else deletes, accepts or verifies one of them until the transaction ends. Whoever waited for
@@ -38,7 +38,7 @@ async def live(session: AsyncSession, *, clinica_id: int, locked: bool) -> Seque
     return (await session.scalars(wanted)).all()
 
 
-async def recoveries(session: AsyncSession, *, clinica_id: int, since: datetime) -> Mapping[int, datetime]:
+async def recoveries(session: AsyncSession, *, clinica_id: int | None, since: datetime) -> Mapping[int, datetime]:
     """Which backups a person has taken back since then, and when last."""
     found = await session.execute(
         select(Evento.respaldo_id, func.max(Evento.fecha))
@@ -53,7 +53,7 @@ async def recoveries(session: AsyncSession, *, clinica_id: int, since: datetime)
     return {respaldo_id: fecha for respaldo_id, fecha in found if respaldo_id is not None}
 
 
-async def locked(session: AsyncSession, respaldo_id: int, *, clinica_id: int) -> Respaldo:
+async def locked(session: AsyncSession, respaldo_id: int, *, clinica_id: int | None) -> Respaldo:
     """The clinic's backup of that id, deleted or not, which nobody else changes until the transaction ends.
 
     Raises RespaldoNotFound, in the same words where the backup is another clinic's.
@@ -69,7 +69,7 @@ async def locked(session: AsyncSession, respaldo_id: int, *, clinica_id: int) ->
     return found
 
 
-async def mark_deleted(session: AsyncSession, respaldo_id: int, *, clinica_id: int) -> bool:
+async def mark_deleted(session: AsyncSession, respaldo_id: int, *, clinica_id: int | None) -> bool:
     """Hide the backup; False where it is deleted already, or is pending or running."""
     marked = await session.scalar(
         update(Respaldo)
@@ -96,7 +96,7 @@ def deleted_for(days: int) -> ColumnElement[bool]:
     return Respaldo.fecha_eliminacion <= func.clock_timestamp() - timedelta(days=min(days, FOR_EVER_DAYS))
 
 
-async def begin_purge(session: AsyncSession, respaldo_id: int, *, clinica_id: int, days: int) -> bool:
+async def begin_purge(session: AsyncSession, respaldo_id: int, *, clinica_id: int | None, days: int) -> bool:
     """Give up a deleted backup's object, so that nobody takes it back while S3 removes it.
 
     False where somebody just has, or where it was deleted less than `days` ago.
@@ -115,7 +115,7 @@ async def begin_purge(session: AsyncSession, respaldo_id: int, *, clinica_id: in
     return begun is not None
 
 
-async def mark_purged(session: AsyncSession, respaldo_id: int, *, clinica_id: int) -> None:
+async def mark_purged(session: AsyncSession, respaldo_id: int, *, clinica_id: int | None) -> None:
     """Record that the deleted backup has no object any more."""
     await session.execute(
         update(Respaldo)
@@ -128,7 +128,7 @@ async def mark_purged(session: AsyncSession, respaldo_id: int, *, clinica_id: in
     )
 
 
-async def good_before(session: AsyncSession, *, clinica_id: int, moment: datetime) -> Respaldo | None:
+async def good_before(session: AsyncSession, *, clinica_id: int | None, moment: datetime) -> Respaldo | None:
     """The clinic's newest good backup of before then."""
     return await session.scalar(
         select(Respaldo)
@@ -159,7 +159,7 @@ class Totals:
     last_bytes: int | None
 
 
-async def totals(session: AsyncSession, *, clinica_id: int) -> Totals:
+async def totals(session: AsyncSession, *, clinica_id: int | None) -> Totals:
     """Count the clinic's backups."""
 
     def bytes_of(condition: ColumnElement[bool]) -> ColumnElement[int]:
@@ -198,7 +198,7 @@ class Ended:
     elapsed: timedelta | None
 
 
-async def ended_since(session: AsyncSession, *, clinica_id: int, moment: datetime) -> list[Ended]:
+async def ended_since(session: AsyncSession, *, clinica_id: int | None, moment: datetime) -> list[Ended]:
     """The clinic's backups from then on that have come to an end by themselves, oldest first."""
     found = await session.execute(
         select(Respaldo.fecha_respaldo, Respaldo.estado, Respaldo.tamaño_bytes, Respaldo.tiempo_ejecucion)

@@ -51,7 +51,7 @@ class LastProof:
 class Standing:
     """What is known of a clinic's backups. `failures` have followed each other since the last completed one."""
 
-    clinica_id: int
+    clinica_id: int | None
     newest_good: GoodBackup | None
     last_proof: LastProof | None
     running: TipoOperacion | None

@@ -1,11 +1,11 @@
-"""How a clinic's backups stand. Each function takes part in its caller's transaction."""
+"""How a clinic's backups stand, or the platform's. Each function takes part in its caller's transaction."""
 
 from typing import Any
 
-from sqlalchemy import BigInteger, FromClause, Row, Select, case, func, literal, select, true
+from sqlalchemy import BigInteger, ColumnElement, FromClause, Row, Select, case, func, literal, select, true
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm import aliased
+from sqlalchemy.orm import InstrumentedAttribute, aliased
 
 from app.respaldos.models import Estado, Operacion, Profundidad, Respaldo, TipoOperacion
 from app.respaldos.situacion import GoodBackup, LastProof, Standing
@@ -13,18 +13,24 @@ from app.respaldos.situacion import GoodBackup, LastProof, Standing
 _LIVE = Respaldo.fecha_eliminacion.is_(None)
 
 
-async def standing(session: AsyncSession, *, clinica_id: int) -> Standing:
-    """Of one clinic, known here or not."""
-    found = await session.execute(standings_of([clinica_id]))
+async def standing(session: AsyncSession, *, clinica_id: int | None) -> Standing:
+    """Of one clinic, known here or not, or of the platform."""
+    found = await session.execute(standings_of([clinica_id] if clinica_id is not None else None))
     return as_standing(found.one())
 
 
-def standings_of(clinics: list[int]) -> Select[Any]:
-    """A row for each of these clinics, in one statement; each of its parts is found by an index on the clinic."""
-    clinic: FromClause = (
-        func.unnest(literal(clinics, ARRAY(BigInteger))).table_valued("id", name="clinica").render_derived()
-    )
-    mine = Respaldo.clinica_id == clinic.c.id
+def standings_of(clinics: list[int] | None) -> Select[Any]:
+    """A row for each of these clinics, in one statement; each of its parts is found by an index on the clinic.
+
+    None is the platform, which is one row.
+    """
+    ids = literal(clinics if clinics is not None else [None], ARRAY(BigInteger))
+    clinic: FromClause = func.unnest(ids).table_valued("id", name="clinica").render_derived()
+
+    def of(column: InstrumentedAttribute[int | None], other: Any) -> ColumnElement[bool]:
+        return column == other if clinics is not None else column.is_(None)
+
+    mine = of(Respaldo.clinica_id, clinic.c.id)
     good = (
         select(Respaldo.id, Respaldo.fecha_respaldo, func.coalesce(Respaldo.tamaño_bytes, 0).label("bytes"))
         .where(mine, Respaldo.good)
@@ -48,7 +54,7 @@ def standings_of(clinics: list[int]) -> Select[Any]:
     made_up_for = (
         select(later.id)
         .where(
-            later.clinica_id == Respaldo.clinica_id,
+            of(later.clinica_id, Respaldo.clinica_id),
             later.estado == Estado.COMPLETADO,
             later.fecha_respaldo > Respaldo.fecha_respaldo,
         )
@@ -58,7 +64,7 @@ def standings_of(clinics: list[int]) -> Select[Any]:
         select(func.count()).where(mine, _LIVE, Respaldo.estado == Estado.FALLIDO, ~made_up_for).scalar_subquery()
     )
     waiting = select(Respaldo.id).where(mine, Respaldo.estado.in_([Estado.PENDIENTE, Estado.PROCESANDO])).exists()
-    operation = select(Operacion.tipo).where(Operacion.clinica_id == clinic.c.id).scalar_subquery()
+    operation = select(Operacion.tipo).where(of(Operacion.clinica_id, clinic.c.id)).scalar_subquery()
     return select(
         clinic.c.id,
         good.c.id,

@@ -15,7 +15,7 @@ class Verification:
     """Of which backup, how deep, and for whom; `restauracion_id` where it was asked for through the queue."""
 
     respaldo_id: int
-    clinica_id: int
+    clinica_id: int | None
     profundidad: Profundidad
     actor: Actor
     restauracion_id: int | None = None

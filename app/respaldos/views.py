@@ -48,7 +48,7 @@ class RespaldoResumen(TypedDict):
     """
 
     id: int
-    clinica_id: int
+    clinica_id: int | None
     fecha_respaldo: str
     tamaño_bytes: int
     tamaño_mb: float
@@ -88,7 +88,7 @@ class RestauracionVista(TypedDict):
 
     id: int
     respaldo_id: int
-    clinica_id: int
+    clinica_id: int | None
     tipo: str
     profundidad: str | None
     estado: str

@@ -3,6 +3,7 @@
 from datetime import datetime, timedelta
 
 from app.respaldos import programacion_repository
+from app.respaldos.programacion_repository import Among
 from app.respaldos.resources import Databases
 from app.respaldos.transaction import transaction
 
@@ -14,14 +15,18 @@ BATCH = 1000
 
 
 async def vigilar(databases: Databases, *, now: datetime) -> int:
-    """Warn of every active clinic without a good backup for OVERDUE, once a day; return of how many.
+    """Warn of every active clinic, and of the platform, without a good backup for OVERDUE, once a day.
 
-    `now` is in the clinics' time zone: its date is the day. A clinic that never had a good backup counts from its
-    first night, not from before this service knew it. Raises DatabaseError.
+    Tells of how many. `now` is in the clinics' time zone: its date is the day. A clinic that never had a good backup
+    counts from its first night, not from before this service knew it. Raises DatabaseError.
     """
-    active = [clinic.id for clinic in await databases.clinic.clinics() if clinic.active]
+    active: Among = [clinic.id for clinic in await databases.clinic.clinics() if clinic.active]
     async with transaction(databases) as session:
-        found = await programacion_repository.overdue(session, among=active, since=now - OVERDUE)
+        found = [
+            overdue
+            for among in (active, None)
+            for overdue in await programacion_repository.overdue(session, among=among, since=now - OVERDUE)
+        ]
     warned = 0
     for first in range(0, len(found), BATCH):
         async with transaction(databases) as session:

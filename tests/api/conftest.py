@@ -193,7 +193,7 @@ def bearer(clinica_id: int | None = SMALL, rol: str = "Administrador") -> dict[s
     return {"Authorization": f"Bearer {tokens().issue(principal)}"}
 
 
-async def add_backup(conn: asyncpg.Connection, clinica_id: int = SMALL, **values: Any) -> int:
+async def add_backup(conn: asyncpg.Connection, clinica_id: int | None = SMALL, **values: Any) -> int:
     """A row of a backup, completed if nothing else is said; its id."""
     number = next(_serial)
     given: dict[str, Any] = {
@@ -229,7 +229,7 @@ async def add_backup(conn: asyncpg.Connection, clinica_id: int = SMALL, **values
     return respaldo_id
 
 
-async def add_verification(conn: asyncpg.Connection, respaldo_id: int, clinica_id: int = SMALL) -> int:
+async def add_verification(conn: asyncpg.Connection, respaldo_id: int, clinica_id: int | None = SMALL) -> int:
     """A row of a verification that went well; its id."""
     restauracion_id: int = await conn.fetchval(
         "INSERT INTO respaldos.restauracion (respaldo_id, clinica_id, tipo, profundidad, estado, fecha_fin)"

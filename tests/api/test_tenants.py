@@ -80,7 +80,7 @@ def test_every_route_but_these_needs_a_token() -> None:
 
 
 class Theirs(NamedTuple):
-    """The other clinic's things: of each kind that a path can name, all ids."""
+    """The other clinic's things, and the platform's: of each kind that a path can name, all ids."""
 
     ids: dict[str, list[int]]
 
@@ -96,10 +96,15 @@ async def theirs(conn: asyncpg.Connection, store: Store) -> Theirs:
         await add_backup(conn, OTHER, estado="procesando"),
         await add_backup(conn, OTHER, sospechoso=True),
         await add_backup(conn, OTHER, fecha_eliminacion=await conn.fetchval("SELECT now()")),
+        await add_backup(conn, None),
+        await add_backup(conn, None, estado="procesando"),
+        await add_backup(conn, None, fecha_eliminacion=await conn.fetchval("SELECT now()")),
     ]
+    platforms = await add_verification(conn, backups[5], None)
     await conn.execute("ALTER SEQUENCE respaldos.respaldo_id_seq RESTART 1")
     await add_backup(conn, SMALL)
-    return Theirs({"respaldo_id": backups, "restauracion_id": [await add_verification(conn, backups[0], OTHER)]})
+    verified = [await add_verification(conn, backups[0], OTHER), platforms]
+    return Theirs({"respaldo_id": backups, "restauracion_id": verified})
 
 
 async def everything(conn: asyncpg.Connection) -> str:
@@ -148,6 +153,23 @@ async def test_another_clinic_cannot_be_chosen(
     assert await everything(conn) == before
 
 
+@pytest.mark.parametrize("operation", OPERATIONS, ids=str)
+@pytest.mark.parametrize("rol", ["Administrador", "superadmin", "Recepcionista", "Paciente"])
+async def test_nobody_of_a_clinic_chooses_the_platform(
+    operation: Operation, rol: str, theirs: Theirs, client: httpx.AsyncClient, conn: asyncpg.Connection
+) -> None:
+    before = await everything(conn)
+    path = operation.path
+    for parameter in operation.path_parameters:
+        path = path.replace(f"{{{parameter}}}", str(theirs.ids[parameter][-1]))
+    for params in ({"plataforma": "true"}, {"plataforma": "true", "clinica_id": str(SMALL)}):
+        answer = await client.request(
+            operation.method, path, json=operation.body, params=params, headers=bearer(rol=rol)
+        )
+        assert (answer.status_code, answer.json()["codigo"]) == (403, "sin_permiso")
+    assert await everything(conn) == before
+
+
 @pytest.mark.parametrize(
     "operation", [each for each in OPERATIONS if each.method == "get" and not each.path_parameters], ids=str
 )
@@ -193,9 +215,58 @@ async def test_the_superadmin_must_choose_a_clinic(
         operation.method, path, json=operation.body, params={"clinica_id": 999}, headers=bearer(None)
     )
     assert nowhere.status_code == 404
+    both = await client.request(
+        operation.method,
+        path,
+        json=operation.body,
+        params={"clinica_id": SMALL, "plataforma": "true"},
+        headers=bearer(None),
+    )
+    assert (both.status_code, both.json()["codigo"]) == (422, "solicitud_invalida")
 
 
 async def test_the_superadmin_sees_the_chosen_clinic(theirs: Theirs, client: httpx.AsyncClient) -> None:
     for clinic in (SMALL, OTHER):
         answer = await client.get("/api/v1/respaldos/", params={"clinica_id": clinic}, headers=bearer(None))
         assert {entry["clinica_id"] for entry in answer.json()} == {clinic}
+
+
+async def test_the_superadmin_sees_the_platforms(theirs: Theirs, client: httpx.AsyncClient) -> None:
+    mine: dict[str, Any] = {"params": {"plataforma": "true"}, "headers": bearer(None)}
+    answer = await client.get("/api/v1/respaldos/", **mine)
+    assert [entry["clinica_id"] for entry in answer.json()] == [None, None]
+    whole, running = theirs.ids["respaldo_id"][5:7]
+    assert {entry["id"] for entry in answer.json()} == {whole, running}
+    assert (await client.get(f"/api/v1/respaldos/{whole}/", **mine)).json()["clinica_id"] is None
+    # Of a clinic that they choose instead, it is none.
+    chosen: dict[str, Any] = {"params": {"clinica_id": SMALL}, "headers": bearer(None)}
+    assert (await client.get(f"/api/v1/respaldos/{whole}/", **chosen)).status_code == 404
+    statistics = await client.get("/api/v1/respaldos/estadisticas/", **mine)
+    assert statistics.json()["total_respaldos"] == 2
+    done = await client.get("/api/v1/restauraciones/", **mine)
+    assert [entry["id"] for entry in done.json()] == theirs.ids["restauracion_id"][1:]
+    assert (await client.get("/api/v1/clinica/", **mine)).status_code == 422
+    busy = await client.post("/api/v1/respaldos/crear_respaldo_manual/", **mine)
+    assert busy.status_code == 409, "one is under way"
+    assert busy.json()["respaldo"]["id"] == running
+
+
+async def test_the_superadmin_asks_for_one_of_the_platform(
+    client: httpx.AsyncClient, conn: asyncpg.Connection
+) -> None:
+    mine: dict[str, Any] = {"params": {"plataforma": "true"}, "headers": bearer(None)}
+    made = await client.post("/api/v1/respaldos/crear_respaldo_manual/", **mine)
+    assert made.status_code == 202
+    assert made.json()["respaldo"]["clinica_id"] is None
+    id_ = made.json()["respaldo"]["id"]
+    stopped = await client.post(f"/api/v1/respaldos/{id_}/cancelar/", **mine)
+    assert stopped.json()["respaldo"]["estado"] == "cancelado"
+    whole = await add_backup(conn, None)
+    await add_backup(conn, None)
+    asked = await client.post(f"/api/v1/respaldos/{whole}/restaurar/", json={"actualizar": True}, **mine)
+    assert asked.status_code == 202
+    assert await conn.fetchval("SELECT actualizar FROM respaldos.restauracion WHERE id = $1", asked.json()["id"])
+    await conn.execute("UPDATE respaldos.restauracion SET estado = 'cancelado'")
+    assert (await client.delete(f"/api/v1/respaldos/{whole}/", **mine)).status_code == 204
+    lines = await client.get("/api/v1/eventos/", params={"plataforma": "true", "limit": 3}, headers=bearer(None))
+    assert [line["accion"] for line in lines.json()] == ["eliminacion", "restauracion", "cancelacion"]

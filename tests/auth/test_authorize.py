@@ -63,7 +63,9 @@ async def test_the_token_of_a_clinic_that_is_gone_or_inactive_is_worth_nothing(c
 
 async def test_a_superadmin_chooses_any_clinic_that_there_is(column: People) -> None:
     for clinica_id in (1, 2, CLOSED):
-        assert (await authorize_clinic(column.directory, SUPERADMIN, clinica_id)).id == clinica_id
+        chosen = await authorize_clinic(column.directory, SUPERADMIN, clinica_id)
+        assert chosen is not None
+        assert chosen.id == clinica_id
     with pytest.raises(ClinicNotFound):
         await authorize_clinic(column.directory, SUPERADMIN, 99)
 
@@ -71,3 +73,12 @@ async def test_a_superadmin_chooses_any_clinic_that_there_is(column: People) -> 
 async def test_a_superadmin_has_to_choose(column: People) -> None:
     with pytest.raises(InvalidRequest, match="clinica_id"):
         await authorize_clinic(column.directory, SUPERADMIN, None)
+
+
+async def test_only_a_superadmin_chooses_the_platform(column: People) -> None:
+    assert await authorize_clinic(column.directory, SUPERADMIN, None, platform=True) is None
+    with pytest.raises(InvalidRequest, match="plataforma"):
+        await authorize_clinic(column.directory, SUPERADMIN, 1, platform=True)
+    for chosen in (None, 1):
+        with pytest.raises(NotAllowed):
+            await authorize_clinic(column.directory, of(1), chosen, platform=True)

@@ -17,6 +17,7 @@ from rich.table import Table
 from app import embedded
 from app.clinic.catalogue import TableClass
 from app.clinic.database import SESSION_SQL
+from app.clinic.statements import ClinicStatements
 from app.connections import clinic_database
 from app.settings import Settings
 from tests.bench.ground import FIFTEEN_THOUSAND, MILLION, TEN_THOUSAND, database_url
@@ -72,6 +73,7 @@ async def selects(settings: Settings) -> str:
         for entry in snapshot.catalogue.entries.values():
             if (statement := snapshot.statements.referenced_records(entry)) is not None:
                 statements.append(statement)
+        assert isinstance(snapshot.statements, ClinicStatements)
         lists = "".join(f"{listing.statement};\n" for listing in snapshot.statements.lists(()))
     copies = "".join(f"COPY ({statement}) TO STDOUT;\n" for statement in statements)
     return f"{SESSION_SQL};\nBEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY;\n{lists}{copies}COMMIT;\n"

@@ -15,6 +15,7 @@ import asyncpg
 from sqlalchemy import text
 
 from app.clinic.catalogue import TableClass
+from app.clinic.statements import ClinicStatements
 from app.connections import clinic_database, embedded_servers
 from app.database import service_engine
 from app.settings import load_settings
@@ -26,6 +27,7 @@ async def old_way(way: str, clinica_id: int) -> int:
     data: dict[str, list[dict[str, Any]]] = {}
     with embedded_servers(load_settings()) as settings:
         async with clinic_database(settings).snapshot(clinica_id) as snapshot:
+            assert isinstance(snapshot.statements, ClinicStatements)
             lists = [listing.statement for listing in snapshot.statements.lists(())]
             selects = {
                 entry.model: snapshot.statements.owned(entry, tuple(column.name for column in entry.table.columns))

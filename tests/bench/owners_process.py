@@ -17,6 +17,7 @@ from pydantic import SecretStr
 from app.clinic.catalogue import TableClass
 from app.clinic.database import SESSION_SQL
 from app.clinic.owners import find_owners
+from app.clinic.statements import ClinicStatements
 from app.connections import clinic_database, embedded_servers, open_resources
 from app.respaldos.crear_respaldo import crear_respaldo
 from app.respaldos.models import TipoRespaldo
@@ -90,6 +91,7 @@ async def statements(settings: Settings) -> dict[str, Any]:
         await connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY")
         with connection.query_logger(lambda query: said.append(query.query)):
             found = await find_owners(connection, catalogue, FIFTEEN_THOUSAND.id)
+        assert isinstance(found, ClinicStatements)
         for entry in catalogue.of_class(TableClass.OWNED):
             said.append(found.owned_records(entry))
             if (foreign := found.count_foreign(entry)) is not None:

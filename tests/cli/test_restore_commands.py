@@ -48,6 +48,32 @@ def run(addresses: dict[str, str], tmp_path: Path) -> Any:
     return command
 
 
+async def test_what_is_the_platforms(conn: asyncpg.Connection, run: Any, resources: Resources) -> None:
+    await conn.execute("CREATE TABLE suelta (dato text); INSERT INTO suelta VALUES ('x')")
+    await back_up(resources)
+    assert run("crear", "--plataforma", "--clinica", "1").code == 2
+    made = run("crear", "--plataforma", "--json").json
+    assert made["clinica_id"] is None
+    assert made["archivo_s3"].startswith("backups/plataforma/")
+    id_ = str(made["id"])
+    assert [row["id"] for row in run("listar", "--plataforma", "--json").json] == [made["id"]]
+    assert "plataforma" in run("listar").out
+    assert run("listar", "--plataforma", "--clinica", "1").code == 2
+    assert "plataforma" in run("ver", id_).out
+    assert f"Respaldo {id_} de la plataforma: está completo y sano" in run("verificar", id_).out
+    assert run("estadisticas", "--plataforma", "--json").json["situacion"] == "al_dia"
+
+    await conn.execute("DELETE FROM suelta; UPDATE clinica SET nombre = 'Otro nombre' WHERE id = 1")
+    told = run("restaurar", id_, "--simular").out
+    assert "así quedaría la plataforma" in told
+    assert run("restaurar", id_, "--si").out.startswith(f"✓ Plataforma restaurada desde el respaldo {id_}\n")
+    assert await conn.fetchval("SELECT dato FROM suelta") == "x"
+    assert await conn.fetchval("SELECT nombre FROM clinica WHERE id = 1") == "Otro nombre"
+    assert run("restaurar", id_, "--actualizar", "--si").code == 0
+    assert await conn.fetchval("SELECT nombre FROM clinica WHERE id = 1") != "Otro nombre"
+    assert run("eliminar", id_, "--si").code == 0
+
+
 async def test_the_way_back(resources: Resources, conn: asyncpg.Connection, run: Any) -> None:
     before = await everybody(resources)
     respaldo = await back_up(resources)

@@ -47,14 +47,14 @@ class Backup:
         return [record[key] for record in self.document["referencias"][model]]
 
 
-async def back_up(clinics: ClinicDatabase, clinica_id: int) -> Backup:
-    """Back the clinic up, verify the file, and read it with the standard library."""
+async def back_up(clinics: ClinicDatabase, clinica_id: int | None) -> Backup:
+    """Back the clinic up, or the platform; verify the file, and read it with the standard library."""
     async with clinics.snapshot(clinica_id) as snapshot:
         file = await file_of(snapshot)
         return read_backup(file, [*snapshot.unowned, *await snapshot.strays()])
 
 
-async def lines_of(clinics: ClinicDatabase, clinica_id: int) -> dict[str, list[str]]:
+async def lines_of(clinics: ClinicDatabase, clinica_id: int | None) -> dict[str, list[str]]:
     """The clinic's records now, by model, as a backup would have them; several times as fast as a `Backup`."""
     async with clinics.snapshot(clinica_id) as snapshot:
         return record_lines(gzip.decompress(await file_of(snapshot)).decode())

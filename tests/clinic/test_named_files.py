@@ -165,7 +165,7 @@ UPDATE radiografia SET contenido = lo_from_bytea(0, 'rx') WHERE id = 2;
 """
 
 
-async def _said(clinics: ClinicDatabase, clinica_id: int) -> list[str]:
+async def _said(clinics: ClinicDatabase, clinica_id: int | None) -> list[str]:
     async with clinics.snapshot(clinica_id) as snapshot:
         return absent_files(await snapshot.files())
 
@@ -182,6 +182,19 @@ async def test_a_backup_tells_of_its_own_clinics_files_the_most_first(any_databa
         "este respaldo no tiene los archivos que sus registros nombran: 10 en radiografia.ruta, 1 en persona.foto,"
         " 1 en radiografia.contenido"
     ]
+
+
+async def test_the_platforms_backup_tells_of_the_files_of_shared_tables(database: Database) -> None:
+    await database.sql.execute(
+        f"{TWO_CLINICS + CLINICS_FILES}; CREATE TABLE plantilla (id int PRIMARY KEY, logo text);"
+        "INSERT INTO plantilla VALUES (1, 'logos/1.png'), (2, 'logos/2.png')"
+    )
+    clinics = database.clinics()
+    clinic = await _said(clinics, 1)
+    assert await _said(clinics, None) == [
+        "este respaldo no tiene los archivos que sus registros nombran: 2 en plantilla.logo"
+    ]
+    assert await _said(clinics, 1) == clinic
 
 
 async def test_columns_are_looked_for_once_and_files_are_counted_each_time(any_database: Database) -> None:

@@ -54,6 +54,15 @@ async def test_of_each_schema_its_administrators(tenant_sample: Database) -> Non
         assert await administrators(tenant_sample, clinica_id, schema) == [f"admin@clinica{clinica_id}.example"]
 
 
+async def test_of_the_platform_its_superadmins(sample: Database) -> None:
+    recipients = ClinicRecipients(sample.url, Tenancy(), admin_roles=ROLES)
+    assert await recipients.superadministrators() == ["superadmin@respaldos.example"]
+    await sample.sql.execute("UPDATE auth_user SET is_active = false WHERE is_superuser")
+    assert await recipients.superadministrators() == []
+    await sample.sql.execute("ALTER TABLE auth_user DROP COLUMN is_superuser")
+    assert await recipients.superadministrators() == []
+
+
 async def test_who_does_not_want_mail_gets_none(sample: Database) -> None:
     """Nor does the clinic's own address: they have said no."""
     await sample.sql.execute("UPDATE usuario SET notificaciones_email = false")

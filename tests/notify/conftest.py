@@ -43,7 +43,7 @@ class Outbox:
     sql: asyncpg.Connection
 
     async def put(
-        self, tipo: TipoAviso, *, clinica_id: int = SMALL, respaldo_id: int | None = None, **datos: Any
+        self, tipo: TipoAviso, *, clinica_id: int | None = SMALL, respaldo_id: int | None = None, **datos: Any
     ) -> int:
         """Something that people are to be told, as the other parts of the service put it down."""
         async with transaction(self.databases) as session:

@@ -16,6 +16,7 @@ from app.clinic.database import ClinicDatabase
 from app.notify.options import NotifySuccess
 from app.respaldos.models import TipoAviso
 from app.respaldos.resources import Databases
+from app.sample.clinics import SUPERUSER_EMAIL
 from tests.notify.conftest import ANA, LUIS, QUICK_SECONDS, Outbox, smtp_options
 from tests.notify.hook import Hook
 from tests.notify.mail_server import MailServer
@@ -48,6 +49,23 @@ async def test_each_administrator_gets_a_message_of_their_own_once(
     assert await notifier.send_pending() == 0
     assert len(mail.received) == 2
     assert len(hook.posted) == 1
+
+
+async def test_the_superadmins_are_told_what_is_the_platforms(outbox: Outbox, mail: MailServer, hook: Hook) -> None:
+    respaldo = await outbox.respaldo(clinica_id=None, estado="fallido")
+    await outbox.put(TipoAviso.FALLO, clinica_id=None, respaldo_id=respaldo, error="S3 no responde", error_type="x")
+    assert await outbox.notifier(mail, hook).send_pending() == 1
+    assert mail.recipients() == [SUPERUSER_EMAIL]
+    (received,) = mail.received
+    assert received.message["Subject"] == "No se pudo hacer el respaldo de la plataforma"
+    body = received.message.get_body(("plain",))
+    assert body is not None
+    text = " ".join(str(body.get_content()).split())
+    assert "La plataforma todavía no tiene ninguna copia que sirva." in text
+    assert "Clínica" not in text
+    (posted,) = hook.posted
+    assert posted.document["clinica_id"] is None
+    assert posted.document["respaldo"]["id"] == respaldo
 
 
 async def test_one_connection_serves_for_many_messages(outbox: Outbox, mail: MailServer) -> None:

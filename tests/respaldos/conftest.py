@@ -206,7 +206,7 @@ async def moto_resources(moto_store: Store, database: str) -> AsyncIterator[Reso
         yield found
 
 
-async def back_up(resources: Resources, clinica_id: int = SMALL, **more: Any) -> Respaldo:
+async def back_up(resources: Resources, clinica_id: int | None = SMALL, **more: Any) -> Respaldo:
     """A backup as the command line makes it."""
     return await crear_respaldo(resources, clinica_id=clinica_id, **({"tipo": TipoRespaldo.MANUAL} | more))
 
@@ -299,7 +299,7 @@ async def expire(conn: asyncpg.Connection) -> None:
     await conn.execute("UPDATE respaldos.respaldo SET lease_until = clock_timestamp() - interval '1 second'")
 
 
-async def ask(resources: Resources, clinica_id: int = SMALL, **more: Any) -> Respaldo:
+async def ask(resources: Resources, clinica_id: int | None = SMALL, **more: Any) -> Respaldo:
     """A backup that waits for a worker, as the API asks for it."""
     given: dict[str, Any] = {"tipo": TipoRespaldo.POR_DEMANDA, "descripcion": "", "actor": ANA} | more
     return await pedir_respaldo(resources, clinica_id=clinica_id, **given)

@@ -25,7 +25,7 @@ def unused_clinic() -> int:
 
 
 async def stored(
-    resources: Resources, clinica_id: int, *, days: float = 0, content: bytes | None = None, **values: Any
+    resources: Resources, clinica_id: int | None, *, days: float = 0, content: bytes | None = None, **values: Any
 ) -> int:
     """The id of a backup that many days old, completed and good unless `values` say otherwise.
 
@@ -76,14 +76,14 @@ async def row(resources: Resources, respaldo_id: int) -> Respaldo:
     return found
 
 
-async def live_ids(resources: Resources, clinica_id: int) -> list[int]:
+async def live_ids(resources: Resources, clinica_id: int | None) -> list[int]:
     """The clinic's backups that are not deleted."""
     async with transaction(resources) as session:
         found, _ = await repository.page(session, clinica_id=clinica_id, limit=1000, offset=0)
         return sorted(respaldo.id for respaldo in found)
 
 
-async def trail(resources: Resources, clinica_id: int) -> list[Evento]:
+async def trail(resources: Resources, clinica_id: int | None) -> list[Evento]:
     """The clinic's audit trail, oldest first."""
     async with transaction(resources) as session:
         found, _ = await eventos.page(session, clinica_id=clinica_id, accion=None, limit=1000, offset=0)

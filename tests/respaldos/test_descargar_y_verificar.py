@@ -135,7 +135,9 @@ async def test_another_backups_object_is_not_this_one(resources: Resources, stor
     # Even where somebody has made the hash agree.
     first.hash_md5 = second.hash_md5
     first.metadata_ = second.metadata_
-    with pytest.raises(FormatError, match=r"dice ser el respaldo 2 de la clínica 1.* debería ser el 1 de la 2"):
+    with pytest.raises(
+        FormatError, match=r"dice ser el respaldo 2 de la clínica 1.* debería ser el 1 de la clínica 2"
+    ):
         await verificar_respaldo(resources, first)
 
 

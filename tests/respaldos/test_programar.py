@@ -167,8 +167,8 @@ async def whole_night(resources: Resources, start: datetime = AT_TWO) -> list[Re
 
 
 def clinics_of(respaldos: list[Respaldo]) -> list[int]:
-    """Whose they are."""
-    return sorted(respaldo.clinica_id for respaldo in respaldos)
+    """Whose they are, but for the platform's."""
+    return sorted(respaldo.clinica_id for respaldo in respaldos if respaldo.clinica_id is not None)
 
 
 async def end_all(conn: asyncpg.Connection, estado: str, made: datetime) -> None:
@@ -185,6 +185,7 @@ async def test_each_active_clinic_once_a_night(resources: Resources, conn: async
     assert await night(resources, AT_TWO - timedelta(minutes=1)) == []
     made = await whole_night(resources)
     assert clinics_of(made) == [LARGE, SMALL, NEW]
+    assert [item.clinica_id for item in made].count(None) == 1, "the platform has a night, too"
     assert {(item.estado, item.tipo_respaldo) for item in made} == {("pendiente", "automatico")}
     await end_all(conn, "completado", AT_TWO)
     for hours in range(24):
@@ -195,7 +196,7 @@ async def test_each_active_clinic_once_a_night(resources: Resources, conn: async
         "SELECT clinica_id, respaldo_id, intentos FROM respaldos.programacion WHERE dia = $1", DAY
     )
     assert {tuple(row) for row in linked} == {(item.clinica_id, item.id, 1) for item in made}
-    trail = await conn.fetch("SELECT respaldo_id, accion, direccion FROM respaldos.evento ORDER BY id DESC LIMIT 6")
+    trail = await conn.fetch("SELECT respaldo_id, accion, direccion FROM respaldos.evento ORDER BY id DESC LIMIT 8")
     assert {tuple(row) for row in trail} == {(item.id, "creacion", "servicio") for item in made + following}
 
 
@@ -228,7 +229,7 @@ async def test_a_service_that_comes_up_the_next_day_makes_one_backup(
     assert await night(resources, up_at) == []
     made = await whole_night(resources, AT_TWO + timedelta(days=1))
     assert clinics_of(made) == [LARGE, SMALL, NEW]
-    assert await conn.fetchval("SELECT count(*) FROM respaldos.respaldo") == 3
+    assert await conn.fetchval("SELECT count(*) FROM respaldos.respaldo WHERE clinica_id IS NOT NULL") == 3
 
 
 async def test_a_running_backup_of_a_person_postpones_the_night(
@@ -270,8 +271,8 @@ async def test_a_failed_night_is_tried_again_every_hour_until_noon(
             assert made == []
         tried += len(made)
         await end_all(conn, "fallido", now)
-    # 03:00, 04:00, … 11:00, for each of three clinics.
-    assert tried == 9 * 3
+    # 03:00, 04:00, … 11:00, for each of three clinics and the platform.
+    assert tried == 9 * 4
     assert await conn.fetchval("SELECT array_agg(DISTINCT intentos) FROM respaldos.programacion") == [10]
     assert clinics_of(await whole_night(resources, AT_TWO + timedelta(days=1))) == [LARGE, SMALL, NEW]
 
@@ -335,7 +336,7 @@ async def test_two_schedulers_at_once_try_a_failed_night_again_once(
             await end_all(conn, "fallido", now - timedelta(hours=1))
             answers = await asyncio.gather(*(night(where, now) for _ in range(4) for where in (resources, other)))
             assert clinics_of([item for made in answers for item in made]) == [LARGE, SMALL, NEW]
-    assert await conn.fetchval("SELECT count(*) FROM respaldos.respaldo") == 3 * 9
+    assert await conn.fetchval("SELECT count(*) FROM respaldos.respaldo") == 4 * 9
 
 
 async def test_ten_thousand_clinics_are_made_in_batches_by_two_schedulers(own_database: str, store: Store) -> None:
@@ -348,8 +349,8 @@ async def test_ten_thousand_clinics_are_made_in_batches_by_two_schedulers(own_da
         await add_clinics(conn, 4, 10_000)
         made: Counter[int] = Counter()
         while answers := [item for part in await asyncio.gather(night(one, now), night(other, now)) for item in part]:
-            assert len(answers) <= 2 * BATCH
-            made.update(item.clinica_id for item in answers)
+            assert len(answers) <= 2 * BATCH + 1
+            made.update(clinics_of(answers))
         assert made == Counter(range(1, 10_001))
 
 

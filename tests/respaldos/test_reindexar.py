@@ -163,7 +163,7 @@ async def test_what_is_foreign_is_told(resources: Resources, name: str, content:
         (b"", "cortado"),
         (b"no es gzip", "encabezado"),
         (file(1)[:-20], "cortado"),
-        (file(1, LARGE), "dice ser de la clínica 1, y está entre los de la 2"),
+        (file(1, LARGE), "dice ser de la clínica 1, y está entre los de la clínica 2"),
         (file(1, attempt=0), "no dice bien de qué respaldo es"),
         (file(1, id=True), "no dice bien de qué respaldo es"),
         (file(1, id="1"), "no dice bien de qué respaldo es"),

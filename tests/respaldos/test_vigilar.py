@@ -114,8 +114,8 @@ async def test_a_clinic_without_any_backup_counts_from_its_first_night(
     await programar(resources, now=NOW, time_zone=LA_PAZ, hour=2, minute=0)
     await conn.execute("UPDATE respaldos.respaldo SET estado = 'fallido'")
     assert await vigilar(resources, now=NOW + timedelta(hours=26)) == 0
-    assert await vigilar(resources, now=NOW + timedelta(hours=26, minutes=1)) == 3
-    assert await warned(conn) == [(LARGE, None), (SMALL, None), (NEW, None)]
+    assert await vigilar(resources, now=NOW + timedelta(hours=26, minutes=1)) == 4
+    assert await warned(conn) == [(LARGE, None), (SMALL, None), (NEW, None), (None, None)]
 
 
 async def test_an_inactive_clinic_is_nobodys_worry(own_database: str, store: Store) -> None:

@@ -7,6 +7,7 @@ import asyncpg
 
 from app.clinic.classification import grouped
 from app.clinic.introspection import TableName
+from app.clinic.platform_statements import Statements
 from app.clinic.restore.constraints import Constraints, Reference, Sequence
 from app.clinic.restore.difference import Difference, OnStep, one_row
 from app.clinic.restore.logins import login_values
@@ -14,7 +15,6 @@ from app.clinic.restore.naming import named_keys
 from app.clinic.restore.refusals import child_of, gone_values, parent_of, partitions
 from app.clinic.restore.shapes import AT, COPY, FILE, HASH, KIND, PLACE, REL, TID, TODAY, Kind, Shape
 from app.clinic.sql import columns, literal, quote
-from app.clinic.statements import ClinicStatements
 from app.errors import RestoreRefused
 
 # So many numbers of a sequence are drawn one by one, in some milliseconds; across a wider gap nobody catches up.
@@ -217,7 +217,7 @@ class Applying:
         for group in grouped(parents):
             yield [shape for name in sorted(group) for shape in self._by_table[name]]
 
-    async def check_constraints(self, statements: ClinicStatements) -> None:
+    async def check_constraints(self, statements: Statements) -> None:
         """Whatever was switched off, over the rows as they are now. Raises RestoreRefused."""
         if not self.replica:
             return
@@ -232,7 +232,7 @@ class Applying:
                 if index.deferrable:
                     await self._check_unique(shape, index.name, index.columns)
 
-    async def _check_pointing(self, shape: Shape, reference: Reference, statements: ClinicStatements) -> None:
+    async def _check_pointing(self, shape: Shape, reference: Reference, statements: Statements) -> None:
         if not reference.validated:
             # The clinic's rows need not fulfil it, so the backup's may not.
             return

@@ -39,7 +39,7 @@ class Comparison:
         connection: asyncpg.Connection,
         catalogue: Catalogue,
         constraints: Constraints,
-        clinica_id: int,
+        clinica_id: int | None,
         setting: str,
         secrets: SecretColumns,
     ) -> None:

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager, suppress
 import asyncpg
 
 from app.clinic.catalogue import Tenancy
-from app.clinic.database import CONNECT_SECONDS, ClinicDatabase, other_schemas, pick, refuse_unreadable
+from app.clinic.database import CONNECT_SECONDS, ClinicDatabase, other_schemas, pick, recorded, refuse_unreadable
 from app.clinic.restore.comparison import Comparison
 from app.clinic.restore.constraints import CONSTRAINTS_SQL, parse_constraints
 from app.clinic.restore.session import ADVISORY_CLASS, TRIAL_CLASS, WORK_MEMORY, ClinicRestore, Outcome
@@ -18,6 +18,7 @@ from app.clinic.secret_columns import SecretColumns
 from app.clinic.snapshot import SETTING, Clinic
 from app.clinic.sql import quote
 from app.database import database_errors
+from app.dump.whose import whose
 from app.errors import ClinicNotFound, DatabaseUnavailable, OperationInProgress, RespaldosError
 
 # A session that is told to end does so at once, unless it is writing a lot (seconds).
@@ -35,11 +36,14 @@ class RestoreDatabase(ClinicDatabase):
         self._secrets = secrets
 
     @asynccontextmanager
-    async def restoring(self, clinica_id: int, *, strict: bool = False) -> AsyncIterator[ClinicRestore]:
+    async def restoring(
+        self, clinica_id: int | None, *, strict: bool = False, update: bool = False
+    ) -> AsyncIterator[ClinicRestore]:
         """A session in which the clinic's rows are written; what it has not committed at its end is undone.
 
         A clinic that the tenant table has lost is restored too, where a column tells clinics apart. With `strict`,
-        shared rows have to be there as the file has them, or not at all.
+        shared rows have to be there as the file has them, or not at all. Without a clinic, it is the platform's file:
+        nothing is deleted, and rows that differ are changed only with `update`.
 
         Raises OperationInProgress where another session restores this clinic, and what `snapshot` raises.
         """
@@ -47,29 +51,30 @@ class RestoreDatabase(ClinicDatabase):
             with database_errors(self._setting):
                 await connection.execute(f"SET work_mem = '{WORK_MEMORY}'; SET temp_buffers = '{WORK_MEMORY}'")
                 if not await connection.fetchval(f"SELECT pg_try_advisory_lock({_advisory(clinica_id)})"):
-                    raise OperationInProgress(f"ya se está restaurando la clínica {clinica_id}")
+                    raise OperationInProgress(f"ya se está restaurando {whose(clinica_id)}")
                 clinics = await self._clinics(connection)
                 try:
-                    clinic = pick(clinics, clinica_id)
+                    clinic = _of(clinics, clinica_id)
                 except ClinicNotFound as exc:
-                    if self._tenancy.kind == "schema":
+                    if clinica_id is None or self._tenancy.kind == "schema":
                         raise ClinicNotFound(
                             f"{exc}: antes de restaurarla hay que volver a poner su fila en la tabla de clínicas, que"
                             " dice cuál es su esquema"
                         ) from exc
                     clinic = Clinic(clinica_id, None, False, None)
                 catalogue = await self._catalogue(connection, clinic, clinics)
-                refuse_unreadable([entry.table for entry in catalogue.entries.values() if entry.recorded])
+                refuse_unreadable([entry.table for entry in recorded(catalogue, clinica_id)])
                 text = await connection.fetchval(CONSTRAINTS_SQL, other_schemas(clinics, clinic))
             try:
                 yield ClinicRestore(
                     connection,
-                    clinic,
+                    clinica_id,
                     catalogue,
                     parse_constraints(text),
                     self._setting,
                     self._secrets,
                     strict=strict,
+                    update=update,
                 )
             except RespaldosError:
                 # Whoever tries again at once must not find this session at it still.
@@ -78,10 +83,10 @@ class RestoreDatabase(ClinicDatabase):
                 raise
 
     @asynccontextmanager
-    async def trying(self, clinica_id: int) -> AsyncIterator[Trial]:
-        """A session in which the clinic's file can be restored into tables of its own, which are dropped at its end.
+    async def trying(self, clinica_id: int | None) -> AsyncIterator[Trial]:
+        """A session in which the clinic's file, or the platform's, can be restored into tables of its own.
 
-        Raises what `snapshot` raises.
+        They are dropped at its end. Raises what `snapshot` raises.
         """
         number = secrets.randbelow(2**31)
         async with self._connect() as connection:
@@ -90,7 +95,7 @@ class RestoreDatabase(ClinicDatabase):
                 # Whoever drops what a dead process left sees by this that somebody is at work.
                 await connection.execute(f"SELECT pg_advisory_lock({TRIAL_CLASS}, {number})")
                 clinics = await self._clinics(connection)
-                clinic = pick(clinics, clinica_id)
+                clinic = _of(clinics, clinica_id)
                 catalogue = await self._catalogue(connection, clinic, clinics)
                 text = await connection.fetchval(CONSTRAINTS_SQL, other_schemas(clinics, clinic))
             trial = Trial.of(connection, catalogue, parse_constraints(text), self._setting, number)
@@ -106,7 +111,7 @@ class RestoreDatabase(ClinicDatabase):
                 await connection.execute(drop)
 
     @asynccontextmanager
-    async def comparing(self, clinica_id: int) -> AsyncIterator[Comparison]:
+    async def comparing(self, clinica_id: int | None) -> AsyncIterator[Comparison]:
         """A session in which backups of the clinic are compared with today or with each other; nothing is changed.
 
         Raises what `snapshot` raises.
@@ -115,12 +120,12 @@ class RestoreDatabase(ClinicDatabase):
             with database_errors(self._setting):
                 await connection.execute(f"SET work_mem = '{WORK_MEMORY}'; SET temp_buffers = '{WORK_MEMORY}'")
                 clinics = await self._clinics(connection)
-                clinic = pick(clinics, clinica_id)
+                clinic = _of(clinics, clinica_id)
                 catalogue = await self._catalogue(connection, clinic, clinics)
-                refuse_unreadable([entry.table for entry in catalogue.entries.values() if entry.recorded])
+                refuse_unreadable([entry.table for entry in recorded(catalogue, clinica_id)])
                 text = await connection.fetchval(CONSTRAINTS_SQL, other_schemas(clinics, clinic))
             constraints = parse_constraints(text)
-            yield Comparison(connection, catalogue, constraints, clinic.id, self._setting, self._secrets)
+            yield Comparison(connection, catalogue, constraints, clinica_id, self._setting, self._secrets)
 
     async def drop_abandoned_trials(self) -> None:
         """Drop the tables of trials whose session is gone. Raises DatabaseError."""
@@ -141,7 +146,7 @@ class RestoreDatabase(ClinicDatabase):
                 status = await connection.fetchval("SELECT pg_xact_status($1::text::xid8)", transaction_id)
         return Outcome(status) if status is not None else None
 
-    async def end_restoring(self, clinica_id: int) -> None:
+    async def end_restoring(self, clinica_id: int | None) -> None:
         """End the session, if there is one, in which somebody restores the clinic; return when it is gone.
 
         Raises DatabaseError.
@@ -157,15 +162,19 @@ class RestoreDatabase(ClinicDatabase):
                 ):
                     if time.monotonic() > until:
                         raise DatabaseUnavailable(
-                            f"la sesión que restaura la clínica {clinica_id} no termina ({self._setting})"
+                            f"la sesión que restaura {whose(clinica_id)} no termina ({self._setting})"
                         )
                     await asyncio.sleep(0.05)
 
 
-def _advisory_key(clinica_id: int) -> tuple[int, int]:
+def _of(clinics: list[Clinic], clinica_id: int | None) -> Clinic | None:
+    return pick(clinics, clinica_id) if clinica_id is not None else None
+
+
+def _advisory_key(clinica_id: int | None) -> tuple[int, int]:
     # PostgreSQL has two integers of 32 bits for it; two clinics that share one wait for each other, and no more.
-    return ADVISORY_CLASS, clinica_id % 2**31
+    return ADVISORY_CLASS, (clinica_id if clinica_id is not None else -1) % 2**31
 
 
-def _advisory(clinica_id: int) -> str:
+def _advisory(clinica_id: int | None) -> str:
     return ", ".join(map(str, _advisory_key(clinica_id)))

@@ -1,12 +1,13 @@
 """What differs between the file and today, row by row, and what becomes of each."""
 
 from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import asyncpg
 
 from app.clinic.catalogue import ByColumn, ByRule
+from app.clinic.platform_statements import PlatformStatements, Statements
 from app.clinic.records import LINE, with_lines
 from app.clinic.restore.changed_rows import changed_rows
 from app.clinic.restore.constraints import Constraints
@@ -31,7 +32,6 @@ from app.clinic.restore.shapes import (
 )
 from app.clinic.secret_columns import SecretColumns
 from app.clinic.sql import columns, quote
-from app.clinic.statements import ClinicStatements
 from app.dump.document import Section
 from app.errors import RestoreRefused
 
@@ -88,7 +88,7 @@ class Difference:
         self,
         connection: asyncpg.Connection,
         search: RecordSearch,
-        statements: ClinicStatements,
+        statements: Statements,
         constraints: Constraints,
         shapes: Sequence[Shape],
         scope: Scope,
@@ -97,6 +97,9 @@ class Difference:
         self._search = search
         self.statements = statements
         self._constraints = constraints
+        if isinstance(statements, PlatformStatements):
+            # Logins and the table of clinics are its own rows, like any other.
+            scope = replace(scope, access=True, clinic=True)
         self._scope = scope
         self.shapes = shapes
         self.data = [shape for shape in shapes if shape.section is Section.DATA]
@@ -123,8 +126,7 @@ class Difference:
 
         Raises RestoreRefused where the scope names what the file does not have.
         """
-        for shape in self.shapes:
-            await self._connection.execute(create_meeting(shape))
+        await self._prepare()
         own_logins = [shape for shape in self.logins if shape.section is Section.DATA]
         await create_all_typed(self._connection, [*self.references, *own_logins])
         if not self._scope.whole:
@@ -142,8 +144,7 @@ class Difference:
                 await self._add_people(shape, lambda people: people.file)
         await self._refuse_other_logins()
         await self._refuse_without_clinic()
-        for shape in self.shapes:
-            await self._connection.execute(f"ANALYZE {shape.file}; ANALYZE {shape.today}; ANALYZE {shape.pairs}")
+        await self._analyze()
 
     async def leave(self, tables: Collection[str]) -> None:
         """After `find`: have the rows of these tables stay that the file does not have, instead of deleting them.
@@ -246,6 +247,14 @@ class Difference:
             f"SELECT q.* FROM ({rows}) AS q JOIN {shape.present} AS v"
             f" ON v.{quote(REL)} = q.tableoid AND v.{quote(TID)} = q.ctid"
         )
+
+    async def _prepare(self) -> None:
+        for shape in self.shapes:
+            await self._connection.execute(create_meeting(shape))
+
+    async def _analyze(self) -> None:
+        for shape in self.shapes:
+            await self._connection.execute(f"ANALYZE {shape.file}; ANALYZE {shape.today}; ANALYZE {shape.pairs}")
 
     async def _compare(self, shape: Shape) -> None:
         await self._fill_current(shape)

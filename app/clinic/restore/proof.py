@@ -3,17 +3,18 @@
 import asyncio
 import hashlib
 from collections.abc import Callable, Mapping
+from typing import NoReturn
 
 import asyncpg
 
 from app.clinic.copying import copied_lines
+from app.clinic.platform_statements import Statements
 from app.clinic.records import LINE, record_lines, with_lines
 from app.clinic.restore.constraints import Constraints
 from app.clinic.restore.difference import Difference
 from app.clinic.restore.naming import named_keys
 from app.clinic.restore.shapes import AT, HASH, PLACE, REL, TID, Shape, line_hash
 from app.clinic.sql import columns, literal, quote
-from app.clinic.statements import ClinicStatements
 from app.dump.document import ModelTotal, Section
 from app.errors import RestoreDiffers
 
@@ -31,7 +32,7 @@ class Proof:
         connection: asyncpg.Connection,
         difference: Difference,
         constraints: Constraints,
-        statements: ClinicStatements,
+        statements: Statements,
         setting: str,
         *,
         replica: bool,
@@ -85,20 +86,26 @@ class Proof:
                 f" UNION SELECT t.{quote(AT)}{_and('t', shape.key)} FROM {shape.typed} AS t"
                 f" WHERE t.{quote(AT)} IN (SELECT {quote(AT)} FROM {shape.wanted})"
             )
-        found = (
-            self._statements.owned(shape.entry, shape.names)
-            if shape.section is Section.DATA
-            else f"SELECT {columns('a', shape.names)} FROM {shape.real} AS a"
-        )
+        found = self._rows_now(shape)
         same = " AND ".join(
             [f"x.{quote(LINE)} = s.{quote(LINE)}", *([shape.same_key("x", "c")] if shape.key else [])]
         )
         wrong = (
-            f"SELECT {_of_line(shape)} FROM ({chosen}) AS c JOIN {shape.stage} AS s ON s.ctid = c.{quote(AT)}"
+            f"SELECT {of_line(shape)} FROM ({chosen}) AS c JOIN {shape.stage} AS s ON s.ctid = c.{quote(AT)}"
             f" WHERE NOT EXISTS (SELECT FROM ({with_lines(shape.table, found, *shape.key)}) AS x WHERE {same})"
         )
         if keys := await named_keys(self._connection, shape.key or shape.names, wrong):
-            raise RestoreDiffers(await self._sentence(shape, keys))
+            await self._differ(shape, keys)
+
+    def _rows_now(self, shape: Shape) -> str:
+        """A query for the rows among which those of the file have to be."""
+        if shape.section is Section.DATA:
+            return self._statements.owned(shape.entry, shape.names)
+        return f"SELECT {columns('a', shape.names)} FROM {shape.real} AS a"
+
+    async def _differ(self, shape: Shape, keys: str) -> NoReturn:
+        """Raise RestoreDiffers, naming these rows."""
+        raise RestoreDiffers(await self._sentence(shape, keys))
 
     async def _hold_logins(self, shape: Shape) -> None:
         """Of a login that was inserted only who it is has to be as in the file."""
@@ -120,11 +127,11 @@ class Proof:
             f" (SELECT FROM {shape.stage} AS s WHERE s.{quote(HASH)} = x.{quote(HASH)})"
         )
         lacking = (
-            f"SELECT {_of_line(shape)} FROM {shape.stage} AS s WHERE NOT EXISTS"
+            f"SELECT {of_line(shape)} FROM {shape.stage} AS s WHERE NOT EXISTS"
             f" (SELECT FROM ({today}) AS x WHERE s.{quote(HASH)} = x.{quote(HASH)})"
         )
         keys = await named_keys(self._connection, key, wrong) or await named_keys(self._connection, key, lacking)
-        raise RestoreDiffers(await self._sentence(shape, keys or "ninguno por sí solo"))
+        await self._differ(shape, keys or "ninguno por sí solo")
 
     async def _sentence(self, shape: Shape, keys: str) -> str:
         found = []
@@ -154,7 +161,8 @@ async def digest_of(
     return ModelTotal(records, size, digest.hexdigest())
 
 
-def _of_line(shape: Shape) -> str:
+def of_line(shape: Shape) -> str:
+    """The columns by which a person knows the row of the line `s`, out of the line itself."""
     key = shape.key or shape.names
     return ", ".join(f"s.{quote(LINE)}::json ->> {literal(name)} AS {quote(name)}" for name in key)
 

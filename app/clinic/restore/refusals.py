@@ -4,6 +4,7 @@ import asyncpg
 
 from app.clinic.catalogue import ByColumn, TableClass, WholeTable
 from app.clinic.introspection import TableName
+from app.clinic.platform_statements import Statements
 from app.clinic.records import LINE, with_lines
 from app.clinic.restore.constraints import Constraints, Reference
 from app.clinic.restore.difference import Difference
@@ -23,7 +24,6 @@ from app.clinic.restore.shapes import (
     refuse_required_columns,
 )
 from app.clinic.sql import columns, literal, quote
-from app.clinic.statements import ClinicStatements
 from app.dump.document import Section
 from app.errors import RestoreRefused
 
@@ -40,7 +40,7 @@ class Refusals:
         connection: asyncpg.Connection,
         difference: Difference,
         constraints: Constraints,
-        clinica_id: int,
+        clinica_id: int | None,
         *,
         replica: bool,
         strict: bool,
@@ -73,7 +73,7 @@ class Refusals:
             for reference in self._constraints.to(shape.entry.name):
                 await self._pointed_to(shape, reference)
 
-    async def check_written(self, statements: ClinicStatements) -> None:
+    async def check_written(self, statements: Statements) -> None:
         """After applying: that what `referencias` brought is nobody's. `statements` are of the rows as they are."""
         for shape in self._difference.shapes:
             if shape in self._difference.logins:
@@ -81,7 +81,7 @@ class Refusals:
             elif shape.entry.kind is TableClass.OWNED:
                 await self._somebodys(shape, statements)
 
-    async def _somebodys(self, shape: Shape, statements: ClinicStatements) -> None:
+    async def _somebodys(self, shape: Shape, statements: Statements) -> None:
         # Of the clinic's own models, those that were made nobody's again: they come from `referencias`, too.
         shared = "true" if shape.section is Section.REFERENCES else f"f.{quote(AT)} IS NULL"
         key = shape.key or shape.names
@@ -107,7 +107,7 @@ class Refusals:
                 f"el archivo trae en «referencias» registros de «{shape.model}» que serían de una clínica: {found}"
             )
 
-    async def _other_login(self, shape: Shape, statements: ClinicStatements) -> None:
+    async def _other_login(self, shape: Shape, statements: Statements) -> None:
         """What says whose a login is has to say of each that was inserted for its sake that it is the clinic's."""
         if shape not in self._difference.stated or not any(await self._difference.count(shape)):
             return

@@ -4,10 +4,10 @@ from collections.abc import Iterable
 
 import asyncpg
 
-from app.clinic.catalogue import Catalogue, TableClass
+from app.clinic.catalogue import Catalogue
+from app.clinic.platform_statements import Statements
 from app.clinic.restore.shapes import Shape, table_of
 from app.clinic.sql import qualified
-from app.clinic.statements import ClinicStatements
 from app.dump.document import Header
 
 # What a column of a new row holds where nobody says it; None where that is nothing.
@@ -21,15 +21,18 @@ WHERE a.attrelid = $1::text::regclass AND a.attname = ANY ($2::text[])
 
 
 async def unknown_tables(
-    connection: asyncpg.Connection, catalogue: Catalogue, statements: ClinicStatements, header: Header
+    connection: asyncpg.Connection, catalogue: Catalogue, statements: Statements, header: Header
 ) -> dict[str, int]:
-    """The clinic's tables of today that the file does not know, by model, and how many rows it has in each."""
+    """Tables of today that the file does not know, by model, and how many rows each has.
+
+    Only the clinic's rows, or the platform's, as `statements` have them.
+    """
     known = {table_of(model, header, catalogue) for model in header.models}
     return {
         entry.model: int(
             await connection.fetchval(f"SELECT count(*) FROM ({statements.owned(entry, ('ctid',))}) AS x")
         )
-        for entry in catalogue.of_class(TableClass.OWNED)
+        for entry in statements.own_entries
         if entry.name not in known
     }
 

@@ -8,10 +8,10 @@ import asyncpg
 
 from app.clinic.catalogue import ByForeignKey, Catalogue, Entry, TableClass
 from app.clinic.introspection import ForeignKey
+from app.clinic.platform_statements import Statements
 from app.clinic.records import LINE
 from app.clinic.restore.shapes import AT, PLACE, REL, TID, Shape, create_typed, typed_rows
 from app.clinic.sql import columns, quote
-from app.clinic.statements import ClinicStatements
 from app.dump.document import Section
 from app.errors import InvalidRequest, RestoreRefused
 
@@ -73,7 +73,7 @@ def refuse_access(scope: Scope, catalogue: Catalogue) -> None:
             if entry.kind is TableClass.ACCESS:
                 raise RestoreRefused(
                     f"«{entry.model}» es una tabla con que se ingresa, y es de la plataforma: sus registros no están"
-                    " en los datos de ninguna clínica, y ninguna restauración los cambia"
+                    " en los datos de ninguna clínica, y solo se restauran desde un respaldo de la plataforma"
                 )
             if not scope.access:
                 raise RestoreRefused(
@@ -99,7 +99,7 @@ class RecordSearch:
     """
 
     def __init__(
-        self, connection: asyncpg.Connection, catalogue: Catalogue, statements: ClinicStatements, shapes: list[Shape]
+        self, connection: asyncpg.Connection, catalogue: Catalogue, statements: Statements, shapes: list[Shape]
     ) -> None:
         self._connection = connection
         self._statements = statements

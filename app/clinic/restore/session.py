@@ -1,7 +1,7 @@
-"""One restore of one clinic, from the opened connection to COMMIT or ROLLBACK."""
+"""One restore of one clinic, or of the platform, from the opened connection to COMMIT or ROLLBACK."""
 
 from contextlib import AbstractContextManager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 import asyncpg
@@ -9,18 +9,18 @@ import asyncpg
 from app.clinic.catalogue import Catalogue
 from app.clinic.migrations import migrations_since
 from app.clinic.owners import find_owners
+from app.clinic.platform_statements import PlatformStatements, Statements
 from app.clinic.restore.applying import Applying
 from app.clinic.restore.constraints import Constraints
 from app.clinic.restore.difference import MADE_BY_MIGRATIONS, Changes, Difference, OnStep
 from app.clinic.restore.errors import restore_errors
+from app.clinic.restore.platform import PlatformDifference, PlatformProof, PlatformRefusals
 from app.clinic.restore.proof import OnRead, Proof
 from app.clinic.restore.refusals import Refusals
 from app.clinic.restore.release import staying, unknown_columns, unknown_tables
 from app.clinic.restore.scope import RecordSearch, Scope, refuse_access
 from app.clinic.restore.staging import Staging
 from app.clinic.secret_columns import SecretColumns
-from app.clinic.snapshot import Clinic
-from app.clinic.statements import ClinicStatements
 from app.dump.document import Section
 from app.dump.verifier import VerifiedFile
 
@@ -50,9 +50,11 @@ class Plan:
     """What a restore changes: the clinic's own models, and the shared rows that are missing and put back.
 
     `needed` are those rows of `models` that nobody asked for: others point to them, and they are not there. `avisos`
-    say in words what the clinics' tables have today that the file does not know, and what becomes of it. By model:
+    say in words what the tables have today that the file does not know, and what becomes of it. By model:
     `new_logins` are missing ones that are inserted, with which nobody gets in, and `privileges` what others get back.
     `left_out` are models of the file whose logins are the platform's, `access` says whether it has the clinic's own.
+    Of the platform's rows, `differing` are there with other content and left alone, and `of_clinics` are a clinic's
+    today.
     """
 
     models: dict[str, Changes]
@@ -63,6 +65,8 @@ class Plan:
     privileges: dict[str, str]
     left_out: tuple[str, ...]
     access: bool
+    differing: dict[str, int] = field(default_factory=dict)
+    of_clinics: dict[str, int] = field(default_factory=dict)
 
 
 class ClinicRestore:
@@ -75,15 +79,16 @@ class ClinicRestore:
     def __init__(
         self,
         connection: asyncpg.Connection,
-        clinic: Clinic,
+        clinica_id: int | None,
         catalogue: Catalogue,
         constraints: Constraints,
         setting: str,
         secrets: SecretColumns,
         *,
         strict: bool,
+        update: bool,
     ) -> None:
-        self.clinic = clinic
+        self._clinica_id = clinica_id
         self.staging = Staging(connection, catalogue, setting)
         self._connection = connection
         self._catalogue = catalogue
@@ -91,9 +96,10 @@ class ClinicRestore:
         self._setting = setting
         self._secrets = secrets
         self._strict = strict
+        self._update = update
         self._difference: Difference | None = None
         self._applying: Applying | None = None
-        self._written: ClinicStatements | None = None
+        self._written: Statements | None = None
 
     async def migrations_since(self) -> list[str]:
         """Sentences on the migrations between the file and today, none where there is none.
@@ -107,7 +113,8 @@ class ClinicRestore:
         """Begin the transaction in which everything happens."""
         await self.staging.analyze()
         with self._errors():
-            refuse_access(scope, self._catalogue)
+            if self._clinica_id is not None:
+                refuse_access(scope, self._catalogue)
             shapes = self.staging.shapes(scope.models)
             await self._connection.execute(
                 f"BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL lock_timeout = '{LOCK_SECONDS}s'"
@@ -117,7 +124,12 @@ class ClinicRestore:
             shape for shape in shapes if shape.section is Section.DATA and (scope.access or not shape.entry.access)
         ]
         search = RecordSearch(self._connection, self._catalogue, statements, data)
-        self._difference = Difference(self._connection, search, statements, self._constraints, shapes, scope)
+        if isinstance(statements, PlatformStatements):
+            self._difference = PlatformDifference(
+                self._connection, search, statements, self._constraints, shapes, scope, update=self._update
+            )
+        else:
+            self._difference = Difference(self._connection, search, statements, self._constraints, shapes, scope)
 
     async def compare(self, on_step: OnStep) -> Plan:
         """Find out what would change, with examples; `on_step` is told each model."""
@@ -138,7 +150,7 @@ class ClinicRestore:
                     for model, rows in difference.left.items()
                 ),
             )
-            return Plan(
+            plan = Plan(
                 changes[Section.DATA],
                 changes[Section.REFERENCES],
                 await difference.needed(),
@@ -148,6 +160,9 @@ class ClinicRestore:
                 self.staging.left_out,
                 any(shape.entry.access for shape in difference.data),
             )
+        if isinstance(difference, PlatformDifference):
+            return replace(plan, differing=difference.differing, of_clinics=difference.of_clinics)
+        return plan
 
     async def apply(self, on_step: OnStep) -> None:
         """Change the rows; `on_step` is told each model. Triggers and foreign keys are off where the role may."""
@@ -156,11 +171,11 @@ class ClinicRestore:
             replica = await self._switch_off_triggers()
             applying = Applying(self._connection, difference, self._constraints, replica=replica)
             await applying.close_over_what_hangs()
-            refusals = Refusals(
+            refusals = (PlatformRefusals if self._clinica_id is None else Refusals)(
                 self._connection,
                 difference,
                 self._constraints,
-                self.clinic.id,
+                self._clinica_id,
                 replica=replica,
                 strict=self._strict,
             )
@@ -176,7 +191,7 @@ class ClinicRestore:
         replica = self._applying is not None and self._applying.replica
         with self._errors():
             statements = self._written or await self._find_owners()
-            proof = Proof(
+            proof = (PlatformProof if self._clinica_id is None else Proof)(
                 self._connection, self._found(), self._constraints, statements, self._setting, replica=replica
             )
             await proof.hold(verified.totals, on_read)
@@ -205,9 +220,9 @@ class ClinicRestore:
         with self._errors():
             await self._connection.execute("ROLLBACK")
 
-    async def _find_owners(self) -> ClinicStatements:
+    async def _find_owners(self) -> Statements:
         """As the rows are now; to be found again when they have been written, since that moves them."""
-        return await find_owners(self._connection, self._catalogue, self.clinic.id)
+        return await find_owners(self._connection, self._catalogue, self._clinica_id)
 
     def _found(self) -> Difference:
         if self._difference is None:

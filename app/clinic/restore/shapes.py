@@ -7,6 +7,7 @@ from enum import StrEnum
 from app.clinic.access import identity
 from app.clinic.catalogue import ByColumn, Catalogue, Entry, TableClass
 from app.clinic.introspection import Column, Table, TableName
+from app.clinic.platform_statements import platform_entries
 from app.clinic.records import LINE
 from app.clinic.sql import columns, from_table, literal, quote
 from app.dump.document import JSON_NULL_KEY, Form, Header, Section
@@ -136,11 +137,14 @@ def shape_of(number: int, section: Section, model: str, header: Header, catalogu
     entry = catalogue.entries.get(name)
     if entry is None:
         raise SchemaDiffers(f"la base de datos ya no tiene la tabla «{name}», que está en el respaldo")
-    if section is Section.DATA and entry.kind is not TableClass.OWNED:
+    if header.clinica_id is None:
+        if entry not in platform_entries(catalogue):
+            raise SchemaDiffers(f"la tabla «{entry.name}» hoy no es de la plataforma, sino {entry.kind}")
+    elif section is Section.DATA and entry.kind is not TableClass.OWNED:
         raise SchemaDiffers(f"la tabla «{entry.name}» hoy no es de la clínica, sino {entry.kind}")
-    if section is Section.REFERENCES and entry.name == catalogue.tenant_table:
+    elif section is Section.REFERENCES and entry.name == catalogue.tenant_table:
         raise RestoreRefused(f"el archivo trae en «referencias» «{model}», que es la tabla de clínicas")
-    if section is Section.REFERENCES and not entry.recorded:
+    elif section is Section.REFERENCES and not entry.recorded:
         raise SchemaDiffers(f"la tabla «{entry.name}» hoy no es compartida, sino {entry.kind}")
     if taken := OURS.intersection(column.name for column in (*entry.table.columns, *entry.table.generated)):
         raise SchemaDiffers(f"la tabla «{entry.name}» tiene una columna «{taken.pop()}», nombre reservado")
@@ -172,8 +176,10 @@ def shape_of(number: int, section: Section, model: str, header: Header, catalogu
 def is_left_out(section: Section, model: str, header: Header, catalogue: Catalogue) -> bool:
     """Whether the file has logins of a table that no restore reads: of a file made before they were the platform's.
 
-    Or those of a table whose rows nothing ties to a clinic any more.
+    Or those of a table whose rows nothing ties to a clinic any more. The platform's own file has them as its data.
     """
+    if header.clinica_id is None:
+        return False
     entry = catalogue.entries.get(table_of(model, header, catalogue))
     return entry is not None and entry.kind is TableClass.ACCESS and (section is Section.DATA or not entry.referable)
 

@@ -20,14 +20,15 @@ EVERYTHING = Scope(access=True, clinic=True)
 async def restore(
     clinics: RestoreDatabase,
     file: bytes,
-    clinica_id: int = 1,
+    clinica_id: int | None = 1,
     *,
     scope: Scope = WHOLE,
     simulate: bool = False,
     strict: bool = False,
+    update: bool = False,
 ) -> Plan:
     """What was changed, or would be."""
-    async with loaded(clinics, file, clinica_id, strict=strict) as (session, verified):
+    async with loaded(clinics, file, clinica_id, strict=strict, update=update) as (session, verified):
         await session.begin(scope)
         plan = await session.compare(lambda _model: None)
         await session.apply(lambda _model: None)
@@ -41,10 +42,15 @@ async def restore(
 
 @asynccontextmanager
 async def loaded(
-    clinics: RestoreDatabase, file: bytes, clinica_id: int = 1, *, strict: bool = False
+    clinics: RestoreDatabase,
+    file: bytes,
+    clinica_id: int | None = 1,
+    *,
+    strict: bool = False,
+    update: bool = False,
 ) -> AsyncIterator[tuple[ClinicRestore, VerifiedFile]]:
     """A session with the file in it."""
-    async with clinics.restoring(clinica_id, strict=strict) as session:
+    async with clinics.restoring(clinica_id, strict=strict, update=update) as session:
         yield session, await staged(session.staging, file)
 
 

@@ -251,7 +251,8 @@ export interface paths {
          * @description Todo lo de la clínica vuelve a estar como en el respaldo; o solo `modelos`, o un `registro` con lo que depende
          *     de él. Antes se hace un respaldo de cómo está ahora (`respaldo_previo`). Con `simular` no cambia nada, y
          *     `resultado` dice exactamente qué cambiaría. Los accesos que existen, y la fila de la clínica en la tabla de
-         *     clínicas, se quedan como están si el superadministrador no pide otra cosa. Cómo avanza se ve en
+         *     clínicas, se quedan como están si el superadministrador no pide otra cosa. De un respaldo de la plataforma solo se
+         *     agrega lo que falta y, con `actualizar`, se cambia lo que es distinto; no se elimina nada. Cómo avanza se ve en
          *     `GET /restauraciones/{id}/`.
          */
         post: operations["respaldos_restaurar"];
@@ -899,6 +900,12 @@ export interface components {
              * @description modelo:clave, por ejemplo pacientes:15
              */
             registro?: string | null;
+            /**
+             * Actualizar
+             * @description De un respaldo de la plataforma: además de agregar lo que falta, cambiar lo que es distinto. Los datos de una clínica vuelven a estar igual en cualquier caso.
+             * @default false
+             */
+            actualizar: boolean;
         };
         /**
          * PedidoVerificacion
@@ -1027,8 +1034,11 @@ export interface components {
         RespaldoCompleto: {
             /** Id */
             id: number;
-            /** Clinica Id */
-            clinica_id: number;
+            /**
+             * Clinica Id
+             * @description Vacío en los de la plataforma.
+             */
+            clinica_id: number | null;
             /**
              * Fecha Respaldo
              * Format: date-time
@@ -1174,8 +1184,11 @@ export interface components {
         RespaldoEnLista: {
             /** Id */
             id: number;
-            /** Clinica Id */
-            clinica_id: number;
+            /**
+             * Clinica Id
+             * @description Vacío en los de la plataforma.
+             */
+            clinica_id: number | null;
             /**
              * Fecha Respaldo
              * Format: date-time
@@ -1300,8 +1313,11 @@ export interface components {
             id: number;
             /** Respaldo Id */
             respaldo_id: number;
-            /** Clinica Id */
-            clinica_id: number;
+            /**
+             * Clinica Id
+             * @description Vacío en los de la plataforma.
+             */
+            clinica_id: number | null;
             tipo: components["schemas"]["TipoRestauracion"];
             profundidad: components["schemas"]["Profundidad"] | null;
             estado: components["schemas"]["Estado"];
@@ -1843,6 +1859,8 @@ export interface operations {
             query?: {
                 /** @description La clínica. Solo la elige el superadministrador, y debe hacerlo; para los demás es la suya. */
                 clinica_id?: number;
+                /** @description Lo de la plataforma, que no es de ninguna clínica. Solo lo elige el superadministrador. */
+                plataforma?: "true";
             };
             header?: never;
             path?: never;
@@ -2011,6 +2029,8 @@ export interface operations {
                 orden?: components["schemas"]["Orden"];
                 /** @description La clínica. Solo la elige el superadministrador, y debe hacerlo; para los demás es la suya. */
                 clinica_id?: number;
+                /** @description Lo de la plataforma, que no es de ninguna clínica. Solo lo elige el superadministrador. */
+                plataforma?: "true";
                 /** @description Cuántos se quieren, como máximo. */
                 limit?: number;
                 /** @description Cuántos se saltan antes. */
@@ -2178,6 +2198,8 @@ export interface operations {
             query?: {
                 /** @description La clínica. Solo la elige el superadministrador, y debe hacerlo; para los demás es la suya. */
                 clinica_id?: number;
+                /** @description Lo de la plataforma, que no es de ninguna clínica. Solo lo elige el superadministrador. */
+                plataforma?: "true";
             };
             header?: never;
             path?: never;
@@ -2334,6 +2356,8 @@ export interface operations {
             query?: {
                 /** @description La clínica. Solo la elige el superadministrador, y debe hacerlo; para los demás es la suya. */
                 clinica_id?: number;
+                /** @description Lo de la plataforma, que no es de ninguna clínica. Solo lo elige el superadministrador. */
+                plataforma?: "true";
             };
             header?: never;
             path?: never;
@@ -2554,6 +2578,8 @@ export interface operations {
             query?: {
                 /** @description La clínica. Solo la elige el superadministrador, y debe hacerlo; para los demás es la suya. */
                 clinica_id?: number;
+                /** @description Lo de la plataforma, que no es de ninguna clínica. Solo lo elige el superadministrador. */
+                plataforma?: "true";
             };
             header?: never;
             path: {
@@ -2713,6 +2739,8 @@ export interface operations {
             query?: {
                 /** @description La clínica. Solo la elige el superadministrador, y debe hacerlo; para los demás es la suya. */
                 clinica_id?: number;
+                /** @description Lo de la plataforma, que no es de ninguna clínica. Solo lo elige el superadministrador. */
+                plataforma?: "true";
             };
             header?: never;
             path: {
@@ -2890,6 +2918,8 @@ export interface operations {
             query?: {
                 /** @description La clínica. Solo la elige el superadministrador, y debe hacerlo; para los demás es la suya. */
                 clinica_id?: number;
+                /** @description Lo de la plataforma, que no es de ninguna clínica. Solo lo elige el superadministrador. */
+                plataforma?: "true";
             };
             header?: never;
             path: {
@@ -3089,6 +3119,8 @@ export interface operations {
             query?: {
                 /** @description La clínica. Solo la elige el superadministrador, y debe hacerlo; para los demás es la suya. */
                 clinica_id?: number;
+                /** @description Lo de la plataforma, que no es de ninguna clínica. Solo lo elige el superadministrador. */
+                plataforma?: "true";
             };
             header?: never;
             path: {
@@ -3268,6 +3300,8 @@ export interface operations {
             query?: {
                 /** @description La clínica. Solo la elige el superadministrador, y debe hacerlo; para los demás es la suya. */
                 clinica_id?: number;
+                /** @description Lo de la plataforma, que no es de ninguna clínica. Solo lo elige el superadministrador. */
+                plataforma?: "true";
             };
             header?: never;
             path: {
@@ -3491,6 +3525,8 @@ export interface operations {
             query?: {
                 /** @description La clínica. Solo la elige el superadministrador, y debe hacerlo; para los demás es la suya. */
                 clinica_id?: number;
+                /** @description Lo de la plataforma, que no es de ninguna clínica. Solo lo elige el superadministrador. */
+                plataforma?: "true";
             };
             header?: never;
             path: {
@@ -3714,6 +3750,8 @@ export interface operations {
             query?: {
                 /** @description La clínica. Solo la elige el superadministrador, y debe hacerlo; para los demás es la suya. */
                 clinica_id?: number;
+                /** @description Lo de la plataforma, que no es de ninguna clínica. Solo lo elige el superadministrador. */
+                plataforma?: "true";
             };
             header?: never;
             path: {
@@ -3937,6 +3975,8 @@ export interface operations {
             query?: {
                 /** @description La clínica. Solo la elige el superadministrador, y debe hacerlo; para los demás es la suya. */
                 clinica_id?: number;
+                /** @description Lo de la plataforma, que no es de ninguna clínica. Solo lo elige el superadministrador. */
+                plataforma?: "true";
             };
             header?: never;
             path: {
@@ -4156,6 +4196,8 @@ export interface operations {
             query?: {
                 /** @description La clínica. Solo la elige el superadministrador, y debe hacerlo; para los demás es la suya. */
                 clinica_id?: number;
+                /** @description Lo de la plataforma, que no es de ninguna clínica. Solo lo elige el superadministrador. */
+                plataforma?: "true";
             };
             header?: never;
             path: {
@@ -4335,6 +4377,8 @@ export interface operations {
             query?: {
                 /** @description La clínica. Solo la elige el superadministrador, y debe hacerlo; para los demás es la suya. */
                 clinica_id?: number;
+                /** @description Lo de la plataforma, que no es de ninguna clínica. Solo lo elige el superadministrador. */
+                plataforma?: "true";
             };
             header?: never;
             path: {
@@ -4530,6 +4574,8 @@ export interface operations {
                 respaldo_id?: number;
                 /** @description La clínica. Solo la elige el superadministrador, y debe hacerlo; para los demás es la suya. */
                 clinica_id?: number;
+                /** @description Lo de la plataforma, que no es de ninguna clínica. Solo lo elige el superadministrador. */
+                plataforma?: "true";
                 /** @description Cuántos se quieren, como máximo. */
                 limit?: number;
                 /** @description Cuántos se saltan antes. */
@@ -4697,6 +4743,8 @@ export interface operations {
             query?: {
                 /** @description La clínica. Solo la elige el superadministrador, y debe hacerlo; para los demás es la suya. */
                 clinica_id?: number;
+                /** @description Lo de la plataforma, que no es de ninguna clínica. Solo lo elige el superadministrador. */
+                plataforma?: "true";
             };
             header?: never;
             path: {
@@ -4860,6 +4908,8 @@ export interface operations {
                 respaldo_id?: number;
                 /** @description La clínica. Solo la elige el superadministrador, y debe hacerlo; para los demás es la suya. */
                 clinica_id?: number;
+                /** @description Lo de la plataforma, que no es de ninguna clínica. Solo lo elige el superadministrador. */
+                plataforma?: "true";
                 /** @description Cuántos se quieren, como máximo. */
                 limit?: number;
                 /** @description Cuántos se saltan antes. */
