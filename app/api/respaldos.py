@@ -284,7 +284,7 @@ async def restaurar(
             simulada=wanted.simular,
             modelos=tuple(wanted.modelos) if wanted.modelos is not None else None,
             registro=wanted.registro,
-            actualizar=wanted.actualizar,
+            actualizar=bool(wanted.actualizar),
             con_accesos=bool(wanted.con_accesos),
             con_clinica=bool(wanted.con_clinica),
         ),

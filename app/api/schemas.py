@@ -123,8 +123,8 @@ class PedidoRestauracion(BaseModel):
         json_schema_extra={"pattern": A_RECORD},
         description="modelo:clave, por ejemplo pacientes:15",
     )
-    actualizar: StrictBool = Field(
-        False,
+    actualizar: StrictBool | None = Field(
+        None,
         description="De un respaldo de la plataforma: además de agregar lo que falta, cambiar lo que es distinto. Los"
         " datos de una clínica vuelven a estar igual en cualquier caso.",
     )

@@ -291,11 +291,7 @@ export function useRestaurar() {
   const { api } = useApi();
   return useAction(({ id, simular, seleccion }: { id: number; simular: boolean; seleccion: Seleccion }) =>
     answered(
-      api.POST("/api/v1/respaldos/{respaldo_id}/restaurar/", {
-        ...of(id),
-        // Of a clinic, all that differs is changed in any case.
-        body: { simular, actualizar: false, ...seleccion },
-      }),
+      api.POST("/api/v1/respaldos/{respaldo_id}/restaurar/", { ...of(id), body: { simular, ...seleccion } }),
     ),
   );
 }

@@ -903,9 +903,8 @@ export interface components {
             /**
              * Actualizar
              * @description De un respaldo de la plataforma: además de agregar lo que falta, cambiar lo que es distinto. Los datos de una clínica vuelven a estar igual en cualquier caso.
-             * @default false
              */
-            actualizar: boolean;
+            actualizar?: boolean | null;
         };
         /**
          * PedidoVerificacion
