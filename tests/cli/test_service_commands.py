@@ -174,8 +174,9 @@ async def test_a_worker_that_is_stopped_gives_its_backup_back(
     await conn.execute("INSERT INTO respaldos.respaldo (clinica_id, tipo_respaldo) VALUES ($1, 'por_demanda')", LARGE)
     # Nobody else's turn comes: their nights are not what this is about.
     await conn.execute(
-        "INSERT INTO respaldos.programacion SELECT id, day::date, NULL, day, 1"
-        " FROM clinica, generate_series(now() - interval '2 days', now() + interval '1 day', '1 day') AS day"
+        "INSERT INTO respaldos.programacion (clinica_id, dia, previsto, intentos) SELECT whose.id, day::date, day, 1"
+        " FROM (SELECT id FROM clinica UNION ALL SELECT NULL) AS whose,"
+        " generate_series(now() - interval '2 days', now() + interval '1 day', '1 day') AS day"
     )
     with running_redis(tmp_path) as redis:
         command = await start("worker", cwd=tmp_path, **slowly.settings, REDIS_URL=redis.url)
