@@ -92,7 +92,7 @@ async def test_a_clinic_without_any_row_gives_a_valid_empty_backup_with_a_warnin
     async with opened(store, service=database, tenancy=Tenancy(table="clinica", exclude=("clinica",))) as resources:
         respaldo = await back_up(resources, NEW)
     assert (respaldo.estado, respaldo.numero_registros, respaldo.sospechoso) == (Estado.COMPLETADO, 0, False)
-    assert "la clínica no tiene ningún registro" in respaldo.metadata_["avisos"]
+    assert "la clínica 3 no tiene ningún registro" in respaldo.metadata_["avisos"]
     await assert_consistent(conn, store)
 
 

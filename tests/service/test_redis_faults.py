@@ -266,9 +266,9 @@ async def test_while_it_is_absent_the_night_is_put_down_and_people_are_warned(
         settings |= {"EMAIL_HOST": "127.0.0.1", "EMAIL_PORT": str(mail.port), "EMAIL_USE_TLS": "false"}
         try:
             async with running_worker(settings, log) as worker:
-
+                # The three clinics', and the platform's.
                 async def waiting() -> bool:
-                    return await states(conn) == [("pendiente", 0)] * 3
+                    return await states(conn) == [("pendiente", 0)] * 4
 
                 await eventually(waiting)
 
@@ -282,7 +282,7 @@ async def test_while_it_is_absent_the_night_is_put_down_and_people_are_warned(
                 redis.start()
 
                 async def made() -> bool:
-                    return await states(conn) == [("completado", 1)] * 3
+                    return await states(conn) == [("completado", 1)] * 4
 
                 await eventually(made)
                 assert worker.runs

@@ -157,12 +157,12 @@ async def test_two_workers_make_each_clinics_night_once(
 
     async def all_made() -> bool:
         states = [row[0] for row in await conn.fetch("SELECT estado FROM respaldos.respaldo")]
-        return len(states) >= 3 and set(states) == {"completado"}
+        return len(states) >= 4 and set(states) == {"completado"}
 
     async with running_worker(settings, log), running_worker(settings, tmp_path / "other.log"):
         await eventually(all_made)
     made = await conn.fetch("SELECT clinica_id, tipo_respaldo, intento FROM respaldos.respaldo ORDER BY 1")
-    assert [tuple(row) for row in made] == [(number, "automatico", 1) for number in (LARGE, SMALL, NEW)]
+    assert [tuple(row) for row in made] == [(number, "automatico", 1) for number in (LARGE, SMALL, NEW, None)]
     nights = await conn.fetch("SELECT clinica_id, intentos FROM respaldos.programacion ORDER BY 1")
-    assert [tuple(row) for row in nights] == [(LARGE, 1), (SMALL, 1), (NEW, 1)]
+    assert [tuple(row) for row in nights] == [(LARGE, 1), (SMALL, 1), (NEW, 1), (None, 1)]
     await assert_consistent(conn, store)
