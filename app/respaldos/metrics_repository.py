@@ -56,7 +56,7 @@ async def groups(session: AsyncSession) -> Sequence[Group]:
 
 
 async def newest_good(session: AsyncSession) -> Sequence[Newest]:
-    """Each clinic's newest good backup and the platform's (DESIGN §8); a clinic without one is not among them."""
+    """Each clinic's newest good backup and the platform's; a clinic without one is not among them."""
     found = await session.execute(
         select(
             Respaldo.clinica_id,
