@@ -1,15 +1,15 @@
 """What is counted so that nothing is left out in silence: rows without owner, and rows that point astray."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from itertools import islice
 from typing import Any, Self
 
 import asyncpg
 
 from app.clinic.all_owners import AllOwners
 from app.clinic.catalogue import Catalogue, Entry, TableClass, WholeTable
+from app.clinic.counting import Count, in_order, in_parts, together
 from app.clinic.introspection import ForeignKey, TableName
 from app.clinic.ownership import Listing, rule_errors, stray_keys
 from app.clinic.sql import from_table
@@ -20,13 +20,6 @@ OnStep = Callable[[], None]
 # How long one count may hold up a backup. A fifth of what the lease allows without progress: rows may be lost by
 # a backup that is not made, and none by a check that `respaldos catalogo` makes as well (seconds).
 COUNT_SECONDS = 60
-
-# How many counts are asked for at once: a small clinic's backup is made of round trips. PostgreSQL's rows have 1,664
-# columns at most.
-_TOGETHER = 500
-
-# A table, what it is searched for, the statement and how many values it gives.
-_Asked = tuple[TableName, "Check", str, int]
 
 # Where PostgreSQL has a row for each large object, which every role may read.
 LARGE_OBJECTS = TableName("pg_catalog", "pg_largeobject_metadata")
@@ -90,6 +83,15 @@ class Unchecked:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What is to be counted, of which table and what for."""
+
+    table: TableName
+    check: Check
+    count: Count
+
+
 class Counter:
     """Asks a connection for counts, within its `async with` block. `on_step` is called after each answer.
 
@@ -119,9 +121,9 @@ class Counter:
 
     async def ask(self, table: TableName, check: Check, statement: str) -> Any:
         """The statement's one value, or None where it took too long; then `unchecked` says so, once for a table."""
-        answers = await self._answers(statement)
-        if answers is not None:
-            return answers[0]
+        rows = await self._rows(statement)
+        if rows is not None:
+            return rows[0][0]
         self.leave(table, check)
         return None
 
@@ -134,33 +136,31 @@ class Counter:
     async def keep(self, listing: Listing) -> bool:
         """Whether the listing, which later statements need, ended in time. Raises RuleFailed."""
         with rule_errors(listing):
-            if await self._answers(listing.statement) is None:
+            if await self._rows(listing.statement) is None:
                 return False
         if self._seconds is not None:
             # What is set by now outlives the next one that takes too long.
             await self._connection.execute("SAVEPOINT conteo")
         return True
 
-    async def ask_together(self, asked: Sequence[_Asked]) -> list[Sequence[Any] | None]:
-        """The row of so many values that each answers, in one round trip; one by one where that takes too long."""
-        answers: list[Sequence[Any] | None] = []
-        for some in _within(asked, _TOGETHER):
-            together = await self._answers(
-                f"SELECT * FROM {', '.join(f'({statement}) AS q{n}' for n, (_, _, statement, _) in enumerate(some))}"
-            )
-            if together is not None:
-                values = iter(together)
-                answers += [tuple(islice(values, width)) for *_, width in some]
+    async def ask_together(self, asked: Sequence[Asked]) -> list[list[int] | None]:
+        """The counts that each gives, in few round trips; one by one where that takes too long."""
+        answers: list[list[int] | None] = []
+        rest = iter(asked)
+        for counts in in_parts([one.count for one in asked]):
+            some = [next(rest) for _ in counts]
+            if (rows := await self._rows(together(counts))) is not None:
+                answers += in_order(rows)
                 continue
-            for table, check, statement, _ in some:
-                answers.append(await self._answers(statement))
-                if answers[-1] is None:
-                    self.leave(table, check)
+            for one in some:
+                if (alone := await self._rows(together([one.count]))) is None:
+                    self.leave(one.table, one.check)
+                answers.append(in_order(alone)[0] if alone is not None else None)
         return answers
 
-    async def _answers(self, statement: str) -> Sequence[Any] | None:
+    async def _rows(self, statement: str) -> list[asyncpg.Record] | None:
         try:
-            (row,) = await self._connection.fetch(statement)
+            return list(await self._connection.fetch(statement))
         except (asyncpg.QueryCanceledError, asyncpg.LockNotAvailableError):
             if self._seconds is None:
                 raise
@@ -170,19 +170,6 @@ class Counter:
         finally:
             if self._on_step is not None:
                 self._on_step()
-        return tuple(row)
-
-
-def _within(asked: Sequence[_Asked], columns: int) -> Iterator[list[_Asked]]:
-    """The same in parts of so many values at most; a statement of more is a part of its own."""
-    some: list[_Asked] = []
-    for one in asked:
-        if some and sum(width for *_, width in some) + one[3] > columns:
-            yield some
-            some = []
-        some.append(one)
-    if some:
-        yield some
 
 
 def unclassified(catalogue: Catalogue, *, platform: bool = False) -> list[str]:
@@ -277,20 +264,25 @@ async def count_large_objects(counter: Counter) -> list[Unowned]:
 
 async def count_clinics_strays(counter: Counter, statements: ClinicStatements) -> list[Stray]:
     """The foreign keys by which one clinic's own rows point into another clinic."""
-    pointing = [
-        (entry, *foreign)
+    foreign = dict(statements.foreign)
+    asked = {
+        entry: keys
         for entry in statements.catalogue.of_class(TableClass.OWNED)
-        if (foreign := statements.count_foreign(entry)) is not None
-    ]
+        if (keys := [k for k in stray_keys(statements.catalogue, entry) if (entry.name, k) not in foreign])
+    }
     answers = await counter.ask_together(
-        [(entry.name, Check.STRAY, statement, len(keys)) for entry, keys, statement in pointing]
+        [
+            Asked(entry.name, Check.STRAY, Count(statements.count_foreign(entry, keys), len(keys)))
+            for entry, keys in asked.items()
+        ]
     )
+    for (entry, keys), counts in zip(asked.items(), answers, strict=True):
+        foreign |= {(entry.name, key): rows for key, rows in zip(keys, counts or (), strict=False)}
     found = []
-    for (entry, keys, _), counts in zip(pointing, answers, strict=True):
-        for key, rows in zip(keys, counts or [0] * len(keys), strict=True):
-            if rows:
-                strays = await counter.ask(entry.name, Check.STRAY, statements.count_strays(entry, key))
-                found.append(Stray(entry.name, key, strays or 0))
+    for (name, key), rows in foreign.items():
+        if rows:
+            strays = statements.count_strays(statements.catalogue.entries[name], key)
+            found.append(Stray(name, key, await counter.ask(name, Check.STRAY, strays) or 0))
     return [stray for stray in found if stray.rows]
 
 

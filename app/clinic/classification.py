@@ -18,7 +18,7 @@ from app.clinic.catalogue import (
     Tenancy,
     WholeTable,
 )
-from app.clinic.introspection import Introspection, Table, TableName
+from app.clinic.introspection import ForeignKey, Introspection, Table, TableName
 from app.dump.document import JSON_NULL_KEY
 from app.errors import CatalogError
 
@@ -505,11 +505,28 @@ def _with_sources(entries: Mapping[TableName, Entry]) -> dict[TableName, Entry]:
                 if not sources[fk.target] and entries[fk.target].kind is not TableClass.ACCESS:
                     pending.append((entries[fk.target], False))
                 sources[fk.target].append(Source(entry.name, fk, owned=owned))
-    in_cycles = cycles({name: {s.table for s in found if not s.owned} for name, found in sources.items()})
-    return {
-        name: replace(entry, sources=tuple(sources[name]), reference_cycle=in_cycles.get(name, frozenset()))
-        for name, entry in entries.items()
+    return {name: replace(entry, sources=tuple(sources[name])) for name, entry in entries.items()}
+
+
+def without_sources(catalogue: Catalogue, pointing: Collection[tuple[TableName, ForeignKey]]) -> Catalogue:
+    """The same catalogue where, of the keys to tables with owners, only these lead a clinic's row to one not its own.
+
+    What nothing points to is in no `referencias`, nor is what only that would point to.
+    """
+
+    def is_live(entry: Entry, source: Source, live: Container[TableName]) -> bool:
+        if not source.owned:
+            return source.table in live
+        return entry.kind is not TableClass.OWNED or (source.table, source.foreign_key) in pointing
+
+    live: set[TableName] = set()
+    while more := {e.name for e in catalogue.entries.values() if any(is_live(e, s, live) for s in e.sources)} - live:
+        live |= more
+    entries = {
+        name: replace(entry, sources=tuple(s for s in entry.sources if is_live(entry, s, live)))
+        for name, entry in catalogue.entries.items()
     }
+    return replace(catalogue, entries=entries)
 
 
 def _ordered(tables: Mapping[TableName, Table]) -> list[TableName]:

@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from app.clinic.catalogue import Entry
-from app.clinic.checks import Check, Counter, Unchecked
+from app.clinic.checks import Asked, Check, Counter, Unchecked
+from app.clinic.counting import Count
 from app.clinic.introspection import Column, TableName
 from app.clinic.sql import from_table, literal, qualified, quote
 from app.dump.document import Form
@@ -82,7 +83,7 @@ async def find_file_columns(counter: Counter, entries: Sequence[Entry]) -> list[
     """The columns of these tables that name files, by what they are called and by a sample of their values."""
     texts = {entry: columns for entry in entries if (columns := [c for c in entry.table.columns if _is_text(c)])}
     samples = await counter.ask_together(
-        [(e.name, Check.FILES, _sample(e, columns), 2 * len(columns)) for e, columns in texts.items()]
+        [Asked(e.name, Check.FILES, Count(_sample(e, columns), 2 * len(columns))) for e, columns in texts.items()]
     )
     found, empty = [], []
     for (entry, columns), counts in zip(texts.items(), samples, strict=True):
@@ -92,7 +93,7 @@ async def find_file_columns(counter: Counter, entries: Sequence[Entry]) -> list[
                 found.append(FileColumn(entry, column))
             elif not filled and _is_suggestive(column):
                 empty.append(FileColumn(entry, column))
-    values = await counter.ask_together([(f.entry.name, Check.FILES, _some_values(f), 2) for f in empty])
+    values = await counter.ask_together([Asked(f.entry.name, Check.FILES, Count(_some_values(f), 2)) for f in empty])
     found += [f for f, counts in zip(empty, values, strict=True) if counts and _names_files(f.column, *counts)]
     oids = [FileColumn(entry, column) for entry in entries for column in entry.table.columns if _is_oid(column)]
     return [*found, *oids]
@@ -102,7 +103,9 @@ async def count_files(
     counter: Counter, columns: Sequence[FileColumn], rows: Callable[[Entry, tuple[str, ...]], str]
 ) -> list[NamedFiles]:
     """How many files each column names in those rows: `rows` gives the statement for some columns of a table."""
-    asked = [(f.entry.name, Check.FILES, _count(f.column, rows(f.entry, (f.column.name,))), 1) for f in columns]
+    asked = [
+        Asked(f.entry.name, Check.FILES, Count(_count(f.column, rows(f.entry, (f.column.name,))), 1)) for f in columns
+    ]
     counts = await counter.ask_together(asked)
     named = [NamedFiles(f.entry.name, f.column.name, n[0] if n else 0) for f, n in zip(columns, counts, strict=True)]
     return [found for found in named if found.files]

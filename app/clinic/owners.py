@@ -1,5 +1,6 @@
 """Finds whose the rows are, once for a moment of the database; every later statement goes by what was found."""
 
+from collections.abc import Callable, Collection, Iterable
 from itertools import groupby
 
 import asyncpg
@@ -8,11 +9,12 @@ from app.clinic.all_owners import AllOwners
 from app.clinic.catalogue import Catalogue, TableClass
 from app.clinic.checks import OnStep
 from app.clinic.classification import narrowed, undecided
+from app.clinic.counting import Count, count_together
 from app.clinic.introspection import TableName
-from app.clinic.ownership import rule_errors
+from app.clinic.ownership import Listing, rule_errors
 from app.clinic.platform_statements import PlatformStatements, Statements
 from app.clinic.sql import from_table, quote
-from app.clinic.statements import ClinicStatements
+from app.clinic.statements import ClinicStatements, Foreign
 
 # Questions that are asked in one round trip: a row of PostgreSQL has 1,664 columns at most.
 TOGETHER = 1000
@@ -32,11 +34,23 @@ async def find_owners(
     if clinica_id is None:
         return await _find_platforms(connection, narrow, on_step or (lambda: None))
     statements = ClinicStatements(narrow, clinica_id)
+    await _fill(connection, statements, statements.own_lists)
+    empty = statements.are_empty()
+    answers = await _ask(connection, list(empty.values()))
+    statements.leave_out([name for name, is_empty in zip(empty, answers, strict=True) if is_empty])
+    # What a clinic's rows point to of its own needs no list, and that is all that most clinics' rows do.
+    statements.keep_foreign(await _count_foreign(connection, statements))
+    await _fill(connection, statements, statements.reference_lists)
+    return statements
+
+
+async def _fill(
+    connection: asyncpg.Connection,
+    statements: ClinicStatements,
+    lists: Callable[[Collection[str]], Iterable[Listing]],
+) -> None:
     careful: set[str] = set()
-    while True:
-        listings = list(statements.lists(careful))
-        if not listings:
-            return statements
+    while listings := list(lists(careful)):
         # In as few round trips as can be, but a rule by itself, so that it can be named where it fails.
         for _, together in groupby(listings, key=lambda listing: listing.rule):
             some = list(together)
@@ -46,8 +60,24 @@ async def find_owners(
         doubtful = await _ask(connection, [statements.is_doubtful(name) for name in asked])
         again = {name for name, doubt in zip(asked, doubtful, strict=True) if doubt}
         if not again:
-            return statements
+            return
         careful |= again
+
+
+async def _count_foreign(connection: asyncpg.Connection, statements: ClinicStatements) -> Foreign:
+    keys = statements.nobodys_keys()
+    counted = await count_together(
+        connection,
+        [
+            Count(statements.count_foreign(statements.catalogue.entries[name], some), len(some))
+            for name, some in keys.items()
+        ],
+    )
+    return {
+        (name, key): rows
+        for (name, some), counts in zip(keys.items(), counted, strict=True)
+        for key, rows in zip(some, counts, strict=True)
+    }
 
 
 async def _find_platforms(connection: asyncpg.Connection, narrow: Catalogue, on_step: OnStep) -> PlatformStatements:

@@ -32,6 +32,10 @@ class RowList:
         at_place = f"{alias}.ctid = ANY ((SELECT {_get(self._places)}::tid[])::tid[])"
         return f"{at_place} AND {self.holds(alias)}" if self.table.partitioned else at_place
 
+    def empty(self) -> str:
+        """Whether there is no row in it."""
+        return f"{_get(self._places)} = '{{}}'"
+
     def holds(self, alias: str) -> str:
         """Whether the row is one of them, for rows that something else has found."""
         if not self.table.partitioned:

@@ -1,6 +1,6 @@
 """The SQL that picks one clinic's rows."""
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 from app.clinic.catalogue import (
     ByColumn,
@@ -14,7 +14,7 @@ from app.clinic.catalogue import (
     TableClass,
     WholeTable,
 )
-from app.clinic.classification import grouped
+from app.clinic.classification import grouped, without_sources
 from app.clinic.introspection import ForeignKey, Table, TableName
 from app.clinic.ownership import (
     RULE_ALIAS,
@@ -32,6 +32,9 @@ from app.clinic.sql import columns, from_table, joined, quote, same_value
 
 Group = frozenset[TableName]
 
+# By table and key of it, how many of a clinic's rows point to a row that is not the clinic's own.
+Foreign = Mapping[tuple[TableName, ForeignKey], int]
+
 
 class ClinicStatements:
     """The statements for one clinic, known by its id in the tenant table.
@@ -44,6 +47,9 @@ class ClinicStatements:
         self.catalogue = catalogue
         self._clinica_id = int(clinica_id)
         self._numbers = catalogue.numbers(catalogue.entries)
+        # Tables whose list was found empty: the statements that follow need not name it.
+        self._without_list: set[TableName] = set()
+        self.foreign: Foreign = {}
 
     @property
     def own_entries(self) -> list[Entry]:
@@ -83,7 +89,7 @@ class ClinicStatements:
         """Whether the row `alias`, which something else has found, is the clinic's."""
         entry = self._entry(entry)
         tests = [self._direct(way, alias) or "true" for way in (entry.direct,) if way is not None]
-        if entry.listed:
+        if self._listed(entry):
             tests.append(self._owned(entry).holds(alias))
         return f"({' OR '.join(tests)}) IS TRUE"
 
@@ -103,14 +109,11 @@ class ClinicStatements:
         starts = f"SELECT {self._numbers[entry.name]} AS node, r.rel, r.tid FROM ({rows}) AS r"
         return f"SELECT o.rel, o.tid FROM ({self._owners_of({entry.name}, starts)}) AS o WHERE o.owner IS NULL"
 
-    def count_foreign(self, entry: Entry) -> tuple[list[ForeignKey], str] | None:
+    def count_foreign(self, entry: Entry, keys: Sequence[ForeignKey]) -> str:
         """How many of the clinic's rows point, by each of these keys, to a row that is not the clinic's own.
 
-        One scan answers for all keys, with a column for each. None where no key of the table can.
+        One scan answers for all keys, with a column for each.
         """
-        keys = list(stray_keys(self.catalogue, entry))
-        if not keys:
-            return None
         needed = tuple(dict.fromkeys(column for fk in keys for column in fk.columns))
         counts, joins = [], []
         for number, fk in enumerate(keys):
@@ -119,7 +122,7 @@ class ClinicStatements:
             joins.append(f" LEFT JOIN ({rows}) AS {own} ON {joined(fk, 'c', own)}")
             points = " AND ".join(f"c.{quote(column)} IS NOT NULL" for column in fk.columns)
             counts.append(f"count(*) FILTER (WHERE {points} AND {own}.{quote(fk.target_columns[0])} IS NULL)")
-        return keys, f"SELECT {', '.join(counts)} FROM ({self.owned(entry, needed)}) AS c{''.join(joins)}"
+        return f"SELECT {', '.join(counts)} FROM ({self.owned(entry, needed)}) AS c{''.join(joins)}"
 
     def count_strays(self, entry: Entry, foreign_key: ForeignKey) -> str:
         """How many of the clinic's rows point, by this key, to a row that another clinic owns."""
@@ -135,8 +138,8 @@ class ClinicStatements:
             f" WHERE (s.rel, s.tid) NOT IN ({free})"
         )
 
-    def lists(self, careful: Collection[str]) -> Iterator[Listing]:
-        """What fills the lists, in this order.
+    def own_lists(self, careful: Collection[str]) -> Iterator[Listing]:
+        """What fills the lists of the clinic's own rows, in this order.
 
         What is found is right where none of the rows found leads to another clinic's row, or to nobody's, too; each
         SELECT tells whether one does (`is_doubtful`). Then it is to be asked for again with that name in `careful`:
@@ -147,10 +150,34 @@ class ClinicStatements:
                 name = self._name("propias", min(group))
                 rule = rule_of(self.catalogue.entries[table] for table in group)
                 yield Listing(name, self._find_owned(group, careful=name in careful), rule)
+
+    def reference_lists(self, careful: Collection[str]) -> Iterator[Listing]:
+        """What fills the lists of rows that belong into `referencias`, in this order, once the others are filled."""
         referenced = [entry for entry in self.catalogue.entries.values() if entry.sources]
         for group in grouped({e.name: {s.table for s in e.sources if not s.owned} for e in referenced}):
             name = self._name("referidas", min(group))
             yield Listing(name, self._find_references(group, careful=name in careful))
+
+    def leave_out(self, empty: Collection[TableName]) -> None:
+        """Name no more the lists of the clinic's own rows of these tables: they are empty."""
+        self._without_list |= set(empty)
+
+    def are_empty(self) -> dict[TableName, str]:
+        """For each table with a list of the clinic's own rows, once filled: whether it is empty."""
+        return {e.name: self._owned(e).empty() for e in self.catalogue.with_owners() if e.listed}
+
+    def nobodys_keys(self) -> dict[TableName, list[ForeignKey]]:
+        """By table, the keys by which a clinic's row may point to nobody's row of a table with owners."""
+        keys = {
+            e.name: [fk for fk in stray_keys(self.catalogue, e) if not self.catalogue.entries[fk.target].definite]
+            for e in self.catalogue.of_class(TableClass.OWNED)
+        }
+        return {name: some for name, some in keys.items() if some}
+
+    def keep_foreign(self, foreign: Foreign) -> None:
+        """Go by what was counted for `nobodys_keys`: where no row points, no row belongs into `referencias`."""
+        self.foreign = foreign
+        self.catalogue = without_sources(self.catalogue, {key for key, rows in foreign.items() if rows})
 
     def is_doubtful(self, name: str) -> str:
         """After the listing of that name: whether it has to be asked for again."""
@@ -161,8 +188,11 @@ class ClinicStatements:
         entry = self._entry(entry)
         if entry.direct is not None:
             yield self._direct(entry.direct, "x")
-        if entry.listed:
+        if self._listed(entry):
             yield self._owned(entry).read("x")
+
+    def _listed(self, entry: Entry) -> bool:
+        return entry.listed and (entry.direct is None or entry.name not in self._without_list)
 
     def _direct(self, way: Candidate, alias: str) -> str:
         """The condition of a direct way; empty where every row is the clinic's."""
@@ -297,7 +327,8 @@ class ClinicStatements:
 
     def _doubts(self, entry: Entry) -> Iterator[str]:
         """Rows found that lead, by some way, to a row that has not been found to be the clinic's."""
-        if not entry.listed:
+        # The tenant column of those is empty: the only way left is the one by which they were found.
+        if not entry.listed or len([way for way in entry.candidates if not isinstance(way, ByColumn)]) == 1:
             return
         here = (
             f"SELECT f.node, f.rel, f.tid FROM found AS f"

@@ -17,6 +17,7 @@ from pydantic import SecretStr
 from app.clinic.catalogue import TableClass
 from app.clinic.database import SESSION_SQL
 from app.clinic.owners import find_owners
+from app.clinic.ownership import stray_keys
 from app.clinic.statements import ClinicStatements
 from app.connections import clinic_database, embedded_servers, open_resources
 from app.respaldos.crear_respaldo import crear_respaldo
@@ -94,8 +95,8 @@ async def statements(settings: Settings) -> dict[str, Any]:
         assert isinstance(found, ClinicStatements)
         for entry in catalogue.of_class(TableClass.OWNED):
             said.append(found.owned_records(entry))
-            if (foreign := found.count_foreign(entry)) is not None:
-                said.append(foreign[1])
+            if keys := list(stray_keys(catalogue, entry)):
+                said.append(found.count_foreign(entry, keys))
         said += [s for e in catalogue.entries.values() if (s := found.referenced_records(e)) is not None]
         single = [each for text in said for each in text.split(";\n") if re.match("(SELECT|WITH)", each)]
         planning, plans = 0.0, []
