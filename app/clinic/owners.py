@@ -1,6 +1,7 @@
 """Finds whose the rows are, once for a moment of the database; every later statement goes by what was found."""
 
 from collections.abc import Callable, Collection, Iterable
+from functools import partial
 from itertools import groupby
 
 import asyncpg
@@ -34,12 +35,12 @@ async def find_owners(
     if clinica_id is None:
         return await _find_platforms(connection, narrow, on_step or (lambda: None))
     statements = ClinicStatements(narrow, clinica_id)
-    await _fill(connection, statements, statements.own_lists)
-    empty = statements.are_empty()
-    answers = await _ask(connection, list(empty.values()))
-    statements.leave_out([name for name, is_empty in zip(empty, answers, strict=True) if is_empty])
-    # What a clinic's rows point to of its own needs no list, and that is all that most clinics' rows do.
-    statements.keep_foreign(await _count_foreign(connection, statements))
+    await _fill(connection, statements, partial(statements.own_lists, doubting=False))
+    foreign = await _count_foreign(connection, statements)
+    if any(foreign[name, key] for name, keys in statements.deciding_keys().items() for key in keys):
+        await _fill(connection, statements, partial(statements.own_lists, doubting=True))
+        foreign = await _count_foreign(connection, statements)
+    statements.keep_foreign(foreign)
     await _fill(connection, statements, statements.reference_lists)
     return statements
 
@@ -65,6 +66,10 @@ async def _fill(
 
 
 async def _count_foreign(connection: asyncpg.Connection, statements: ClinicStatements) -> Foreign:
+    """By `nobodys_keys`, once the lists of the clinic's own rows are filled."""
+    empty = statements.are_empty()
+    answers = await _ask(connection, list(empty.values()))
+    statements.leave_out([name for name, is_empty in zip(empty, answers, strict=True) if is_empty])
     keys = statements.nobodys_keys()
     counted = await count_together(
         connection,

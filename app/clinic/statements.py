@@ -32,6 +32,8 @@ from app.clinic.sql import columns, from_table, joined, quote, same_value
 
 Group = frozenset[TableName]
 
+Keys = dict[TableName, list[ForeignKey]]
+
 # By table and key of it, how many of a clinic's rows point to a row that is not the clinic's own.
 Foreign = Mapping[tuple[TableName, ForeignKey], int]
 
@@ -138,18 +140,19 @@ class ClinicStatements:
             f" WHERE (s.rel, s.tid) NOT IN ({free})"
         )
 
-    def own_lists(self, careful: Collection[str]) -> Iterator[Listing]:
+    def own_lists(self, careful: Collection[str], *, doubting: bool) -> Iterator[Listing]:
         """What fills the lists of the clinic's own rows, in this order.
 
-        What is found is right where none of the rows found leads to another clinic's row, or to nobody's, too; each
-        SELECT tells whether one does (`is_doubtful`). Then it is to be asked for again with that name in `careful`:
-        who comes first decides, and to find that takes a statement that is slow to plan.
+        What is found is right where none of the rows found leads, by any of `deciding_keys`, to another clinic's row,
+        or to nobody's, too. With `doubting` each SELECT tells whether one does (`is_doubtful`). Then it is to be
+        asked for again with that name in `careful`: who comes first decides, and to find that takes a statement that
+        is slow to plan.
         """
         for group in grouped({e.name: e.owner_tables for e in self.catalogue.with_owners()}):
             if any(self.catalogue.entries[name].listed for name in group):
                 name = self._name("propias", min(group))
                 rule = rule_of(self.catalogue.entries[table] for table in group)
-                yield Listing(name, self._find_owned(group, careful=name in careful), rule)
+                yield Listing(name, self._find_owned(group, doubting=doubting, careful=name in careful), rule)
 
     def reference_lists(self, careful: Collection[str]) -> Iterator[Listing]:
         """What fills the lists of rows that belong into `referencias`, in this order, once the others are filled."""
@@ -158,21 +161,26 @@ class ClinicStatements:
             name = self._name("referidas", min(group))
             yield Listing(name, self._find_references(group, careful=name in careful))
 
-    def leave_out(self, empty: Collection[TableName]) -> None:
-        """Name no more the lists of the clinic's own rows of these tables: they are empty."""
-        self._without_list |= set(empty)
-
     def are_empty(self) -> dict[TableName, str]:
         """For each table with a list of the clinic's own rows, once filled: whether it is empty."""
         return {e.name: self._owned(e).empty() for e in self.catalogue.with_owners() if e.listed}
 
-    def nobodys_keys(self) -> dict[TableName, list[ForeignKey]]:
+    def leave_out(self, empty: Collection[TableName]) -> None:
+        """Of the lists of the clinic's own rows, name no more just those of these tables: they are empty."""
+        self._without_list = set(empty)
+
+    def deciding_keys(self) -> Keys:
+        """By table, the keys that say whose a row in a list is, where something else may say so as well."""
+        return {e.name: [way.foreign_key for way in _doubted(e)] for e in self.catalogue.with_owners() if _doubted(e)}
+
+    def nobodys_keys(self) -> Keys:
         """By table, the keys by which a clinic's row may point to nobody's row of a table with owners."""
-        keys = {
-            e.name: [fk for fk in stray_keys(self.catalogue, e) if not self.catalogue.entries[fk.target].definite]
-            for e in self.catalogue.of_class(TableClass.OWNED)
-        }
-        return {name: some for name, some in keys.items() if some}
+        keys = self.deciding_keys()
+        for entry in self.catalogue.of_class(TableClass.OWNED):
+            for fk in stray_keys(self.catalogue, entry):
+                if not self.catalogue.entries[fk.target].definite and fk not in keys.get(entry.name, ()):
+                    keys.setdefault(entry.name, []).append(fk)
+        return keys
 
     def keep_foreign(self, foreign: Foreign) -> None:
         """Go by what was counted for `nobodys_keys`: where no row points, no row belongs into `referencias`."""
@@ -209,11 +217,11 @@ class ClinicStatements:
     def _parents(self, fk: ForeignKey) -> str:
         return self.owned(self.catalogue.entries[fk.target], fk.target_columns)
 
-    def _find_owned(self, group: Group, *, careful: bool) -> str:
+    def _find_owned(self, group: Group, *, doubting: bool, careful: bool) -> str:
         """Fill the lists of the clinic's rows in these tables, which are one, or point to each other in a circle."""
         entries = [self.catalogue.entries[name] for name in sorted(group)]
         starts = " UNION ".join(part for entry in entries for part in self._starts(entry))
-        doubts = " UNION ALL ".join(part for entry in entries for part in self._doubts(entry))
+        doubts = " UNION ALL ".join(part for entry in entries for part in self._doubts(entry)) if doubting else ""
         steps = " UNION ALL ".join(part for entry in entries for part in self._steps(entry))
         found = starts or "SELECT NULL::int AS node, NULL::oid AS rel, NULL::text AS tid WHERE false"
         if steps:
@@ -327,17 +335,12 @@ class ClinicStatements:
 
     def _doubts(self, entry: Entry) -> Iterator[str]:
         """Rows found that lead, by some way, to a row that has not been found to be the clinic's."""
-        # The tenant column of those is empty: the only way left is the one by which they were found.
-        if not entry.listed or len([way for way in entry.candidates if not isinstance(way, ByColumn)]) == 1:
-            return
         here = (
             f"SELECT f.node, f.rel, f.tid FROM found AS f"
             f" JOIN {from_table(entry.table)} AS x ON x.tableoid = f.rel AND x.ctid = f.tid::tid"
         )
         node = f"f.node = {self._numbers[entry.name]}"
-        for way in entry.candidates:
-            if not isinstance(way, ByForeignKey):
-                continue
+        for way in _doubted(entry):
             parent = self.catalogue.entries[way.foreign_key.target]
             mine = self.is_owned(parent, "p")
             if parent.name in entry.cycle:
@@ -448,6 +451,13 @@ class ClinicStatements:
 
     def _name(self, kind: str, table: TableName) -> str:
         return f"{kind}_{self._numbers[table]}"
+
+
+def _doubted(entry: Entry) -> list[ByForeignKey]:
+    """The ways by which a row in the list may lead elsewhere than the one by which it was found."""
+    # The tenant column of those is empty: where one way is left, they were found by it.
+    others = [way for way in entry.candidates if not isinstance(way, ByColumn)]
+    return [way for way in others if isinstance(way, ByForeignKey)] if entry.listed and len(others) > 1 else []
 
 
 def _decided_by_column(entry: Entry) -> bool:

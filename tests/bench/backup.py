@@ -74,7 +74,7 @@ async def selects(settings: Settings) -> str:
             if (statement := snapshot.statements.referenced_records(entry)) is not None:
                 statements.append(statement)
         assert isinstance(snapshot.statements, ClinicStatements)
-        listings = (*snapshot.statements.own_lists(()), *snapshot.statements.reference_lists(()))
+        listings = (*snapshot.statements.own_lists((), doubting=False), *snapshot.statements.reference_lists(()))
         lists = "".join(f"{listing.statement};\n" for listing in listings)
     copies = "".join(f"COPY ({statement}) TO STDOUT;\n" for statement in statements)
     return f"{SESSION_SQL};\nBEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY;\n{lists}{copies}COMMIT;\n"

@@ -28,7 +28,7 @@ async def old_way(way: str, clinica_id: int) -> int:
     with embedded_servers(load_settings()) as settings:
         async with clinic_database(settings).snapshot(clinica_id) as snapshot:
             assert isinstance(snapshot.statements, ClinicStatements)
-            lists = [listing.statement for listing in snapshot.statements.own_lists(())]
+            lists = [listing.statement for listing in snapshot.statements.own_lists((), doubting=False)]
             selects = {
                 entry.model: snapshot.statements.owned(entry, tuple(column.name for column in entry.table.columns))
                 for entry in snapshot.catalogue.of_class(TableClass.OWNED)

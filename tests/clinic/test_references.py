@@ -146,3 +146,21 @@ async def test_a_shared_table_with_a_creator_is_owned_by_whoever_made_it_unless_
     # Upward from a shared row: its creator is clinic 1's, and stays there.
     assert "persona" not in backup.document["referencias"]
     assert backup.ids("persona") == [21]
+
+
+async def test_what_the_first_way_to_an_owner_leads_to_is_a_reference_where_it_is_nobodys(
+    any_database: Database,
+) -> None:
+    await any_database.sql.execute(
+        TWO_CLINICS
+        + """
+        CREATE TABLE campana (id int PRIMARY KEY, clinica_id int REFERENCES clinica);
+        CREATE TABLE envio (id int PRIMARY KEY, campana_id int REFERENCES campana, persona_id int REFERENCES persona);
+        INSERT INTO campana VALUES (1, NULL), (2, 1);
+        INSERT INTO envio VALUES (1, 1, 11), (2, 2, 21), (3, 1, NULL);
+        """
+    )
+    backups = await back_up_all(any_database.clinics())
+    assert (backups[1].ids("envio"), backups[1].referenced("campana")) == ([1, 2], [1])
+    assert backups[2].ids("envio") == []
+    assert "campana" not in backups[2].document["referencias"]
