@@ -82,10 +82,7 @@ class ClinicStatements:
 
     def owned(self, entry: Entry, names: tuple[str, ...]) -> str:
         """These columns of the clinic's own rows; system columns, too."""
-        picked = f"SELECT {columns('x', names)} FROM {from_table(entry.table)} AS x"
-        return " UNION ALL ".join(
-            f"{picked} WHERE {condition}" if condition else picked for condition in self._conditions(entry)
-        )
+        return " UNION ALL ".join(self._picked(entry, names))
 
     def is_owned(self, entry: Entry, alias: str) -> str:
         """Whether the row `alias`, which something else has found, is the clinic's."""
@@ -191,6 +188,12 @@ class ClinicStatements:
         """After the listing of that name: whether it has to be asked for again."""
         return f"current_setting('respaldos.{name}_dudosas') <> ''"
 
+    def _picked(self, entry: Entry, names: tuple[str, ...]) -> Iterator[str]:
+        """Queries that have the clinic's own rows together."""
+        picked = f"SELECT {columns('x', names)} FROM {from_table(entry.table)} AS x"
+        for condition in self._conditions(entry):
+            yield f"{picked} WHERE {condition}" if condition else picked
+
     def _conditions(self, entry: Entry) -> Iterator[str]:
         """Conditions over the alias x of which just one holds for each row of the clinic, and none for another's."""
         entry = self._entry(entry)
@@ -269,27 +272,33 @@ class ClinicStatements:
             if way == entry.direct:
                 continue
             alias = RULE_ALIAS if isinstance(way, ByRule) else "x"
-            if isinstance(way, ByForeignKey):
-                parent = self.catalogue.entries[way.foreign_key.target]
-                inside = parent.name in entry.cycle
-                if inside and parent.direct is None:
-                    continue
-                parents = (
-                    self._direct_rows(parent, way.foreign_key.target_columns)
-                    if inside
-                    else self._parents(way.foreign_key)
+            for given in self._given(entry, way, alias):
+                yield (
+                    f"SELECT {self._numbers[entry.name]} AS node, {alias}.tableoid AS rel, {alias}.ctid::text AS tid"
+                    f" FROM {from_table(entry.table)} AS {alias} WHERE {given}{self._undecided(entry, alias)}"
                 )
-                given = f"({columns(alias, way.foreign_key.columns)}) IN ({parents})"
-            elif isinstance(way, ByLink):
-                given = self._linked(way, alias)
-            elif isinstance(way, ByRule):
-                given = f"{rule_value(way)} = {self._clinica_id}"
-            else:
+
+    def _given(self, entry: Entry, way: Candidate, alias: str) -> Iterator[str]:
+        """Conditions of which one holds for each row that the way gives from outside its circle."""
+        match way:
+            case ByLink():
+                yield self._linked(way, alias)
+            case ByRule():
+                yield f"{rule_value(way)} = {self._clinica_id}"
+            case ByForeignKey(fk):
+                parent = self.catalogue.entries[fk.target]
+                if parent.name not in entry.cycle:
+                    parents = list(self._picked(parent, fk.target_columns))
+                elif parent.direct is not None:
+                    parents = [self._direct_rows(parent, fk.target_columns)]
+                else:
+                    parents = []
+                # Each by itself: of a UNION ALL PostgreSQL does not know how many values it has, and takes it for few
+                # even where the clinic's rows are many and those without clinic few.
+                for rows in parents:
+                    yield f"({columns(alias, fk.columns)}) IN ({rows})"
+            case _:
                 raise TypeError(f"{way} of {entry.name} is direct")
-            yield (
-                f"SELECT {self._numbers[entry.name]} AS node, {alias}.tableoid AS rel, {alias}.ctid::text AS tid"
-                f" FROM {from_table(entry.table)} AS {alias} WHERE {given}{self._undecided(entry, alias)}"
-            )
 
     def _direct_rows(self, entry: Entry, names: tuple[str, ...]) -> str:
         picked = f"SELECT {columns('x', names)} FROM {from_table(entry.table)} AS x"
@@ -391,12 +400,16 @@ class ClinicStatements:
         starts, steps = [], []
         for entry in entries:
             number, unowned = self._numbers[entry.name], self._may_be_reference(entry)
-            outside: dict[tuple[str, ...], list[str]] = {}
             for source in entry.sources:
                 fk = source.foreign_key
                 child = self.catalogue.entries[source.table]
                 if source.owned or source.table not in group:
-                    outside.setdefault(fk.target_columns, []).append(self._source_rows(source))
+                    starts += [
+                        f"SELECT {number} AS node, x.tableoid AS rel, x.ctid::text AS tid"
+                        f" FROM {from_table(entry.table)} AS x"
+                        f" WHERE ({columns('x', fk.target_columns)}) IN ({rows}){unowned}"
+                        for rows in self._source_rows(source)
+                    ]
                 else:
                     steps.append(
                         f"SELECT {number}, x.tableoid, x.ctid::text FROM {from_table(child.table)} AS c"
@@ -404,11 +417,6 @@ class ClinicStatements:
                         f" WHERE r.node = {self._numbers[child.name]} AND c.tableoid = r.rel"
                         f" AND c.ctid = r.tid::tid{unowned}"
                     )
-            starts += [
-                f"SELECT {number} AS node, x.tableoid AS rel, x.ctid::text AS tid FROM {from_table(entry.table)} AS x"
-                f" WHERE ({columns('x', target)}) IN ({' UNION ALL '.join(rows)}){unowned}"
-                for target, rows in outside.items()
-            ]
         start = " UNION ".join(starts) or "SELECT NULL::int AS node, NULL::oid AS rel, NULL::text AS tid WHERE false"
         found = f"SELECT step.node, step.rel, step.tid FROM ({start}) AS step(node, rel, tid) WHERE true{only}"
         if not steps:
@@ -418,15 +426,14 @@ class ClinicStatements:
             f" CROSS JOIN LATERAL ({' UNION ALL '.join(steps)}) AS step(node, rel, tid) WHERE true{only}"
         )
 
-    def _source_rows(self, source: Source) -> str:
+    def _source_rows(self, source: Source) -> Iterator[str]:
         entry = self.catalogue.entries[source.table]
         names = source.foreign_key.columns
         if source.owned:
-            return self.owned(entry, names)
-        return (
-            f"SELECT {columns('x', names)} FROM {from_table(entry.table)} AS x"
-            f" WHERE {self._references(entry).read('x')}"
-        )
+            yield from self._picked(entry, names)
+        else:
+            table = from_table(entry.table)
+            yield f"SELECT {columns('x', names)} FROM {table} AS x WHERE {self._references(entry).read('x')}"
 
     def _may_be_reference(self, entry: Entry) -> str:
         """That the row `x` is not known to be a clinic's."""
