@@ -298,11 +298,11 @@ class Difference:
 
     async def _fill_today(self, shape: Shape, same: str, stage: str) -> None:
         """`same` says that a row `c` of `current` and a row `s` of `stage` are alike."""
-        every = tuple(column.name for column in (*shape.entry.table.columns, *shape.entry.table.generated))
         await self._connection.execute(
-            f"INSERT INTO {shape.today} SELECT {columns('t', (*PLACE, *every))} FROM {shape.real} AS t"
-            f" JOIN {shape.current} AS c ON t.tableoid = c.{quote(REL)} AND t.ctid = c.{quote(TID)}"
-            f" WHERE NOT EXISTS (SELECT FROM ({stage}) AS s WHERE {same})"
+            shape.rows_of_today(
+                f"JOIN {shape.current} AS c ON t.tableoid = c.{quote(REL)} AND t.ctid = c.{quote(TID)}"
+                f" WHERE NOT EXISTS (SELECT FROM ({stage}) AS s WHERE {same})"
+            )
         )
 
     async def _hash_today(self, shape: Shape, rows: str) -> None:

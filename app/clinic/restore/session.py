@@ -19,6 +19,7 @@ from app.clinic.restore.proof import OnRead, Proof
 from app.clinic.restore.refusals import Refusals
 from app.clinic.restore.release import staying, unknown_columns, unknown_tables
 from app.clinic.restore.scope import RecordSearch, Scope, refuse_access
+from app.clinic.restore.shapes import KEEP_PLACES
 from app.clinic.restore.staging import Staging
 from app.clinic.secret_columns import SecretColumns
 from app.dump.document import Section
@@ -117,7 +118,7 @@ class ClinicRestore:
                 refuse_access(scope, self._catalogue)
             shapes = self.staging.shapes(scope.models)
             await self._connection.execute(
-                f"BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL lock_timeout = '{LOCK_SECONDS}s'"
+                f"BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL lock_timeout = '{LOCK_SECONDS}s'; {KEEP_PLACES}"
             )
             statements = await self._find_owners()
         data = [
