@@ -165,6 +165,15 @@ class ClinicRestore:
             return replace(plan, differing=difference.differing, of_clinics=difference.of_clinics)
         return plan
 
+    async def changed_since(self) -> list[str]:
+        """The models of which somebody has changed rows since they were compared.
+
+        Where there is none, whoever has read the clinic meanwhile has read just those rows that will be changed.
+        """
+        with self._errors():
+            self._found().statements = await self._find_owners()
+            return await self._found().changed_since()
+
     async def apply(self, on_step: OnStep) -> None:
         """Change the rows; `on_step` is told each model. Triggers and foreign keys are off where the role may."""
         difference = self._found()
