@@ -21,7 +21,9 @@ from app.clinic.restore.release import staying, unknown_columns, unknown_tables
 from app.clinic.restore.scope import RecordSearch, Scope, refuse_access
 from app.clinic.restore.shapes import KEEP_PLACES
 from app.clinic.restore.staging import Staging
+from app.clinic.restore.written import refuse_unplanned
 from app.clinic.secret_columns import SecretColumns
+from app.clinic.sql import quote
 from app.dump.document import Section
 from app.dump.verifier import VerifiedFile
 
@@ -190,14 +192,19 @@ class ClinicRestore:
                 strict=self._strict,
             )
             await refusals.check()
+            if (schema := self._catalogue.schema) is not None:
+                # What a constraint or a trigger names without a schema is the clinic's, as it is for its own system.
+                await self._connection.execute(f"SET LOCAL search_path = {quote(schema)}, public")
             await applying.apply(on_step)
+            # As the file's lines are printed.
+            await self._connection.execute("SET LOCAL search_path = public")
             self._written = await self._find_owners()
             await refusals.check_written(self._written)
             await applying.check_constraints(self._written)
             self._applying = applying
 
     async def prove(self, verified: VerifiedFile, on_read: OnRead) -> None:
-        """Read the rows again: they are the file's, or nothing stays."""
+        """Read the rows again: they are the file's, and no other row was written, or nothing stays."""
         replica = self._applying is not None and self._applying.replica
         with self._errors():
             statements = self._written or await self._find_owners()
@@ -205,6 +212,7 @@ class ClinicRestore:
                 self._connection, self._found(), self._constraints, statements, self._setting, replica=replica
             )
             await proof.hold(verified.totals, on_read)
+            await refuse_unplanned(self._connection, self._found(), self._constraints, replica=replica)
 
     async def transaction_id(self) -> str:
         """The transaction's number, by which `RestoreDatabase.outcome` knows what became of it."""
