@@ -70,7 +70,8 @@ class RestoreDatabase(ClinicDatabase):
                     clinic = Clinic(clinica_id, None, False, None)
                 catalogue = await self._catalogue(connection, clinic, clinics)
                 refuse_unreadable([entry.table for entry in recorded(catalogue, clinica_id)])
-                text = await connection.fetchval(CONSTRAINTS_SQL, other_schemas(clinics, clinic))
+                others = other_schemas(clinics, clinic)
+                text = await connection.fetchval(CONSTRAINTS_SQL, others)
             try:
                 yield ClinicRestore(
                     connection,
@@ -79,6 +80,7 @@ class RestoreDatabase(ClinicDatabase):
                     parse_constraints(text),
                     self._setting,
                     self._secrets,
+                    other_schemas=others,
                     strict=strict,
                     update=update,
                 )

@@ -1,5 +1,6 @@
 """One restore of one clinic, or of the platform, from the opened connection to COMMIT or ROLLBACK."""
 
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
@@ -14,6 +15,7 @@ from app.clinic.restore.applying import Applying
 from app.clinic.restore.constraints import Constraints
 from app.clinic.restore.difference import MADE_BY_MIGRATIONS, Changes, Difference, OnStep
 from app.clinic.restore.errors import restore_errors
+from app.clinic.restore.migrated import refuse_migrated
 from app.clinic.restore.platform import PlatformDifference, PlatformProof, PlatformRefusals
 from app.clinic.restore.proof import OnRead, Proof
 from app.clinic.restore.refusals import Refusals
@@ -88,6 +90,7 @@ class ClinicRestore:
         setting: str,
         secrets: SecretColumns,
         *,
+        other_schemas: Sequence[str],
         strict: bool,
         update: bool,
     ) -> None:
@@ -98,6 +101,7 @@ class ClinicRestore:
         self._constraints = constraints
         self._setting = setting
         self._secrets = secrets
+        self._other_schemas = other_schemas
         self._strict = strict
         self._update = update
         self._difference: Difference | None = None
@@ -183,6 +187,9 @@ class ClinicRestore:
             replica = await self._switch_off_triggers()
             applying = Applying(self._connection, difference, self._constraints, replica=replica)
             await applying.close_over_what_hangs()
+            await refuse_migrated(
+                self._connection, difference, self._catalogue, self._constraints, self._other_schemas
+            )
             refusals = (PlatformRefusals if self._clinica_id is None else Refusals)(
                 self._connection,
                 difference,

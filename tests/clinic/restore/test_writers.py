@@ -8,7 +8,7 @@ import asyncpg
 import pytest
 
 from app.clinic.restore.database import RestoreDatabase
-from app.errors import RestoreRefused
+from app.errors import RestoreRefused, SchemaChanged
 from tests.clinic.backup import Backup, back_up
 from tests.clinic.conftest import Database
 from tests.clinic.restore.conftest import Writer, crossed
@@ -135,3 +135,35 @@ async def test_a_row_that_is_waited_for_is_looked_at_again(any_database: Databas
         with pytest.raises(RestoreRefused, match="alguien los cambió mientras tanto"):
             await applying
     assert await sql.fetchval("SELECT clinica_id FROM ficha WHERE id = 9") == 2
+
+
+NOTHING = "SELECT"
+POINTS = "CREATE TABLE sello (ficha_id int REFERENCES ficha); INSERT INTO sello VALUES (9)"
+
+# What a migration does, once the catalogue has been read, before or after the comparison; whether it is in the way.
+MIGRATIONS = {
+    "what goes is pointed to": (POINTS, NOTHING, True),
+    "what goes is pointed to late": (NOTHING, POINTS, True),
+    "a column is filled in": ("ALTER TABLE ficha ADD sello text; UPDATE ficha SET sello = 's'", NOTHING, True),
+    "another table": (NOTHING, "CREATE TABLE suelta (id int PRIMARY KEY)", False),
+}
+
+
+@crossed
+@pytest.mark.parametrize("migration", MIGRATIONS)
+async def test_a_migration_meanwhile(any_database: Database, writer: Writer, migration: str) -> None:
+    clinics, backup = await prepare(any_database, writer)
+    sql = any_database.sql
+    before, after, in_the_way = MIGRATIONS[migration]
+    async with loaded(clinics, backup.file) as (session, _):
+        await sql.execute(before)
+        await session.begin(WHOLE)
+        await session.compare(lambda _model: None)
+        await sql.execute(after)
+        if in_the_way:
+            with pytest.raises(SchemaChanged, match="«ficha»"):
+                await session.apply(lambda _model: None)
+        else:
+            await session.apply(lambda _model: None)
+            with pytest.raises(asyncpg.LockNotAvailableError):
+                await sql.execute(f"SET lock_timeout = '10ms'; {POINTS}")
