@@ -7,11 +7,12 @@ from threading import Thread
 import asyncpg
 import pytest
 
+from app.clinic.restore import database as restore_database
 from app.clinic.restore.database import RestoreDatabase
-from app.errors import RestoreRefused, SchemaChanged
+from app.errors import DatabaseUnavailable, RestoreRefused, SchemaChanged
 from tests.clinic.backup import Backup, back_up
 from tests.clinic.conftest import Database
-from tests.clinic.restore.conftest import Writer, crossed
+from tests.clinic.restore.conftest import Writer, crossed, superuser
 from tests.clinic.restore.restoring import WHOLE, counts, loaded
 from tests.clinic.test_ownership import TWO_CLINICS
 
@@ -167,3 +168,21 @@ async def test_a_migration_meanwhile(any_database: Database, writer: Writer, mig
             await session.apply(lambda _model: None)
             with pytest.raises(asyncpg.LockNotAvailableError):
                 await sql.execute(f"SET lock_timeout = '10ms'; {POINTS}")
+
+
+async def test_a_safety_backup_waits_for_nobody_who_waits_for_the_restore(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clinics, backup = await prepare(database, superuser)
+    monkeypatch.setattr(restore_database, "LOCK_SECONDS", 0.1)
+    async with loaded(clinics, backup.file) as (session, _):
+        await session.begin(WHOLE)
+        await session.compare(lambda _model: None)
+        migrating = asyncio.create_task(database.sql.execute("ALTER TABLE ficha ADD sello text"))
+        other = await database.connect()
+        while not await other.fetchval("SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted)"):
+            await asyncio.sleep(0.01)
+        await other.close()
+        with pytest.raises(DatabaseUnavailable, match="bloqueada por otro proceso"):
+            await back_up(clinics, 1)
+    await migrating
