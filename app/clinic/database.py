@@ -210,7 +210,7 @@ class ClinicDatabase:
         named = platform_entries(catalogue) if clinica_id is None else catalogue.of_class(TableClass.OWNED)
         files = partial(self._file_columns, connection, named)
         return ClinicSnapshot(
-            connection, clinica_id, catalogue, statements, migrations, unowned, files, size, taken_at
+            connection, clinica_id, catalogue, statements, migrations, unowned, files, size, taken_at, self._setting
         )
 
     async def census(self, named: int | str | None = None) -> Census:

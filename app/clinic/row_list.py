@@ -3,7 +3,7 @@
 A list is kept by PostgreSQL itself, as the text of an array in a setting that ends with the transaction: that works
 in a read-only transaction and on a hot standby, where no temporary table can be made, takes a dozen bytes a row, and
 leaves the statements that use it as short as they are for no row at all. The rows are known by their place, which
-is stable within a snapshot.
+no other row takes while a snapshot is held.
 """
 
 from dataclasses import dataclass

@@ -34,7 +34,7 @@ class ClinicSnapshot:
     It is of no use after its `ClinicDatabase.snapshot` block. `unowned` is what no clinic owns and this one has not
     either, and the tables that took too long to say so; `taken_at` is UTC; `tables_size` is what all rows of the
     tables that it has take on disk, whoever's they are (bytes). `file_columns` finds the columns that name files, and
-    the tables that took too long to say so.
+    the tables that took too long to say so. `setting` is what an error of its database names.
     """
 
     def __init__(
@@ -48,6 +48,7 @@ class ClinicSnapshot:
         file_columns: Callable[[OnStep | None], Awaitable[list[FileColumn | Unchecked]]],
         tables_size: int,
         taken_at: datetime,
+        setting: str,
     ) -> None:
         self.clinica_id = clinica_id
         self.catalogue = catalogue
@@ -57,11 +58,12 @@ class ClinicSnapshot:
         self.tables_size = tables_size
         self.taken_at = taken_at
         self._connection = connection
+        self._setting = setting
         self._file_columns = file_columns
 
     def record_lines(self, statement: str) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
         """The lines of a statement that gives one record a row: see `copied_lines`."""
-        return copied_lines(self._connection, statement, SETTING)
+        return copied_lines(self._connection, statement, self._setting)
 
     async def strays(self, on_step: OnStep | None = None) -> list[Stray | Unchecked]:
         """The clinic's own rows that point to rows of another clinic, and the tables that took too long to check.
@@ -70,7 +72,7 @@ class ClinicSnapshot:
         """
         if isinstance(self.statements, PlatformStatements):
             return []
-        with database_errors(SETTING):
+        with database_errors(self._setting):
             async with Counter(self._connection, seconds=COUNT_SECONDS, on_step=on_step) as counter:
                 found = await count_clinics_strays(counter, self.statements)
         return [*found, *counter.unchecked]
@@ -80,7 +82,7 @@ class ClinicSnapshot:
 
         No count takes longer than COUNT_SECONDS; `on_step` is called after each.
         """
-        with database_errors(SETTING):
+        with database_errors(self._setting):
             found = await self._file_columns(on_step)
             columns = [column for column in found if isinstance(column, FileColumn)]
             async with Counter(self._connection, seconds=COUNT_SECONDS, on_step=on_step) as counter:

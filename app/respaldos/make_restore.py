@@ -1,14 +1,24 @@
-"""Makes one claimed restore: verify, safety backup, one transaction that is proven before it is committed."""
+"""Makes one claimed restore: verify, compare, safety backup, apply; proven before it is committed."""
 
 import asyncio
 import logging
+from dataclasses import replace
 from typing import Any
 
 from app.clinic.restore.database import RestoreDatabase
 from app.clinic.restore.difference import EXAMPLES, Changes
 from app.clinic.restore.session import ClinicRestore, Outcome, Plan
 from app.dump.verifier import VerifiedFile
-from app.errors import ClinicNotFound, DatabaseError, LeaseLost, NotCompleted, RespaldosError, RestoreInterrupted
+from app.dump.whose import whose
+from app.errors import (
+    ClinicNotFound,
+    DatabaseError,
+    LeaseLost,
+    NotCompleted,
+    RespaldosError,
+    RestoreInterrupted,
+    RestoreRefused,
+)
 from app.respaldos import restauracion_repository
 from app.respaldos.crear_respaldo import crear_respaldo
 from app.respaldos.end_restore import end_restore
@@ -23,6 +33,9 @@ from app.respaldos.transaction import transaction
 from app.respaldos.uninterrupted import uninterrupted
 
 log = logging.getLogger(__name__)
+
+# How often a safety backup is made at most: in a clinic where people are at work, each may be out of date at once.
+SAFETY_BACKUPS = 3
 
 # A server whose client is gone has ended the transaction, either way, within this time (seconds).
 OUTCOME_SECONDS = 10
@@ -67,22 +80,15 @@ async def _make(
         attempt.clinica_id, strict=request.destino is not None, update=request.actualizar
     ) as session:
         verified = await check_thoroughly(resources, attempt.respaldo, progress, take=session.staging.take)
-        if not (request.simulada or request.sin_respaldo_previo or request.destino is not None):
-            progress.enter(Etapa.RESPALDANDO)
-            await _save_first(resources, attempt, progress)
         progress.enter(Etapa.COMPARANDO)
         migrations = await session.migrations_since()
         if migrations:
             # Where the restore is refused, they may be why.
             await _note(resources, attempt, avisos=migrations)
-        await session.begin(request.scope)
-        plan = await session.compare(_step(progress))
-        await _note(
-            resources,
-            attempt,
-            resultado=_shown(plan),
-            avisos=[*_said(plan, request), *migrations, *plan.avisos],
-        )
+        await _compare(resources, attempt, session, progress, migrations)
+        if not (request.simulada or request.sin_respaldo_previo or request.destino is not None):
+            # What is restored into, and no replica that may be behind.
+            await _save_first(replace(resources, clinic=target), attempt, session, progress, migrations)
         progress.enter(Etapa.APLICANDO)
         await session.apply(_step(progress))
         progress.enter(Etapa.COMPROBANDO)
@@ -97,9 +103,46 @@ async def _make(
         await session.commit()
 
 
-async def _save_first(resources: Resources, attempt: RestoreAttempt, progress: Progress) -> None:
-    """How things are now, in a backup of its own; where that fails, so does the restore."""
+async def _compare(
+    resources: Resources, attempt: RestoreAttempt, session: ClinicRestore, progress: Progress, migrations: list[str]
+) -> None:
+    """Begin the transaction, and write down what would change."""
+    request = attempt.request
+    await session.begin(request.scope)
+    plan = await session.compare(_step(progress))
+    await _note(
+        resources,
+        attempt,
+        resultado=_shown(plan),
+        avisos=[*_said(plan, request), *migrations, *plan.avisos],
+    )
 
+
+async def _save_first(
+    resources: Resources, attempt: RestoreAttempt, session: ClinicRestore, progress: Progress, migrations: list[str]
+) -> None:
+    """How things are now, in a backup of its own; where that fails, so does the restore.
+
+    It is made of the rows that were compared: where somebody has changed one before it was done, both are done again.
+    Raises RestoreRefused where that does not end.
+    """
+    for left in reversed(range(SAFETY_BACKUPS)):
+        progress.enter(Etapa.RESPALDANDO)
+        await _save(resources, attempt, progress)
+        if not (changed := await session.changed_since()):
+            return
+        if not left:
+            raise RestoreRefused(
+                f"{whose(attempt.clinica_id)} siguió cambiando mientras se hacía su respaldo previo"
+                f" ({', '.join(f'«{model}»' for model in changed)}), y esos cambios se perderían sin estar en él."
+                " Vuelva a intentarlo cuando nadie trabaje en ella"
+            )
+        await session.rollback()
+        progress.enter(Etapa.COMPARANDO)
+        await _compare(resources, attempt, session, progress, migrations)
+
+
+async def _save(resources: Resources, attempt: RestoreAttempt, progress: Progress) -> None:
     def moved(_: Progress) -> None:
         progress.advance(bytes_=0)
 

@@ -68,17 +68,17 @@ class Applying:
 
     async def _replace_pointing(self, parent: Shape, reference: Reference, child: Shape) -> bool:
         gone = gone_values(parent, reference, replaced=True)
-        pointing = f"({columns('c', reference.columns)}) IN ({gone})"
         changed = await self._connection.execute(
             f"UPDATE {child.pairs} AS p SET {quote(KIND)} = '{Kind.REPLACE}' FROM {child.today} AS c"
-            f" WHERE p.{quote(TODAY)} = c.ctid AND p.{quote(KIND)} = '{Kind.UPDATE}' AND {pointing}"
+            f" WHERE p.{quote(TODAY)} = c.ctid AND p.{quote(KIND)} = '{Kind.UPDATE}'"
+            f" AND ({columns('c', reference.columns)}) IN ({gone})"
         )
-        every = tuple(column.name for column in (*child.entry.table.columns, *child.entry.table.generated))
         added = await self._connection.execute(
-            f"INSERT INTO {child.today} SELECT {columns('c', (*PLACE, *every))} FROM {child.real} AS c"
-            f" JOIN {child.current} AS k ON k.{quote(REL)} = c.tableoid AND k.{quote(TID)} = c.ctid"
-            f" WHERE {pointing} AND NOT EXISTS (SELECT FROM {child.today} AS d"
-            f" WHERE d.{quote(REL)} = c.tableoid AND d.{quote(TID)} = c.ctid)"
+            child.rows_of_today(
+                f"JOIN {child.current} AS k ON k.{quote(REL)} = t.tableoid AND k.{quote(TID)} = t.ctid"
+                f" WHERE ({columns('t', reference.columns)}) IN ({gone}) AND NOT EXISTS"
+                f" (SELECT FROM {child.today} AS d WHERE d.{quote(REL)} = t.tableoid AND d.{quote(TID)} = t.ctid)"
+            )
         )
         if added != "INSERT 0 0":
             # What was just added has no pair yet, and is not to go: the file has it as it is.
@@ -170,10 +170,7 @@ class Applying:
         return f"{', '.join(shape.key)}: {found}" if found else "sus claves ya no están"
 
     async def _deletes(self, shape: Shape) -> list[str]:
-        return [
-            f"DELETE FROM {shape.real} AS t USING ({_going(shape)}) AS c"
-            f" WHERE t.tableoid = c.{quote(REL)} AND t.ctid = c.{quote(TID)}"
-        ]
+        return [f"DELETE FROM {shape.real} AS t USING ({_going(shape)}) AS c WHERE {shape.same_version('t', 'c')}"]
 
     async def _inserts(self, shape: Shape) -> list[str]:
         names = shape.names
@@ -202,7 +199,7 @@ class Applying:
             f"UPDATE {shape.real} AS t SET {values} FROM {shape.pairs} AS p"
             f" JOIN {shape.today} AS c ON c.ctid = p.{quote(TODAY)}"
             f" JOIN {shape.file} AS f ON f.ctid = p.{quote(FILE)}"
-            f" WHERE p.{quote(KIND)} = '{Kind.UPDATE}' AND t.tableoid = c.{quote(REL)} AND t.ctid = c.{quote(TID)}"
+            f" WHERE p.{quote(KIND)} = '{Kind.UPDATE}' AND {shape.same_version('t', 'c')}"
         ]
 
     def _groups(self) -> Iterator[list[Shape]]:

@@ -111,12 +111,15 @@ class _WithFile(Difference):
 
     newer: Mapping[str, Shape]
 
-    async def _fill_current(self, shape: Shape) -> None:
-        if (other := self.newer.get(shape.model)) is not None:
-            await self._connection.execute(
-                f"INSERT INTO {shape.current} SELECT NULL, ctid, {quote(HASH)}, {copy_number(shape, 'ctid')}"
-                f" FROM {other.stage}; ANALYZE {shape.current}"
-            )
+    async def _fill_current(self, shape: Shape) -> int:
+        if (other := self.newer.get(shape.model)) is None:
+            return 0
+        filled = await self._connection.execute(
+            f"INSERT INTO {shape.current} SELECT NULL, ctid, {quote(HASH)}, {copy_number(shape, 'ctid')}"
+            f" FROM {other.stage}"
+        )
+        await self._connection.execute(f"ANALYZE {shape.current}")
+        return int(filled.rpartition(" ")[2])
 
     async def _adopt(self, shape: Shape) -> None:
         """There is nothing to adopt in a file."""

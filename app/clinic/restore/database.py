@@ -5,6 +5,7 @@ import secrets
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from typing import Any
 
 import asyncpg
 
@@ -12,10 +13,10 @@ from app.clinic.catalogue import Tenancy
 from app.clinic.database import CONNECT_SECONDS, ClinicDatabase, other_schemas, pick, recorded, refuse_unreadable
 from app.clinic.restore.comparison import Comparison
 from app.clinic.restore.constraints import CONSTRAINTS_SQL, parse_constraints
-from app.clinic.restore.session import ADVISORY_CLASS, TRIAL_CLASS, WORK_MEMORY, ClinicRestore, Outcome
+from app.clinic.restore.session import ADVISORY_CLASS, LOCK_SECONDS, TRIAL_CLASS, WORK_MEMORY, ClinicRestore, Outcome
 from app.clinic.restore.trial import PREFIX, Trial
 from app.clinic.secret_columns import SecretColumns
-from app.clinic.snapshot import SETTING, Clinic
+from app.clinic.snapshot import SETTING, Clinic, ClinicSnapshot
 from app.clinic.sql import quote
 from app.database import database_errors
 from app.dump.whose import whose
@@ -34,6 +35,11 @@ class RestoreDatabase(ClinicDatabase):
     def __init__(self, url: str, tenancy: Tenancy, secrets: SecretColumns, *, setting: str = SETTING) -> None:
         super().__init__(url, tenancy, setting=setting)
         self._secrets = secrets
+
+    async def _snapshot(self, connection: asyncpg.Connection, *given: Any) -> ClinicSnapshot:
+        # A restore's safety backup. Whoever waits for what the restore has locked must not be waited for in turn.
+        await connection.execute(f"SET lock_timeout = '{LOCK_SECONDS}s'")
+        return await super()._snapshot(connection, *given)
 
     @asynccontextmanager
     async def restoring(
@@ -64,7 +70,8 @@ class RestoreDatabase(ClinicDatabase):
                     clinic = Clinic(clinica_id, None, False, None)
                 catalogue = await self._catalogue(connection, clinic, clinics)
                 refuse_unreadable([entry.table for entry in recorded(catalogue, clinica_id)])
-                text = await connection.fetchval(CONSTRAINTS_SQL, other_schemas(clinics, clinic))
+                others = other_schemas(clinics, clinic)
+                text = await connection.fetchval(CONSTRAINTS_SQL, others)
             try:
                 yield ClinicRestore(
                     connection,
@@ -73,6 +80,7 @@ class RestoreDatabase(ClinicDatabase):
                     parse_constraints(text),
                     self._setting,
                     self._secrets,
+                    other_schemas=others,
                     strict=strict,
                     update=update,
                 )

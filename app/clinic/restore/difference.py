@@ -118,6 +118,8 @@ class Difference:
         self.scoped = [shape for shape in chosen(scope, shapes) if shape not in self.logins]
         self.narrowed = scope.record is not None
         self.left: dict[str, int] = {}
+        # How many rows of today were read of each shape, by number.
+        self._read: dict[int, int] = {}
         clinics = [shape for shape in self.data if shape.entry.name == statements.catalogue.tenant_table]
         self.held = None if scope.clinic or not clinics else clinics[0]
 
@@ -184,6 +186,26 @@ class Difference:
             if counted.any or shape in self.scoped:
                 found[shape.section][shape.model] = counted
         return found
+
+    async def changed_since(self) -> list[str]:
+        """The models whose rows are not those any more that were compared; `statements` are to be found anew before.
+
+        No version of a row has the place of another: see KEEP_PLACES.
+        """
+        changed = []
+        for shape in self._compared if self.narrowed else self.scoped:
+            place = f"{quote(REL)}, {quote(TID)}"
+            read = f"SELECT {place} FROM {shape.current}"
+            if shape.model in self.left:
+                read += f" UNION ALL SELECT {place} FROM {shape.left}"
+            rows, same = await one_row(
+                self._connection,
+                f"SELECT count(*), count(k.{quote(TID)}) FROM ({self.rows_today(shape)}) AS q"
+                f" LEFT JOIN ({read}) AS k ON k.{quote(REL)} = q.tableoid AND k.{quote(TID)} = q.ctid",
+            )
+            if not rows == same == self._read[shape.number]:
+                changed.append(shape.model)
+        return changed
 
     async def needed(self) -> dict[str, int]:
         """How many rows of each model are outside the scope, and only put back because others point to them."""
@@ -257,7 +279,7 @@ class Difference:
             await self._connection.execute(f"ANALYZE {shape.file}; ANALYZE {shape.today}; ANALYZE {shape.pairs}")
 
     async def _compare(self, shape: Shape) -> None:
-        await self._fill_current(shape)
+        self._read[shape.number] = await self._fill_current(shape)
         same = f"s.{quote(HASH)} = c.{quote(HASH)}"
         if not shape.key:
             same += f" AND s.{quote(COPY)} = c.{quote(COPY)}"
@@ -293,25 +315,28 @@ class Difference:
                     f" WHERE NOT EXISTS (SELECT FROM {shape.file} AS f WHERE {shape.same_key('f', 'c')})"
                 )
 
-    async def _fill_current(self, shape: Shape) -> None:
-        await self._hash_today(shape, self.rows_today(shape))
+    async def _fill_current(self, shape: Shape) -> int:
+        """How many rows they are."""
+        return await self._hash_today(shape, self.rows_today(shape))
 
     async def _fill_today(self, shape: Shape, same: str, stage: str) -> None:
         """`same` says that a row `c` of `current` and a row `s` of `stage` are alike."""
-        every = tuple(column.name for column in (*shape.entry.table.columns, *shape.entry.table.generated))
         await self._connection.execute(
-            f"INSERT INTO {shape.today} SELECT {columns('t', (*PLACE, *every))} FROM {shape.real} AS t"
-            f" JOIN {shape.current} AS c ON t.tableoid = c.{quote(REL)} AND t.ctid = c.{quote(TID)}"
-            f" WHERE NOT EXISTS (SELECT FROM ({stage}) AS s WHERE {same})"
+            shape.rows_of_today(
+                f"JOIN {shape.current} AS c ON t.tableoid = c.{quote(REL)} AND t.ctid = c.{quote(TID)}"
+                f" WHERE NOT EXISTS (SELECT FROM ({stage}) AS s WHERE {same})"
+            )
         )
 
-    async def _hash_today(self, shape: Shape, rows: str) -> None:
+    async def _hash_today(self, shape: Shape, rows: str) -> int:
         lines = with_lines(shape.table, rows, *PLACE)
         hashes = f"SELECT tableoid, ctid, {line_hash(f'x.{quote(LINE)}')} AS {quote(HASH)} FROM ({lines}) AS x"
-        await self._connection.execute(
+        filled = await self._connection.execute(
             f"INSERT INTO {shape.current} SELECT tableoid, ctid, {quote(HASH)}, {copy_number(shape, 'ctid')}"
-            f" FROM ({hashes}) AS y; ANALYZE {shape.current}"
+            f" FROM ({hashes}) AS y"
         )
+        await self._connection.execute(f"ANALYZE {shape.current}")
+        return int(filled.rpartition(" ")[2])
 
     async def _adopt(self, shape: Shape) -> None:
         """Take rows of the file that are nobody's today for the clinic's: what said whose they are is gone.

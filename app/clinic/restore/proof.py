@@ -14,6 +14,7 @@ from app.clinic.restore.constraints import Constraints
 from app.clinic.restore.difference import Difference
 from app.clinic.restore.naming import named_keys
 from app.clinic.restore.shapes import AT, HASH, PLACE, REL, TID, Shape, line_hash
+from app.clinic.restore.written import acting_triggers
 from app.clinic.sql import columns, literal, quote
 from app.dump.document import ModelTotal, Section
 from app.errors import RestoreDiffers
@@ -134,13 +135,9 @@ class Proof:
         await self._differ(shape, keys or "ninguno por sí solo")
 
     async def _sentence(self, shape: Shape, keys: str) -> str:
-        found = []
-        for each in self._difference.shapes:
-            triggers = self._constraints.of(each.entry.name).acting(replica=self._replica)
-            # A trigger may have changed another table than its own.
-            if triggers and (each is shape or any(await self._difference.count(each))):
-                found.append(f"{each.model}: {', '.join(triggers)}")
-        acting = f"; disparadores que actuaron: {'; '.join(found)}" if found else ""
+        # A trigger may have changed another table than its own.
+        found = await acting_triggers(self._difference, self._constraints, replica=self._replica, beside=shape)
+        acting = f"; disparadores que actuaron: {found}" if found else ""
         return (
             f"«{shape.model}» no volvió a leerse como está en el respaldo, así que no se cambió nada."
             f" Registros distintos: {keys}{acting}"

@@ -1,5 +1,6 @@
 """One restore of one clinic, or of the platform, from the opened connection to COMMIT or ROLLBACK."""
 
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
@@ -14,13 +15,17 @@ from app.clinic.restore.applying import Applying
 from app.clinic.restore.constraints import Constraints
 from app.clinic.restore.difference import MADE_BY_MIGRATIONS, Changes, Difference, OnStep
 from app.clinic.restore.errors import restore_errors
+from app.clinic.restore.migrated import refuse_migrated
 from app.clinic.restore.platform import PlatformDifference, PlatformProof, PlatformRefusals
 from app.clinic.restore.proof import OnRead, Proof
 from app.clinic.restore.refusals import Refusals
 from app.clinic.restore.release import staying, unknown_columns, unknown_tables
 from app.clinic.restore.scope import RecordSearch, Scope, refuse_access
+from app.clinic.restore.shapes import KEEP_PLACES
 from app.clinic.restore.staging import Staging
+from app.clinic.restore.written import refuse_unplanned
 from app.clinic.secret_columns import SecretColumns
+from app.clinic.sql import quote
 from app.dump.document import Section
 from app.dump.verifier import VerifiedFile
 
@@ -85,6 +90,7 @@ class ClinicRestore:
         setting: str,
         secrets: SecretColumns,
         *,
+        other_schemas: Sequence[str],
         strict: bool,
         update: bool,
     ) -> None:
@@ -95,6 +101,7 @@ class ClinicRestore:
         self._constraints = constraints
         self._setting = setting
         self._secrets = secrets
+        self._other_schemas = other_schemas
         self._strict = strict
         self._update = update
         self._difference: Difference | None = None
@@ -117,7 +124,7 @@ class ClinicRestore:
                 refuse_access(scope, self._catalogue)
             shapes = self.staging.shapes(scope.models)
             await self._connection.execute(
-                f"BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL lock_timeout = '{LOCK_SECONDS}s'"
+                f"BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL lock_timeout = '{LOCK_SECONDS}s'; {KEEP_PLACES}"
             )
             statements = await self._find_owners()
         data = [
@@ -164,6 +171,15 @@ class ClinicRestore:
             return replace(plan, differing=difference.differing, of_clinics=difference.of_clinics)
         return plan
 
+    async def changed_since(self) -> list[str]:
+        """The models of which somebody has changed rows since they were compared.
+
+        Where there is none, whoever has read the clinic meanwhile has read just those rows that will be changed.
+        """
+        with self._errors():
+            self._found().statements = await self._find_owners()
+            return await self._found().changed_since()
+
     async def apply(self, on_step: OnStep) -> None:
         """Change the rows; `on_step` is told each model. Triggers and foreign keys are off where the role may."""
         difference = self._found()
@@ -171,6 +187,9 @@ class ClinicRestore:
             replica = await self._switch_off_triggers()
             applying = Applying(self._connection, difference, self._constraints, replica=replica)
             await applying.close_over_what_hangs()
+            await refuse_migrated(
+                self._connection, difference, self._catalogue, self._constraints, self._other_schemas
+            )
             refusals = (PlatformRefusals if self._clinica_id is None else Refusals)(
                 self._connection,
                 difference,
@@ -180,14 +199,19 @@ class ClinicRestore:
                 strict=self._strict,
             )
             await refusals.check()
+            if (schema := self._catalogue.schema) is not None:
+                # What a constraint or a trigger names without a schema is the clinic's, as it is for its own system.
+                await self._connection.execute(f"SET LOCAL search_path = {quote(schema)}, public")
             await applying.apply(on_step)
+            # As the file's lines are printed.
+            await self._connection.execute("SET LOCAL search_path = public")
             self._written = await self._find_owners()
             await refusals.check_written(self._written)
             await applying.check_constraints(self._written)
             self._applying = applying
 
     async def prove(self, verified: VerifiedFile, on_read: OnRead) -> None:
-        """Read the rows again: they are the file's, or nothing stays."""
+        """Read the rows again: they are the file's, and no other row was written, or nothing stays."""
         replica = self._applying is not None and self._applying.replica
         with self._errors():
             statements = self._written or await self._find_owners()
@@ -195,6 +219,7 @@ class ClinicRestore:
                 self._connection, self._found(), self._constraints, statements, self._setting, replica=replica
             )
             await proof.hold(verified.totals, on_read)
+            await refuse_unplanned(self._connection, self._found(), self._constraints, replica=replica)
 
     async def transaction_id(self) -> str:
         """The transaction's number, by which `RestoreDatabase.outcome` knows what became of it."""

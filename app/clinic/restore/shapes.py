@@ -16,12 +16,17 @@ from app.errors import RestoreRefused, SchemaDiffers
 # Columns of the temporary tables beside those of the clinic's, whose names may be any but these.
 HASH, COPY = "respaldos$hash", "respaldos$copia"
 AT, REL, TID = "respaldos$at", "respaldos$rel", "respaldos$tid"
-FILE, TODAY, KIND = "respaldos$file", "respaldos$today", "respaldos$kind"
-OURS = {LINE, HASH, COPY, AT, REL, TID, FILE, TODAY, KIND}
+FILE, TODAY, KIND, VERSION = "respaldos$file", "respaldos$today", "respaldos$kind", "respaldos$xmin"
+OURS = {LINE, HASH, COPY, AT, REL, TID, FILE, TODAY, KIND, VERSION}
 
 # The physical place of a row. None of ours moves while a restore looks at it; a row that somebody else has changed
-# meanwhile is at another place, and is not found there.
+# meanwhile is at another place, and is not found there. No other row takes its place: see KEEP_PLACES.
 PLACE = ("tableoid", "ctid")
+
+# An open cursor keeps its snapshot, and PostgreSQL frees no place of a row that this one sees or that came later.
+# READ COMMITTED keeps none from one statement to the next: there, a row that somebody deletes makes room at once for
+# another clinic's.
+KEEP_PLACES = "DECLARE respaldos_lugares NO SCROLL CURSOR FOR SELECT"
 
 
 class Kind(StrEnum):
@@ -108,6 +113,24 @@ class Shape:
     def today(self) -> str:
         """Rows of today that the file does not have as they are."""
         return f'pg_temp."today_{self.number}"'
+
+    def rows_of_today(self, rows: str) -> str:
+        """INSERT into `today` those rows `t` of the table that a condition picks; `rows` begins after its FROM."""
+        every = tuple(column.name for column in (*self.entry.table.columns, *self.entry.table.generated))
+        return (
+            f"INSERT INTO {self.today} SELECT {columns('t', (*PLACE, 'xmin', *every))} FROM {self.real} AS t {rows}"
+        )
+
+    def same_version(self, row: str, today: str) -> str:
+        """The condition that a row of the table is as it was when it was taken into `today`.
+
+        Until late in 2025, PostgreSQL did not look at the ctid again of a row for which a statement had waited while
+        somebody changed it.
+        """
+        return (
+            f"{row}.tableoid = {today}.{quote(REL)} AND {row}.ctid = {today}.{quote(TID)}"
+            f" AND {row}.xmin = {today}.{quote(VERSION)}"
+        )
 
     @property
     def left(self) -> str:
@@ -250,8 +273,8 @@ def create_meeting(shape: Shape) -> str:
         f'CREATE TEMP TABLE "current_{number}" AS SELECT t.tableoid AS {quote(REL)}, t.ctid AS {quote(TID)},'
         f" NULL::bigint AS {quote(HASH)}{copy} FROM {shape.real} AS t WITH NO DATA; "
         f"{create_typed(shape, shape.file)}; "
-        f'CREATE TEMP TABLE "today_{number}" AS SELECT t.tableoid AS {quote(REL)}, t.ctid AS {quote(TID)}'
-        f"{_and_columns('t', every)} FROM {shape.real} AS t WITH NO DATA; "
+        f'CREATE TEMP TABLE "today_{number}" AS SELECT t.tableoid AS {quote(REL)}, t.ctid AS {quote(TID)},'
+        f" t.xmin AS {quote(VERSION)}{_and_columns('t', every)} FROM {shape.real} AS t WITH NO DATA; "
         f'CREATE TEMP TABLE "pairs_{number}" ({quote(FILE)} tid, {quote(TODAY)} tid, {quote(KIND)} "char")'
     )
 

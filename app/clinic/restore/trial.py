@@ -26,7 +26,8 @@ PREFIX = "respaldos_ensayo_"
 
 @dataclass(slots=True)
 class Trial:
-    """Made by `RestoreDatabase.trying`, which also drops its tables. `number` is its schema's.
+    """Made by `RestoreDatabase.trying`, which also drops its tables. `number` is its schema's, `clinics_schema` the
+    one that the clinic has for itself.
 
     `staging` takes the file while it is verified; then `load`, once. Raises RestoreRefused or RestoreDiffers, which
     name what, or DatabaseError.
@@ -37,6 +38,7 @@ class Trial:
     staging: Staging
     setting: str
     number: int
+    clinics_schema: str | None
     _tables: dict[TableName, str] = field(default_factory=dict)
 
     @classmethod
@@ -44,7 +46,9 @@ class Trial:
         cls, connection: asyncpg.Connection, catalogue: Catalogue, constraints: Constraints, setting: str, number: int
     ) -> "Trial":
         """A trial in the schema of that number, which is made here."""
-        return cls(connection, constraints, Staging(connection, catalogue, setting), setting, number)
+        return cls(
+            connection, constraints, Staging(connection, catalogue, setting), setting, number, catalogue.schema
+        )
 
     @property
     def schema(self) -> str:
@@ -81,7 +85,9 @@ class Trial:
         if shape.names:
             into += f" ({', '.join(map(quote, shape.names))}) OVERRIDING SYSTEM VALUE"
         picked = columns("x", shape.names)
-        await self.connection.execute(f"{into} SELECT {picked} FROM ({typed_rows(shape, lines)}) AS x")
+        # What a constraint names without a schema is the clinic's; for this one transaction.
+        path = f"SET LOCAL search_path = {quote(self.clinics_schema)}, public; " if self.clinics_schema else ""
+        await self.connection.execute(f"{path}{into} SELECT {picked} FROM ({typed_rows(shape, lines)}) AS x")
 
     async def _create(self, shape: Shape, table: str) -> None:
         refuse_required_columns(shape, self.constraints.of(shape.entry.name).defaults)

@@ -125,3 +125,27 @@ async def test_two_tables_of_one_name_are_two_models(database: Database, schema:
     await assert_restored(clinics, backup)
     assert await database.sql.fetchval("SELECT array_agg(e.nombre) FROM public.etiqueta AS e") == ["de todas"]
     assert await database.sql.fetchval("SELECT array_agg(s.id) FROM public.sello AS s") == [7]
+
+
+async def test_what_a_constraint_names_without_a_schema_is_the_clinics(database: Database) -> None:
+    sql = database.sql
+    await sql.execute(
+        """
+        CREATE TABLE clinica (id int PRIMARY KEY, schema_name text UNIQUE); CREATE SCHEMA a;
+        INSERT INTO clinica VALUES (1, 'a'); CREATE TABLE public.limite (n int); INSERT INTO public.limite VALUES (0);
+        SET search_path = a, public; CREATE TABLE limite (n int); INSERT INTO limite VALUES (5);
+        CREATE FUNCTION vale(int) RETURNS boolean LANGUAGE plpgsql AS
+            $$ BEGIN RETURN $1 <= (SELECT n FROM limite); END $$;
+        CREATE TABLE ficha (id int PRIMARY KEY CHECK (vale(id))); INSERT INTO ficha VALUES (1), (2);
+        """
+    )
+    clinics = await superuser(database, kind="schema")
+    backup = await back_up(clinics, 1)
+    async with clinics.trying(1) as trial:
+        verified = await staged(trial.staging, backup.file)
+        await trial.load(verified.totals, lambda _model: None, lambda _model, _size: None)
+    for role in (superuser, ordinary):
+        await sql.execute("DELETE FROM ficha WHERE id = 2")
+        clinics = await role(database, kind="schema")
+        await restore(clinics, backup.file)
+        await assert_restored(clinics, backup)

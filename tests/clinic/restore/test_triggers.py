@@ -6,8 +6,9 @@ from app.errors import RespaldosError, RestoreDiffers, RestoreRefused
 from tests.clinic.backup import back_up
 from tests.clinic.conftest import Database
 from tests.clinic.restore.comes_back import assert_unchanged, goes_back, leftovers
-from tests.clinic.restore.conftest import ordinary, superuser
-from tests.clinic.restore.restoring import restore
+from tests.clinic.restore.conftest import Writer, crossed, ordinary, superuser
+from tests.clinic.restore.restoring import WHOLE, loaded, models, restore
+from tests.clinic.restore.test_writers import Meanwhile
 from tests.clinic.test_ownership import TWO_CLINICS
 
 TABLES = """
@@ -108,3 +109,58 @@ async def test_what_waits_for_the_end_of_the_transaction_is_seen(database: Datab
     for each in clinics.values():
         with pytest.raises(RestoreDiffers, match=r"«ficha».*: 3;.*tarde"):
             await restore(each, backup.file)
+
+
+ELSEWHERE = """
+CREATE TABLE suelta (que text); INSERT INTO suelta VALUES ('a'); GRANT TRUNCATE ON suelta TO PUBLIC;
+CREATE TABLE tipo (id int PRIMARY KEY); INSERT INTO tipo VALUES (1);
+CREATE TABLE parte (que int, clinica_id int) PARTITION BY LIST (que);
+CREATE TABLE parte_1 PARTITION OF parte FOR VALUES IN (1);
+"""
+
+# What a trigger does when a row of «ficha» is inserted, and what is said of it.
+WRITES = {
+    "UPDATE public.ficha SET texto = 'x' WHERE id = 4": "«ficha» .1 actualizados.",
+    "INSERT INTO public.suelta VALUES ('x')": "«suelta» .1 insertados.",
+    "TRUNCATE public.suelta": "«suelta» .vaciada.",
+    "DELETE FROM public.tipo": "«tipo» .1 eliminados.",
+    "INSERT INTO public.parte VALUES (1, 2)": "«parte» .1 insertados.",
+    "INSERT INTO public.historia VALUES ('x', NEW.clinica_id)": "«historia» .1 insertados.",
+}
+
+
+@crossed
+async def test_what_a_trigger_writes_elsewhere_takes_everything_back(any_database: Database, writer: Writer) -> None:
+    """Also where every row of the restored model is as in the file."""
+    sql = any_database.sql
+    await sql.execute(f"SET search_path = public; {TWO_CLINICS} {TABLES} {ELSEWHERE}")
+    clinics = await writer(any_database)
+    backup = await back_up(clinics, 1)
+    await sql.execute(DAMAGE)
+    tables = ("ficha", "suelta", "tipo", "parte", "historia")
+    before = [await sql.fetch(f"TABLE {table}") for table in tables]
+    for does, says in WRITES.items():
+        await sql.execute(STATEMENT.format(name="hace", when="AFTER INSERT", does=f"{does}; RETURN NULL"))
+        if writer is superuser:
+            await sql.execute("ALTER TABLE ficha ENABLE ALWAYS TRIGGER hace")
+        with pytest.raises(RestoreRefused, match=f"Registros de más: {says}\\. .*ficha: hace"):
+            await restore(clinics, backup.file, scope=models("ficha"))
+        await sql.execute("DROP FUNCTION hace CASCADE")
+    assert [await sql.fetch(f"TABLE {table}") for table in tables] == before
+
+
+async def test_the_action_of_a_foreign_key_takes_no_row_that_came_late(database: Database) -> None:
+    sql = database.sql
+    await sql.execute(f"SET search_path = public; {TWO_CLINICS} {TABLES}")
+    await sql.execute("CREATE TABLE sello (ficha_id int REFERENCES ficha ON DELETE CASCADE)")
+    clinics = await ordinary(database)
+    backup = await back_up(clinics, 1)
+    await sql.execute(DAMAGE)
+    await sql.execute("INSERT INTO historia VALUES ('x', 1)")
+    async with loaded(clinics, backup.file) as (session, verified):
+        await session.begin(WHOLE)
+        await session.compare(lambda _model: None)
+        await session.apply(Meanwhile(database.url, ["INSERT INTO sello VALUES (9)"]))
+        with pytest.raises(RestoreRefused, match=r"Registros de más: «sello» \(1 eliminados\)"):
+            await session.prove(verified, lambda _model, _size: None)
+    assert await sql.fetchval("SELECT count(*) FROM sello") == 1
