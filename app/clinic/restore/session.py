@@ -145,10 +145,8 @@ class ClinicRestore:
             avisos = (
                 *(f"«{model}», tabla que el respaldo no conoce: {staying(rows)}" for model, rows in tables.items()),
                 *await unknown_columns(self._connection, changing),
-                *(
-                    f"«{model}», lo que agregaron las migraciones: {staying(rows)}"
-                    for model, rows in difference.left.items()
-                ),
+                *difference.said,
+                *await difference.emptied(),
             )
             plan = Plan(
                 changes[Section.DATA],

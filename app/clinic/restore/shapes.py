@@ -95,6 +95,11 @@ class Shape:
         return f'pg_temp."present_{self.number}"'
 
     @property
+    def others(self) -> str:
+        """Those of `present` that are somebody else's as well."""
+        return f'pg_temp."others_{self.number}"'
+
+    @property
     def current(self) -> str:
         """The rows of today that the restore is about: their place and their line's hash."""
         return f'pg_temp."current_{self.number}"'
