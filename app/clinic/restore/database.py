@@ -42,8 +42,9 @@ class RestoreDatabase(ClinicDatabase):
         """A session in which the clinic's rows are written; what it has not committed at its end is undone.
 
         A clinic that the tenant table has lost is restored too, where a column tells clinics apart. With `strict`,
-        shared rows have to be there as the file has them, or not at all. Without a clinic, it is the platform's file:
-        nothing is deleted, and rows that differ are changed only with `update`.
+        shared rows have to be there as the file has them, or not at all, no row of the file may be another clinic's,
+        and the clinic has to be the file's. Without a clinic, it is the platform's file: nothing is deleted, and rows
+        that differ are changed only with `update`.
 
         Raises OperationInProgress where another session restores this clinic, and what `snapshot` raises.
         """
@@ -73,6 +74,7 @@ class RestoreDatabase(ClinicDatabase):
                     parse_constraints(text),
                     self._setting,
                     self._secrets,
+                    name_column=self._tenancy.name_column,
                     strict=strict,
                     update=update,
                 )

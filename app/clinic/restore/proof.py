@@ -50,8 +50,13 @@ class Proof:
             if shape in self._difference.scoped and shape is not self._difference.held:
                 await self._hold_left(shape)
                 rows = self._restored(shape)
-                read = await digest_of(self._connection, shape, rows, self._setting, on_read)
-                if read != totals[shape.model]:
+                if shape in self._difference.moved:
+                    on_read(shape.model, 0)
+                    same = await same_lines(self._connection, shape, rows, without=shape.moved)
+                else:
+                    read = await digest_of(self._connection, shape, rows, self._setting, on_read)
+                    same = read == totals[shape.model]
+                if not same:
                     await self._tell(shape)
             elif shape in self._difference.logins:
                 await self._hold_logins(shape)
@@ -130,6 +135,8 @@ class Proof:
             f"SELECT {of_line(shape)} FROM {shape.stage} AS s WHERE NOT EXISTS"
             f" (SELECT FROM ({today}) AS x WHERE s.{quote(HASH)} = x.{quote(HASH)})"
         )
+        if shape in self._difference.moved:
+            lacking += f" AND s.ctid NOT IN (SELECT {quote(AT)} FROM {shape.moved})"
         keys = await named_keys(self._connection, key, wrong) or await named_keys(self._connection, key, lacking)
         await self._differ(shape, keys or "ninguno por sí solo")
 
@@ -159,6 +166,19 @@ async def digest_of(
             size += len(block)
             on_read(shape.model, len(block))
     return ModelTotal(records, size, digest.hexdigest())
+
+
+async def same_lines(connection: asyncpg.Connection, shape: Shape, rows: str, *, without: str | None = None) -> bool:
+    """Whether these rows print just the lines of `stage`, in whatever order, but for those at the AT of `without`."""
+    line = quote(LINE)
+    lines = f"SELECT s.{line} FROM {shape.stage} AS s"
+    if without is not None:
+        lines += f" WHERE s.ctid NOT IN (SELECT {quote(AT)} FROM {without})"
+    # Texts of equal bytes are equal by this collation, and no others.
+    now = f'SELECT x.{line} COLLATE "C" FROM ({with_lines(shape.table, rows)}) AS x'
+    return not await connection.fetchval(
+        f"SELECT EXISTS (({lines}) EXCEPT ALL ({now})) OR EXISTS (({now}) EXCEPT ALL ({lines}))"
+    )
 
 
 def of_line(shape: Shape) -> str:

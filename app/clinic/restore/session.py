@@ -85,6 +85,7 @@ class ClinicRestore:
         setting: str,
         secrets: SecretColumns,
         *,
+        name_column: str,
         strict: bool,
         update: bool,
     ) -> None:
@@ -95,6 +96,7 @@ class ClinicRestore:
         self._constraints = constraints
         self._setting = setting
         self._secrets = secrets
+        self._name_column = name_column
         self._strict = strict
         self._update = update
         self._difference: Difference | None = None
@@ -137,6 +139,8 @@ class ClinicRestore:
         with self._errors():
             await difference.find(on_step)
             await difference.leave(MADE_BY_MIGRATIONS)
+            if not self._strict:
+                await difference.leave_moved()
             changes = await difference.changes(examples=self._secrets)
             tables = await unknown_tables(
                 self._connection, self._catalogue, difference.statements, self.staging.header
@@ -147,6 +151,7 @@ class ClinicRestore:
                 *await unknown_columns(self._connection, changing),
                 *difference.said,
                 *await difference.emptied(),
+                *await difference.other_meanings(self._secrets),
             )
             plan = Plan(
                 changes[Section.DATA],
@@ -176,6 +181,7 @@ class ClinicRestore:
                 self._clinica_id,
                 replica=replica,
                 strict=self._strict,
+                name_column=self._name_column,
             )
             await refusals.check()
             await applying.apply(on_step)

@@ -115,6 +115,11 @@ class Shape:
         return f'pg_temp."today_{self.number}"'
 
     @property
+    def moved(self) -> str:
+        """Rows of the file, typed, that are another clinic's today, or would be: none of them is restored."""
+        return f'pg_temp."moved_{self.number}"'
+
+    @property
     def left(self) -> str:
         """Where rows of today are that the file does not have, and that stay nevertheless."""
         return f'pg_temp."left_{self.number}"'
