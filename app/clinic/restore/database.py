@@ -99,6 +99,7 @@ class RestoreDatabase(ClinicDatabase):
                 clinics = await self._clinics(connection)
                 clinic = _of(clinics, clinica_id)
                 catalogue = await self._catalogue(connection, clinic, clinics)
+                refuse_unreadable([entry.table for entry in recorded(catalogue, clinica_id)])
                 text = await connection.fetchval(CONSTRAINTS_SQL, other_schemas(clinics, clinic))
             trial = Trial.of(connection, catalogue, parse_constraints(text), self._setting, number)
             drop = f"DROP SCHEMA IF EXISTS {quote(trial.schema)} CASCADE"

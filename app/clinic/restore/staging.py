@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Collection, Sequence
 import asyncpg
 
 from app.clinic.catalogue import Catalogue
+from app.clinic.introspection import TableName
 from app.clinic.records import LINE
 from app.clinic.restore.shapes import HASH, Shape, create_stage, is_left_out, shape_of
 from app.clinic.sql import quote
@@ -39,6 +40,11 @@ class Staging:
         if self._header is None:
             raise RuntimeError("the file comes first")
         return self._header
+
+    @property
+    def tenant_table(self) -> TableName:
+        """The table of clinics."""
+        return self._catalogue.tenant_table
 
     async def take(self, events: Sequence[Event]) -> None:
         """Keep what the reader has read. Raises DatabaseError.
