@@ -113,6 +113,8 @@ class ClinicRestore:
 
     async def begin(self, scope: Scope) -> None:
         """Begin the transaction in which everything happens."""
+        with self._errors():
+            await self.staging.convert()
         await self.staging.analyze()
         with self._errors():
             if self._clinica_id is not None:

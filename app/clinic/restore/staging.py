@@ -7,6 +7,7 @@ import asyncpg
 from app.clinic.catalogue import Catalogue
 from app.clinic.introspection import TableName
 from app.clinic.records import LINE
+from app.clinic.restore.converting import convert_lines
 from app.clinic.restore.shapes import HASH, Shape, create_stage, is_left_out, shape_of
 from app.clinic.sql import quote
 from app.database import database_errors
@@ -99,6 +100,11 @@ class Staging:
             delimiter="\x02",
             quote="\x01",
         )
+
+    async def convert(self) -> None:
+        """Make the lines of models whose columns have other types today anew. Raises SchemaDiffers."""
+        for shape in self._shapes:
+            await convert_lines(self._connection, shape)
 
     async def analyze(self) -> None:
         """Let PostgreSQL know how many lines there are, so that it plans for them. Raises DatabaseError."""
