@@ -291,7 +291,7 @@ class DatabaseNotMigrated(DatabaseError):
 
 
 class PermissionMissing(DatabaseError):
-    """The database role may not read something that a backup needs."""
+    """The database role may not do something that a backup or a restore needs."""
 
     code = "permiso_insuficiente"
 

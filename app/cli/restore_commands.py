@@ -48,6 +48,11 @@ if TYPE_CHECKING:
     is_flag=True,
     help="También la fila de la clínica en la tabla de clínicas: plan, límites, activa.",
 )
+@click.option(
+    "--estricto",
+    is_flag=True,
+    help="No restaura si un registro es hoy de otra clínica, o si uno compartido dice hoy otra cosa.",
+)
 @click.option("--si", is_flag=True, help="Restaura sin preguntar.")
 @json_option
 def restaurar(
@@ -60,6 +65,7 @@ def restaurar(
     sin_respaldo_previo: bool,
     con_accesos: bool,
     con_clinica: bool,
+    estricto: bool,
     si: bool,
     as_json: bool,
 ) -> None:
@@ -89,8 +95,8 @@ def restaurar(
     )
     _ = request.scope
     if not (simular or si):
-        _preview(id_, request, destino, as_json)
-    restauracion = _restore(id_, request, destino)
+        _preview(id_, request, destino, estricto, as_json)
+    restauracion = _restore(id_, request, destino, estricto)
     if as_json:
         from app.respaldos.views import restauracion_vista
 
@@ -99,21 +105,21 @@ def restaurar(
         show_restored(restauracion)
 
 
-def _preview(id_: int, request: "RestoreRequest", destino: str | None, as_json: bool) -> None:
+def _preview(id_: int, request: "RestoreRequest", destino: str | None, estricto: bool, as_json: bool) -> None:
     """Show what would change and ask; refused without a terminal, since nobody could answer."""
     import sys
     from dataclasses import replace
 
     if not sys.stdin.isatty() or as_json:
         raise click.UsageError("use --si para restaurar sin que se le pregunte, o --simular para ver qué cambiaría")
-    shown = _restore(id_, replace(request, simulada=True), destino)
+    shown = _restore(id_, replace(request, simulada=True), destino, estricto)
     show_restored(shown)
     where = f" en {request.destino}" if request.destino is not None else ""
     if not agreed(f"¿Restaurar el respaldo {id_} de {whose(shown.clinica_id)}{where}?"):
         raise click.Abort
 
 
-def _restore(id_: int, request: "RestoreRequest", destino: str | None) -> "Restauracion":
+def _restore(id_: int, request: "RestoreRequest", destino: str | None, estricto: bool) -> "Restauracion":
     async def work(settings: "Settings") -> "Restauracion":
         from app.connections import open_resources
         from app.respaldos.restaurar_respaldo import restaurar_respaldo
@@ -123,7 +129,9 @@ def _restore(id_: int, request: "RestoreRequest", destino: str | None) -> "Resta
             respaldo = await find_respaldo(resources, id_)
             title = "Simulando" if request.simulada else "Restaurando"
             with progress_bar(title, total=respaldo.tamaño_bytes) as progress:
-                return await restaurar_respaldo(resources, respaldo, request, progress=progress, database=database)
+                return await restaurar_respaldo(
+                    resources, respaldo, request, progress=progress, database=database, strict=estricto
+                )
 
     return with_settings(work)
 

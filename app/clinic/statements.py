@@ -108,6 +108,14 @@ class ClinicStatements:
         starts = f"SELECT {self._numbers[entry.name]} AS node, r.rel, r.tid FROM ({rows}) AS r"
         return f"SELECT o.rel, o.tid FROM ({self._owners_of({entry.name}, starts)}) AS o WHERE o.owner IS NULL"
 
+    def others(self, entry: Entry, rows: str) -> str:
+        """Of rows given by a query over rel and tid (text): those that are another clinic's."""
+        starts = f"SELECT {self._numbers[entry.name]} AS node, r.rel, r.tid FROM ({rows}) AS r"
+        return (
+            f"SELECT o.rel, o.tid FROM ({self._owners_of({entry.name}, starts)}) AS o"
+            f" WHERE o.owner <> {self._clinica_id}"
+        )
+
     def count_foreign(self, entry: Entry, keys: Sequence[ForeignKey]) -> str:
         """How many of the clinic's rows point, by each of these keys, to a row that is not the clinic's own.
 

@@ -42,11 +42,17 @@ OUTCOME_SECONDS = 10
 
 
 async def make_restore(
-    resources: Resources, attempt: RestoreAttempt, progress: Progress, *, database: RestoreDatabase | None = None
+    resources: Resources,
+    attempt: RestoreAttempt,
+    progress: Progress,
+    *,
+    database: RestoreDatabase | None = None,
+    strict: bool = False,
 ) -> Restauracion:
     """Restore, or try to where it is `simulada`, and end the attempt; return its completed row.
 
-    `database` is where to, the clinics' own unless another is given. Whatever goes wrong, all of it is taken back,
+    `database` is where to, the clinics' own unless another is given, where it is always `strict`: see
+    `RestoreDatabase.restoring`. Whatever goes wrong, all of it is taken back,
     and the row is `fallido` with the reason, which is raised. It is never tried again by itself.
     """
     target = database or resources.restore
@@ -55,7 +61,9 @@ async def make_restore(
     made = _Made()
     try:
         async with held_lease(resources, attempt, progress):
-            await _make(resources, target, attempt, progress, made)
+            await _make(
+                resources, target, attempt, progress, made, strict=strict or attempt.request.destino is not None
+            )
         return await _complete(resources, attempt)
     except BaseException as exc:
         ended = await uninterrupted(_end_failed(resources, target, attempt, made, exc))
@@ -71,14 +79,18 @@ class _Made:
 
 
 async def _make(
-    resources: Resources, target: RestoreDatabase, attempt: RestoreAttempt, progress: Progress, made: _Made
+    resources: Resources,
+    target: RestoreDatabase,
+    attempt: RestoreAttempt,
+    progress: Progress,
+    made: _Made,
+    *,
+    strict: bool,
 ) -> None:
     if attempt.respaldo.fecha_eliminacion is not None:
         raise NotCompleted(f"el respaldo {attempt.respaldo.id} se eliminó antes de restaurarlo")
     request = attempt.request
-    async with target.restoring(
-        attempt.clinica_id, strict=request.destino is not None, update=request.actualizar
-    ) as session:
+    async with target.restoring(attempt.clinica_id, strict=strict, update=request.actualizar) as session:
         verified = await check_thoroughly(resources, attempt.respaldo, progress, take=session.staging.take)
         progress.enter(Etapa.COMPARANDO)
         migrations = await session.migrations_since()

@@ -20,10 +20,12 @@ async def restaurar_respaldo(
     actor: Actor = COMMAND_LINE,
     progress: Progress | None = None,
     database: RestoreDatabase | None = None,
+    strict: bool = False,
 ) -> Restauracion:
     """Restore now, or try to where it is `simulada`; return the completed row, whose `resultado` says what changed.
 
-    `database` is where to, the clinics' own unless another is given, which `request.destino` then names. Raises
+    `database` is where to, the clinics' own unless another is given, which `request.destino` then names;
+    `strict` is as for `RestoreDatabase.restoring`. Raises
     OperationInProgress, InvalidRequest, NotCompleted, RestoreRefused, RestoreDiffers, FormatError, StorageError or
     DatabaseError: nothing has changed then, and the row is `fallido` with the reason.
     """
@@ -34,4 +36,4 @@ async def restaurar_respaldo(
         attempt = await claim_restore(session, asked.id, clinica_id=clinica_id)
     if attempt is None:
         raise OperationInProgress(f"la restauración {asked.id} la hace otro proceso")
-    return await make_restore(resources, attempt, progress or Progress(), database=database)
+    return await make_restore(resources, attempt, progress or Progress(), database=database, strict=strict)

@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import itertools
 import json
 from typing import Any
 
@@ -158,6 +159,20 @@ async def test_a_glance_does_not_clear_what_a_reading_found(
     assert (await row_of(conn, respaldo.id))["verificado_error"] == "dañado"
     await ejecutar_verificacion(resources, (await asked(resources, respaldo, COMPLETA)).id)
     assert (await row_of(conn, respaldo.id))["verificado_error"] is None
+
+
+async def test_a_passing_look_clears_what_an_equal_or_lesser_one_found(
+    resources: Resources, conn: asyncpg.Connection
+) -> None:
+    respaldo = await back_up(resources)
+    depths = list(Profundidad)
+    for failed, passing in itertools.product(depths, depths):
+        for depth, error in ((failed, "dañado"), (passing, None)):
+            async with transaction(resources) as session:
+                await repository.mark_verified(session, respaldo.id, clinica_id=SMALL, profundidad=depth, error=error)
+        cleared = (await row_of(conn, respaldo.id))["verificado_error"] is None
+        assert cleared == (depths.index(passing) >= depths.index(failed)), (failed, passing)
+        await conn.execute("UPDATE respaldos.respaldo SET verificado_error = NULL, verificado_profundidad = NULL")
 
 
 async def test_nor_does_a_glance_after_another_that_found_the_object_gone(

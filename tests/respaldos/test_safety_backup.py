@@ -60,6 +60,16 @@ async def test_it_is_made_again(
     assert gzip.decompress(file).count(b'"meanwhile"') == 2
 
 
+async def test_it_is_made_again_where_a_column_has_another_type_by_now(
+    resources: Resources, conn: asyncpg.Connection, writing: Callable[[list[str]], None]
+) -> None:
+    respaldo = await back_up(resources)
+    await conn.execute(f"ALTER TABLE consulta ALTER costo TYPE numeric(14, 4); {DAMAGE}")
+    writing([NOTE])
+    done = await restore(resources, respaldo)
+    assert done.respaldo_previo == respaldo.id + 2
+
+
 async def test_a_clinic_that_never_rests(
     resources: Resources,
     conn: asyncpg.Connection,

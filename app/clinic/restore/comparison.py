@@ -56,6 +56,8 @@ class Comparison:
     async def find(self) -> dict[str, Changes]:
         """What differs of each model, in numbers."""
         with restore_errors(self._setting):
+            await self.older.convert()
+            await self.newer.convert()
             await self.older.analyze()
             await self.newer.analyze()
             # One moment of today for all models.

@@ -48,8 +48,9 @@ class RestoreDatabase(ClinicDatabase):
         """A session in which the clinic's rows are written; what it has not committed at its end is undone.
 
         A clinic that the tenant table has lost is restored too, where a column tells clinics apart. With `strict`,
-        shared rows have to be there as the file has them, or not at all. Without a clinic, it is the platform's file:
-        nothing is deleted, and rows that differ are changed only with `update`.
+        shared rows have to be there as the file has them, or not at all, no row of the file may be another clinic's,
+        and the clinic has to be the file's. Without a clinic, it is the platform's file: nothing is deleted, and rows
+        that differ are changed only with `update`.
 
         Raises OperationInProgress where another session restores this clinic, and what `snapshot` raises.
         """
@@ -81,6 +82,7 @@ class RestoreDatabase(ClinicDatabase):
                     self._setting,
                     self._secrets,
                     other_schemas=others,
+                    name_column=self._tenancy.name_column,
                     strict=strict,
                     update=update,
                 )
@@ -105,6 +107,7 @@ class RestoreDatabase(ClinicDatabase):
                 clinics = await self._clinics(connection)
                 clinic = _of(clinics, clinica_id)
                 catalogue = await self._catalogue(connection, clinic, clinics)
+                refuse_unreadable([entry.table for entry in recorded(catalogue, clinica_id)])
                 text = await connection.fetchval(CONSTRAINTS_SQL, other_schemas(clinics, clinic))
             trial = Trial.of(connection, catalogue, parse_constraints(text), self._setting, number)
             drop = f"DROP SCHEMA IF EXISTS {quote(trial.schema)} CASCADE"

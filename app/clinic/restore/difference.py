@@ -7,12 +7,15 @@ from typing import Any
 import asyncpg
 
 from app.clinic.catalogue import ByColumn, ByRule
+from app.clinic.introspection import Column
 from app.clinic.platform_statements import PlatformStatements, Statements
 from app.clinic.records import LINE, with_lines
 from app.clinic.restore.changed_rows import changed_rows
 from app.clinic.restore.constraints import Constraints
 from app.clinic.restore.logins import link_of, privileges_given, same_login, who
+from app.clinic.restore.moved import MovedRows
 from app.clinic.restore.naming import named_keys, named_people
+from app.clinic.restore.release import staying
 from app.clinic.restore.scope import RecordSearch, Scope, chosen, create_all_typed
 from app.clinic.restore.shapes import (
     AT,
@@ -31,8 +34,9 @@ from app.clinic.restore.shapes import (
     typed_rows,
 )
 from app.clinic.secret_columns import SecretColumns
-from app.clinic.sql import columns, quote
-from app.dump.document import Section
+from app.clinic.sql import columns, literal, quote
+from app.clinic.statements import ClinicStatements
+from app.dump.document import Form, Section
 from app.errors import RestoreRefused
 
 # Tables whose rows are made by a migration when it makes a table (Django's, and each new model's permissions point to
@@ -41,6 +45,9 @@ MADE_BY_MIGRATIONS = ("django_content_type",)
 
 # What a preview shows of each kind of change of a model: enough to recognise it, few enough to be read.
 EXAMPLES = 5
+
+# What a sentence shows of a value (characters).
+SHOWN = 80
 
 OnStep = Callable[[str], None]
 
@@ -78,10 +85,13 @@ class Difference:
     """Compares in one transaction; what it finds stays in the temporary tables of each shape.
 
     `scoped` are the models that are compared as wholes; `narrowed` says that it is about one record instead. `left`
-    are the models of which rows stay that the file does not have, with their number: see `leave`.
+    are the models of which rows stay that the file does not have, with their number; `moved` the
+    models of whose rows in the file some are not restored, because they are another clinic's today. `said` are
+    sentences on all of them, and on what belongs to the record.
     `logins` are access tables whose rows stay as they are today; of those that are missing, some are inserted, with
     which nobody gets in. Whether those of `stated` are the clinic's people's, a column or a rule says, which can only
-    be asked when they are there. `held` is the table of clinics, where its difference is shown and not applied.
+    be asked when they are there. `clinics` is the table of clinics, `held` the same where its difference is shown and
+    not applied.
     """
 
     def __init__(
@@ -120,8 +130,11 @@ class Difference:
         self.left: dict[str, int] = {}
         # How many rows of today were read of each shape, by number.
         self._read: dict[int, int] = {}
+        self.moved: list[Shape] = []
+        self.said: list[str] = []
         clinics = [shape for shape in self.data if shape.entry.name == statements.catalogue.tenant_table]
-        self.held = None if scope.clinic or not clinics else clinics[0]
+        self.clinics = clinics[0] if clinics else None
+        self.held = None if scope.clinic else self.clinics
 
     async def find(self, on_step: OnStep) -> None:
         """Fill the temporary tables; `on_step` is told each model that has been compared.
@@ -135,12 +148,19 @@ class Difference:
             await create_all_typed(self._connection, self._compared)
         if self._scope.record is not None:
             await self._search.find(self._scope.record)
+            hanging = await self._search.hanging()
+            self.said.append(
+                f"con «{self._scope.record}» va lo que apunta a él, por cualquier clave:"
+                f" {', '.join(f'{model} ({rows:,})' for model, rows in hanging.items()) or 'nada'}"
+            )
         for shape in self._compared if self.narrowed else self.scoped:
             await self._compare(shape)
             on_step(shape.model)
         if self._scope.whole:
             await self._put_back([*self.references, *own_logins])
         else:
+            if self.narrowed:
+                await self._leave_somebody_elses()
             await self._add_needed()
             for shape in self.logins:
                 await self._add_people(shape, lambda people: people.file)
@@ -153,27 +173,165 @@ class Difference:
 
         But not those that hold a unique value of a row that comes back: they are that row by another key.
         """
-        for shape in self.data:
+        for shape in self.scoped:
             if shape.entry.name.name not in tables:
                 continue
-            staying = [f"NOT EXISTS (SELECT FROM {shape.pairs} AS p WHERE p.{quote(TODAY)} = c.ctid)"]
-            staying += (
+            free = [
                 f"NOT EXISTS (SELECT FROM {shape.file} AS f"
                 f" WHERE ({columns('f', index.columns)}) = ({columns('c', index.columns)}))"
                 for index in self._constraints.of(shape.entry.name).unique
                 if index.plain and shape.has(index.columns)
-            )
-            place = f"{quote(REL)}, {quote(TID)}"
-            await self._connection.execute(
-                f"CREATE TEMP TABLE {shape.left.removeprefix('pg_temp.')} ({quote(REL)} oid, {quote(TID)} tid);"
-                f" WITH gone AS (DELETE FROM {shape.today} AS c WHERE {' AND '.join(staying)} RETURNING {place})"
-                f" INSERT INTO {shape.left} SELECT {place} FROM gone;"
-                # What they point to is pointed to by rows that are not restored.
-                f" DELETE FROM {shape.current} AS k USING {shape.left} AS l"
-                f" WHERE k.{quote(REL)} = l.{quote(REL)} AND k.{quote(TID)} = l.{quote(TID)}"
-            )
-            if rows := await self._connection.fetchval(f"SELECT count(*) FROM {shape.left}"):
-                self.left[shape.model] = int(rows)
+            ]
+            if rows := await self._keep(shape, " AND ".join(free) or "true"):
+                self.said.append(f"«{shape.model}», lo que agregaron las migraciones: {staying(rows)}")
+
+    async def leave_moved(self) -> None:
+        """After `find`: take out what is another clinic's today, instead of having it refused."""
+        if isinstance(self.statements, ClinicStatements):
+            shapes = [shape for shape in self.scoped if shape is not self.held]
+            moved = await MovedRows(self._connection, self.statements, shapes).take_out()
+            self.moved = list(moved)
+            self.said += moved.values()
+
+    async def _keep(self, shape: Shape, condition: str) -> int:
+        """Have rows `c` of today stay that the file does not have, instead of deleting them; how many they are."""
+        place = f"{quote(REL)}, {quote(TID)}"
+        name = shape.left.removeprefix("pg_temp.")
+        await self._connection.execute(f"CREATE TEMP TABLE IF NOT EXISTS {name} ({quote(REL)} oid, {quote(TID)} tid)")
+        status = await self._connection.execute(
+            f"WITH gone AS (DELETE FROM {shape.today} AS c WHERE NOT EXISTS"
+            f" (SELECT FROM {shape.pairs} AS p WHERE p.{quote(TODAY)} = c.ctid) AND {condition} RETURNING {place}),"
+            # What they point to is pointed to by rows that are not restored.
+            f" unknown AS (DELETE FROM {shape.current} AS k USING gone AS l"
+            f" WHERE k.{quote(REL)} = l.{quote(REL)} AND k.{quote(TID)} = l.{quote(TID)})"
+            f" INSERT INTO {shape.left} SELECT {place} FROM gone"
+        )
+        if rows := int(status.rpartition(" ")[2]):
+            self.left[shape.model] = self.left.get(shape.model, 0) + rows
+        return rows
+
+    async def _leave_somebody_elses(self) -> None:
+        """Have what is newer than the backup stay where it is not the record's alone, and what it points to."""
+        for shape in self._compared:
+            others = f"SELECT o.{quote(REL)}, o.{quote(TID)} FROM {shape.others} AS o"
+            await self._keep(shape, f"(c.{quote(REL)}, c.{quote(TID)}) IN ({others})")
+        await self._leave_pointed_to()
+        for shape in self._compared:
+            if rows := self.left.get(shape.model):
+                self.said.append(
+                    f"«{shape.model}», más nuevos que el respaldo, que también son de otros: {staying(rows)}"
+                    f" ({await self._keys_left(shape)})"
+                )
+
+    async def _leave_pointed_to(self) -> None:
+        """Have stay what rows that stay point to, and so on upward."""
+        found = bool(self.left)
+        while found:
+            found = False
+            for child in self._compared:
+                if child.model not in self.left:
+                    continue
+                for fk in child.entry.table.foreign_keys:
+                    for parent in self._compared:
+                        if parent.entry.name == fk.target:
+                            pointing = (
+                                f"SELECT {columns('r', fk.columns)} FROM {child.real} AS r JOIN {child.left} AS l"
+                                f" ON l.{quote(REL)} = r.tableoid AND l.{quote(TID)} = r.ctid"
+                            )
+                            target = columns("c", fk.target_columns)
+                            found = bool(await self._keep(parent, f"({target}) IN ({pointing})")) or found
+
+    async def _keys_left(self, shape: Shape) -> str:
+        key = shape.key or shape.names
+        return await named_keys(
+            self._connection,
+            key,
+            f"SELECT {columns('r', key)} FROM {shape.real} AS r JOIN {shape.left} AS l"
+            f" ON l.{quote(REL)} = r.tableoid AND l.{quote(TID)} = r.ctid",
+        )
+
+    def other_content(self, shape: Shape) -> str:
+        """A query for the key and AT of the file's rows of a shared model that are there with other content today."""
+        there = f"SELECT {columns('r', shape.names)}, t.{quote(AT)} FROM {shape.real} AS r JOIN {shape.typed} AS t"
+        lines = with_lines(shape.table, f"{there} ON {shape.same_key('r', 't')}", *shape.key, AT)
+        return (
+            f"SELECT x.* FROM ({lines}) AS x JOIN {shape.stage} AS s ON s.ctid = x.{quote(AT)}"
+            f" WHERE s.{quote(HASH)} <> {line_hash(f'x.{quote(LINE)}')}"
+        )
+
+    async def other_meanings(self, secrets: SecretColumns) -> list[str]:
+        """Sentences on shared rows that say something else today, and to which written rows point."""
+        said = []
+        for shape in self.references:
+            pointing = [
+                f"({columns('t', fk.target_columns)}) IN (SELECT {columns('f', fk.columns)} FROM {child.file} AS f)"
+                for child in self._compared
+                for fk in child.entry.table.foreign_keys
+                if fk.target == shape.entry.name and child.has(fk.columns) and shape.has(fk.target_columns)
+            ]
+            if shape in self.logins or not shape.key or not pointing:
+                continue
+            key = " || ', ' || ".join(f"t.{quote(name)}::text" for name in shape.key)
+            was = ", ".join(self._was(shape, column, secrets) for column in shape.table.columns)
+            if found := await named_people(
+                self._connection,
+                f"SELECT {key} || ' (' || concat_ws('; ', {was}) || ')' FROM {shape.typed} AS t"
+                f" JOIN {shape.real} AS r ON {shape.same_key('r', 't')}"
+                f" WHERE ({' OR '.join(pointing)}) AND t.{quote(AT)} IN"
+                f" (SELECT o.{quote(AT)} FROM ({self.other_content(shape)}) AS o)",
+            ):
+                said.append(
+                    f"«{shape.model}», que es de todas las clínicas, dice hoy otra cosa en registros a los que apunta"
+                    f" lo que se restaura: {found}"
+                )
+        return said
+
+    def _was(self, shape: Shape, column: Column, secrets: SecretColumns) -> str:
+        """What the column was and is, in words, where it is something else in the rows `t` and `r`."""
+        name, was, now = (literal(column.name), f"t.{quote(column.name)}::text", f"r.{quote(column.name)}::text")
+        shown = name
+        if column.form is Form.SCALAR and not secrets.has(shape.entry.name, shape.model, column.name):
+            before, after = (f"coalesce(left({value}, {SHOWN}), '—')" for value in (was, now))
+            shown = f"{name} || ': era «' || {before} || '» y hoy es «' || {after} || '»'"
+        return f"CASE WHEN {was} IS DISTINCT FROM {now} THEN {shown} END"
+
+    async def emptied(self) -> list[str]:
+        """Sentences on rows out of the scope that pointed to rows that come back, and point to nothing today."""
+        if self._scope.whole:
+            return []
+        back = [
+            parent
+            for parent in self._compared
+            if await self._connection.fetchval(f"SELECT EXISTS ({self._new(parent)})")
+        ]
+        said = []
+        for child in self._compared:
+            if child in self.scoped or not child.key:
+                continue
+            restored = f"SELECT {quote(AT)} FROM {child.wanted if self.narrowed else child.file}"
+            for fk in child.entry.table.foreign_keys:
+                for parent in back:
+                    if fk.target != parent.entry.name or not child.has(fk.columns):
+                        continue
+                    empty = " OR ".join(f"r.{quote(name)} IS NULL" for name in fk.columns)
+                    if found := await named_keys(
+                        self._connection,
+                        child.key,
+                        f"SELECT t.* FROM {child.typed} AS t JOIN {child.real} AS r ON {child.same_key('t', 'r')}"
+                        f" WHERE ({columns('t', fk.columns)}) IN"
+                        f" (SELECT {columns('f', fk.target_columns)} FROM ({self._new(parent)}) AS f)"
+                        f" AND ({empty}) AND t.{quote(AT)} NOT IN ({restored})",
+                    ):
+                        said.append(
+                            f"«{child.model}»: apuntaban, por {', '.join(fk.columns)}, a registros de"
+                            f" «{parent.model}» que vuelven; hoy no apuntan a ninguno, y quedan así: {found}"
+                        )
+        return said
+
+    def _new(self, shape: Shape) -> str:
+        """The rows of the file that are not there today in any form."""
+        paired = f"SELECT FROM {shape.pairs} AS p WHERE p.{quote(FILE)} = f.ctid"
+        return f"SELECT f.* FROM {shape.file} AS f WHERE NOT EXISTS ({paired})"
 
     async def changes(self, *, examples: SecretColumns | None) -> dict[Section, dict[str, Changes]]:
         """What was found of each model, those without any change included where they were compared.

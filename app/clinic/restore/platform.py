@@ -106,6 +106,9 @@ class PlatformRefusals(Refusals):
                 f"el archivo tiene registros de «{shape.model}» que hoy serían de una clínica: {found}"
             )
 
+    async def _other_number(self, shape: Shape) -> None:
+        """All clinics' rows are among the platform's."""
+
     async def _taken_parent(self, shape: Shape) -> None:
         """What the platform's rows point to may be anybody's."""
 

@@ -5,22 +5,20 @@ import asyncpg
 from app.clinic.catalogue import ByColumn, TableClass, WholeTable
 from app.clinic.introspection import TableName
 from app.clinic.platform_statements import Statements
-from app.clinic.records import LINE, with_lines
 from app.clinic.restore.constraints import Constraints, Reference
 from app.clinic.restore.difference import Difference
 from app.clinic.restore.logins import login_values
+from app.clinic.restore.moved import same_row
 from app.clinic.restore.naming import NAMED, named_keys
 from app.clinic.restore.shapes import (
     AT,
     FILE,
-    HASH,
     KIND,
     REL,
     TID,
     TODAY,
     Kind,
     Shape,
-    line_hash,
     refuse_required_columns,
 )
 from app.clinic.sql import columns, literal, quote
@@ -32,7 +30,8 @@ class Refusals:
     """Looks for what speaks against applying a difference. Each check raises RestoreRefused, which names what.
 
     `replica`: triggers and foreign keys are switched off while it is applied. `strict`: shared rows have to be there
-    as the file has them, or not at all.
+    as the file has them, or not at all, and the clinic's number has to be the same clinic's, which has its name in
+    `name_column`.
     """
 
     def __init__(
@@ -44,7 +43,9 @@ class Refusals:
         *,
         replica: bool,
         strict: bool,
+        name_column: str,
     ) -> None:
+        self._name_column = name_column
         self._connection = connection
         self._difference = difference
         self._constraints = constraints
@@ -64,6 +65,8 @@ class Refusals:
         for shape in self._difference.logins:
             await self._other_clinic(shape)
         if self._strict:
+            if self._difference.clinics is not None:
+                await self._other_number(self._difference.clinics)
             for shape in self._difference.references:
                 if shape not in self._difference.logins:
                     await self._other_content(shape)
@@ -199,16 +202,25 @@ class Refusals:
         elif new:
             refuse_required_columns(shape, defaults)
 
+    async def _other_number(self, shape: Shape) -> None:
+        """The clinic's number has to be the same clinic's here: by its name or, without one, by most of its row."""
+        name = f"{{}}.{quote(self._name_column)}::text"
+        same = same_row(shape)
+        if shape.has((self._name_column,)):
+            same = f"{name.format('f')} IS NOT DISTINCT FROM {name.format('r')}"
+        if await self._connection.fetchval(
+            f"SELECT EXISTS (SELECT FROM {shape.file} AS f JOIN {shape.real} AS r ON {shape.same_key('f', 'r')}"
+            f" WHERE NOT ({same}))"
+        ):
+            raise RestoreRefused(
+                f"la clínica {self._clinica_id} es otra en esa base de datos: su fila de «{shape.model}» no es la del"
+                " respaldo. Si es la misma con otro nombre, póngale allí el que tenía"
+            )
+
     async def _other_content(self, shape: Shape) -> None:
         if not shape.key:
             return
-        there = f"SELECT {columns('r', shape.names)}, t.{quote(AT)} FROM {shape.real} AS r JOIN {shape.typed} AS t"
-        lines = with_lines(shape.table, f"{there} ON {shape.same_key('r', 't')}", *shape.key, AT)
-        if found := await self._keys(
-            shape,
-            f"SELECT x.* FROM ({lines}) AS x JOIN {shape.stage} AS s ON s.ctid = x.{quote(AT)}"
-            f" WHERE s.{quote(HASH)} <> {line_hash(f'x.{quote(LINE)}')}",
-        ):
+        if found := await self._keys(shape, self._difference.other_content(shape)):
             raise RestoreRefused(f"«{shape.model}», que es de todas las clínicas, tiene otro contenido: {found}")
 
     async def _pointed_to(self, shape: Shape, reference: Reference) -> None:

@@ -1,12 +1,12 @@
 """What of a clinic is restored: all of it, some models, or one record with what hangs from it."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Self
 
 import asyncpg
 
-from app.clinic.catalogue import ByForeignKey, Catalogue, Entry, TableClass
+from app.clinic.catalogue import Catalogue, Entry, TableClass
 from app.clinic.introspection import ForeignKey
 from app.clinic.platform_statements import Statements
 from app.clinic.records import LINE
@@ -94,6 +94,9 @@ def find_shape(name: str, shapes: Sequence[Shape]) -> Shape:
 class RecordSearch:
     """Finds what hangs from one record, in the file (`wanted`) and today (`present`), and the rows it is one with.
 
+    What hangs from it is what points to it by any key, and so on downward. Of the rows of today, `others` are those
+    that are somebody else's as well: an appointment hangs from the doctor, and is the patient's, too.
+
     A patient's key is that of their user: both rows are the same person, so both are restored. What else hangs from
     the user is not.
     """
@@ -111,6 +114,9 @@ class RecordSearch:
             for fk in _hangs_by(catalogue, shape.entry)
             if fk.target in by_table and shape.has(fk.columns) and by_table[fk.target].has(fk.target_columns)
         ]
+        self._belongings = list(belongings(catalogue, shapes))
+        # Where in `stage` the record's own line is, and those of the rows it is one with.
+        self._own: dict[Shape, str] = {}
         self._same = [
             (shape, fk, by_table[fk.target])
             for shape in shapes
@@ -126,7 +132,8 @@ class RecordSearch:
         for shape in self._shapes:
             await self._connection.execute(
                 f"CREATE TEMP TABLE {shape.wanted.removeprefix('pg_temp.')} ({quote(AT)} tid);"
-                f" CREATE TEMP TABLE {shape.present.removeprefix('pg_temp.')} ({quote(REL)} oid, {quote(TID)} tid)"
+                f" CREATE TEMP TABLE {shape.present.removeprefix('pg_temp.')} ({quote(REL)} oid, {quote(TID)} tid);"
+                f" CREATE TEMP TABLE {shape.others.removeprefix('pg_temp.')} ({quote(REL)} oid, {quote(TID)} tid)"
             )
         named = find_shape(record.model, self._shapes)
         await self._begin(named, record)
@@ -135,6 +142,16 @@ class RecordSearch:
         while await self._down() + await self._across():
             pass
         await self._up(named)
+        while await self._find_others():
+            pass
+
+    async def hanging(self) -> dict[str, int]:
+        """After `find`: how many rows of each model of the file hang from the record, itself left out."""
+        found = {}
+        for shape in self._shapes:
+            rows = await self._connection.fetchval(f"SELECT count(*) FROM {shape.wanted}")
+            found[shape.model] = int(rows) - (shape in self._own)
+        return {model: rows for model, rows in found.items() if rows}
 
     async def _begin(self, shape: Shape, record: Record) -> None:
         if not shape.key:
@@ -149,28 +166,31 @@ class RecordSearch:
         )
         try:
             found = await self._connection.fetchval(
-                f"WITH found AS (INSERT INTO {shape.wanted} SELECT t.{quote(AT)} FROM {shape.typed} AS t"
-                f" WHERE {given} RETURNING 1) SELECT count(*) FROM found",
+                f"INSERT INTO {shape.wanted} SELECT t.{quote(AT)} FROM {shape.typed} AS t"
+                f" WHERE {given} RETURNING {quote(AT)}::text",
                 *key,
             )
         except (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError) as exc:
             expected = ", ".join(f"{name} ({types[name]})" for name in shape.key)
             raise InvalidRequest(f"«{record}» no es una clave de «{shape.model}», que es {expected}") from exc
-        if not found:
+        if found is None:
             raise RestoreRefused(f"el respaldo no tiene el registro «{record}»")
+        self._own[shape] = str(found)
 
     async def _up(self, shape: Shape) -> None:
         for child, fk, parent in self._same:
             if child is not shape:
                 continue
             named = f"({columns('p', fk.target_columns)})"
-            found = await self._insert(
+            found = await self._connection.fetchval(
                 f"INSERT INTO {parent.wanted} SELECT p.{quote(AT)} FROM {parent.typed} AS p"
                 f" WHERE {named} IN (SELECT {columns('t', fk.columns)} FROM {child.typed} AS t"
-                f" JOIN {child.wanted} AS w ON w.{quote(AT)} = t.{quote(AT)})"
+                f" WHERE t.{quote(AT)} = '{self._own[child]}')"
                 f" AND NOT EXISTS (SELECT FROM {parent.wanted} AS w WHERE w.{quote(AT)} = p.{quote(AT)})"
+                f" RETURNING {quote(AT)}::text"
             )
-            if found:
+            if found is not None:
+                self._own[parent] = str(found)
                 await self._across()
                 await self._up(parent)
 
@@ -214,6 +234,25 @@ class RecordSearch:
             )
         return found
 
+    async def _find_others(self) -> int:
+        found = 0
+        for child, fk, parent in self._belongings:
+            own = ""
+            if child in self._own:
+                own = (
+                    f" AND NOT EXISTS (SELECT FROM {child.typed} AS t WHERE t.{quote(AT)} = '{self._own[child]}'"
+                    f" AND {child.same_key('t', 'q')})"
+                )
+            found += await self._insert(
+                f"INSERT INTO {child.others} SELECT q.tableoid, q.ctid FROM {child.present} AS v"
+                f" JOIN {child.real} AS q ON {_at('v', 'q')}"
+                f" JOIN {parent.real} AS p ON ({columns('p', fk.target_columns)}) = ({columns('q', fk.columns)})"
+                f" WHERE NOT EXISTS (SELECT FROM {child.others} AS o WHERE {_at('o', 'q')}){own}"
+                f" AND (NOT EXISTS (SELECT FROM {parent.present} AS w WHERE {_at('w', 'p')})"
+                f" OR EXISTS (SELECT FROM {parent.others} AS o WHERE {_at('o', 'p')}))"
+            )
+        return found
+
     async def _insert(self, statement: str) -> int:
         return int((await self._connection.execute(statement)).rpartition(" ")[2])
 
@@ -226,19 +265,30 @@ async def create_all_typed(connection: asyncpg.Connection, shapes: Sequence[Shap
         await connection.execute(f"INSERT INTO {shape.typed} {typed_rows(shape, lines)}; ANALYZE {shape.typed}")
 
 
+def belongings(catalogue: Catalogue, shapes: Iterable[Shape]) -> Iterator[tuple[Shape, ForeignKey, Shape]]:
+    """A model, a key by which its rows are somebody's, and the model whose rows they are.
+
+    Where a row cannot be without what it points to, these keys only; else all of them.
+    """
+    by_table = {shape.entry.name: shape for shape in shapes}
+    for shape in by_table.values():
+        keys = [fk for fk in _hangs_by(catalogue, shape.entry) if fk.target in by_table]
+        for fk in [fk for fk in keys if not fk.optional] or keys:
+            yield shape, fk, by_table[fk.target]
+
+
 def _not_present(shape: Shape) -> str:
-    return (
-        f"NOT EXISTS (SELECT FROM {shape.present} AS v WHERE v.{quote(REL)} = q.tableoid AND v.{quote(TID)} = q.ctid)"
-    )
+    return f"NOT EXISTS (SELECT FROM {shape.present} AS v WHERE {_at('v', 'q')})"
+
+
+def _at(place: str, row: str) -> str:
+    """That the row is at that place."""
+    return f"{place}.{quote(REL)} = {row}.tableoid AND {place}.{quote(TID)} = {row}.ctid"
 
 
 def _hangs_by(catalogue: Catalogue, entry: Entry) -> Iterator[ForeignKey]:
-    """The foreign keys by which the table's rows hang from others: those that say whose a row is.
-
-    Where the tenant column, a rule or the schema says that, those without which a row cannot be.
-    """
-    owners = [way.foreign_key for way in entry.candidates if isinstance(way, ByForeignKey)]
-    for fk in owners or (fk for fk in entry.table.foreign_keys if not fk.optional):
+    """The foreign keys by which the table's rows hang from other rows of the clinic."""
+    for fk in entry.table.foreign_keys:
         parent = catalogue.entries.get(fk.target)
         if parent is not None and parent.kind is TableClass.OWNED and fk.target != catalogue.tenant_table:
             yield fk

@@ -91,6 +91,7 @@ class ClinicRestore:
         secrets: SecretColumns,
         *,
         other_schemas: Sequence[str],
+        name_column: str,
         strict: bool,
         update: bool,
     ) -> None:
@@ -102,6 +103,7 @@ class ClinicRestore:
         self._setting = setting
         self._secrets = secrets
         self._other_schemas = other_schemas
+        self._name_column = name_column
         self._strict = strict
         self._update = update
         self._difference: Difference | None = None
@@ -118,6 +120,8 @@ class ClinicRestore:
 
     async def begin(self, scope: Scope) -> None:
         """Begin the transaction in which everything happens."""
+        with self._errors():
+            await self.staging.convert()
         await self.staging.analyze()
         with self._errors():
             if self._clinica_id is not None:
@@ -144,6 +148,8 @@ class ClinicRestore:
         with self._errors():
             await difference.find(on_step)
             await difference.leave(MADE_BY_MIGRATIONS)
+            if not self._strict:
+                await difference.leave_moved()
             changes = await difference.changes(examples=self._secrets)
             tables = await unknown_tables(
                 self._connection, self._catalogue, difference.statements, self.staging.header
@@ -152,10 +158,9 @@ class ClinicRestore:
             avisos = (
                 *(f"«{model}», tabla que el respaldo no conoce: {staying(rows)}" for model, rows in tables.items()),
                 *await unknown_columns(self._connection, changing),
-                *(
-                    f"«{model}», lo que agregaron las migraciones: {staying(rows)}"
-                    for model, rows in difference.left.items()
-                ),
+                *difference.said,
+                *await difference.emptied(),
+                *await difference.other_meanings(self._secrets),
             )
             plan = Plan(
                 changes[Section.DATA],
@@ -197,6 +202,7 @@ class ClinicRestore:
                 self._clinica_id,
                 replica=replica,
                 strict=self._strict,
+                name_column=self._name_column,
             )
             await refusals.check()
             if (schema := self._catalogue.schema) is not None:

@@ -45,8 +45,9 @@ class Shape:
     """One model of one section of the file. `number` tells its temporary tables from the others'.
 
     `table` is the table of today with the file's columns in the file's order, sorted as the file is; `extra` are the
-    columns that it has beside them, generated ones left out. `key` is what a row of the file and one of today have in
-    common where they are the same row; empty for a multiset of rows.
+    columns that it has beside them, generated ones left out. `cast` are the file's columns that have another type
+    today, as the file has them: its lines are made anew for today's types before anything else. `key` is what a row
+    of the file and one of today have in common where they are the same row; empty for a multiset of rows.
     """
 
     number: int
@@ -56,6 +57,7 @@ class Shape:
     table: Table
     extra: tuple[Column, ...]
     key: tuple[str, ...]
+    cast: tuple[Column, ...] = ()
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -100,6 +102,11 @@ class Shape:
         return f'pg_temp."present_{self.number}"'
 
     @property
+    def others(self) -> str:
+        """Those of `present` that are somebody else's as well."""
+        return f'pg_temp."others_{self.number}"'
+
+    @property
     def current(self) -> str:
         """The rows of today that the restore is about: their place and their line's hash."""
         return f'pg_temp."current_{self.number}"'
@@ -131,6 +138,11 @@ class Shape:
             f"{row}.tableoid = {today}.{quote(REL)} AND {row}.ctid = {today}.{quote(TID)}"
             f" AND {row}.xmin = {today}.{quote(VERSION)}"
         )
+
+    @property
+    def moved(self) -> str:
+        """Rows of the file, typed, that are another clinic's today, or would be: none of them is restored."""
+        return f'pg_temp."moved_{self.number}"'
 
     @property
     def left(self) -> str:
@@ -171,13 +183,15 @@ def shape_of(number: int, section: Section, model: str, header: Header, catalogu
         raise SchemaDiffers(f"la tabla «{entry.name}» hoy no es compartida, sino {entry.kind}")
     if taken := OURS.intersection(column.name for column in (*entry.table.columns, *entry.table.generated)):
         raise SchemaDiffers(f"la tabla «{entry.name}» tiene una columna «{taken.pop()}», nombre reservado")
-    found = []
+    found, cast = [], []
     for column in described.columns:
         today = next((each for each in entry.table.columns if each.name == column.name), None)
         if today is None:
             what = "es calculada" if entry.table.column(column.name) is not None else "no existe"
             raise SchemaDiffers(f"la columna «{column.name}» de «{model}» está en el respaldo y hoy {what}")
-        if today.form is not column.form:
+        if today.type != column.type:
+            cast.append(replace(today, type=column.type, form=column.form))
+        elif today.form is not column.form:
             raise SchemaDiffers(
                 f"la columna «{column.name}» de «{model}» era de tipo {column.type} y hoy es {today.type}"
             )
@@ -193,6 +207,7 @@ def shape_of(number: int, section: Section, model: str, header: Header, catalogu
         table=replace(entry.table, columns=tuple(found), key=described.key),
         extra=tuple(column for column in entry.table.columns if column.name not in names),
         key=entry.table.key if names.issuperset(entry.table.key) else (),
+        cast=tuple(cast),
     )
 
 

@@ -5,7 +5,9 @@ from collections.abc import AsyncIterator, Collection, Sequence
 import asyncpg
 
 from app.clinic.catalogue import Catalogue
+from app.clinic.introspection import TableName
 from app.clinic.records import LINE
+from app.clinic.restore.converting import convert_lines
 from app.clinic.restore.shapes import HASH, Shape, create_stage, is_left_out, shape_of
 from app.clinic.sql import quote
 from app.database import database_errors
@@ -23,6 +25,7 @@ class Staging:
         self._catalogue = catalogue
         self._setting = setting
         self._shapes: list[Shape] = []
+        self._unconverted: list[Shape] = []
         self._header: Header | None = None
         self._taking: Shape | None = None
         self._problems: dict[tuple[Section, str], RestoreRefused] = {}
@@ -39,6 +42,11 @@ class Staging:
         if self._header is None:
             raise RuntimeError("the file comes first")
         return self._header
+
+    @property
+    def tenant_table(self) -> TableName:
+        """The table of clinics."""
+        return self._catalogue.tenant_table
 
     async def take(self, events: Sequence[Event]) -> None:
         """Keep what the reader has read. Raises DatabaseError.
@@ -76,6 +84,7 @@ class Staging:
                     return
                 self._taking = shape
                 self._shapes.append(shape)
+                self._unconverted.append(shape)
                 await self._connection.execute(create_stage(shape))
             case RecordsRead(lines) if self._taking is not None:
                 await self._copy(self._taking, lines)
@@ -93,6 +102,12 @@ class Staging:
             delimiter="\x02",
             quote="\x01",
         )
+
+    async def convert(self) -> None:
+        """Make the lines of models whose columns have other types today anew, once. Raises SchemaDiffers."""
+        while self._unconverted:
+            await convert_lines(self._connection, self._unconverted[-1])
+            self._unconverted.pop()
 
     async def analyze(self) -> None:
         """Let PostgreSQL know how many lines there are, so that it plans for them. Raises DatabaseError."""

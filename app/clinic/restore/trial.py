@@ -12,13 +12,31 @@ from app.clinic.restore.constraints import Constraints, Reference
 from app.clinic.restore.difference import OnStep
 from app.clinic.restore.errors import restore_errors
 from app.clinic.restore.naming import named_keys
-from app.clinic.restore.proof import OnRead, digest_of
+from app.clinic.restore.proof import OnRead, holds
 from app.clinic.restore.refusals import parent_of
 from app.clinic.restore.shapes import AT, Shape, refuse_required_columns, typed_rows
 from app.clinic.restore.staging import Staging
-from app.clinic.sql import columns, quote
+from app.clinic.sql import columns, qualified, quote
 from app.dump.document import ModelTotal, Section
-from app.errors import RestoreDiffers
+from app.errors import PermissionMissing, RestoreDiffers
+
+# CHECK and NOT NULL constraints that old rows need not fulfil; those that are not enforced bind no row at all.
+UNVALIDATED_SQL = """
+SELECT k.conname AS name, k.contype = 'n' AS not_null, a.attname AS column,
+       regexp_replace(pg_get_constraintdef(k.oid), ' NOT VALID$', '') AS definition
+FROM pg_constraint AS k LEFT JOIN pg_attribute AS a ON a.attrelid = k.conrelid AND a.attnum = k.conkey[1]
+WHERE k.conrelid = $1::text::regclass AND k.contype IN ('c', 'n') AND NOT k.convalidated
+  AND to_jsonb(k) -> 'conenforced' IS DISTINCT FROM 'false'::jsonb
+"""
+
+# A row is locked, too, by whoever may update one of its table's columns.
+RIGHTS_SQL = """
+SELECT DISTINCT needed."right" || ' en «' || needed.shown || '»' FROM unnest($1::text[], $2::text[], $3::text[])
+    AS needed(name, "right", shown)
+WHERE NOT CASE WHEN needed."right" = 'UPDATE' THEN has_any_column_privilege(needed.name, 'UPDATE')
+               ELSE has_table_privilege(needed.name, needed."right") END
+ORDER BY 1
+"""
 
 # Never the clinics': the catalogue leaves out every schema that begins with `respaldos`.
 PREFIX = "respaldos_ensayo_"
@@ -40,6 +58,7 @@ class Trial:
     number: int
     clinics_schema: str | None
     _tables: dict[TableName, str] = field(default_factory=dict)
+    _unvalidated: list[tuple[Shape, asyncpg.Record]] = field(default_factory=list)
 
     @classmethod
     def of(
@@ -58,10 +77,14 @@ class Trial:
     async def load(self, totals: Mapping[str, ModelTotal], on_step: OnStep, on_read: OnRead) -> list[str]:
         """Load every model, hold its digest against the file's `totals`, add the foreign keys.
 
-        Returns what a person should know: rows that point to another clinic's, which no file of this one has.
+        Returns what a person should know: rows that point to another clinic's, which no file of this one has, and
+        rows that a constraint which has not been validated would not let in again. Raises PermissionMissing, as a
+        restore does, where the role lacks rights.
         """
         with restore_errors(self.setting):
             shapes = self.staging.shapes(None)
+            await self.staging.convert()
+            await self._refuse_without_rights(shapes)
             await self.connection.execute(f"CREATE SCHEMA {quote(self.schema)}")
             data = [shape for shape in shapes if shape.section is Section.DATA]
             for shape in data:
@@ -73,7 +96,47 @@ class Trial:
                 if shape.section is Section.REFERENCES and not shape.entry.access:
                     await self._fill(shape)
                     on_step(shape.model)
-            return await self._add_foreign_keys(shapes)
+            return [*await self._add_foreign_keys(shapes), *await self._add_unvalidated()]
+
+    async def _refuse_without_rights(self, shapes: Sequence[Shape]) -> None:
+        """What a restore of all of it would do with these tables has to be allowed."""
+        platform = self.staging.header.clinica_id is None
+        needed: list[tuple[str, str, TableName]] = []
+        written = set()
+        for shape in shapes:
+            name = qualified(shape.entry.table)
+            if not platform and shape.entry.name == self.staging.tenant_table:
+                continue
+            own = not platform and shape.section is Section.DATA and not shape.entry.access
+            rights = ("SELECT", "INSERT", "UPDATE", "DELETE") if own else ("SELECT", "INSERT")
+            needed += [(name, right, shape.entry.name) for right in rights]
+            written.add(shape.entry.name)
+            for sequence in self.constraints.of(shape.entry.name).sequences:
+                place = TableName(sequence.schema, sequence.name)
+                sequence_name = f"{quote(place.schema)}.{quote(place.name)}"
+                needed += [(sequence_name, right, place) for right in ("SELECT", "UPDATE")]
+        if await self._may_switch_off():
+            # What rows point to is locked by the restore itself then, and not by the key.
+            needed += [
+                (parent_of(reference).removeprefix("ONLY "), "UPDATE", reference.parent)
+                for reference in self.constraints.references
+                if reference.child_root in written and reference.validated
+            ]
+        asked = [[each[part] for each in needed] for part in range(2)]
+        shown = [str(name) for _, _, name in needed]
+        if lacking := [text for (text,) in await self.connection.fetch(RIGHTS_SQL, *asked, shown)]:
+            role = await self.connection.fetchval("SELECT current_user::text")
+            raise PermissionMissing(
+                f"el rol «{role}», con que se restaura, no podría: le falta {', '.join(lacking)}; déselo (GRANT)"
+            )
+
+    async def _may_switch_off(self) -> bool:
+        try:
+            await self.connection.execute("SET session_replication_role = replica")
+        except asyncpg.InsufficientPrivilegeError:
+            return False
+        await self.connection.execute("RESET session_replication_role")
+        return True
 
     async def _fill(self, shape: Shape) -> None:
         name = shape.entry.name
@@ -93,6 +156,15 @@ class Trial:
         refuse_required_columns(shape, self.constraints.of(shape.entry.name).defaults)
         like = shape.real.removeprefix("ONLY ")
         await self.connection.execute(f"CREATE UNLOGGED TABLE {table} (LIKE {like} INCLUDING ALL)")
+        for constraint in await self.connection.fetch(UNVALIDATED_SQL, like):
+            # The copy has it for every row.
+            drop = (
+                f"ALTER {quote(constraint['column'])} DROP NOT NULL"
+                if constraint["not_null"]
+                else (f"DROP CONSTRAINT {quote(constraint['name'])}")
+            )
+            await self.connection.execute(f"ALTER TABLE {table} {drop}")
+            self._unvalidated.append((shape, constraint))
         for sequence in self.constraints.of(shape.entry.name).sequences:
             # A default that names the clinic's own sequence would count there.
             identity = await self.connection.fetchval(
@@ -105,11 +177,10 @@ class Trial:
 
     async def _hold(self, shape: Shape, total: ModelTotal, on_read: OnRead) -> None:
         rows = f"SELECT {columns('t', shape.names)} FROM {self._tables[shape.entry.name]} AS t"
-        read = await digest_of(self.connection, shape, rows, self.setting, on_read)
-        if read != total:
+        if not await holds(self.connection, shape, rows, total, self.setting, on_read):
             raise RestoreDiffers(
                 f"restaurado en tablas aparte, «{shape.model}» no vuelve a leerse como está en el respaldo:"
-                f" {read.records:,} registros, SHA-256 {read.sha256}, y debería ser {total.sha256}"
+                f" {total.records:,} registros, SHA-256 {total.sha256}"
             )
 
     async def _add_foreign_keys(self, shapes: Sequence[Shape]) -> list[str]:
@@ -117,7 +188,7 @@ class Trial:
         by_table = {shape.entry.name: shape for shape in shapes}
         for reference in self.constraints.references:
             child, parent = self._tables.get(reference.child), self._tables.get(reference.parent)
-            if child is None or parent is None or reference.temporal:
+            if child is None or parent is None or reference.temporal or not reference.validated:
                 continue
             own, target = (", ".join(map(quote, names)) for names in (reference.columns, reference.target_columns))
             try:
@@ -126,6 +197,23 @@ class Trial:
                 )
             except asyncpg.ForeignKeyViolationError:
                 said.append(await self._stray(by_table[reference.child], reference, child, parent))
+        return said
+
+    async def _add_unvalidated(self) -> list[str]:
+        said = []
+        for shape, constraint in self._unvalidated:
+            add = (
+                f"ALTER {quote(constraint['column'])} SET NOT NULL"
+                if constraint["not_null"]
+                else (f"ADD {constraint['definition']}")
+            )
+            try:
+                await self.connection.execute(f"ALTER TABLE {self._tables[shape.entry.name]} {add}")
+            except (asyncpg.CheckViolationError, asyncpg.NotNullViolationError):
+                said.append(
+                    f"«{shape.model}»: hay registros que no cumplen «{constraint['name']}», que no está validada: los"
+                    " que falten no se podrán agregar mientras exista"
+                )
         return said
 
     async def _stray(self, shape: Shape, reference: Reference, child: str, parent: str) -> str:

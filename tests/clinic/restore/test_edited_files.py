@@ -53,11 +53,6 @@ EDITS: dict[str, Edit] = {
         r"persona\.clinica_id",
     ),
     "the other clinic itself": (_instead("clinica", '"id":1', '"id":2'), RestoreRefused, "de otra clínica: 2"),
-    "a key that another clinic has": (
-        _beside("persona", '{"id":21,"clinica_id":1}'),
-        RestoreRefused,
-        "esas claves de «persona» son hoy de otra clínica, o de ninguna: 21",
-    ),
     "a key that another clinic has by its parent": (
         _beside("ficha", RECORD.format(id=3, codigo='"z"', persona=11)),
         RestoreRefused,

@@ -67,28 +67,46 @@ async def test_rows_that_point_into_another_clinic_come_back_so(database: Databa
 
 
 @pytest.mark.parametrize(
-    ("change", "says"),
+    ("change", "moved"),
     [
-        ("UPDATE persona SET clinica_id = 2 WHERE id = 12", "«(persona|cuenta)».*: (12|2)"),
-        ("UPDATE nota SET persona_id = 21 WHERE id = 2", "«nota».*: 2"),
-        ("UPDATE nota SET clinica_id = 2 WHERE id = 1", "«nota».*: 1"),
-        ("UPDATE hoja SET persona_id = 21 WHERE id = 1", "«hoja».*: 1, 2, 3"),
+        ("UPDATE persona SET clinica_id = 2 WHERE id = 12", {"persona": [12], "cuenta": [2]}),
+        ("UPDATE nota SET persona_id = 21, texto = 'b' WHERE id = 2", {"nota": [2], "sin_clave": [2, 2]}),
         (
-            "UPDATE persona SET correo = 'x' WHERE id = 12; UPDATE persona SET correo = '12@x' WHERE id = 21",
-            "«cuenta».*: 2",
+            "UPDATE nota SET clinica_id = 2 WHERE id = 1; DELETE FROM hoja WHERE id = 3;"
+            " UPDATE hoja SET persona_id = 21 WHERE id = 1",
+            {"nota": [1], "hoja": [1, 2, 3]},
         ),
     ],
 )
-async def test_rows_that_are_another_clinics_now(database: Database, writer: Writer, change: str, says: str) -> None:
+async def test_rows_that_are_another_clinics_now_stay_there(
+    database: Database, writer: Writer, change: str, moved: dict[str, list[int]]
+) -> None:
     await _ready(database)
     clinics = await writer(database, rules=RULE)
     backup = await back_up(clinics, 1)
     await database.sql.execute(f"{change}; INSERT INTO nota VALUES (9, 1, 12, 'nueva')")
     changed = {clinica_id: await back_up(clinics, clinica_id) for clinica_id in (1, 2)}
-    with pytest.raises(RestoreRefused, match=f"esas claves de {says}$"):
-        await restore(clinics, backup.file)
+    with pytest.raises(RestoreRefused, match=r"esas claves de .* son hoy de otra clínica"):
+        await restore(clinics, backup.file, strict=True)
     await assert_unchanged(clinics, changed)
+    plan = await restore(clinics, backup.file)
+    assert {aviso.split(":")[0] for aviso in plan.avisos} == {f"«{model}»" for model in moved}
+    await assert_restored(clinics, changed[2], 2)
+    after = await back_up(clinics, 1)
+    for model, lines in backup.lines.items():
+        keys = backup.ids(model, "nota_id" if model == "sin_clave" else "id")
+        gone = [n for n, key in enumerate(keys) if key in moved.get(model, ())]
+        assert after.lines[model] == [line for n, line in enumerate(lines) if n not in gone], model
     assert await leftovers(database.sql) == []
+
+
+async def test_a_key_that_is_another_row_of_another_clinic_now(database: Database, writer: Writer) -> None:
+    await _ready(database)
+    clinics = await writer(database, rules=RULE)
+    backup = await back_up(clinics, 1)
+    await database.sql.execute("UPDATE nota SET clinica_id = 2, texto = 'otra' WHERE id = 1")
+    with pytest.raises(RestoreRefused, match=r"esas claves de «nota» son hoy de otra clínica, o de ninguna: 1$"):
+        await restore(clinics, backup.file)
 
 
 @crossed

@@ -225,3 +225,79 @@ async def test_a_part_never_points_to_what_is_another_clinics_now(database: Data
         with pytest.raises(RestoreRefused, match=r"«pacientes».*: 16"):
             await restore(clinics, backup.file, scope=scope)
     await assert_unchanged(clinics, changed)
+
+
+AGENDA = f"""SET search_path = public; {TWO_CLINICS}
+CREATE TABLE medico (id int PRIMARY KEY, clinica_id int NOT NULL REFERENCES clinica, nombre text);
+CREATE TABLE paciente (id int PRIMARY KEY, clinica_id int NOT NULL REFERENCES clinica,
+    tutor_id int REFERENCES paciente ON DELETE SET NULL);
+CREATE TABLE sala (id int PRIMARY KEY, medico_id int NOT NULL REFERENCES medico);
+CREATE TABLE cita (id int PRIMARY KEY, medico_id int NOT NULL REFERENCES medico,
+    paciente_id int NOT NULL REFERENCES paciente, sala_id int REFERENCES sala, nota text);
+CREATE TABLE receta (id int PRIMARY KEY, cita_id int NOT NULL REFERENCES cita);
+CREATE TABLE aviso (id int PRIMARY KEY, clinica_id int NOT NULL REFERENCES clinica,
+    medico_id int REFERENCES medico ON DELETE SET NULL, paciente_id int REFERENCES paciente ON DELETE SET NULL);
+INSERT INTO medico VALUES (1, 1, 'a'), (2, 1, 'b'); INSERT INTO sala VALUES (1, 1);
+INSERT INTO paciente VALUES (14, 1, NULL), (15, 1, NULL), (16, 1, 15);
+INSERT INTO cita VALUES (1, 1, 15), (2, 1, 16), (3, 2, 15); INSERT INTO receta VALUES (1, 1), (2, 2);
+INSERT INTO aviso VALUES (1, 1, NULL, 15), (2, 1, 1, NULL), (3, 1, 2, 16);
+"""
+
+
+async def test_what_hangs_from_a_record_by_any_key(database: Database, writer: Writer) -> None:
+    """Not only by the key that says whose a row is: of these, the doctor's comes first."""
+    sql = database.sql
+    await sql.execute(AGENDA)
+    clinics = await writer(database)
+    backup = await back_up(clinics, 1)
+    await sql.execute(
+        "DELETE FROM receta WHERE id = 1; DELETE FROM cita WHERE paciente_id = 15; DELETE FROM paciente WHERE id = 15"
+    )
+    plan = await restore(clinics, backup.file, scope=record("paciente:15"))
+    assert plan.avisos[0] == (
+        "con «paciente:15» va lo que apunta a él, por cualquier clave: pacientes (1), aviso (2), cita (3), receta (2)"
+    )
+    assert counts(plan) == {"pacientes": (1, 1, 0), "cita": (2, 0, 0), "receta": (1, 0, 0), "aviso": (0, 1, 0)}
+    await assert_restored(clinics, backup)
+
+
+async def test_nothing_newer_of_somebody_else_goes(database: Database, writer: Writer) -> None:
+    sql = database.sql
+    await sql.execute(AGENDA)
+    clinics = await writer(database)
+    backup = await back_up(clinics, 1)
+    await sql.execute(
+        "UPDATE medico SET nombre = '?' WHERE id = 1; INSERT INTO sala VALUES (7, 1), (8, 1);"
+        " INSERT INTO cita VALUES (7, 1, 14, 7); INSERT INTO receta VALUES (7, 7), (8, 2);"
+        " INSERT INTO aviso VALUES (7, 1, 1, NULL), (8, 1, 1, 14)"
+    )
+    plan = await restore(clinics, backup.file, scope=record("medico:1"))
+    # The room, too, in which that appointment is.
+    assert counts(plan) == {"medico": (0, 1, 0), "sala": (0, 0, 1), "aviso": (0, 0, 1)}
+    assert {aviso.split(",")[0]: aviso.rsplit("(")[-1] for aviso in plan.avisos[1:]} == {
+        "«sala»": "7)",
+        "«cita»": "7)",
+        "«receta»": "7, 8)",
+        "«aviso»": "8)",
+    }
+    after = await back_up(clinics, 1)
+    assert [after.ids(model) for model in ("sala", "cita", "receta", "aviso")] == [
+        [1, 7],
+        [1, 2, 3, 7],
+        [1, 2, 7, 8],
+        [1, 2, 3, 8],
+    ]
+
+
+async def test_rows_out_of_the_part_that_pointed_to_what_comes_back_are_named(database: Database) -> None:
+    await database.sql.execute(AGENDA)
+    clinics = await superuser(database)
+    backup = await back_up(clinics, 1)
+    await database.sql.execute(
+        "DELETE FROM receta; DELETE FROM cita WHERE medico_id = 1; DELETE FROM sala; DELETE FROM medico WHERE id = 1"
+    )
+    plan = await restore(clinics, backup.file, scope=models("medico", "sala"))
+    assert plan.avisos == (
+        "«aviso»: apuntaban, por medico_id, a registros de «medico» que vuelven; hoy no apuntan a ninguno, y quedan"
+        " así: 2",
+    )

@@ -7,7 +7,7 @@ from tests.clinic.backup import back_up
 from tests.clinic.conftest import Database
 from tests.clinic.restore.comes_back import assert_unchanged, leftovers
 from tests.clinic.restore.conftest import Writer, crossed
-from tests.clinic.restore.restoring import assert_restored, restore
+from tests.clinic.restore.restoring import EVERYTHING, WHOLE, assert_restored, restore
 from tests.clinic.test_ownership import TWO_CLINICS
 
 TABLES = """
@@ -95,3 +95,36 @@ async def test_strict_refuses_other_content(database: Database, writer: Writer) 
             await restore(clinics, backup.file, strict=True)
         await restore(clinics, backup.file)
     assert await leftovers(sql) == []
+
+
+async def test_a_shared_row_that_means_something_else_now(database: Database, writer: Writer) -> None:
+    sql = database.sql
+    await sql.execute(
+        f"SET search_path = public; {TWO_CLINICS} CREATE TABLE forma (id int PRIMARY KEY, nombre text, token text);"
+        " CREATE TABLE cobro (id int PRIMARY KEY, clinica_id int NOT NULL, forma_id int NOT NULL REFERENCES forma);"
+        " INSERT INTO forma VALUES (1, 'qr', 'a'), (2, 'vale', 'b'); INSERT INTO cobro VALUES (1, 1, 1), (2, 1, 2)"
+    )
+    clinics = await writer(database)
+    backup = await back_up(clinics, 1)
+    await sql.execute("UPDATE forma SET nombre = 'cheque', token = 'z' WHERE id = 1; DELETE FROM cobro")
+    with pytest.raises(RestoreRefused, match="«forma», que es de todas las clínicas, tiene otro contenido: 1"):
+        await restore(clinics, backup.file, strict=True)
+    plan = await restore(clinics, backup.file)
+    assert plan.avisos == (
+        "«forma», que es de todas las clínicas, dice hoy otra cosa en registros a los que apunta lo que se restaura:"
+        " 1 (nombre: era «qr» y hoy es «cheque»; token)",
+    )
+    # Nothing is pointed to it again.
+    assert (await restore(clinics, backup.file)).avisos == ()
+
+
+async def test_a_number_that_is_another_clinics_in_that_database(database: Database) -> None:
+    await database.sql.execute(f"SET search_path = public; {TWO_CLINICS}")
+    clinics = database.clinics()
+    backup = await back_up(clinics, 1)
+    await database.sql.execute("UPDATE clinica SET nombre = 'Otra' WHERE id = 1")
+    for scope in (WHOLE, EVERYTHING):
+        with pytest.raises(RestoreRefused, match="la clínica 1 es otra en esa base de datos: su fila de «clinica»"):
+            await restore(clinics, backup.file, strict=True, scope=scope)
+    with pytest.raises(RestoreRefused, match="la clínica 1 es otra"):
+        await restore(database.clinics(name_column="como"), backup.file, strict=True)

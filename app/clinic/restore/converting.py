@@ -1,0 +1,79 @@
+"""Makes a file's lines anew for columns that have another type today, where nothing of a value is lost by it."""
+
+from dataclasses import replace
+
+import asyncpg
+
+from app.clinic.introspection import Column
+from app.clinic.records import LINE, with_lines
+from app.clinic.restore.naming import named_keys
+from app.clinic.restore.shapes import AT, Shape, typed_rows
+from app.clinic.sql import columns, literal, quote
+from app.dump.document import Form
+from app.errors import SchemaDiffers
+
+
+async def convert_lines(connection: asyncpg.Connection, shape: Shape) -> None:
+    """Have the model's lines in `stage` be as today's types print them; the file has been verified by then.
+
+    Raises SchemaDiffers where a value would not come back as it was, or today's type does not take it.
+    """
+    if not shape.cast:
+        return
+    was = {column.name: column for column in shape.cast}
+    today = {column.name: column for column in shape.table.columns}
+    changed = ", ".join(f"«{name}» era {column.type} y hoy es {today[name].type}" for name, column in was.items())
+    read = replace(
+        shape,
+        table=replace(
+            shape.table,
+            columns=tuple(replace(c, form=was[c.name].form if c.name in was else c.form) for c in today.values()),
+        ),
+    )
+    lines = f"SELECT ctid AS {quote(AT)}, {quote(LINE)} FROM {shape.stage}"
+    typed = (
+        f"SELECT y.*, s.{quote(LINE)} FROM ({typed_rows(read, lines)}) AS y"
+        f" JOIN {shape.stage} AS s ON s.ctid = y.{quote(AT)}"
+    )
+    there = await connection.fetch(
+        "SELECT t.name FROM unnest($1::text[]) AS t(name) WHERE to_regtype(t.name) IS NOT NULL",
+        [column.type for column in was.values()],
+    )
+    types = {name for (name,) in there}
+    lost = [
+        f"{_written(column)} IS DISTINCT FROM {_printed(column, today[column.name], known=column.type in types)}"
+        for column in was.values()
+        # What a document loses as jsonb (blanks, the order of names) it has lost in every row that is there.
+        if not (column.type == "json" and today[column.name].type == "jsonb")
+    ]
+    try:
+        if lost and (
+            found := await named_keys(
+                connection,
+                shape.key or shape.names,
+                f"SELECT {columns('l', shape.names)} FROM ({typed}) AS l WHERE {' OR '.join(lost)}",
+            )
+        ):
+            raise SchemaDiffers(f"«{shape.model}»: {changed}, y estos registros perderían algo: {found}")
+        anew = with_lines(shape.table, f"SELECT y.* FROM ({typed_rows(read, lines)}) AS y", AT)
+        await connection.execute(
+            f"UPDATE {shape.stage} AS s SET {quote(LINE)} = x.{quote(LINE)} FROM ({anew}) AS x"
+            f" WHERE s.ctid = x.{quote(AT)}"
+        )
+    except (asyncpg.DataError, asyncpg.CannotCoerceError, asyncpg.UndefinedFunctionError) as exc:
+        raise SchemaDiffers(f"«{shape.model}»: {changed}, que no admite un valor del respaldo: {exc}") from exc
+
+
+def _written(was: Column) -> str:
+    """The value in the file's line of the row `l`, as `_printed` gives it."""
+    value = f"(l.{quote(LINE)}::json {{}} {literal(was.name)})"
+    return f"{value.format('->')}::text" if was.form is Form.JSONB else value.format("->>")
+
+
+def _printed(was: Column, now: Column, *, known: bool) -> str:
+    """The value of the row `l` as the file's type prints it, where there is that type, else as today's does."""
+    value, form = f"l.{quote(was.name)}", now.form
+    if known:
+        value, form = f"({value}::{was.type})", was.form
+    printed = f"to_json({value}) #>> '{{}}'" if form is Form.SCALAR else f"{value}::text"
+    return f"coalesce({printed}, 'null')" if was.form is Form.JSONB else printed
