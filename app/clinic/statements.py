@@ -15,7 +15,7 @@ from app.clinic.catalogue import (
     WholeTable,
 )
 from app.clinic.classification import grouped
-from app.clinic.introspection import ForeignKey, Table, TableName
+from app.clinic.introspection import Equality, ForeignKey, Table, TableName
 from app.clinic.ownership import (
     RULE_ALIAS,
     Listing,
@@ -28,7 +28,7 @@ from app.clinic.ownership import (
 )
 from app.clinic.records import record_lines
 from app.clinic.row_list import RowList
-from app.clinic.sql import columns, from_table, joined, quote, same_value
+from app.clinic.sql import columns, from_table, joined, pointed_to_from, points_into, quote, same_value
 
 Group = frozenset[TableName]
 
@@ -172,7 +172,7 @@ class ClinicStatements:
             case ByColumn(column):
                 return f"{alias}.{quote(column)} = {self._clinica_id}"
             case ByForeignKey(fk):
-                return f"({columns(alias, fk.columns)}) IN ({self._parents(fk)})"
+                return points_into(fk, alias, self._parents(fk))
             case ByRule() | ByLink():
                 raise TypeError(f"{way} is no condition that an index knows")
 
@@ -241,7 +241,7 @@ class ClinicStatements:
                     if inside
                     else self._parents(way.foreign_key)
                 )
-                given = f"({columns(alias, way.foreign_key.columns)}) IN ({parents})"
+                given = points_into(way.foreign_key, alias, parents)
             elif isinstance(way, ByLink):
                 given = self._linked(way, alias)
             elif isinstance(way, ByRule):
@@ -357,12 +357,13 @@ class ClinicStatements:
         starts, steps = [], []
         for entry in entries:
             number, unowned = self._numbers[entry.name], self._may_be_reference(entry)
-            outside: dict[tuple[str, ...], list[str]] = {}
+            outside: dict[tuple[tuple[str, ...], Equality], tuple[ForeignKey, list[str]]] = {}
             for source in entry.sources:
                 fk = source.foreign_key
                 child = self.catalogue.entries[source.table]
                 if source.owned or source.table not in group:
-                    outside.setdefault(fk.target_columns, []).append(self._source_rows(source))
+                    alike = outside.setdefault((fk.target_columns, fk.equality), (fk, []))
+                    alike[1].append(self._source_rows(source))
                 else:
                     steps.append(
                         f"SELECT {number}, x.tableoid, x.ctid::text FROM {from_table(child.table)} AS c"
@@ -372,8 +373,8 @@ class ClinicStatements:
                     )
             starts += [
                 f"SELECT {number} AS node, x.tableoid AS rel, x.ctid::text AS tid FROM {from_table(entry.table)} AS x"
-                f" WHERE ({columns('x', target)}) IN ({' UNION ALL '.join(rows)}){unowned}"
-                for target, rows in outside.items()
+                f" WHERE {pointed_to_from(fk, 'x', ' UNION ALL '.join(rows))}{unowned}"
+                for fk, rows in outside.values()
             ]
         start = " UNION ".join(starts) or "SELECT NULL::int AS node, NULL::oid AS rel, NULL::text AS tid WHERE false"
         found = f"SELECT step.node, step.rel, step.tid FROM ({start}) AS step(node, rel, tid) WHERE true{only}"
