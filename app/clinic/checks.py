@@ -9,7 +9,7 @@ from typing import Any, Self
 import asyncpg
 
 from app.clinic.all_owners import AllOwners
-from app.clinic.catalogue import Catalogue, Entry, TableClass, WholeTable
+from app.clinic.catalogue import ByForeignKey, Catalogue, Entry, TableClass, WholeTable
 from app.clinic.introspection import ForeignKey, TableName
 from app.clinic.ownership import Listing, rule_errors, stray_keys
 from app.clinic.sql import from_table
@@ -67,12 +67,34 @@ class LargeObjects(Unowned):
         return f"objetos grandes de PostgreSQL (pg_largeobject), que no están en ningún respaldo: {self.rows:,}"
 
 
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """Rows of an owned table that should be in a backup and are not."""
+
+    table: TableName
+    reason: str
+    rows: int
+
+    @classmethod
+    def of(cls, entry: Entry, rows: int) -> Self:
+        """Of the table, with the reason why there may be any."""
+        if entry.overruled is not None:
+            return cls(entry.name, f"su {entry.overruled} dice que lo son y OWNERSHIP_RULES dice que no", rows)
+        ways = [way.foreign_key for way in entry.candidates if isinstance(way, ByForeignKey)]
+        nowhere = " y ".join(f"su {', '.join(fk.columns)} apunta a un registro de {fk.target}" for fk in ways)
+        return cls(entry.name, f"{nowhere} que no existe", rows)
+
+    def __str__(self) -> str:
+        return f"{self.table}: registros que no están en el respaldo, porque {self.reason}: {self.rows:,}"
+
+
 class Check(StrEnum):
     """What a table is searched for, in the words of Unchecked."""
 
     UNOWNED = "registros que no son de ninguna clínica"
     STRAY = "registros que apuntan a otra clínica"
     FILES = "archivos que ningún respaldo tiene"
+    LOST = "registros que deberían estar en el respaldo y no están"
 
 
 @dataclass(frozen=True, slots=True)
@@ -292,6 +314,17 @@ async def count_clinics_strays(counter: Counter, statements: ClinicStatements) -
                 strays = await counter.ask(entry.name, Check.STRAY, statements.count_strays(entry, key))
                 found.append(Stray(entry.name, key, strays or 0))
     return [stray for stray in found if stray.rows]
+
+
+async def count_lost(counter: Counter, statements: ClinicStatements | AllOwners, catalogue: Catalogue) -> list[Lost]:
+    """Rows that should be in the clinic's file and are not, or, of all owners, that can be in no clinic's."""
+    asked = [
+        (entry, statement)
+        for entry in catalogue.of_class(TableClass.OWNED)
+        if (statement := statements.count_lost(entry)) is not None
+    ]
+    answers = await counter.ask_together([(entry.name, Check.LOST, statement, 1) for entry, statement in asked])
+    return [Lost.of(entry, rows[0]) for (entry, _), rows in zip(asked, answers, strict=True) if rows and rows[0]]
 
 
 async def count_rows(connection: asyncpg.Connection, catalogue: Catalogue) -> dict[TableName, int | None]:

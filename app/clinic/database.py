@@ -11,16 +11,19 @@ from functools import partial
 import asyncpg
 
 from app.clinic.advice import Advice, advise
+from app.clinic.all_owners import AllOwners
 from app.clinic.catalogue import ByLink, ByRule, Catalogue, Entry, TableClass, Tenancy
 from app.clinic.checks import (
     COUNT_SECONDS,
     AllOwnersCounts,
     Counter,
+    Lost,
     OnStep,
     Stray,
     Unchecked,
     Unowned,
     count_large_objects,
+    count_lost,
     count_rows,
 )
 from app.clinic.classification import (
@@ -88,6 +91,7 @@ class Census:
     rows: dict[TableName, int | None]
     unowned: list[Unowned]
     strays: list[Stray]
+    lost: list[Lost]
     files: list[NamedFiles]
     advice: list[Advice]
 
@@ -353,14 +357,16 @@ class ClinicDatabase:
 async def _take_census(connection: asyncpg.Connection, catalogue: Catalogue) -> Census:
     await connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY")
     async with Counter(connection) as counter:
-        counts = AllOwnersCounts(counter, narrowed(catalogue, await find_nulls(connection, catalogue)))
+        narrow = narrowed(catalogue, await find_nulls(connection, catalogue))
+        counts = AllOwnersCounts(counter, narrow)
         rows = await count_rows(connection, catalogue)
         unowned, strays = await counts.unowned(), await counts.strays()
+        lost = await count_lost(counter, AllOwners(narrow), narrow)
         owned = catalogue.of_class(TableClass.OWNED)
         files = await count_files(counter, await find_file_columns(counter, owned), all_rows)
     # By itself, because what takes too long in it is stopped.
     await connection.execute("COMMIT")
-    return Census(catalogue, rows, unowned, strays, files, await advise(connection, catalogue, rows))
+    return Census(catalogue, rows, unowned, strays, lost, files, await advise(connection, catalogue, rows))
 
 
 def recorded(catalogue: Catalogue, clinica_id: int | None) -> list[Entry]:

@@ -175,6 +175,24 @@ def ways_up(catalogue: Catalogue, names: set[TableName]) -> list[TableName]:
     return [name for name in catalogue.entries if name in found]
 
 
+def leads_nowhere(catalogue: Catalogue, entry: Entry, alias: str) -> str | None:
+    """The condition that no way of the table leads from the row to one that is there; None where a way says a number.
+
+    A foreign key that has been validated promises that there is no such row, and the table counts as one of which
+    every row has an owner. But whoever switches triggers off (a subscription, a load) may break the promise.
+    """
+    if entry.kind is not TableClass.OWNED or not entry.definite or not isinstance(entry.candidates[-1], ByForeignKey):
+        return None
+    conditions = []
+    for way in entry.candidates:
+        if isinstance(way, ByForeignKey):
+            parent = from_table(catalogue.entries[way.foreign_key.target].table)
+            conditions.append(f"NOT EXISTS (SELECT FROM {parent} AS p WHERE {joined(way.foreign_key, alias, 'p')})")
+        elif isinstance(way, ByColumn):
+            conditions.append(f"{alias}.{quote(way.column)} IS NULL")
+    return " AND ".join(conditions)
+
+
 def stray_keys(catalogue: Catalogue, entry: Entry) -> Iterator[ForeignKey]:
     """The foreign keys by which rows of an owned table may point to another clinic's rows.
 

@@ -20,6 +20,7 @@ from app.clinic.ownership import (
     RULE_ALIAS,
     Listing,
     direct_column,
+    leads_nowhere,
     owners_of,
     rule_of,
     rule_value,
@@ -134,6 +135,30 @@ class ClinicStatements:
             f"WITH strays AS MATERIALIZED ({pointing}) SELECT count(*) FROM strays AS s"
             f" WHERE (s.rel, s.tid) NOT IN ({free})"
         )
+
+    def count_lost(self, entry: Entry) -> str | None:
+        """How many rows that should be the clinic's the statements do not give; None where there can be none.
+
+        What the tenant column decides is read by the very condition that a count would have. What is left are rows
+        that point to nothing by the keys that promise them an owner, and to the clinic's rows by another one; and
+        rows whose tenant column says the clinic, where a rule says something else.
+        """
+        entry = self._entry(entry)
+        table = from_table(entry.table)
+        if entry.overruled is not None:
+            said = f"x.{quote(entry.overruled)} = {self._clinica_id}"
+            return f"SELECT count(*) FROM {table} AS x WHERE {said} AND NOT {self.is_owned(entry, 'x')}"
+        lost = leads_nowhere(self.catalogue, entry, "x")
+        others = [
+            f"SELECT x.tableoid, x.ctid FROM {table} AS x WHERE {points_into(fk, 'x', self._parents(fk))} AND {lost}"
+            for fk in entry.table.foreign_keys
+            if ByForeignKey(fk) not in entry.candidates
+            and fk.target in self.catalogue.entries
+            and self.catalogue.entries[fk.target].kind is TableClass.OWNED
+        ]
+        if lost is None or not others:
+            return None
+        return f"SELECT count(*) FROM ({' UNION '.join(others)}) AS l"
 
     def lists(self, careful: Collection[str]) -> Iterator[Listing]:
         """What fills the lists, in this order.
