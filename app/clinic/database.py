@@ -40,6 +40,7 @@ from app.clinic.named_files import FileColumn, NamedFiles, all_rows, count_files
 from app.clinic.owners import find_nulls, find_owners
 from app.clinic.ownership import RULE_ALIAS, RuleFailed, rule_value
 from app.clinic.platform_statements import platform_entries
+from app.clinic.session_settings import SESSION_SQL
 from app.clinic.snapshot import SETTING, Clinic, ClinicSnapshot
 from app.clinic.sql import from_table, qualified, quote
 from app.database import asyncpg_url, database_errors
@@ -51,19 +52,6 @@ from app.errors import (
     RowSecurityActive,
     SchemaChanged,
 )
-
-# How values are printed (docs/format.md), and what a long reading needs. row_security=off makes PostgreSQL
-# refuse, instead of hiding rows, where a policy would apply. transaction_timeout came with PostgreSQL 17. The last
-# ends a query whose client has gone before there was anything to send (from 14 on, and not on every system).
-SESSION_SQL = """
-SET statement_timeout = 0; SET idle_in_transaction_session_timeout = 0; SET lock_timeout = '60s';
-SET TimeZone = 'UTC'; SET DateStyle = 'ISO'; SET IntervalStyle = 'postgres'; SET extra_float_digits = 1;
-SET bytea_output = 'hex'; SET lc_monetary = 'C'; SET row_security = off; SET search_path = public;
-SET jit = off; SET work_mem = '32MB';
-SELECT set_config(name, '0', false) FROM pg_settings WHERE name = 'transaction_timeout';
-SELECT set_config(name, '2s', false) FROM pg_settings
-WHERE name = 'client_connection_check_interval' AND version() LIKE '%linux%'
-"""
 
 # Bytes on disk of the named tables with their partitions.
 SIZE_SQL = """
@@ -249,7 +237,13 @@ class ClinicDatabase:
             connection = await asyncpg.connect(self._url, timeout=CONNECT_SECONDS)
         try:
             with database_errors(self._setting):
-                await connection.execute(SESSION_SQL)
+                try:
+                    await connection.execute(SESSION_SQL)
+                except asyncpg.InsufficientPrivilegeError as exc:
+                    raise PermissionMissing(
+                        f"el usuario de {self._setting} trae de ALTER ROLE o ALTER DATABASE un valor que no puede"
+                        f" cambiar ({exc}); quítelo con ALTER ROLE … RESET …"
+                    ) from exc
             if connection.get_settings().server_encoding == "SQL_ASCII":
                 raise CatalogError("la base de datos está en SQL_ASCII: su texto no tiene una codificación conocida")
             yield connection
