@@ -11,7 +11,7 @@ import asyncpg
 from app.clinic.all_owners import AllOwners
 from app.clinic.catalogue import ByForeignKey, Catalogue, Entry, TableClass, WholeTable
 from app.clinic.introspection import ForeignKey, TableName
-from app.clinic.ownership import Listing, rule_errors, stray_keys
+from app.clinic.ownership import ANY_WAY, BY_HASH, Listing, rule_errors, stray_keys
 from app.clinic.sql import from_table
 from app.clinic.statements import ClinicStatements
 
@@ -155,9 +155,11 @@ class Counter:
 
     async def keep(self, listing: Listing) -> bool:
         """Whether the listing, which later statements need, ended in time. Raises RuleFailed."""
+        await self._connection.execute(BY_HASH)
         with rule_errors(listing):
             if await self._answers(listing.statement) is None:
                 return False
+        await self._connection.execute(ANY_WAY)
         if self._seconds is not None:
             # What is set by now outlives the next one that takes too long.
             await self._connection.execute("SAVEPOINT conteo")
