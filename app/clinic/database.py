@@ -61,6 +61,22 @@ SELECT coalesce(sum(pg_table_size(part)), 0)::bigint FROM (
 ) AS parts
 """
 
+# The locks that reading the named tables takes, on them, their partitions and their indexes, and how many the server
+# has left: PostgreSQL has a few more, and whoever takes the last leaves none to anybody.
+LOCKS_SQL = """
+WITH parts AS (
+    SELECT name::regclass AS part FROM unnest($1::text[]) AS name
+    UNION SELECT tree.relid FROM unnest($1::text[]) AS name, pg_partition_tree(name::regclass) AS tree
+)
+SELECT (SELECT count(*) FROM parts) + (SELECT count(*) FROM pg_index JOIN parts ON indrelid = part) AS needed,
+    current_setting('max_locks_per_transaction')::int
+        * (current_setting('max_connections')::int + current_setting('max_prepared_transactions')::int)
+        - (SELECT count(*) FROM pg_locks WHERE NOT fastpath) AS free
+"""
+
+# Temporary tables of a restore for each of the clinic's, with what PostgreSQL keeps their long values in.
+TEMPORARY_LOCKS = 14
+
 CONNECT_SECONDS = 10
 
 # Every request and every night waits for the list of clinics, and a connection may die without a word.
@@ -181,6 +197,7 @@ class ClinicDatabase:
         on_step: OnStep | None,
     ) -> ClinicSnapshot:
         clinica_id = clinic.id if clinic is not None else None
+        await refuse_too_many_locks(connection, recorded(catalogue, clinica_id))
         await connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY")
         await connection.execute(_lock(recorded(catalogue, clinica_id)))
         taken_at = datetime.now(UTC)
@@ -410,6 +427,19 @@ def other_schemas(clinics: list[Clinic], clinic: Clinic | None) -> list[str]:
 async def _all_schemas(connection: asyncpg.Connection) -> list[str]:
     rows = await connection.fetch("SELECT nspname FROM pg_namespace WHERE nspname <> 'public'")
     return [row[0] for row in rows]
+
+
+async def refuse_too_many_locks(
+    connection: asyncpg.Connection, entries: Sequence[Entry], *, temporary: int = 0
+) -> None:
+    """Raise CatalogError where reading these tables, with so many temporary ones for each, takes too many."""
+    ((needed, free),) = await connection.fetch(LOCKS_SQL, [qualified(entry.table) for entry in entries])
+    needed += temporary * len(entries)
+    if needed > free:
+        raise CatalogError(
+            f"hacen falta {needed:,} bloqueos para {len(entries):,} tablas y el servidor tiene libres {free:,}: los"
+            " agotaría también para los demás; aumente max_locks_per_transaction en PostgreSQL y reinícielo"
+        )
 
 
 def refuse_unreadable(tables: Iterable[Table]) -> None:

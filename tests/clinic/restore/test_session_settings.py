@@ -1,8 +1,9 @@
-"""What the database or the role is set to changes nothing of a restore."""
+"""What server, database or role are set to changes nothing of a restore, or is a reason not to begin."""
 
 import pytest
 
-from app.errors import PermissionMissing
+from app.clinic.database import TEMPORARY_LOCKS, recorded, refuse_too_many_locks
+from app.errors import CatalogError, PermissionMissing
 from tests.clinic.backup import back_up
 from tests.clinic.conftest import Database
 from tests.clinic.restore.comes_back import goes_back
@@ -53,3 +54,14 @@ async def test_a_session_that_checks_no_key_is_not_taken_for_one_that_does(datab
     with pytest.raises(PermissionMissing, match=r"session_replication_role.*ALTER ROLE … RESET"):
         await restore(clinics, backup.file)
     await restore(database.clinics(), backup.file)
+
+
+async def test_locks_that_the_server_has_not_are_not_taken(database: Database) -> None:
+    sql = database.sql
+    await sql.execute(f"SET search_path = public; {TWO_CLINICS} {TABLES}")
+    async with database.clinics().snapshot(1) as snapshot:
+        entries = recorded(snapshot.catalogue, 1)
+    # To take them all would hurt the tests beside this one.
+    await refuse_too_many_locks(sql, entries, temporary=TEMPORARY_LOCKS)
+    with pytest.raises(CatalogError, match=r"hacen falta 30,00\d bloqueos para 3 tablas .*max_locks_per_transaction"):
+        await refuse_too_many_locks(sql, entries, temporary=10_000)
