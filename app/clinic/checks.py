@@ -12,6 +12,7 @@ from app.clinic.all_owners import AllOwners
 from app.clinic.catalogue import ByForeignKey, Catalogue, Entry, TableClass, WholeTable
 from app.clinic.introspection import ForeignKey, TableName
 from app.clinic.ownership import ANY_WAY, BY_HASH, Listing, rule_errors, stray_keys
+from app.clinic.records import RESERVED
 from app.clinic.sql import from_table
 from app.clinic.statements import ClinicStatements
 
@@ -238,7 +239,19 @@ def unclassified(catalogue: Catalogue, *, platform: bool = False) -> list[str]:
         f" (si son datos, póngala en ACCESS_TABLES como -{name}; si no, como {name})"
         for name in catalogue.guessed
     ]
-    return foreign_tables if platform else [*problems, *tables, *guessed, *foreign_tables, *foreign_keys]
+    reserved = [
+        f"{entry.name}: tiene una columna «{column.name}», nombre reservado: este respaldo no se podrá restaurar"
+        " mientras la tenga"
+        for entry in catalogue.entries.values()
+        if entry.recorded
+        for column in (*entry.table.columns, *entry.table.generated)
+        if column.name.startswith(RESERVED)
+    ]
+    return (
+        [*reserved, *foreign_tables]
+        if platform
+        else [*reserved, *problems, *tables, *guessed, *foreign_tables, *foreign_keys]
+    )
 
 
 class AllOwnersCounts:

@@ -161,3 +161,12 @@ async def test_rows_that_a_broken_promise_left_out_are_counted(any_database: Dat
     ]
     for lost in ((await back_up(clinics, None)).lost, (await clinics.census()).lost):
         assert [str(each) for each in lost] == [f"{astray} que no existe: 3"]
+
+
+async def test_a_column_with_a_name_that_a_restore_needs_is_said_beforehand(database: Database) -> None:
+    await database.sql.execute(
+        f'SET search_path = public; {TWO_CLINICS} ALTER TABLE persona ADD "respaldos$hash" int'
+    )
+    async with database.clinics().snapshot(1) as snapshot:
+        (said,) = unclassified(snapshot.catalogue)
+    assert said.startswith("persona: tiene una columna «respaldos$hash», nombre reservado")
