@@ -81,7 +81,7 @@ def catalogo(context: click.Context, clinica: str | None, estricto: bool, as_jso
     from app.clinic.checks import unclassified
 
     entries = list(census.catalogue.entries.values())
-    found = (*census.unowned, *census.strays, *census.files)
+    found = (*census.unowned, *census.lost, *census.strays, *census.files)
     avisos = [*unclassified(census.catalogue), *map(str, found)]
     if as_json:
         consejos = [

@@ -5,7 +5,16 @@ from collections.abc import Iterator
 from app.clinic.catalogue import ByColumn, ByForeignKey, ByLink, ByRule, Candidate, Catalogue, Entry
 from app.clinic.classification import grouped
 from app.clinic.introspection import ForeignKey, TableName
-from app.clinic.ownership import RULE_ALIAS, Listing, link_value, owners_of, rule_of, rule_value, ways_up
+from app.clinic.ownership import (
+    RULE_ALIAS,
+    Listing,
+    leads_nowhere,
+    link_value,
+    owners_of,
+    rule_of,
+    rule_value,
+    ways_up,
+)
 from app.clinic.sql import columns, from_table, joined, literal, quote
 
 
@@ -71,6 +80,11 @@ class AllOwners:
     def count_without_clinic(self, entry: Entry) -> str:
         """As `count_unowned`, with the rows whose owner the tenant table lacks."""
         return f"{self.count_unowned(entry)} OR {self._owner(entry, 'x')[1]} NOT IN ({self._clinics()})"
+
+    def count_lost(self, entry: Entry) -> str | None:
+        """How many rows of the table point to nothing by the keys that promise them an owner; None where none can."""
+        lost = leads_nowhere(self._catalogue, entry, "x")
+        return f"SELECT count(*) FROM {from_table(entry.table)} AS x WHERE {lost}" if lost is not None else None
 
     def count_strays(self, entry: Entry, foreign_key: ForeignKey) -> str:
         """How many rows of the table point, by this key, to a row that another clinic owns."""

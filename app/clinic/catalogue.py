@@ -101,7 +101,7 @@ class Entry:
     `candidates` are the ways to a row's owner, best first: the first that gives one wins. `definite` says
     that one always does, so that no row can be without owner. `cycle` names the tables (this one included)
     whose owners depend on each other; it is empty for most. `sources` say which of its rows that no clinic
-    owns go into `referencias`.
+    owns go into `referencias`. `overruled` is its tenant column, where a rule says whose its rows are.
 
     `access`: it lets people in. One that clinics share is of class ACCESS, whatever its candidates: they only say
     which of its rows are logins of the clinic's people.
@@ -115,6 +115,7 @@ class Entry:
     cycle: frozenset[TableName] = frozenset()
     sources: tuple[Source, ...] = ()
     access: bool = False
+    overruled: str | None = None
 
     @property
     def name(self) -> TableName:

@@ -8,10 +8,11 @@ from typing import Any, Self
 import asyncpg
 
 from app.clinic.all_owners import AllOwners
-from app.clinic.catalogue import Catalogue, Entry, TableClass, WholeTable
+from app.clinic.catalogue import ByForeignKey, Catalogue, Entry, TableClass, WholeTable
 from app.clinic.counting import Count, in_order, in_parts, together
 from app.clinic.introspection import ForeignKey, TableName
-from app.clinic.ownership import Listing, rule_errors, stray_keys
+from app.clinic.ownership import ANY_WAY, BY_HASH, Listing, rule_errors, stray_keys
+from app.clinic.records import RESERVED
 from app.clinic.sql import from_table
 from app.clinic.statements import ClinicStatements
 
@@ -60,12 +61,34 @@ class LargeObjects(Unowned):
         return f"objetos grandes de PostgreSQL (pg_largeobject), que no están en ningún respaldo: {self.rows:,}"
 
 
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """Rows of an owned table that should be in a backup and are not."""
+
+    table: TableName
+    reason: str
+    rows: int
+
+    @classmethod
+    def of(cls, entry: Entry, rows: int) -> Self:
+        """Of the table, with the reason why there may be any."""
+        if entry.overruled is not None:
+            return cls(entry.name, f"su {entry.overruled} dice que lo son y OWNERSHIP_RULES dice que no", rows)
+        ways = [way.foreign_key for way in entry.candidates if isinstance(way, ByForeignKey)]
+        nowhere = " y ".join(f"su {', '.join(fk.columns)} apunta a un registro de {fk.target}" for fk in ways)
+        return cls(entry.name, f"{nowhere} que no existe", rows)
+
+    def __str__(self) -> str:
+        return f"{self.table}: registros que no están en el respaldo, porque {self.reason}: {self.rows:,}"
+
+
 class Check(StrEnum):
     """What a table is searched for, in the words of Unchecked."""
 
     UNOWNED = "registros que no son de ninguna clínica"
     STRAY = "registros que apuntan a otra clínica"
     FILES = "archivos que ningún respaldo tiene"
+    LOST = "registros que deberían estar en el respaldo y no están"
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,9 +158,11 @@ class Counter:
 
     async def keep(self, listing: Listing) -> bool:
         """Whether the listing, which later statements need, ended in time. Raises RuleFailed."""
+        await self._connection.execute(BY_HASH)
         with rule_errors(listing):
             if await self._rows(listing.statement) is None:
                 return False
+        await self._connection.execute(ANY_WAY)
         if self._seconds is not None:
             # What is set by now outlives the next one that takes too long.
             await self._connection.execute("SAVEPOINT conteo")
@@ -201,7 +226,19 @@ def unclassified(catalogue: Catalogue, *, platform: bool = False) -> list[str]:
         f" (si son datos, póngala en ACCESS_TABLES como -{name}; si no, como {name})"
         for name in catalogue.guessed
     ]
-    return foreign_tables if platform else [*problems, *tables, *guessed, *foreign_tables, *foreign_keys]
+    reserved = [
+        f"{entry.name}: tiene una columna «{column.name}», nombre reservado: este respaldo no se podrá restaurar"
+        " mientras la tenga"
+        for entry in catalogue.entries.values()
+        if entry.recorded
+        for column in (*entry.table.columns, *entry.table.generated)
+        if column.name.startswith(RESERVED)
+    ]
+    return (
+        [*reserved, *foreign_tables]
+        if platform
+        else [*reserved, *problems, *tables, *guessed, *foreign_tables, *foreign_keys]
+    )
 
 
 class AllOwnersCounts:
@@ -284,6 +321,19 @@ async def count_clinics_strays(counter: Counter, statements: ClinicStatements) -
             strays = statements.count_strays(statements.catalogue.entries[name], key)
             found.append(Stray(name, key, await counter.ask(name, Check.STRAY, strays) or 0))
     return [stray for stray in found if stray.rows]
+
+
+async def count_lost(counter: Counter, statements: ClinicStatements | AllOwners, catalogue: Catalogue) -> list[Lost]:
+    """Rows that should be in the clinic's file and are not, or, of all owners, that can be in no clinic's."""
+    asked = [
+        (entry, statement)
+        for entry in catalogue.of_class(TableClass.OWNED)
+        if (statement := statements.count_lost(entry)) is not None
+    ]
+    answers = await counter.ask_together(
+        [Asked(entry.name, Check.LOST, Count(statement, 1)) for entry, statement in asked]
+    )
+    return [Lost.of(entry, rows[0]) for (entry, _), rows in zip(asked, answers, strict=True) if rows and rows[0]]
 
 
 async def count_rows(connection: asyncpg.Connection, catalogue: Catalogue) -> dict[TableName, int | None]:

@@ -136,6 +136,7 @@ def build_catalogue(
             kind=kind,
             candidates=candidates.get(name, ()),
             access=name in access,
+            overruled=tenancy.column if name in rules and _has_tenant_column(tables[name], tenancy) else None,
         )
     foreign_tables = tuple(name for name in introspection.foreign_tables if name not in excluded)
     catalogue = narrowed(
@@ -252,6 +253,11 @@ def _tenant_column(table: Table, tenancy: Tenancy, tenant_table: TableName, tena
     return (
         min(keys, key=lambda fk: (fk.optional, fk.name)).columns[0] if keys and table.name != tenant_table else None
     )
+
+
+def _has_tenant_column(table: Table, tenancy: Tenancy) -> bool:
+    column = table.column(tenancy.column)
+    return tenancy.kind == "column" and column is not None and column.number
 
 
 def undecided(catalogue: Catalogue, nulls: Mapping[tuple[TableName, str], bool]) -> set[tuple[TableName, str]]:

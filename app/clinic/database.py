@@ -11,16 +11,19 @@ from functools import partial
 import asyncpg
 
 from app.clinic.advice import Advice, advise
+from app.clinic.all_owners import AllOwners
 from app.clinic.catalogue import ByLink, ByRule, Catalogue, Entry, TableClass, Tenancy
 from app.clinic.checks import (
     COUNT_SECONDS,
     AllOwnersCounts,
     Counter,
+    Lost,
     OnStep,
     Stray,
     Unchecked,
     Unowned,
     count_large_objects,
+    count_lost,
     count_rows,
 )
 from app.clinic.classification import (
@@ -37,6 +40,7 @@ from app.clinic.named_files import FileColumn, NamedFiles, all_rows, count_files
 from app.clinic.owners import find_nulls, find_owners
 from app.clinic.ownership import RULE_ALIAS, RuleFailed, rule_value
 from app.clinic.platform_statements import platform_entries
+from app.clinic.session_settings import SESSION_SQL
 from app.clinic.snapshot import SETTING, Clinic, ClinicSnapshot
 from app.clinic.sql import from_table, qualified, quote
 from app.database import asyncpg_url, database_errors
@@ -49,19 +53,6 @@ from app.errors import (
     SchemaChanged,
 )
 
-# How values are printed (docs/format.md), and what a long reading needs. row_security=off makes PostgreSQL
-# refuse, instead of hiding rows, where a policy would apply. transaction_timeout came with PostgreSQL 17. The last
-# ends a query whose client has gone before there was anything to send (from 14 on, and not on every system).
-SESSION_SQL = """
-SET statement_timeout = 0; SET idle_in_transaction_session_timeout = 0; SET lock_timeout = '60s';
-SET TimeZone = 'UTC'; SET DateStyle = 'ISO'; SET IntervalStyle = 'postgres'; SET extra_float_digits = 1;
-SET bytea_output = 'hex'; SET lc_monetary = 'C'; SET row_security = off; SET search_path = public;
-SET jit = off; SET work_mem = '32MB';
-SELECT set_config(name, '0', false) FROM pg_settings WHERE name = 'transaction_timeout';
-SELECT set_config(name, '2s', false) FROM pg_settings
-WHERE name = 'client_connection_check_interval' AND version() LIKE '%linux%'
-"""
-
 # Bytes on disk of the named tables with their partitions.
 SIZE_SQL = """
 SELECT coalesce(sum(pg_table_size(part)), 0)::bigint FROM (
@@ -69,6 +60,22 @@ SELECT coalesce(sum(pg_table_size(part)), 0)::bigint FROM (
     UNION SELECT tree.relid FROM unnest($1::text[]) AS name, pg_partition_tree(name::regclass) AS tree
 ) AS parts
 """
+
+# The locks that reading the named tables takes, on them, their partitions and their indexes, and how many the server
+# has left: PostgreSQL has a few more, and whoever takes the last leaves none to anybody.
+LOCKS_SQL = """
+WITH parts AS (
+    SELECT name::regclass AS part FROM unnest($1::text[]) AS name
+    UNION SELECT tree.relid FROM unnest($1::text[]) AS name, pg_partition_tree(name::regclass) AS tree
+)
+SELECT (SELECT count(*) FROM parts) + (SELECT count(*) FROM pg_index JOIN parts ON indrelid = part) AS needed,
+    current_setting('max_locks_per_transaction')::int
+        * (current_setting('max_connections')::int + current_setting('max_prepared_transactions')::int)
+        - (SELECT count(*) FROM pg_locks WHERE NOT fastpath) AS free
+"""
+
+# Temporary tables of a restore for each of the clinic's, with what PostgreSQL keeps their long values in.
+TEMPORARY_LOCKS = 14
 
 CONNECT_SECONDS = 10
 
@@ -88,6 +95,7 @@ class Census:
     rows: dict[TableName, int | None]
     unowned: list[Unowned]
     strays: list[Stray]
+    lost: list[Lost]
     files: list[NamedFiles]
     advice: list[Advice]
 
@@ -189,6 +197,7 @@ class ClinicDatabase:
         on_step: OnStep | None,
     ) -> ClinicSnapshot:
         clinica_id = clinic.id if clinic is not None else None
+        await refuse_too_many_locks(connection, recorded(catalogue, clinica_id))
         await connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY")
         await connection.execute(_lock(recorded(catalogue, clinica_id)))
         taken_at = datetime.now(UTC)
@@ -245,7 +254,13 @@ class ClinicDatabase:
             connection = await asyncpg.connect(self._url, timeout=CONNECT_SECONDS)
         try:
             with database_errors(self._setting):
-                await connection.execute(SESSION_SQL)
+                try:
+                    await connection.execute(SESSION_SQL)
+                except asyncpg.InsufficientPrivilegeError as exc:
+                    raise PermissionMissing(
+                        f"el usuario de {self._setting} trae de ALTER ROLE o ALTER DATABASE un valor que no puede"
+                        f" cambiar ({exc}); quítelo con ALTER ROLE … RESET …"
+                    ) from exc
             if connection.get_settings().server_encoding == "SQL_ASCII":
                 raise CatalogError("la base de datos está en SQL_ASCII: su texto no tiene una codificación conocida")
             yield connection
@@ -353,14 +368,16 @@ class ClinicDatabase:
 async def _take_census(connection: asyncpg.Connection, catalogue: Catalogue) -> Census:
     await connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY")
     async with Counter(connection) as counter:
-        counts = AllOwnersCounts(counter, narrowed(catalogue, await find_nulls(connection, catalogue)))
+        narrow = narrowed(catalogue, await find_nulls(connection, catalogue))
+        counts = AllOwnersCounts(counter, narrow)
         rows = await count_rows(connection, catalogue)
         unowned, strays = await counts.unowned(), await counts.strays()
+        lost = await count_lost(counter, AllOwners(narrow), narrow)
         owned = catalogue.of_class(TableClass.OWNED)
         files = await count_files(counter, await find_file_columns(counter, owned), all_rows)
     # By itself, because what takes too long in it is stopped.
     await connection.execute("COMMIT")
-    return Census(catalogue, rows, unowned, strays, files, await advise(connection, catalogue, rows))
+    return Census(catalogue, rows, unowned, strays, lost, files, await advise(connection, catalogue, rows))
 
 
 def recorded(catalogue: Catalogue, clinica_id: int | None) -> list[Entry]:
@@ -410,6 +427,19 @@ def other_schemas(clinics: list[Clinic], clinic: Clinic | None) -> list[str]:
 async def _all_schemas(connection: asyncpg.Connection) -> list[str]:
     rows = await connection.fetch("SELECT nspname FROM pg_namespace WHERE nspname <> 'public'")
     return [row[0] for row in rows]
+
+
+async def refuse_too_many_locks(
+    connection: asyncpg.Connection, entries: Sequence[Entry], *, temporary: int = 0
+) -> None:
+    """Raise CatalogError where reading these tables, with so many temporary ones for each, takes too many."""
+    ((needed, free),) = await connection.fetch(LOCKS_SQL, [qualified(entry.table) for entry in entries])
+    needed += temporary * len(entries)
+    if needed > free:
+        raise CatalogError(
+            f"hacen falta {needed:,} bloqueos para {len(entries):,} tablas y el servidor tiene libres {free:,}: los"
+            " agotaría también para los demás; aumente max_locks_per_transaction en PostgreSQL y reinícielo"
+        )
 
 
 def refuse_unreadable(tables: Iterable[Table]) -> None:

@@ -7,11 +7,36 @@ from typing import Any, NamedTuple
 
 from app.dump.document import Form
 
+# How PostgreSQL compares the columns of the foreign key `f`, where that is not what `=` means in this session: the
+# operators are those of the index that the key points to, and those of an extension (citext) need not be in the
+# search path, where `=` would quietly compare texts. Of two collations, it takes that of the row pointed to.
+EQUALITY_SQL = """
+    CASE WHEN EXISTS (
+        SELECT FROM unnest(f.conpfeqop) AS used(oid) JOIN pg_operator o USING (oid)
+        WHERE o.oprname <> '=' OR o.oprnamespace <> 'pg_catalog'::regnamespace
+    ) OR EXISTS (
+        SELECT FROM unnest(f.conkey, f.confkey) AS k(own, target)
+        JOIN pg_attribute a ON a.attrelid = f.conrelid AND a.attnum = k.own
+        JOIN pg_attribute b ON b.attrelid = f.confrelid AND b.attnum = k.target
+        WHERE a.attcollation <> b.attcollation AND 0 NOT IN (a.attcollation, b.attcollation)
+    ) THEN (
+        SELECT json_agg(json_build_array(
+            format('OPERATOR(%I.%s)', os.nspname, o.oprname),
+            CASE WHEN a.attcollation <> b.attcollation AND a.attcollation <> 0
+                 THEN format(' COLLATE %I.%I', cs.nspname, c.collname) END
+        ) ORDER BY k.n)
+        FROM unnest(f.conkey, f.confkey, f.conpfeqop) WITH ORDINALITY AS k(own, target, operator, n)
+        JOIN pg_operator o ON o.oid = k.operator JOIN pg_namespace os ON os.oid = o.oprnamespace
+        JOIN pg_attribute a ON a.attrelid = f.conrelid AND a.attnum = k.own
+        JOIN pg_attribute b ON b.attrelid = f.confrelid AND b.attnum = k.target
+        LEFT JOIN pg_collation c ON c.oid = b.attcollation LEFT JOIN pg_namespace cs ON cs.oid = c.collnamespace
+    ) END"""
+
 # One statement, so that one text answers whether anything has changed. Partitions are read through their
 # root; tables of extensions are the extension's business; schemas `respaldos*` are the service's own. A foreign
 # key with PERIOD (PostgreSQL 18) names no one row, so it cannot say whose a row is. A NOT NULL that has not been
 # validated (18, too) is a promise about tomorrow's rows only.
-CATALOGUE_SQL = """
+CATALOGUE_SQL = f"""
 WITH RECURSIVE
 base(oid, base) AS (
     SELECT oid, oid FROM pg_type WHERE typtype <> 'd'
@@ -70,6 +95,7 @@ SELECT json_build_object(
             SELECT json_agg(json_build_object(
                 'name', f.conname,
                 'validated', f.convalidated,
+                'equality', {EQUALITY_SQL},
                 'columns', (SELECT json_agg(a.attname ORDER BY k.n)
                             FROM unnest(f.conkey) WITH ORDINALITY k(attnum, n)
                             JOIN pg_attribute a ON a.attrelid = f.conrelid AND a.attnum = k.attnum),
@@ -114,6 +140,11 @@ class Column:
     form: Form
 
 
+# For each column of a foreign key, the operator that compares it, between the row pointed to and the row that points,
+# and the collation of the latter's value, which may be empty; nothing where it is just `=`.
+Equality = tuple[tuple[str, str], ...]
+
+
 @dataclass(frozen=True, slots=True)
 class ForeignKey:
     """A foreign key; `validated` says that every row fulfils it.
@@ -130,6 +161,7 @@ class ForeignKey:
     validated: bool
     optional: bool
     to_one_partition: bool = False
+    equality: Equality = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,7 +243,13 @@ def _foreign_key(
         validated=raw["validated"],
         optional=not raw["validated"] or not nullable.isdisjoint(raw["columns"]),
         to_one_partition=to_one_partition,
+        equality=parse_equality(raw["equality"]),
     )
+
+
+def parse_equality(raw: Sequence[tuple[str, str | None]] | None) -> Equality:
+    """What EQUALITY_SQL answered, as values."""
+    return tuple((operator, collation or "") for operator, collation in raw or ())
 
 
 def _table(raw: dict[str, Any], unique: Mapping[TableName, Sequence[Sequence[str]]]) -> Table:

@@ -12,7 +12,7 @@ from app.clinic.checks import OnStep
 from app.clinic.classification import narrowed, undecided
 from app.clinic.counting import Count, count_together
 from app.clinic.introspection import TableName
-from app.clinic.ownership import Listing, rule_errors
+from app.clinic.ownership import ANY_WAY, BY_HASH, Listing, rule_errors
 from app.clinic.platform_statements import PlatformStatements, Statements
 from app.clinic.sql import from_table, quote
 from app.clinic.statements import ClinicStatements, Foreign
@@ -56,7 +56,7 @@ async def _fill(
         for _, together in groupby(listings, key=lambda listing: listing.rule):
             some = list(together)
             with rule_errors(some[0]):
-                await connection.execute(";\n".join(listing.statement for listing in some))
+                await connection.execute(";\n".join([BY_HASH, *(listing.statement for listing in some), ANY_WAY]))
         asked = [listing.name for listing in listings if listing.name not in careful]
         doubtful = await _ask(connection, [statements.is_doubtful(name) for name in asked])
         again = {name for name, doubt in zip(asked, doubtful, strict=True) if doubt}
@@ -89,7 +89,7 @@ async def _find_platforms(connection: asyncpg.Connection, narrow: Catalogue, on_
     owners = AllOwners(narrow)
     for _, listing in owners.lists():
         with rule_errors(listing):
-            await connection.execute(listing.statement)
+            await connection.execute(f"{BY_HASH};\n{listing.statement};\n{ANY_WAY}")
         on_step()
     # The entry of the shared schema is no clinic, and rows may be its.
     missing = narrow.schema_column is not None

@@ -7,6 +7,9 @@ from app.dump.document import JSON_NULL_KEY, Form
 # What `with_lines` gives a record's line as. A table's own columns may be called anything, but nobody calls one so.
 LINE = "respaldos$linea"
 
+# How all names begin that a restore gives to columns of its own.
+RESERVED = "respaldos$"
+
 
 def record_lines(table: Table, rows: str) -> str:
     """The rows of a query over all the table's columns as record lines, in the file's order (docs/format.md)."""

@@ -7,8 +7,19 @@ from datetime import datetime
 
 import asyncpg
 
+from app.clinic.all_owners import AllOwners
 from app.clinic.catalogue import Catalogue
-from app.clinic.checks import COUNT_SECONDS, Counter, OnStep, Stray, Unchecked, Unowned, count_clinics_strays
+from app.clinic.checks import (
+    COUNT_SECONDS,
+    Counter,
+    Lost,
+    OnStep,
+    Stray,
+    Unchecked,
+    Unowned,
+    count_clinics_strays,
+    count_lost,
+)
 from app.clinic.copying import copied_lines
 from app.clinic.named_files import FileColumn, NamedFiles, count_files
 from app.clinic.platform_statements import PlatformStatements, Statements
@@ -75,6 +86,22 @@ class ClinicSnapshot:
         with database_errors(self._setting):
             async with Counter(self._connection, seconds=COUNT_SECONDS, on_step=on_step) as counter:
                 found = await count_clinics_strays(counter, self.statements)
+        return [*found, *counter.unchecked]
+
+    async def lost(self, on_step: OnStep | None = None) -> list[Lost | Unchecked]:
+        """The rows that should be in the file and are not, and the tables that took too long to say so.
+
+        No count takes longer than COUNT_SECONDS; `on_step` is called after each.
+        """
+        catalogue = self.statements.catalogue
+        statements = self.statements
+        with database_errors(SETTING):
+            async with Counter(self._connection, seconds=COUNT_SECONDS, on_step=on_step) as counter:
+                found = await count_lost(
+                    counter,
+                    AllOwners(catalogue) if isinstance(statements, PlatformStatements) else statements,
+                    catalogue,
+                )
         return [*found, *counter.unchecked]
 
     async def files(self, on_step: OnStep | None = None) -> list[NamedFiles | Unchecked]:

@@ -1,6 +1,24 @@
 """Identifiers and joins as SQL text."""
 
-from app.clinic.introspection import ForeignKey, Table
+from typing import Protocol
+
+from app.clinic.introspection import Equality, Table
+
+
+class Key(Protocol):
+    """A foreign key, to compare by."""
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Those of the row that points."""
+
+    @property
+    def target_columns(self) -> tuple[str, ...]:
+        """Those of the row pointed to."""
+
+    @property
+    def equality(self) -> Equality:
+        """How they are compared."""
 
 
 def quote(name: str) -> str:
@@ -23,17 +41,53 @@ def from_table(table: Table) -> str:
     return qualified(table) if table.partitioned else f"ONLY {qualified(table)}"
 
 
-def joined(foreign_key: ForeignKey, child: str, parent: str) -> str:
+def joined(key: Key, child: str, parent: str) -> str:
     """The condition that the row `child` points to the row `parent`."""
+    return _matching(key, columns_of(child, key.columns), columns_of(parent, key.target_columns))
+
+
+def points_into(key: Key, child: str, parents: str) -> str:
+    """The condition that the row `child` points to one of the rows of a query over the key's target columns."""
+    if not key.equality:
+        return f"({columns(child, key.columns)}) IN ({parents})"
+    found = _fields(key)
+    there = _matching(key, columns_of(child, key.columns), found)
+    return f"EXISTS (SELECT FROM ({parents}) AS {_FOUND}({', '.join(found)}) WHERE {there})"
+
+
+def pointed_to_from(key: Key, parent: str, children: str) -> str:
+    """The condition that one of the rows of a query over the key's columns points to the row `parent`."""
+    if not key.equality:
+        return f"({columns(parent, key.target_columns)}) IN ({children})"
+    found = _fields(key)
+    there = _matching(key, found, columns_of(parent, key.target_columns))
+    return f"EXISTS (SELECT FROM ({children}) AS {_FOUND}({', '.join(found)}) WHERE {there})"
+
+
+# A name that no row which is compared has.
+_FOUND = '"respaldos$hallado"'
+
+
+def _fields(key: Key) -> list[str]:
+    return [f'"respaldos$campo_{number}"' for number in range(len(key.columns))]
+
+
+def _matching(key: Key, child: list[str], parent: list[str]) -> str:
+    how = key.equality or (("=", ""),) * len(child)
     return " AND ".join(
-        f"{parent}.{quote(target)} = {child}.{quote(column)}"
-        for column, target in zip(foreign_key.columns, foreign_key.target_columns, strict=True)
+        f"{target} {operator} {value}{collation}"
+        for value, target, (operator, collation) in zip(child, parent, how, strict=True)
     )
+
+
+def columns_of(alias: str, names: tuple[str, ...]) -> list[str]:
+    """Columns of the row `alias`."""
+    return [f"{alias}.{quote(name)}" for name in names]
 
 
 def columns(alias: str, names: tuple[str, ...]) -> str:
     """Columns of the row `alias`, separated by commas."""
-    return ", ".join(f"{alias}.{quote(name)}" for name in names)
+    return ", ".join(columns_of(alias, names))
 
 
 def same_value(folded: bool, one: str, other: str) -> str:

@@ -20,6 +20,7 @@ from app.clinic.ownership import (
     RULE_ALIAS,
     Listing,
     direct_column,
+    leads_nowhere,
     owners_of,
     rule_of,
     rule_value,
@@ -28,7 +29,7 @@ from app.clinic.ownership import (
 )
 from app.clinic.records import record_lines
 from app.clinic.row_list import RowList
-from app.clinic.sql import columns, from_table, joined, quote, same_value
+from app.clinic.sql import columns, from_table, joined, pointed_to_from, points_into, quote, same_value
 
 Group = frozenset[TableName]
 
@@ -145,6 +146,30 @@ class ClinicStatements:
             f" WHERE (s.rel, s.tid) NOT IN ({free})"
         )
 
+    def count_lost(self, entry: Entry) -> str | None:
+        """How many rows that should be the clinic's the statements do not give; None where there can be none.
+
+        What the tenant column decides is read by the very condition that a count would have. What is left are rows
+        that point to nothing by the keys that promise them an owner, and to the clinic's rows by another one; and
+        rows whose tenant column says the clinic, where a rule says something else.
+        """
+        entry = self._entry(entry)
+        table = from_table(entry.table)
+        if entry.overruled is not None:
+            said = f"x.{quote(entry.overruled)} = {self._clinica_id}"
+            return f"SELECT count(*) FROM {table} AS x WHERE {said} AND NOT {self.is_owned(entry, 'x')}"
+        lost = leads_nowhere(self.catalogue, entry, "x")
+        others = [
+            f"SELECT x.tableoid, x.ctid FROM {table} AS x WHERE {points_into(fk, 'x', self._parents(fk))} AND {lost}"
+            for fk in entry.table.foreign_keys
+            if ByForeignKey(fk) not in entry.candidates
+            and fk.target in self.catalogue.entries
+            and self.catalogue.entries[fk.target].kind is TableClass.OWNED
+        ]
+        if lost is None or not others:
+            return None
+        return f"SELECT count(*) FROM ({' UNION '.join(others)}) AS l"
+
     def own_lists(self, careful: Collection[str], *, doubting: bool) -> Iterator[Listing]:
         """What fills the lists of the clinic's own rows, in this order.
 
@@ -221,7 +246,7 @@ class ClinicStatements:
             case ByColumn(column):
                 return f"{alias}.{quote(column)} = {self._clinica_id}"
             case ByForeignKey(fk):
-                return f"({columns(alias, fk.columns)}) IN ({self._parents(fk)})"
+                return points_into(fk, alias, self._parents(fk))
             case ByRule() | ByLink():
                 raise TypeError(f"{way} is no condition that an index knows")
 
@@ -304,7 +329,7 @@ class ClinicStatements:
                 # Each by itself: of a UNION ALL PostgreSQL does not know how many values it has, and takes it for few
                 # even where the clinic's rows are many and those without clinic few.
                 for rows in parents:
-                    yield f"({columns(alias, fk.columns)}) IN ({rows})"
+                    yield points_into(fk, alias, rows)
             case _:
                 raise TypeError(f"{way} of {entry.name} is direct")
 
@@ -415,7 +440,7 @@ class ClinicStatements:
                     starts += [
                         f"SELECT {number} AS node, x.tableoid AS rel, x.ctid::text AS tid"
                         f" FROM {from_table(entry.table)} AS x"
-                        f" WHERE ({columns('x', fk.target_columns)}) IN ({rows}){unowned}"
+                        f" WHERE {pointed_to_from(fk, 'x', rows)}{unowned}"
                         for rows in self._source_rows(source)
                     ]
                 else:

@@ -131,9 +131,9 @@ async def _make(resources: Resources, attempt: Attempt, progress: Progress) -> _
 
 
 async def _counted(snapshot: ClinicSnapshot, step: OnStep) -> list[str]:
-    """What a person should know of the clinic's rows, in sentences: where they point astray, and files they name."""
-    strays = await snapshot.strays(step)
-    return [*map(str, strays), *absent_files(await snapshot.files(step))]
+    """What a person should know of the rows, in sentences: which are missing, which point astray, files they name."""
+    lost, strays = await snapshot.lost(step), await snapshot.strays(step)
+    return [*map(str, (*lost, *strays)), *absent_files(await snapshot.files(step))]
 
 
 def _part_size(tables_size: int) -> int:

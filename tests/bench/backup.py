@@ -16,7 +16,7 @@ from rich.table import Table
 
 from app import embedded
 from app.clinic.catalogue import TableClass
-from app.clinic.database import SESSION_SQL
+from app.clinic.session_settings import SESSION_SQL
 from app.clinic.statements import ClinicStatements
 from app.connections import clinic_database
 from app.settings import Settings

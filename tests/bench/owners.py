@@ -11,7 +11,7 @@ from typing import Any
 import asyncpg
 
 from app import embedded
-from app.clinic.database import SESSION_SQL
+from app.clinic.session_settings import SESSION_SQL
 from app.clinic.sql import qualified, quote
 from app.connections import clinic_database
 from app.sample.generate import (

@@ -15,9 +15,9 @@ import uvloop
 from pydantic import SecretStr
 
 from app.clinic.catalogue import TableClass
-from app.clinic.database import SESSION_SQL
 from app.clinic.owners import find_owners
 from app.clinic.ownership import stray_keys
+from app.clinic.session_settings import SESSION_SQL
 from app.clinic.statements import ClinicStatements
 from app.connections import clinic_database, embedded_servers, open_resources
 from app.respaldos.crear_respaldo import crear_respaldo

@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Any
 
 from app.clinic.catalogue import TableClass
-from app.clinic.checks import Stray, Unchecked, Unowned
+from app.clinic.checks import Lost, Stray, Unchecked, Unowned
 from app.clinic.database import ClinicDatabase
 from app.clinic.snapshot import ClinicSnapshot
 from app.dump.document import Origin
@@ -33,6 +33,7 @@ class Backup:
     unowned: list[Unowned]
     strays: list[Stray]
     unchecked: list[Unchecked]
+    lost: list[Lost]
 
     def records(self, model: str) -> list[Record]:
         """The clinic's own records of a model."""
@@ -51,7 +52,7 @@ async def back_up(clinics: ClinicDatabase, clinica_id: int | None) -> Backup:
     """Back the clinic up, or the platform; verify the file, and read it with the standard library."""
     async with clinics.snapshot(clinica_id) as snapshot:
         file = await file_of(snapshot)
-        return read_backup(file, [*snapshot.unowned, *await snapshot.strays()])
+        return read_backup(file, [*snapshot.unowned, *await snapshot.strays(), *await snapshot.lost()])
 
 
 async def lines_of(clinics: ClinicDatabase, clinica_id: int | None) -> dict[str, list[str]]:
@@ -69,7 +70,7 @@ async def file_of(snapshot: ClinicSnapshot) -> bytes:
     return b"".join(chunks)
 
 
-def read_backup(file: bytes, reported: Sequence[Unowned | Stray | Unchecked] = ()) -> Backup:
+def read_backup(file: bytes, reported: Sequence[Unowned | Stray | Unchecked | Lost] = ()) -> Backup:
     """The file, verified and read."""
     verifier = FileVerifier()
     verifier.feed(file)
@@ -82,6 +83,7 @@ def read_backup(file: bytes, reported: Sequence[Unowned | Stray | Unchecked] = (
         unowned=[found for found in reported if isinstance(found, Unowned)],
         strays=[found for found in reported if isinstance(found, Stray)],
         unchecked=[found for found in reported if isinstance(found, Unchecked)],
+        lost=[found for found in reported if isinstance(found, Lost)],
     )
 
 

@@ -137,3 +137,36 @@ async def test_foreign_tables_are_told_unless_they_are_excluded(any_database: Da
     clinics = any_database.clinics(exclude=("fuera.precio",))
     assert unclassified((await clinics.census()).catalogue) == [said]
     assert set((await back_up(clinics, 1)).lines) == {"clinica", "persona"}
+
+
+async def test_rows_that_a_broken_promise_left_out_are_counted(any_database: Database) -> None:
+    await any_database.sql.execute(
+        f"""SET search_path = public; {TWO_CLINICS}
+        CREATE TABLE consulta (id int PRIMARY KEY, persona_id int NOT NULL REFERENCES persona,
+            atendida_por int REFERENCES persona);
+        CREATE TABLE evento (id int PRIMARY KEY, clinica_id int, datos jsonb);
+        INSERT INTO consulta VALUES (1, 11, NULL);
+        INSERT INTO evento VALUES (1, 1, '{{"c": 1}}'), (2, 1, '{{"c": 2}}'), (3, 2, '{{}}');
+        SET session_replication_role = replica;
+        INSERT INTO consulta VALUES (2, 99, 12), (3, 99, 21), (4, 98, NULL);
+        RESET session_replication_role
+        """
+    )
+    clinics = any_database.clinics(rules={"evento": "(t.datos ->> 'c')::int"})
+    astray = "consulta: registros que no están en el respaldo, porque su persona_id apunta a un registro de persona"
+    ruled = "evento: registros que no están en el respaldo, porque su clinica_id dice que lo son"
+    assert [str(lost) for lost in (await back_up(clinics, 1)).lost] == [
+        f"{astray} que no existe: 1",
+        f"{ruled} y OWNERSHIP_RULES dice que no: 1",
+    ]
+    for lost in ((await back_up(clinics, None)).lost, (await clinics.census()).lost):
+        assert [str(each) for each in lost] == [f"{astray} que no existe: 3"]
+
+
+async def test_a_column_with_a_name_that_a_restore_needs_is_said_beforehand(database: Database) -> None:
+    await database.sql.execute(
+        f'SET search_path = public; {TWO_CLINICS} ALTER TABLE persona ADD "respaldos$hash" int'
+    )
+    async with database.clinics().snapshot(1) as snapshot:
+        (said,) = unclassified(snapshot.catalogue)
+    assert said.startswith("persona: tiene una columna «respaldos$hash», nombre reservado")

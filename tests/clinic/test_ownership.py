@@ -1,5 +1,6 @@
 """Whose a row is, on schemas that real clinic databases have."""
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -362,3 +363,20 @@ async def test_with_a_schema_per_clinic_what_hangs_from_its_row_is_its_own(any_d
     # What no clinic's row has to do with is everybody's as before, and what says no clinic is counted.
     assert one.referenced("rol") == [2]
     assert {str(each.table): each.rows for each in one.unowned} == {"dominio": 1}
+
+
+async def test_a_long_way_up_costs_what_there_are_rows_and_not_what_there_are_paths(any_database: Database) -> None:
+    await any_database.sql.execute(
+        TWO_CLINICS
+        + """
+        CREATE TABLE carpeta (id int PRIMARY KEY, persona_id int REFERENCES persona, padre int REFERENCES carpeta,
+            copia_de int REFERENCES carpeta);
+        -- Both keys lead on, to other clinics in the end: so many paths as there are Fibonacci numbers.
+        INSERT INTO carpeta SELECT n, CASE n WHEN 1 THEN 11 WHEN 2 THEN 21 END, nullif(n - 1, 0),
+            CASE WHEN n > 2 THEN n - 2 END FROM generate_series(1, 300) AS n;
+        """
+    )
+    async with asyncio.timeout(30):
+        backups = await back_up_all(any_database.clinics())
+    assert backups[1].ids("carpeta") == list(range(1, 300, 2))
+    assert backups[2].ids("carpeta") == list(range(2, 301, 2))

@@ -131,9 +131,9 @@ async def test_the_databases_own_settings_change_no_value(any_database: Database
         + """
         SET search_path = public;
         CREATE TABLE valores (id int PRIMARY KEY, clinica_id int REFERENCES clinica, t timestamptz, d date,
-            i interval, f float8, b bytea, a timestamptz[], r daterange);
+            i interval, f float8, b bytea, a timestamptz[], r daterange, tabla regclass);
         INSERT INTO valores VALUES (1, 1, '2026-01-02 03:04:05+00', '2026-03-04', '1 year -2 days', 0.1::float8 + 0.2,
-            '\\x5c00', '{"2026-01-02 03:04:05+00"}', '[2026-03-04,2026-03-05)');
+            '\\x5c00', '{"2026-01-02 03:04:05+00"}', '[2026-03-04,2026-03-05)', 'valores');
         """
     )
     before = await back_up(any_database.clinics(), 1)
@@ -146,11 +146,29 @@ async def test_the_databases_own_settings_change_no_value(any_database: Database
         "standard_conforming_strings = off",
         "search_path = 'pg_catalog'",
         "client_encoding = 'LATIN1'",
+        "quote_all_identifiers = on",
     ):
         await any_database.sql.execute(f'ALTER ROLE CURRENT_USER IN DATABASE "{any_database.name}" SET {setting}')
     after = await back_up(any_database.clinics(), 1)
     assert after.lines == before.lines
     assert before.records("valores")[0]["t"] == "2026-01-02T03:04:05+00:00"
+
+
+async def test_no_session_ends_because_it_has_lived_or_waited_long(any_database: Database) -> None:
+    await any_database.sql.execute(TWO_CLINICS)
+    names = ["idle_in_transaction_session_timeout", "idle_session_timeout", "statement_timeout"]
+    if any_database.sql.get_server_version().major >= 17:
+        names.append("transaction_timeout")
+    for name in names:
+        await any_database.sql.execute(
+            f"ALTER ROLE CURRENT_USER IN DATABASE \"{any_database.name}\" SET {name} = '9s'"
+        )
+    listed = ", ".join(f"'{name}'" for name in names)
+    async with (
+        any_database.clinics().snapshot(1) as snapshot,
+        snapshot.record_lines(f"SELECT setting FROM pg_settings WHERE name IN ({listed})") as blocks,
+    ):
+        assert b"".join([block async for block in blocks]) == b"0\n" * len(names)
 
 
 async def test_the_roles_own_time_limit_does_not_end_a_long_reading(any_database: Database) -> None:

@@ -8,7 +8,7 @@ import asyncpg
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
-from app.clinic.database import SESSION_SQL
+from app.clinic.session_settings import SESSION_SQL
 from app.dump.document import JSON_NULL_KEY, ModelHeader
 
 # Types of the test's own, in the order in which they need each other.

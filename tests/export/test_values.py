@@ -11,7 +11,7 @@ import asyncpg
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from app.clinic.database import SESSION_SQL
+from app.clinic.session_settings import SESSION_SQL
 from app.export.formato import Formato
 from tests.clinic.backup import back_up
 from tests.clinic.conftest import Database

@@ -14,7 +14,7 @@ from app.clinic.restore.logins import login_values
 from app.clinic.restore.naming import named_keys
 from app.clinic.restore.refusals import child_of, gone_values, parent_of, partitions
 from app.clinic.restore.shapes import AT, COPY, FILE, HASH, KIND, PLACE, REL, TID, TODAY, Kind, Shape
-from app.clinic.sql import columns, literal, quote
+from app.clinic.sql import columns, joined, literal, pointed_to_from, points_into, quote
 from app.errors import RestoreRefused
 
 # So many numbers of a sequence are drawn one by one, in some milliseconds; across a wider gap nobody catches up.
@@ -71,12 +71,12 @@ class Applying:
         changed = await self._connection.execute(
             f"UPDATE {child.pairs} AS p SET {quote(KIND)} = '{Kind.REPLACE}' FROM {child.today} AS c"
             f" WHERE p.{quote(TODAY)} = c.ctid AND p.{quote(KIND)} = '{Kind.UPDATE}'"
-            f" AND ({columns('c', reference.columns)}) IN ({gone})"
+            f" AND {points_into(reference, 'c', gone)}"
         )
         added = await self._connection.execute(
             child.rows_of_today(
                 f"JOIN {child.current} AS k ON k.{quote(REL)} = t.tableoid AND k.{quote(TID)} = t.ctid"
-                f" WHERE ({columns('t', reference.columns)}) IN ({gone}) AND NOT EXISTS"
+                f" WHERE {points_into(reference, 't', gone)} AND NOT EXISTS"
                 f" (SELECT FROM {child.today} AS d WHERE d.{quote(REL)} = t.tableoid AND d.{quote(TID)} = t.ctid)"
             )
         )
@@ -245,22 +245,19 @@ class Applying:
             for other in self._by_table.get(reference.parent_root, ()):
                 if other.has(reference.target_columns):
                     # They have just been written.
-                    pointing += (
-                        f" AND NOT EXISTS (SELECT FROM {other.file} AS o"
-                        f" WHERE ({columns('o', reference.target_columns)}) = ({columns('f', reference.columns)}))"
-                    )
+                    pointing += f" AND NOT EXISTS (SELECT FROM {other.file} AS o WHERE {joined(reference, 'f', 'o')})"
         # By itself and first, of temporary tables whose size is known: no statistics know of the rows just written,
         # and a plan made for a table without them compares every row with every other.
         pointing = f"WITH pointing AS MATERIALIZED ({pointing})"
         # As PostgreSQL's own triggers do: nobody may delete them before this is committed.
-        target = columns("p", reference.target_columns)
+        values = f"SELECT {columns('f', reference.columns)} FROM pointing AS f"
         await self._connection.execute(
-            f"{pointing} SELECT count(*) FROM (SELECT FROM {parent_of(reference)} AS p WHERE ({target}) IN"
-            f" (SELECT {columns('f', reference.columns)} FROM pointing AS f) FOR KEY SHARE) AS locked"
+            f"{pointing} SELECT count(*) FROM (SELECT FROM {parent_of(reference)} AS p"
+            f" WHERE {pointed_to_from(reference, 'p', values)} FOR KEY SHARE) AS locked"
         )
         dangling = (
             f"{pointing} SELECT f.* FROM pointing AS f WHERE NOT EXISTS (SELECT FROM {parent_of(reference)} AS p"
-            f" WHERE ({target}) = ({columns('f', reference.columns)}))"
+            f" WHERE {joined(reference, 'f', 'p')})"
         )
         if reference.match_full and len(filled) > 1:
             dangling += (
@@ -276,9 +273,9 @@ class Applying:
     async def _check_pointed_to(self, shape: Shape, reference: Reference) -> None:
         dangling = (
             f"SELECT * FROM {child_of(reference)} AS r"
-            f" WHERE ({columns('r', reference.columns)}) IN ({gone_values(shape, reference, replaced=False)})"
+            f" WHERE {points_into(reference, 'r', gone_values(shape, reference, replaced=False))}"
             f" AND NOT EXISTS (SELECT FROM {parent_of(reference)} AS p"
-            f" WHERE ({columns('p', reference.target_columns)}) = ({columns('r', reference.columns)}))"
+            f" WHERE {joined(reference, 'r', 'p')})"
         )
         if found := await named_keys(self._connection, reference.columns, dangling):
             raise RestoreRefused(

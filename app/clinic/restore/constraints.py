@@ -5,12 +5,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from app.clinic.introspection import TableName
+from app.clinic.introspection import EQUALITY_SQL, Equality, TableName, parse_equality
 
 # Every foreign key of the database, also those of tables that no backup has: their rows may point to a clinic's.
 # Keys that PostgreSQL made for the partitions of a table are left out, as the table's own key stands for them. The
 # schemas of $1 are other clinics': nothing of this one's is there, but something there may point here.
-CONSTRAINTS_SQL = """
+CONSTRAINTS_SQL = f"""
 SELECT json_build_object(
     'foreign_keys', (
         SELECT json_agg(json_build_object(
@@ -35,6 +35,7 @@ SELECT json_build_object(
             'no_action', f.confdeltype = 'a',
             'match_full', f.confmatchtype = 'f',
             'validated', f.convalidated,
+            'equality', {EQUALITY_SQL},
             'temporal', coalesce(to_jsonb(f) -> 'conperiod' = 'true'::jsonb, false)
         ) ORDER BY cn.nspname COLLATE "C", c.relname COLLATE "C", f.conname COLLATE "C")
         FROM pg_constraint f
@@ -126,6 +127,7 @@ class Reference:
     match_full: bool
     validated: bool
     temporal: bool
+    equality: Equality
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,4 +260,5 @@ def _reference(raw: dict[str, Any]) -> Reference:
         match_full=raw["match_full"],
         validated=raw["validated"],
         temporal=raw["temporal"],
+        equality=parse_equality(raw["equality"]),
     )

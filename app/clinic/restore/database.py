@@ -10,7 +10,16 @@ from typing import Any
 import asyncpg
 
 from app.clinic.catalogue import Tenancy
-from app.clinic.database import CONNECT_SECONDS, ClinicDatabase, other_schemas, pick, recorded, refuse_unreadable
+from app.clinic.database import (
+    CONNECT_SECONDS,
+    TEMPORARY_LOCKS,
+    ClinicDatabase,
+    other_schemas,
+    pick,
+    recorded,
+    refuse_too_many_locks,
+    refuse_unreadable,
+)
 from app.clinic.restore.comparison import Comparison
 from app.clinic.restore.constraints import CONSTRAINTS_SQL, parse_constraints
 from app.clinic.restore.session import ADVISORY_CLASS, LOCK_SECONDS, TRIAL_CLASS, WORK_MEMORY, ClinicRestore, Outcome
@@ -70,7 +79,9 @@ class RestoreDatabase(ClinicDatabase):
                         ) from exc
                     clinic = Clinic(clinica_id, None, False, None)
                 catalogue = await self._catalogue(connection, clinic, clinics)
-                refuse_unreadable([entry.table for entry in recorded(catalogue, clinica_id)])
+                entries = recorded(catalogue, clinica_id)
+                refuse_unreadable([entry.table for entry in entries])
+                await refuse_too_many_locks(connection, entries, temporary=TEMPORARY_LOCKS)
                 others = other_schemas(clinics, clinic)
                 text = await connection.fetchval(CONSTRAINTS_SQL, others)
             try:

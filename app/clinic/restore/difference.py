@@ -34,7 +34,7 @@ from app.clinic.restore.shapes import (
     typed_rows,
 )
 from app.clinic.secret_columns import SecretColumns
-from app.clinic.sql import columns, literal, quote
+from app.clinic.sql import columns, literal, pointed_to_from, quote
 from app.clinic.statements import ClinicStatements
 from app.dump.document import Form, Section
 from app.errors import RestoreRefused
@@ -607,12 +607,12 @@ class Difference:
             found = False
             for child, rows in sources:
                 for fk in child.entry.table.foreign_keys:
+                    values = columns("c", fk.columns)
                     for parent in shapes:
                         if parent.entry.name == fk.target and child.has(fk.columns) and parent.has(fk.target_columns):
                             added = await self._connection.execute(
                                 f"INSERT INTO {parent.reached} SELECT t.{quote(AT)} FROM {parent.typed} AS t"
-                                f" WHERE ({columns('t', fk.target_columns)}) IN"
-                                f" (SELECT {columns('c', fk.columns)} FROM {rows} AS c)"
+                                f" WHERE {pointed_to_from(fk, 't', f'SELECT {values} FROM {rows} AS c')}"
                                 f" AND t.{quote(AT)} NOT IN (SELECT {quote(AT)} FROM {parent.reached})"
                             )
                             found = found or added != "INSERT 0 0"
@@ -697,11 +697,10 @@ class Difference:
                             continue
                         if not parent.has(fk.target_columns):
                             continue
-                        target = fk.target_columns
+                        target, values = fk.target_columns, columns("f", fk.columns)
                         added = await self._connection.execute(
                             f"INSERT INTO {parent.file} SELECT t.* FROM {parent.typed} AS t"
-                            f" WHERE ({columns('t', target)}) IN"
-                            f" (SELECT {columns('f', fk.columns)} FROM {child.file} AS f)"
+                            f" WHERE {pointed_to_from(fk, 't', f'SELECT {values} FROM {child.file} AS f')}"
                             f" AND NOT EXISTS (SELECT FROM {parent.real} AS r"
                             f" WHERE ({columns('r', target)}) = ({columns('t', target)}))"
                             f" AND {self._missing(parent)}"

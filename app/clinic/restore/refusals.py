@@ -21,7 +21,7 @@ from app.clinic.restore.shapes import (
     Shape,
     refuse_required_columns,
 )
-from app.clinic.sql import columns, literal, quote
+from app.clinic.sql import columns, literal, pointed_to_from, points_into, quote
 from app.dump.document import Section
 from app.errors import RestoreRefused
 
@@ -169,11 +169,11 @@ class Refusals:
             for fk in child.entry.table.foreign_keys:
                 if fk.target != shape.entry.name or not child.has(fk.columns) or not shape.has(fk.target_columns):
                     continue
-                target = columns("d", fk.target_columns)
+                target, pointing = columns("d", fk.target_columns), columns("f", fk.columns)
                 astray = (
                     f"SELECT d.*, r.tableoid AS {quote(REL)}, r.ctid::text AS {quote(TID)} FROM {shape.typed} AS d"
                     f" JOIN {shape.real} AS r ON ({columns('r', fk.target_columns)}) = ({target})"
-                    f" WHERE ({target}) IN (SELECT {columns('f', fk.columns)} FROM {child.file} AS f)"
+                    f" WHERE {pointed_to_from(fk, 'd', f'SELECT {pointing} FROM {child.file} AS f')}"
                     f" AND NOT {statements.is_owned(shape.entry, 'r')}"
                 )
                 if not await self._keys(shape, astray):
@@ -227,7 +227,7 @@ class Refusals:
         """Refuse where a row that is not restored points to one that would go, whatever would happen to it then."""
         child = self._by_table.get(reference.child_root)
         going = gone_values(shape, reference, replaced=not self._replica and reference.at_once)
-        outside = f"({columns('r', reference.columns)}) IN ({going})"
+        outside = points_into(reference, "r", going)
         if child is not None:
             outside += (
                 f" AND NOT EXISTS (SELECT FROM {child.current} AS c"

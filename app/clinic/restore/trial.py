@@ -16,7 +16,7 @@ from app.clinic.restore.proof import OnRead, holds
 from app.clinic.restore.refusals import parent_of
 from app.clinic.restore.shapes import AT, Shape, refuse_required_columns, typed_rows
 from app.clinic.restore.staging import Staging
-from app.clinic.sql import columns, qualified, quote
+from app.clinic.sql import columns, joined, qualified, quote
 from app.dump.document import ModelTotal, Section
 from app.errors import PermissionMissing, RestoreDiffers
 
@@ -225,10 +225,7 @@ class Trial:
             else (f"c.{quote(reference.columns[0])} IS NOT NULL")
         )
         for there in (parent, parent_of(reference)):
-            missing += (
-                f" AND NOT EXISTS (SELECT FROM {there} AS p"
-                f" WHERE ({columns('p', target)}) = ({columns('c', reference.columns)}))"
-            )
+            missing += f" AND NOT EXISTS (SELECT FROM {there} AS p WHERE {joined(reference, 'c', 'p')})"
         rows = f"SELECT c.* FROM {child} AS c WHERE {missing}"
         by = ", ".join(reference.columns)
         if found := await named_keys(self.connection, shape.key or reference.columns, rows):
