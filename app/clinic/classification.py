@@ -4,7 +4,7 @@ from collections.abc import Collection, Container, Iterable, Iterator, Mapping
 from dataclasses import replace
 from graphlib import TopologicalSorter
 
-from app.clinic.access import DJANGO, access_tables, is_called_so, is_secret
+from app.clinic.access import DJANGO, access_tables, is_secret
 from app.clinic.catalogue import (
     ByColumn,
     ByForeignKey,
@@ -150,9 +150,7 @@ def build_catalogue(
             guessed=tuple(
                 name
                 for name in sorted(access - excluded)
-                if is_called_so(name)
-                and name.name not in DJANGO
-                and not {name.name, ".".join(name)} & set(tenancy.access)
+                if name.name not in DJANGO and not {name.name, ".".join(name)} & set(tenancy.access)
             ),
             problems=problems,
             text=text,
