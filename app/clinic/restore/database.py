@@ -64,6 +64,7 @@ class RestoreDatabase(ClinicDatabase):
                     clinic = Clinic(clinica_id, None, False, None)
                 catalogue = await self._catalogue(connection, clinic, clinics)
                 refuse_unreadable([entry.table for entry in recorded(catalogue, clinica_id)])
+                catalogue = await self._followable(connection, catalogue, clinica_id)
                 text = await connection.fetchval(CONSTRAINTS_SQL, other_schemas(clinics, clinic))
             try:
                 yield ClinicRestore(
@@ -123,6 +124,7 @@ class RestoreDatabase(ClinicDatabase):
                 clinic = _of(clinics, clinica_id)
                 catalogue = await self._catalogue(connection, clinic, clinics)
                 refuse_unreadable([entry.table for entry in recorded(catalogue, clinica_id)])
+                catalogue = await self._followable(connection, catalogue, clinica_id)
                 text = await connection.fetchval(CONSTRAINTS_SQL, other_schemas(clinics, clinic))
             constraints = parse_constraints(text)
             yield Comparison(connection, catalogue, constraints, clinica_id, self._setting, self._secrets)
