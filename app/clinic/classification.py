@@ -56,8 +56,10 @@ def build_catalogue(
     """Classify every table. `schema` is the clinic's own, in tenancy `schema`.
 
     `rules` are those of OWNERSHIP_RULES as `parse_rules` gives them; a table of `problems` (what is wrong with its
-    rule) is unclassified, and so is what nothing but such a table ties to an owner. Raises CatalogError where there is no one tenant table, a setting names what is not
-    there, or two tables would have one name in the file.
+    rule) is unclassified, and so is what nothing but such a table ties to an owner.
+
+    Raises CatalogError where there is no one tenant table, a setting names what is not there, or two tables would
+    have one name in the file.
     """
     tables = introspection.tables
     excludable = {*tables, *introspection.foreign_tables}
