@@ -182,10 +182,15 @@ async def test_a_part_brings_back_the_logins_that_its_own_rows_need(database: Da
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        # What a restored row would point to is somebody else by now.
+        # What a restored row would point to is somebody else by now: of another clinic, or of this one.
         (
             "DELETE FROM auth_user WHERE id = 9; INSERT INTO auth_user VALUES (9, 'x', NULL, true, 'eva', '', '',"
             " 'eva@x', true, true, now())",
+            r"apuntarían al acceso de otra persona en «auth_user»: era root \(9\), y hoy no lo es$",
+        ),
+        (
+            "DELETE FROM auth_user WHERE id = 9; INSERT INTO auth_user VALUES (9, 'x', NULL, true, 'eva', '', '',"
+            " 'eva@x', true, true, now()); INSERT INTO usuario VALUES (4, 1, 'eva@x', 'admin')",
             r"apuntarían al acceso de otra persona en «auth_user»: era root \(9\), y hoy es eva \(9\)",
         ),
         # It is there under another key.
