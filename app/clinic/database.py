@@ -375,14 +375,15 @@ class ClinicDatabase:
 async def _take_census(connection: asyncpg.Connection, catalogue: Catalogue) -> Census:
     await connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY")
     async with Counter(connection) as counter:
-        counts = AllOwnersCounts(counter, narrowed(catalogue, await find_nulls(connection, catalogue)))
+        narrow = narrowed(catalogue, await find_nulls(connection, catalogue))
+        counts = AllOwnersCounts(counter, narrow)
         rows = await count_rows(connection, catalogue)
         unowned, strays = await counts.unowned(), await counts.strays()
         owned = catalogue.of_class(TableClass.OWNED)
         files = await count_files(counter, await find_file_columns(counter, owned), all_rows)
     # By itself, because what takes too long in it is stopped.
     await connection.execute("COMMIT")
-    return Census(catalogue, rows, unowned, strays, files, await advise(connection, catalogue, rows))
+    return Census(catalogue, rows, unowned, strays, files, await advise(connection, catalogue, narrow, rows))
 
 
 def recorded(catalogue: Catalogue, clinica_id: int | None) -> list[Entry]:
