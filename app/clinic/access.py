@@ -32,21 +32,27 @@ PERSON_NAMES: Final = ("first_name", "last_name", "nombre", "apellido")
 def access_tables(tables: Mapping[TableName, Table], named: Iterable[str]) -> set[TableName]:
     """Tables that let people in: those found by name, with those that ACCESS_TABLES adds, without its `-table`.
 
-    Raises CatalogError where it names a table that does not exist.
+    So are tables of tokens that point to one of them. Raises CatalogError where it names a table that does not exist.
     """
-    found = {name for name in tables if is_called_so(name)}
+    found = {name for name in tables if any(fnmatchcase(name.name, pattern) for pattern in PATTERNS)}
+    data: set[TableName] = set()
     for text in named:
         wanted = text.removeprefix("-").strip()
         meant = {name for name in tables if wanted in {name.name, ".".join(name)}}
         if not meant:
             raise CatalogError(f"ACCESS_TABLES nombra la tabla «{wanted}», que no existe")
-        found = found - meant if text.startswith("-") else found | meant
-    return found
-
-
-def is_called_so(name: TableName) -> bool:
-    """Whether the table has the name of one of Django's, or one like theirs."""
-    return any(fnmatchcase(name.name, pattern) for pattern in PATTERNS)
+        if text.startswith("-"):
+            data |= meant
+        else:
+            found |= meant
+    # As SimpleJWT's, knox's and oauth2's do. A "sesión" that points to a login may be one of a patient's treatment.
+    while tokens := {
+        name
+        for name, table in tables.items()
+        if name not in found and "token" in name.name.lower() and any(fk.target in found for fk in table.foreign_keys)
+    }:
+        found |= tokens
+    return found - data
 
 
 def is_secret(name: TableName) -> bool:

@@ -81,14 +81,16 @@ class Advice:
 
 
 async def advise(
-    connection: asyncpg.Connection, catalogue: Catalogue, rows: Mapping[TableName, int | None]
+    connection: asyncpg.Connection, catalogue: Catalogue, narrow: Catalogue, rows: Mapping[TableName, int | None]
 ) -> list[Advice]:
     """What would make this database's backups faster. `rows` are all clinics', by table.
 
-    The connection must be in no transaction. No rule is watched longer than RULE_SECONDS.
+    `narrow` is the same catalogue as backups go by it, narrowed to the rows of today. The connection must be in no
+    transaction. No rule is watched longer than RULE_SECONDS.
     """
     owned = [(entry, rows[entry.name] or 0) for entry in catalogue.of_class(TableClass.OWNED)]
-    indexes = await _missing_indexes(connection, owned)
+    searched = [(entry, rows[entry.name] or 0) for entry in narrow.of_class(TableClass.OWNED)]
+    indexes = await _missing_indexes(connection, searched)
     links = [
         advice
         for entry in catalogue.with_owners()
@@ -142,7 +144,7 @@ def _searched_by(entry: Entry) -> Iterator[tuple[str, ...]]:
                 # Its index also finds the rows that have none there; from those one goes up, by the keys of others.
                 yield (column,)
                 return
-            case ByForeignKey(foreign_key) if not entry.cycle:
+            case ByForeignKey(foreign_key):
                 yield foreign_key.columns
 
 

@@ -168,8 +168,8 @@ class Catalogue:
     `schema` is the clinic's own in tenancy `schema`, else None; `schema_column` is the column of the table of clinics
     that names it, None in tenancy `column`. `text` is what PostgreSQL answered: two
     catalogues with the same text and settings are the same. `foreign_tables` are those that nobody has excluded,
-    `guessed` those taken for access tables just because of a name like Django's. `problems` say, of each table whose
-    rule cannot be followed, what is wrong with it.
+    `guessed` those taken for access tables just because of their name. `problems` say, of each table whose rule
+    cannot be followed, what is wrong with it.
     """
 
     entries: dict[TableName, Entry]

@@ -4,7 +4,7 @@ from collections.abc import Collection, Container, Iterable, Iterator, Mapping
 from dataclasses import replace
 from graphlib import TopologicalSorter
 
-from app.clinic.access import DJANGO, access_tables, is_called_so, is_secret
+from app.clinic.access import DJANGO, access_tables, is_secret
 from app.clinic.catalogue import (
     ByColumn,
     ByForeignKey,
@@ -41,6 +41,8 @@ MIGRATION_TABLES = ("django_migrations", "alembic_version")
 
 SHARED_RULE = "shared"
 
+UNKNOWN_OWNERS = "de cuyos registros no se sabe de quién son"
+
 
 def build_catalogue(
     introspection: Introspection,
@@ -54,15 +56,17 @@ def build_catalogue(
     """Classify every table. `schema` is the clinic's own, in tenancy `schema`.
 
     `rules` are those of OWNERSHIP_RULES as `parse_rules` gives them; a table of `problems` (what is wrong with its
-    rule) is unclassified. Raises CatalogError where there is no one tenant table, a setting names what is not
-    there, or two tables would have one name in the file.
+    rule) is unclassified, and so is what nothing but such a table ties to an owner.
+
+    Raises CatalogError where there is no one tenant table, a setting names what is not there, or two tables would
+    have one name in the file.
     """
     tables = introspection.tables
     excludable = {*tables, *introspection.foreign_tables}
     excluded = {_find(excludable, name, "EXCLUDE_TABLES", schema) for name in tenancy.exclude}
     shared, parsed, wrong = parse_rules(introspection, tenancy, schema)
-    problems = {**wrong, **(problems or {})}
-    rules = {name: rule for name, rule in {**parsed, **(rules or {})}.items() if name not in problems}
+    broken = {**wrong, **(problems or {})}
+    rules = {name: rule for name, rule in {**parsed, **(rules or {})}.items() if name not in broken}
     tenant_table, tenant_key = find_tenant_table(introspection, tenancy)
     if schema is not None and not any(name.schema == schema for name in tables):
         raise CatalogError(f"el esquema «{schema}» de la clínica no existe o no tiene ninguna tabla")
@@ -74,8 +78,22 @@ def build_catalogue(
         """Whether it is known which of a shared access table's rows are the logins of a clinic's people."""
         gives_privileges = any(fk.target in access for fk in tables[name].foreign_keys)
         return not (is_secret(name) or gives_privileges) and (
-            name in rules or _tenant_column(tables[name], tenancy, tenant_table, tenant_key) is not None
+            name in rules
+            or name in broken
+            or _tenant_column(tables[name], tenancy, tenant_table, tenant_key) is not None
         )
+
+    def unfit(target: TableName) -> str:
+        """Why no link can lead to that table, in words."""
+        if target in broken:
+            return UNKNOWN_OWNERS
+        if target in rules:
+            return "cuyo dueño dice otra regla"
+        if target in shared:
+            return "que es de todas las clínicas"
+        if target in excluded:
+            return "que está excluida"
+        return "que no dice en una columna suya de qué clínica es"
 
     described = {
         name: table
@@ -91,7 +109,7 @@ def build_catalogue(
         if name in rules:
             stated[name] = rules[name]
             final.add(name)
-        elif name in problems or name in shared:
+        elif name in broken or name in shared:
             continue
         elif name == tenant_table:
             stated[name] = ByColumn(tenant_key)
@@ -105,13 +123,26 @@ def build_catalogue(
     follows = {
         name: table
         for name, table in described.items()
-        if name not in shared and name not in problems and (schema is None or name.schema != schema)
+        if name not in shared and (schema is None or name.schema != schema)
     }
-    distances = _distances(described, stated, follows)
-    candidates = {
+    # Tables with a problem have their place among the others' ways, though nothing is found by it.
+    distances = _distances(described, {*stated, *(broken.keys() & described.keys())}, follows)
+    ways = {
         name: tuple(_candidates(described[name], stated.get(name), name in final, distances, tenant_table))
         for name in distances
+        if name not in broken
     }
+    candidates, lost = _without_doubt(ways, described, broken)
+    if astray := {
+        name: f"OWNERSHIP_RULES: el enlace de «{name}» lleva a «{rule.target}», {unfit(rule.target)}"
+        for name, rule in rules.items()
+        if isinstance(rule, ByLink)
+        and name in candidates
+        and not isinstance(candidates.get(rule.target, (None,))[0], ByColumn)
+    }:
+        return build_catalogue(
+            introspection, tenancy, schema=schema, text=text, rules=rules, problems={**broken, **astray}
+        )
     referenced = _referenced(described, set(candidates))
     entries = {}
     for name in _ordered(tables):
@@ -125,7 +156,7 @@ def build_catalogue(
             else TableClass.OWNED
             if name in candidates
             else TableClass.UNCLASSIFIED
-            if name in problems
+            if name in broken or name in lost
             else TableClass.REFERENCED
             if schema is not None or name in referenced or name in shared
             else TableClass.UNCLASSIFIED
@@ -151,11 +182,9 @@ def build_catalogue(
             guessed=tuple(
                 name
                 for name in sorted(access - excluded)
-                if is_called_so(name)
-                and name.name not in DJANGO
-                and not {name.name, ".".join(name)} & set(tenancy.access)
+                if name.name not in DJANGO and not {name.name, ".".join(name)} & set(tenancy.access)
             ),
-            problems=problems,
+            problems={**broken, **lost},
             text=text,
         ),
         {},
@@ -403,7 +432,7 @@ def _names(text: str, schema: str | None) -> Iterator[TableName]:
 
 
 def _distances(
-    tables: Mapping[TableName, Table], stated: Mapping[TableName, Candidate], follows: Collection[TableName]
+    tables: Mapping[TableName, Table], stated: Iterable[TableName], follows: Collection[TableName]
 ) -> dict[TableName, int]:
     """For each table that can have owners, the fewest foreign keys from it to a table that states them."""
     distances = dict.fromkeys(stated, 0)
@@ -441,6 +470,56 @@ def _candidates(
         if fk.target == tenant_table and isinstance(stated, ByColumn) and fk.columns == (stated.column,):
             continue
         yield ByForeignKey(fk)
+
+
+def _without_doubt(
+    ways: Mapping[TableName, tuple[Candidate, ...]],
+    tables: Mapping[TableName, Table],
+    problems: Container[TableName],
+) -> tuple[dict[TableName, tuple[Candidate, ...]], dict[TableName, str]]:
+    """The ways that can be followed, and what is wrong with each table that has none left.
+
+    Where one may give no owner just because a table it leads to has a problem, the ways after it say nothing: they
+    would make the row another clinic's. It stays nobody's.
+    """
+    doubtful = {name for name in tables if name in problems}
+
+    def leads_to(way: Candidate, names: Container[TableName]) -> bool:
+        return isinstance(way, ByForeignKey) and way.foreign_key.target in names
+
+    def decides(name: TableName, way: Candidate) -> bool:
+        return isinstance(way, ByColumn) and not _nullable(tables[name], way.column)
+
+    followed = {name: some[:1] if decides(name, some[0]) else some for name, some in ways.items()}
+    while more := {
+        name
+        for name, some in followed.items()
+        if name not in doubtful and any(leads_to(way, doubtful) for way in some)
+    }:
+        doubtful |= more
+    for name, some in followed.items():
+        upto = next((number for number, way in enumerate(some, 1) if leads_to(way, doubtful)), len(some))
+        followed[name] = some[:upto]
+    reached: set[TableName] = set()
+    while more := {
+        name
+        for name, some in followed.items()
+        if name not in reached and any(not isinstance(way, ByForeignKey) or leads_to(way, reached) for way in some)
+    }:
+        reached |= more
+    return (
+        {
+            name: tuple(way for way in some if not isinstance(way, ByForeignKey) or leads_to(way, reached))
+            for name, some in followed.items()
+            if name in reached
+        },
+        {
+            name: f"{name}: su dueño lo dice «{way.foreign_key.target}», {UNKNOWN_OWNERS}"
+            for name, some in followed.items()
+            for way in some[:1]
+            if name not in reached and isinstance(way, ByForeignKey)
+        },
+    )
 
 
 def _points_elsewhere(table: Table, column: str, tenant_table: TableName) -> bool:

@@ -12,7 +12,7 @@ import asyncpg
 
 from app.clinic.advice import Advice, advise
 from app.clinic.all_owners import AllOwners
-from app.clinic.catalogue import ByLink, ByRule, Catalogue, Entry, TableClass, Tenancy
+from app.clinic.catalogue import ByLink, ByRule, Catalogue, Entry, TableClass, Tenancy, WholeTable
 from app.clinic.checks import (
     COUNT_SECONDS,
     AllOwnersCounts,
@@ -38,7 +38,7 @@ from app.clinic.introspection import CATALOGUE_SQL, Introspection, Table, TableN
 from app.clinic.migrations import migration_heads
 from app.clinic.named_files import FileColumn, NamedFiles, all_rows, count_files, find_file_columns
 from app.clinic.owners import find_nulls, find_owners
-from app.clinic.ownership import RULE_ALIAS, RuleFailed, rule_value
+from app.clinic.ownership import RULE_ALIAS, RuleFailed, rule_of, rule_value
 from app.clinic.platform_statements import platform_entries
 from app.clinic.session_settings import SESSION_SQL
 from app.clinic.snapshot import SETTING, Clinic, ClinicSnapshot
@@ -136,7 +136,7 @@ class ClinicDatabase:
         self._setting = setting
         self._tenancy = tenancy
         self._kept: Catalogue | None = None
-        self._unowned: tuple[Catalogue, float, list[Unowned | Unchecked]] | None = None
+        self._unowned: tuple[Sequence[object], float, list[Unowned | Unchecked]] | None = None
         self._files: tuple[list[Entry], float, list[FileColumn | Unchecked]] | None = None
 
     async def clinics(self) -> list[Clinic]:
@@ -187,6 +187,22 @@ class ClinicDatabase:
                         await connection.execute("ROLLBACK")
                         catalogue = self._without_rule(catalogue, exc)
             yield snapshot
+
+    async def _followable(
+        self, connection: asyncpg.Connection, catalogue: Catalogue, clinica_id: int | None
+    ) -> Catalogue:
+        """The catalogue without the rules that fail with a row now, asked in a transaction of its own."""
+        while rule_of(catalogue.entries.values()) is not None:
+            await connection.execute("BEGIN")
+            try:
+                await find_owners(connection, catalogue, clinica_id)
+            except RuleFailed as exc:
+                catalogue = self._without_rule(catalogue, exc)
+            else:
+                break
+            finally:
+                await connection.execute("ROLLBACK")
+        return catalogue
 
     async def _snapshot(
         self,
@@ -306,10 +322,16 @@ class ClinicDatabase:
     ) -> list[Unowned | Unchecked]:
         """Rows that no clinic owns, counted once in a while: the answer is the same for every clinic."""
         now = time.monotonic()
-        if self._unowned is None or self._unowned[0] is not catalogue or now - self._unowned[1] > UNOWNED_SECONDS:
+        # What one clinic's own schema has is no matter of another's.
+        asked = [
+            (entry.table, entry.candidates)
+            for entry in catalogue.of_class(TableClass.OWNED)
+            if not isinstance(entry.candidates[0], WholeTable)
+        ]
+        if self._unowned is None or self._unowned[0] != asked or now - self._unowned[1] > UNOWNED_SECONDS:
             async with Counter(connection, seconds=COUNT_SECONDS, on_step=on_step) as counter:
                 found = await AllOwnersCounts(counter, narrow).unowned()
-            self._unowned = (catalogue, now, [*found, *counter.unchecked])
+            self._unowned = (asked, now, [*found, *counter.unchecked])
         return self._unowned[2]
 
     async def _file_columns(
@@ -377,7 +399,7 @@ async def _take_census(connection: asyncpg.Connection, catalogue: Catalogue) -> 
         files = await count_files(counter, await find_file_columns(counter, owned), all_rows)
     # By itself, because what takes too long in it is stopped.
     await connection.execute("COMMIT")
-    return Census(catalogue, rows, unowned, strays, lost, files, await advise(connection, catalogue, rows))
+    return Census(catalogue, rows, unowned, strays, lost, files, await advise(connection, catalogue, narrow, rows))
 
 
 def recorded(catalogue: Catalogue, clinica_id: int | None) -> list[Entry]:

@@ -31,6 +31,7 @@ from app.respaldos.resources import Resources
 from app.respaldos.restore_attempt import RestoreAttempt, RestoreRequest
 from app.respaldos.transaction import transaction
 from app.respaldos.uninterrupted import uninterrupted
+from app.respaldos.views import WHO
 
 log = logging.getLogger(__name__)
 
@@ -284,12 +285,15 @@ def _said(plan: Plan, request: RestoreRequest) -> list[str]:
         f"«{model}»: {count:,} registros del archivo son hoy de una clínica, y quedan como están"
         for model, count in plan.of_clinics.items()
     ]
-    said += [
-        f"«{model}»: faltan accesos, y se agregan inactivos, sin privilegios y con una contraseña que no sirve:"
-        f" {names}. Actívelos quien administra la plataforma"
-        for model, names in plan.new_logins.items()
-    ]
-    said += [f"«{model}»: se devuelven privilegios: {names}" for model, names in plan.privileges.items()]
+    changing = {**plan.models, **plan.references}
+    for model, names in plan.new_logins.items():
+        said += [
+            f"«{model}»: faltan {changing[model].inserted:,} accesos, y se agregan inactivos, sin privilegios y con"
+            " una contraseña que no sirve; actívelos quien administra la plataforma",
+            f"{WHO}«{model}», los que se agregan: {names}",
+        ]
+    for model, names in plan.privileges.items():
+        said += [f"«{model}»: se devuelven privilegios", f"{WHO}«{model}», los que los recuperan: {names}"]
     said += [
         f"«{model}»: el archivo trae accesos, que son de la plataforma: no se restauran" for model in plan.left_out
     ]

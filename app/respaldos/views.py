@@ -21,6 +21,9 @@ TIPO_DISPLAY = {
 
 MIB = 1 << 20
 
+# How an aviso begins that names people, which is for those who may see what backups hold.
+WHO = "Accesos: "
+
 # What programs find in `metadata` whatever became of the backup: front ends count with these as they come.
 EMPTY_METADATA: dict[str, Any] = {
     "modelos_respaldados": [],
@@ -192,7 +195,7 @@ def detalle(respaldo: Respaldo) -> RespaldoDetalle:
 
 
 def restauracion_vista(restauracion: Restauracion, *, examples: bool = True) -> RestauracionVista:
-    """What was done with a file; without `examples` of rows for those who may not see what backups hold."""
+    """What was done with a file; without `examples` of rows, or names, for who may not see what backups hold."""
     ended, found = restauracion.fecha_fin, restauracion.resultado
     if found is not None and not examples and restauracion.tipo != TipoRestauracion.VERIFICACION:
         found = {model: {**changes, "ejemplos": {}} for model, changes in found.items()}
@@ -211,7 +214,7 @@ def restauracion_vista(restauracion: Restauracion, *, examples: bool = True) -> 
         "con_clinica": restauracion.con_clinica,
         "progreso": restauracion.progreso,
         "resultado": found,
-        "avisos": restauracion.avisos,
+        "avisos": [aviso for aviso in restauracion.avisos if examples or not aviso.startswith(WHO)],
         "respaldo_previo": restauracion.respaldo_previo,
         "comparado_con": restauracion.comparado_con,
         "error": restauracion.error,

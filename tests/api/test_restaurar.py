@@ -7,6 +7,7 @@ import asyncpg
 import httpx
 import pytest
 
+from app.respaldos.views import WHO
 from tests.api.conftest import API, OTHER, add_backup, bearer, jobs
 from tests.respaldos.conftest import SMALL
 
@@ -150,12 +151,13 @@ async def test_rows_are_shown_only_to_those_who_may_download_them(
 ) -> None:
     respaldo_id = await add_backup(conn)
     id_ = await conn.fetchval(
-        "INSERT INTO respaldos.restauracion (respaldo_id, clinica_id, tipo, simulada, estado, resultado)"
-        " VALUES ($1, $2, $3, true, 'completado', $4) RETURNING id",
+        "INSERT INTO respaldos.restauracion (respaldo_id, clinica_id, tipo, simulada, estado, resultado, avisos)"
+        " VALUES ($1, $2, $3, true, 'completado', $4, $5) RETURNING id",
         respaldo_id,
         SMALL,
         tipo,
         json.dumps(RESULT),
+        json.dumps(["«auth_user»: faltan 1 accesos", f"{WHO}«auth_user», los que se agregan: ana (1)"]),
     )
     for path in (f"restauraciones/{id_}/", "restauraciones/"):
         found = [(await client.get(f"{API}/{path}", headers=bearer(**who))).json() for who in ({}, STAFF)]
@@ -163,3 +165,4 @@ async def test_rows_are_shown_only_to_those_who_may_download_them(
         assert admin["resultado"] == RESULT
         assert list(admin["resultado"]) == ["facturas", "bitacoras"], "in the order of the backup"
         assert staff["resultado"]["facturas"] == RESULT["facturas"] | {"ejemplos": {}}
+        assert (len(admin["avisos"]), staff["avisos"]) == (2, admin["avisos"][:1])

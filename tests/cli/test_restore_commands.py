@@ -229,7 +229,8 @@ async def test_nobody_gets_a_login_or_a_plan_back_without_asking(
     assert "Todo estaba ya" not in shown.out
     assert "Se queda como está hoy: ~ clinica" in shown.out
     assert "la fila de la clínica es de la plataforma y se queda como está hoy; difiere en: nombre" in shown.err
-    assert f"se agregan inactivos, sin privilegios y con una contraseña que no sirve: {login} (" in shown.err
+    assert "faltan 1 accesos, y se agregan inactivos, sin privilegios y con una contraseña que no sirve" in shown.err
+    assert f"Accesos: «auth_user», los que se agregan: {login} (" in shown.err
     told = run("restaurar", id_, "--con-accesos", "--si", "--json").json
     assert told["resultado"]["clinica"] | {"ejemplos": {}} == {
         "insertados": 0,

@@ -102,6 +102,27 @@ async def test_a_role_that_may_only_read_is_advised_alike(any_database: Database
         await any_database.sql.execute(f'DROP OWNED BY "{role}"; DROP ROLE "{role}"')
 
 
+async def test_of_tables_in_a_circle_and_of_ways_that_no_backup_takes(database: Database) -> None:
+    """Children are looked up by a circle's keys for each row found; what one key decides is looked up by no other."""
+    await database.sql.execute(
+        TWO_CLINICS
+        + """
+        CREATE TABLE hoja (id int PRIMARY KEY, padre int REFERENCES hoja, persona_id int REFERENCES persona);
+        CREATE TABLE nota (id int PRIMARY KEY, persona_id int REFERENCES persona, hoja_id int REFERENCES hoja);
+        INSERT INTO hoja SELECT n, nullif(n - 1, 0), CASE n WHEN 1 THEN 11 END FROM generate_series(1, 10000) n;
+        INSERT INTO nota SELECT n, 11, 1 FROM generate_series(1, 10000) n;
+        """
+    )
+    advice = await _advice(database.clinics())
+    assert [(one.table.name, one.reason.split(";")[0]) for one in advice] == [
+        ("hoja", "falta un índice en persona_id"),
+        ("hoja", "falta un índice en padre"),
+        ("nota", "falta un índice en persona_id"),
+    ]
+    await _follow(database, advice)
+    assert await _advice(database.clinics()) == []
+
+
 # Row 1 of each parent is clinic 1's. `hija` is found by either of two keys, one of them composite.
 PARENTS = """
 CREATE TABLE madre (a int, b int, clinica_id int NOT NULL REFERENCES clinica, PRIMARY KEY (a, b));

@@ -302,10 +302,80 @@ async def test_a_rule_that_fails_with_one_row_takes_no_backup_down(database: Dat
         assert (backup.ids("persona"), set(backup.lines)) == (people, {"clinica", "persona"})
     said = unclassified((await clinics.census()).catalogue)
     assert said[0].startswith(f"OWNERSHIP_RULES: la regla de «cuenta» falla con un registro: {says}")
-    assert said[1].startswith("cuenta_log: tabla sin clasificar")
+    assert said[1].startswith("cuenta_log: su dueño lo dice «cuenta», de cuyos registros no se sabe")
     # Once the row is mended, so is the backup.
     await database.sql.execute("DELETE FROM cuenta_log; DELETE FROM cuenta")
     assert "cuenta" in (await back_up(clinics, 1)).lines
+
+
+@pytest.mark.parametrize(
+    ("settings", "why"),
+    [
+        ({"rules": {"otra": "t.clinica_id"}}, "cuyo dueño dice otra regla"),
+        ({"rules": {"otra": "shared"}}, "que es de todas las clínicas"),
+        ({"rules": {"otra": "no_hay"}}, "de cuyos registros no se sabe de quién son"),
+        ({"rules": {"otra": {"correo": "persona.correo"}}}, "cuyo dueño dice otra regla"),
+        ({"exclude": ("otra",)}, "que está excluida"),
+    ],
+)
+async def test_a_link_to_a_table_that_does_not_say_its_clinic_itself(
+    database: Database, settings: dict[str, Any], why: str
+) -> None:
+    await database.sql.execute(
+        TWO_CLINICS
+        + LOGINS
+        + "CREATE TABLE otra (id int, clinica_id int, correo text); INSERT INTO otra VALUES (1, 1)"
+    )
+    link = {"cuenta": {"email": "otra.correo"}}
+    clinics = database.clinics(**{**settings, "rules": {**link, **settings.get("rules", {})}})
+    assert (await back_up(clinics, 1)).ids("persona") == [11, 12]
+    said = unclassified((await clinics.census()).catalogue)
+    assert any(aviso.startswith(f"OWNERSHIP_RULES: el enlace de «cuenta» lleva a «otra», {why}") for aviso in said), (
+        said
+    )
+
+
+async def test_where_each_clinic_has_a_schema_a_link_leads_to_no_table_of_it(database: Database) -> None:
+    await database.sql.execute(
+        "CREATE TABLE clinica (id int PRIMARY KEY, schema_name text); CREATE SCHEMA a;"
+        "INSERT INTO clinica VALUES (1, 'a'); CREATE TABLE cuenta (id int PRIMARY KEY, email text);"
+        "CREATE TABLE a.persona (id int PRIMARY KEY, correo text, clinica_id int REFERENCES public.clinica)"
+    )
+    clinics = database.clinics(kind="schema", rules={"cuenta": {"email": "a.persona.correo"}})
+    async with clinics.snapshot(1) as snapshot:
+        (said,) = unclassified(snapshot.catalogue)
+    assert said.startswith("OWNERSHIP_RULES: el enlace de «cuenta» lleva a «a.persona», que no dice en una columna")
+
+
+async def test_while_a_rule_is_broken_no_row_goes_to_whoever_comes_next(database: Database) -> None:
+    await database.sql.execute(
+        TWO_CLINICS
+        + """
+        CREATE TABLE evento (id int PRIMARY KEY, de int);
+        CREATE TABLE detalle (id int PRIMARY KEY, evento_id int NOT NULL REFERENCES evento,
+            visto_por int REFERENCES persona);
+        CREATE TABLE nota (id int PRIMARY KEY, clinica_id int REFERENCES clinica, evento_id int REFERENCES evento,
+            visto_por int REFERENCES persona);
+        CREATE TABLE hoja (id int PRIMARY KEY, nota_id int NOT NULL REFERENCES nota,
+            persona_id int REFERENCES persona);
+        CREATE TABLE antes (id int PRIMARY KEY, persona_id int NOT NULL REFERENCES persona, evento_id int
+            REFERENCES evento);
+        INSERT INTO evento VALUES (1, 1); INSERT INTO detalle VALUES (1, 1, 21);
+        INSERT INTO nota VALUES (1, NULL, 1, 21), (2, 2, 1, 11); INSERT INTO hoja VALUES (1, 1, 21), (2, 2, NULL);
+        INSERT INTO antes VALUES (1, 21, 1);
+        """
+    )
+    models = ("detalle", "nota", "hoja", "antes")
+    whole = await back_up_all(database.clinics(rules={"evento": "t.de"}))
+    assert [whole[1].ids(model) for model in models] == [[1], [1], [1], []]
+    for rule in ("no_hay", "1 / (t.de - 1)"):
+        clinics = database.clinics(rules={"evento": rule})
+        one, two = [await back_up(clinics, clinica_id) for clinica_id in (1, 2)]
+        assert "detalle" not in {**one.lines, **two.lines}
+        assert [two.ids(model) for model in models[1:]] == [[2], [2], [1]]
+        assert [one.ids(model) for model in models[1:]] == [[], [], []]
+        said = unclassified((await clinics.census()).catalogue)
+        assert said[1].startswith("detalle: su dueño lo dice «evento», de cuyos registros no se sabe de quién son")
 
 
 async def test_a_key_to_the_table_of_clinics_is_a_tenant_column_whatever_it_is_called(any_database: Database) -> None:

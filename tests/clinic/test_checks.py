@@ -107,6 +107,36 @@ async def test_each_count_is_a_step(any_database: Database) -> None:
     assert len(strays) == 2
 
 
+async def test_the_rows_without_owner_are_counted_once_for_all_clinics(database: Database) -> None:
+    """Even while a rule fails with a row, so that every backup has to do without it."""
+    await database.sql.execute(
+        f"{TWO_CLINICS} CREATE TABLE nota (id int PRIMARY KEY, clinica_id int REFERENCES clinica);"
+        " CREATE TABLE cosa (dato text); INSERT INTO nota VALUES (1, NULL); INSERT INTO cosa VALUES ('x')"
+    )
+    clinics = database.clinics(rules={"cosa": "t.dato::int"})
+    first = await back_up(clinics, 1)
+    await database.sql.execute("INSERT INTO nota VALUES (2, NULL)")
+    assert [count.rows for backup in (first, await back_up(clinics, 2)) for count in backup.unowned] == [1, 1]
+    await database.sql.execute("DELETE FROM cosa")
+    again = {str(count.table): count.rows for count in (await back_up(clinics, 1)).unowned}
+    assert again == {"nota": 2}
+
+
+async def test_where_each_clinic_has_a_schema_what_they_share_is_counted_once(database: Database) -> None:
+    await database.sql.execute(
+        "CREATE TABLE clinica (id int PRIMARY KEY, schema_name text); CREATE SCHEMA a; CREATE SCHEMA b;"
+        "INSERT INTO clinica VALUES (1, 'a'), (2, 'b');"
+        "CREATE TABLE dominio (id int PRIMARY KEY, clinica_id int REFERENCES clinica);"
+        "CREATE TABLE a.ficha (id int PRIMARY KEY, dominio_id int REFERENCES dominio);"
+        "CREATE TABLE b.ficha (id int PRIMARY KEY, dominio_id int REFERENCES dominio);"
+        "INSERT INTO dominio VALUES (1, NULL)"
+    )
+    clinics = database.clinics(kind="schema")
+    first = await back_up(clinics, 1)
+    await database.sql.execute("INSERT INTO dominio VALUES (2, NULL)")
+    assert [count.rows for backup in (first, await back_up(clinics, 2)) for count in backup.unowned] == [1, 1]
+
+
 async def test_large_objects_are_told(any_database: Database) -> None:
     await any_database.sql.execute(TWO_CLINICS)
     assert (await any_database.clinics().census()).unowned == []

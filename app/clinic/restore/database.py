@@ -82,6 +82,7 @@ class RestoreDatabase(ClinicDatabase):
                 entries = recorded(catalogue, clinica_id)
                 refuse_unreadable([entry.table for entry in entries])
                 await refuse_too_many_locks(connection, entries, temporary=TEMPORARY_LOCKS)
+                catalogue = await self._followable(connection, catalogue, clinica_id)
                 others = other_schemas(clinics, clinic)
                 text = await connection.fetchval(CONSTRAINTS_SQL, others)
             try:
@@ -145,6 +146,7 @@ class RestoreDatabase(ClinicDatabase):
                 clinic = _of(clinics, clinica_id)
                 catalogue = await self._catalogue(connection, clinic, clinics)
                 refuse_unreadable([entry.table for entry in recorded(catalogue, clinica_id)])
+                catalogue = await self._followable(connection, catalogue, clinica_id)
                 text = await connection.fetchval(CONSTRAINTS_SQL, other_schemas(clinics, clinic))
             constraints = parse_constraints(text)
             yield Comparison(connection, catalogue, constraints, clinica_id, self._setting, self._secrets)

@@ -645,13 +645,11 @@ class Difference:
         for shape in self.logins:
             if not shape.key:
                 continue
-            pairs = (
-                f"SELECT {who(shape, 't')} || ', y hoy es ' || {who(shape, 'r')} FROM {shape.typed} AS t"
-                f" JOIN {shape.real} AS r ON "
-            )
+            pairs = f"FROM {shape.typed} AS t JOIN {shape.real} AS r ON "
+            was, now = who(shape, "t"), who(shape, "r")
             elsewhere = (
-                f"{pairs} {same_login(shape, 't', 'r', by_any=False)} AND t.{quote(AT)} IN"
-                f" (SELECT {quote(AT)} FROM {shape.file})"
+                f"SELECT {was} || ', y hoy es ' || {now} {pairs} {same_login(shape, 't', 'r', by_any=False)}"
+                f" AND t.{quote(AT)} IN (SELECT {quote(AT)} FROM {shape.file})"
             )
             if found := await named_people(self._connection, elsewhere):
                 raise RestoreRefused(
@@ -660,12 +658,16 @@ class Difference:
                 )
             if same_login(shape, "t", "r", by_any=True) == "false":
                 continue
+            # Who it is by now may be another clinic's person, or the platform's.
+            own = self.statements.is_owned(shape.entry, "r") if shape.entry.candidates else "false"
+            today = f"CASE WHEN {own} THEN 'es ' || {now} ELSE 'no lo es' END"
             for child in self._compared:
                 for fk in child.entry.table.foreign_keys:
                     if fk.target != shape.entry.name or not child.has(fk.columns) or not shape.has(fk.target_columns):
                         continue
                     others = (
-                        f"{pairs} {shape.same_key('t', 'r')} WHERE NOT {same_login(shape, 't', 'r', by_any=True)}"
+                        f"SELECT {was} || ', y hoy ' || {today} {pairs} {shape.same_key('t', 'r')}"
+                        f" WHERE NOT {same_login(shape, 't', 'r', by_any=True)}"
                         f" AND ({columns('t', fk.target_columns)}) IN"
                         f" (SELECT {columns('c', fk.columns)} FROM {child.file} AS c)"
                     )

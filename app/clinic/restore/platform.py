@@ -7,13 +7,14 @@ from collections.abc import Mapping, Sequence
 
 import asyncpg
 
-from app.clinic.platform_statements import PlatformStatements
+from app.clinic.catalogue import ByColumn
+from app.clinic.platform_statements import PlatformStatements, Statements
 from app.clinic.records import LINE, with_lines
 from app.clinic.restore.constraints import Constraints
 from app.clinic.restore.difference import Difference, OnStep, one_row
 from app.clinic.restore.naming import named_keys
 from app.clinic.restore.proof import OnRead, Proof, of_line
-from app.clinic.restore.refusals import Refusals
+from app.clinic.restore.refusals import Refusals, same_row
 from app.clinic.restore.scope import RecordSearch, Scope, create_all_typed
 from app.clinic.restore.shapes import FILE, Shape
 from app.clinic.sql import columns, quote
@@ -98,19 +99,37 @@ class PlatformRefusals(Refusals):
         statements = self._difference.statements
         if not isinstance(statements, PlatformStatements):
             raise TypeError("the platform's rows are found by PlatformStatements")
+        way = shape.entry.candidates[0] if shape.entry.candidates else None
+        if not (isinstance(way, ByColumn) and shape.has((way.column,))):
+            return
         condition = statements.of_clinic_there(shape.entry, "f")
         if condition is not None and (
             found := await self._keys(shape, f"SELECT f.* FROM {shape.file} AS f WHERE {condition}")
         ):
-            raise RestoreRefused(
-                f"el archivo tiene registros de «{shape.model}» que hoy serían de una clínica: {found}"
-            )
+            raise _would_be_a_clinics(shape, found)
+
+    async def _somebodys(self, shape: Shape, statements: Statements) -> None:
+        """Refuse what a link, a rule or a foreign key has made a clinic's by its being inserted."""
+        paired = f"EXISTS (SELECT FROM {shape.pairs} AS p WHERE p.{quote(FILE)} = f.ctid)"
+        if found := await self._keys(
+            shape,
+            f"SELECT f.* FROM {shape.file} AS f WHERE NOT {paired} AND EXISTS (SELECT FROM {shape.real} AS x"
+            f" WHERE {same_row(shape)} AND NOT {statements.is_owned(shape.entry, 'x')})",
+        ):
+            raise _would_be_a_clinics(shape, found)
 
     async def _other_number(self, shape: Shape) -> None:
         """All clinics' rows are among the platform's."""
 
     async def _taken_parent(self, shape: Shape) -> None:
         """What the platform's rows point to may be anybody's."""
+
+
+def _would_be_a_clinics(shape: Shape, found: str) -> RestoreRefused:
+    return RestoreRefused(
+        f"el archivo tiene registros de «{shape.model}» que hoy serían de una clínica: {found}; lo demás se restaura"
+        " nombrando los otros modelos (--modelos)"
+    )
 
 
 class PlatformProof(Proof):

@@ -92,7 +92,7 @@ class Refusals:
         written = (
             f"SELECT x.tableoid AS {quote(REL)}, x.ctid::text AS {quote(TID)},"
             f" {statements.is_owned(shape.entry, 'x')} AS {mine}{''.join(f', x.{quote(name)}' for name in key)}"
-            f" FROM {shape.real} AS x JOIN {shape.file} AS f ON {_same(shape)} WHERE {shared}"
+            f" FROM {shape.real} AS x JOIN {shape.file} AS f ON {same_row(shape)} WHERE {shared}"
         )
         if not await self._connection.fetchval(f"SELECT EXISTS (SELECT FROM {shape.file} AS f WHERE {shared})"):
             return
@@ -116,7 +116,7 @@ class Refusals:
             return
         if found := await self._keys(
             shape,
-            f"SELECT f.* FROM {shape.file} AS f JOIN {shape.real} AS x ON {_same(shape)}"
+            f"SELECT f.* FROM {shape.file} AS f JOIN {shape.real} AS x ON {same_row(shape)}"
             f" WHERE f.{quote(AT)} NOT IN (SELECT {quote(AT)} FROM {shape.reached})"
             f" AND NOT {statements.is_owned(shape.entry, 'x')}",
         ):
@@ -250,7 +250,7 @@ class Refusals:
         return await named_keys(self._connection, shape.key or shape.names, rows)
 
 
-def _same(shape: Shape) -> str:
+def same_row(shape: Shape) -> str:
     """That the row `x` of the table is the row `f` of the file."""
     if shape.key:
         return shape.same_key("f", "x")

@@ -172,6 +172,8 @@ def shape_of(number: int, section: Section, model: str, header: Header, catalogu
     entry = catalogue.entries.get(name)
     if entry is None:
         raise SchemaDiffers(f"la base de datos ya no tiene la tabla «{name}», que está en el respaldo")
+    if problem := catalogue.problems.get(name):
+        raise SchemaDiffers(f"no se sabe de quién son hoy los registros de «{entry.name}». {problem}")
     if header.clinica_id is None:
         if entry not in platform_entries(catalogue):
             raise SchemaDiffers(f"la tabla «{entry.name}» hoy no es de la plataforma, sino {entry.kind}")

@@ -66,6 +66,44 @@ async def test_a_file_says_who_its_people_are_and_nothing_that_lets_in(database:
         assert secret not in str(backups[1].document), secret
 
 
+# SimpleJWT's blacklist, and knox's table.
+TOKENS = """
+CREATE TABLE token_blacklist_outstandingtoken (id int PRIMARY KEY, token text NOT NULL, user_id int REFERENCES
+    auth_user);
+CREATE TABLE token_blacklist_blacklistedtoken (id int PRIMARY KEY, token_id int NOT NULL REFERENCES
+    token_blacklist_outstandingtoken);
+CREATE TABLE knox_authtoken (digest text PRIMARY KEY, user_id int NOT NULL REFERENCES auth_user);
+CREATE TABLE token_dental (id int PRIMARY KEY, codigo int NOT NULL REFERENCES usuario);
+INSERT INTO token_blacklist_outstandingtoken VALUES (1, 'eyJ-secreta', 1);
+INSERT INTO token_blacklist_blacklistedtoken VALUES (1, 1); INSERT INTO knox_authtoken VALUES ('secreta', 1);
+INSERT INTO token_dental VALUES (1, 1);
+"""
+THEIRS = {"token_blacklist_outstandingtoken", "token_blacklist_blacklistedtoken", "knox_authtoken"}
+
+
+async def test_tokens_of_a_login_are_in_no_file_whoever_made_their_table(database: Database) -> None:
+    await database.sql.execute(SHARED + TOKENS)
+    clinics = database.clinics(rules=RULES)
+    for backup in (await back_up(clinics, 1), await back_up(clinics, None)):
+        assert THEIRS.isdisjoint(backup.lines)
+        assert "secreta" not in str(backup.document)
+    # Data that has such a name and points to no login; and one that is said to be data.
+    assert (await back_up(clinics, 1)).ids("token_dental") == [1]
+    assert (await back_up(database.clinics(rules=RULES, access=("-knox_authtoken",)), 1)).lines["knox_authtoken"]
+    async with clinics.snapshot(1) as snapshot:
+        assert {name.name for name in snapshot.catalogue.guessed} == THEIRS
+    # Of people who log in with another table, too.
+    named = database.clinics(rules=RULES, access=("usuario",))
+    assert "token_dental" not in (await back_up(named, 1)).lines
+
+
+async def test_tokens_are_in_no_file_where_each_clinic_has_a_schema(database: Database) -> None:
+    await database.sql.execute(f"{OWN} SET search_path = uno; {TOKENS}")
+    backup = await back_up(database.clinics(kind="schema"), 1)
+    assert THEIRS.isdisjoint(backup.lines)
+    assert {"auth_user", "token_dental"} <= set(backup.lines)
+
+
 @pytest.mark.parametrize("rule", ["shared", "1", "(SELECT u.clinica_id FROM usuario u WHERE u.codigo = t.id)"])
 async def test_no_rule_and_no_key_makes_a_login_the_clinics(database: Database, rule: str) -> None:
     await database.sql.execute(
@@ -144,10 +182,15 @@ async def test_a_part_brings_back_the_logins_that_its_own_rows_need(database: Da
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        # What a restored row would point to is somebody else by now.
+        # What a restored row would point to is somebody else by now: of another clinic, or of this one.
         (
             "DELETE FROM auth_user WHERE id = 9; INSERT INTO auth_user VALUES (9, 'x', NULL, true, 'eva', '', '',"
             " 'eva@x', true, true, now())",
+            r"apuntarían al acceso de otra persona en «auth_user»: era root \(9\), y hoy no lo es$",
+        ),
+        (
+            "DELETE FROM auth_user WHERE id = 9; INSERT INTO auth_user VALUES (9, 'x', NULL, true, 'eva', '', '',"
+            " 'eva@x', true, true, now()); INSERT INTO usuario VALUES (4, 1, 'eva@x', 'admin')",
             r"apuntarían al acceso de otra persona en «auth_user»: era root \(9\), y hoy es eva \(9\)",
         ),
         # It is there under another key.

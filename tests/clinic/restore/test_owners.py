@@ -7,7 +7,7 @@ from tests.clinic.backup import back_up
 from tests.clinic.conftest import Database
 from tests.clinic.restore.comes_back import assert_unchanged, goes_back, leftovers
 from tests.clinic.restore.conftest import Writer, crossed, ordinary, superuser
-from tests.clinic.restore.restoring import EVERYTHING, assert_restored, counts, restore
+from tests.clinic.restore.restoring import EVERYTHING, assert_restored, counts, models, restore, staged
 from tests.clinic.test_ownership import TWO_CLINICS
 
 RULE = {"cuenta": "(SELECT p.clinica_id FROM persona p WHERE p.correo = t.email)"}
@@ -155,6 +155,30 @@ async def test_a_row_that_became_the_clinics_is_nobodys_again(database: Database
     await restore(clinics, backup.file)
     await assert_restored(clinics, backup)
     assert await sql.fetchval("SELECT clinica_id IS NULL FROM lista WHERE id = 1")
+
+
+async def test_a_rule_that_fails_with_a_row_stops_only_its_own_table(database: Database) -> None:
+    """Another clinic's row, of which nobody can say whose it is."""
+    sql = database.sql
+    await _ready(database)
+    clinics = database.clinics(rules={"cuenta": f"0 / (5 - t.id) + {RULE['cuenta']}"})
+    before, platform = await back_up(clinics, 1), await back_up(clinics, None)
+    await sql.execute("INSERT INTO cuenta VALUES (5, 'x@x', 'e')")
+    since = await back_up(clinics, 1)
+    await sql.execute("UPDATE persona SET correo = 'z' WHERE id = 12; DELETE FROM cuenta WHERE id = 4")
+    said = "registros de «cuenta»\\. OWNERSHIP_RULES: la regla de «cuenta» falla con un registro: division by zero"
+    for file, clinica_id in ((before.file, 1), (platform.file, None)):
+        with pytest.raises(RestoreRefused, match=said):
+            await restore(clinics, file, clinica_id)
+    assert counts(await restore(clinics, before.file, scope=models("persona"), simulate=True)) == {
+        "persona": (0, 1, 0)
+    }
+    async with clinics.comparing(1) as comparison:
+        await staged(comparison.older, since.file)
+        assert [model for model, changes in (await comparison.find()).items() if changes.any] == ["persona"]
+    assert counts(await restore(clinics, since.file)) == {"persona": (0, 1, 0)}
+    await assert_restored(clinics, since)
+    assert await leftovers(sql) == []
 
 
 async def test_rows_that_never_had_what_they_point_to(database: Database) -> None:

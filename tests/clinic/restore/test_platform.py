@@ -121,6 +121,49 @@ async def test_a_row_that_would_be_a_clinics(database: Database) -> None:
     assert counts(await restore(clinics, backup.file, None, scope=models("tipo"))) == {}
 
 
+async def test_a_row_that_a_link_or_a_key_would_make_a_clinics(database: Database, writer: Writer) -> None:
+    sql = database.sql
+    await sql.execute(
+        f"{TABLES}; CREATE TABLE suscripcion (correo text PRIMARY KEY);"
+        "INSERT INTO suscripcion VALUES ('a@x'), ('b@x');"
+        "CREATE TABLE lista (correo text); INSERT INTO lista VALUES ('a@x'), ('b@x');"
+        "CREATE TABLE nota (id integer PRIMARY KEY, persona_id integer REFERENCES persona);"
+        "INSERT INTO nota VALUES (1, 3)"
+    )
+    link = {"correo": "persona.nombre"}
+    clinics = await writer(database, rules={"suscripcion": link, "lista": link})
+    backup = await back_up(clinics, None)
+    await sql.execute(
+        "DELETE FROM suscripcion; DELETE FROM lista; DELETE FROM nota;"
+        " UPDATE persona SET nombre = 'a@x' WHERE id = 2; UPDATE persona SET clinica_id = 2 WHERE id = 3"
+    )
+    for model, key in (("suscripcion", "a@x"), ("lista", "a@x"), ("nota", "1")):
+        with pytest.raises(RestoreRefused, match=f"registros de «{model}» .* de una clínica: {key}; lo demás se"):
+            await restore(clinics, backup.file, None, scope=models(model))
+        assert await sql.fetchval(f"SELECT count(*) FROM {model}") == 0
+    await sql.execute("UPDATE persona SET nombre = 'c@x' WHERE id = 2")
+    plan = await restore(clinics, backup.file, None, scope=models("suscripcion", "lista"))
+    assert counts(plan) == {"suscripcion": (2, 0, 0), "lista": (2, 0, 0)}
+
+
+async def test_a_file_from_before_the_table_had_a_tenant_column(database: Database) -> None:
+    sql = database.sql
+    await sql.execute(
+        f"{TABLES}; CREATE TABLE nota (id integer PRIMARY KEY, texto text);INSERT INTO nota VALUES (1, 'a'), (2, 'b')"
+    )
+    clinics = database.clinics()
+    backup = await back_up(clinics, None)
+    await sql.execute(
+        "ALTER TABLE nota ADD clinica_id integer REFERENCES clinica; UPDATE nota SET clinica_id = 2 WHERE id = 2;"
+        " DELETE FROM nota WHERE id = 1"
+    )
+    plan = await restore(clinics, backup.file, None)
+    assert (counts(plan), plan.of_clinics) == ({"nota": (1, 0, 0)}, {"nota": 1})
+    await sql.execute("DELETE FROM nota; ALTER TABLE nota ALTER clinica_id SET DEFAULT 1")
+    with pytest.raises(RestoreRefused, match=r"«nota».*serían de una clínica: 1, 2"):
+        await restore(clinics, backup.file, None)
+
+
 async def test_rows_that_point_to_nothing(database: Database) -> None:
     sql = database.sql
     await sql.execute(f"{TABLES}; CREATE TABLE aviso (id integer PRIMARY KEY, persona_id integer REFERENCES persona)")
