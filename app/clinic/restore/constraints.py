@@ -1,8 +1,8 @@
 """What PostgreSQL holds a table's rows to: foreign keys, unique indexes, triggers, sequences (versions 13 to 18)."""
 
 import json
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, replace
 from typing import Any
 
 from app.clinic.introspection import EQUALITY_SQL, Equality, TableName, parse_equality
@@ -105,6 +105,11 @@ SELECT json_build_object(
 """
 
 
+def states(*, replica: bool) -> set[str]:
+    """The values of pg_trigger.tgenabled with which a trigger acts in such a session."""
+    return {"R", "A"} if replica else {"O", "A"}
+
+
 @dataclass(frozen=True, slots=True)
 class Reference:
     """A foreign key of the database, as a restore has to respect it.
@@ -181,6 +186,11 @@ class Constraints:
     references: tuple[Reference, ...]
     rules: dict[TableName, TableRules]
 
+    def without_triggers(self, tables: Collection[TableName]) -> "Constraints":
+        """The same while no trigger of these tables acts."""
+        quiet = {name: replace(self.of(name), triggers=(), replica_triggers=()) for name in tables}
+        return replace(self, rules={**self.rules, **quiet})
+
     def of(self, table: TableName) -> TableRules:
         """What this table's rows are held to."""
         return self.rules.get(table, TableRules())
@@ -223,7 +233,7 @@ def parse_constraints(text: str) -> Constraints:
         if raw["number"] and (found := raw["sequence"] or raw["default_sequence"]):
             table["sequences"].append(Sequence(raw["name"], found["schema"], found["name"], found["step"]))
     for schema, name, trigger, enabled in document["triggers"] or ():
-        of([schema, name])["triggers"][trigger] = enabled
+        of([schema, name])["triggers"].setdefault(trigger, set()).add(enabled)
     return Constraints(
         references=tuple(_reference(raw) for raw in document["foreign_keys"] or ()),
         rules={
@@ -232,16 +242,17 @@ def parse_constraints(text: str) -> Constraints:
                 always=frozenset(raw["always"]),
                 defaults=frozenset(raw["defaults"]),
                 sequences=tuple(raw["sequences"]),
-                triggers=_enabled(raw["triggers"], "OA"),
-                replica_triggers=_enabled(raw["triggers"], "RA"),
+                triggers=_enabled(raw["triggers"], replica=False),
+                replica_triggers=_enabled(raw["triggers"], replica=True),
             )
             for name, raw in collected.items()
         },
     )
 
 
-def _enabled(triggers: dict[str, str], states: str) -> tuple[str, ...]:
-    return tuple(sorted(name for name, enabled in triggers.items() if enabled in states))
+def _enabled(triggers: dict[str, set[str]], *, replica: bool) -> tuple[str, ...]:
+    # A partition's own of a trigger may be in another state than its table's.
+    return tuple(sorted(name for name, enabled in triggers.items() if enabled & states(replica=replica)))
 
 
 def _reference(raw: dict[str, Any]) -> Reference:
