@@ -6,6 +6,7 @@ import asyncpg
 
 from app.clinic.introspection import TableName
 from app.clinic.restore.constraints import states
+from app.clinic.restore.refusals import GRANT
 from app.clinic.sql import quote
 from app.errors import RestoreRefused
 
@@ -32,10 +33,7 @@ def way_out(*, replica: bool) -> str:
     )
     if replica:
         return f"Para restaurar sin ellos: {owner}"
-    return (
-        "Para restaurar sin ellos: con GRANT SET ON PARAMETER session_replication_role, el usuario que restaura los"
-        f" apaga; o {owner}"
-    )
+    return f"Para restaurar sin ellos: con {GRANT}, el usuario que restaura los apaga; o {owner}"
 
 
 async def disable_triggers(
