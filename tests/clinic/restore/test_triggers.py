@@ -1,5 +1,6 @@
 """Triggers of the clinic's own: switched off where the role may, else what they change takes the restore back."""
 
+import asyncpg
 import pytest
 
 from app.errors import RespaldosError, RestoreDiffers, RestoreRefused
@@ -216,6 +217,8 @@ async def test_the_owner_of_the_tables_disables_what_would_act(any_database: Dat
             "«nota»: sus disparadores (sella",
         ]
         await session.apply(lambda _model: None)
+        with pytest.raises(asyncpg.LockNotAvailableError):
+            await sql.execute("SET lock_timeout = '50ms'; INSERT INTO ficha VALUES (50, 'x', 2)")
         await session.prove(verified, lambda _model, _size: None)
         await session.commit()
     await assert_unchanged(clinics, {1: backup, 2: other})
