@@ -105,7 +105,11 @@ def restore_database(settings: Settings) -> "RestoreDatabase":
     if url is None:
         raise SettingsError("CLINIC_RESTORE_DATABASE_URL: falta")
     return RestoreDatabase(
-        url.get_secret_value(), tenancy(settings), secret_columns(settings), setting="CLINIC_RESTORE_DATABASE_URL"
+        url.get_secret_value(),
+        tenancy(settings),
+        secret_columns(settings),
+        setting="CLINIC_RESTORE_DATABASE_URL",
+        disable_triggers=settings.restore_disable_triggers,
     )
 
 

@@ -89,6 +89,7 @@ class Settings(BaseSettings):
     clinic_restore_database_url: SecretStr | None = _setting(
         None, "una dirección postgresql://usuario:clave@host:puerto/base"
     )
+    restore_disable_triggers: bool = _setting(False, "true o false")
     tenancy: Literal["column", "schema"] = _setting("column", "column o schema")
     tenant_column: str = _setting("clinica_id", "el nombre de una columna")
     tenant_table: str | None = _setting(None, "el nombre de una tabla")

@@ -66,6 +66,7 @@ MALFORMED = {
     "email_host": ["smtp://h", "con espacio", "a@b"],
     "email_port": ["0", "65536", "smtp"],
     "email_use_tls": ["quizás", "2"],
+    "restore_disable_triggers": ["quizás", "2"],
     "default_from_email": ["nadie", "a@b@c", "con espacio@h"],
     "notify_success": ["nunca", "Always"],
     "embedded": ["oracle", "postgres;redis", "postgres,mysql"],

@@ -53,6 +53,12 @@ if TYPE_CHECKING:
     is_flag=True,
     help="No restaura si un registro es hoy de otra clínica, o si uno compartido dice hoy otra cosa.",
 )
+@click.option(
+    "--sin-disparadores",
+    is_flag=True,
+    help="Deshabilita mientras tanto los disparadores de las tablas que cambian, si son del usuario que restaura:"
+    " nadie más puede escribir en ellas hasta que termine.",
+)
 @click.option("--si", is_flag=True, help="Restaura sin preguntar.")
 @json_option
 def restaurar(
@@ -66,6 +72,7 @@ def restaurar(
     con_accesos: bool,
     con_clinica: bool,
     estricto: bool,
+    sin_disparadores: bool,
     si: bool,
     as_json: bool,
 ) -> None:
@@ -95,8 +102,8 @@ def restaurar(
     )
     _ = request.scope
     if not (simular or si):
-        _preview(id_, request, destino, estricto, as_json)
-    restauracion = _restore(id_, request, destino, estricto)
+        _preview(id_, request, destino, estricto, sin_disparadores, as_json)
+    restauracion = _restore(id_, request, destino, estricto, sin_disparadores)
     if as_json:
         from app.respaldos.views import restauracion_vista
 
@@ -105,25 +112,31 @@ def restaurar(
         show_restored(restauracion)
 
 
-def _preview(id_: int, request: "RestoreRequest", destino: str | None, estricto: bool, as_json: bool) -> None:
+def _preview(
+    id_: int, request: "RestoreRequest", destino: str | None, estricto: bool, sin_disparadores: bool, as_json: bool
+) -> None:
     """Show what would change and ask; refused without a terminal, since nobody could answer."""
     import sys
     from dataclasses import replace
 
     if not sys.stdin.isatty() or as_json:
         raise click.UsageError("use --si para restaurar sin que se le pregunte, o --simular para ver qué cambiaría")
-    shown = _restore(id_, replace(request, simulada=True), destino, estricto)
+    shown = _restore(id_, replace(request, simulada=True), destino, estricto, sin_disparadores)
     show_restored(shown)
     where = f" en {request.destino}" if request.destino is not None else ""
     if not agreed(f"¿Restaurar el respaldo {id_} de {whose(shown.clinica_id)}{where}?"):
         raise click.Abort
 
 
-def _restore(id_: int, request: "RestoreRequest", destino: str | None, estricto: bool) -> "Restauracion":
+def _restore(
+    id_: int, request: "RestoreRequest", destino: str | None, estricto: bool, sin_disparadores: bool
+) -> "Restauracion":
     async def work(settings: "Settings") -> "Restauracion":
         from app.connections import open_resources
         from app.respaldos.restaurar_respaldo import restaurar_respaldo
 
+        if sin_disparadores:
+            settings = settings.model_copy(update={"restore_disable_triggers": True})
         database = _database(settings, destino) if destino is not None else None
         async with open_resources(settings) as resources:
             respaldo = await find_respaldo(resources, id_)
@@ -209,4 +222,10 @@ def _database(settings: "Settings", destino: str) -> "RestoreDatabase":
     from app.clinic.restore.database import RestoreDatabase
     from app.connections import secret_columns, tenancy
 
-    return RestoreDatabase(destino, tenancy(settings), secret_columns(settings), setting="--destino")
+    return RestoreDatabase(
+        destino,
+        tenancy(settings),
+        secret_columns(settings),
+        setting="--destino",
+        disable_triggers=settings.restore_disable_triggers,
+    )

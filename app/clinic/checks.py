@@ -12,7 +12,7 @@ from app.clinic.catalogue import ByForeignKey, Catalogue, Entry, TableClass, Who
 from app.clinic.counting import Count, in_order, in_parts, together
 from app.clinic.introspection import ForeignKey, TableName
 from app.clinic.ownership import ANY_WAY, BY_HASH, Listing, rule_errors, stray_keys
-from app.clinic.records import RESERVED
+from app.clinic.records import MOST_COLUMNS, RESERVED
 from app.clinic.sql import from_table
 from app.clinic.statements import ClinicStatements
 
@@ -233,6 +233,11 @@ def unclassified(catalogue: Catalogue, *, platform: bool = False) -> list[str]:
         if entry.recorded
         for column in (*entry.table.columns, *entry.table.generated)
         if column.name.startswith(RESERVED)
+    ] + [
+        f"{entry.name}: tiene {len(entry.table.columns):,} columnas, y con más de {MOST_COLUMNS:,} este respaldo no"
+        " se podrá restaurar"
+        for entry in catalogue.entries.values()
+        if entry.recorded and len(entry.table.columns) > MOST_COLUMNS
     ]
     return (
         [*reserved, *foreign_tables]

@@ -10,6 +10,9 @@ LINE = "respaldos$linea"
 # How all names begin that a restore gives to columns of its own.
 RESERVED = "respaldos$"
 
+# PostgreSQL has no table of more than 1,600, and a restore gives a clinic's rows of today three of its own.
+MOST_COLUMNS = 1_600 - 3
+
 
 def record_lines(table: Table, rows: str) -> str:
     """The rows of a query over all the table's columns as record lines, in the file's order (docs/format.md)."""

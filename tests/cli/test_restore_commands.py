@@ -215,6 +215,23 @@ async def test_into_another_database(
             await admin.execute(f'DROP DATABASE "{name}-destino" WITH (FORCE)')
 
 
+async def test_triggers_are_disabled_where_somebody_asks_for_it(
+    resources: Resources, conn: asyncpg.Connection, run: Any
+) -> None:
+    id_ = str((await back_up(resources)).id)
+    await conn.execute(
+        f"DELETE FROM bitacora WHERE clinica_id = {SMALL};"
+        " CREATE FUNCTION salta() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$;"
+        " CREATE TRIGGER salta BEFORE INSERT ON bitacora FOR EACH ROW EXECUTE FUNCTION salta();"
+        " ALTER TABLE bitacora ENABLE ALWAYS TRIGGER salta"
+    )
+    shown = run("restaurar", id_, "--simular", RESTORE_DISABLE_TRIGGERS="true")
+    assert "«bitacora»: sus disparadores (salta) se deshabilitan" in " ".join(shown.err.split())
+    assert run("restaurar", id_, "--sin-disparadores", "--sin-respaldo-previo", "--si").code == 0
+    assert await conn.fetchval(f"SELECT count(*) FROM bitacora WHERE clinica_id = {SMALL}") > 0
+    assert await conn.fetchval("SELECT tgenabled::text FROM pg_trigger WHERE tgname = 'salta'") == "A"
+
+
 async def test_nobody_gets_a_login_or_a_plan_back_without_asking(
     resources: Resources, conn: asyncpg.Connection, run: Any
 ) -> None:

@@ -55,9 +55,13 @@ class Database:
         """The service's view of it, with these settings."""
         return self.clinics_at(self.url, **tenancy)
 
-    def clinics_at(self, url: str, *, secret_columns: tuple[str, ...] = (), **tenancy: Any) -> RestoreDatabase:
+    def clinics_at(
+        self, url: str, *, secret_columns: tuple[str, ...] = (), disable_triggers: bool = False, **tenancy: Any
+    ) -> RestoreDatabase:
         """The same by another role's address."""
-        return RestoreDatabase(url, Tenancy(**tenancy), SecretColumns(secret_columns))
+        return RestoreDatabase(
+            url, Tenancy(**tenancy), SecretColumns(secret_columns), disable_triggers=disable_triggers
+        )
 
     async def connect(self) -> asyncpg.Connection:
         """One more connection, for whoever closes it."""

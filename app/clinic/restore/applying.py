@@ -14,6 +14,7 @@ from app.clinic.restore.logins import login_values
 from app.clinic.restore.naming import named_keys
 from app.clinic.restore.refusals import child_of, gone_values, parent_of, partitions
 from app.clinic.restore.shapes import AT, COPY, FILE, HASH, KIND, PLACE, REL, TID, TODAY, Kind, Shape
+from app.clinic.restore.triggers import way_out
 from app.clinic.sql import columns, joined, literal, pointed_to_from, points_into, quote
 from app.errors import RestoreRefused
 
@@ -30,7 +31,10 @@ NO_TRIGGERS = (
 
 
 class Applying:
-    """Applies in one transaction; `replica` as in `Refusals`. Every method may raise RestoreRefused."""
+    """Applies in one transaction; `replica` as in `Refusals`. Every method may raise RestoreRefused.
+
+    Of `constraints`, the triggers are those that act meanwhile.
+    """
 
     def __init__(
         self,
@@ -42,7 +46,7 @@ class Applying:
     ) -> None:
         self._connection = connection
         self._difference = difference
-        self._constraints = constraints
+        self.constraints = constraints
         self.replica = replica
         self._by_table: dict[TableName, list[Shape]] = {}
         for shape in difference.shapes:
@@ -61,7 +65,7 @@ class Applying:
             for parent in self._difference.data:
                 if parent is self._difference.held:
                     continue
-                for reference in self._constraints.to(parent.entry.name):
+                for reference in self.constraints.to(parent.entry.name):
                     for child in self._by_table.get(reference.child_root, ()):
                         if reference.at_once and child in self._difference.data:
                             found = await self._replace_pointing(parent, reference, child) or found
@@ -138,7 +142,10 @@ class Applying:
             if not (names and exc.context) or isinstance(exc, NO_TRIGGERS):
                 raise
             among = ", ".join(f"«{shape.model}»" for shape, _ in expected.values())
-            raise RestoreRefused(f"al {act} en {among} se opuso un disparador ({', '.join(names)}): {exc}") from exc
+            raise RestoreRefused(
+                f"al {act} en {among} se opuso un disparador ({', '.join(names)}): {exc}."
+                f" {way_out(replica=self.replica)}"
+            ) from exc
         for number, (shape, count) in expected.items():
             on_step(shape.model)
             done = sum(rows for rows, (of, _) in zip(found, parts, strict=True) if of == number)
@@ -148,10 +155,11 @@ class Applying:
                     f"al {act} en «{shape.model}» se esperaban {count:,} registros y fueron {done:,}"
                     f" ({await self._not_written(shape, act)}): alguien los cambió mientras tanto"
                     f"{f', o un disparador ({triggers})' if triggers else ''}; vuelva a intentarlo"
+                    f"{f'. {way_out(replica=self.replica)}' if triggers else ''}"
                 )
 
     def _triggers(self, shape: Shape) -> tuple[str, ...]:
-        return self._constraints.of(shape.entry.name).acting(replica=self.replica)
+        return self.constraints.of(shape.entry.name).acting(replica=self.replica)
 
     async def _not_written(self, shape: Shape, act: str) -> str:
         """The keys of rows that should have been written and were not."""
@@ -175,7 +183,7 @@ class Applying:
     async def _inserts(self, shape: Shape) -> list[str]:
         names = shape.names
         if shape in self._difference.logins:
-            chosen = login_values(shape, self._constraints.of(shape.entry.name).defaults)
+            chosen = login_values(shape, self.constraints.of(shape.entry.name).defaults)
             given = ", ".join((columns("f", shape.identity), *chosen.values()))
             return [_insert(shape, (*shape.identity, *chosen), f"SELECT {given} FROM {shape.file} AS f")]
         new = f"SELECT FROM {shape.pairs} AS p WHERE p.{quote(FILE)} = f.ctid"
@@ -192,7 +200,7 @@ class Applying:
         return [plain, again]
 
     async def _updates(self, shape: Shape) -> list[str]:
-        always = self._constraints.of(shape.entry.name).always
+        always = self.constraints.of(shape.entry.name).always
         names = [name for name in shape.names if name not in always]
         values = ", ".join(f"{quote(name)} = f.{quote(name)}" for name in names)
         return [
@@ -208,7 +216,7 @@ class Applying:
             yield from ([shape] for shape in self._difference.shapes)
             return
         parents: dict[TableName, set[TableName]] = {name: set() for name in self._by_table}
-        for reference in self._constraints.references:
+        for reference in self.constraints.references:
             if reference.at_once and reference.child_root in parents and reference.parent_root in parents:
                 parents[reference.child_root].add(reference.parent_root)
         for group in grouped(parents):
@@ -221,11 +229,11 @@ class Applying:
         for shape in self._difference.shapes:
             if not any(await self._difference.count(shape)):
                 continue
-            for reference in self._constraints.of_child(shape.entry.name):
+            for reference in self.constraints.of_child(shape.entry.name):
                 await self._check_pointing(shape, reference, statements)
-            for reference in self._constraints.to(shape.entry.name):
+            for reference in self.constraints.to(shape.entry.name):
                 await self._check_pointed_to(shape, reference)
-            for index in self._constraints.of(shape.entry.name).unique:
+            for index in self.constraints.of(shape.entry.name).unique:
                 if index.deferrable:
                     await self._check_unique(shape, index.name, index.columns)
 
@@ -299,7 +307,7 @@ class Applying:
         for shape in self._difference.shapes:
             if shape is self._difference.held:
                 continue
-            for sequence in self._constraints.of(shape.entry.name).sequences:
+            for sequence in self.constraints.of(shape.entry.name).sequences:
                 if shape.has((sequence.column,)):
                     await self._raise(sequence, shape)
 

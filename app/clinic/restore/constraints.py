@@ -1,8 +1,8 @@
 """What PostgreSQL holds a table's rows to: foreign keys, unique indexes, triggers, sequences (versions 13 to 18)."""
 
 import json
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, replace
 from typing import Any
 
 from app.clinic.introspection import EQUALITY_SQL, Equality, TableName, parse_equality
@@ -100,9 +100,19 @@ SELECT json_build_object(
         FROM pg_trigger g JOIN pg_class r ON r.oid = g.tgrelid
         JOIN pg_class t ON t.oid = CASE WHEN r.relispartition THEN pg_partition_root(r.oid) ELSE r.oid END
         JOIN pg_namespace n ON n.oid = t.relnamespace
-        WHERE NOT g.tgisinternal AND g.tgenabled <> 'D' AND n.nspname <> ALL ($1::text[]))
+        WHERE NOT g.tgisinternal AND g.tgenabled <> 'D' AND n.nspname <> ALL ($1::text[])),
+    'rewrites', (
+        SELECT json_agg(jsonb_build_array(n.nspname, t.relname, w.rulename, w.ev_enabled))
+        FROM pg_rewrite w JOIN pg_class t ON t.oid = w.ev_class JOIN pg_namespace n ON n.oid = t.relnamespace
+        WHERE w.ev_type <> '1' AND w.ev_enabled <> 'D' AND t.relkind IN ('r', 'p')
+          AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema' AND n.nspname <> ALL ($1::text[]))
 )::text
 """
+
+
+def states(*, replica: bool) -> set[str]:
+    """The values of pg_trigger.tgenabled, and of a rule, with which it acts in such a session."""
+    return {"R", "A"} if replica else {"O", "A"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +169,8 @@ class Sequence:
 class TableRules:
     """One table's own: `always` are its GENERATED ALWAYS identities, `defaults` the columns that have a default.
 
-    `triggers` are those that act, `replica_triggers` those that act where triggers are switched off.
+    `triggers` are those that act, `replica_triggers` those that act where triggers are switched off; `rewrites` and
+    `replica_rewrites` the same of rules (CREATE RULE) for what is written.
     """
 
     unique: tuple[UniqueIndex, ...] = ()
@@ -168,10 +179,16 @@ class TableRules:
     sequences: tuple[Sequence, ...] = ()
     triggers: tuple[str, ...] = ()
     replica_triggers: tuple[str, ...] = ()
+    rewrites: tuple[str, ...] = ()
+    replica_rewrites: tuple[str, ...] = ()
 
     def acting(self, *, replica: bool) -> tuple[str, ...]:
         """The triggers that act in such a session."""
         return self.replica_triggers if replica else self.triggers
+
+    def rewriting(self, *, replica: bool) -> tuple[str, ...]:
+        """The rules that make something else of a statement in such a session."""
+        return self.replica_rewrites if replica else self.rewrites
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +197,11 @@ class Constraints:
 
     references: tuple[Reference, ...]
     rules: dict[TableName, TableRules]
+
+    def without_triggers(self, tables: Collection[TableName]) -> "Constraints":
+        """The same while no trigger of these tables acts."""
+        quiet = {name: replace(self.of(name), triggers=(), replica_triggers=()) for name in tables}
+        return replace(self, rules={**self.rules, **quiet})
 
     def of(self, table: TableName) -> TableRules:
         """What this table's rows are held to."""
@@ -200,7 +222,8 @@ def parse_constraints(text: str) -> Constraints:
     collected: dict[TableName, dict[str, Any]] = {}
 
     def of(name: list[str]) -> dict[str, Any]:
-        empty: dict[str, Any] = {"unique": [], "always": set(), "defaults": set(), "sequences": [], "triggers": {}}
+        empty: dict[str, Any] = {"unique": [], "always": set(), "defaults": set(), "sequences": []}
+        empty |= {"triggers": {}, "rewrites": {}}
         return collected.setdefault(TableName(*name), empty)
 
     for raw in document["unique"] or ():
@@ -222,8 +245,9 @@ def parse_constraints(text: str) -> Constraints:
         # Of a code such as F-000123 nobody knows what number is in it.
         if raw["number"] and (found := raw["sequence"] or raw["default_sequence"]):
             table["sequences"].append(Sequence(raw["name"], found["schema"], found["name"], found["step"]))
-    for schema, name, trigger, enabled in document["triggers"] or ():
-        of([schema, name])["triggers"][trigger] = enabled
+    for kind in ("triggers", "rewrites"):
+        for schema, name, called, enabled in document[kind] or ():
+            of([schema, name])[kind].setdefault(called, set()).add(enabled)
     return Constraints(
         references=tuple(_reference(raw) for raw in document["foreign_keys"] or ()),
         rules={
@@ -232,16 +256,19 @@ def parse_constraints(text: str) -> Constraints:
                 always=frozenset(raw["always"]),
                 defaults=frozenset(raw["defaults"]),
                 sequences=tuple(raw["sequences"]),
-                triggers=_enabled(raw["triggers"], "OA"),
-                replica_triggers=_enabled(raw["triggers"], "RA"),
+                triggers=_enabled(raw["triggers"], replica=False),
+                replica_triggers=_enabled(raw["triggers"], replica=True),
+                rewrites=_enabled(raw["rewrites"], replica=False),
+                replica_rewrites=_enabled(raw["rewrites"], replica=True),
             )
             for name, raw in collected.items()
         },
     )
 
 
-def _enabled(triggers: dict[str, str], states: str) -> tuple[str, ...]:
-    return tuple(sorted(name for name, enabled in triggers.items() if enabled in states))
+def _enabled(named: dict[str, set[str]], *, replica: bool) -> tuple[str, ...]:
+    # A partition's own of a trigger may be in another state than its table's.
+    return tuple(sorted(name for name, enabled in named.items() if enabled & states(replica=replica)))
 
 
 def _reference(raw: dict[str, Any]) -> Reference:

@@ -38,12 +38,22 @@ END_SECONDS = 10
 class RestoreDatabase(ClinicDatabase):
     """As ClinicDatabase. Each session is for one thing, and undoes at its end what it was not told to keep.
 
-    Whoever is shown what differs is not shown `secrets`.
+    Whoever is shown what differs is not shown `secrets`. With `disable_triggers`, a restore disables the triggers
+    that the role cannot switch off for its session; see docs/restore.md.
     """
 
-    def __init__(self, url: str, tenancy: Tenancy, secrets: SecretColumns, *, setting: str = SETTING) -> None:
+    def __init__(
+        self,
+        url: str,
+        tenancy: Tenancy,
+        secrets: SecretColumns,
+        *,
+        setting: str = SETTING,
+        disable_triggers: bool = False,
+    ) -> None:
         super().__init__(url, tenancy, setting=setting)
         self._secrets = secrets
+        self._disable_triggers = disable_triggers
 
     async def _snapshot(self, connection: asyncpg.Connection, *given: Any) -> ClinicSnapshot:
         # A restore's safety backup. Whoever waits for what the restore has locked must not be waited for in turn.
@@ -97,6 +107,7 @@ class RestoreDatabase(ClinicDatabase):
                     name_column=self._tenancy.name_column,
                     strict=strict,
                     update=update,
+                    disable_triggers=self._disable_triggers,
                 )
             except RespaldosError:
                 # Whoever tries again at once must not find this session at it still.

@@ -23,6 +23,20 @@ def restore_errors(setting: str) -> Iterator[None]:
             raise RestoreRefused(
                 f"{where} no admite lo que se restaura ({exc.constraint_name}): {exc.detail or exc}"
             ) from exc
+        except asyncpg.AmbiguousFunctionError as exc:
+            raise RestoreRefused(
+                f"el respaldo nombra una función de la que hoy hay varias con otros argumentos: {exc.args[0]}."
+                " Póngales mientras tanto otro nombre a las demás (ALTER FUNCTION … RENAME TO …); una columna de tipo"
+                " regprocedure las distingue"
+            ) from exc
+        except asyncpg.ObjectNotInPrerequisiteStateError as exc:
+            # A lock that does not come is one of these.
+            if exc.sqlstate != asyncpg.ObjectNotInPrerequisiteStateError.sqlstate:
+                raise
+            raise RestoreRefused(
+                f"la base de datos no deja cambiar una tabla: {exc.args[0]}. Si se publica (CREATE PUBLICATION) y no"
+                " tiene clave, désela, o ALTER TABLE … REPLICA IDENTITY FULL"
+            ) from exc
         except asyncpg.DataError as exc:
             raise RestoreRefused(f"la base de datos no admite un valor del respaldo: {exc}") from exc
         except (asyncpg.RaiseError, asyncpg.TriggeredActionError) as exc:

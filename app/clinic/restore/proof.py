@@ -14,6 +14,7 @@ from app.clinic.restore.constraints import Constraints
 from app.clinic.restore.difference import Difference
 from app.clinic.restore.naming import named_keys
 from app.clinic.restore.shapes import AT, HASH, PLACE, REL, TID, Shape, line_hash
+from app.clinic.restore.triggers import way_out
 from app.clinic.restore.written import acting_triggers
 from app.clinic.sql import columns, literal, quote
 from app.dump.document import ModelTotal, Section
@@ -144,7 +145,7 @@ class Proof:
     async def _sentence(self, shape: Shape, keys: str) -> str:
         # A trigger may have changed another table than its own.
         found = await acting_triggers(self._difference, self._constraints, replica=self._replica, beside=shape)
-        acting = f"; disparadores que actuaron: {found}" if found else ""
+        acting = f"; disparadores que actuaron: {found}. {way_out(replica=self._replica)}" if found else ""
         return (
             f"«{shape.model}» no volvió a leerse como está en el respaldo, así que no se cambió nada."
             f" Registros distintos: {keys}{acting}"

@@ -25,6 +25,9 @@ from app.clinic.sql import columns, literal, pointed_to_from, points_into, quote
 from app.dump.document import Section
 from app.errors import RestoreRefused
 
+# What lets a session work without triggers, rules and foreign keys.
+GRANT = "GRANT SET ON PARAMETER session_replication_role"
+
 
 class Refusals:
     """Looks for what speaks against applying a difference. Each check raises RestoreRefused, which names what.
@@ -61,6 +64,7 @@ class Refusals:
             await self._taken_key(shape)
             await self._taken_parent(shape)
         for shape in self._difference.shapes:
+            await self._rewritten(shape)
             await self._new_columns(shape)
         for shape in self._difference.logins:
             await self._other_clinic(shape)
@@ -191,6 +195,17 @@ class Refusals:
                         f" clínica: {found}"
                     )
 
+    async def _rewritten(self, shape: Shape) -> None:
+        """Refuse what a rule would make something else of: PostgreSQL counts no rows of it, or does not do it."""
+        rules = self._constraints.of(shape.entry.name).rewriting(replica=self._replica)
+        if not rules or not any(await self._difference.count(shape)):
+            return
+        raise RestoreRefused(
+            f"«{shape.entry.name}» tiene reglas (CREATE RULE) que hacen otra cosa de lo que se restaura:"
+            f" {', '.join(rules)}. Deshabilítelas mientras tanto (ALTER TABLE … DISABLE RULE …)"
+            f"{'' if self._replica else f'; o, con {GRANT}, no actúan las que no son ALWAYS'}"
+        )
+
     async def _new_columns(self, shape: Shape) -> None:
         new = await self._connection.fetchval(
             f"SELECT EXISTS (SELECT FROM {shape.file} AS f"
@@ -239,9 +254,14 @@ class Refusals:
             f" WHERE {outside}) SELECT DISTINCT value FROM x ORDER BY 1 LIMIT {NAMED}"
         )
         if found:
+            gone = gone_values(shape, reference, replaced=False)
+            for_good = reference.temporal or await self._connection.fetchval(
+                f"SELECT EXISTS (SELECT FROM {table} AS r WHERE {points_into(reference, 'r', gone)} AND {outside})"
+            )
+            where = "se eliminarían" if for_good else f"se eliminan y se vuelven a agregar (no, con {GRANT})"
             raise RestoreRefused(
                 f"registros de «{reference.child}» que no se restauran apuntan, por {', '.join(reference.columns)}, a"
-                f" registros de «{shape.model}» que se eliminarían: {', '.join(value for (value,) in found)}"
+                f" registros de «{shape.model}» que {where}: {', '.join(value for (value,) in found)}"
                 f"{' (con --con-accesos se restauran)' if child in self._difference.logins else ''}"
             )
 

@@ -8,6 +8,7 @@ from enum import StrEnum
 import asyncpg
 
 from app.clinic.catalogue import Catalogue
+from app.clinic.introspection import TableName
 from app.clinic.migrations import migrations_since
 from app.clinic.owners import find_owners
 from app.clinic.platform_statements import PlatformStatements, Statements
@@ -23,6 +24,7 @@ from app.clinic.restore.release import staying, unknown_columns, unknown_tables
 from app.clinic.restore.scope import RecordSearch, Scope, refuse_access
 from app.clinic.restore.shapes import KEEP_PLACES
 from app.clinic.restore.staging import Staging
+from app.clinic.restore.triggers import disable_triggers
 from app.clinic.restore.written import refuse_unplanned
 from app.clinic.secret_columns import SecretColumns
 from app.clinic.sql import quote
@@ -94,6 +96,7 @@ class ClinicRestore:
         name_column: str,
         strict: bool,
         update: bool,
+        disable_triggers: bool,
     ) -> None:
         self._clinica_id = clinica_id
         self.staging = Staging(connection, catalogue, setting)
@@ -106,6 +109,7 @@ class ClinicRestore:
         self._name_column = name_column
         self._strict = strict
         self._update = update
+        self._disable_triggers = disable_triggers
         self._difference: Difference | None = None
         self._applying: Applying | None = None
         self._written: Statements | None = None
@@ -172,6 +176,7 @@ class ClinicRestore:
                 self.staging.left_out,
                 any(shape.entry.access for shape in difference.data),
             )
+            plan = replace(plan, avisos=(*plan.avisos, *await self._prepare_applying()))
         if isinstance(difference, PlatformDifference):
             return replace(plan, differing=difference.differing, of_clinics=difference.of_clinics)
         return plan
@@ -187,11 +192,9 @@ class ClinicRestore:
 
     async def apply(self, on_step: OnStep) -> None:
         """Change the rows; `on_step` is told each model. Triggers and foreign keys are off where the role may."""
-        difference = self._found()
+        difference, applying = self._found(), self._compared()
         with self._errors():
-            replica = await self._switch_off_triggers()
-            applying = Applying(self._connection, difference, self._constraints, replica=replica)
-            await applying.close_over_what_hangs()
+            replica = applying.replica
             await refuse_migrated(
                 self._connection, difference, self._catalogue, self._constraints, self._other_schemas
             )
@@ -205,27 +208,33 @@ class ClinicRestore:
                 name_column=self._name_column,
             )
             await refusals.check()
+            put_back = []
+            if tables := await self._to_disable():
+                # Nobody else can write these tables from here on, so it comes last.
+                put_back = await disable_triggers(self._connection, list(tables), replica=replica)
             if (schema := self._catalogue.schema) is not None:
                 # What a constraint or a trigger names without a schema is the clinic's, as it is for its own system.
                 await self._connection.execute(f"SET LOCAL search_path = {quote(schema)}, public")
             await applying.apply(on_step)
+            # From here on nothing writes.
+            for statement in put_back:
+                await self._connection.execute(statement)
             # As the file's lines are printed.
             await self._connection.execute("SET LOCAL search_path = public")
             self._written = await self._find_owners()
             await refusals.check_written(self._written)
             await applying.check_constraints(self._written)
-            self._applying = applying
 
     async def prove(self, verified: VerifiedFile, on_read: OnRead) -> None:
         """Read the rows again: they are the file's, and no other row was written, or nothing stays."""
-        replica = self._applying is not None and self._applying.replica
+        replica, constraints = self._compared().replica, self._compared().constraints
         with self._errors():
             statements = self._written or await self._find_owners()
             proof = (PlatformProof if self._clinica_id is None else Proof)(
-                self._connection, self._found(), self._constraints, statements, self._setting, replica=replica
+                self._connection, self._found(), constraints, statements, self._setting, replica=replica
             )
             await proof.hold(verified.totals, on_read)
-            await refuse_unplanned(self._connection, self._found(), self._constraints, replica=replica)
+            await refuse_unplanned(self._connection, self._found(), constraints, replica=replica)
 
     async def transaction_id(self) -> str:
         """The transaction's number, by which `RestoreDatabase.outcome` knows what became of it."""
@@ -235,8 +244,7 @@ class ClinicRestore:
     async def commit(self) -> None:
         """Let it stand. After a DatabaseUnavailable only `RestoreDatabase.outcome` knows whether it does."""
         with self._errors():
-            if self._applying is not None:
-                await self._applying.raise_sequences()
+            await self._compared().raise_sequences()
             await self._connection.execute("COMMIT")
         # Until autovacuum comes by, no plan would know of the rows: a backup right afterwards took a minute longer.
         # A role that may not gets a warning. It stands already, whatever becomes of this.
@@ -259,6 +267,36 @@ class ClinicRestore:
         if self._difference is None:
             raise RuntimeError("begin comes first")
         return self._difference
+
+    def _compared(self) -> Applying:
+        if self._applying is None:
+            raise RuntimeError("compare comes first")
+        return self._applying
+
+    async def _prepare_applying(self) -> list[str]:
+        """Sentences on the tables that will be locked, with their triggers disabled."""
+        constraints = self._constraints
+        if self._disable_triggers:
+            constraints = constraints.without_triggers([shape.entry.name for shape in self._found().shapes])
+        replica = await self._switch_off_triggers()
+        self._applying = Applying(self._connection, self._found(), constraints, replica=replica)
+        await self._applying.close_over_what_hangs()
+        return [
+            f"«{table}»: sus disparadores ({', '.join(triggers)}) se deshabilitan mientras se restaura, y nadie más"
+            " puede escribir en ella hasta que termine"
+            for table, triggers in (await self._to_disable()).items()
+        ]
+
+    async def _to_disable(self) -> dict[TableName, tuple[str, ...]]:
+        """The triggers that would act on tables that are written, by table; none where they are to act."""
+        if not self._disable_triggers:
+            return {}
+        found = {
+            shape.entry.name: self._constraints.of(shape.entry.name).acting(replica=self._compared().replica)
+            for shape in self._found().shapes
+            if any(await self._found().count(shape))
+        }
+        return {table: triggers for table, triggers in found.items() if triggers}
 
     async def _switch_off_triggers(self) -> bool:
         difference = self._found()

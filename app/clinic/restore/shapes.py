@@ -8,7 +8,7 @@ from app.clinic.access import identity
 from app.clinic.catalogue import ByColumn, Catalogue, Entry, TableClass
 from app.clinic.introspection import Column, Table, TableName
 from app.clinic.platform_statements import platform_entries
-from app.clinic.records import LINE
+from app.clinic.records import LINE, MOST_COLUMNS
 from app.clinic.sql import columns, from_table, literal, quote
 from app.dump.document import JSON_NULL_KEY, Form, Header, Section
 from app.errors import RestoreRefused, SchemaDiffers
@@ -185,6 +185,11 @@ def shape_of(number: int, section: Section, model: str, header: Header, catalogu
         raise SchemaDiffers(f"la tabla «{entry.name}» hoy no es compartida, sino {entry.kind}")
     if taken := OURS.intersection(column.name for column in (*entry.table.columns, *entry.table.generated)):
         raise SchemaDiffers(f"la tabla «{entry.name}» tiene una columna «{taken.pop()}», nombre reservado")
+    if len(entry.table.columns) > MOST_COLUMNS:
+        raise SchemaDiffers(
+            f"la tabla «{entry.name}» tiene {len(entry.table.columns):,} columnas, y se restauran tablas de"
+            f" {MOST_COLUMNS:,} como mucho: pase algunas a otra tabla, o bórrelas si están vacías"
+        )
     found, cast = [], []
     for column in described.columns:
         today = next((each for each in entry.table.columns if each.name == column.name), None)

@@ -6,6 +6,7 @@ from app.clinic.introspection import TableName
 from app.clinic.restore.constraints import Constraints
 from app.clinic.restore.difference import Difference
 from app.clinic.restore.shapes import Shape
+from app.clinic.restore.triggers import way_out
 from app.errors import RestoreRefused
 
 # Triggers write where they like, and so does the action of a foreign key; PostgreSQL counts all of it, but for
@@ -31,6 +32,9 @@ SELECT w.* FROM (
 WHERE w.inserted + w.updated + w.deleted > 0 OR w.emptied
 ORDER BY w.nspname COLLATE "C", w.relname COLLATE "C"
 """
+
+# Where it was no trigger, it was the action of a foreign key on rows that came late: now they can be seen.
+TRY_AGAIN = "Vuelva a intentarlo"
 
 
 async def refuse_unplanned(
@@ -71,15 +75,10 @@ async def refuse_unplanned(
             more.append(f"«{name}» ({', '.join(said)})")
     if more:
         triggers = await acting_triggers(difference, constraints, replica=replica)
-        acting = f" Disparadores que actuaron: {triggers}." if triggers else ""
-        way_out = (
-            "deshabilite mientras tanto los que actúan siempre (ALTER TABLE … DISABLE TRIGGER …)"
-            if replica
-            else "con GRANT SET ON PARAMETER session_replication_role, el usuario que restaura los apaga"
-        )
+        why = f"Disparadores que actuaron: {triggers}. {way_out(replica=replica)}" if triggers else TRY_AGAIN
         raise RestoreRefused(
             "un disparador, o lo que hace una clave foránea, escribió más de lo que se restaura, así que no se cambió"
-            f" nada. Registros de más: {', '.join(more)}.{acting} Para restaurar sin eso: {way_out}"
+            f" nada. Registros de más: {', '.join(more)}. {why}"
         )
 
 

@@ -1,12 +1,13 @@
 """Triggers of the clinic's own: switched off where the role may, else what they change takes the restore back."""
 
+import asyncpg
 import pytest
 
 from app.errors import RespaldosError, RestoreDiffers, RestoreRefused
 from tests.clinic.backup import back_up
 from tests.clinic.conftest import Database
 from tests.clinic.restore.comes_back import assert_unchanged, goes_back, leftovers
-from tests.clinic.restore.conftest import Writer, crossed, ordinary, superuser
+from tests.clinic.restore.conftest import ROLE, Writer, crossed, ordinary, superuser
 from tests.clinic.restore.restoring import WHOLE, loaded, models, restore
 from tests.clinic.restore.test_writers import Meanwhile
 from tests.clinic.test_ownership import TWO_CLINICS
@@ -164,3 +165,63 @@ async def test_the_action_of_a_foreign_key_takes_no_row_that_came_late(database:
         with pytest.raises(RestoreRefused, match=r"Registros de más: «sello» \(1 eliminados\)"):
             await session.prove(verified, lambda _model, _size: None)
     assert await sql.fetchval("SELECT count(*) FROM sello") == 1
+
+
+STATES = """
+SELECT tgrelid::regclass::text, tgname::text, tgenabled::text FROM pg_trigger WHERE NOT tgisinternal ORDER BY 1, 2
+"""
+
+# As a program keeps the moment of the last change; each in a state of its own, also on a partition.
+STAMPS = """
+CREATE TABLE nota (id int, texto text, clinica_id int NOT NULL) PARTITION BY LIST (clinica_id);
+CREATE TABLE nota_1 PARTITION OF nota FOR VALUES IN (1);
+CREATE TABLE nota_2 PARTITION OF nota FOR VALUES IN (2);
+CREATE FUNCTION sella() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+    UPDATE public.tipo SET id = id; NEW.texto = 'sellado'; RETURN NEW; END $$;
+CREATE TRIGGER sella BEFORE INSERT OR UPDATE ON ficha FOR EACH ROW EXECUTE FUNCTION sella();
+CREATE TRIGGER "Duerme" BEFORE INSERT OR UPDATE ON ficha FOR EACH ROW EXECUTE FUNCTION sella();
+CREATE TRIGGER lejos BEFORE UPDATE ON ficha FOR EACH ROW EXECUTE FUNCTION sella();
+CREATE CONSTRAINT TRIGGER tarde AFTER INSERT ON ficha DEFERRABLE INITIALLY DEFERRED
+    FOR EACH ROW EXECUTE FUNCTION sella();
+CREATE TRIGGER sella BEFORE INSERT OR UPDATE ON nota FOR EACH ROW EXECUTE FUNCTION sella();
+CREATE TRIGGER aparte BEFORE INSERT ON historia FOR EACH ROW EXECUTE FUNCTION sella();
+INSERT INTO nota VALUES (1, 'a', 1), (2, 'b', 2);
+ALTER TABLE ficha DISABLE TRIGGER "Duerme", ENABLE REPLICA TRIGGER lejos, ENABLE ALWAYS TRIGGER tarde;
+ALTER TABLE nota_1 ENABLE ALWAYS TRIGGER sella; ALTER TABLE nota_2 DISABLE TRIGGER sella;
+"""
+
+
+@crossed
+async def test_the_owner_of_the_tables_disables_what_would_act(any_database: Database, writer: Writer) -> None:
+    """And leaves every trigger in the state that it had; a preview says on which tables nobody can work meanwhile."""
+    sql = any_database.sql
+    await sql.execute(f"SET search_path = public; {TWO_CLINICS} {TABLES} {ELSEWHERE} {STAMPS}")
+    clinics = await writer(any_database, disable_triggers=True)
+    backup, other = await back_up(clinics, 1), await back_up(clinics, 2)
+    await sql.execute(f"SET session_replication_role = replica; {DAMAGE}; DELETE FROM nota WHERE id = 1")
+    before = await sql.fetch(STATES)
+    with pytest.raises(RestoreDiffers, match="--sin-disparadores"):
+        await restore(await writer(any_database), backup.file)
+    if writer is ordinary:
+        with pytest.raises(RestoreRefused, match=r"public\.ficha.* su dueño, .*GRANT .* TO restaurador"):
+            await restore(clinics, backup.file)
+        await sql.execute(f"ALTER TABLE ficha OWNER TO {ROLE}; ALTER TABLE nota OWNER TO {ROLE};")
+        await sql.execute(f"ALTER TABLE nota_1 OWNER TO {ROLE}; ALTER TABLE nota_2 OWNER TO {ROLE};")
+    async with loaded(clinics, backup.file) as (session, verified):
+        await session.begin(WHOLE)
+        plan = await session.compare(lambda _model: None)
+        acting = "sella" if writer is ordinary else "lejos"
+        said = [aviso for aviso in plan.avisos if "se deshabilitan" in aviso]
+        assert [aviso.split(")")[0] for aviso in said] == [
+            f"«ficha»: sus disparadores ({acting}, tarde",
+            "«nota»: sus disparadores (sella",
+        ]
+        await session.apply(lambda _model: None)
+        with pytest.raises(asyncpg.LockNotAvailableError):
+            await sql.execute("SET lock_timeout = '50ms'; INSERT INTO ficha VALUES (50, 'x', 2)")
+        await session.prove(verified, lambda _model, _size: None)
+        await session.commit()
+    await assert_unchanged(clinics, {1: backup, 2: other})
+    assert await sql.fetch(STATES) == before
+    # Where nothing has to be written, nobody is kept waiting.
+    assert (await restore(clinics, backup.file)).avisos == ()

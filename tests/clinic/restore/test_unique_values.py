@@ -83,7 +83,21 @@ TEMPORAL = [
         "DELETE FROM t WHERE id = 2; UPDATE t SET horas = '[2,8)' WHERE id = 1;"
         " INSERT INTO t VALUES (2, '[1,2)', '[8,12)', 1)",
         {"t": (0, 2, 0)},
-    )
+    ),
+    Case(
+        "periods_of_a_key",
+        """
+        CREATE TABLE t (id int4range, horas int4range, v text, clinica_id int NOT NULL,
+            PRIMARY KEY (id, horas WITHOUT OVERLAPS));
+        CREATE TABLE h (n int PRIMARY KEY, t int4range, horas int4range, clinica_id int NOT NULL,
+            FOREIGN KEY (t, PERIOD horas) REFERENCES t (id, PERIOD horas));
+        INSERT INTO t VALUES ('[1,2)', '[1,5)', 'a', 1), ('[1,2)', '[5,9)', 'b', 1), ('[2,3)', '[1,9)', 'c', 2);
+        INSERT INTO h VALUES (1, '[1,2)', '[3,7)', 1), (2, '[2,3)', '[1,2)', 2);
+        """,
+        "UPDATE h SET horas = '[3,4)' WHERE n = 1; DELETE FROM t WHERE v = 'b'; UPDATE t SET horas = '[2,4)'"
+        " WHERE v = 'a'",
+        {"t": (2, 0, 1), "h": (0, 1, 0)},
+    ),
 ]
 
 

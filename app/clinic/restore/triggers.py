@@ -1,0 +1,59 @@
+"""Triggers of the tables that are written, disabled by the tables' owner until their rows are written."""
+
+from collections.abc import Sequence
+
+import asyncpg
+
+from app.clinic.introspection import TableName
+from app.clinic.restore.constraints import states
+from app.clinic.restore.refusals import GRANT
+from app.clinic.sql import quote
+from app.errors import RestoreRefused
+
+# Each partition has its own of a trigger, in a state of its own.
+ACTING_SQL = """
+SELECT format('%I.%I', n.nspname, c.relname) AS "table", quote_ident(g.tgname) AS "trigger",
+       g.tgenabled::text AS enabled, pg_get_userbyid(c.relowner)::text AS owner, current_user::text AS role,
+       pg_has_role(c.relowner, 'USAGE') AS owned
+FROM pg_trigger g JOIN pg_class c ON c.oid = g.tgrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE NOT g.tgisinternal AND g.tgenabled::text = ANY ($1::text[])
+  AND CASE WHEN c.relispartition THEN pg_partition_root(c.oid)::oid ELSE c.oid END
+      IN (SELECT name::regclass::oid FROM unnest($2::text[]) AS given(name))
+ORDER BY 1, 2
+"""
+
+# How ALTER TABLE says what pg_trigger.tgenabled does.
+ENABLE = {"O": "ENABLE", "R": "ENABLE REPLICA", "A": "ENABLE ALWAYS"}
+
+
+def way_out(*, replica: bool) -> str:
+    """How the clinic can be restored although triggers act."""
+    owner = (
+        "con --sin-disparadores (RESTORE_DISABLE_TRIGGERS) se deshabilitan, si quien restaura es dueño de la tabla"
+    )
+    if replica:
+        return f"Para restaurar sin ellos: {owner}"
+    return f"Para restaurar sin ellos: con {GRANT}, el usuario que restaura los apaga; o {owner}"
+
+
+async def disable_triggers(
+    connection: asyncpg.Connection, tables: Sequence[TableName], *, replica: bool
+) -> list[str]:
+    """Disable all that would act on these tables; returns the statements that put them back as they are now.
+
+    Nobody else can write the tables until the transaction ends. `replica` as in `Applying`. Raises RestoreRefused
+    where the tables are somebody else's.
+    """
+    names = [f"{quote(table.schema)}.{quote(table.name)}" for table in tables]
+    found = await connection.fetch(ACTING_SQL, list(states(replica=replica)), names)
+    for each in found:
+        if not each["owned"]:
+            raise RestoreRefused(
+                f"los disparadores de «{each['table']}» solo los deshabilita su dueño, «{each['owner']}», y no"
+                f" «{each['role']}», con que se restaura: póngala a su nombre, o déle ese rol"
+                f" (GRANT {each['owner']} TO {each['role']})"
+            )
+    # Without ONLY all partitions would get the state of the table above them.
+    for each in found:
+        await connection.execute(f"ALTER TABLE ONLY {each['table']} DISABLE TRIGGER {each['trigger']}")
+    return [f"ALTER TABLE ONLY {each['table']} {ENABLE[each['enabled']]} TRIGGER {each['trigger']}" for each in found]
