@@ -41,7 +41,7 @@ class MovedRows:
                 shape,
                 f"SELECT f.ctid FROM ({self._others(shape)}) AS o JOIN {shape.real} AS r"
                 " ON r.tableoid = o.rel AND r.ctid = o.tid::tid"
-                f" JOIN {shape.file} AS f ON {shape.same_key('f', 'r')} WHERE {same_row(shape)}",
+                f" JOIN {shape.file} AS f ON {shape.same_key('f', 'r')} WHERE {says_the_same(shape)}",
             )
         said = {
             shape: f"«{shape.model}»: son hoy de otra clínica, y se dejan donde están: {await self._keys(shape)}"
@@ -125,7 +125,7 @@ def _unpaired(shape: Shape) -> str:
     return f"NOT EXISTS (SELECT FROM {shape.pairs} AS p WHERE p.{quote(FILE)} = f.ctid)"
 
 
-def same_row(shape: Shape) -> str:
+def says_the_same(shape: Shape) -> str:
     """That the row `r` of today, which has the key of the file's `f`, says what that says: see `MovedRows`."""
     beside = {name for fk in shape.entry.table.foreign_keys for name in fk.columns}
     beside |= {way.column for way in shape.entry.candidates if isinstance(way, ByColumn)}

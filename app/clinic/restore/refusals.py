@@ -8,7 +8,7 @@ from app.clinic.platform_statements import Statements
 from app.clinic.restore.constraints import Constraints, Reference
 from app.clinic.restore.difference import Difference
 from app.clinic.restore.logins import login_values
-from app.clinic.restore.moved import same_row
+from app.clinic.restore.moved import says_the_same
 from app.clinic.restore.naming import NAMED, named_keys
 from app.clinic.restore.shapes import (
     AT,
@@ -220,7 +220,7 @@ class Refusals:
     async def _other_number(self, shape: Shape) -> None:
         """The clinic's number has to be the same clinic's here: by its name or, without one, by most of its row."""
         name = f"{{}}.{quote(self._name_column)}::text"
-        same = same_row(shape)
+        same = says_the_same(shape)
         if shape.has((self._name_column,)):
             same = f"{name.format('f')} IS NOT DISTINCT FROM {name.format('r')}"
         if await self._connection.fetchval(
