@@ -52,14 +52,15 @@ class RestoreDatabase(ClinicDatabase):
 
     @asynccontextmanager
     async def restoring(
-        self, clinica_id: int | None, *, strict: bool = False, update: bool = False
+        self, clinica_id: int | None, *, strict: bool = False, update: bool = False, unbroken: bool = False
     ) -> AsyncIterator[ClinicRestore]:
         """A session in which the clinic's rows are written; what it has not committed at its end is undone.
 
         A clinic that the tenant table has lost is restored too, where a column tells clinics apart. With `strict`,
         shared rows have to be there as the file has them, or not at all, no row of the file may be another clinic's,
         and the clinic has to be the file's. Without a clinic, it is the platform's file: nothing is deleted, and rows
-        that differ are changed only with `update`.
+        that differ are changed only with `update`. `unbroken` says that no older backup of the clinic has been
+        restored since this one was taken: see `ArrivedRows`.
 
         Raises OperationInProgress where another session restores this clinic, and what `snapshot` raises.
         """
@@ -96,6 +97,7 @@ class RestoreDatabase(ClinicDatabase):
                     name_column=self._tenancy.name_column,
                     strict=strict,
                     update=update,
+                    unbroken=unbroken,
                 )
             except RespaldosError:
                 # Whoever tries again at once must not find this session at it still.

@@ -176,13 +176,7 @@ class Difference:
         for shape in self.scoped:
             if shape.entry.name.name not in tables:
                 continue
-            free = [
-                f"NOT EXISTS (SELECT FROM {shape.file} AS f"
-                f" WHERE ({columns('f', index.columns)}) = ({columns('c', index.columns)}))"
-                for index in self._constraints.of(shape.entry.name).unique
-                if index.plain and shape.has(index.columns)
-            ]
-            if rows := await self._keep(shape, " AND ".join(free) or "true"):
+            if rows := await self.keep(shape, self.free(shape)):
                 self.said.append(f"«{shape.model}», lo que agregaron las migraciones: {staying(rows)}")
 
     async def leave_moved(self) -> None:
@@ -193,7 +187,17 @@ class Difference:
             self.moved = list(moved)
             self.said += moved.values()
 
-    async def _keep(self, shape: Shape, condition: str) -> int:
+    def free(self, shape: Shape) -> str:
+        """The condition that the row `c` of today holds no unique value of a row that comes back."""
+        free = [
+            f"NOT EXISTS (SELECT FROM {shape.file} AS f"
+            f" WHERE ({columns('f', index.columns)}) = ({columns('c', index.columns)}))"
+            for index in self._constraints.of(shape.entry.name).unique
+            if index.plain and shape.has(index.columns)
+        ]
+        return " AND ".join(free) or "true"
+
+    async def keep(self, shape: Shape, condition: str) -> int:
         """Have rows `c` of today stay that the file does not have, instead of deleting them; how many they are."""
         place = f"{quote(REL)}, {quote(TID)}"
         name = shape.left.removeprefix("pg_temp.")
@@ -214,16 +218,16 @@ class Difference:
         """Have what is newer than the backup stay where it is not the record's alone, and what it points to."""
         for shape in self._compared:
             others = f"SELECT o.{quote(REL)}, o.{quote(TID)} FROM {shape.others} AS o"
-            await self._keep(shape, f"(c.{quote(REL)}, c.{quote(TID)}) IN ({others})")
-        await self._leave_pointed_to()
+            await self.keep(shape, f"(c.{quote(REL)}, c.{quote(TID)}) IN ({others})")
+        await self.leave_pointed_to()
         for shape in self._compared:
             if rows := self.left.get(shape.model):
                 self.said.append(
                     f"«{shape.model}», más nuevos que el respaldo, que también son de otros: {staying(rows)}"
-                    f" ({await self._keys_left(shape)})"
+                    f" ({await self.keys_left(shape)})"
                 )
 
-    async def _leave_pointed_to(self) -> None:
+    async def leave_pointed_to(self) -> None:
         """Have stay what rows that stay point to, and so on upward."""
         found = bool(self.left)
         while found:
@@ -239,9 +243,10 @@ class Difference:
                                 f" ON l.{quote(REL)} = r.tableoid AND l.{quote(TID)} = r.ctid"
                             )
                             target = columns("c", fk.target_columns)
-                            found = bool(await self._keep(parent, f"({target}) IN ({pointing})")) or found
+                            found = bool(await self.keep(parent, f"({target}) IN ({pointing})")) or found
 
-    async def _keys_left(self, shape: Shape) -> str:
+    async def keys_left(self, shape: Shape) -> str:
+        """The keys of the first rows that stay, in words."""
         key = shape.key or shape.names
         return await named_keys(
             self._connection,
