@@ -11,7 +11,6 @@ import asyncpg
 
 from app.clinic.catalogue import Tenancy
 from app.clinic.database import (
-    CONNECT_SECONDS,
     TEMPORARY_LOCKS,
     ClinicDatabase,
     other_schemas,
@@ -27,7 +26,7 @@ from app.clinic.restore.trial import PREFIX, Trial
 from app.clinic.secret_columns import SecretColumns
 from app.clinic.snapshot import SETTING, Clinic, ClinicSnapshot
 from app.clinic.sql import quote
-from app.database import database_errors
+from app.database import CONNECT_SECONDS, database_errors
 from app.dump.whose import whose
 from app.errors import ClinicNotFound, DatabaseUnavailable, OperationInProgress, RespaldosError
 
