@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from app.clinic.checks import Stray
-from tests.clinic.backup import back_up, back_up_all
+from tests.clinic.backup import back_up, back_up_all, lines_of
 from tests.clinic.conftest import Database
 
 TWO_CLINICS = """
@@ -44,6 +44,21 @@ async def test_owner_is_found_over_several_foreign_keys(any_database: Database) 
     assert [backups[1].ids(model) for model in "abc"] == [[1], [1], [1]]
     assert [backups[2].ids(model) for model in "abc"] == [[2], [2], [2]]
     assert backups[1].verified.header.models["c"].owner == "c → b → a → persona.clinica_id"
+
+
+async def test_many_rows_without_clinic_below_one_that_has_one(database: Database) -> None:
+    await database.sql.execute(
+        TWO_CLINICS
+        + """
+        CREATE TABLE hoja (id int PRIMARY KEY, clinica_id int REFERENCES clinica, padre int REFERENCES hoja);
+        INSERT INTO hoja SELECT n, CASE WHEN n = 1 THEN 1 END, CASE WHEN n > 1 THEN 1 END
+            FROM generate_series(1, 16000) AS n;
+        CREATE INDEX ON hoja (padre); ANALYZE hoja
+        """
+    )
+    # Each of them was compared with every other: ten seconds.
+    async with asyncio.timeout(7):
+        assert len((await lines_of(database.clinics(), 1))["hoja"]) == 16_000
 
 
 async def test_composite_keys_and_their_partial_nulls(any_database: Database) -> None:
