@@ -1,5 +1,7 @@
 """What both databases share: addresses, connections, and PostgreSQL's errors in the words of this service."""
 
+import asyncio
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -49,7 +51,7 @@ def service_engine(url: str, *, query_seconds: float | None = QUERY_SECONDS) -> 
     """
 
     async def connect() -> asyncpg.Connection:
-        connection = await asyncpg.connect(asyncpg_url(url), timeout=CONNECT_SECONDS, command_timeout=query_seconds)
+        connection = await connect_to_session(asyncpg_url(url), "DATABASE_URL", command_timeout=query_seconds)
         try:
             # A role called `respaldos` would have the schema of that name as its default one, and alembic takes
             # tables of the default schema for tables without one.
@@ -62,6 +64,71 @@ def service_engine(url: str, *, query_seconds: float | None = QUERY_SECONDS) -> 
         return connection
 
     return create_async_engine("postgresql+asyncpg://", async_creator=connect, pool_pre_ping=True)
+
+
+# How long a pooler may take to give us a second session; one that has none to give has not given away ours (seconds).
+_SECOND_SECONDS = 2
+
+# A setting that nobody else has. A shared session keeps it, which does nobody harm.
+_MARK = "respaldos.sesion"
+
+
+async def connect_to_session(url: str, database: str, *, command_timeout: float | None = None) -> asyncpg.Connection:
+    """A connection whose session is its own from one transaction to the next; `database` names its setting.
+
+    Raises DatabaseError where a pooler shares sessions: nothing that a session is set to would hold there, and other
+    clients would get it. Raises what asyncpg raises where there is no connection.
+    """
+
+    async def connect() -> asyncpg.Connection:
+        return await asyncpg.connect(url, timeout=CONNECT_SECONDS, command_timeout=command_timeout)
+
+    connection = await connect()
+    try:
+        # A pooler tells a process of its own making, as a client needs one to cancel a query.
+        if await connection.fetchval("SELECT pg_backend_pid()") != connection.get_server_pid():
+            second = await connect()
+            try:
+                shared = await _is_shared(connection, second)
+            finally:
+                second.terminate()
+            if shared:
+                raise _shared(database)
+    except (asyncpg.InvalidSQLStatementNameError, asyncpg.DuplicatePreparedStatementError) as exc:
+        # What one session had prepared was asked of another.
+        connection.terminate()
+        raise _shared(database) from exc
+    except BaseException:
+        connection.terminate()
+        raise
+    return connection
+
+
+async def _is_shared(connection: asyncpg.Connection, second: asyncpg.Connection) -> bool:
+    """Whether the second connection finds what the first one left in its session, or this one does not any more."""
+    mark = secrets.token_hex(8)
+    await connection.fetchval(f"SELECT set_config('{_MARK}', $1, false)", mark)
+    try:
+        async with asyncio.timeout(_SECOND_SECONDS):
+            # It keeps the session that it gets until it ends.
+            await second.execute("BEGIN")
+            found = await second.fetchval(f"SELECT current_setting('{_MARK}', true)")
+    except TimeoutError:
+        found = None
+    except asyncpg.PostgresConnectionError as exc:
+        # PgBouncer, where it shares them from one statement to the next.
+        if "transaction blocks not allowed" in str(exc):
+            return True
+        raise
+    kept: str | None = await connection.fetchval(f"SELECT current_setting('{_MARK}', true)")
+    return found == mark or kept != mark
+
+
+def _shared(database: str) -> DatabaseError:
+    return DatabaseError(
+        f"{database} lleva a un pooler, como PgBouncer, que da a cada transacción otra sesión: así no se puede"
+        " trabajar; use la dirección de PostgreSQL mismo, o una del pooler con pool_mode=session"
+    )
 
 
 @contextmanager

@@ -43,7 +43,7 @@ from app.clinic.platform_statements import platform_entries
 from app.clinic.session_settings import SESSION_SQL
 from app.clinic.snapshot import SETTING, Clinic, ClinicSnapshot
 from app.clinic.sql import from_table, qualified, quote
-from app.database import asyncpg_url, database_errors
+from app.database import CONNECT_SECONDS, asyncpg_url, connect_to_session, database_errors
 from app.errors import (
     CatalogError,
     ClinicNotFound,
@@ -76,8 +76,6 @@ SELECT (SELECT count(*) FROM parts) + (SELECT count(*) FROM pg_index JOIN parts 
 
 # Temporary tables of a restore for each of the clinic's, with what PostgreSQL keeps their long values in.
 TEMPORARY_LOCKS = 14
-
-CONNECT_SECONDS = 10
 
 # Every request and every night waits for the list of clinics, and a connection may die without a word.
 CLINICS_SECONDS = 30
@@ -267,7 +265,7 @@ class ClinicDatabase:
     @asynccontextmanager
     async def _connect(self) -> AsyncIterator[asyncpg.Connection]:
         with database_errors(self._setting):
-            connection = await asyncpg.connect(self._url, timeout=CONNECT_SECONDS)
+            connection = await connect_to_session(self._url, self._setting)
         try:
             with database_errors(self._setting):
                 try:

@@ -71,13 +71,17 @@ async def _count_foreign(connection: asyncpg.Connection, statements: ClinicState
     answers = await _ask(connection, list(empty.values()))
     statements.leave_out([name for name, is_empty in zip(empty, answers, strict=True) if is_empty])
     keys = statements.nobodys_keys()
-    counted = await count_together(
-        connection,
-        [
-            Count(statements.count_foreign(statements.catalogue.entries[name], some), len(some))
-            for name, some in keys.items()
-        ],
-    )
+    counts = [
+        Count(statements.count_foreign(statements.catalogue.entries[name], some), len(some))
+        for name, some in keys.items()
+    ]
+    if keys and not all(answers):
+        # PostgreSQL expects ten rows of a list, however long it is, and compares each of them with every other.
+        await connection.execute("SET LOCAL enable_nestloop = off")
+        counted = await count_together(connection, counts)
+        await connection.execute("SET LOCAL enable_nestloop TO DEFAULT")
+    else:
+        counted = await count_together(connection, counts)
     return {
         (name, key): rows
         for (name, some), counts in zip(keys.items(), counted, strict=True)

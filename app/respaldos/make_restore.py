@@ -91,7 +91,11 @@ async def _make(
     if attempt.respaldo.fecha_eliminacion is not None:
         raise NotCompleted(f"el respaldo {attempt.respaldo.id} se eliminó antes de restaurarlo")
     request = attempt.request
-    async with target.restoring(attempt.clinica_id, strict=strict, update=request.actualizar) as session:
+    async with transaction(resources) as service:
+        unbroken = await restauracion_repository.is_unbroken(service, attempt.respaldo, clinica_id=attempt.clinica_id)
+    async with target.restoring(
+        attempt.clinica_id, strict=strict, update=request.actualizar, unbroken=unbroken
+    ) as session:
         verified = await check_thoroughly(resources, attempt.respaldo, progress, take=session.staging.take)
         progress.enter(Etapa.COMPARANDO)
         migrations = await session.migrations_since()

@@ -6,7 +6,7 @@ Each function takes part in its caller's transaction.
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, delete, func, select, update
+from sqlalchemy import ColumnElement, delete, exists, func, not_, or_, select, update
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -15,7 +15,9 @@ from app.errors import OperationInProgress, RespaldoNotFound
 from app.respaldos.actor import Actor
 from app.respaldos.lease import Beat, lease_end
 from app.respaldos.models import (
+    Accion,
     Estado,
+    Evento,
     Operacion,
     Profundidad,
     Respaldo,
@@ -143,6 +145,31 @@ async def take_clinic(session: AsyncSession, restauracion: Restauracion, *, clin
     )
     if taken is None:
         raise OperationInProgress(f"{whose(clinica_id)} tiene un respaldo en curso")
+
+
+async def is_unbroken(session: AsyncSession, respaldo: Respaldo, *, clinica_id: int | None) -> bool:
+    """Whether it is known that no older backup of the clinic has been restored since this one was asked for.
+
+    Of one that was indexed anew, nobody knows.
+    """
+    restored = (
+        exists()
+        .where(
+            Restauracion.clinica_id == clinica_id,
+            Restauracion.tipo == TipoRestauracion.RESTAURACION,
+            Restauracion.estado == Estado.COMPLETADO,
+            Restauracion.simulada.is_(False),
+            Restauracion.destino.is_(None),
+            Restauracion.fecha_fin >= respaldo.fecha_creacion,
+            Restauracion.respaldo_id == Respaldo.id,
+            Respaldo.fecha_creacion < respaldo.fecha_creacion,
+        )
+        .select_from(Restauracion, Respaldo)
+    )
+    indexed = exists().where(
+        Evento.clinica_id == clinica_id, Evento.accion == Accion.REINDEXACION, Evento.respaldo_id == respaldo.id
+    )
+    return bool(await session.scalar(select(not_(or_(restored, indexed)))))
 
 
 async def note(

@@ -4,12 +4,13 @@ import asyncio
 from collections.abc import AsyncIterator
 from urllib.parse import urlsplit, urlunsplit
 
+import asyncpg
 import pytest
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from app.clinic.catalogue import Tenancy
 from app.clinic.database import ClinicDatabase
-from app.database import database_errors
+from app.database import database_errors, service_engine
 from app.errors import (
     CatalogError,
     DatabaseError,
@@ -21,6 +22,7 @@ from tests.clinic.backup import back_up
 from tests.clinic.conftest import Database
 from tests.clinic.test_ownership import TWO_CLINICS
 from tests.conftest import unique_name
+from tests.pooler import Pooler, pooler
 
 SHARED = """
 CREATE TABLE tipo (id int PRIMARY KEY); INSERT INTO tipo VALUES (1);
@@ -53,6 +55,47 @@ async def reader(any_database: Database) -> AsyncIterator[str]:
 
 def _reading(database: Database, role: str) -> ClinicDatabase:
     return ClinicDatabase(_as(database, role, role), Tenancy())
+
+
+def _by_way_of(database: Database, through: Pooler) -> str:
+    parts = urlsplit(database.url)
+    place = parts.netloc.replace(f":{parts.port}", f":{through.port}")
+    return urlunsplit(parts._replace(netloc=place, query="sslmode=disable"))
+
+
+def _place(database: Database) -> tuple[str, int]:
+    parts = urlsplit(database.url)
+    assert parts.hostname is not None
+    assert parts.port is not None
+    return parts.hostname, parts.port
+
+
+async def test_a_pooler_that_shares_sessions_is_refused_and_keeps_nothing(any_database: Database) -> None:
+    await any_database.sql.execute(TWO_CLINICS)
+    async with pooler(*_place(any_database), session=False) as through:
+        url = _by_way_of(any_database, through)
+        with pytest.raises(DatabaseError, match=r"^CLINIC_DATABASE_URL lleva a un pooler.*pool_mode=session"):
+            await back_up(any_database.clinics_at(url), 1)
+        # Whoever gets that session next, finds it as it was.
+        other = await asyncpg.connect(url, statement_cache_size=0)
+        try:
+            assert await other.fetchval("SHOW work_mem") != "32MB"
+        finally:
+            await other.close()
+        engine = service_engine(url)
+        try:
+            with pytest.raises(DatabaseError, match=r"^DATABASE_URL lleva a un pooler"):
+                async with engine.connect():
+                    pass
+        finally:
+            await engine.dispose()
+
+
+async def test_a_pooler_that_gives_sessions_away_is_as_good_as_none(any_database: Database) -> None:
+    await any_database.sql.execute(TWO_CLINICS)
+    async with pooler(*_place(any_database), session=True) as through:
+        backup = await back_up(any_database.clinics_at(_by_way_of(any_database, through)), 1)
+    assert backup.ids("persona") == [11, 12]
 
 
 async def test_a_role_that_may_only_read_backs_up(any_database: Database, reader: str) -> None:

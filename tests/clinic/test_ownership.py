@@ -6,6 +6,8 @@ from typing import Any
 import pytest
 
 from app.clinic.checks import Stray
+from app.clinic.introspection import TableName
+from app.clinic.owners import find_owners
 from tests.clinic.backup import back_up, back_up_all
 from tests.clinic.conftest import Database
 
@@ -44,6 +46,25 @@ async def test_owner_is_found_over_several_foreign_keys(any_database: Database) 
     assert [backups[1].ids(model) for model in "abc"] == [[1], [1], [1]]
     assert [backups[2].ids(model) for model in "abc"] == [[2], [2], [2]]
     assert backups[1].verified.header.models["c"].owner == "c → b → a → persona.clinica_id"
+
+
+async def test_many_rows_without_clinic_below_one_that_has_one(database: Database) -> None:
+    sql = database.sql
+    await sql.execute(
+        f"{TWO_CLINICS} CREATE TABLE hoja (id int PRIMARY KEY, clinica_id int REFERENCES clinica, padre int"
+        " REFERENCES hoja); CREATE INDEX ON hoja (padre)"
+    )
+    async with database.clinics().snapshot(1) as snapshot:
+        catalogue = snapshot.catalogue
+    await sql.execute(
+        "INSERT INTO hoja SELECT n, CASE WHEN n = 1 THEN 1 END, CASE WHEN n > 1 THEN 1 END"
+        " FROM generate_series(1, 10000) AS n; ANALYZE hoja"
+    )
+    # To count which of them point elsewhere, each was compared with every other: seven seconds.
+    async with asyncio.timeout(3), sql.transaction():
+        statements = await find_owners(sql, catalogue, 1)
+        owned = statements.owned(catalogue.entries[TableName("public", "hoja")], ("id",))
+        assert await sql.fetchval(f"SELECT count(*) FROM ({owned}) AS x") == 10_000
 
 
 async def test_composite_keys_and_their_partial_nulls(any_database: Database) -> None:

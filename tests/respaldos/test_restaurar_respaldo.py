@@ -11,7 +11,7 @@ from app.clinic.sql import qualified
 from app.errors import RestoreRefused, SchemaDiffers
 from app.respaldos.models import Respaldo
 from app.respaldos.resources import Resources
-from tests.respaldos.conftest import SMALL, assert_consistent, back_up, told, trail
+from tests.respaldos.conftest import LARGE, SMALL, assert_consistent, back_up, told, trail
 from tests.respaldos.restoring import DAMAGE, RELEASE, RELEASED, conn, everybody, newest, resources, restore
 from tests.storage.conftest import Store
 
@@ -59,6 +59,35 @@ async def test_the_safety_backup_brings_back_what_the_restore_took(
     previous = await resources_respaldo(resources, done.respaldo_previo or 0)
     await restore(resources, previous)
     assert await everybody(resources) == damaged
+
+
+async def test_what_came_from_another_clinic_stays_and_undoing_is_exact(
+    resources: Resources, conn: asyncpg.Connection
+) -> None:
+    respaldo = await back_up(resources)
+    await conn.execute(DAMAGE)
+    key = await conn.fetchval(
+        f"UPDATE bitacora SET clinica_id = {SMALL}"
+        f" WHERE id = (SELECT min(id) FROM bitacora WHERE clinica_id = {LARGE}) RETURNING id"
+    )
+    damaged = await everybody(resources)
+    done = await restore(resources, respaldo)
+    (stays,) = done.avisos
+    assert stays.startswith("«bitacoras», registros que el respaldo no tiene y se quedan: 1 ")
+    assert await conn.fetchval("SELECT clinica_id FROM bitacora WHERE id = $1", key) == SMALL
+    again = await restore(resources, respaldo)
+    assert again.avisos == [stays]
+    # What the restore brought back has keys before the last one, too.
+    undone = await restore(resources, await resources_respaldo(resources, done.respaldo_previo or 0))
+    assert [aviso.split(":")[0] for aviso in undone.avisos] == ["«pagos_online»"]
+    assert await everybody(resources) == damaged
+    # Of a backup that was indexed anew, nobody knows what was restored since.
+    await conn.execute(
+        "INSERT INTO respaldos.evento (accion, clinica_id, respaldo_id)"
+        f" VALUES ('reindexacion', {SMALL}, {respaldo.id})"
+    )
+    shown = await restore(resources, respaldo, simulada=True)
+    assert [aviso.split(",")[0] for aviso in shown.avisos] == ["«bitacoras»: de los registros que se eliminan"]
 
 
 async def test_a_clinic_that_is_gone_comes_back_without_a_safety_backup(

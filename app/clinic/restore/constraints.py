@@ -75,14 +75,16 @@ SELECT json_build_object(
             'always', a.attidentity = 'a',
             'number', coalesce(nullif(y.typbasetype, 0), y.oid)
                       IN ('int2'::regtype, 'int4'::regtype, 'int8'::regtype, 'numeric'::regtype),
-            'sequence', (SELECT json_build_object('schema', sn.nspname, 'name', s.relname, 'step', q.seqincrement)
+            'sequence', (SELECT json_build_object('schema', sn.nspname, 'name', s.relname, 'step', q.seqincrement,
+                                                  'in_order', q.seqcache = 1 AND NOT q.seqcycle)
                          FROM pg_depend d JOIN pg_class s ON s.oid = d.objid AND s.relkind = 'S'
                          JOIN pg_namespace sn ON sn.oid = s.relnamespace JOIN pg_sequence q ON q.seqrelid = s.oid
                          WHERE d.classid = 'pg_class'::regclass AND d.refclassid = 'pg_class'::regclass
                            AND d.refobjid = t.oid AND d.refobjsubid = a.attnum AND d.deptype IN ('a', 'i')
                          ORDER BY s.oid LIMIT 1),
             'default_sequence', (SELECT json_build_object('schema', sn.nspname, 'name', s.relname,
-                                                          'step', q.seqincrement)
+                                                          'step', q.seqincrement,
+                                                          'in_order', q.seqcache = 1 AND NOT q.seqcycle)
                          FROM pg_attrdef e JOIN pg_depend d ON d.classid = 'pg_attrdef'::regclass AND d.objid = e.oid
                          JOIN pg_class s ON d.refclassid = 'pg_class'::regclass AND s.oid = d.refobjid
                            AND s.relkind = 'S'
@@ -157,12 +159,16 @@ class UniqueIndex:
 
 @dataclass(frozen=True, slots=True)
 class Sequence:
-    """What gives a column its next number; `step` is its increment."""
+    """What gives a column its next number; `step` is its increment.
+
+    `in_order`: a number is drawn after those before it. Where sessions draw several beforehand, it need not be.
+    """
 
     column: str
     schema: str
     name: str
     step: int
+    in_order: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,7 +250,9 @@ def parse_constraints(text: str) -> Constraints:
         table["defaults"].add(raw["name"])
         # Of a code such as F-000123 nobody knows what number is in it.
         if raw["number"] and (found := raw["sequence"] or raw["default_sequence"]):
-            table["sequences"].append(Sequence(raw["name"], found["schema"], found["name"], found["step"]))
+            table["sequences"].append(
+                Sequence(raw["name"], found["schema"], found["name"], found["step"], found["in_order"])
+            )
     for kind in ("triggers", "rewrites"):
         for schema, name, called, enabled in document[kind] or ():
             of([schema, name])[kind].setdefault(called, set()).add(enabled)

@@ -11,7 +11,6 @@ import asyncpg
 
 from app.clinic.catalogue import Tenancy
 from app.clinic.database import (
-    CONNECT_SECONDS,
     TEMPORARY_LOCKS,
     ClinicDatabase,
     other_schemas,
@@ -26,10 +25,17 @@ from app.clinic.restore.session import ADVISORY_CLASS, LOCK_SECONDS, TRIAL_CLASS
 from app.clinic.restore.trial import PREFIX, Trial
 from app.clinic.secret_columns import SecretColumns
 from app.clinic.snapshot import SETTING, Clinic, ClinicSnapshot
-from app.clinic.sql import quote
-from app.database import database_errors
+from app.clinic.sql import literal, quote
+from app.database import CONNECT_SECONDS, database_errors
 from app.dump.whose import whose
 from app.errors import ClinicNotFound, DatabaseUnavailable, OperationInProgress, RespaldosError
+
+# The same of a trial or a comparison: the file's lines. What a trial makes beside them is gone from step to step.
+STAGE_LOCKS = 5
+
+# Tables dropped in one transaction: each is up to fourteen locks, with its types, indexes and what it keeps long
+# values in. When a session ends, or for a schema, PostgreSQL drops them all in one.
+DROPPED_AT_ONCE = 50
 
 # A session that is told to end does so at once, unless it is writing a lot (seconds).
 END_SECONDS = 10
@@ -62,14 +68,15 @@ class RestoreDatabase(ClinicDatabase):
 
     @asynccontextmanager
     async def restoring(
-        self, clinica_id: int | None, *, strict: bool = False, update: bool = False
+        self, clinica_id: int | None, *, strict: bool = False, update: bool = False, unbroken: bool = False
     ) -> AsyncIterator[ClinicRestore]:
         """A session in which the clinic's rows are written; what it has not committed at its end is undone.
 
         A clinic that the tenant table has lost is restored too, where a column tells clinics apart. With `strict`,
         shared rows have to be there as the file has them, or not at all, no row of the file may be another clinic's,
         and the clinic has to be the file's. Without a clinic, it is the platform's file: nothing is deleted, and rows
-        that differ are changed only with `update`.
+        that differ are changed only with `update`. `unbroken` says that no older backup of the clinic has been
+        restored since this one was taken: see `ArrivedRows`.
 
         Raises OperationInProgress where another session restores this clinic, and what `snapshot` raises.
         """
@@ -108,7 +115,11 @@ class RestoreDatabase(ClinicDatabase):
                     strict=strict,
                     update=update,
                     disable_triggers=self._disable_triggers,
+                    unbroken=unbroken,
                 )
+                # What is restored stands, whatever becomes of this.
+                with suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+                    await _drop_tables(connection, "pg_my_temp_schema()")
             except RespaldosError:
                 # Whoever tries again at once must not find this session at it still.
                 with suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
@@ -130,19 +141,20 @@ class RestoreDatabase(ClinicDatabase):
                 clinics = await self._clinics(connection)
                 clinic = _of(clinics, clinica_id)
                 catalogue = await self._catalogue(connection, clinic, clinics)
-                refuse_unreadable([entry.table for entry in recorded(catalogue, clinica_id)])
+                entries = recorded(catalogue, clinica_id)
+                refuse_unreadable([entry.table for entry in entries])
+                await refuse_too_many_locks(connection, entries, temporary=STAGE_LOCKS)
                 text = await connection.fetchval(CONSTRAINTS_SQL, other_schemas(clinics, clinic))
             trial = Trial.of(connection, catalogue, parse_constraints(text), self._setting, number)
-            drop = f"DROP SCHEMA IF EXISTS {quote(trial.schema)} CASCADE"
             try:
                 yield trial
             except RespaldosError:
                 # Where this cannot be done, `drop_abandoned_trials` does it.
                 with suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
-                    await connection.execute(drop)
+                    await _drop_schema(connection, trial.schema)
                 raise
             with database_errors(self._setting):
-                await connection.execute(drop)
+                await _drop_schema(connection, trial.schema)
 
     @asynccontextmanager
     async def comparing(self, clinica_id: int | None) -> AsyncIterator[Comparison]:
@@ -156,7 +168,9 @@ class RestoreDatabase(ClinicDatabase):
                 clinics = await self._clinics(connection)
                 clinic = _of(clinics, clinica_id)
                 catalogue = await self._catalogue(connection, clinic, clinics)
-                refuse_unreadable([entry.table for entry in recorded(catalogue, clinica_id)])
+                entries = recorded(catalogue, clinica_id)
+                refuse_unreadable([entry.table for entry in entries])
+                await refuse_too_many_locks(connection, entries, temporary=TEMPORARY_LOCKS)
                 catalogue = await self._followable(connection, catalogue, clinica_id)
                 text = await connection.fetchval(CONSTRAINTS_SQL, other_schemas(clinics, clinic))
             constraints = parse_constraints(text)
@@ -172,7 +186,7 @@ class RestoreDatabase(ClinicDatabase):
                 for (name,) in found:
                     number = int(name.removeprefix(PREFIX))
                     if await connection.fetchval(f"SELECT pg_try_advisory_lock({TRIAL_CLASS}, {number})"):
-                        await connection.execute(f"DROP SCHEMA IF EXISTS {quote(name)} CASCADE")
+                        await _drop_schema(connection, name)
 
     async def outcome(self, transaction_id: str) -> Outcome | None:
         """What became of a restore's transaction; None where PostgreSQL has forgotten. Raises DatabaseError."""
@@ -200,6 +214,21 @@ class RestoreDatabase(ClinicDatabase):
                             f"la sesión que restaura {whose(clinica_id)} no termina ({self._setting})"
                         )
                     await asyncio.sleep(0.05)
+
+
+async def _drop_schema(connection: asyncpg.Connection, name: str) -> None:
+    await _drop_tables(connection, f"to_regnamespace({literal(quote(name))})")
+    await connection.execute(f"DROP SCHEMA IF EXISTS {quote(name)} CASCADE")
+
+
+async def _drop_tables(connection: asyncpg.Connection, schema: str) -> None:
+    """Drop the tables of a schema, in as many transactions as it takes to keep some locks for others."""
+    found = await connection.fetch(
+        f"SELECT oid::regclass::text FROM pg_class WHERE relnamespace = {schema} AND relkind = 'r'"
+    )
+    names = [name for (name,) in found]
+    for start in range(0, len(names), DROPPED_AT_ONCE):
+        await connection.execute(f"DROP TABLE {', '.join(names[start : start + DROPPED_AT_ONCE])} CASCADE")
 
 
 def _of(clinics: list[Clinic], clinica_id: int | None) -> Clinic | None:

@@ -7,7 +7,8 @@ from typing import Any
 import asyncpg
 
 from app.clinic.catalogue import ByColumn, ByRule
-from app.clinic.introspection import Column
+from app.clinic.introspection import Column, ForeignKey
+from app.clinic.ownership import ANY_WAY, BY_HASH
 from app.clinic.platform_statements import PlatformStatements, Statements
 from app.clinic.records import LINE, with_lines
 from app.clinic.restore.changed_rows import changed_rows
@@ -34,7 +35,7 @@ from app.clinic.restore.shapes import (
     typed_rows,
 )
 from app.clinic.secret_columns import SecretColumns
-from app.clinic.sql import columns, literal, pointed_to_from, quote
+from app.clinic.sql import columns, joined, literal, pointed_to_from, points_into, quote
 from app.clinic.statements import ClinicStatements
 from app.dump.document import Form, Section
 from app.errors import RestoreRefused
@@ -176,13 +177,7 @@ class Difference:
         for shape in self.scoped:
             if shape.entry.name.name not in tables:
                 continue
-            free = [
-                f"NOT EXISTS (SELECT FROM {shape.file} AS f"
-                f" WHERE ({columns('f', index.columns)}) = ({columns('c', index.columns)}))"
-                for index in self._constraints.of(shape.entry.name).unique
-                if index.plain and shape.has(index.columns)
-            ]
-            if rows := await self._keep(shape, " AND ".join(free) or "true"):
+            if rows := await self.keep(shape, self.free(shape)):
                 self.said.append(f"«{shape.model}», lo que agregaron las migraciones: {staying(rows)}")
 
     async def leave_moved(self) -> None:
@@ -193,7 +188,17 @@ class Difference:
             self.moved = list(moved)
             self.said += moved.values()
 
-    async def _keep(self, shape: Shape, condition: str) -> int:
+    def free(self, shape: Shape) -> str:
+        """The condition that the row `c` of today holds no unique value of a row that comes back."""
+        free = [
+            f"NOT EXISTS (SELECT FROM {shape.file} AS f"
+            f" WHERE ({columns('f', index.columns)}) = ({columns('c', index.columns)}))"
+            for index in self._constraints.of(shape.entry.name).unique
+            if index.plain and shape.has(index.columns)
+        ]
+        return " AND ".join(free) or "true"
+
+    async def keep(self, shape: Shape, condition: str) -> int:
         """Have rows `c` of today stay that the file does not have, instead of deleting them; how many they are."""
         place = f"{quote(REL)}, {quote(TID)}"
         name = shape.left.removeprefix("pg_temp.")
@@ -214,16 +219,16 @@ class Difference:
         """Have what is newer than the backup stay where it is not the record's alone, and what it points to."""
         for shape in self._compared:
             others = f"SELECT o.{quote(REL)}, o.{quote(TID)} FROM {shape.others} AS o"
-            await self._keep(shape, f"(c.{quote(REL)}, c.{quote(TID)}) IN ({others})")
-        await self._leave_pointed_to()
+            await self.keep(shape, f"(c.{quote(REL)}, c.{quote(TID)}) IN ({others})")
+        await self.leave_pointed_to()
         for shape in self._compared:
             if rows := self.left.get(shape.model):
                 self.said.append(
                     f"«{shape.model}», más nuevos que el respaldo, que también son de otros: {staying(rows)}"
-                    f" ({await self._keys_left(shape)})"
+                    f" ({await self.keys_left(shape)})"
                 )
 
-    async def _leave_pointed_to(self) -> None:
+    async def leave_pointed_to(self) -> None:
         """Have stay what rows that stay point to, and so on upward."""
         found = bool(self.left)
         while found:
@@ -238,10 +243,10 @@ class Difference:
                                 f"SELECT {columns('r', fk.columns)} FROM {child.real} AS r JOIN {child.left} AS l"
                                 f" ON l.{quote(REL)} = r.tableoid AND l.{quote(TID)} = r.ctid"
                             )
-                            target = columns("c", fk.target_columns)
-                            found = bool(await self._keep(parent, f"({target}) IN ({pointing})")) or found
+                            found = bool(await self.keep(parent, pointed_to_from(fk, "c", pointing))) or found
 
-    async def _keys_left(self, shape: Shape) -> str:
+    async def keys_left(self, shape: Shape) -> str:
+        """The keys of the first rows that stay, in words."""
         key = shape.key or shape.names
         return await named_keys(
             self._connection,
@@ -264,7 +269,7 @@ class Difference:
         said = []
         for shape in self.references:
             pointing = [
-                f"({columns('t', fk.target_columns)}) IN (SELECT {columns('f', fk.columns)} FROM {child.file} AS f)"
+                pointed_to_from(fk, "t", f"SELECT {columns('f', fk.columns)} FROM {child.file} AS f")
                 for child in self._compared
                 for fk in child.entry.table.foreign_keys
                 if fk.target == shape.entry.name and child.has(fk.columns) and shape.has(fk.target_columns)
@@ -313,13 +318,13 @@ class Difference:
                 for parent in back:
                     if fk.target != parent.entry.name or not child.has(fk.columns):
                         continue
+                    back_again = f"SELECT {columns('f', fk.target_columns)} FROM ({self._new(parent)}) AS f"
                     empty = " OR ".join(f"r.{quote(name)} IS NULL" for name in fk.columns)
                     if found := await named_keys(
                         self._connection,
                         child.key,
                         f"SELECT t.* FROM {child.typed} AS t JOIN {child.real} AS r ON {child.same_key('t', 'r')}"
-                        f" WHERE ({columns('t', fk.columns)}) IN"
-                        f" (SELECT {columns('f', fk.target_columns)} FROM ({self._new(parent)}) AS f)"
+                        f" WHERE {points_into(fk, 't', back_again)}"
                         f" AND ({empty}) AND t.{quote(AT)} NOT IN ({restored})",
                     ):
                         said.append(
@@ -665,11 +670,11 @@ class Difference:
                 for fk in child.entry.table.foreign_keys:
                     if fk.target != shape.entry.name or not child.has(fk.columns) or not shape.has(fk.target_columns):
                         continue
+                    pointing = f"SELECT {columns('c', fk.columns)} FROM {child.file} AS c"
                     others = (
                         f"SELECT {was} || ', y hoy ' || {today} {pairs} {shape.same_key('t', 'r')}"
                         f" WHERE NOT {same_login(shape, 't', 'r', by_any=True)}"
-                        f" AND ({columns('t', fk.target_columns)}) IN"
-                        f" (SELECT {columns('c', fk.columns)} FROM {child.file} AS c)"
+                        f" AND {pointed_to_from(fk, 't', pointing)}"
                     )
                     if found := await named_people(self._connection, others):
                         raise RestoreRefused(
@@ -699,16 +704,30 @@ class Difference:
                             continue
                         if not parent.has(fk.target_columns):
                             continue
-                        target, values = fk.target_columns, columns("f", fk.columns)
-                        added = await self._connection.execute(
-                            f"INSERT INTO {parent.file} SELECT t.* FROM {parent.typed} AS t"
-                            f" WHERE {pointed_to_from(fk, 't', f'SELECT {values} FROM {child.file} AS f')}"
-                            f" AND NOT EXISTS (SELECT FROM {parent.real} AS r"
-                            f" WHERE ({columns('r', target)}) = ({columns('t', target)}))"
-                            f" AND {self._missing(parent)}"
-                            f" AND NOT EXISTS (SELECT FROM {parent.file} AS f WHERE f.{quote(AT)} = t.{quote(AT)})"
-                        )
-                        found = found or added != "INSERT 0 0"
+                        found = await self._add_pointed_to(child, fk, parent) or found
+
+    async def _add_pointed_to(self, child: Shape, fk: ForeignKey, parent: Shape) -> bool:
+        at, target = quote(AT), fk.target_columns
+        there = f"SELECT FROM {parent.real} AS r WHERE ({columns('r', target)}) = ({columns('t', target)})"
+        absent = (
+            f"SELECT t.* FROM {parent.typed} AS t WHERE NOT EXISTS ({there}) AND {self._missing(parent)}"
+            f" AND NOT EXISTS (SELECT FROM {parent.file} AS f WHERE f.{at} = t.{at})"
+        )
+        pointed_to = pointed_to_from(fk, "t", f"SELECT {columns('f', fk.columns)} FROM {child.file} AS f")
+        if child is not parent:
+            added = await self._connection.execute(f"INSERT INTO {parent.file} {absent} AND {pointed_to}")
+            return added != "INSERT 0 0"
+        # As far as it goes: a tree of records is as deep as somebody has made it, and each round reads the table.
+        await self._connection.execute(BY_HASH)
+        added = await self._connection.execute(
+            f"INSERT INTO {parent.file} WITH RECURSIVE absent AS MATERIALIZED ({absent}),"
+            f" above({at}) AS (SELECT t.{at} FROM absent AS t WHERE {pointed_to}"
+            f" UNION SELECT t.{at} FROM above AS a JOIN absent AS c ON c.{at} = a.{at}"
+            f" JOIN absent AS t ON {joined(fk, 'c', 't')})"
+            f" SELECT t.* FROM absent AS t JOIN above AS a ON a.{at} = t.{at}"
+        )
+        await self._connection.execute(ANY_WAY)
+        return added != "INSERT 0 0"
 
     async def _changes(self, shape: Shape, examples: SecretColumns | None) -> Changes:
         deletes, inserts, updates = await self._count(shape)

@@ -7,7 +7,7 @@ import asyncpg
 from app.clinic.catalogue import ByColumn, ByForeignKey
 from app.clinic.restore.naming import named_keys
 from app.clinic.restore.shapes import AT, FILE, Shape, create_typed
-from app.clinic.sql import columns, quote
+from app.clinic.sql import columns, points_into, quote
 from app.clinic.statements import ClinicStatements
 
 
@@ -97,7 +97,7 @@ class MovedRows:
                     leads = "false"
                     if parent is not None and parent.has(fk.target_columns):
                         moved = f"SELECT {columns('m', fk.target_columns)} FROM {parent.moved} AS m"
-                        leads = f"({columns('f', fk.columns)}) IN ({moved})"
+                        leads = points_into(fk, "f", moved)
                     yield filled, leads
                 case _:
                     # What a rule would say of a row that is not there, nobody knows.

@@ -8,10 +8,11 @@ import asyncpg
 
 from app.clinic.catalogue import Catalogue, Entry, TableClass
 from app.clinic.introspection import ForeignKey
+from app.clinic.ownership import ANY_WAY, BY_HASH
 from app.clinic.platform_statements import Statements
 from app.clinic.records import LINE
 from app.clinic.restore.shapes import AT, PLACE, REL, TID, Shape, create_typed, typed_rows
-from app.clinic.sql import columns, quote
+from app.clinic.sql import columns, joined, pointed_to_from, points_into, quote
 from app.dump.document import Section
 from app.errors import InvalidRequest, RestoreRefused
 
@@ -181,13 +182,11 @@ class RecordSearch:
         for child, fk, parent in self._same:
             if child is not shape:
                 continue
-            named = f"({columns('p', fk.target_columns)})"
+            at = f"t.{quote(AT)} = '{self._own[child]}'"
+            own = f"SELECT {columns('t', fk.columns)} FROM {child.typed} AS t WHERE {at}"
             found = await self._connection.fetchval(
                 f"INSERT INTO {parent.wanted} SELECT p.{quote(AT)} FROM {parent.typed} AS p"
-                f" WHERE {named} IN (SELECT {columns('t', fk.columns)} FROM {child.typed} AS t"
-                f" WHERE t.{quote(AT)} = '{self._own[child]}')"
-                f" AND NOT EXISTS (SELECT FROM {parent.wanted} AS w WHERE w.{quote(AT)} = p.{quote(AT)})"
-                f" RETURNING {quote(AT)}::text"
+                f" WHERE {pointed_to_from(fk, 'p', own)} AND {_not_wanted(parent, 'p')} RETURNING {quote(AT)}::text"
             )
             if found is not None:
                 self._own[parent] = str(found)
@@ -197,21 +196,48 @@ class RecordSearch:
     async def _down(self) -> int:
         found = 0
         for child, fk, parent in self._steps:
+            if child is parent:
+                found += await self._down_itself(child, fk)
+                continue
+            wanted = (
+                f"SELECT {columns('p', fk.target_columns)} FROM {parent.typed} AS p"
+                f" JOIN {parent.wanted} AS w ON w.{quote(AT)} = p.{quote(AT)}"
+            )
             found += await self._insert(
                 f"INSERT INTO {child.wanted} SELECT t.{quote(AT)} FROM {child.typed} AS t"
-                f" WHERE ({columns('t', fk.columns)}) IN"
-                f" (SELECT {columns('p', fk.target_columns)} FROM {parent.typed} AS p"
-                f" JOIN {parent.wanted} AS w ON w.{quote(AT)} = p.{quote(AT)})"
-                f" AND NOT EXISTS (SELECT FROM {child.wanted} AS w WHERE w.{quote(AT)} = t.{quote(AT)})"
+                f" WHERE {points_into(fk, 't', wanted)} AND {_not_wanted(child, 't')}"
+            )
+            present = (
+                f"SELECT {columns('p', fk.target_columns)} FROM {parent.real} AS p"
+                f" JOIN {parent.present} AS v ON {_at('v', 'p')}"
             )
             found += await self._insert(
                 f"INSERT INTO {child.present} SELECT q.tableoid, q.ctid"
                 f" FROM ({self._statements.owned(child.entry, (*fk.columns, *PLACE))}) AS q"
-                f" WHERE ({columns('q', fk.columns)}) IN"
-                f" (SELECT {columns('p', fk.target_columns)} FROM {parent.real} AS p"
-                f" JOIN {parent.present} AS v ON p.tableoid = v.{quote(REL)} AND p.ctid = v.{quote(TID)})"
-                f" AND {_not_present(child)}"
+                f" WHERE {points_into(fk, 'q', present)} AND {_not_present(child)}"
             )
+        return found
+
+    async def _down_itself(self, shape: Shape, fk: ForeignKey) -> int:
+        """As far as it goes: a tree of records is as deep as somebody has made it, and each round reads the table."""
+        at, place = quote(AT), f"{quote(REL)}, {quote(TID)}"
+        await self._connection.execute(BY_HASH)
+        found = await self._insert(
+            f"INSERT INTO {shape.wanted} WITH RECURSIVE below({at}) AS (SELECT w.{at} FROM {shape.wanted} AS w"
+            f" UNION SELECT t.{at} FROM below AS b JOIN {shape.typed} AS p ON p.{at} = b.{at}"
+            f" JOIN {shape.typed} AS t ON {joined(fk, 't', 'p')})"
+            f" SELECT t.{at} FROM below AS t WHERE {_not_wanted(shape, 't')}"
+        )
+        owned = self._statements.owned(shape.entry, (*fk.columns, *PLACE))
+        found += await self._insert(
+            f"INSERT INTO {shape.present} WITH RECURSIVE mine AS MATERIALIZED ({owned}),"
+            f" below({place}) AS (SELECT v.{quote(REL)}, v.{quote(TID)} FROM {shape.present} AS v"
+            f" UNION SELECT q.tableoid, q.ctid FROM below AS b JOIN {shape.real} AS p ON {_at('b', 'p')}"
+            f" JOIN mine AS q ON {joined(fk, 'q', 'p')})"
+            f" SELECT b.* FROM below AS b WHERE (b.{quote(REL)}, b.{quote(TID)}) NOT IN"
+            f" (SELECT v.{quote(REL)}, v.{quote(TID)} FROM {shape.present} AS v)"
+        )
+        await self._connection.execute(ANY_WAY)
         return found
 
     async def _across(self) -> int:
@@ -230,7 +256,7 @@ class RecordSearch:
                 f"INSERT INTO {shape.wanted} SELECT t.{quote(AT)} FROM {shape.typed} AS t"
                 f" WHERE ({columns('t', shape.key)}) IN (SELECT {columns('q', shape.key)} FROM ({owned}) AS q"
                 f" JOIN {shape.present} AS v ON q.tableoid = v.{quote(REL)} AND q.ctid = v.{quote(TID)})"
-                f" AND NOT EXISTS (SELECT FROM {shape.wanted} AS w WHERE w.{quote(AT)} = t.{quote(AT)})"
+                f" AND {_not_wanted(shape, 't')}"
             )
         return found
 
@@ -246,7 +272,7 @@ class RecordSearch:
             found += await self._insert(
                 f"INSERT INTO {child.others} SELECT q.tableoid, q.ctid FROM {child.present} AS v"
                 f" JOIN {child.real} AS q ON {_at('v', 'q')}"
-                f" JOIN {parent.real} AS p ON ({columns('p', fk.target_columns)}) = ({columns('q', fk.columns)})"
+                f" JOIN {parent.real} AS p ON {joined(fk, 'q', 'p')}"
                 f" WHERE NOT EXISTS (SELECT FROM {child.others} AS o WHERE {_at('o', 'q')}){own}"
                 f" AND (NOT EXISTS (SELECT FROM {parent.present} AS w WHERE {_at('w', 'p')})"
                 f" OR EXISTS (SELECT FROM {parent.others} AS o WHERE {_at('o', 'p')}))"
@@ -275,6 +301,10 @@ def belongings(catalogue: Catalogue, shapes: Iterable[Shape]) -> Iterator[tuple[
         keys = [fk for fk in _hangs_by(catalogue, shape.entry) if fk.target in by_table]
         for fk in [fk for fk in keys if not fk.optional] or keys:
             yield shape, fk, by_table[fk.target]
+
+
+def _not_wanted(shape: Shape, row: str) -> str:
+    return f"NOT EXISTS (SELECT FROM {shape.wanted} AS w WHERE w.{quote(AT)} = {row}.{quote(AT)})"
 
 
 def _not_present(shape: Shape) -> str:

@@ -13,6 +13,7 @@ from app.clinic.migrations import migrations_since
 from app.clinic.owners import find_owners
 from app.clinic.platform_statements import PlatformStatements, Statements
 from app.clinic.restore.applying import Applying
+from app.clinic.restore.arrived import ArrivedRows
 from app.clinic.restore.constraints import Constraints
 from app.clinic.restore.difference import MADE_BY_MIGRATIONS, Changes, Difference, OnStep
 from app.clinic.restore.errors import restore_errors
@@ -97,6 +98,7 @@ class ClinicRestore:
         strict: bool,
         update: bool,
         disable_triggers: bool,
+        unbroken: bool,
     ) -> None:
         self._clinica_id = clinica_id
         self.staging = Staging(connection, catalogue, setting)
@@ -110,6 +112,7 @@ class ClinicRestore:
         self._strict = strict
         self._update = update
         self._disable_triggers = disable_triggers
+        self._unbroken = unbroken
         self._difference: Difference | None = None
         self._applying: Applying | None = None
         self._written: Statements | None = None
@@ -151,6 +154,7 @@ class ClinicRestore:
         difference = self._found()
         with self._errors():
             await difference.find(on_step)
+            await self._leave_arrived(difference)
             await difference.leave(MADE_BY_MIGRATIONS)
             if not self._strict:
                 await difference.leave_moved()
@@ -180,6 +184,14 @@ class ClinicRestore:
         if isinstance(difference, PlatformDifference):
             return replace(plan, differing=difference.differing, of_clinics=difference.of_clinics)
         return plan
+
+    async def _leave_arrived(self, difference: Difference) -> None:
+        if difference.narrowed or isinstance(difference, PlatformDifference):
+            return
+        arrived = ArrivedRows(self._connection, self._catalogue, difference, self._constraints)
+        if self._unbroken and not self._strict:
+            difference.said += await arrived.leave()
+        difference.said += await arrived.going()
 
     async def changed_since(self) -> list[str]:
         """The models of which somebody has changed rows since they were compared.

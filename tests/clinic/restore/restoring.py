@@ -26,9 +26,11 @@ async def restore(
     simulate: bool = False,
     strict: bool = False,
     update: bool = False,
+    unbroken: bool = False,
 ) -> Plan:
     """What was changed, or would be."""
-    async with loaded(clinics, file, clinica_id, strict=strict, update=update) as (session, verified):
+    options = {"strict": strict, "update": update, "unbroken": unbroken}
+    async with loaded(clinics, file, clinica_id, **options) as (session, verified):
         await session.begin(scope)
         plan = await session.compare(lambda _model: None)
         await session.apply(lambda _model: None)
@@ -45,12 +47,10 @@ async def loaded(
     clinics: RestoreDatabase,
     file: bytes,
     clinica_id: int | None = 1,
-    *,
-    strict: bool = False,
-    update: bool = False,
+    **options: bool,
 ) -> AsyncIterator[tuple[ClinicRestore, VerifiedFile]]:
-    """A session with the file in it."""
-    async with clinics.restoring(clinica_id, strict=strict, update=update) as session:
+    """A session with the file in it; `options` are those of `RestoreDatabase.restoring`."""
+    async with clinics.restoring(clinica_id, **options) as session:
         yield session, await staged(session.staging, file)
 
 

@@ -8,7 +8,7 @@ from tests.clinic.case_blind import CASE_BLIND
 from tests.clinic.conftest import Database
 from tests.clinic.restore.comes_back import goes_back
 from tests.clinic.restore.conftest import Writer, crossed
-from tests.clinic.restore.restoring import counts, restore
+from tests.clinic.restore.restoring import assert_restored, counts, models, record, restore
 from tests.clinic.test_ownership import TWO_CLINICS
 
 TABLES = """
@@ -58,6 +58,42 @@ async def test_a_row_that_points_by_such_a_key_is_never_left_dangling(database: 
     clinics = await writer(database, exclude=("ajena",))
     with pytest.raises(RestoreRefused, match="«ajena» que no se restauran apuntan"):
         await restore(clinics, backup.file)
+
+
+@crossed
+async def test_parts_that_hang_by_such_a_key(any_database: Database, writer: Writer) -> None:
+    sql = any_database.sql
+    await sql.execute(f"SET search_path = public; {TWO_CLINICS} {CASE_BLIND} {TABLES}")
+    clinics = await writer(any_database)
+    backup = await back_up(clinics, 1)
+    await sql.execute(DAMAGE)
+    plan = await restore(clinics, backup.file, scope=record("cuenta:Ana@x.bo,1"))
+    assert counts(plan) == {"cuenta": (1, 0, 0), "visita": (1, 1, 0), "nota": (1, 0, 0)}
+    assert {model: changes.inserted for model, changes in plan.references.items()} == {"tipo": 1}
+    await assert_restored(clinics, backup)
+    await sql.execute(
+        "DELETE FROM nota WHERE id = 1; UPDATE visita SET previa = NULL; DELETE FROM visita WHERE id = 1;"
+        " DELETE FROM cuenta WHERE correo OPERATOR(extensions.=) 'ana@x.bo'"
+    )
+    plan = await restore(clinics, backup.file, scope=models("nota"))
+    assert (counts(plan), plan.needed) == ({"nota": (1, 0, 0), "cuenta": (1, 0, 0)}, {"cuenta": 1})
+
+
+async def test_rows_that_moved_with_what_they_point_to_by_such_a_key(database: Database, writer: Writer) -> None:
+    sql = database.sql
+    await sql.execute(f"SET search_path = public; {TWO_CLINICS} {CASE_BLIND} {TABLES}")
+    clinics = await writer(database)
+    backup = await back_up(clinics, 1)
+    await sql.execute(
+        "DELETE FROM nota WHERE id = 1;"
+        " UPDATE cuenta SET clinica_id = 2 WHERE correo OPERATOR(extensions.=) 'ana@x.bo'"
+    )
+    plan = await restore(clinics, backup.file)
+    # What hung from her is not added to the other clinic's.
+    assert [aviso for aviso in plan.avisos if aviso.startswith("«nota»")] == [
+        "«nota»: dependen de registros que hoy son de otra clínica, y no se agregan: 1"
+    ]
+    assert await sql.fetchval("SELECT count(*) FROM nota") == 2
 
 
 @crossed

@@ -1,5 +1,6 @@
 """Some models, or one record with what hangs from it, while the rest stays as it is."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 
 import pytest
@@ -301,3 +302,22 @@ async def test_rows_out_of_the_part_that_pointed_to_what_comes_back_are_named(da
         "«aviso»: apuntaban, por medico_id, a registros de «medico» que vuelven; hoy no apuntan a ninguno, y quedan"
         " así: 2",
     )
+
+
+async def test_a_tree_may_be_as_deep_as_it_likes(database: Database, writer: Writer) -> None:
+    sql = database.sql
+    await sql.execute(
+        f"""SET search_path = public; {TWO_CLINICS}
+        CREATE TABLE hoja (id int PRIMARY KEY, clinica_id int NOT NULL, padre int REFERENCES hoja);
+        INSERT INTO hoja SELECT n, 1, nullif(n - 1, 0) FROM generate_series(1, 2000) AS n"""
+    )
+    clinics = await writer(database)
+    backup = await back_up(clinics, 1)
+    # A round for each level took longer with each: a minute and more.
+    async with asyncio.timeout(30):
+        await sql.execute("DELETE FROM hoja WHERE id > 500")
+        assert counts(await restore(clinics, backup.file, scope=record("hoja:2"))) == {"hoja": (1500, 0, 0)}
+        await sql.execute("DELETE FROM hoja WHERE id > 1")
+        plan = await restore(clinics, backup.file, scope=record("hoja:2000"))
+    assert counts(plan) == {"hoja": (1999, 0, 0)}
+    await assert_restored(clinics, backup)

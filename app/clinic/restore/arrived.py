@@ -1,0 +1,139 @@
+"""Rows that have come from another clinic since the backup: they stay, though the file does not have them."""
+
+from dataclasses import dataclass
+
+import asyncpg
+
+from app.clinic.catalogue import Catalogue, WholeTable
+from app.clinic.records import LINE
+from app.clinic.restore.constraints import Constraints
+from app.clinic.restore.difference import Difference, one_row
+from app.clinic.restore.scope import belongings
+from app.clinic.restore.shapes import REL, TID, TODAY, Shape
+from app.clinic.sql import columns, literal, points_into, quote
+
+# PostgreSQL's names of the types whose values come one after another.
+COUNTED = ("smallint", "integer", "bigint")
+
+
+@dataclass(frozen=True, slots=True)
+class _Before:
+    """The rows of `shape` with keys before the file's last; `drawn`: they were given out before the backup."""
+
+    shape: Shape
+    condition: str
+    drawn: bool
+
+
+class ArrivedRows:
+    """Finds them among the rows that a compared difference would delete.
+
+    In the file's absence, one looks like a row that is new. But where keys are drawn from a sequence, one by one, a
+    row whose key comes before the file's last was there when the backup was made, or was being written just then, and
+    was not the clinic's. Two things would make this wrong, and are looked at: numbers beyond what the sequence has
+    given out, and, by the caller, the restore of an older backup, which brings back what the file no longer had.
+    """
+
+    def __init__(
+        self, connection: asyncpg.Connection, catalogue: Catalogue, difference: Difference, constraints: Constraints
+    ) -> None:
+        self._connection = connection
+        self._difference = difference
+        self._constraints = constraints
+        self._shapes = [shape for shape in difference.scoped if shape is not difference.held]
+        self._belongings = list(belongings(catalogue, self._shapes))
+
+    async def leave(self) -> list[str]:
+        """Have them stay, with what hangs from them and what that points to; sentences that name them."""
+        arrived: dict[str, int] = {}
+        for before in await self._before():
+            if before.drawn and (
+                rows := await self._difference.keep(
+                    before.shape, f"{before.condition} AND {self._difference.free(before.shape)}"
+                )
+            ):
+                arrived[before.shape.model] = rows
+        if not arrived:
+            return []
+        while any([await self._leave_hanging(shape) for shape in self._shapes]):
+            pass
+        await self._difference.leave_pointed_to()
+        said = []
+        for shape in self._shapes:
+            if total := self._difference.left.get(shape.model):
+                parts, own = [], arrived.get(shape.model, 0)
+                if own:
+                    parts.append(f"{own:,} que ya estaban antes del respaldo y no eran de la clínica")
+                if total > own:
+                    parts.append(f"{total - own:,} ligados a registros que no eran de la clínica")
+                said.append(
+                    f"«{shape.model}», registros que el respaldo no tiene y se quedan: {' y '.join(parts)}"
+                    f" ({await self._difference.keys_left(shape)}); con --estricto se eliminan"
+                )
+        return said
+
+    async def going(self) -> list[str]:
+        """Sentences on how many rows go that may be such."""
+        said = []
+        for before in await self._before():
+            shape = before.shape
+            rows = await self._connection.fetchval(
+                f"SELECT count(*) FROM {shape.today} AS c WHERE {before.condition} AND {_unpaired(shape)}"
+            )
+            if rows:
+                said.append(
+                    f"«{shape.model}»: de los registros que se eliminan, {rows:,} tienen claves anteriores a la"
+                    " última del respaldo; si vinieron de otra clínica, después solo los tendrá el respaldo previo"
+                )
+        return said
+
+    async def _leave_hanging(self, shape: Shape) -> bool:
+        found = False
+        for child, fk, parent in self._belongings:
+            if child is shape and parent.model in self._difference.left:
+                rows = (
+                    f"SELECT {columns('r', fk.target_columns)} FROM {parent.real} AS r JOIN {parent.left} AS l"
+                    f" ON l.{quote(REL)} = r.tableoid AND l.{quote(TID)} = r.ctid"
+                )
+                hanging = f"{points_into(fk, 'c', rows)} AND {self._difference.free(shape)}"
+                found = bool(await self._difference.keep(shape, hanging)) or found
+        return found
+
+    async def _before(self) -> list[_Before]:
+        counted = [shape for shape in self._shapes if _is_counted(shape)]
+        if not counted:
+            return []
+        asked = ", ".join(
+            f"EXISTS (SELECT FROM {shape.today} AS c WHERE {_unpaired(shape)}) AND EXISTS (SELECT FROM {shape.stage})"
+            for shape in counted
+        )
+        going = await self._connection.fetchval(f"SELECT ARRAY[{asked}]")
+        return [await self._before_of(shape) for shape, some in zip(counted, going, strict=True) if some]
+
+    async def _before_of(self, shape: Shape) -> _Before:
+        (key,) = shape.key
+        # The file is sorted by key; where it is not, this is a lower one, and finds less.
+        last = (
+            f"SELECT (s.{quote(LINE)}::json ->> {literal(key)})::numeric FROM {shape.stage} AS s"
+            " ORDER BY s.ctid DESC LIMIT 1"
+        )
+        drawn = "false"
+        for sequence in self._constraints.of(shape.entry.name).sequences:
+            if sequence.column == key and sequence.step == 1 and sequence.in_order:
+                # Nothing where the role may not see it.
+                drawn = (
+                    f"coalesce((SELECT q.last_value >= f.last FROM pg_sequences AS q WHERE q.schemaname ="
+                    f" {literal(sequence.schema)} AND q.sequencename = {literal(sequence.name)}), false)"
+                )
+        number, known = await one_row(self._connection, f"SELECT f.last, {drawn} FROM ({last}) AS f(last)")
+        return _Before(shape, f"c.{quote(key)} < {number}", known)
+
+
+def _is_counted(shape: Shape) -> bool:
+    """Whether its rows may have come from another clinic, and have one key that counts."""
+    types = [column.type for column in shape.table.columns if (column.name,) == shape.key]
+    return bool(types) and types[0] in COUNTED and not isinstance(shape.entry.candidates[0], WholeTable)
+
+
+def _unpaired(shape: Shape) -> str:
+    return f"NOT EXISTS (SELECT FROM {shape.pairs} AS p WHERE p.{quote(TODAY)} = c.ctid)"
