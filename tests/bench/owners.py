@@ -50,18 +50,21 @@ def process(database: str, what: str, *arguments: object) -> Any:
     return json.loads(subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout)
 
 
-async def prepare(url: str) -> None:
+async def prepare(settings: Settings) -> None:
     """Make the databases that are not there yet."""
     clinics = (TEN_THOUSAND, FIFTEEN_THOUSAND)
     for name, fraction in FRACTIONS.items():
-        await _make(url, name, "grown", clinics, fraction, not_null=name == "grown_not_null")
+        await _make(settings, name, "grown", clinics, fraction, not_null=name == "grown_not_null")
     for name, fraction in MILLIONS.items():
-        await _make(url, name, "grown", (MILLION, *clinics), fraction)
+        await _make(settings, name, "grown", (MILLION, *clinics), fraction)
     for name, (schema, number) in FLEETS.items():
-        await _make(url, name, schema, numbered_clinics(number, FLEET_RECORDS), 0.001)
+        await _make(settings, name, schema, numbered_clinics(number, FLEET_RECORDS), 0.001)
 
 
-async def _make(url: str, name: str, schema: str, clinics: Any, fraction: float, *, not_null: bool = False) -> None:
+async def _make(
+    settings: Settings, name: str, schema: str, clinics: Any, fraction: float, *, not_null: bool = False
+) -> None:
+    url = database_url(settings)
     server = await asyncpg.connect(url)
     try:
         if await server.fetchval("SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)", name):
@@ -81,12 +84,13 @@ async def _make(url: str, name: str, schema: str, clinics: Any, fraction: float,
         else:
             await create_grown_schema(connection, tenant_not_null=not_null)
             await fill_grown(connection, clinics, options=GrownOptions(null_fraction=fraction))
-        # As `catalogo` advises for the link of the demo's OWNERSHIP_RULES.
-        await connection.execute(
-            "CREATE INDEX ON auth_user (lower((email)::text));"
-            " CREATE INDEX ON usuario (lower((correoelectronico)::text))"
-        )
         await connection.execute("VACUUM ANALYZE")
+        census = await clinic_database(at_database(settings, "en_obras")).census()
+        # As its engineer would: without these, tables of all clinics are read whole in each backup.
+        for advice in census.advice:
+            for statement in advice.statements:
+                if statement.startswith("CREATE INDEX"):
+                    await connection.execute(statement)
     finally:
         await connection.close()
     server = await asyncpg.connect(url)
@@ -119,7 +123,7 @@ async def plain_selects(settings: Settings, clinic: SampleClinic) -> str:
 def measure(settings: Settings, folder: Path) -> tuple[list[Row], dict[str, Any]]:
     """Run everything; return the lines of the table and the raw numbers behind them."""
     url = database_url(settings)
-    asyncio.run(prepare(url))
+    asyncio.run(prepare(settings))
     raw: dict[str, Any] = {}
     script = folder / "plain.sql"
     script.write_text(asyncio.run(plain_selects(at_database(settings, "million_none"), MILLION)))
