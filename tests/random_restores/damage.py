@@ -44,6 +44,7 @@ class Damage:
             asyncpg.LockNotAvailableError,
             asyncpg.RaiseError,
             asyncpg.DataError,
+            asyncpg.GeneratedAlwaysError,
             asyncpg.WrongObjectTypeError,
             asyncpg.DependentObjectsStillExistError,
             Ambiguous,
