@@ -343,7 +343,7 @@ def _table(draw: DrawFn, place: int, before: list[Table], count: int) -> Table:
                     numbered["codigo"] = "cod{n}"
                     constraints.append("UNIQUE (clinica_id, codigo)")
             case "nulls":
-                columns.append(Column("turno", "integer", False))
+                columns.append(Column("turno", "integer", True))
                 numbered["turno"] = "{n}"
                 constraints.append("UNIQUE NULLS NOT DISTINCT (turno)")
             case "partial":
@@ -522,7 +522,8 @@ def _row(table: Table, number: int, chance: Random) -> Row:
     row: Row = {name: value_of(name, table, number) for name in table.numbered}
     linked = {name for fk in table.foreign_keys for name in fk.columns}
     for column in table.columns:
-        if column.name in linked or (column.nullable and chance.random() < 0.25):
+        # No two rows may be without `turno`.
+        if column.name in linked or (column.nullable and column.name != "turno" and chance.random() < 0.25):
             row[column.name] = None
         elif column.name not in table.numbered:
             row[column.name] = chance.choice(VALUES[column.type])
