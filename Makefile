@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install panel types demo test lint bench screenshots locale lock clean
+.PHONY: help install panel types demo test lint bench random screenshots locale lock clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 13
@@ -59,6 +59,10 @@ test: lint $(BUILT) ## everything that CI checks
 
 bench: $(BUILT) ## the measurements of tests/bench, as a table
 	@$(BIN)/python -m tests.bench
+
+MINUTES ?= 10
+random: $(INSTALLED) ## restores in random schemas, from a random seed, for MINUTES=10
+	@$(BIN)/python -m tests.random_restores --minutes $(MINUTES)
 
 LOCALE := app/cli/locale/es/LC_MESSAGES/click
 locale: $(INSTALLED) ## compile the Spanish of click's own sentences

@@ -1,0 +1,24 @@
+"""Whatever the schema, and whatever has happened: a restore is exact, or refused with a sentence and nothing changed.
+
+`make random` tries as many cases as time allows; these are the same ones every time.
+"""
+
+from hypothesis import HealthCheck, Phase, given, settings
+
+from tests.clinic.conftest import Database
+from tests.clinic.restore.conftest import Writer, ordinary
+from tests.random_restores.restoring import Ground, run
+from tests.random_restores.schemas import Case, cases
+
+
+@settings(
+    derandomize=True,
+    max_examples=50,
+    # `make random` looks for the smallest case.
+    phases=[Phase.generate],
+    suppress_health_check=list(HealthCheck),
+)
+@given(case=cases(most=4))
+async def test_a_restore_is_exact_or_refused(any_database: Database, writer: Writer, case: Case) -> None:
+    ground = await Ground.of(any_database.url, any_database.sql, ordinary=writer is ordinary)
+    await run(ground, case)

@@ -1,0 +1,1 @@
+"""Restores of clinics in random schemas, after random damage, held against fingerprints of their own."""
