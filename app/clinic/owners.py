@@ -3,6 +3,7 @@
 from collections.abc import Callable, Collection, Iterable
 from functools import partial
 from itertools import groupby
+from typing import Any
 
 import asyncpg
 
@@ -16,6 +17,9 @@ from app.clinic.ownership import ANY_WAY, BY_HASH, Listing, rule_errors
 from app.clinic.platform_statements import PlatformStatements, Statements
 from app.clinic.sql import from_table, quote
 from app.clinic.statements import ClinicStatements, Foreign
+
+# Rows. Comparing a thousand with a thousand takes a tenth of a second.
+LONG_LIST = 1000
 
 # Questions that are asked in one round trip: a row of PostgreSQL has 1,664 columns at most.
 TOGETHER = 1000
@@ -67,16 +71,17 @@ async def _fill(
 
 async def _count_foreign(connection: asyncpg.Connection, statements: ClinicStatements) -> Foreign:
     """By `nobodys_keys`, once the lists of the clinic's own rows are filled."""
-    empty = statements.are_empty()
-    answers = await _ask(connection, list(empty.values()))
-    statements.leave_out([name for name, is_empty in zip(empty, answers, strict=True) if is_empty])
+    sizes = statements.sizes()
+    rows = dict(zip(sizes, await _ask(connection, list(sizes.values())), strict=True))
+    statements.leave_out([name for name, some in rows.items() if not some])
     keys = statements.nobodys_keys()
     counts = [
         Count(statements.count_foreign(statements.catalogue.entries[name], some), len(some))
         for name, some in keys.items()
     ]
-    if keys and not all(answers):
-        # PostgreSQL expects ten rows of a list, however long it is, and compares each of them with every other.
+    if max(rows.values(), default=0) > LONG_LIST:
+        # PostgreSQL expects ten rows of a list, however long it is, and compares each of them with every other. For a
+        # short one that is quick, and without it the children of few rows would be looked for in the whole table.
         await connection.execute("SET LOCAL enable_nestloop = off")
         counted = await count_together(connection, counts)
         await connection.execute("SET LOCAL enable_nestloop TO DEFAULT")
@@ -117,8 +122,8 @@ async def find_nulls(connection: asyncpg.Connection, catalogue: Catalogue) -> di
     return nulls
 
 
-async def _ask(connection: asyncpg.Connection, questions: list[str]) -> list[bool]:
-    answers: list[bool] = []
+async def _ask(connection: asyncpg.Connection, questions: list[str]) -> list[Any]:
+    answers: list[Any] = []
     for start in range(0, len(questions), TOGETHER):
         row = await connection.fetchrow(f"SELECT {', '.join(questions[start : start + TOGETHER])}")
         answers += row or ()

@@ -32,9 +32,9 @@ class RowList:
         at_place = f"{alias}.ctid = ANY ((SELECT {_get(self._places)}::tid[])::tid[])"
         return f"{at_place} AND {self.holds(alias)}" if self.table.partitioned else at_place
 
-    def empty(self) -> str:
-        """Whether there is no row in it."""
-        return f"{_get(self._places)} = '{{}}'"
+    def size(self) -> str:
+        """How many rows are in it."""
+        return f"cardinality({_get(self._places)}::text[])"
 
     def holds(self, alias: str) -> str:
         """Whether the row is one of them, for rows that something else has found."""

@@ -191,9 +191,9 @@ class ClinicStatements:
             name = self._name("referidas", min(group))
             yield Listing(name, self._find_references(group, careful=name in careful))
 
-    def are_empty(self) -> dict[TableName, str]:
-        """For each table with a list of the clinic's own rows, once filled: whether it is empty."""
-        return {e.name: self._owned(e).empty() for e in self.catalogue.with_owners() if e.listed}
+    def sizes(self) -> dict[TableName, str]:
+        """For each table with a list of the clinic's own rows, once filled: how many there are."""
+        return {e.name: self._owned(e).size() for e in self.catalogue.with_owners() if e.listed}
 
     def leave_out(self, empty: Collection[TableName]) -> None:
         """Of the lists of the clinic's own rows, name no more just those of these tables: they are empty."""
