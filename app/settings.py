@@ -30,7 +30,7 @@ ADDRESSES = (
 # What the demo leaves in its home, so that other commands in the same folder go on with it.
 DEMO_ENV = "demo.env"
 
-# Nothing but the same e-mail ties a login of Django to a clinic (DESIGN §5).
+# Nothing but the same e-mail ties a login of Django to a clinic.
 DEMO_RULES = '{"auth_user": {"email": "usuario.correoelectronico"}}'
 
 

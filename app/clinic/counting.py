@@ -27,7 +27,7 @@ def together(counts: Sequence[Count]) -> str:
         names = [f"c{place}" for place in range(count.width)]
         values = ", ".join(f"q.{name}" for name in names)
         selects.append(
-            f"SELECT {number} AS number, concat_ws(' ', {values}) AS counts"
+            f"SELECT {number} AS number, ARRAY[{values}]::text AS counts"
             f" FROM ({count.statement}) AS q({', '.join(names)})"
         )
     return " UNION ALL ".join(selects)
@@ -35,7 +35,7 @@ def together(counts: Sequence[Count]) -> str:
 
 def in_order(rows: Sequence[asyncpg.Record]) -> list[list[int]]:
     """What `together` counted, each row's counts, in the order of what was asked."""
-    return [[int(count) for count in counts.split()] for _, counts in sorted(map(tuple, rows))]
+    return [[int(count) for count in counts.strip("{}").split(",")] for _, counts in sorted(map(tuple, rows))]
 
 
 async def count_together(connection: asyncpg.Connection, counts: Sequence[Count]) -> list[list[int]]:

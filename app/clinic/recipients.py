@@ -15,7 +15,7 @@ from app.database import asyncpg_url, database_errors
 CONNECT_SECONDS = 10
 QUERY_SECONDS = 30
 
-# The clinics' own words (DESIGN §9).
+# The clinics' own words.
 USERS, ROLES = "usuario", "tipodeusuario"
 
 # Django's table of who may log in.

@@ -95,7 +95,7 @@ class ClinicSnapshot:
         """
         catalogue = self.statements.catalogue
         statements = self.statements
-        with database_errors(SETTING):
+        with database_errors(self._setting):
             async with Counter(self._connection, seconds=COUNT_SECONDS, on_step=on_step) as counter:
                 found = await count_lost(
                     counter,

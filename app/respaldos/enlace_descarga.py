@@ -10,7 +10,7 @@ from app.respaldos.resources import Resources
 from app.respaldos.transaction import transaction
 from app.respaldos.views import MIB
 
-# The HTTP contract (DESIGN §3.3); signatures of S3 last a week at most.
+# The HTTP contract; signatures of S3 last a week at most.
 LINK_SECONDS = 3600
 
 

@@ -20,7 +20,7 @@ from app.respaldos.transaction import transaction
 #   python -c "from app.respaldos import lease; lease.LEASE_SECONDS = 3; lease.RENEW_SECONDS = 0.5;
 #   import uvloop; from workers.worker import work; uvloop.run(work())"
 
-# How long a process may give no sign of life before another takes its work over (seconds, DESIGN §8).
+# How long a process may give no sign of life before another takes its work over (seconds).
 LEASE_SECONDS = 60
 
 # A person who watches, or who has cancelled, does not wait longer than this for the next news. What is done sooner
@@ -33,7 +33,7 @@ RENEW_SECONDS = 15
 # A connection that is dead without saying so moves no bytes; a slow one moves some (seconds).
 STALLED_SECONDS = 300
 
-# A worker's work that dies, or fails for a reason that may pass, is tried up to this often in all (DESIGN §8). What a
+# A worker's work that dies, or fails for a reason that may pass, is tried up to this often in all. What a
 # stop of the worker interrupts is no such try: otherwise two deployments would leave a backup a single one.
 MAX_ATTEMPTS = 3
 

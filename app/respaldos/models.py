@@ -176,7 +176,7 @@ class Respaldo(Base):
     def good(self) -> bool:
         """Completed, not deleted, its last verification not failed, and not suspicious unless a person accepted it.
 
-        Only such a backup counts for retention, and the newest one is never aged out (DESIGN §8). In a query,
+        Only such a backup counts for retention, and the newest one is never aged out. In a query,
         `Respaldo.good` asks PostgreSQL the same.
         """
         return (

@@ -11,7 +11,7 @@ from app.respaldos.transaction import transaction
 
 WEEK = timedelta(days=7)
 
-# Those that are late, as after an upgrade, are made up for in this share of a week's, each hour (DESIGN §8).
+# Those that are late, as after an upgrade, are made up for in this share of a week's, each hour.
 HOURS_TO_CATCH_UP = 84
 
 # Any Monday: where the weeks are counted from.

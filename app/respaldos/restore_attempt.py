@@ -99,6 +99,15 @@ async def put_down_restore(
     _ = request.scope
     if clinica_id is None and request.registro is not None:
         raise InvalidRequest("de la plataforma se restaura todo, o modelos enteros, y no un registro")
+    if clinica_id is None and (request.con_accesos or request.con_clinica):
+        raise InvalidRequest(
+            "en el respaldo de la plataforma los accesos y la tabla de clínicas son filas como las demás: las que"
+            " faltan vuelven siempre y las que difieren, con `actualizar`"
+        )
+    if clinica_id is not None and request.actualizar:
+        raise InvalidRequest(
+            "`actualizar` es del respaldo de la plataforma: el de una clínica corrige siempre lo que difiere"
+        )
     respaldo = await repository.get(session, respaldo_id, clinica_id=clinica_id)
     if respaldo.estado != Estado.COMPLETADO:
         raise NotCompleted(

@@ -214,7 +214,7 @@ def restauracion_vista(restauracion: Restauracion, *, examples: bool = True) -> 
         "con_clinica": restauracion.con_clinica,
         "progreso": restauracion.progreso,
         "resultado": found,
-        "avisos": [aviso for aviso in restauracion.avisos if examples or not aviso.startswith(WHO)],
+        "avisos": [aviso for aviso in restauracion.avisos or () if examples or not aviso.startswith(WHO)],
         "respaldo_previo": restauracion.respaldo_previo,
         "comparado_con": restauracion.comparado_con,
         "error": restauracion.error,

@@ -7,7 +7,7 @@ from app.respaldos.programacion_repository import Among
 from app.respaldos.resources import Databases
 from app.respaldos.transaction import transaction
 
-# A day, and the two hours over which the nights are spread (DESIGN §8).
+# A day, and the two hours over which the nights are spread.
 OVERDUE = timedelta(hours=26)
 
 # Rows of one transaction.

@@ -7,6 +7,7 @@ import pytest
 
 from app.clinic.database import ClinicDatabase
 from app.clinic.named_files import absent_files
+from tests.clinic.backup import back_up
 from tests.clinic.conftest import Database
 from tests.clinic.test_ownership import TWO_CLINICS
 
@@ -209,3 +210,12 @@ async def test_columns_are_looked_for_once_and_files_are_counted_each_time(any_d
     assert steps == [2, 1, 1]
     await any_database.sql.execute("UPDATE persona SET foto = NULL WHERE id = 11")
     assert (await _said(clinics, 1))[0].endswith("1 en persona.foto")
+
+
+async def test_a_table_of_many_text_columns(database: Database) -> None:
+    columns = ", ".join(f"c{number} text" for number in range(120))
+    await database.sql.execute(
+        f"{TWO_CLINICS} CREATE TABLE ancha (id int PRIMARY KEY, clinica_id int REFERENCES clinica, {columns});"
+        " INSERT INTO ancha (id, clinica_id) VALUES (1, 1)"
+    )
+    assert (await back_up(database.clinics(), 1)).ids("ancha") == [1]

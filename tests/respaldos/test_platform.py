@@ -149,6 +149,12 @@ async def test_a_restore_saves_first_inserts_and_says_what_it_left(
     assert await conn.fetchval("SELECT nombre FROM clinica WHERE id = 1") == "Clínica grande"
     with pytest.raises(InvalidRequest, match="no un registro"):
         await restore(resources, respaldo, registro="clinica:1")
+    for asked in ({"con_accesos": True}, {"con_clinica": True}):
+        with pytest.raises(InvalidRequest, match="filas como las demás"):
+            await restore(resources, respaldo, **asked)
+    clinics = await back_up(resources)
+    with pytest.raises(InvalidRequest, match="es del respaldo de la plataforma"):
+        await restore(resources, clinics, actualizar=True)
 
 
 async def test_a_clinics_file_in_its_place(resources: Resources, conn: asyncpg.Connection) -> None:

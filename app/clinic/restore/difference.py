@@ -6,7 +6,7 @@ from typing import Any
 
 import asyncpg
 
-from app.clinic.catalogue import ByColumn, ByRule
+from app.clinic.catalogue import ByColumn, ByRule, TableClass
 from app.clinic.introspection import Column, ForeignKey
 from app.clinic.ownership import ANY_WAY, BY_HASH
 from app.clinic.platform_statements import PlatformStatements, Statements
@@ -274,13 +274,14 @@ class Difference:
                 for fk in child.entry.table.foreign_keys
                 if fk.target == shape.entry.name and child.has(fk.columns) and shape.has(fk.target_columns)
             ]
-            if shape in self.logins or not shape.key or not pointing:
+            # A row that was nobody's may be another clinic's by now, and what that says is not this one's to see.
+            if shape in self.logins or shape.entry.kind is TableClass.OWNED or not shape.key or not pointing:
                 continue
             key = " || ', ' || ".join(f"t.{quote(name)}::text" for name in shape.key)
             was = ", ".join(self._was(shape, column, secrets) for column in shape.table.columns)
             if found := await named_people(
                 self._connection,
-                f"SELECT {key} || ' (' || concat_ws('; ', {was}) || ')' FROM {shape.typed} AS t"
+                f"SELECT {key} || ' (' || array_to_string(ARRAY[{was}]::text[], '; ') || ')' FROM {shape.typed} AS t"
                 f" JOIN {shape.real} AS r ON {shape.same_key('r', 't')}"
                 f" WHERE ({' OR '.join(pointing)}) AND t.{quote(AT)} IN"
                 f" (SELECT o.{quote(AT)} FROM ({self.other_content(shape)}) AS o)",

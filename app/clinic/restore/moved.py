@@ -134,4 +134,5 @@ def says_the_same(shape: Shape) -> str:
         return "true"
     # As they are printed, because not every type has an equality.
     alike = " + ".join(f"coalesce(f.{quote(name)}::text = r.{quote(name)}::text, false)::int" for name in names)
-    return f"2 * ({alike}) >= num_nonnulls({columns('f', names)})"
+    filled = ", ".join(f"f.{quote(name)}::text" for name in names)
+    return f"2 * ({alike}) >= num_nonnulls(VARIADIC ARRAY[{filled}])"

@@ -32,7 +32,7 @@ from app.clinic.sql import quote
 from app.dump.document import Section
 from app.dump.verifier import VerifiedFile
 
-# No other session is kept waiting, nor waited for, longer than a person notices (DESIGN §7).
+# No other session is kept waiting, nor waited for, longer than a person notices.
 LOCK_SECONDS = 5
 
 # More than a connection's usual share: joins over a clinic's rows stay in memory, or spill less.

@@ -135,7 +135,7 @@ class Trial:
             await self.connection.execute("SET session_replication_role = replica")
         except asyncpg.InsufficientPrivilegeError:
             return False
-        await self.connection.execute("RESET session_replication_role")
+        await self.connection.execute("SET session_replication_role = origin")
         return True
 
     async def _fill(self, shape: Shape) -> None:
