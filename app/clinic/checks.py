@@ -306,25 +306,24 @@ async def count_large_objects(counter: Counter) -> list[Unowned]:
 
 async def count_clinics_strays(counter: Counter, statements: ClinicStatements) -> list[Stray]:
     """The foreign keys by which one clinic's own rows point into another clinic."""
+    keys = {entry: list(stray_keys(statements.catalogue, entry)) for entry in statements.own_entries}
     foreign = dict(statements.foreign)
-    asked = {
-        entry: keys
-        for entry in statements.catalogue.of_class(TableClass.OWNED)
-        if (keys := [k for k in stray_keys(statements.catalogue, entry) if (entry.name, k) not in foreign])
-    }
+    asked = {e: some for e, every in keys.items() if (some := [k for k in every if (e.name, k) not in foreign])}
     answers = await counter.ask_together(
         [
-            Asked(entry.name, Check.STRAY, Count(statements.count_foreign(entry, keys), len(keys)))
-            for entry, keys in asked.items()
+            Asked(entry.name, Check.STRAY, Count(statements.count_foreign(entry, some), len(some)))
+            for entry, some in asked.items()
         ]
     )
-    for (entry, keys), counts in zip(asked.items(), answers, strict=True):
-        foreign |= {(entry.name, key): rows for key, rows in zip(keys, counts or (), strict=False)}
-    found = []
-    for (name, key), rows in foreign.items():
-        if rows:
-            strays = statements.count_strays(statements.catalogue.entries[name], key)
-            found.append(Stray(name, key, await counter.ask(name, Check.STRAY, strays) or 0))
+    for (entry, some), counts in zip(asked.items(), answers, strict=True):
+        if counts is not None:
+            foreign |= {(entry.name, key): rows for key, rows in zip(some, counts, strict=True)}
+    found = [
+        Stray(e.name, key, await counter.ask(e.name, Check.STRAY, statements.count_strays(e, key)) or 0)
+        for e, every in keys.items()
+        for key in every
+        if foreign.get((e.name, key))
+    ]
     return [stray for stray in found if stray.rows]
 
 

@@ -37,7 +37,7 @@ from app.clinic.classification import (
 from app.clinic.introspection import CATALOGUE_SQL, Introspection, Table, TableName, parse
 from app.clinic.migrations import migration_heads
 from app.clinic.named_files import FileColumn, NamedFiles, all_rows, count_files, find_file_columns
-from app.clinic.owners import find_nulls, find_owners
+from app.clinic.owners import find_nulls, find_owners, find_references
 from app.clinic.ownership import RULE_ALIAS, RuleFailed, rule_of, rule_value
 from app.clinic.platform_statements import platform_entries
 from app.clinic.session_settings import SESSION_SQL
@@ -222,6 +222,7 @@ class ClinicDatabase:
             raise SchemaChanged("el esquema de la base de datos cambió justo ahora; vuelva a intentarlo")
         migrations = await migration_heads(connection, catalogue)
         statements = await find_owners(connection, catalogue, clinica_id, on_step)
+        await find_references(connection, statements)
         unowned: Sequence[Unowned | Unchecked]
         if clinica_id is not None:
             unowned = await self._unowned_rows(connection, catalogue, statements.catalogue, on_step)

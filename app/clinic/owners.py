@@ -11,18 +11,15 @@ from app.clinic.all_owners import AllOwners
 from app.clinic.catalogue import Catalogue, TableClass
 from app.clinic.checks import OnStep
 from app.clinic.classification import narrowed, undecided
-from app.clinic.counting import Count, count_together
+from app.clinic.counting import TOGETHER, Count, count_together
 from app.clinic.introspection import TableName
 from app.clinic.ownership import ANY_WAY, BY_HASH, Listing, rule_errors
 from app.clinic.platform_statements import PlatformStatements, Statements
 from app.clinic.sql import from_table, quote
-from app.clinic.statements import ClinicStatements, Foreign
+from app.clinic.statements import ClinicStatements, Foreign, Keys
 
 # Rows. Comparing a thousand with a thousand takes a tenth of a second.
 LONG_LIST = 1000
-
-# Questions that are asked in one round trip: a row of PostgreSQL has 1,664 columns at most.
-TOGETHER = 1000
 
 
 async def find_owners(
@@ -39,14 +36,24 @@ async def find_owners(
     if clinica_id is None:
         return await _find_platforms(connection, narrow, on_step or (lambda: None))
     statements = ClinicStatements(narrow, clinica_id)
-    await _fill(connection, statements, partial(statements.own_lists, doubting=False))
-    foreign = await _count_foreign(connection, statements)
-    if any(foreign[name, key] for name, keys in statements.deciding_keys().items() for key in keys):
-        await _fill(connection, statements, partial(statements.own_lists, doubting=True))
-        foreign = await _count_foreign(connection, statements)
-    statements.keep_foreign(foreign)
-    await _fill(connection, statements, statements.reference_lists)
+    await _fill_own(connection, statements, doubting=False)
+    if any(statements.foreign.values()):
+        await _fill_own(connection, statements, doubting=True)
     return statements
+
+
+async def find_references(connection: asyncpg.Connection, statements: Statements) -> None:
+    """Of what `find_owners` found, find the rows that belong into `referencias`, too; in the same transaction."""
+    if isinstance(statements, ClinicStatements):
+        statements.keep_foreign(await _count_foreign(connection, statements, statements.nobodys_keys()))
+        await _fill(connection, statements, statements.reference_lists)
+
+
+async def _fill_own(connection: asyncpg.Connection, statements: ClinicStatements, *, doubting: bool) -> None:
+    await _fill(connection, statements, partial(statements.own_lists, doubting=doubting))
+    sizes = statements.sizes()
+    statements.keep_sizes(dict(zip(sizes, await _ask(connection, list(sizes.values())), strict=True)))
+    statements.foreign = await _count_foreign(connection, statements, statements.deciding_keys())
 
 
 async def _fill(
@@ -69,17 +76,13 @@ async def _fill(
         careful |= again
 
 
-async def _count_foreign(connection: asyncpg.Connection, statements: ClinicStatements) -> Foreign:
-    """By `nobodys_keys`, once the lists of the clinic's own rows are filled."""
-    sizes = statements.sizes()
-    rows = dict(zip(sizes, await _ask(connection, list(sizes.values())), strict=True))
-    statements.leave_out([name for name, some in rows.items() if not some])
-    keys = statements.nobodys_keys()
+async def _count_foreign(connection: asyncpg.Connection, statements: ClinicStatements, keys: Keys) -> Foreign:
+    """How many of the clinic's rows point by each of these keys to a row that is not its own."""
     counts = [
         Count(statements.count_foreign(statements.catalogue.entries[name], some), len(some))
         for name, some in keys.items()
     ]
-    if max(rows.values(), default=0) > LONG_LIST:
+    if statements.longest > LONG_LIST:
         # PostgreSQL expects ten rows of a list, however long it is, and compares each of them with every other. For a
         # short one that is quick, and without it the children of few rows would be looked for in the whole table.
         await connection.execute("SET LOCAL enable_nestloop = off")

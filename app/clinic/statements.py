@@ -43,7 +43,8 @@ class ClinicStatements:
     """The statements for one clinic, known by its id in the tenant table.
 
     Rows whose owner takes more than a condition to find are in lists, which `find_owners` fills: the statements are
-    of use in its transaction.
+    of use in its transaction. `longest` is how many rows the longest of them has, `foreign` what has been counted of
+    the clinic's rows that point to rows which are not its own.
     """
 
     def __init__(self, catalogue: Catalogue, clinica_id: int) -> None:
@@ -52,6 +53,7 @@ class ClinicStatements:
         self._numbers = catalogue.numbers(catalogue.entries)
         # Tables whose list was found empty: the statements that follow need not name it.
         self._without_list: set[TableName] = set()
+        self.longest = 0
         self.foreign: Foreign = {}
 
     @property
@@ -185,7 +187,7 @@ class ClinicStatements:
                 yield Listing(name, self._find_owned(group, doubting=doubting, careful=name in careful), rule)
 
     def reference_lists(self, careful: Collection[str]) -> Iterator[Listing]:
-        """What fills the lists of rows that belong into `referencias`, in this order, once the others are filled."""
+        """What fills the lists of rows that belong into `referencias`, in this order; see `find_references`."""
         referenced = [entry for entry in self.catalogue.entries.values() if entry.sources]
         for group in grouped({e.name: {s.table for s in e.sources if not s.owned} for e in referenced}):
             name = self._name("referidas", min(group))
@@ -195,27 +197,34 @@ class ClinicStatements:
         """For each table with a list of the clinic's own rows, once filled: how many there are."""
         return {e.name: self._owned(e).size() for e in self.catalogue.with_owners() if e.listed}
 
-    def leave_out(self, empty: Collection[TableName]) -> None:
-        """Of the lists of the clinic's own rows, name no more just those of these tables: they are empty."""
-        self._without_list = set(empty)
+    def keep_sizes(self, sizes: Mapping[TableName, int]) -> None:
+        """Go by what `sizes` asks for: a list without rows is named no more."""
+        self._without_list = {name for name, rows in sizes.items() if not rows}
+        self.longest = max(sizes.values(), default=0)
 
     def deciding_keys(self) -> Keys:
         """By table, the keys that say whose a row in a list is, where something else may say so as well."""
         return {e.name: [way.foreign_key for way in _doubted(e)] for e in self.catalogue.with_owners() if _doubted(e)}
 
     def nobodys_keys(self) -> Keys:
-        """By table, the keys by which a clinic's row may point to nobody's row of a table with owners."""
-        keys = self.deciding_keys()
-        for entry in self.catalogue.of_class(TableClass.OWNED):
-            for fk in stray_keys(self.catalogue, entry):
-                if not self.catalogue.entries[fk.target].definite and fk not in keys.get(entry.name, ()):
-                    keys.setdefault(entry.name, []).append(fk)
-        return keys
+        """By table, the keys by which a clinic's row may point to nobody's row of a table with owners.
+
+        Those of `foreign` are not among them.
+        """
+        keys = {
+            e.name: [
+                fk
+                for fk in stray_keys(self.catalogue, e)
+                if not self.catalogue.entries[fk.target].definite and (e.name, fk) not in self.foreign
+            ]
+            for e in self.catalogue.of_class(TableClass.OWNED)
+        }
+        return {name: some for name, some in keys.items() if some}
 
     def keep_foreign(self, foreign: Foreign) -> None:
         """Go by what was counted for `nobodys_keys`: where no row points, no row belongs into `referencias`."""
-        self.foreign = foreign
-        self.catalogue = without_sources(self.catalogue, {key for key, rows in foreign.items() if rows})
+        self.foreign = {**self.foreign, **foreign}
+        self.catalogue = without_sources(self.catalogue, {key for key, rows in self.foreign.items() if rows})
 
     def is_doubtful(self, name: str) -> str:
         """After the listing of that name: whether it has to be asked for again."""

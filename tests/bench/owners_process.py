@@ -15,7 +15,7 @@ import uvloop
 from pydantic import SecretStr
 
 from app.clinic.catalogue import TableClass
-from app.clinic.owners import find_owners
+from app.clinic.owners import find_owners, find_references
 from app.clinic.ownership import stray_keys
 from app.clinic.session_settings import SESSION_SQL
 from app.clinic.statements import ClinicStatements
@@ -92,18 +92,18 @@ async def statements(settings: Settings) -> dict[str, Any]:
         await connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY")
         with connection.query_logger(lambda query: said.append(query.query)):
             found = await find_owners(connection, catalogue, FIFTEEN_THOUSAND.id)
+            await find_references(connection, found)
         assert isinstance(found, ClinicStatements)
         for entry in catalogue.of_class(TableClass.OWNED):
             said.append(found.owned_records(entry))
             if keys := list(stray_keys(catalogue, entry)):
                 said.append(found.count_foreign(entry, keys))
-        said += [s for e in catalogue.entries.values() if (s := found.referenced_records(e)) is not None]
+        said += [s for e in found.catalogue.entries.values() if (s := found.referenced_records(e)) is not None]
         single = [each for text in said for each in text.split(";\n") if re.match("(SELECT|WITH)", each)]
-        planning, plans = 0.0, []
+        planning = 0.0
         for text in single:
             (plan,) = json.loads(await connection.fetchval(f"EXPLAIN (SUMMARY, FORMAT JSON) {text}"))
             planning += plan["Planning Time"] / 1000
-            plans.append((plan["Planning Time"], len(text), text))
             await connection.execute(text)
         await connection.execute("COMMIT")
         grown = backend.memory_full_info().uss - before
