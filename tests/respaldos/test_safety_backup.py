@@ -70,6 +70,15 @@ async def test_it_is_made_again_where_a_column_has_another_type_by_now(
     assert done.respaldo_previo == respaldo.id + 2
 
 
+async def test_its_row_in_the_table_of_clinics_may_change(
+    resources: Resources, conn: asyncpg.Connection, writing: Callable[[list[str]], None]
+) -> None:
+    respaldo = await back_up(resources)
+    await conn.execute(DAMAGE)
+    writing([f"UPDATE clinica SET nombre = 'Otro nombre' WHERE id = {SMALL}"])
+    assert (await restore(resources, respaldo)).respaldo_previo == respaldo.id + 1
+
+
 async def test_a_clinic_that_never_rests(
     resources: Resources,
     conn: asyncpg.Connection,

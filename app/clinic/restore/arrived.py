@@ -83,7 +83,8 @@ class ArrivedRows:
             if rows:
                 said.append(
                     f"«{shape.model}»: de los registros que se eliminan, {rows:,} tienen claves anteriores a la"
-                    " última del respaldo; si vinieron de otra clínica, después solo los tendrá el respaldo previo"
+                    " última del respaldo; si vinieron de otra clínica, nadie más los tendrá después, fuera del"
+                    " respaldo previo"
                 )
         return said
 

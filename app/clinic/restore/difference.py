@@ -358,6 +358,8 @@ class Difference:
         """
         changed = []
         for shape in self._compared if self.narrowed else self.scoped:
+            if shape is self.held:
+                continue
             place = f"{quote(REL)}, {quote(TID)}"
             read = f"SELECT {place} FROM {shape.current}"
             if shape.model in self.left:

@@ -154,10 +154,11 @@ class ClinicRestore:
         difference = self._found()
         with self._errors():
             await difference.find(on_step)
+            if not self._strict:
+                # First: what has moved away does not come back, and so needs no unique value of what has arrived.
+                await difference.leave_moved()
             await self._leave_arrived(difference)
             await difference.leave(MADE_BY_MIGRATIONS)
-            if not self._strict:
-                await difference.leave_moved()
             changes = await difference.changes(examples=self._secrets)
             tables = await unknown_tables(
                 self._connection, self._catalogue, difference.statements, self.staging.header

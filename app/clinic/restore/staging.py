@@ -13,7 +13,7 @@ from app.clinic.sql import quote
 from app.database import database_errors
 from app.dump.document import Header, Section
 from app.dump.reader import Event, HeaderRead, ModelBegun, RecordsRead
-from app.errors import RestoreRefused
+from app.errors import RestoreRefused, SchemaDiffers
 
 
 class Staging:
@@ -59,7 +59,7 @@ class Staging:
                 await self._take(event)
 
     def shapes(self, models: Collection[str] | None) -> list[Shape]:
-        """The file's models that fit; to be asked for when the file is verified.
+        """The file's models that fit; to be asked for when the file is verified, after `convert`.
 
         Raises RestoreRefused where one does not of those that are wanted: of `models`, or of all.
         """
@@ -104,9 +104,17 @@ class Staging:
         )
 
     async def convert(self) -> None:
-        """Make the lines of models whose columns have other types today anew, once. Raises SchemaDiffers."""
+        """Make the lines of models whose columns have other types today anew, once.
+
+        What would lose something by it is told by `shapes`.
+        """
         while self._unconverted:
-            await convert_lines(self._connection, self._unconverted[-1])
+            shape = self._unconverted[-1]
+            try:
+                await convert_lines(self._connection, shape)
+            except SchemaDiffers as exc:
+                self._problems[shape.section, shape.model] = exc
+                self._shapes.remove(shape)
             self._unconverted.pop()
 
     async def analyze(self) -> None:

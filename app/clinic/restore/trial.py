@@ -82,8 +82,8 @@ class Trial:
         restore does, where the role lacks rights.
         """
         with restore_errors(self.setting):
-            shapes = self.staging.shapes(None)
             await self.staging.convert()
+            shapes = self.staging.shapes(None)
             await self._refuse_without_rights(shapes)
             await self.connection.execute(f"CREATE SCHEMA {quote(self.schema)}")
             data = [shape for shape in shapes if shape.section is Section.DATA]

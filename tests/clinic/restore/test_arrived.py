@@ -46,7 +46,7 @@ STAY = [
 def _going(*models: str) -> list[str]:
     return [
         f"«{model}»: de los registros que se eliminan, 1 tienen claves anteriores a la última del respaldo; si"
-        " vinieron de otra clínica, después solo los tendrá el respaldo previo"
+        " vinieron de otra clínica, nadie más los tendrá después, fuera del respaldo previo"
         for model in models
     ]
 
@@ -112,3 +112,18 @@ async def test_one_that_took_the_unique_value_of_a_row_that_comes_back(database:
         await restore(clinics, backup.file, unbroken=True)
     await restore(clinics, backup.file, unbroken=True, strict=True)
     await assert_restored(clinics, backup)
+
+
+async def test_one_that_took_the_unique_value_of_a_row_that_moved_away(database: Database, writer: Writer) -> None:
+    sql = database.sql
+    await sql.execute(
+        f"SET search_path = public; {TWO_CLINICS} CREATE TABLE ficha (id serial PRIMARY KEY, nombre text, numero int,"
+        " clinica_id int NOT NULL REFERENCES clinica, UNIQUE (clinica_id, numero));"
+        " INSERT INTO ficha (nombre, numero, clinica_id) VALUES ('ana', 1, 1), ('luis', 1, 2), ('eva', 2, 1)"
+    )
+    clinics = await writer(database)
+    backup = await back_up(clinics, 1)
+    await sql.execute("UPDATE ficha SET clinica_id = 2, numero = 7 WHERE id = 1")
+    await sql.execute("UPDATE ficha SET clinica_id = 1 WHERE id = 2")
+    assert counts(await restore(clinics, backup.file, unbroken=True)) == {}
+    assert await sql.fetchval("SELECT array_agg(clinica_id ORDER BY id) FROM ficha") == [2, 1, 1]

@@ -2,6 +2,7 @@
 
 import pytest
 
+from app.clinic.restore.scope import Scope
 from app.errors import SchemaDiffers
 from tests.clinic.backup import back_up, lines_of
 from tests.clinic.conftest import Database
@@ -72,3 +73,6 @@ async def test_a_value_that_would_not_come_back_is_refused(database: Database, c
     await database.sql.execute(change)
     with pytest.raises(SchemaDiffers, match=says):
         await restore(clinics, backup.file)
+    # Nor does it keep other models.
+    await database.sql.execute("DELETE FROM por_animo WHERE nota = 'b'")
+    assert counts(await restore(clinics, backup.file, scope=Scope(models=("por_animo",)))) == {"por_animo": (1, 0, 0)}
