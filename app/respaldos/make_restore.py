@@ -31,7 +31,7 @@ from app.respaldos.resources import Resources
 from app.respaldos.restore_attempt import RestoreAttempt, RestoreRequest
 from app.respaldos.transaction import transaction
 from app.respaldos.uninterrupted import uninterrupted
-from app.respaldos.views import WHO
+from app.respaldos.views import WHAT, WHO
 
 log = logging.getLogger(__name__)
 
@@ -298,6 +298,12 @@ def _said(plan: Plan, request: RestoreRequest) -> list[str]:
         ]
     for model, names in plan.privileges.items():
         said += [f"«{model}»: se devuelven privilegios", f"{WHO}«{model}», los que los recuperan: {names}"]
+    for model, values in plan.meanings.items():
+        said += [
+            f"«{model}», que es de todas las clínicas, dice hoy otra cosa en registros a los que apunta lo que se"
+            " restaura",
+            f"{WHAT}«{model}», lo que decían: {values}",
+        ]
     said += [
         f"«{model}»: el archivo trae accesos, que son de la plataforma: no se restauran" for model in plan.left_out
     ]

@@ -21,8 +21,8 @@ TIPO_DISPLAY = {
 
 MIB = 1 << 20
 
-# How an aviso begins that names people, which is for those who may see what backups hold.
-WHO = "Accesos: "
+# How avisos begin that name people, or say values: they are for those who may see what backups hold.
+WHO, WHAT = "Accesos: ", "Valores: "
 
 # What programs find in `metadata` whatever became of the backup: front ends count with these as they come.
 EMPTY_METADATA: dict[str, Any] = {
@@ -214,7 +214,7 @@ def restauracion_vista(restauracion: Restauracion, *, examples: bool = True) -> 
         "con_clinica": restauracion.con_clinica,
         "progreso": restauracion.progreso,
         "resultado": found,
-        "avisos": [aviso for aviso in restauracion.avisos or () if examples or not aviso.startswith(WHO)],
+        "avisos": [aviso for aviso in restauracion.avisos or () if examples or not aviso.startswith((WHO, WHAT))],
         "respaldo_previo": restauracion.respaldo_previo,
         "comparado_con": restauracion.comparado_con,
         "error": restauracion.error,

@@ -7,7 +7,7 @@ import asyncpg
 import httpx
 import pytest
 
-from app.respaldos.views import WHO
+from app.respaldos.views import WHAT, WHO
 from tests.api.conftest import API, OTHER, add_backup, bearer, jobs
 from tests.respaldos.conftest import SMALL
 
@@ -157,7 +157,7 @@ async def test_rows_are_shown_only_to_those_who_may_download_them(
         SMALL,
         tipo,
         json.dumps(RESULT),
-        json.dumps(["«auth_user»: faltan 1 accesos", f"{WHO}«auth_user», los que se agregan: ana (1)"]),
+        json.dumps(["faltan 1 accesos", f"{WHO}«auth_user»: ana (1)", f"{WHAT}«forma»: 1 (era «qr»)"]),
     )
     for path in (f"restauraciones/{id_}/", "restauraciones/"):
         found = [(await client.get(f"{API}/{path}", headers=bearer(**who))).json() for who in ({}, STAFF)]
@@ -165,4 +165,4 @@ async def test_rows_are_shown_only_to_those_who_may_download_them(
         assert admin["resultado"] == RESULT
         assert list(admin["resultado"]) == ["facturas", "bitacoras"], "in the order of the backup"
         assert staff["resultado"]["facturas"] == RESULT["facturas"] | {"ejemplos": {}}
-        assert (len(admin["avisos"]), staff["avisos"]) == (2, admin["avisos"][:1])
+        assert (len(admin["avisos"]), staff["avisos"]) == (3, admin["avisos"][:1])

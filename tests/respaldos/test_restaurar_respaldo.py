@@ -11,6 +11,7 @@ from app.clinic.sql import qualified
 from app.errors import RestoreRefused, SchemaDiffers
 from app.respaldos.models import Respaldo
 from app.respaldos.resources import Resources
+from app.respaldos.views import WHAT
 from tests.respaldos.conftest import LARGE, SMALL, assert_consistent, back_up, told, trail
 from tests.respaldos.restoring import DAMAGE, RELEASE, RELEASED, conn, everybody, newest, resources, restore
 from tests.storage.conftest import Store
@@ -126,6 +127,18 @@ async def test_after_a_release_it_says_what_has_come_since(resources: Resources,
     assert json.loads((await newest(conn))["avisos"]) == RELEASED
     assert (await restore(resources, respaldo)).avisos == RELEASED
     assert await conn.fetchval("SELECT count(*) FROM receta") == 2
+
+
+async def test_values_are_said_apart(resources: Resources, conn: asyncpg.Connection) -> None:
+    respaldo = await back_up(resources)
+    await conn.execute(
+        "UPDATE tipodeconsulta SET nombreconsulta = 'Otra' || id; UPDATE consulta SET motivo = 'x' WHERE codpaciente IN"
+        f" (SELECT codusuario FROM paciente WHERE clinica_id = {SMALL})"
+    )
+    await restore(resources, respaldo)
+    values, *others = sorted(json.loads((await newest(conn))["avisos"]), key=lambda aviso: not aviso.startswith(WHAT))
+    assert "y hoy es «Otra" in values
+    assert not any("«Otra" in aviso for aviso in others)
 
 
 async def test_a_refused_restore_says_that_the_system_went_back(

@@ -264,9 +264,9 @@ class Difference:
             f" WHERE s.{quote(HASH)} <> {line_hash(f'x.{quote(LINE)}')}"
         )
 
-    async def other_meanings(self, secrets: SecretColumns) -> list[str]:
-        """Sentences on shared rows that say something else today, and to which written rows point."""
-        said = []
+    async def other_meanings(self, secrets: SecretColumns) -> dict[str, str]:
+        """By model, shared rows that say something else today, and to which written rows point: what they were."""
+        meanings = {}
         for shape in self.references:
             pointing = [
                 pointed_to_from(fk, "t", f"SELECT {columns('f', fk.columns)} FROM {child.file} AS f")
@@ -286,11 +286,8 @@ class Difference:
                 f" WHERE ({' OR '.join(pointing)}) AND t.{quote(AT)} IN"
                 f" (SELECT o.{quote(AT)} FROM ({self.other_content(shape)}) AS o)",
             ):
-                said.append(
-                    f"«{shape.model}», que es de todas las clínicas, dice hoy otra cosa en registros a los que apunta"
-                    f" lo que se restaura: {found}"
-                )
-        return said
+                meanings[shape.model] = found
+        return meanings
 
     def _was(self, shape: Shape, column: Column, secrets: SecretColumns) -> str:
         """What the column was and is, in words, where it is something else in the rows `t` and `r`."""

@@ -61,6 +61,7 @@ class Plan:
     say in words what the tables have today that the file does not know, and what becomes of it. By model:
     `new_logins` are missing ones that are inserted, with which nobody gets in, and `privileges` what others get back.
     `left_out` are models of the file whose logins are the platform's, `access` says whether it has the clinic's own.
+    `meanings` say of shared rows, to which others that are written point, what they were and what they are today.
     Of the platform's rows, `differing` are there with other content and left alone, and `of_clinics` are a clinic's
     today.
     """
@@ -73,6 +74,7 @@ class Plan:
     privileges: dict[str, str]
     left_out: tuple[str, ...]
     access: bool
+    meanings: dict[str, str]
     differing: dict[str, int] = field(default_factory=dict)
     of_clinics: dict[str, int] = field(default_factory=dict)
 
@@ -169,7 +171,6 @@ class ClinicRestore:
                 *await unknown_columns(self._connection, changing),
                 *difference.said,
                 *await difference.emptied(),
-                *await difference.other_meanings(self._secrets),
             )
             plan = Plan(
                 changes[Section.DATA],
@@ -180,6 +181,7 @@ class ClinicRestore:
                 await difference.privileges(),
                 self.staging.left_out,
                 any(shape.entry.access for shape in difference.data),
+                await difference.other_meanings(self._secrets),
             )
             plan = replace(plan, avisos=(*plan.avisos, *await self._prepare_applying()))
         if isinstance(difference, PlatformDifference):

@@ -110,12 +110,9 @@ async def test_a_shared_row_that_means_something_else_now(database: Database, wr
     with pytest.raises(RestoreRefused, match="«forma», que es de todas las clínicas, tiene otro contenido: 1"):
         await restore(clinics, backup.file, strict=True)
     plan = await restore(clinics, backup.file)
-    assert plan.avisos == (
-        "«forma», que es de todas las clínicas, dice hoy otra cosa en registros a los que apunta lo que se restaura:"
-        " 1 (nombre: era «qr» y hoy es «cheque»; token)",
-    )
+    assert plan.meanings == {"forma": "1 (nombre: era «qr» y hoy es «cheque»; token)"}
     # Nothing is pointed to it again.
-    assert (await restore(clinics, backup.file)).avisos == ()
+    assert (await restore(clinics, backup.file)).meanings == {}
 
 
 async def test_a_number_that_is_another_clinics_in_that_database(database: Database) -> None:
