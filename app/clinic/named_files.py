@@ -44,6 +44,9 @@ _LONGEST = 1024
 # (blocks of 8 KiB).
 _BLOCKS = 10
 
+# How many columns are asked about at once: a SELECT of PostgreSQL gives 1,664 values at most, and these are two each.
+_COLUMNS = 500
+
 # How many values are looked for where a column is called like one that names files, and is empty in those blocks.
 _VALUES = 100
 
@@ -81,12 +84,17 @@ def absent_files(found: Sequence[NamedFiles | Unchecked]) -> list[str]:
 
 async def find_file_columns(counter: Counter, entries: Sequence[Entry]) -> list[FileColumn]:
     """The columns of these tables that name files, by what they are called and by a sample of their values."""
-    texts = {entry: columns for entry in entries if (columns := [c for c in entry.table.columns if _is_text(c)])}
+    texts = [
+        (entry, columns[start : start + _COLUMNS])
+        for entry in entries
+        for columns in [[column for column in entry.table.columns if _is_text(column)]]
+        for start in range(0, len(columns), _COLUMNS)
+    ]
     samples = await counter.ask_together(
-        [Asked(e.name, Check.FILES, Count(_sample(e, columns), 2 * len(columns))) for e, columns in texts.items()]
+        [Asked(entry.name, Check.FILES, Count(_sample(entry, some), 2 * len(some))) for entry, some in texts]
     )
     found, empty = [], []
-    for (entry, columns), counts in zip(texts.items(), samples, strict=True):
+    for (entry, columns), counts in zip(texts, samples, strict=True):
         for number, column in enumerate(columns):
             filled, files = (counts[2 * number], counts[2 * number + 1]) if counts else (0, 0)
             if _names_files(column, filled, files):

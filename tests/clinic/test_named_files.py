@@ -213,7 +213,7 @@ async def test_columns_are_looked_for_once_and_files_are_counted_each_time(any_d
 
 
 async def test_a_table_of_many_text_columns(database: Database) -> None:
-    columns = ", ".join(f"c{number} text" for number in range(120))
+    columns = ", ".join(f"c{number} text" for number in range(900))
     await database.sql.execute(
         f"{TWO_CLINICS} CREATE TABLE ancha (id int PRIMARY KEY, clinica_id int REFERENCES clinica, {columns});"
         " INSERT INTO ancha (id, clinica_id) VALUES (1, 1)"
