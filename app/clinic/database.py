@@ -111,7 +111,9 @@ class Tenants:
         Raises ClinicNotFound, which says so where it is the platform's own entry.
         """
         if named is None:
-            return pick(self.clinics, None)
+            if not self.clinics:
+                raise ClinicNotFound("la tabla de clínicas está vacía")
+            return self.clinics[0]
         number = int(named) if isinstance(named, str) and named.isdecimal() else named
         entries = self.clinics if self.platform is None else [self.platform, *self.clinics]
         found = next((entry for entry in entries if entry.id == number), None)
@@ -287,9 +289,6 @@ class ClinicDatabase:
         with suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
             await connection.close(timeout=CONNECT_SECONDS)
 
-    async def _clinics(self, connection: asyncpg.Connection) -> list[Clinic]:
-        return (await self._tenants(connection)).clinics
-
     async def _tenants(self, connection: asyncpg.Connection, only: int | None = None) -> Tenants:
         """With `only`, it is enough to know that clinic: where clinics share the tables, the others do not matter."""
         tenancy = self._tenancy
@@ -416,16 +415,6 @@ def _lock(entries: Iterable[Entry]) -> str:
     """
     names = ", ".join(from_table(entry.table) for entry in entries)
     return f"LOCK TABLE {names} IN ACCESS SHARE MODE"
-
-
-def pick(clinics: list[Clinic], clinica_id: int | None) -> Clinic:
-    """The clinic of that id, or the first one where none is named."""
-    for clinic in clinics:
-        if clinica_id is None or clinic.id == clinica_id:
-            return clinic
-    if clinica_id is None:
-        raise ClinicNotFound("la tabla de clínicas está vacía")
-    raise ClinicNotFound(f"no existe la clínica {clinica_id}")
 
 
 def _check_schema(clinic: Clinic, clinics: list[Clinic], tenancy: Tenancy) -> None:

@@ -132,7 +132,8 @@ async def test_after_a_release_it_says_what_has_come_since(resources: Resources,
 async def test_values_are_said_apart(resources: Resources, conn: asyncpg.Connection) -> None:
     respaldo = await back_up(resources)
     await conn.execute(
-        "UPDATE tipodeconsulta SET nombreconsulta = 'Otra' || id; UPDATE consulta SET motivo = 'x' WHERE codpaciente IN"
+        "UPDATE tipodeconsulta SET nombreconsulta = 'Otra' || id;"
+        " UPDATE consulta SET motivo = 'x' WHERE codpaciente IN"
         f" (SELECT codusuario FROM paciente WHERE clinica_id = {SMALL})"
     )
     await restore(resources, respaldo)

@@ -30,8 +30,8 @@ class Comparison:
     """Made by `RestoreDatabase.comparing`, of no use after its block.
 
     `older` takes the file of a backup while it is verified, `newer` that of another one where there is another; then
-    `find`, and `rows`. Changes are told as what restoring the older one would do. Raises RestoreRefused or
-    DatabaseError.
+    `find`, and `rows`. Changes are told as what restoring the older one would do, if it left no row alone.
+    Raises RestoreRefused or DatabaseError.
     """
 
     def __init__(

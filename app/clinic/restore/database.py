@@ -14,7 +14,6 @@ from app.clinic.database import (
     TEMPORARY_LOCKS,
     ClinicDatabase,
     other_schemas,
-    pick,
     recorded,
     refuse_too_many_locks,
     refuse_unreadable,
@@ -85,16 +84,19 @@ class RestoreDatabase(ClinicDatabase):
                 await connection.execute(f"SET work_mem = '{WORK_MEMORY}'; SET temp_buffers = '{WORK_MEMORY}'")
                 if not await connection.fetchval(f"SELECT pg_try_advisory_lock({_advisory(clinica_id)})"):
                     raise OperationInProgress(f"ya se está restaurando {whose(clinica_id)}")
-                clinics = await self._clinics(connection)
-                try:
-                    clinic = _of(clinics, clinica_id)
-                except ClinicNotFound as exc:
-                    if clinica_id is None or self._tenancy.kind == "schema":
-                        raise ClinicNotFound(
-                            f"{exc}: antes de restaurarla hay que volver a poner su fila en la tabla de clínicas, que"
-                            " dice cuál es su esquema"
-                        ) from exc
-                    clinic = Clinic(clinica_id, None, False, None)
+                tenants = await self._tenants(connection)
+                clinics = tenants.clinics
+                clinic = None
+                if clinica_id is not None:
+                    try:
+                        clinic = tenants.pick(clinica_id)
+                    except ClinicNotFound as exc:
+                        if self._tenancy.kind == "schema":
+                            raise ClinicNotFound(
+                                f"{exc}: antes de restaurarla hay que volver a poner su fila en la tabla de clínicas,"
+                                " que dice cuál es su esquema"
+                            ) from exc
+                        clinic = Clinic(clinica_id, None, False, None)
                 catalogue = await self._catalogue(connection, clinic, clinics)
                 entries = recorded(catalogue, clinica_id)
                 refuse_unreadable([entry.table for entry in entries])
@@ -138,8 +140,9 @@ class RestoreDatabase(ClinicDatabase):
                 await connection.execute(f"SET work_mem = '{WORK_MEMORY}'; SET temp_buffers = '{WORK_MEMORY}'")
                 # Whoever drops what a dead process left sees by this that somebody is at work.
                 await connection.execute(f"SELECT pg_advisory_lock({TRIAL_CLASS}, {number})")
-                clinics = await self._clinics(connection)
-                clinic = _of(clinics, clinica_id)
+                tenants = await self._tenants(connection)
+                clinics = tenants.clinics
+                clinic = tenants.pick(clinica_id) if clinica_id is not None else None
                 catalogue = await self._catalogue(connection, clinic, clinics)
                 entries = recorded(catalogue, clinica_id)
                 refuse_unreadable([entry.table for entry in entries])
@@ -165,8 +168,9 @@ class RestoreDatabase(ClinicDatabase):
         async with self._connect() as connection:
             with database_errors(self._setting):
                 await connection.execute(f"SET work_mem = '{WORK_MEMORY}'; SET temp_buffers = '{WORK_MEMORY}'")
-                clinics = await self._clinics(connection)
-                clinic = _of(clinics, clinica_id)
+                tenants = await self._tenants(connection)
+                clinics = tenants.clinics
+                clinic = tenants.pick(clinica_id) if clinica_id is not None else None
                 catalogue = await self._catalogue(connection, clinic, clinics)
                 entries = recorded(catalogue, clinica_id)
                 refuse_unreadable([entry.table for entry in entries])
@@ -229,10 +233,6 @@ async def _drop_tables(connection: asyncpg.Connection, schema: str) -> None:
     names = [name for (name,) in found]
     for start in range(0, len(names), DROPPED_AT_ONCE):
         await connection.execute(f"DROP TABLE {', '.join(names[start : start + DROPPED_AT_ONCE])} CASCADE")
-
-
-def _of(clinics: list[Clinic], clinica_id: int | None) -> Clinic | None:
-    return pick(clinics, clinica_id) if clinica_id is not None else None
 
 
 def _advisory_key(clinica_id: int | None) -> tuple[int, int]:
