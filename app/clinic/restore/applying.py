@@ -13,7 +13,7 @@ from app.clinic.restore.difference import Difference, OnStep, one_row
 from app.clinic.restore.logins import login_values
 from app.clinic.restore.naming import named_keys
 from app.clinic.restore.refusals import child_of, gone_values, parent_of, partitions
-from app.clinic.restore.shapes import AT, COPY, FILE, HASH, KIND, PLACE, REL, TID, TODAY, Kind, Shape
+from app.clinic.restore.shapes import AT, COPY, FILE, HASH, KIND, PLACE, REL, TID, TODAY, Kind, Shape, and_columns
 from app.clinic.restore.triggers import way_out
 from app.clinic.sql import columns, joined, literal, pointed_to_from, points_into, quote
 from app.errors import RestoreRefused
@@ -87,14 +87,14 @@ class Applying:
         if added != "INSERT 0 0":
             # What was just added has no pair yet, and is not to go: the file has it as it is.
             await self._connection.execute(
-                f"WITH alike AS (SELECT c.ctid AS {quote(TODAY)}, s.{quote(AT)}{_and('c', child.names)}"
+                f"WITH alike AS (SELECT c.ctid AS {quote(TODAY)}, s.{quote(AT)}{and_columns('c', child.names)}"
                 f" FROM {child.today} AS c JOIN {child.current} AS k"
                 f" ON k.{quote(REL)} = c.{quote(REL)} AND k.{quote(TID)} = c.{quote(TID)}"
                 f" JOIN ({self._difference.stage_rows(child)}) AS s"
                 f" ON s.{quote(HASH)} = k.{quote(HASH)} AND s.{quote(COPY)} = k.{quote(COPY)}"
                 f" WHERE NOT EXISTS (SELECT FROM {child.pairs} AS p WHERE p.{quote(TODAY)} = c.ctid)),"
-                f" written AS (INSERT INTO {child.file} SELECT a.{quote(AT)}{_and('a', child.names)} FROM alike AS a"
-                f" RETURNING ctid, {quote(AT)})"
+                f" written AS (INSERT INTO {child.file} SELECT a.{quote(AT)}{and_columns('a', child.names)}"
+                f" FROM alike AS a RETURNING ctid, {quote(AT)})"
                 f" INSERT INTO {child.pairs} SELECT w.ctid, a.{quote(TODAY)}, '{Kind.AGAIN}'"
                 f" FROM written AS w JOIN alike AS a ON a.{quote(AT)} = w.{quote(AT)}"
             )
@@ -344,7 +344,3 @@ def _insert(shape: Shape, names: Several[str], rows: str) -> str:
     if not names:
         return f"INSERT INTO {into} {rows}"
     return f"INSERT INTO {into} ({', '.join(map(quote, names))}) OVERRIDING SYSTEM VALUE {rows}"
-
-
-def _and(alias: str, names: tuple[str, ...]) -> str:
-    return f", {columns(alias, names)}" if names else ""

@@ -43,14 +43,18 @@ class ArrivedRows:
         self._shapes = [shape for shape in difference.scoped if shape is not difference.held]
         self._belongings = list(belongings(catalogue, self._shapes))
 
-    async def leave(self) -> list[str]:
+    async def find(self, *, leave: bool) -> list[str]:
+        """Sentences on how many rows go that may be such. With `leave`, what is known to be stays, and is named."""
+        found = await self._before()
+        said = await self._leave([before for before in found if before.drawn]) if leave else []
+        return [*said, *await self._going(found)]
+
+    async def _leave(self, drawn: list[_Before]) -> list[str]:
         """Have them stay, with what hangs from them and what that points to; sentences that name them."""
         arrived: dict[str, int] = {}
-        for before in await self._before():
-            if before.drawn and (
-                rows := await self._difference.keep(
-                    before.shape, f"{before.condition} AND {self._difference.free(before.shape)}"
-                )
+        for before in drawn:
+            if rows := await self._difference.keep(
+                before.shape, f"{before.condition} AND {self._difference.free(before.shape)}"
             ):
                 arrived[before.shape.model] = rows
         if not arrived:
@@ -72,10 +76,9 @@ class ArrivedRows:
                 )
         return said
 
-    async def going(self) -> list[str]:
-        """Sentences on how many rows go that may be such."""
+    async def _going(self, found: list[_Before]) -> list[str]:
         said = []
-        for before in await self._before():
+        for before in found:
             shape = before.shape
             rows = await self._connection.fetchval(
                 f"SELECT count(*) FROM {shape.today} AS c WHERE {before.condition} AND {_unpaired(shape)}"

@@ -266,11 +266,17 @@ class Difference:
 
     async def other_meanings(self, secrets: SecretColumns) -> dict[str, str]:
         """By model, shared rows that say something else today, and to which written rows point: what they were."""
-        meanings = {}
+        meanings: dict[str, str] = {}
+        if not (self.references and self._compared):
+            return meanings
+        # Where nothing is written, nothing has to be printed.
+        asked = ", ".join(f"EXISTS (SELECT FROM {child.file})" for child in self._compared)
+        answers = await one_row(self._connection, f"SELECT {asked}")
+        written = [child for child, some in zip(self._compared, answers, strict=True) if some]
         for shape in self.references:
             pointing = [
                 pointed_to_from(fk, "t", f"SELECT {columns('f', fk.columns)} FROM {child.file} AS f")
-                for child in self._compared
+                for child in written
                 for fk in child.entry.table.foreign_keys
                 if fk.target == shape.entry.name and child.has(fk.columns) and shape.has(fk.target_columns)
             ]

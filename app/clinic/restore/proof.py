@@ -13,7 +13,7 @@ from app.clinic.records import LINE, record_lines, with_lines
 from app.clinic.restore.constraints import Constraints
 from app.clinic.restore.difference import Difference
 from app.clinic.restore.naming import named_keys
-from app.clinic.restore.shapes import AT, HASH, PLACE, REL, TID, Shape, line_hash
+from app.clinic.restore.shapes import AT, HASH, PLACE, REL, TID, Shape, and_columns, line_hash
 from app.clinic.restore.triggers import way_out
 from app.clinic.restore.written import acting_triggers
 from app.clinic.sql import columns, literal, quote
@@ -87,10 +87,10 @@ class Proof:
                 raise RestoreDiffers(await self._sentence(shape, moved))
 
     async def _hold_lines(self, shape: Shape) -> None:
-        chosen = f"SELECT f.{quote(AT)}{_and('f', shape.key)} FROM {shape.file} AS f"
+        chosen = f"SELECT f.{quote(AT)}{and_columns('f', shape.key)} FROM {shape.file} AS f"
         if self._difference.narrowed and shape.section is Section.DATA:
             chosen += (
-                f" UNION SELECT t.{quote(AT)}{_and('t', shape.key)} FROM {shape.typed} AS t"
+                f" UNION SELECT t.{quote(AT)}{and_columns('t', shape.key)} FROM {shape.typed} AS t"
                 f" WHERE t.{quote(AT)} IN (SELECT {quote(AT)} FROM {shape.wanted})"
             )
         found = self._rows_now(shape)
@@ -201,7 +201,3 @@ def of_line(shape: Shape) -> str:
     """The columns by which a person knows the row of the line `s`, out of the line itself."""
     key = shape.key or shape.names
     return ", ".join(f"s.{quote(LINE)}::json ->> {literal(name)} AS {quote(name)}" for name in key)
-
-
-def _and(alias: str, names: tuple[str, ...]) -> str:
-    return f", {columns(alias, names)}" if names else ""

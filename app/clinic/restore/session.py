@@ -192,9 +192,7 @@ class ClinicRestore:
         if difference.narrowed or isinstance(difference, PlatformDifference):
             return
         arrived = ArrivedRows(self._connection, self._catalogue, difference, self._constraints)
-        if self._unbroken and not self._strict:
-            difference.said += await arrived.leave()
-        difference.said += await arrived.going()
+        difference.said += await arrived.find(leave=self._unbroken and not self._strict)
 
     async def changed_since(self) -> list[str]:
         """The models of which somebody has changed rows since they were compared.

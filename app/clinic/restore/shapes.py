@@ -282,7 +282,7 @@ def create_typed(shape: Shape, name: str) -> str:
     """An empty table of AT and the file's columns, each with the type and the collation that it has today."""
     return (
         f"CREATE TEMP TABLE {name.removeprefix('pg_temp.')} AS"
-        f" SELECT NULL::tid AS {quote(AT)}{_and_columns('t', shape.names)} FROM {shape.real} AS t WITH NO DATA"
+        f" SELECT NULL::tid AS {quote(AT)}{and_columns('t', shape.names)} FROM {shape.real} AS t WITH NO DATA"
     )
 
 
@@ -296,10 +296,11 @@ def create_meeting(shape: Shape) -> str:
         f" NULL::bigint AS {quote(HASH)}{copy} FROM {shape.real} AS t WITH NO DATA; "
         f"{create_typed(shape, shape.file)}; "
         f'CREATE TEMP TABLE "today_{number}" AS SELECT t.tableoid AS {quote(REL)}, t.ctid AS {quote(TID)},'
-        f" t.xmin AS {quote(VERSION)}{_and_columns('t', every)} FROM {shape.real} AS t WITH NO DATA; "
+        f" t.xmin AS {quote(VERSION)}{and_columns('t', every)} FROM {shape.real} AS t WITH NO DATA; "
         f'CREATE TEMP TABLE "pairs_{number}" ({quote(FILE)} tid, {quote(TODAY)} tid, {quote(KIND)} "char")'
     )
 
 
-def _and_columns(alias: str, names: tuple[str, ...]) -> str:
+def and_columns(alias: str, names: tuple[str, ...]) -> str:
+    """Columns of the row `alias` that follow others; there may be none."""
     return f", {columns(alias, names)}" if names else ""
