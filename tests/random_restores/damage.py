@@ -47,6 +47,7 @@ class Damage:
             asyncpg.GeneratedAlwaysError,
             asyncpg.WrongObjectTypeError,
             asyncpg.DependentObjectsStillExistError,
+            asyncpg.UndefinedObjectError,
             Ambiguous,
         ):
             await transaction.rollback()

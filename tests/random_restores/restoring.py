@@ -16,7 +16,7 @@ from app.errors import DatabaseError, DatabaseUnavailable, RespaldosError, Schem
 from tests.clinic.backup import Backup, back_up
 from tests.clinic.restore.restoring import WHOLE, counts, loaded, restore, staged
 from tests.random_restores.damage import MINE, Damage
-from tests.random_restores.fingerprint import Ambiguous, Fingerprint, Key, broken_keys, take
+from tests.random_restores.fingerprint import Ambiguous, Fingerprint, Key, Row, broken_keys, take
 from tests.random_restores.schemas import NOBODY, Case, Table, script
 
 Counts = tuple[int, int, int]
@@ -219,10 +219,8 @@ def _refused_well(refusal: RespaldosError, writer: _Writer) -> None:
 
 def _exact(before: Fingerprint, damaged: Fingerprint, after: Fingerprint) -> None:
     """The clinic's rows are those of before, and the others' as they were; what has moved away stays there."""
-    moved = {(row.table.place, row.key) for row in damaged.rows if row.owner not in {NOBODY, MINE} and row.table.key}
-    expected = Counter(
-        (row.table.place, row.own) for row in before.of(MINE) if (row.table.place, row.key) not in moved
-    )
+    moved = _moved(before, damaged)
+    expected = Counter((row.table.place, row.own) for row in before.of(MINE) if id(row) not in moved)
     found = after.mine(MINE)
     if found != expected:
         raise Finding(f"a la clínica le faltan {expected - found} y le sobran {found - expected}")
@@ -236,6 +234,33 @@ def _exact(before: Fingerprint, damaged: Fingerprint, after: Fingerprint) -> Non
     adopted = {(row.table.place, row.text) for row in damaged.of(NOBODY) if (row.table.place, row.key) in keys}
     if gone := [each for each in others - now if each not in adopted]:
         raise Finding(f"de otros falta: {gone}")
+
+
+def _moved(before: Fingerprint, damaged: Fingerprint) -> set[int]:
+    """The clinic's rows of before that are another's by now, and those that only such a row made the clinic's."""
+    theirs = {(row.table.place, row.key) for row in damaged.rows if row.owner not in {NOBODY, MINE} and row.table.key}
+    mine = before.of(MINE)
+    moved = {id(row) for row in mine if (row.table.place, row.key) in theirs}
+
+    def hangs(row: Row) -> bool:
+        return any(
+            (key := row.points(fk)) is not None
+            and any(
+                id(parent) in moved
+                and parent.table.place == fk.target
+                and tuple(parent.values[name] for name in fk.target_columns) == key
+                for parent in mine
+            )
+            for fk in row.table.foreign_keys
+        )
+
+    while more := {
+        id(row)
+        for row in mine
+        if id(row) not in moved and (not row.table.tenant or row.values["clinica_id"] is None) and hangs(row)
+    }:
+        moved |= more
+    return moved
 
 
 def _changes(damaged: Fingerprint, after: Fingerprint, tables: tuple[Table, ...], plan: Plan) -> dict[str, Counts]:
