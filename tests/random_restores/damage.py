@@ -124,6 +124,18 @@ class Damage:
                     if column != "clinica_id"
                 )
                 return [f"UPDATE {name} SET {sets} WHERE {row.where}"] if sets else []
+            case "stray" if table.foreign_keys and table.tenant and row.values["clinica_id"] is not None:
+                # Somebody else's row, which says itself whose it is, points to a new row of the clinic.
+                fk = chance.choice(table.foreign_keys)
+                made = self._new(self._tables[fk.target], now, MINE, chance)
+                if not made or not all(made.get(column) for column in fk.target_columns):
+                    return []
+                sets = ", ".join(
+                    f"{column} = {literal(made[target])}"
+                    for column, target in zip(fk.columns, fk.target_columns, strict=True)
+                    if column != "clinica_id"
+                )
+                return [insert(self._tables[fk.target], made), f"UPDATE {name} SET {sets} WHERE {row.where}"]
             case "swap":
                 return self._swap(table, rows, chance)
             case "orphan" if table.tenant:

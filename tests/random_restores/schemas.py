@@ -412,7 +412,7 @@ def _table(draw: DrawFn, place: int, before: list[Table], count: int) -> Table:
 DAMAGE = (
     "delete", "delete", "delete", "empty", "change", "change", "rekey", "repoint", "repoint", "insert", "insert",
     "swap", "orphan", "move", "delete shared", "change shared", "delete other", "change other", "insert other",
-    "take", "add column", "add table", "drop constraint",
+    "take", "stray other", "add column", "add table", "drop constraint",
 )  # fmt: skip
 MEANWHILE = ("delete other", "change other", "insert other", "take", "delete shared", "change shared")
 
