@@ -1,6 +1,7 @@
 """`python -m tests.random_restores [--minutes N] [--seed S] [--examples N]`: random restores, as many as time allows.
 
-Prints how many ended how, and what to say to have a finding again. Exit code 1 where there is one.
+Prints for each role how many ended how, why those that were refused were, and what to say to have a finding again.
+Exit code 1 where there is one.
 """
 
 import asyncio
@@ -9,7 +10,7 @@ import sys
 import tempfile
 import time
 from argparse import ArgumentParser
-from collections import Counter
+from collections import Counter, defaultdict
 from contextlib import ExitStack
 from pathlib import Path
 from random import SystemRandom
@@ -80,8 +81,8 @@ def main() -> int:
     given_ = parser.parse_args()
     seed = given_.seed if given_.seed is not None else SystemRandom().randrange(2**32)
     until = time.monotonic() + given_.minutes * 60
-    outcomes: Counter[Outcome] = Counter()
-    reasons: Counter[str] = Counter()
+    outcomes: dict[str, Counter[Outcome]] = defaultdict(Counter)
+    reasons: dict[str, Counter[str]] = defaultdict(Counter)
     findings = 0
     with ExitStack() as stack:
         runner = stack.enter_context(asyncio.Runner())
@@ -89,6 +90,7 @@ def main() -> int:
         grounds = {}
         while time.monotonic() < until:
             version, ordinary = variant = VARIANTS[seed % 4 if given_.variant is None else given_.variant]
+            role = "ordinary owner" if ordinary else "superuser"
             if variant not in grounds:
                 home = folder / str(version)
                 addresses = stack.enter_context(
@@ -100,15 +102,16 @@ def main() -> int:
             round_ = Round(runner, grounds[variant], seed, given_.examples, shrink=not given_.no_shrink)
             if found := round_.run():
                 findings += 1
-                role = "ordinary owner" if ordinary else "superuser"
                 again = f"--seed {seed} --examples {given_.examples} --variant {VARIANTS.index(variant)}"
                 print(f"\n### {again} (PostgreSQL {version}, {role})\n{found}", flush=True)  # noqa: T201
-            outcomes += round_.outcomes
-            reasons += round_.reasons
+            outcomes[role] += round_.outcomes
+            reasons[role] += round_.reasons
             seed += 1
-    for why, count in reasons.most_common(40):
-        print(f"{count:6} {why}")  # noqa: T201
-    print({**{str(outcome): count for outcome, count in outcomes.items()}, "findings": findings})  # noqa: T201
+    for role, counted in outcomes.items():
+        print(f"{role}: {', '.join(f'{outcome} {count}' for outcome, count in counted.most_common())}")  # noqa: T201
+        for why, count in reasons[role].most_common(40):
+            print(f"{count:6} {why}")  # noqa: T201
+    print(f"findings: {findings}")  # noqa: T201
     return 1 if findings else 0
 
 
