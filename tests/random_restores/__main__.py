@@ -19,7 +19,7 @@ import asyncpg
 import hypothesis
 from hypothesis import HealthCheck, Phase, given, settings
 
-from app import embedded
+from app.demo import embedded
 from app.settings import EmbeddedServer
 from tests.conftest import forget_on_power_loss, plain_url, unique_name
 from tests.random_restores.restoring import Ground, Outcome, run

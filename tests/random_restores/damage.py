@@ -77,12 +77,13 @@ class Damage:
             case "add":
                 if whose == "column":
                     more = chance.choice(("", " DEFAULT 'x'", " NOT NULL DEFAULT 'y'"))
-                    return [f"ALTER TABLE {name} ADD nueva{chance.randint(0, 9)} text{more}"]
+                    return [f"ALTER TABLE {name} ADD IF NOT EXISTS nueva{chance.randint(0, 9)} text{more}"]
                 new, key = f"nueva{chance.randint(0, 99)}", ", ".join(table.key)
                 if not table.referable or not rows:
                     return []
+                chosen = chance.choice(rows)
                 return [
-                    f"CREATE TABLE {new} AS SELECT {key} FROM {name} AS t WHERE {chance.choice(rows).where}",
+                    f"CREATE TABLE IF NOT EXISTS {new} AS SELECT {key} FROM {name} AS t WHERE {chosen.where}",
                     f"ALTER TABLE {new} ADD FOREIGN KEY ({key}) REFERENCES {name} ({key})",
                 ]
             case "drop":

@@ -8,16 +8,16 @@ from typing import Self
 
 import asyncpg
 
-from app.clinic.catalogue import Tenancy
+from app.clinic.catalogue.secret_columns import SecretColumns
+from app.clinic.clinic import Tenancy
 from app.clinic.restore.database import RestoreDatabase
 from app.clinic.restore.session import Plan
-from app.clinic.secret_columns import SecretColumns
 from app.errors import DatabaseError, DatabaseUnavailable, RespaldosError, SchemaChanged
-from tests.clinic.backup import Backup, back_up
-from tests.clinic.restore.restoring import WHOLE, counts, loaded, restore, staged
 from tests.random_restores.damage import MINE, Damage
 from tests.random_restores.fingerprint import Ambiguous, Fingerprint, Key, Row, broken_keys, take
 from tests.random_restores.schemas import NOBODY, Case, Table, script
+from tests.support.clinic_backup import Backup, back_up
+from tests.support.clinic_restore import WHOLE, counts, loaded, restore, staged
 
 Counts = tuple[int, int, int]
 
@@ -124,7 +124,7 @@ async def run(ground: Ground, case: Case) -> Result:
         return Result(Outcome.REFUSED, str(done))
     if foreseen is not None and not writer.wrote and foreseen != done:
         raise Finding(f"la simulación dijo: {foreseen}; y la restauración: {done}")
-    _exact(before, writer.others, after)
+    _exact(before, writer.compared, writer.others, after)
     if broken := await broken_keys(ground.sql, tables):
         raise Finding(f"claves foráneas que no se cumplen: {broken}")
     if not writer.wrote and (said := counts(done)) != (found := _changes(damaged, after, tables, done)):
@@ -181,13 +181,16 @@ async def _then(writer: "_Writer | None", step: int) -> None:
 
 
 class _Writer:
-    """Somebody else, with a connection of their own, who waits for nobody. `others` is what is there without us."""
+    """Somebody else, with a connection of their own, who waits for nobody.
+
+    `others` is what is there without us, `compared` what was there when the restore looked.
+    """
 
     def __init__(self, ground: Ground, case: Case, damaged: Fingerprint) -> None:
         self._ground = ground
         self._case = case
         self._sql: asyncpg.Connection | None = None
-        self.others = damaged
+        self.others = self.compared = damaged
         self.wrote = False
 
     async def after(self, step: int) -> None:
@@ -202,6 +205,8 @@ class _Writer:
                 self.wrote = True
                 self._case.statements[-1] += f" -- tras el paso {step}"
                 self.others = await take(self._sql, self._case.tables)
+                if step == 0:
+                    self.compared = self.others
 
     async def close(self) -> None:
         """Leave."""
@@ -217,9 +222,12 @@ def _refused_well(refusal: RespaldosError, writer: _Writer) -> None:
         raise Finding(_said(refusal)) from refusal
 
 
-def _exact(before: Fingerprint, damaged: Fingerprint, after: Fingerprint) -> None:
-    """The clinic's rows are those of before, and the others' as they were; what has moved away stays there."""
-    moved = _moved(before, damaged)
+def _exact(before: Fingerprint, compared: Fingerprint, damaged: Fingerprint, after: Fingerprint) -> None:
+    """The clinic's rows are those of before, and the others' as they were; what has moved away stays there.
+
+    It has moved where it was another's when it was `compared`, whatever that clinic has done with it since.
+    """
+    moved = _moved(before, compared) | _moved(before, damaged)
     expected = Counter((row.table.place, row.own) for row in before.of(MINE) if id(row) not in moved)
     found = after.mine(MINE)
     if found != expected:
