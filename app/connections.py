@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 from pydantic import SecretStr
 from sqlalchemy.ext.asyncio import async_sessionmaker
 
-from app.clinic.catalogue import Tenancy
+from app.clinic.catalogue.secret_columns import SecretColumns
+from app.clinic.clinic import Tenancy
 from app.clinic.database import ClinicDatabase
-from app.clinic.secret_columns import SecretColumns
 from app.database import service_engine
 from app.errors import QueueUnavailable, SettingsError
 from app.respaldos.resources import Databases, Resources
-from app.respaldos.retention import Policy
+from app.respaldos.retention.policy import Policy
 from app.settings import EmbeddedServer, Settings
 from app.storage.options import S3Options
 from app.storage.s3 import open_storage
@@ -23,10 +23,10 @@ from app.storage.s3 import open_storage
 if TYPE_CHECKING:
     from app.auth.login import Login
     from app.auth.tokens import Tokens
+    from app.broker.queue import Queue
     from app.clinic.directory import ClinicDirectory
+    from app.clinic.people.users import ClinicUsers
     from app.clinic.restore.database import RestoreDatabase
-    from app.clinic.users import ClinicUsers
-    from app.queue import Queue
 
 
 @contextmanager
@@ -38,7 +38,7 @@ def embedded_servers(settings: Settings) -> Iterator[Settings]:
     if not settings.embedded_servers:
         yield settings
         return
-    from app import embedded
+    from app.demo import embedded
 
     with embedded.running(settings.respaldos_home, settings.embedded_servers) as addresses:
         given = {
@@ -163,7 +163,7 @@ async def open_resources(settings: Settings) -> AsyncIterator[Resources]:
 
 def clinic_users(settings: Settings, directory: "ClinicDirectory") -> "ClinicUsers":
     """The people in the clinics' database. It holds no connection."""
-    from app.clinic.users import ClinicUsers
+    from app.clinic.people.users import ClinicUsers
 
     return ClinicUsers(clinic_database_url(settings), tenancy(settings), directory)
 
@@ -215,8 +215,8 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
     """Everything the HTTP service needs, closed at the end of the block. Nothing is connected before it is used."""
     from app.auth.attempts import LoginAttempts
     from app.auth.login import Login
+    from app.broker.queue import open_queue
     from app.clinic.directory import ClinicDirectory
-    from app.queue import open_queue
 
     async with AsyncExitStack() as stack:
         resources = await stack.enter_async_context(open_resources(settings))

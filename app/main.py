@@ -9,26 +9,25 @@ from fastapi import APIRouter, FastAPI
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 
-from app.api import (
-    clinica,
+from app.api import problems
+from app.api.client_address import networks
+from app.api.middleware import API, BodyLimit, SecurityHeaders, Slashes, UnexpectedErrors
+from app.api.openapi import DESCRIPTION, SUMMARY, TAGS, DocumentedApp, operation_id
+from app.api.rejection_log import Refusals
+from app.api.routes import (
+    auth,
+    clinicas,
     docs,
     eventos,
     health,
-    login,
     metrics,
     panel,
-    plataforma,
-    plataforma_clinicas,
-    problems,
-    progreso,
+    platform,
+    progress,
     respaldos,
     restauraciones,
 )
-from app.api.address import networks
-from app.api.documentation import DESCRIPTION, SUMMARY, TAGS, DocumentedApp, operation_id
-from app.api.middleware import API, BodyLimit, SecurityHeaders, Slashes, UnexpectedErrors
-from app.api.progreso import OpenStreams
-from app.api.refusals import Refusals
+from app.api.routes.progress import OpenStreams
 from app.connections import open_service
 from app.settings import Settings, load_settings
 
@@ -59,7 +58,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.trusted_proxies = networks(chosen.forwarded_allow_ips)
     problems.add_handlers(app)
     api = APIRouter(prefix=API)
-    parts = (login, clinica, respaldos, progreso, restauraciones, eventos, plataforma, plataforma_clinicas)
+    parts = (auth, clinicas, respaldos, progress, restauraciones, eventos, platform)
     for part in parts:
         api.include_router(part.router)
     app.include_router(api)

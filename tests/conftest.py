@@ -15,8 +15,8 @@ import hypothesis
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
-from app import embedded
-from app.embedded import Addresses
+from app.demo import embedded
+from app.demo.embedded import Addresses
 
 # How long an example takes is the machine's affair.
 hypothesis.settings.register_profile("untimed", deadline=None)

@@ -27,7 +27,7 @@ import redis
 from botocore.config import Config
 
 import app
-from app.embedded import Addresses, postgres_bin, programs, running
+from app.demo.embedded import Addresses, postgres_bin, programs, running
 from app.errors import EmbeddedServerError
 from app.settings import EmbeddedServer
 
@@ -42,7 +42,7 @@ import json, sys
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from app.embedded import running
+from app.demo.embedded import running
 with running(Path(sys.argv[1]), sys.argv[2].split(",")) as addresses:
     print(json.dumps(asdict(addresses)), flush=True)
     sys.stdin.read()
@@ -95,7 +95,7 @@ def server(home: Path, name: str) -> psutil.Process:
 def keeper(home: Path, name: str) -> psutil.Process:
     process = server(home, name).parent()
     assert process is not None
-    assert "app.embedded.keeper" in process.cmdline()
+    assert "app.demo.embedded.keeper" in process.cmdline()
     return process
 
 
@@ -580,7 +580,7 @@ def test_an_unprivileged_user_owns_everything_that_it_starts(tmp_path_factory: p
         "env": os.environ | {"PYTHONPATH": os.pathsep.join(places)},
         "cwd": "/",
     }
-    attempt = [python or "", "-c", "import sys, psutil, app.embedded; sys.exit(sys.version_info < (3, 11))"]
+    attempt = [python or "", "-c", "import sys, psutil, app.demo.embedded; sys.exit(sys.version_info < (3, 11))"]
     if not python or subprocess.run(attempt, capture_output=True, check=False, **identity).returncode:
         pytest.skip("no Python 3.11 that an unprivileged user can run here")
     with tempfile.TemporaryDirectory() as folder, left_quiet(Path(folder) / "home") as home:

@@ -8,8 +8,8 @@ from redis.asyncio import Redis
 from redis.asyncio.connection import AbstractConnection, Connection, SSLConnection
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from app.embedded import Addresses
-from app.redis_connection import connection_class
+from app.broker.connection import connection_class
+from app.demo.embedded import Addresses
 
 
 def test_the_address_says_how_it_is_connected() -> None:

@@ -15,13 +15,13 @@ from urllib.request import Request, urlopen
 import asyncpg
 import pytest
 
-from app.embedded import Addresses
+from app.broker.queue import open_queue
+from app.demo.embedded import Addresses
 from app.migrate import migrate
-from app.queue import open_queue
 from app.storage.s3 import S3Options, open_storage
 from tests.conftest import plain_url, unique_name
-from tests.service.redis import running_redis
-from tests.tcp_proxy import tcp_proxy
+from tests.support.redis import running_redis
+from tests.support.tcp_proxy import tcp_proxy
 
 PROGRAM = str(Path(sys.executable).with_name("respaldos"))
 

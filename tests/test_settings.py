@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from app.connections import clinic_database, embedded_servers, open_resources, s3_options, secret_columns, tenancy
-from app.embedded import Addresses
+from app.demo.embedded import Addresses
 from app.errors import SettingsError
 from app.settings import (
     ADDRESSES,
@@ -268,7 +268,7 @@ async def test_without_an_address_nothing_is_opened(monkeypatch: pytest.MonkeyPa
 def test_embedded_servers_give_their_addresses_and_stay_known_as_ours(
     servers: Addresses, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("app.embedded.running", lambda *_: _Given(servers))
+    monkeypatch.setattr("app.demo.embedded.running", lambda *_: _Given(servers))
     settings = load_settings()
     with embedded_servers(settings) as addressed:
         assert addressed.database_url is not None

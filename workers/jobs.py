@@ -4,8 +4,8 @@ import asyncio
 from collections.abc import Awaitable
 from typing import Any
 
-from app.respaldos.ejecutar_respaldo import ejecutar_respaldo
-from app.respaldos.ejecutar_restauracion import ejecutar_restauracion
+from app.respaldos.backup.run import ejecutar_respaldo
+from app.respaldos.restore.run import ejecutar_restauracion
 
 # Names in arq's context: what the jobs work with; the tasks of those that have not come to their end; what is set
 # when the worker is to stop.

@@ -8,15 +8,15 @@ from typing import Annotated, Any, Final, Literal
 from fastapi import Depends, Query, Request
 from fastapi.security.http import HTTPBase
 
-from app.api.address import client_address
+from app.api.client_address import client_address
 from app.api.problems import path_of
-from app.api.refusals import Refusals
+from app.api.rejection_log import Refusals
 from app.auth.authorize import Permiso, authorize_clinic, require
 from app.auth.principal import Principal
-from app.clinic.snapshot import Clinic
+from app.clinic.clinic import Clinic
 from app.connections import Service
 from app.errors import ClinicNotFound, NotAllowed, TokenRefused
-from app.respaldos.actor import Actor
+from app.respaldos.audit import Actor
 from app.respaldos.models import Accion
 
 # PostgreSQL's bigint.

@@ -1,8 +1,8 @@
 """A backup as the API answers with it: as the command line shows it, and until when it is kept at least."""
 
+from app.respaldos.contract import RespaldoDetalle, RespaldoResumen, detalle, resumen
 from app.respaldos.models import Respaldo
-from app.respaldos.retention import kept_until
-from app.respaldos.views import RespaldoDetalle, RespaldoResumen, detalle, resumen
+from app.respaldos.retention.policy import kept_until
 from app.settings import Settings
 
 

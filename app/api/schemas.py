@@ -6,7 +6,7 @@ from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic_core import PydanticKnownError
 
 from app.respaldos.models import Accion, Estado, Profundidad, TipoOperacion, TipoRespaldo, TipoRestauracion
-from app.respaldos.situacion import Situacion
+from app.respaldos.status.health import Situacion
 
 # What the operations give is text already; the page is to say which kind.
 Fecha = Annotated[

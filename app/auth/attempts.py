@@ -6,8 +6,8 @@ from typing import Final
 
 from redis.asyncio import Redis
 
+from app.broker.connection import connection_class, redis_errors
 from app.errors import TooManyAttempts
-from app.redis_connection import connection_class, redis_errors
 
 # Failures, for an e-mail from one address and for an address, until nothing more is looked at.
 FAILURES: Final = 5

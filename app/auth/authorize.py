@@ -3,8 +3,8 @@
 from enum import StrEnum
 
 from app.auth.principal import Principal
+from app.clinic.clinic import Clinic
 from app.clinic.directory import ClinicDirectory
-from app.clinic.snapshot import Clinic
 from app.errors import ClinicNotFound, InvalidRequest, NotAllowed, TokenRefused
 
 

@@ -7,8 +7,8 @@ from app.auth.attempts import LoginAttempts
 from app.auth.passwords import Passwords
 from app.auth.principal import Principal
 from app.auth.tokens import Tokens
-from app.clinic.snapshot import Clinic
-from app.clinic.users import Account, ClinicUsers, Usuario, pick
+from app.clinic.clinic import Clinic
+from app.clinic.people.users import Account, ClinicUsers, Usuario, pick
 from app.errors import LoginRefused, RespaldosError
 
 # Whatever was wrong, so that nobody learns which e-mails there are.

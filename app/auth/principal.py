@@ -5,7 +5,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Final
 
-from app.clinic.users import SUPERADMIN
+from app.clinic.people.users import SUPERADMIN
 
 _PATIENT: Final = "paciente"
 

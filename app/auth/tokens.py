@@ -9,7 +9,7 @@ import jwt
 from app.auth.jwks import KeySet
 from app.auth.principal import Principal, Roles
 from app.auth.public_key import PublicKey, read_pem
-from app.clinic.users import SUPERADMIN
+from app.clinic.people.users import SUPERADMIN
 from app.errors import LoginUnavailable, SettingsError, TokenRefused
 
 ISSUER: Final = "respaldos"

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from app.cli.whole_number import IDENTIFIER
+from app.cli.parameters import IDENTIFIER
 from app.errors import ClinicNotFound, DatabaseUnavailable
 
 if TYPE_CHECKING:

@@ -15,16 +15,14 @@ gettext.textdomain("click")
 
 import click  # noqa: E402
 
-from app.cli.clinic_commands import catalogo, clinicas  # noqa: E402
-from app.cli.compare_command import comparar  # noqa: E402
-from app.cli.demo_command import demo  # noqa: E402
-from app.cli.export_command import exportar  # noqa: E402
-from app.cli.respaldo_commands import crear, descargar, estadisticas, listar, ver, verificar  # noqa: E402
-from app.cli.restore_commands import restaurar  # noqa: E402
-from app.cli.retention_commands import aceptar, eliminar, limpiar, recuperar, reindexar  # noqa: E402
-from app.cli.service_commands import serve, worker  # noqa: E402
-from app.cli.setup_commands import configurar_s3, migrar  # noqa: E402
-from app.cli.token_command import token  # noqa: E402
+from app.cli.commands.backup import crear, descargar, estadisticas, listar, ver, verificar  # noqa: E402
+from app.cli.commands.catalogue import catalogo, clinicas  # noqa: E402
+from app.cli.commands.demo import demo  # noqa: E402
+from app.cli.commands.export import exportar  # noqa: E402
+from app.cli.commands.restore import comparar, restaurar  # noqa: E402
+from app.cli.commands.retention import aceptar, eliminar, limpiar, recuperar, reindexar  # noqa: E402
+from app.cli.commands.service import serve, worker  # noqa: E402
+from app.cli.commands.setup import configurar_s3, migrar, token  # noqa: E402
 from app.errors import RespaldosError  # noqa: E402
 
 

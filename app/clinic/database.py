@@ -10,10 +10,24 @@ from functools import partial
 
 import asyncpg
 
-from app.clinic.advice import Advice, advise
-from app.clinic.all_owners import AllOwners
-from app.clinic.catalogue import ByLink, ByRule, Catalogue, Entry, TableClass, Tenancy, WholeTable
-from app.clinic.checks import (
+from app.clinic.catalogue.advice import Advice, advise
+from app.clinic.catalogue.classification import (
+    build_catalogue,
+    find_tenant_table,
+    narrowed,
+    parse_rules,
+    refuse_unwritable,
+    shared_tenancy,
+)
+from app.clinic.catalogue.entries import ByLink, ByRule, Catalogue, Entry, TableClass, WholeTable
+from app.clinic.catalogue.introspection import CATALOGUE_SQL, Introspection, Table, TableName, parse
+from app.clinic.catalogue.migrations import migration_heads
+from app.clinic.catalogue.ownership import RULE_ALIAS, RuleFailed, rule_of, rule_value
+from app.clinic.catalogue.sql import from_table, qualified, quote
+from app.clinic.clinic import SETTING, Clinic, Tenancy
+from app.clinic.owners.all_clinics import AllOwners
+from app.clinic.owners.find import find_nulls, find_owners, find_references
+from app.clinic.reading.checks import (
     COUNT_SECONDS,
     AllOwnersCounts,
     Counter,
@@ -26,23 +40,10 @@ from app.clinic.checks import (
     count_lost,
     count_rows,
 )
-from app.clinic.classification import (
-    build_catalogue,
-    find_tenant_table,
-    narrowed,
-    parse_rules,
-    refuse_unwritable,
-    shared_tenancy,
-)
-from app.clinic.introspection import CATALOGUE_SQL, Introspection, Table, TableName, parse
-from app.clinic.migrations import migration_heads
-from app.clinic.named_files import FileColumn, NamedFiles, all_rows, count_files, find_file_columns
-from app.clinic.owners import find_nulls, find_owners, find_references
-from app.clinic.ownership import RULE_ALIAS, RuleFailed, rule_of, rule_value
-from app.clinic.platform_statements import platform_entries
+from app.clinic.reading.named_files import FileColumn, NamedFiles, all_rows, count_files, find_file_columns
+from app.clinic.reading.platform_statements import platform_entries
+from app.clinic.reading.snapshot import ClinicSnapshot
 from app.clinic.session_settings import SESSION_SQL
-from app.clinic.snapshot import SETTING, Clinic, ClinicSnapshot
-from app.clinic.sql import from_table, qualified, quote
 from app.database import CONNECT_SECONDS, asyncpg_url, connect_to_session, database_errors
 from app.errors import (
     CatalogError,

@@ -5,8 +5,8 @@ import math
 import time
 from collections.abc import Callable
 
+from app.clinic.clinic import Clinic
 from app.clinic.database import ClinicDatabase
-from app.clinic.snapshot import Clinic
 from app.errors import ClinicNotFound, DatabaseUnavailable
 
 # How often ids that do not exist may make the database be read (seconds).

@@ -9,7 +9,7 @@ from typing import IO, Any, Final
 from app.dump.columns import Column
 from app.dump.document import Header, ModelHeader, Section
 from app.export.exporter import NO_COLUMNS, create
-from app.export.formato import ExportedColumn, ExportedModel, Formato
+from app.export.format import ExportedColumn, ExportedModel, Formato
 from app.export.names import UniqueNames, file_stem
 from app.export.read_me import REFERENCES_FOLDER, write_description
 

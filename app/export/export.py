@@ -14,7 +14,7 @@ from app.dump.document import Header
 from app.dump.reader import Event, HeaderRead, ModelBegun, ModelEnded, RecordsRead
 from app.errors import ExportError, FormatError, Interrupted, LocalFileError
 from app.export.exporter import Exporter
-from app.export.formato import Exported, ExportedModel, Formato
+from app.export.format import Exported, ExportedModel, Formato
 from app.export.read_me import MARK, READ_ME_FILE, SCHEMA_FILE
 
 

@@ -7,7 +7,7 @@ from typing import IO, Protocol
 
 from app.dump.columns import Column
 from app.dump.document import Header, ModelHeader, Section
-from app.export.formato import ExportedModel
+from app.export.format import ExportedModel
 
 NO_COLUMNS = "sin_columnas"
 """The column, always NULL, of a table that has none: no format keeps rows without one."""

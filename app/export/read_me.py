@@ -8,7 +8,7 @@ from typing import Any, Final
 from app.dump.document import Header, Section
 from app.dump.whose import whose
 from app.export.exporter import create
-from app.export.formato import ExportedModel, Formato
+from app.export.format import ExportedModel, Formato
 
 REFERENCES_FOLDER: Final = "referencias"
 SCHEMA_FILE: Final = "esquema.json"

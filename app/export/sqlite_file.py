@@ -11,7 +11,7 @@ from app.dump.document import Header, ModelHeader, Section
 from app.errors import ExportError
 from app.export.column_kind import Kind, kind_of
 from app.export.exporter import NO_COLUMNS, create
-from app.export.formato import ExportedColumn, ExportedModel
+from app.export.format import ExportedColumn, ExportedModel
 from app.export.names import UniqueNames, sqlite_name
 from app.export.read_me import facts
 

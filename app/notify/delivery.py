@@ -7,20 +7,19 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
-from app.clinic.recipients import ClinicRecipients
-from app.clinic.snapshot import Clinic
+from app.clinic.clinic import Clinic
+from app.clinic.people.recipients import ClinicRecipients
 from app.dump.whose import whose
 from app.errors import LeaseLost, NotifyError, RespaldosError
-from app.notify.letter import Letters, valid_address
+from app.notify import outbox
 from app.notify.mail import Mailer
-from app.notify.news import News
+from app.notify.mail_renderer import Letters, valid_address
+from app.notify.notification import News
 from app.notify.options import SmtpOptions, WebhookOptions
+from app.notify.outbox import REFUSALS, SENT_TO, ClaimedAviso
 from app.notify.webhook import Webhook
-from app.respaldos import avisos_repository as outbox
-from app.respaldos.avisos_repository import REFUSALS, SENT_TO, ClaimedAviso
-from app.respaldos.resources import Databases
-from app.respaldos.transaction import transaction
-from app.respaldos.uninterrupted import uninterrupted
+from app.respaldos.cancellation import uninterrupted
+from app.respaldos.resources import Databases, transaction
 
 log = logging.getLogger(__name__)
 

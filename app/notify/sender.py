@@ -4,16 +4,15 @@ import logging
 import time
 from zoneinfo import ZoneInfo
 
-from app.clinic.recipients import ClinicRecipients
+from app.clinic.people.recipients import ClinicRecipients
 from app.errors import LeaseLost
+from app.notify import outbox
 from app.notify.delivery import Delivery, Outcome
-from app.notify.letter import Letters
+from app.notify.mail_renderer import Letters
 from app.notify.options import NotifySuccess, SmtpOptions, WebhookOptions
-from app.respaldos import avisos_repository as outbox
-from app.respaldos.avisos_repository import ClaimedAviso
+from app.notify.outbox import ClaimedAviso
 from app.respaldos.models import TipoAviso, TipoRespaldo
-from app.respaldos.resources import Databases
-from app.respaldos.transaction import transaction
+from app.respaldos.resources import Databases, transaction
 
 log = logging.getLogger(__name__)
 

@@ -13,8 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.errors import Cancelled, DatabaseError, LeaseLost, Stalled
 from app.respaldos.progress import Expected, Progreso, Progress
-from app.respaldos.resources import Databases
-from app.respaldos.transaction import transaction
+from app.respaldos.resources import Databases, transaction
 
 # These are looked up when they are used, so that a test can have a process of its own with others:
 #   python -c "from app.respaldos import lease; lease.LEASE_SECONDS = 3; lease.RENEW_SECONDS = 0.5;

@@ -172,6 +172,12 @@ class Respaldo(Base):
     verificado_error: Mapped[str | None] = mapped_column(Text)
     purgado: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
 
+    @property
+    def being_purged(self) -> bool:
+        """Whether the deleted backup's object is gone, or may be: its removal has begun."""
+        # Nothing else is under way for a deleted backup.
+        return self.purgado is not None or self.progreso is not None
+
     @hybrid_property
     def good(self) -> bool:
         """Completed, not deleted, its last verification not failed, and not suspicious unless a person accepted it.

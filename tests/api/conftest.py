@@ -18,9 +18,9 @@ from pydantic import SecretStr
 from redis.asyncio import Redis
 from starlette.types import ASGIApp
 
-from app import embedded
 from app.auth.principal import Roles
 from app.auth.tokens import Tokens
+from app.demo import embedded
 from app.main import create_app
 from app.settings import EmbeddedServer, Settings
 from tests.respaldos.conftest import (
@@ -35,7 +35,7 @@ from tests.respaldos.conftest import (
     template,
 )
 from tests.storage.conftest import Store
-from tests.storage.rclone import KEY, SECRET
+from tests.support.rclone import KEY, SECRET
 
 __all__ = [
     "_one_session_for_s3",

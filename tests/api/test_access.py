@@ -11,10 +11,10 @@ from fastapi import FastAPI
 from pydantic import SecretStr
 from starlette.requests import Request
 
-from app.api import refusals
-from app.api.address import client_address, networks
+from app.api import rejection_log
+from app.api.client_address import client_address, networks
 from app.auth.principal import Roles
-from app.sample.clinics import DEMO_PASSWORD, SUPERUSER_EMAIL
+from app.demo.sample.clinics import DEMO_PASSWORD, SUPERUSER_EMAIL
 from app.settings import Settings
 from tests.api.conftest import (
     API,
@@ -297,9 +297,9 @@ async def test_who_asks_for_what_is_not_theirs_is_seen(client: httpx.AsyncClient
         {"ruta": f"GET {API}/respaldos/{number}/", "motivo": f"no existe el respaldo {number}"}
         for number in (theirs, 999)
     ]
-    for _ in range(refusals.PER_ADDRESS):
+    for _ in range(rejection_log.PER_ADDRESS):
         await client.delete(f"{API}/respaldos/999/", headers=bearer())
-    assert len(await events(conn, "acceso_rechazado")) == refusals.PER_ADDRESS
+    assert len(await events(conn, "acceso_rechazado")) == rejection_log.PER_ADDRESS
 
 
 async def test_the_superadmin_reads_the_lines_of_all_and_of_nobody(
@@ -346,16 +346,16 @@ async def test_a_clinic_that_is_closed_has_nobody(settings: Settings, own_databa
 async def test_the_trail_cannot_be_filled_by_whoever_is_refused(
     client: httpx.AsyncClient, app: FastAPI, conn: asyncpg.Connection
 ) -> None:
-    for _ in range(refusals.PER_ADDRESS + 5):
+    for _ in range(rejection_log.PER_ADDRESS + 5):
         await client.get(f"{API}/respaldos/", headers={"Authorization": "Bearer x"})
-    assert len(await events(conn, "acceso_rechazado")) == refusals.PER_ADDRESS
+    assert len(await events(conn, "acceso_rechazado")) == rejection_log.PER_ADDRESS
     async with client_of(app, "192.0.2.7") as elsewhere:
         await elsewhere.get(f"{API}/respaldos/", headers={"Authorization": "Bearer x"})
     assert (await events(conn, "acceso_rechazado"))[-1]["detalle"]["omitidos"] == 5
-    for number in range(2 * refusals.IN_ALL):
+    for number in range(2 * rejection_log.IN_ALL):
         async with client_of(app, f"198.51.100.{number}") as one_of_many:
             await one_of_many.get(f"{API}/respaldos/", headers={"Authorization": "Bearer x"})
-    assert len(await events(conn, "acceso_rechazado")) == refusals.IN_ALL
+    assert len(await events(conn, "acceso_rechazado")) == rejection_log.IN_ALL
 
 
 async def test_a_database_that_is_away_does_not_hide_a_refusal(settings: Settings) -> None:

@@ -20,11 +20,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from app.sample.clinics import DEMO_PASSWORD
+from app.demo.sample.clinics import DEMO_PASSWORD
 from app.settings import Settings, load_settings
 from tests.api.conftest import API, add_backup, events, listening, served
-from tests.auth.signing import public_pem, rsa_key
 from tests.respaldos.conftest import SMALL
+from tests.support.signing import public_pem, rsa_key
 
 PAGE = (Path(__file__).parents[2] / "docs" / "front-end.md").read_text(encoding="utf-8")
 NODE = shutil.which("node") or Path(sys.executable).with_name("node")

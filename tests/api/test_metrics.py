@@ -8,7 +8,7 @@ from fastapi import FastAPI
 from prometheus_client.parser import text_string_to_metric_families
 from pydantic import SecretStr
 
-from app.respaldos.reconciliar import reconciliar
+from app.respaldos.reconcile import reconciliar
 from app.settings import Settings
 from tests.api.conftest import API, OTHER, add_backup, add_verification, asking, bearer, client_of
 from tests.respaldos.conftest import NEW, SMALL

@@ -6,8 +6,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from app.api import panel
 from app.api.middleware import API
+from app.api.routes import panel
 from tests.api.conftest import bearer
 
 SCRIPT = "index-4f2a9c1e.js"

@@ -11,9 +11,9 @@ import httpx
 import jwt
 import pytest
 
-from app.api import progreso
+from app.api.routes import progress as progress_routes
 from app.auth.tokens import LEEWAY
-from app.respaldos.ejecutar_respaldo import ejecutar_respaldo
+from app.respaldos.backup.run import ejecutar_respaldo
 from app.settings import Settings
 from tests.api.conftest import API, JWT_SECRET, add_backup, application, bearer, served
 from tests.api.test_respaldos import DETAIL
@@ -22,7 +22,7 @@ from tests.respaldos.conftest import LARGE, SMALL
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(progreso, "POLL_SECONDS", 0.02)
+    monkeypatch.setattr(progress_routes, "POLL_SECONDS", 0.02)
 
 
 @pytest.fixture
@@ -132,7 +132,7 @@ async def test_a_stream_does_not_outlive_its_token(screen: httpx.AsyncClient, co
 async def test_a_clinic_can_open_only_so_many(
     screen: httpx.AsyncClient, conn: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(progreso, "PER_CLINIC", 1)
+    monkeypatch.setattr(progress_routes, "PER_CLINIC", 1)
     mine = await add_backup(conn, estado="pendiente")
     others = await add_backup(conn, LARGE, estado="pendiente")
     async with following(screen, mine) as first:
@@ -154,7 +154,7 @@ async def test_a_clinic_can_open_only_so_many(
 async def test_streams_hold_no_connection_while_they_wait(
     screen: httpx.AsyncClient, conn: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(progreso, "POLL_SECONDS", 3600)
+    monkeypatch.setattr(progress_routes, "POLL_SECONDS", 3600)
     respaldo_id = await add_backup(conn, estado="pendiente")
     async with following(screen, respaldo_id) as stream:
         await anext(events_of(stream))

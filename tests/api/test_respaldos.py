@@ -11,8 +11,7 @@ import pytest
 from fastapi import FastAPI
 from pydantic import SecretStr
 
-from app.respaldos.crear_respaldo import crear_respaldo
-from app.respaldos.ejecutar_respaldo import ejecutar_respaldo
+from app.respaldos.backup.run import crear_respaldo, ejecutar_respaldo
 from app.respaldos.models import TipoRespaldo
 from app.settings import Settings
 from tests.api.conftest import (
@@ -28,7 +27,7 @@ from tests.api.conftest import (
     rows,
 )
 from tests.respaldos.conftest import LARGE, SMALL
-from tests.tcp_proxy import tcp_proxy
+from tests.support.tcp_proxy import tcp_proxy
 
 
 def keys(listed: str) -> set[str]:
@@ -480,7 +479,7 @@ async def test_the_trail_names_who_did_it(client: httpx.AsyncClient, conn: async
 async def test_the_trail_is_shown_where_nobodys_name_can_be_read(
     client: httpx.AsyncClient, conn: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("app.clinic.users.QUERY_SECONDS", 1)
+    monkeypatch.setattr("app.clinic.people.users.QUERY_SECONDS", 1)
     respaldo_id = await add_backup(conn)
     await client.get(f"{API}/respaldos/{respaldo_id}/descargar/", headers=bearer())
     async with conn.transaction():

@@ -7,7 +7,7 @@ import asyncpg
 import httpx
 import pytest
 
-from app.respaldos.views import WHAT, WHO
+from app.respaldos.contract import WHAT, WHO
 from tests.api.conftest import API, OTHER, add_backup, bearer, jobs
 from tests.respaldos.conftest import SMALL
 

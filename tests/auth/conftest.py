@@ -15,12 +15,12 @@ from redis.asyncio import Redis
 
 from app.auth import passwords
 from app.auth.attempts import LoginAttempts
-from app.clinic.catalogue import Tenancy
+from app.clinic.clinic import Tenancy
 from app.clinic.database import ClinicDatabase
 from app.clinic.directory import ClinicDirectory
-from app.clinic.users import ClinicUsers
-from app.embedded import Addresses
-from app.sample.generate import SampleClinic, create_schema, create_tenant_schema, fill
+from app.clinic.people.users import ClinicUsers
+from app.demo.embedded import Addresses
+from app.demo.sample.generate import SampleClinic, create_schema, create_tenant_schema, fill
 from tests.conftest import plain_url, unique_name
 from tests.respaldos.conftest import connected, copy_of
 

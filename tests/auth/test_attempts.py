@@ -9,9 +9,9 @@ from redis.asyncio import Redis
 
 from app.auth import attempts as attempts_module
 from app.auth.attempts import ADDRESS_FAILURES, FAILURES, WINDOW, LoginAttempts
-from app.embedded import Addresses
+from app.demo.embedded import Addresses
 from app.errors import QueueUnavailable, TooManyAttempts
-from tests.tcp_proxy import TcpProxy, tcp_proxy
+from tests.support.tcp_proxy import TcpProxy, tcp_proxy
 
 ANA = "ana@clinica.example"
 HERE, THERE = "192.0.2.1", "192.0.2.2"

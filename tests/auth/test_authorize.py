@@ -4,7 +4,7 @@ import pytest
 
 from app.auth.authorize import Permiso, authorize_clinic, require
 from app.auth.principal import Principal, Roles
-from app.clinic.snapshot import Clinic
+from app.clinic.clinic import Clinic
 from app.errors import ClinicNotFound, InvalidRequest, NotAllowed, TokenRefused
 from tests.auth.conftest import CLOSED, People
 

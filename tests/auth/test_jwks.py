@@ -15,7 +15,17 @@ from app.auth import jwks
 from app.auth.jwks import KeySet
 from app.auth.public_key import PublicKey
 from app.errors import KeysUnavailable, TokenRefused
-from tests.auth.signing import AUDIENCE, BACKEND, SECRET, backend_token, claims, jwk, our_tokens, public_pem, rsa_key
+from tests.support.signing import (
+    AUDIENCE,
+    BACKEND,
+    SECRET,
+    backend_token,
+    claims,
+    jwk,
+    our_tokens,
+    public_pem,
+    rsa_key,
+)
 
 
 class Backend:

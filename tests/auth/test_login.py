@@ -13,7 +13,8 @@ from app.auth.attempts import FAILURES, LoginAttempts
 from app.auth.login import Entered, Login
 from app.auth.principal import Principal
 from app.auth.tokens import Tokens
-from app.clinic.users import ClinicUsers
+from app.clinic.people.users import ClinicUsers
+from app.demo.sample.clinics import DEMO_PASSWORD
 from app.errors import (
     DatabaseUnavailable,
     InvalidRequest,
@@ -22,9 +23,8 @@ from app.errors import (
     QueueUnavailable,
     TooManyAttempts,
 )
-from app.sample.clinics import DEMO_PASSWORD
 from tests.auth.conftest import CHEAP, CLOSED, PASSWORD, UNCHANGED, People, stored
-from tests.auth.signing import our_tokens
+from tests.support.signing import our_tokens
 
 ADMIN = "admin@clinica1.example"
 RECEPTION = "recepcion@clinica1.example"

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from app.auth.principal import Principal, Roles
 from app.errors import LoginUnavailable, SettingsError, TokenRefused
-from tests.auth.signing import (
+from tests.support.signing import (
     BACKEND,
     SECRET,
     backend_token,

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from tests.bench import backup, owners, panel, restore, service
-from tests.bench.ground import (
+from tests.bench.databases import (
     FIFTEEN_THOUSAND,
     HOME,
     MANY_CLINICS,

@@ -14,13 +14,13 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from app import embedded
-from app.clinic.catalogue import TableClass
+from app.clinic.catalogue.entries import TableClass
+from app.clinic.reading.statements import ClinicStatements
 from app.clinic.session_settings import SESSION_SQL
-from app.clinic.statements import ClinicStatements
 from app.connections import clinic_database
+from app.demo import embedded
 from app.settings import Settings
-from tests.bench.ground import FIFTEEN_THOUSAND, MILLION, TEN_THOUSAND, database_url
+from tests.bench.databases import FIFTEEN_THOUSAND, MILLION, TEN_THOUSAND, database_url
 from tests.bench.table import Row, say
 
 # Each round measures every way once, one after the other, so that a machine that grows slower slows them all.
@@ -106,7 +106,7 @@ def measure(settings: Settings, folder: Path) -> tuple[list[Row], dict[str, Any]
     old = {}
     for way in ("orm", "driver"):
         started = time.perf_counter()
-        run(sys.executable, "-m", "tests.bench.old_way", way, str(MILLION.id))
+        run(sys.executable, "-m", "tests.bench.baseline", way, str(MILLION.id))
         old[way] = time.perf_counter() - started
     small = running_process(*[FIFTEEN_THOUSAND.id] * ROUNDS)
     peak_small = max(crear(TEN_THOUSAND.id)[1] for _ in range(ROUNDS))

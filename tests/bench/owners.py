@@ -10,11 +10,11 @@ from typing import Any
 
 import asyncpg
 
-from app import embedded
+from app.clinic.catalogue.sql import qualified, quote
 from app.clinic.session_settings import SESSION_SQL
-from app.clinic.sql import qualified, quote
 from app.connections import clinic_database
-from app.sample.generate import (
+from app.demo import embedded
+from app.demo.sample.generate import (
     GrownOptions,
     SampleClinic,
     create_grown_schema,
@@ -25,7 +25,7 @@ from app.sample.generate import (
 )
 from app.settings import Settings
 from tests.bench.backup import run, seconds
-from tests.bench.ground import FIFTEEN_THOUSAND, MILLION, TEN_THOUSAND, database_url
+from tests.bench.databases import FIFTEEN_THOUSAND, MILLION, TEN_THOUSAND, database_url
 from tests.bench.owners_process import at_database
 from tests.bench.table import Row, say
 

@@ -14,19 +14,19 @@ import psutil
 import uvloop
 from pydantic import SecretStr
 
-from app.clinic.catalogue import TableClass
-from app.clinic.owners import find_owners, find_references
-from app.clinic.ownership import stray_keys
+from app.clinic.catalogue.entries import TableClass
+from app.clinic.catalogue.ownership import stray_keys
+from app.clinic.owners.find import find_owners, find_references
+from app.clinic.reading.statements import ClinicStatements
 from app.clinic.session_settings import SESSION_SQL
-from app.clinic.statements import ClinicStatements
 from app.connections import clinic_database, embedded_servers, open_resources
-from app.respaldos.crear_respaldo import crear_respaldo
+from app.respaldos.backup.run import crear_respaldo
 from app.respaldos.models import TipoRespaldo
 from app.respaldos.resources import Resources
-from app.respaldos.restaurar_respaldo import restaurar_respaldo
-from app.respaldos.restore_attempt import RestoreRequest
+from app.respaldos.restore.request import RestoreRequest
+from app.respaldos.restore.run import restaurar_respaldo
 from app.settings import Settings, load_settings
-from tests.bench.ground import FIFTEEN_THOUSAND, TEN_THOUSAND, database_url
+from tests.bench.databases import FIFTEEN_THOUSAND, TEN_THOUSAND, database_url
 
 # How often what takes a moment is repeated.
 TIMES = 5

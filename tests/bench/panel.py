@@ -6,10 +6,10 @@ from typing import Any
 
 import aiohttp
 
-from tests.bench.ground import MANY_HOME
+from tests.bench.databases import MANY_HOME
 from tests.bench.service import service
 from tests.bench.table import Row, say
-from tests.panel.browser import chromium
+from tests.support.browser import chromium
 
 PORT = 8766
 LOADS = 7

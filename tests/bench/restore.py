@@ -12,15 +12,15 @@ from typing import Any
 
 import asyncpg
 
-from app import embedded
-from app.clinic.catalogue import TableClass
-from app.clinic.owners import find_owners
-from app.clinic.sql import qualified
+from app.clinic.catalogue.entries import TableClass
+from app.clinic.catalogue.sql import qualified
+from app.clinic.owners.find import find_owners
 from app.connections import clinic_database
-from app.sample.generate import SampleClinic
+from app.demo import embedded
+from app.demo.sample.generate import SampleClinic
 from app.settings import Settings
 from tests.bench.backup import run, seconds
-from tests.bench.ground import HUNDRED_THOUSAND, MILLION, RESTORED_HOME, TEN_THOUSAND, database_url
+from tests.bench.databases import HUNDRED_THOUSAND, MILLION, RESTORED_HOME, TEN_THOUSAND, database_url
 from tests.bench.table import Row, say
 
 # Each round measures every way once, one after the other, so that a machine that grows slower slows them all.

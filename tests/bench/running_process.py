@@ -8,10 +8,10 @@ import time
 import uvloop
 
 from app.connections import embedded_servers, open_resources
-from app.respaldos.crear_respaldo import crear_respaldo
+from app.respaldos.backup.run import crear_respaldo
 from app.respaldos.models import TipoRespaldo
 from app.settings import load_settings
-from tests.bench.ground import TEN_THOUSAND
+from tests.bench.databases import TEN_THOUSAND
 
 
 async def measure(clinics: list[int]) -> list[dict[str, object]]:

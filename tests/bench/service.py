@@ -17,7 +17,7 @@ import aiohttp
 import asyncpg
 
 from app.settings import Settings
-from tests.bench.ground import HOME, MANY_CLINICS, MANY_HOME, MILLION, TEN_THOUSAND, database_url
+from tests.bench.databases import HOME, MANY_CLINICS, MANY_HOME, MILLION, TEN_THOUSAND, database_url
 from tests.bench.table import Row, say
 
 RESPALDOS = str(Path(sys.executable).with_name("respaldos"))

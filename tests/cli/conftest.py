@@ -10,11 +10,11 @@ from urllib.parse import urlsplit
 import asyncpg
 import pytest
 
-from app import embedded
-from app.embedded import Addresses
-from tests.cli.program import Ran, respaldos
+from app.demo import embedded
+from app.demo.embedded import Addresses
 from tests.clinic.conftest import any_database, postgres16
 from tests.conftest import plain_url, unique_name
+from tests.respaldos.backup.test_clinic_faults import through
 from tests.respaldos.conftest import (
     LARGE,
     _one_session_for_s3,
@@ -25,10 +25,10 @@ from tests.respaldos.conftest import (
     template,
 )
 from tests.respaldos.conftest import database as small_database
-from tests.respaldos.test_clinic_faults import through
 from tests.storage.conftest import Store
-from tests.storage.rclone import KEY, SECRET
-from tests.tcp_proxy import TcpProxy, tcp_proxy
+from tests.support.program import Ran, respaldos
+from tests.support.rclone import KEY, SECRET
+from tests.support.tcp_proxy import TcpProxy, tcp_proxy
 
 __all__ = [
     "_one_session_for_s3",

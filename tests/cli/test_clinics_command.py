@@ -9,12 +9,12 @@ import click
 import pytest
 
 from app.cli.main import respaldos as group
+from app.demo.sample.generate import PLATFORM_ID, SampleClinic, create_tenant_schema
 from app.migrate import migrate
-from app.sample.generate import PLATFORM_ID, SampleClinic, create_tenant_schema
 from tests.cli.conftest import addresses_of
-from tests.cli.program import Ran, respaldos
 from tests.respaldos.conftest import connected
 from tests.storage.conftest import Store
+from tests.support.program import Ran, respaldos
 
 NAMING = sorted(
     name for name, command in group.commands.items() if "clinica" in {each.name for each in command.params}

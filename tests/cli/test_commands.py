@@ -12,11 +12,11 @@ import click
 import pytest
 
 from app.cli.main import respaldos as group
-from app.embedded.programs import postgres_bin
+from app.demo.embedded.programs import postgres_bin
 from tests.cli.conftest import Demo, addresses_of
-from tests.cli.program import PROGRAM, Ran, environment, on_a_terminal, respaldos
 from tests.respaldos.conftest import SMALL, connected
 from tests.storage.conftest import Store
+from tests.support.program import PROGRAM, Ran, environment, on_a_terminal, respaldos
 
 NOWHERE = {
     "DATABASE_URL": "postgresql://nadie:nada@127.0.0.1:9/nada",

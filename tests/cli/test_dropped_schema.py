@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from app.embedded import postgres_bin
-from tests.cli.program import PROGRAM, Ran, environment
+from app.demo.embedded import postgres_bin
 from tests.cli.test_clinics_command import Platform, platform
+from tests.support.program import PROGRAM, Ran, environment
 
 __all__ = ["platform"]
 

@@ -9,10 +9,10 @@ import asyncpg
 import pytest
 
 from tests.cli.conftest import Slowly
-from tests.cli.program import ended, respaldos, start
 from tests.respaldos.conftest import LARGE, SMALL, assert_consistent, assert_failed, respaldo_rows
 from tests.storage.conftest import Store
-from tests.tcp_proxy import Direction
+from tests.support.program import ended, respaldos, start
+from tests.support.tcp_proxy import Direction
 
 MB = 10**6
 

@@ -10,10 +10,10 @@ import pytest
 from app.respaldos.resources import Resources
 from app.settings import DEMO_RULES
 from tests.cli.conftest import addresses_of
-from tests.cli.program import Ran, on_a_terminal, respaldos
 from tests.respaldos.conftest import SMALL, back_up, connected, opened
-from tests.respaldos.restoring import DAMAGE, RELEASE, RELEASED, TENANCY, everybody
 from tests.storage.conftest import Store
+from tests.support.program import Ran, on_a_terminal, respaldos
+from tests.support.restores import DAMAGE, RELEASE, RELEASED, TENANCY, everybody
 
 CHANGED = "facturas"
 

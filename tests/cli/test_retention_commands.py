@@ -8,10 +8,10 @@ import asyncpg
 import pytest
 
 from app.respaldos.resources import Resources
-from tests.cli.program import Ran, on_a_terminal, respaldos
 from tests.respaldos.conftest import SMALL, opened
-from tests.respaldos.stored import put, row, stored, unused_clinic
 from tests.storage.conftest import Store
+from tests.support.program import Ran, on_a_terminal, respaldos
+from tests.support.stored import put, row, stored, unused_clinic
 
 
 @pytest.fixture

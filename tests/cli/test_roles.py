@@ -7,13 +7,13 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from app.sample.generate import create_schema, fill
+from app.demo.sample.generate import create_schema, fill
 from app.settings import DEMO_RULES
 from tests.cli.conftest import addresses_of
-from tests.cli.program import Ran, respaldos
 from tests.clinic.conftest import SAMPLE, Database
 from tests.conftest import unique_name
 from tests.storage.conftest import Store
+from tests.support.program import Ran, respaldos
 
 ROOT = Path(__file__).parents[2]
 

@@ -15,15 +15,15 @@ import httpx
 import psutil
 import pytest
 
-from app.cli.service_commands import WORKER_MODULES
+from app.cli.commands.service import WORKER_MODULES
 from tests.cli.conftest import Slowly
-from tests.cli.program import Ran, ended, environment, on_a_terminal, respaldos, start
 from tests.conftest import plain_url
 from tests.respaldos.conftest import LARGE, SMALL
-from tests.service.processes import eventually
-from tests.service.redis import running_redis
 from tests.storage.conftest import Store
-from tests.tcp_proxy import Direction
+from tests.support.processes import eventually
+from tests.support.program import Ran, ended, environment, on_a_terminal, respaldos, start
+from tests.support.redis import running_redis
+from tests.support.tcp_proxy import Direction
 
 
 @asynccontextmanager

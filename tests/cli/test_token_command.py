@@ -8,8 +8,8 @@ import pytest
 
 from app.auth.principal import Principal
 from app.auth.tokens import Tokens
-from tests.cli.program import Ran, respaldos
 from tests.respaldos.conftest import NEW, SMALL, connected
+from tests.support.program import Ran, respaldos
 
 SECRET = "un-secreto-de-prueba-de-mas-de-32-bytes"
 

@@ -11,12 +11,12 @@ import asyncpg
 import pytest
 from hypothesis.configuration import set_hypothesis_home_dir
 
-from app import embedded
-from app.clinic.catalogue import Tenancy
+from app.clinic.catalogue.secret_columns import SecretColumns
+from app.clinic.clinic import Tenancy
 from app.clinic.restore.database import RestoreDatabase
-from app.clinic.secret_columns import SecretColumns
-from app.embedded import Addresses
-from app.sample.generate import (
+from app.demo import embedded
+from app.demo.embedded import Addresses
+from app.demo.sample.generate import (
     GrownOptions,
     GrownSample,
     SampleClinic,

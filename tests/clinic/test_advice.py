@@ -8,13 +8,13 @@ from urllib.parse import urlsplit
 import asyncpg
 import pytest
 
-from app.clinic.advice import Advice, AdviceKind
+from app.clinic.catalogue.advice import Advice, AdviceKind
+from app.clinic.catalogue.introspection import TableName
 from app.clinic.database import ClinicDatabase
-from app.clinic.introspection import TableName
-from tests.clinic.backup import back_up
 from tests.clinic.conftest import Database
 from tests.clinic.test_ownership import TWO_CLINICS
 from tests.conftest import unique_name
+from tests.support.clinic_backup import back_up
 
 # Names with quotes, spaces, accents and capitals; a partitioned table of which one part has the index already and
 # another has partitions itself; an inherited one; a composite key; what this role may not read; what is empty.
@@ -282,7 +282,7 @@ INDEX = 'CREATE INDEX CONCURRENTLY ON "public"."usuario" ("Correo Ñ");'
 async def test_a_slow_rule_is_told_with_the_index_that_it_lacks(
     any_database: Database, monkeypatch: pytest.MonkeyPatch, condition: str
 ) -> None:
-    monkeypatch.setattr("app.clinic.advice.SLOW_RULE_SECONDS", 0.05)
+    monkeypatch.setattr("app.clinic.catalogue.advice.SLOW_RULE_SECONDS", 0.05)
     await any_database.sql.execute(TWO_CLINICS + LOGINS)
     clinics = any_database.clinics(rules={"login": f"(SELECT u.clinica_id FROM usuario u WHERE {condition})"})
     (slow,) = await _advice(clinics)
@@ -298,7 +298,7 @@ async def test_a_slow_rule_is_told_with_the_index_that_it_lacks(
 async def test_no_index_is_advised_that_would_not_serve_the_rule(
     any_database: Database, monkeypatch: pytest.MonkeyPatch, condition: str
 ) -> None:
-    monkeypatch.setattr("app.clinic.advice.SLOW_RULE_SECONDS", 0.05)
+    monkeypatch.setattr("app.clinic.catalogue.advice.SLOW_RULE_SECONDS", 0.05)
     await any_database.sql.execute(TWO_CLINICS + LOGINS)
     rule = f"(SELECT u.clinica_id FROM usuario u WHERE {condition})"
     (slow,) = await _advice(any_database.clinics(rules={"login": rule}))
@@ -308,7 +308,7 @@ async def test_no_index_is_advised_that_would_not_serve_the_rule(
 async def test_a_rule_is_not_watched_for_longer_than_it_takes_to_call_it_slow(
     any_database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("app.clinic.advice.RULE_SECONDS", 0.2)
+    monkeypatch.setattr("app.clinic.catalogue.advice.RULE_SECONDS", 0.2)
     await any_database.sql.execute(TWO_CLINICS + LOGINS)
     # It takes its time wherever time is limited: not where the rows are counted.
     sleep = "CASE WHEN current_setting('statement_timeout') = '0' THEN 1 ELSE (SELECT 1 FROM pg_sleep(60 + t.id)) END"

@@ -4,11 +4,11 @@ from typing import Any
 
 import pytest
 
-from app.clinic.checks import unclassified
+from app.clinic.reading.checks import unclassified
 from app.errors import CatalogError, ClinicNotFound
-from tests.clinic.backup import back_up, back_up_all
 from tests.clinic.conftest import Database
 from tests.clinic.test_ownership import TWO_CLINICS
+from tests.support.clinic_backup import back_up, back_up_all
 
 LOGINS = """
 ALTER TABLE persona ADD correo text;

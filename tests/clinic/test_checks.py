@@ -4,11 +4,11 @@ import asyncio
 
 import pytest
 
-from app.clinic.checks import Check, LargeObjects, Unchecked, unclassified
-from app.clinic.introspection import TableName
-from tests.clinic.backup import back_up
+from app.clinic.catalogue.introspection import TableName
+from app.clinic.reading.checks import Check, LargeObjects, Unchecked, unclassified
 from tests.clinic.conftest import Database
 from tests.clinic.test_ownership import TWO_CLINICS
+from tests.support.clinic_backup import back_up
 
 # A rule that takes its time wherever time is limited: in a check, but neither in a dump nor in a census.
 SLOW_RULE = """
@@ -28,8 +28,8 @@ INSERT INTO ficha VALUES (4, 1, 2, 21);
 @pytest.fixture
 def _short_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("app.clinic.database.COUNT_SECONDS", 0.2)
-    monkeypatch.setattr("app.clinic.snapshot.COUNT_SECONDS", 0.2)
-    monkeypatch.setattr("app.clinic.advice.RULE_SECONDS", 0.2)
+    monkeypatch.setattr("app.clinic.reading.snapshot.COUNT_SECONDS", 0.2)
+    monkeypatch.setattr("app.clinic.catalogue.advice.RULE_SECONDS", 0.2)
 
 
 @pytest.mark.usefixtures("_short_counts")

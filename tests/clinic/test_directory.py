@@ -8,13 +8,13 @@ from urllib.parse import urlsplit
 import pytest
 
 from app.clinic import database as database_module
-from app.clinic.catalogue import Tenancy
+from app.clinic.clinic import Tenancy
 from app.clinic.database import ClinicDatabase
 from app.clinic.directory import ClinicDirectory
+from app.demo.sample.generate import SampleClinic, create_schema, fill
 from app.errors import CatalogError, ClinicNotFound, DatabaseUnavailable
-from app.sample.generate import SampleClinic, create_schema, fill
 from tests.clinic.conftest import Database
-from tests.tcp_proxy import TcpProxy, tcp_proxy
+from tests.support.tcp_proxy import TcpProxy, tcp_proxy
 
 
 @dataclass

@@ -8,7 +8,7 @@ import asyncpg
 import pytest
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from app.clinic.catalogue import Tenancy
+from app.clinic.clinic import Tenancy
 from app.clinic.database import ClinicDatabase
 from app.database import database_errors, service_engine
 from app.errors import (
@@ -18,11 +18,11 @@ from app.errors import (
     PermissionMissing,
     RowSecurityActive,
 )
-from tests.clinic.backup import back_up
 from tests.clinic.conftest import Database
 from tests.clinic.test_ownership import TWO_CLINICS
 from tests.conftest import unique_name
-from tests.pooler import Pooler, pooler
+from tests.support.clinic_backup import back_up
+from tests.support.pooler import Pooler, pooler
 
 SHARED = """
 CREATE TABLE tipo (id int PRIMARY KEY); INSERT INTO tipo VALUES (1);

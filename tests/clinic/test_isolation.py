@@ -4,15 +4,15 @@ import json
 
 import pytest
 
+from app.demo.sample.generate import GrownOptions
+from app.demo.sample.generate import logins as people
+from app.demo.sample.grown_schema import GROWN_BY_NAME, GROWN_OWNED
 from app.errors import CatalogError, ClinicNotFound
-from app.sample.generate import GrownOptions
-from app.sample.generate import logins as people
-from app.sample.grown_schema import GROWN_BY_NAME, GROWN_OWNED
 from app.settings import DEMO_RULES
-from tests.clinic.backup import Backup, back_up, back_up_all
 from tests.clinic.conftest import SAMPLE, Database, GrownDatabase, make_grown
-from tests.sample.grown_owners import whose
-from tests.sample.ownership import KEY, OWNER, mark_owners
+from tests.support.clinic_backup import Backup, back_up, back_up_all
+from tests.support.grown_owners import whose
+from tests.support.sample_ownership import KEY, OWNER, mark_owners
 
 OWNED_NAMES = [table.name for table in GROWN_OWNED]
 

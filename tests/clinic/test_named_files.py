@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 
 from app.clinic.database import ClinicDatabase
-from app.clinic.named_files import absent_files
-from tests.clinic.backup import back_up
+from app.clinic.reading.named_files import absent_files
 from tests.clinic.conftest import Database
 from tests.clinic.test_ownership import TWO_CLINICS
+from tests.support.clinic_backup import back_up
 
 
 async def _found(database: Database, **tenancy: Any) -> dict[str, int]:

@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from app.clinic.checks import Stray
-from app.clinic.introspection import TableName
-from app.clinic.owners import find_owners
-from tests.clinic.backup import back_up, back_up_all
+from app.clinic.catalogue.introspection import TableName
+from app.clinic.owners.find import find_owners
+from app.clinic.reading.checks import Stray
 from tests.clinic.conftest import Database
+from tests.support.clinic_backup import back_up, back_up_all
 
 TWO_CLINICS = """
 CREATE TABLE clinica (id int PRIMARY KEY, nombre text);

@@ -1,9 +1,9 @@
 """Partitions are read through their root, tables that inherit stand for themselves."""
 
-from app.clinic.checks import unclassified
-from tests.clinic.backup import back_up_all
+from app.clinic.reading.checks import unclassified
 from tests.clinic.conftest import Database
 from tests.clinic.test_ownership import TWO_CLINICS
+from tests.support.clinic_backup import back_up_all
 
 
 async def test_partitions_and_foreign_keys_to_them(any_database: Database) -> None:

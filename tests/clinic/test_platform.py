@@ -4,8 +4,8 @@ import pytest
 
 from app.clinic.database import ClinicDatabase
 from app.errors import CatalogError, PermissionMissing
-from tests.clinic.backup import Backup, back_up
 from tests.clinic.conftest import Database, GrownDatabase
+from tests.support.clinic_backup import Backup, back_up
 
 # How far the migrations have come is told in every header, and no restore may change it.
 NOWHERE = {"django_session", "authtoken_token", "django_migrations"}

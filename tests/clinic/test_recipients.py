@@ -2,11 +2,10 @@
 
 import pytest
 
-from app.clinic.catalogue import Tenancy
-from app.clinic.recipients import ClinicRecipients
-from app.clinic.snapshot import Clinic
+from app.clinic.clinic import Clinic, Tenancy
+from app.clinic.people.recipients import ClinicRecipients
+from app.demo.sample.generate import SampleClinic, create_schema, create_tenant_schema, fill
 from app.errors import CatalogError, DatabaseUnavailable
-from app.sample.generate import SampleClinic, create_schema, create_tenant_schema, fill
 from tests.clinic.conftest import Database
 
 CLINICS = (SampleClinic(1, "Uno", 8), SampleClinic(2, "Dos", 8))

@@ -7,10 +7,10 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from app.dump.verifier import FileVerifier
-from tests.clinic.backup import back_up, file_of, record_lines
 from tests.clinic.conftest import Database
 from tests.clinic.test_ownership import TWO_CLINICS
-from tests.clinic.value import CREATE_TYPES, ROW, VALUES, images, quoted, read_back
+from tests.support.clinic_backup import back_up, file_of, record_lines
+from tests.support.value import CREATE_TYPES, ROW, VALUES, images, quoted, read_back
 
 COLUMNS = [quoted(type_) for type_ in VALUES]
 

@@ -11,9 +11,9 @@ import pytest
 
 from app.clinic.database import ClinicDatabase
 from app.errors import DatabaseUnavailable, SchemaChanged
-from tests.clinic.backup import back_up, file_of, read_backup
 from tests.clinic.conftest import Database
 from tests.clinic.test_ownership import TWO_CLINICS
+from tests.support.clinic_backup import back_up, file_of, read_backup
 
 MONEY = """
 CREATE TABLE caja (id int PRIMARY KEY, clinica_id int NOT NULL REFERENCES clinica, saldo int NOT NULL);

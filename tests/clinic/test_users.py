@@ -4,11 +4,10 @@ from typing import Any
 
 import pytest
 
-from app.clinic.catalogue import Tenancy
+from app.clinic.clinic import Clinic, Tenancy
 from app.clinic.database import ClinicDatabase
 from app.clinic.directory import ClinicDirectory
-from app.clinic.snapshot import Clinic
-from app.clinic.users import Account, ClinicUsers, Usuario, pick
+from app.clinic.people.users import Account, ClinicUsers, Usuario, pick
 from app.errors import ClinicNotFound, DatabaseUnavailable, InvalidRequest, LoginUnavailable, PermissionMissing
 from tests.auth.conftest import CLOSED, People, column, column_template, schema_template, schemas, stored
 from tests.clinic.conftest import Database
@@ -210,7 +209,7 @@ async def test_a_role_that_may_not_read_the_logins_says_so(column: People) -> No
 
 
 async def test_a_table_that_is_locked_is_not_waited_for(column: People, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.clinic.users.QUERY_SECONDS", 1)
+    monkeypatch.setattr("app.clinic.people.users.QUERY_SECONDS", 1)
     await column.directory.clinics()
     async with column.sql.transaction():
         await column.sql.execute("LOCK auth_user")

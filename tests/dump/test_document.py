@@ -10,7 +10,7 @@ import jsonschema
 import pytest
 
 from app.dump.gzip_member import HEADER, GzipWriter
-from tests.dump.backup_file import RECORDS, compress, document
+from tests.support.backup_file import RECORDS, compress, document
 
 SCHEMA = json.loads((Path(__file__).parents[2] / "docs" / "format.schema.json").read_text())
 

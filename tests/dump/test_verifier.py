@@ -17,7 +17,7 @@ from app.dump.gzip_member import GzipWriter
 from app.dump.reader import DocumentReader, Event, HeaderRead, ModelBegun, ModelEnded, RecordsRead
 from app.dump.verifier import FileVerifier, VerifiedFile
 from app.errors import FormatError
-from tests.dump.backup_file import HEAD, RECORDS, compress, compress_elsewhere, document, verify
+from tests.support.backup_file import HEAD, RECORDS, compress, compress_elsewhere, document, verify
 
 TEXT = document()
 FILE = compress(TEXT)

@@ -5,8 +5,8 @@ import json
 from pathlib import Path
 
 from app.dump.document import ModelHeader
-from app.export.formato import Formato
-from tests.export.exporting import backup_of, csv_rows, export, left_in, model
+from app.export.format import Formato
+from tests.support.exporting import backup_of, csv_rows, export, left_in, model
 
 T = model(("id", "integer"), ("texto", "text"))
 

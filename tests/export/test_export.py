@@ -14,11 +14,20 @@ from app.dump.document import Section
 from app.dump.verifier import FileVerifier
 from app.errors import ExportError, FormatError, Interrupted, LocalFileError
 from app.export.export import Export, in_the_way
-from app.export.formato import Formato
-from tests.clinic.backup import back_up
+from app.export.format import Formato
 from tests.clinic.conftest import Database
-from tests.dump.backup_file import compress, compress_elsewhere, document
-from tests.export.exporting import FORMATOS, backup_of, csv_rows, export, left_in, model, parquet_columns, sqlite_rows
+from tests.support.backup_file import compress, compress_elsewhere, document
+from tests.support.clinic_backup import back_up
+from tests.support.exporting import (
+    FORMATOS,
+    backup_of,
+    csv_rows,
+    export,
+    left_in,
+    model,
+    parquet_columns,
+    sqlite_rows,
+)
 
 T = model(("id", "integer"), ("t", "text"), key=("id",))
 LINES = [f'{{"id":{number},"t":"{number:>64}"}}' for number in range(1000)]

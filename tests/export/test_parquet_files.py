@@ -13,8 +13,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from app.export import parquet_files
-from app.export.formato import ExportedModel, Formato
-from tests.export.exporting import backup_of, export, left_in, model, parquet_columns
+from app.export.format import ExportedModel, Formato
+from tests.support.exporting import backup_of, export, left_in, model, parquet_columns
 
 ANY = UUID("a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11")
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from app.errors import ExportError
-from app.export.formato import Formato
-from tests.export.exporting import backup_of, export, model, sqlite_rows
+from app.export.format import Formato
+from tests.support.exporting import backup_of, export, model, sqlite_rows
 
 TYPES = model(
     ("entero", "bigint"),

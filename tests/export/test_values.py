@@ -12,12 +12,12 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from app.clinic.session_settings import SESSION_SQL
-from app.export.formato import Formato
-from tests.clinic.backup import back_up
+from app.export.format import Formato
 from tests.clinic.conftest import Database
 from tests.clinic.test_ownership import TWO_CLINICS
-from tests.clinic.value import CREATE_TYPES, ROW, VALUES, images, quoted
-from tests.export.exporting import export, parquet_columns, sqlite_rows
+from tests.support.clinic_backup import back_up
+from tests.support.exporting import export, parquet_columns, sqlite_rows
+from tests.support.value import CREATE_TYPES, ROW, VALUES, images, quoted
 
 TYPES = ["int", "int", *VALUES]
 COLUMNS = ["id", "clinica_id", *VALUES]

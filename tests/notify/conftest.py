@@ -10,19 +10,18 @@ import asyncpg
 import pytest
 from sqlalchemy.ext.asyncio import async_sessionmaker
 
-from app.clinic.catalogue import Tenancy
+from app.clinic.clinic import Tenancy
 from app.clinic.database import ClinicDatabase
-from app.clinic.recipients import ClinicRecipients
+from app.clinic.people.recipients import ClinicRecipients
 from app.database import service_engine
 from app.notify.options import NotifySuccess, SmtpOptions, WebhookOptions
 from app.notify.sender import Notifier
-from app.respaldos import avisos
+from app.respaldos import notices
 from app.respaldos.models import TipoAviso
-from app.respaldos.resources import Databases
-from app.respaldos.transaction import transaction
-from tests.notify.hook import Hook, hook_server
-from tests.notify.mail_server import MailServer, mail_server
+from app.respaldos.resources import Databases, transaction
 from tests.respaldos.conftest import SMALL, connected, database, own_database, template
+from tests.support.hook import Hook, hook_server
+from tests.support.mail_server import MailServer, mail_server
 
 __all__ = ["database", "own_database", "template"]
 
@@ -47,7 +46,7 @@ class Outbox:
     ) -> int:
         """Something that people are to be told, as the other parts of the service put it down."""
         async with transaction(self.databases) as session:
-            await avisos.record(session, tipo, clinica_id=clinica_id, respaldo_id=respaldo_id, **datos)
+            await notices.record(session, tipo, clinica_id=clinica_id, respaldo_id=respaldo_id, **datos)
         number: int = await self.sql.fetchval("SELECT max(id) FROM respaldos.aviso")
         return number
 

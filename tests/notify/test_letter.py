@@ -10,9 +10,9 @@ import pytest
 from jinja2 import DictLoader
 
 from app.errors import NotifyError
-from app.notify.letter import Letters, valid_address
-from app.notify.news import News
-from app.respaldos.avisos_repository import ClaimedAviso
+from app.notify.mail_renderer import Letters, valid_address
+from app.notify.notification import News
+from app.notify.outbox import ClaimedAviso
 from app.respaldos.models import Aviso, Estado, Respaldo, TipoAviso, TipoRespaldo
 from tests.notify.conftest import ANA, LA_PAZ
 

@@ -16,7 +16,7 @@ from app.notify import mail as mail_module
 from app.notify.mail import Mailer
 from app.notify.options import SmtpOptions
 from tests.notify.conftest import ANA, smtp_options
-from tests.notify.mail_server import PASSWORD, USER, mail_server
+from tests.support.mail_server import PASSWORD, USER, mail_server
 
 
 @pytest.fixture(scope="module")

@@ -11,17 +11,17 @@ from typing import Any
 
 import pytest
 
-from app.clinic.catalogue import Tenancy
+from app.clinic.clinic import Tenancy
 from app.clinic.database import ClinicDatabase
+from app.demo.sample.clinics import SUPERUSER_EMAIL
 from app.notify.options import NotifySuccess
 from app.respaldos.models import TipoAviso
 from app.respaldos.resources import Databases
-from app.sample.clinics import SUPERUSER_EMAIL
 from tests.notify.conftest import ANA, LUIS, QUICK_SECONDS, Outbox, smtp_options
-from tests.notify.hook import Hook
-from tests.notify.mail_server import MailServer
 from tests.respaldos.conftest import LARGE, SMALL
-from tests.tcp_proxy import TcpProxy
+from tests.support.hook import Hook
+from tests.support.mail_server import MailServer
+from tests.support.tcp_proxy import TcpProxy
 
 ROOT = Path(__file__).parents[2]
 

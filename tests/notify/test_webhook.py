@@ -11,9 +11,9 @@ from aiohttp import web
 from app.notify.options import WebhookOptions
 from app.respaldos.models import TipoAviso
 from tests.notify.conftest import QUICK_SECONDS, SECRET, Outbox
-from tests.notify.hook import Hook
-from tests.notify.mail_server import MailServer
 from tests.respaldos.conftest import SMALL
+from tests.support.hook import Hook
+from tests.support.mail_server import MailServer
 
 
 async def test_the_document_says_what_happened_to_whom(outbox: Outbox, hook: Hook) -> None:

@@ -11,10 +11,9 @@ import pytest_asyncio
 from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import Browser, ConsoleMessage, Page, Request, expect
 
-from app.embedded import Addresses
-from app.sample.clinics import DEMO_PASSWORD
+from app.demo.embedded import Addresses
+from app.demo.sample.clinics import DEMO_PASSWORD
 from tests.conftest import plain_url
-from tests.panel.browser import chromium
 from tests.respaldos.conftest import (
     SMALL,
     _one_session_for_s3,
@@ -24,11 +23,12 @@ from tests.respaldos.conftest import (
     template,
 )
 from tests.service.conftest import _redis, settings_for
-from tests.service.processes import running_api, running_worker
-from tests.service.redis import RedisServer
 from tests.storage.conftest import empty_bucket
-from tests.storage.rclone import Rclone
-from tests.tcp_proxy import TcpProxy, tcp_proxy
+from tests.support.browser import chromium
+from tests.support.processes import running_api, running_worker
+from tests.support.rclone import Rclone
+from tests.support.redis import RedisServer
+from tests.support.tcp_proxy import TcpProxy, tcp_proxy
 
 __all__ = ["_one_session_for_s3", "_redis", "rclone_server", "template"]
 

@@ -17,18 +17,18 @@ from zoneinfo import ZoneInfo
 import asyncpg
 from playwright.async_api import Browser, Page
 
-from app import embedded
 from app.connections import open_resources
+from app.demo import embedded
+from app.demo.sample.clinics import DEMO_CLINICS, DEMO_PASSWORD, SUPERUSER_EMAIL
+from app.demo.sample.generate import create_schema, fill
 from app.migrate import migrate
-from app.respaldos.crear_respaldo import crear_respaldo
+from app.respaldos.backup.run import crear_respaldo
 from app.respaldos.models import TipoRespaldo
-from app.sample.clinics import DEMO_CLINICS, DEMO_PASSWORD, SUPERUSER_EMAIL
-from app.sample.generate import create_schema, fill
 from app.settings import DEMO_RULES, Settings
 from app.storage.bucket import configure_bucket
 from tests.conftest import plain_url
-from tests.panel.browser import chromium
-from tests.service.processes import free_of_nights, running_api, running_worker
+from tests.support.browser import chromium
+from tests.support.processes import free_of_nights, running_api, running_worker
 
 FOLDER = Path(__file__).parents[2] / "docs" / "panel"
 LA_PAZ = ZoneInfo("America/La_Paz")

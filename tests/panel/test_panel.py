@@ -10,7 +10,7 @@ import jwt
 import pytest
 from playwright.async_api import expect
 
-from app.sample.clinics import DEMO_PASSWORD, SUPERUSER_EMAIL
+from app.demo.sample.clinics import DEMO_PASSWORD, SUPERUSER_EMAIL
 from tests.panel.conftest import ADMIN, Service, Visit
 from tests.respaldos.conftest import LARGE, NEW, SMALL
 

@@ -14,21 +14,21 @@ import asyncpg
 import pytest
 from sqlalchemy.ext.asyncio import async_sessionmaker
 
-from app.clinic.catalogue import Tenancy
+from app.clinic.catalogue.secret_columns import SecretColumns
+from app.clinic.clinic import Tenancy
 from app.clinic.database import ClinicDatabase
 from app.clinic.restore.database import RestoreDatabase
-from app.clinic.secret_columns import SecretColumns
 from app.database import service_engine
-from app.embedded import Addresses
+from app.demo.embedded import Addresses
+from app.demo.sample.generate import SampleClinic, create_schema, fill
 from app.migrate import migrate
 from app.respaldos import lease
-from app.respaldos import make_backup as making
-from app.respaldos.actor import Actor
-from app.respaldos.crear_respaldo import crear_respaldo
+from app.respaldos.audit import Actor
+from app.respaldos.backup import run as making
+from app.respaldos.backup.request import pedir_respaldo
+from app.respaldos.backup.run import crear_respaldo
 from app.respaldos.models import Respaldo, TipoRespaldo
-from app.respaldos.pedir_respaldo import pedir_respaldo
 from app.respaldos.resources import Resources
-from app.sample.generate import SampleClinic, create_schema, fill
 from app.storage.s3 import S3Storage, StoredObject, open_storage
 from tests.conftest import plain_url, unique_name
 from tests.storage.conftest import (
@@ -40,8 +40,8 @@ from tests.storage.conftest import (
     moto_server,
     rclone_server,
 )
-from tests.storage.fault import FaultyS3
-from tests.storage.rclone import Rclone
+from tests.support.fault import FaultyS3
+from tests.support.rclone import Rclone
 
 __all__ = ["PART", "_one_session_for_s3", "faults", "moto_server", "rclone_server"]
 

@@ -5,12 +5,12 @@ from typing import Literal
 
 import pytest
 
-from app import embedded
-from app.clinic.catalogue import Tenancy
+from app.clinic.clinic import Tenancy
+from app.demo import embedded
+from app.demo.sample.generate import DEMO_CLINICS, create_schema, create_tenant_schema, fill
 from app.migrate import migrate
-from app.respaldos.descargar_respaldo import descargar_respaldo
-from app.respaldos.verificar_respaldo import verificar_respaldo
-from app.sample.generate import DEMO_CLINICS, create_schema, create_tenant_schema, fill
+from app.respaldos.reading.download import descargar_respaldo
+from app.respaldos.reading.verification import verificar_respaldo
 from app.settings import EmbeddedServer
 from tests.respaldos.conftest import assert_consistent, back_up, connected, opened
 from tests.storage.conftest import Store

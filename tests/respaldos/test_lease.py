@@ -12,14 +12,16 @@ from sqlalchemy import text
 
 from app.database import service_engine
 from app.errors import DatabaseNotMigrated, DatabaseUnavailable, LeaseLost, OperationInProgress, Stalled, StorageError
-from app.respaldos import lease, platform_repository, repository
-from app.respaldos import make_backup as making
+from app.respaldos import lease
+from app.respaldos.backup import fleet as backup_fleet
+from app.respaldos.backup import queries as backup_queries
+from app.respaldos.backup import run as making
 from app.respaldos.models import Estado, TipoRespaldo
 from app.respaldos.progress import Progress
-from app.respaldos.reconciliar import reconciliar
-from app.respaldos.resources import Resources
-from app.respaldos.transaction import transaction
+from app.respaldos.reconcile import reconciliar
+from app.respaldos.resources import Resources, transaction
 from app.storage.s3 import S3Storage, StoredObject
+from tests.respaldos.backup.test_clinic_faults import once_in, through
 from tests.respaldos.conftest import (
     LARGE,
     NEW,
@@ -33,9 +35,8 @@ from tests.respaldos.conftest import (
     opened,
     respaldo_rows,
 )
-from tests.respaldos.test_clinic_faults import once_in, through
 from tests.storage.conftest import Store
-from tests.tcp_proxy import Direction, TcpProxy, tcp_proxy
+from tests.support.tcp_proxy import Direction, TcpProxy, tcp_proxy
 
 
 async def test_a_second_backup_of_a_clinic_is_refused_and_the_first_goes_on(
@@ -219,7 +220,7 @@ async def test_what_becomes_of_a_dead_process_work(
     assert await conn.fetchval("SELECT count(*) FROM respaldos.operacion") == 0
     if estado == "pendiente":
         async with transaction(resources) as session:
-            assert (await repository.claim(session, 1, clinica_id=SMALL)).intento == intento + 1
+            assert (await backup_queries.claim(session, 1, clinica_id=SMALL)).intento == intento + 1
 
 
 async def test_many_reconcilers_at_once_end_a_death_once(
@@ -293,13 +294,13 @@ async def test_cleaning_ends_some_time_after_the_attempt(resources: Resources, c
     await expire(conn)
     await reconciliar(resources)
     async with transaction(resources) as session:
-        assert len(await platform_repository.leftovers(session)) == 1, "S3 may still be at work"
+        assert len(await backup_fleet.leftovers(session)) == 1, "S3 may still be at work"
     await conn.execute(
-        "UPDATE respaldos.intento SET fin = fin - make_interval(secs => $1)", float(platform_repository.LATE_SECONDS)
+        "UPDATE respaldos.intento SET fin = fin - make_interval(secs => $1)", float(backup_fleet.LATE_SECONDS)
     )
     await reconciliar(resources)
     async with transaction(resources) as session:
-        assert await platform_repository.leftovers(session) == []
+        assert await backup_fleet.leftovers(session) == []
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import asyncpg
 import pytest
 
 from app.respaldos import lease
-from app.respaldos.ejecutar_respaldo import ejecutar_respaldo
+from app.respaldos.backup.run import ejecutar_respaldo
 from app.respaldos.progress import Etapa, Expected, Progreso, Progress
 from app.respaldos.resources import Resources
 from app.storage.s3 import S3Storage

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 import asyncpg
 import pytest
 
-from app.sample.generate import Connection
+from app.demo.sample.generate import Connection
 from tests.conftest import plain_url
 
 

@@ -1,4 +1,4 @@
-"""`python -m app.sample`, as a person runs it."""
+"""`python -m app.demo.sample`, as a person runs it."""
 
 import asyncio
 import os
@@ -6,16 +6,16 @@ import sys
 
 import asyncpg
 
-from app.sample.generate import Connection, create_schema, fill, numbered_clinics
+from app.demo.sample.generate import Connection, create_schema, fill, numbered_clinics
 from tests.conftest import plain_url
-from tests.sample.ownership import digest
+from tests.support.sample_ownership import digest
 
 
 async def _run(*arguments: str) -> tuple[int | None, str, str]:
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
-        "app.sample",
+        "app.demo.sample",
         *arguments,
         env={**os.environ, "PYTHONHASHSEED": "1", "PYTHONIOENCODING": "utf-8"},
         stdout=asyncio.subprocess.PIPE,
@@ -62,7 +62,7 @@ async def test_wrong_arguments_are_answered_in_spanish() -> None:
     assert errors == "La clínica 1 no puede tener 5 registros: debe tener 1, o 8 o más\n"
     code, _, errors = await _run()
     assert code == 2
-    assert errors.startswith("Falta un argumento, o uno no vale. Uso: python -m app.sample URL")
+    assert errors.startswith("Falta un argumento, o uno no vale. Uso: python -m app.demo.sample URL")
     code, _, errors = await _run("postgresql://127.0.0.1:1/nada")
     assert code == 1
     assert errors.startswith("No se puede conectar con la base")

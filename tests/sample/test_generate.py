@@ -9,9 +9,8 @@ from hashlib import pbkdf2_hmac
 import asyncpg
 import pytest
 
-from app.errors import DatabaseError, DatabaseUnavailable, SettingsError
-from app.sample import rows
-from app.sample.generate import (
+from app.demo.sample import rows
+from app.demo.sample.generate import (
     DEMO_CLINICS,
     DEMO_PASSWORD,
     Connection,
@@ -21,11 +20,12 @@ from app.sample.generate import (
     logins,
     rows_without_clinic,
 )
-from app.sample.rows import ClinicRows
-from app.sample.schema import OWNED
-from app.sample.wording import AWKWARD
+from app.demo.sample.rows import ClinicRows
+from app.demo.sample.schema import OWNED
+from app.demo.sample.wording import AWKWARD
+from app.errors import DatabaseError, DatabaseUnavailable, SettingsError
 from tests.conftest import plain_url
-from tests.sample.ownership import OWNER, digest, foreign_keys, mark_owners, rows_by_clinic
+from tests.support.sample_ownership import OWNER, digest, foreign_keys, mark_owners, rows_by_clinic
 
 SMALL = (SampleClinic(1, "Uno", 300), SampleClinic(2, "Dos", 120))
 # Where the rows of a visit, of a patient or of the people just fit or just do not.

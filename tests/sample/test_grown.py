@@ -4,8 +4,7 @@ import time
 
 import pytest
 
-from app.errors import DatabaseError, SettingsError
-from app.sample.generate import (
+from app.demo.sample.generate import (
     Connection,
     GrownOptions,
     GrownSample,
@@ -15,9 +14,10 @@ from app.sample.generate import (
     fill_grown,
     numbered_clinics,
 )
-from app.sample.grown_schema import GROWN_BY_NAME, GROWN_OWNED
-from tests.sample.grown_owners import mark_grown_owners, mark_owners_by_columns_and_keys
-from tests.sample.ownership import digest, foreign_keys
+from app.demo.sample.grown_schema import GROWN_BY_NAME, GROWN_OWNED
+from app.errors import DatabaseError, SettingsError
+from tests.support.grown_owners import mark_grown_owners, mark_owners_by_columns_and_keys
+from tests.support.sample_ownership import digest, foreign_keys
 
 SMALL = (SampleClinic(1, "Uno", 300), SampleClinic(2, "Dos", 120), SampleClinic(3, "Tres", 1))
 # Where the people, every table, or the rows of a visit just fit or just do not.

@@ -2,8 +2,7 @@
 
 import pytest
 
-from app.errors import DatabaseError
-from app.sample.generate import (
+from app.demo.sample.generate import (
     PLATFORM_ID,
     Connection,
     SampleClinic,
@@ -11,7 +10,8 @@ from app.sample.generate import (
     create_tenant_schema,
     logins,
 )
-from tests.sample.ownership import digest, foreign_keys
+from app.errors import DatabaseError
+from tests.support.sample_ownership import digest, foreign_keys
 
 ONE, TWO = SampleClinic(1, "Uno", 300), SampleClinic(2, "Dos", 120)
 

@@ -10,9 +10,10 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from app.embedded import Addresses
+from app.demo.embedded import Addresses
 from app.respaldos.resources import Resources
 from tests.conftest import plain_url
+from tests.respaldos.backup.test_clinic_faults import through
 from tests.respaldos.conftest import (
     LA_PAZ,
     _one_session_for_s3,
@@ -23,12 +24,11 @@ from tests.respaldos.conftest import (
     store,
     template,
 )
-from tests.respaldos.test_clinic_faults import through
-from tests.service.processes import free_of_nights
-from tests.service.redis import RedisServer, running_redis
 from tests.storage.conftest import Store
-from tests.storage.rclone import KEY, SECRET
-from tests.tcp_proxy import TcpProxy, tcp_proxy
+from tests.support.processes import free_of_nights
+from tests.support.rclone import KEY, SECRET
+from tests.support.redis import RedisServer, running_redis
+from tests.support.tcp_proxy import TcpProxy, tcp_proxy
 
 __all__ = ["_one_session_for_s3", "conn", "database", "rclone_server", "store", "template"]
 

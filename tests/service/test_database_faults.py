@@ -9,15 +9,15 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from app import embedded
+from app.demo import embedded
 from app.settings import EmbeddedServer
 from tests.respaldos.conftest import assert_consistent, connected, make_template
 from tests.service.conftest import settings_for, slowed
-from tests.service.moments import mid_dump
-from tests.service.processes import eventually, running_api, running_worker
-from tests.service.redis import RedisServer
 from tests.service.test_redis_faults import ask, completed, log_in
 from tests.storage.conftest import Store
+from tests.support.moments import mid_dump
+from tests.support.processes import eventually, running_api, running_worker
+from tests.support.redis import RedisServer
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,14 +9,14 @@ import asyncpg
 import httpx
 
 from app.respaldos.resources import Resources
-from tests.notify.mail_server import mail_server
 from tests.respaldos.conftest import LA_PAZ, LARGE, NEW, SMALL, assert_consistent
 from tests.respaldos.conftest import ask as ask_for
 from tests.service.conftest import Slowed, slowed
-from tests.service.moments import mid_dump
-from tests.service.processes import REDIS_PAUSE, Worker, eventually, running_api, running_worker
-from tests.service.redis import RedisServer
 from tests.storage.conftest import Store
+from tests.support.mail_server import mail_server
+from tests.support.moments import mid_dump
+from tests.support.processes import REDIS_PAUSE, Worker, eventually, running_api, running_worker
+from tests.support.redis import RedisServer
 
 LOGIN = {"email": f"admin@clinica{LARGE}.example", "contraseña": "demo1234"}
 

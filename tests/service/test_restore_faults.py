@@ -8,16 +8,15 @@ import asyncpg
 import pytest
 
 from app.respaldos.models import Respaldo
-from app.respaldos.pedir_restauracion import pedir_restauracion
 from app.respaldos.resources import Resources
-from app.respaldos.restore_attempt import RestoreRequest
+from app.respaldos.restore.request import RestoreRequest, pedir_restauracion
 from app.settings import DEMO_RULES
 from tests.respaldos.conftest import ANA, SMALL, back_up, connected, opened, own_database
-from tests.respaldos.restoring import DAMAGE, TENANCY, everybody
 from tests.service.conftest import Slowed, settings_for, slowed
-from tests.service.processes import eventually, running_worker
-from tests.service.redis import RedisServer
 from tests.storage.conftest import Store
+from tests.support.processes import eventually, running_worker
+from tests.support.redis import RedisServer
+from tests.support.restores import DAMAGE, TENANCY, everybody
 
 __all__ = ["own_database"]
 

@@ -8,15 +8,15 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from app.respaldos.actor import SERVICE
+from app.respaldos.audit import SERVICE
+from app.respaldos.backup.request import pedir_respaldo
 from app.respaldos.models import TipoRespaldo
-from app.respaldos.pedir_respaldo import pedir_respaldo
 from app.respaldos.resources import Resources
 from tests.respaldos.conftest import LA_PAZ, LARGE, NEW, SMALL, assert_consistent
 from tests.service.conftest import slowed
-from tests.service.moments import MOMENTS
-from tests.service.processes import eventually, running_worker
 from tests.storage.conftest import Store
+from tests.support.moments import MOMENTS
+from tests.support.processes import eventually, running_worker
 
 
 async def ask(resources: Resources) -> int:

@@ -14,8 +14,8 @@ import pytest
 from botocore.exceptions import ClientError
 
 from app.storage.s3 import S3Options, S3Storage, open_storage
-from tests.storage.fault import FaultyS3, faulty_moto
-from tests.storage.rclone import KEY, SECRET, Rclone, rclone
+from tests.support.fault import FaultyS3, faulty_moto
+from tests.support.rclone import KEY, SECRET, Rclone, rclone
 
 PART = 2**16
 """Parts of the tests, so that little is an upload of many. S3 wants 5 MiB; rclone takes any size, moto is told to."""

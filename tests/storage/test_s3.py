@@ -21,8 +21,8 @@ from app.errors import (
 )
 from app.storage.s3 import S3Storage, open_storage
 from tests.storage.conftest import PART, Store
-from tests.storage.fault import FaultyS3, Kind
-from tests.storage.rclone import KEY, SECRET, Rclone
+from tests.support.fault import FaultyS3, Kind
+from tests.support.rclone import KEY, SECRET, Rclone
 
 
 async def chunked(content: bytes, size: int = 10_007) -> AsyncIterator[bytes]:

@@ -16,9 +16,9 @@ from app.errors import StorageError, StorageFull, StorageUnavailable
 from app.storage import upload
 from app.storage.s3 import S3Storage, StoredObject, open_storage
 from tests.storage.conftest import PART, Store, options
-from tests.storage.fault import FaultyS3, Kind
-from tests.storage.rclone import rclone
-from tests.tcp_proxy import Direction, TcpProxy, tcp_proxy
+from tests.support.fault import FaultyS3, Kind
+from tests.support.rclone import rclone
+from tests.support.tcp_proxy import Direction, TcpProxy, tcp_proxy
 
 MANY = 6
 """Parts of an upload that is to fail in the middle: more than are in flight at once."""

@@ -6,13 +6,13 @@ from typing import Any
 import asyncpg
 from arq.worker import Worker
 
-from app.queue import from_json, open_queue, to_json, worker_redis
+from app.broker.queue import from_json, open_queue, to_json, worker_redis
 from app.respaldos.models import Profundidad
-from app.respaldos.pedir_verificacion import pedir_verificacion
+from app.respaldos.reading.verification import pedir_verificacion
 from app.respaldos.resources import Resources
 from tests.respaldos.conftest import ANA, LARGE, NEW, SMALL, ask, assert_consistent, respaldo_rows, row_of
-from tests.service.redis import RedisServer
 from tests.storage.conftest import Store
+from tests.support.redis import RedisServer
 from workers.jobs import RESOURCES, RUNNING, STOPPING, respaldar, restaurar
 
 

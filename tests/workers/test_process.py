@@ -8,13 +8,13 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from app.queue import open_queue
+from app.broker.queue import open_queue
 from app.respaldos.resources import Resources
 from tests.respaldos.conftest import LARGE, NEW, SMALL, ask, assert_consistent, respaldo_rows, row_of
 from tests.service.conftest import slowed
-from tests.service.processes import eventually, running_worker
-from tests.service.redis import RedisServer
 from tests.storage.conftest import Store
+from tests.support.processes import eventually, running_worker
+from tests.support.redis import RedisServer
 
 
 async def in_state(conn: asyncpg.Connection, respaldo_id: int, estado: str) -> None:

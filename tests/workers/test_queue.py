@@ -8,11 +8,11 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from app import queue as module
+from app.broker import queue as module
+from app.broker.queue import Queue, open_queue
 from app.errors import QueueUnavailable
-from app.queue import Queue, open_queue
-from tests.service.redis import RedisServer
-from tests.tcp_proxy import tcp_proxy
+from tests.support.redis import RedisServer
+from tests.support.tcp_proxy import tcp_proxy
 
 
 @pytest.fixture

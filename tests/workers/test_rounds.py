@@ -7,7 +7,7 @@ from contextlib import suppress
 import pytest
 
 from app.errors import DatabaseUnavailable
-from workers.rounds import Round, going_round
+from workers.periodic import Round, going_round
 
 
 class Counted:

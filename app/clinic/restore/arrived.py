@@ -4,13 +4,13 @@ from dataclasses import dataclass
 
 import asyncpg
 
-from app.clinic.catalogue import Catalogue, WholeTable
-from app.clinic.records import LINE
+from app.clinic.catalogue.entries import Catalogue, WholeTable
+from app.clinic.catalogue.sql import columns, literal, points_into, quote
+from app.clinic.reading.records import LINE
 from app.clinic.restore.constraints import Constraints
 from app.clinic.restore.difference import Difference, one_row
 from app.clinic.restore.scope import belongings
-from app.clinic.restore.shapes import REL, TID, TODAY, Shape
-from app.clinic.sql import columns, literal, points_into, quote
+from app.clinic.restore.staged_tables import REL, TID, TODAY, Shape
 
 # PostgreSQL's names of the types whose values come one after another.
 COUNTED = ("smallint", "integer", "bigint")

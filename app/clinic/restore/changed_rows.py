@@ -7,10 +7,10 @@ from typing import Any, Literal
 
 import asyncpg
 
-from app.clinic.introspection import Column
-from app.clinic.restore.shapes import FILE, KIND, TODAY, Kind, Shape
-from app.clinic.secret_columns import HIDDEN, SecretColumns
-from app.clinic.sql import columns, literal, quote
+from app.clinic.catalogue.introspection import Column
+from app.clinic.catalogue.secret_columns import HIDDEN, SecretColumns
+from app.clinic.catalogue.sql import columns, literal, quote
+from app.clinic.restore.staged_tables import FILE, KIND, TODAY, Kind, Shape
 from app.dump.document import Form
 
 Change = Literal["insertados", "actualizados", "eliminados"]

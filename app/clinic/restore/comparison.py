@@ -4,19 +4,19 @@ from collections.abc import AsyncIterator, Mapping
 
 import asyncpg
 
-from app.clinic.catalogue import Catalogue
-from app.clinic.owners import find_owners
-from app.clinic.records import LINE
+from app.clinic.catalogue.entries import Catalogue
+from app.clinic.catalogue.secret_columns import SecretColumns
+from app.clinic.catalogue.sql import columns, quote
+from app.clinic.owners.find import find_owners
+from app.clinic.reading.records import LINE
 from app.clinic.restore.changed_rows import ChangedRow, changed_rows
 from app.clinic.restore.constraints import Constraints
 from app.clinic.restore.difference import Changes, Difference, copy_number
 from app.clinic.restore.errors import restore_errors
 from app.clinic.restore.release import unknown_tables
 from app.clinic.restore.scope import RecordSearch, Scope
-from app.clinic.restore.shapes import AT, HASH, TID, Shape, typed_rows
+from app.clinic.restore.staged_tables import AT, HASH, TID, Shape, typed_rows
 from app.clinic.restore.staging import Staging
-from app.clinic.secret_columns import SecretColumns
-from app.clinic.sql import columns, quote
 from app.dump.document import Section
 
 # Temporary tables of the second file are numbered from here on; no clinic has as many models.

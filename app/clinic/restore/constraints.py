@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from app.clinic.introspection import EQUALITY_SQL, Equality, TableName, parse_equality
+from app.clinic.catalogue.introspection import EQUALITY_SQL, Equality, TableName, parse_equality
 
 # Every foreign key of the database, also those of tables that no backup has: their rows may point to a clinic's.
 # Keys that PostgreSQL made for the partitions of a table are left out, as the table's own key stands for them. The

@@ -4,11 +4,11 @@ from dataclasses import replace
 
 import asyncpg
 
-from app.clinic.introspection import Column
-from app.clinic.records import LINE, with_lines
+from app.clinic.catalogue.introspection import Column
+from app.clinic.catalogue.sql import columns, literal, quote
+from app.clinic.reading.records import LINE, with_lines
 from app.clinic.restore.naming import named_keys
-from app.clinic.restore.shapes import AT, Shape, typed_rows
-from app.clinic.sql import columns, literal, quote
+from app.clinic.restore.staged_tables import AT, Shape, typed_rows
 from app.dump.document import Form
 from app.errors import SchemaDiffers
 

@@ -9,7 +9,9 @@ from typing import Any
 
 import asyncpg
 
-from app.clinic.catalogue import Tenancy
+from app.clinic.catalogue.secret_columns import SecretColumns
+from app.clinic.catalogue.sql import literal, quote
+from app.clinic.clinic import SETTING, Clinic, Tenancy
 from app.clinic.database import (
     TEMPORARY_LOCKS,
     ClinicDatabase,
@@ -18,13 +20,11 @@ from app.clinic.database import (
     refuse_too_many_locks,
     refuse_unreadable,
 )
+from app.clinic.reading.snapshot import ClinicSnapshot
 from app.clinic.restore.comparison import Comparison
 from app.clinic.restore.constraints import CONSTRAINTS_SQL, parse_constraints
 from app.clinic.restore.session import ADVISORY_CLASS, LOCK_SECONDS, TRIAL_CLASS, WORK_MEMORY, ClinicRestore, Outcome
 from app.clinic.restore.trial import PREFIX, Trial
-from app.clinic.secret_columns import SecretColumns
-from app.clinic.snapshot import SETTING, Clinic, ClinicSnapshot
-from app.clinic.sql import literal, quote
 from app.database import CONNECT_SECONDS, database_errors
 from app.dump.whose import whose
 from app.errors import ClinicNotFound, DatabaseUnavailable, OperationInProgress, RespaldosError

@@ -6,11 +6,14 @@ from typing import Any
 
 import asyncpg
 
-from app.clinic.catalogue import ByColumn, ByRule, TableClass
-from app.clinic.introspection import Column, ForeignKey
-from app.clinic.ownership import ANY_WAY, BY_HASH
-from app.clinic.platform_statements import PlatformStatements, Statements
-from app.clinic.records import LINE, with_lines
+from app.clinic.catalogue.entries import ByColumn, ByRule, TableClass
+from app.clinic.catalogue.introspection import Column, ForeignKey
+from app.clinic.catalogue.ownership import ANY_WAY, BY_HASH
+from app.clinic.catalogue.secret_columns import SecretColumns
+from app.clinic.catalogue.sql import columns, joined, literal, pointed_to_from, points_into, quote
+from app.clinic.reading.platform_statements import PlatformStatements, Statements
+from app.clinic.reading.records import LINE, with_lines
+from app.clinic.reading.statements import ClinicStatements
 from app.clinic.restore.changed_rows import changed_rows
 from app.clinic.restore.constraints import Constraints
 from app.clinic.restore.logins import link_of, privileges_given, same_login, who
@@ -18,7 +21,7 @@ from app.clinic.restore.moved import MovedRows
 from app.clinic.restore.naming import named_keys, named_people
 from app.clinic.restore.release import staying
 from app.clinic.restore.scope import RecordSearch, Scope, chosen, create_all_typed
-from app.clinic.restore.shapes import (
+from app.clinic.restore.staged_tables import (
     AT,
     COPY,
     FILE,
@@ -34,9 +37,6 @@ from app.clinic.restore.shapes import (
     line_hash,
     typed_rows,
 )
-from app.clinic.secret_columns import SecretColumns
-from app.clinic.sql import columns, joined, literal, pointed_to_from, points_into, quote
-from app.clinic.statements import ClinicStatements
 from app.dump.document import Form, Section
 from app.errors import RestoreRefused
 

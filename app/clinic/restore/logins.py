@@ -5,12 +5,12 @@ from typing import Final
 
 import asyncpg
 
-from app.clinic.access import login_columns
-from app.clinic.catalogue import ByLink, TableClass
-from app.clinic.introspection import Column, TableName
+from app.clinic.catalogue.entries import ByLink, TableClass
+from app.clinic.catalogue.introspection import Column, TableName
+from app.clinic.catalogue.sql import columns, literal, quote
+from app.clinic.people.access import login_columns
 from app.clinic.restore.naming import named_people
-from app.clinic.restore.shapes import FILE, KIND, TODAY, Kind, Shape
-from app.clinic.sql import columns, literal, quote
+from app.clinic.restore.staged_tables import FILE, KIND, TODAY, Kind, Shape
 from app.errors import SchemaDiffers
 
 PASSWORDS: Final = frozenset({"password", "contraseña", "contrasena", "clave"})

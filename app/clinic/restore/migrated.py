@@ -4,11 +4,11 @@ from collections.abc import Sequence
 
 import asyncpg
 
-from app.clinic.catalogue import Catalogue
-from app.clinic.introspection import CATALOGUE_SQL, TableName, parse
+from app.clinic.catalogue.entries import Catalogue
+from app.clinic.catalogue.introspection import CATALOGUE_SQL, TableName, parse
+from app.clinic.catalogue.sql import qualified
 from app.clinic.restore.constraints import CONSTRAINTS_SQL, Constraints, parse_constraints
 from app.clinic.restore.difference import Difference
-from app.clinic.sql import qualified
 from app.errors import SchemaChanged
 
 

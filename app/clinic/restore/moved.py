@@ -4,11 +4,11 @@ from collections.abc import Iterator
 
 import asyncpg
 
-from app.clinic.catalogue import ByColumn, ByForeignKey
+from app.clinic.catalogue.entries import ByColumn, ByForeignKey
+from app.clinic.catalogue.sql import columns, points_into, quote
+from app.clinic.reading.statements import ClinicStatements
 from app.clinic.restore.naming import named_keys
-from app.clinic.restore.shapes import AT, FILE, Shape, create_typed
-from app.clinic.sql import columns, points_into, quote
-from app.clinic.statements import ClinicStatements
+from app.clinic.restore.staged_tables import AT, FILE, Shape, create_typed
 
 
 class MovedRows:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import asyncpg
 
-from app.clinic.sql import quote
+from app.clinic.catalogue.sql import quote
 
 # How many keys a refusal names.
 NAMED = 3

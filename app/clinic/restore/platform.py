@@ -7,17 +7,17 @@ from collections.abc import Mapping, Sequence
 
 import asyncpg
 
-from app.clinic.catalogue import ByColumn
-from app.clinic.platform_statements import PlatformStatements, Statements
-from app.clinic.records import LINE, with_lines
+from app.clinic.catalogue.entries import ByColumn
+from app.clinic.catalogue.sql import columns, quote
+from app.clinic.reading.platform_statements import PlatformStatements, Statements
+from app.clinic.reading.records import LINE, with_lines
+from app.clinic.restore.conflicts import Refusals, same_row
 from app.clinic.restore.constraints import Constraints
 from app.clinic.restore.difference import Difference, OnStep, one_row
 from app.clinic.restore.naming import named_keys
 from app.clinic.restore.proof import OnRead, Proof, of_line
-from app.clinic.restore.refusals import Refusals, same_row
 from app.clinic.restore.scope import RecordSearch, Scope, create_all_typed
-from app.clinic.restore.shapes import FILE, Shape
-from app.clinic.sql import columns, quote
+from app.clinic.restore.staged_tables import FILE, Shape
 from app.dump.document import ModelTotal
 from app.errors import RestoreRefused
 

@@ -7,16 +7,16 @@ from typing import NoReturn
 
 import asyncpg
 
-from app.clinic.copying import copied_lines
-from app.clinic.platform_statements import Statements
-from app.clinic.records import LINE, record_lines, with_lines
+from app.clinic.catalogue.sql import columns, literal, quote
+from app.clinic.reading.copy import copied_lines
+from app.clinic.reading.platform_statements import Statements
+from app.clinic.reading.records import LINE, record_lines, with_lines
 from app.clinic.restore.constraints import Constraints
 from app.clinic.restore.difference import Difference
 from app.clinic.restore.naming import named_keys
-from app.clinic.restore.shapes import AT, HASH, PLACE, REL, TID, Shape, and_columns, line_hash
+from app.clinic.restore.staged_tables import AT, HASH, PLACE, REL, TID, Shape, and_columns, line_hash
 from app.clinic.restore.triggers import way_out
 from app.clinic.restore.written import acting_triggers
-from app.clinic.sql import columns, literal, quote
 from app.dump.document import ModelTotal, Section
 from app.errors import RestoreDiffers
 

@@ -4,10 +4,10 @@ from collections.abc import Iterable
 
 import asyncpg
 
-from app.clinic.catalogue import Catalogue
-from app.clinic.platform_statements import Statements
-from app.clinic.restore.shapes import Shape, table_of
-from app.clinic.sql import qualified
+from app.clinic.catalogue.entries import Catalogue
+from app.clinic.catalogue.sql import qualified
+from app.clinic.reading.platform_statements import Statements
+from app.clinic.restore.staged_tables import Shape, table_of
 from app.dump.document import Header
 
 # What a column of a new row holds where nobody says it; None where that is nothing.

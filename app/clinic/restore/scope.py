@@ -6,13 +6,13 @@ from typing import Self
 
 import asyncpg
 
-from app.clinic.catalogue import Catalogue, Entry, TableClass
-from app.clinic.introspection import ForeignKey
-from app.clinic.ownership import ANY_WAY, BY_HASH
-from app.clinic.platform_statements import Statements
-from app.clinic.records import LINE
-from app.clinic.restore.shapes import AT, PLACE, REL, TID, Shape, create_typed, typed_rows
-from app.clinic.sql import columns, joined, pointed_to_from, points_into, quote
+from app.clinic.catalogue.entries import Catalogue, Entry, TableClass
+from app.clinic.catalogue.introspection import ForeignKey
+from app.clinic.catalogue.ownership import ANY_WAY, BY_HASH
+from app.clinic.catalogue.sql import columns, joined, pointed_to_from, points_into, quote
+from app.clinic.reading.platform_statements import Statements
+from app.clinic.reading.records import LINE
+from app.clinic.restore.staged_tables import AT, PLACE, REL, TID, Shape, create_typed, typed_rows
 from app.dump.document import Section
 from app.errors import InvalidRequest, RestoreRefused
 

@@ -7,28 +7,28 @@ from enum import StrEnum
 
 import asyncpg
 
-from app.clinic.catalogue import Catalogue
-from app.clinic.introspection import TableName
-from app.clinic.migrations import migrations_since
-from app.clinic.owners import find_owners
-from app.clinic.platform_statements import PlatformStatements, Statements
-from app.clinic.restore.applying import Applying
+from app.clinic.catalogue.entries import Catalogue
+from app.clinic.catalogue.introspection import TableName
+from app.clinic.catalogue.migrations import migrations_since
+from app.clinic.catalogue.secret_columns import SecretColumns
+from app.clinic.catalogue.sql import quote
+from app.clinic.owners.find import find_owners
+from app.clinic.reading.platform_statements import PlatformStatements, Statements
+from app.clinic.restore.apply import Applying
 from app.clinic.restore.arrived import ArrivedRows
+from app.clinic.restore.conflicts import Refusals
 from app.clinic.restore.constraints import Constraints
 from app.clinic.restore.difference import MADE_BY_MIGRATIONS, Changes, Difference, OnStep
 from app.clinic.restore.errors import restore_errors
 from app.clinic.restore.migrated import refuse_migrated
 from app.clinic.restore.platform import PlatformDifference, PlatformProof, PlatformRefusals
 from app.clinic.restore.proof import OnRead, Proof
-from app.clinic.restore.refusals import Refusals
 from app.clinic.restore.release import staying, unknown_columns, unknown_tables
 from app.clinic.restore.scope import RecordSearch, Scope, refuse_access
-from app.clinic.restore.shapes import KEEP_PLACES
+from app.clinic.restore.staged_tables import KEEP_PLACES
 from app.clinic.restore.staging import Staging
 from app.clinic.restore.triggers import disable_triggers
 from app.clinic.restore.written import refuse_unplanned
-from app.clinic.secret_columns import SecretColumns
-from app.clinic.sql import quote
 from app.dump.document import Section
 from app.dump.verifier import VerifiedFile
 

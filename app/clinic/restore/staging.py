@@ -4,12 +4,12 @@ from collections.abc import AsyncIterator, Collection, Sequence
 
 import asyncpg
 
-from app.clinic.catalogue import Catalogue
-from app.clinic.introspection import TableName
-from app.clinic.records import LINE
+from app.clinic.catalogue.entries import Catalogue
+from app.clinic.catalogue.introspection import TableName
+from app.clinic.catalogue.sql import quote
+from app.clinic.reading.records import LINE
 from app.clinic.restore.converting import convert_lines
-from app.clinic.restore.shapes import HASH, Shape, create_stage, is_left_out, shape_of
-from app.clinic.sql import quote
+from app.clinic.restore.staged_tables import HASH, Shape, create_stage, is_left_out, shape_of
 from app.database import database_errors
 from app.dump.document import Header, Section
 from app.dump.reader import Event, HeaderRead, ModelBegun, RecordsRead

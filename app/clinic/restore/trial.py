@@ -5,18 +5,18 @@ from dataclasses import dataclass, field
 
 import asyncpg
 
-from app.clinic.catalogue import Catalogue
-from app.clinic.introspection import TableName
-from app.clinic.records import LINE
+from app.clinic.catalogue.entries import Catalogue
+from app.clinic.catalogue.introspection import TableName
+from app.clinic.catalogue.sql import columns, joined, qualified, quote
+from app.clinic.reading.records import LINE
+from app.clinic.restore.conflicts import parent_of
 from app.clinic.restore.constraints import Constraints, Reference
 from app.clinic.restore.difference import OnStep
 from app.clinic.restore.errors import restore_errors
 from app.clinic.restore.naming import named_keys
 from app.clinic.restore.proof import OnRead, holds
-from app.clinic.restore.refusals import parent_of
-from app.clinic.restore.shapes import AT, Shape, refuse_required_columns, typed_rows
+from app.clinic.restore.staged_tables import AT, Shape, refuse_required_columns, typed_rows
 from app.clinic.restore.staging import Staging
-from app.clinic.sql import columns, joined, qualified, quote
 from app.dump.document import ModelTotal, Section
 from app.errors import PermissionMissing, RestoreDiffers
 

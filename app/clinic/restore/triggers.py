@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 import asyncpg
 
-from app.clinic.introspection import TableName
+from app.clinic.catalogue.introspection import TableName
+from app.clinic.catalogue.sql import quote
+from app.clinic.restore.conflicts import GRANT
 from app.clinic.restore.constraints import states
-from app.clinic.restore.refusals import GRANT
-from app.clinic.sql import quote
 from app.errors import RestoreRefused
 
 # Each partition has its own of a trigger, in a state of its own.

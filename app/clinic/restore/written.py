@@ -2,10 +2,10 @@
 
 import asyncpg
 
-from app.clinic.introspection import TableName
+from app.clinic.catalogue.introspection import TableName
 from app.clinic.restore.constraints import Constraints
 from app.clinic.restore.difference import Difference
-from app.clinic.restore.shapes import Shape
+from app.clinic.restore.staged_tables import Shape
 from app.clinic.restore.triggers import way_out
 from app.errors import RestoreRefused
 

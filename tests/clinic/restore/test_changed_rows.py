@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from app.clinic.database import ClinicDatabase
-from tests.clinic.backup import file_of
 from tests.clinic.conftest import Database
-from tests.clinic.restore.restoring import restore
+from tests.support.clinic_backup import file_of
+from tests.support.clinic_restore import restore
 
 HIDDEN = "(no se muestra)"
 FIRST = "a" * 1000

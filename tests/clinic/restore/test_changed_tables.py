@@ -3,12 +3,12 @@
 import pytest
 
 from app.errors import RespaldosError, RestoreRefused, SchemaDiffers
-from tests.clinic.backup import back_up, lines_of
 from tests.clinic.conftest import Database
-from tests.clinic.restore.comes_back import leftovers
 from tests.clinic.restore.conftest import Writer, crossed
-from tests.clinic.restore.restoring import counts, restore
 from tests.clinic.test_ownership import TWO_CLINICS
+from tests.support.clinic_backup import back_up, lines_of
+from tests.support.clinic_restore import counts, restore
+from tests.support.restore_cases import leftovers
 
 TABLES = """
 CREATE TABLE ficha (id int PRIMARY KEY, codigo text UNIQUE, monto numeric(12,4), hijo int, clinica_id int NOT NULL);

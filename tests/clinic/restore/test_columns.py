@@ -1,11 +1,11 @@
 """Columns and keys that PostgreSQL treats in a way of its own."""
 
-from tests.clinic.backup import back_up
 from tests.clinic.conftest import Database
-from tests.clinic.restore.comes_back import Case, come_back, create, goes_back
 from tests.clinic.restore.conftest import Writer, crossed, ordinary
-from tests.clinic.restore.restoring import counts, restore
 from tests.clinic.test_ownership import NAMES
+from tests.support.clinic_backup import back_up
+from tests.support.clinic_restore import counts, restore
+from tests.support.restore_cases import Case, come_back, create, goes_back
 
 CASES = [
     Case(

@@ -1,8 +1,8 @@
 """Tables that point to each other and to themselves, whatever their foreign keys do when a row goes."""
 
 from tests.clinic.conftest import Database
-from tests.clinic.restore.comes_back import Case, come_back
 from tests.clinic.restore.conftest import Writer, crossed
+from tests.support.restore_cases import Case, come_back
 
 RULES = {
     "deferred": "DEFERRABLE INITIALLY DEFERRED",

@@ -5,15 +5,15 @@ import random
 import asyncpg
 import pytest
 
+from app.demo.sample.generate import GrownOptions
+from app.demo.sample.grown_schema import GROWN_OWNED
 from app.errors import RestoreRefused
-from app.sample.generate import GrownOptions
-from app.sample.grown_schema import GROWN_OWNED
-from tests.clinic.backup import back_up
 from tests.clinic.conftest import Database, GrownDatabase, make_grown
-from tests.clinic.restore.comes_back import assert_unchanged, goes_back
 from tests.clinic.restore.conftest import Writer, ordinary, superuser
-from tests.clinic.restore.restoring import assert_restored, counts, models, record, restore
-from tests.sample.grown_owners import whose
+from tests.support.clinic_backup import back_up
+from tests.support.clinic_restore import assert_restored, counts, models, record, restore
+from tests.support.grown_owners import whose
+from tests.support.restore_cases import assert_unchanged, goes_back
 
 tenth = pytest.mark.parametrize("grown", [0.1], indirect=True, ids=["tenth-without"])
 

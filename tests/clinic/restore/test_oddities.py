@@ -2,14 +2,14 @@
 
 import pytest
 
-from app.clinic.checks import unclassified
-from app.clinic.records import MOST_COLUMNS
+from app.clinic.reading.checks import unclassified
+from app.clinic.reading.records import MOST_COLUMNS
 from app.errors import RestoreRefused, SchemaDiffers
-from tests.clinic.backup import back_up
 from tests.clinic.conftest import Database
-from tests.clinic.restore.comes_back import Case, assert_unchanged, come_back, create
 from tests.clinic.restore.conftest import ROLE, ordinary, superuser
-from tests.clinic.restore.restoring import models, restore
+from tests.support.clinic_backup import back_up
+from tests.support.clinic_restore import models, restore
+from tests.support.restore_cases import Case, assert_unchanged, come_back, create
 
 ROWS = "INSERT INTO t VALUES (1, 'a', 1), (2, 'b', 1), (3, 'c', 2);"
 TABLE = f"CREATE TABLE t (id int PRIMARY KEY, v text UNIQUE, clinica_id int NOT NULL); {ROWS}"

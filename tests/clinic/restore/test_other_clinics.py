@@ -3,11 +3,11 @@
 import asyncio
 import time
 
-from tests.clinic.backup import back_up
 from tests.clinic.conftest import Database
 from tests.clinic.restore.conftest import Writer
-from tests.clinic.restore.restoring import assert_restored, restore
 from tests.clinic.test_ownership import TWO_CLINICS
+from tests.support.clinic_backup import back_up
+from tests.support.clinic_restore import assert_restored, restore
 
 TABLES = """
 CREATE TABLE tipo (id int PRIMARY KEY, nombre text); INSERT INTO tipo SELECT n,

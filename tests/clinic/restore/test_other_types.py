@@ -4,12 +4,12 @@ import pytest
 
 from app.clinic.restore.scope import Scope
 from app.errors import SchemaDiffers
-from tests.clinic.backup import back_up, lines_of
 from tests.clinic.conftest import Database
 from tests.clinic.restore.conftest import Writer, crossed
-from tests.clinic.restore.restoring import counts, restore
 from tests.clinic.restore.test_trial import tried
 from tests.clinic.test_ownership import TWO_CLINICS
+from tests.support.clinic_backup import back_up, lines_of
+from tests.support.clinic_restore import counts, restore
 
 TABLES = f"""SET search_path = public; {TWO_CLINICS}
 CREATE TYPE animo AS ENUM ('triste', 'feliz', 'serio');

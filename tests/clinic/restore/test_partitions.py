@@ -1,8 +1,8 @@
 """Partitioned tables are restored through their root, tables that inherit by themselves."""
 
 from tests.clinic.conftest import Database
-from tests.clinic.restore.comes_back import Case, come_back
 from tests.clinic.restore.conftest import Writer, crossed
+from tests.support.restore_cases import Case, come_back
 
 CASES = [
     Case(

@@ -8,12 +8,12 @@ import pytest
 from app.clinic.restore.scope import Scope
 from app.clinic.restore.session import Plan
 from app.errors import InvalidRequest, RespaldosError, RestoreRefused
-from tests.clinic.backup import Backup, back_up
 from tests.clinic.conftest import Database
-from tests.clinic.restore.comes_back import assert_unchanged, leftovers
 from tests.clinic.restore.conftest import Writer, superuser
-from tests.clinic.restore.restoring import assert_restored, counts, models, record, restore
 from tests.clinic.test_ownership import TWO_CLINICS
+from tests.support.clinic_backup import Backup, back_up
+from tests.support.clinic_restore import assert_restored, counts, models, record, restore
+from tests.support.restore_cases import assert_unchanged, leftovers
 
 TABLES = """
 CREATE TABLE tipo (id int PRIMARY KEY, nombre text);

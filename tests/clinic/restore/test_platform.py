@@ -3,10 +3,10 @@
 import pytest
 
 from app.errors import RestoreDiffers, RestoreRefused
-from tests.clinic.backup import back_up, lines_of
 from tests.clinic.conftest import Database
 from tests.clinic.restore.conftest import Writer, ordinary
-from tests.clinic.restore.restoring import counts, models, record, restore
+from tests.support.clinic_backup import back_up, lines_of
+from tests.support.clinic_restore import counts, models, record, restore
 
 TABLES = """
 CREATE TABLE clinica (id integer PRIMARY KEY, nombre text);

@@ -5,11 +5,11 @@ import random
 import asyncpg
 import pytest
 
-from tests.clinic.backup import back_up
 from tests.clinic.conftest import Database
 from tests.clinic.restore.conftest import ordinary, superuser
-from tests.clinic.restore.restoring import assert_restored, counts, restore
 from tests.clinic.test_ownership import TWO_CLINICS
+from tests.support.clinic_backup import back_up
+from tests.support.clinic_restore import assert_restored, counts, restore
 
 # Keys of every behaviour, a unique value in each table, a shared table, a tree, a table without key.
 TABLES = """

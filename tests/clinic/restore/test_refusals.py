@@ -6,12 +6,12 @@ import time
 import pytest
 
 from app.errors import DatabaseUnavailable, OperationInProgress, RestoreDiffers, RestoreRefused
-from tests.clinic.backup import back_up
 from tests.clinic.conftest import Database
-from tests.clinic.restore.comes_back import assert_unchanged, leftovers
 from tests.clinic.restore.conftest import Writer, crossed, ordinary, superuser
-from tests.clinic.restore.restoring import WHOLE, assert_restored, counts, loaded, restore
 from tests.clinic.test_ownership import TWO_CLINICS
+from tests.support.clinic_backup import back_up
+from tests.support.clinic_restore import WHOLE, assert_restored, counts, loaded, restore
+from tests.support.restore_cases import assert_unchanged, leftovers
 
 RULES = {
     "nothing": "",

@@ -5,14 +5,14 @@ from collections.abc import Sequence
 import asyncpg
 import pytest
 
-from app.clinic.migrations import django_since
+from app.clinic.catalogue.migrations import django_since
 from app.clinic.restore.database import RestoreDatabase
 from app.errors import RestoreDiffers, RestoreRefused, SchemaDiffers
-from tests.clinic.backup import Backup, back_up, lines_of
 from tests.clinic.conftest import Database
 from tests.clinic.restore.conftest import Writer, crossed
-from tests.clinic.restore.restoring import assert_restored, counts, loaded, models, restore
 from tests.clinic.test_ownership import TWO_CLINICS
+from tests.support.clinic_backup import Backup, back_up, lines_of
+from tests.support.clinic_restore import assert_restored, counts, loaded, models, restore
 
 # What Django makes before the first model of one's own, in the schema that comes first in the path.
 DJANGO = """

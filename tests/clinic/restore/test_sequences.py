@@ -2,11 +2,11 @@
 
 import asyncio
 
-from tests.clinic.backup import back_up
 from tests.clinic.conftest import Database
 from tests.clinic.restore.conftest import Writer, crossed
-from tests.clinic.restore.restoring import restore
 from tests.clinic.test_ownership import TWO_CLINICS
+from tests.support.clinic_backup import back_up
+from tests.support.clinic_restore import restore
 
 TABLES = """
 CREATE TABLE serie (id serial PRIMARY KEY, clinica_id int NOT NULL);

@@ -6,12 +6,12 @@ from app.clinic import database as reading
 from app.clinic.database import LOCKS_SQL, TEMPORARY_LOCKS, recorded, refuse_too_many_locks
 from app.clinic.restore import database as restoring
 from app.errors import CatalogError, PermissionMissing
-from tests.clinic.backup import back_up
 from tests.clinic.conftest import Database
-from tests.clinic.restore.comes_back import goes_back
 from tests.clinic.restore.conftest import ROLE, ordinary
-from tests.clinic.restore.restoring import restore, staged
 from tests.clinic.test_ownership import TWO_CLINICS
+from tests.support.clinic_backup import back_up
+from tests.support.clinic_restore import restore, staged
+from tests.support.restore_cases import goes_back
 
 HOSTILE = (
     "array_nulls = off",

@@ -3,12 +3,12 @@
 import pytest
 
 from app.errors import RestoreRefused
-from tests.clinic.backup import back_up
 from tests.clinic.conftest import Database
-from tests.clinic.restore.comes_back import assert_unchanged, leftovers
 from tests.clinic.restore.conftest import Writer, crossed
-from tests.clinic.restore.restoring import EVERYTHING, WHOLE, assert_restored, restore
 from tests.clinic.test_ownership import TWO_CLINICS
+from tests.support.clinic_backup import back_up
+from tests.support.clinic_restore import EVERYTHING, WHOLE, assert_restored, restore
+from tests.support.restore_cases import assert_unchanged, leftovers
 
 TABLES = """
 CREATE TABLE pais (id int PRIMARY KEY, nombre text UNIQUE);

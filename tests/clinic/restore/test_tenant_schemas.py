@@ -3,11 +3,11 @@
 import pytest
 
 from app.errors import RestoreRefused
-from tests.clinic.backup import back_up
 from tests.clinic.conftest import Database
-from tests.clinic.restore.comes_back import leftovers
 from tests.clinic.restore.conftest import ordinary, superuser
-from tests.clinic.restore.restoring import EVERYTHING, assert_restored, counts, record, restore, staged
+from tests.support.clinic_backup import back_up
+from tests.support.clinic_restore import EVERYTHING, assert_restored, counts, record, restore, staged
+from tests.support.restore_cases import leftovers
 
 NOTHING = """
 CREATE TABLE {clinic}.nada (); INSERT INTO {clinic}.nada DEFAULT VALUES; INSERT INTO {clinic}.nada DEFAULT VALUES;

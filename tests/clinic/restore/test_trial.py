@@ -4,11 +4,11 @@ import pytest
 
 from app.clinic.restore.database import RestoreDatabase
 from app.errors import PermissionMissing, RestoreRefused
-from tests.clinic.backup import Backup, back_up
 from tests.clinic.conftest import Database
 from tests.clinic.restore.conftest import ROLE, Writer, crossed, ordinary
-from tests.clinic.restore.restoring import counts, restore, staged
 from tests.clinic.test_ownership import TWO_CLINICS
+from tests.support.clinic_backup import Backup, back_up
+from tests.support.clinic_restore import counts, restore, staged
 
 
 async def tried(clinics: RestoreDatabase, backup: Backup) -> list[str]:

@@ -4,13 +4,13 @@ import asyncpg
 import pytest
 
 from app.errors import RespaldosError, RestoreDiffers, RestoreRefused
-from tests.clinic.backup import back_up
 from tests.clinic.conftest import Database
-from tests.clinic.restore.comes_back import assert_unchanged, goes_back, leftovers
 from tests.clinic.restore.conftest import ROLE, Writer, crossed, ordinary, superuser
-from tests.clinic.restore.restoring import WHOLE, loaded, models, restore
 from tests.clinic.restore.test_writers import Meanwhile
 from tests.clinic.test_ownership import TWO_CLINICS
+from tests.support.clinic_backup import back_up
+from tests.support.clinic_restore import WHOLE, loaded, models, restore
+from tests.support.restore_cases import assert_unchanged, goes_back, leftovers
 
 TABLES = """
 CREATE TABLE ficha (id int PRIMARY KEY, texto text, clinica_id int NOT NULL);

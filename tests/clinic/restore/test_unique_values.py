@@ -1,8 +1,8 @@
 """Unique values that have changed hands since the backup."""
 
 from tests.clinic.conftest import Database
-from tests.clinic.restore.comes_back import Case, come_back
 from tests.clinic.restore.conftest import Writer, crossed
+from tests.support.restore_cases import Case, come_back
 
 ROWS = "(1, 'a', 1), (2, 'b', 1), (3, 'c', 1), (4, 'd', 1), (5, NULL, 1), (6, 'f', 1), (20, 'x', 2)"
 

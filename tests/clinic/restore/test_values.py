@@ -5,11 +5,11 @@ from typing import Any
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from tests.clinic.backup import back_up
 from tests.clinic.conftest import Database
-from tests.clinic.restore.restoring import counts, restore
 from tests.clinic.test_ownership import TWO_CLINICS
-from tests.clinic.value import CREATE_TYPES, ROW, VALUES, images, quoted
+from tests.support.clinic_backup import back_up
+from tests.support.clinic_restore import counts, restore
+from tests.support.value import CREATE_TYPES, ROW, VALUES, images, quoted
 
 COLUMNS = [quoted(type_) for type_ in VALUES]
 

@@ -1,8 +1,8 @@
 """A whole clinic comes back exactly, and nobody else notices."""
 
-from tests.clinic.backup import back_up
 from tests.clinic.conftest import Database, GrownDatabase
-from tests.clinic.restore.restoring import EVERYTHING, assert_restored, counts, restore
+from tests.support.clinic_backup import back_up
+from tests.support.clinic_restore import EVERYTHING, assert_restored, counts, restore
 
 RULES = {"auth_user": {"email": "usuario.correoelectronico"}}
 

@@ -10,11 +10,11 @@ import pytest
 from app.clinic.restore import database as restore_database
 from app.clinic.restore.database import RestoreDatabase
 from app.errors import DatabaseUnavailable, RestoreRefused, SchemaChanged
-from tests.clinic.backup import Backup, back_up
 from tests.clinic.conftest import Database
 from tests.clinic.restore.conftest import Writer, crossed, superuser
-from tests.clinic.restore.restoring import WHOLE, counts, loaded
 from tests.clinic.test_ownership import TWO_CLINICS
+from tests.support.clinic_backup import Backup, back_up
+from tests.support.clinic_restore import WHOLE, counts, loaded
 
 # With so little room left on its page, any SELECT clears away what nobody sees any more.
 TABLES = """

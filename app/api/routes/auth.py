@@ -1,0 +1,137 @@
+"""Where a person gets a token, and learns whether one is still good."""
+
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Header
+
+from app.api.caller import AddressDep, Known, RefusalsDep, ServiceDep, TokenDep
+from app.api.openapi import problems
+from app.api.schemas import WITHOUT_NUL, Ingresado, Ingreso, TokenVerificado, UsuarioIngresado
+from app.auth.principal import Principal
+from app.clinic.people.users import Usuario
+from app.errors import LoginRefused, TooManyAttempts
+from app.respaldos import audit
+from app.respaldos.audit import Actor
+from app.respaldos.models import Accion
+from app.respaldos.resources import transaction
+
+router = APIRouter(prefix="/auth", tags=["Ingreso"])
+
+
+@router.post(
+    "/login/",
+    operation_id="login_login",
+    response_model=Ingresado,
+    summary="Entra y obtiene un token",
+    response_description="El token, cuánto vale y de quién es.",
+    responses=problems(
+        *(400, 401, 413, 422, 429, 500, 501, 503),
+        _401="El correo o la contraseña no son correctos",
+        _422="Falta «correo»",
+        _503="Redis no responde, y sin él no se puede hacer esto; vuelva a intentarlo en unos segundos",
+    ),
+)
+async def login(
+    service: ServiceDep,
+    refusals: RefusalsDep,
+    address: AddressDep,
+    body: Ingreso,
+    subdominio: Annotated[
+        str | None,
+        Header(
+            alias="X-Tenant-Subdomain",
+            max_length=63,
+            pattern=WITHOUT_NUL,
+            description="El esquema de la clínica, donde cada una tiene el suyo.",
+        ),
+    ] = None,
+) -> dict[str, Any]:
+    """Con el correo (o nombre de usuario) y la contraseña del sistema de la clínica.
+
+    Tras cinco fallos seguidos de un correo desde una dirección, o cincuenta desde una dirección, hay que esperar
+    los segundos que dice `Retry-After`.
+    """
+    login = service.require_login()
+    try:
+        entered = await login.enter(
+            body.correo, body.contraseña, subdominio=subdominio or body.clinica, direccion=address
+        )
+    except (LoginRefused, TooManyAttempts) as exc:
+        known: Sequence[int | None] = exc.clinics if isinstance(exc, LoginRefused) else ()
+        for clinica_id in known or (None,):
+            await refusals.record(
+                Accion.INGRESO_RECHAZADO,
+                Actor(None, None, address),
+                clinica_id=clinica_id,
+                correo=body.correo,
+                motivo=exc.code,
+            )
+        raise
+    principal, usuario = entered.principal, entered.usuario
+    async with transaction(service.resources) as session:
+        await audit.record(
+            session,
+            Accion.INGRESO,
+            Actor(principal.usuario, principal.nombre, address),
+            clinica_id=principal.clinica_id,
+            rol=principal.rol,
+        )
+    return {
+        "mensaje": "Inicio de sesión exitoso",
+        "token": entered.token,
+        "expira_en_segundos": entered.seconds,
+        "usuario": _of_person(usuario, rol=usuario.rol),
+    }
+
+
+@router.get(
+    "/verificar-token/",
+    operation_id="login_verificar_token",
+    response_model=TokenVerificado,
+    summary="Dice si el token todavía vale",
+    response_description="Cuánto vale todavía, y de quién es.",
+    responses=problems(401, 500, 503),
+)
+async def verificar_token(service: ServiceDep, token: TokenDep, principal: Known) -> dict[str, Any]:
+    """Para cualquier token que las demás rutas acepten, también uno del sistema de la clínica; si no vale, 401.
+
+    `rol` y `clinica_id` son los del token, que son los que cuentan.
+    """
+    usuario = None
+    if principal.clinica_id is not None:
+        usuario = await service.users.person(principal.usuario, clinica_id=principal.clinica_id)
+    return {
+        "valido": True,
+        "expira_en_segundos": service.tokens.seconds_left(token),
+        "usuario": _of_token(principal) if usuario is None else _of_person(usuario, rol=principal.rol),
+    }
+
+
+def _of_person(usuario: Usuario, *, rol: str) -> UsuarioIngresado:
+    return UsuarioIngresado(
+        codigo=usuario.codigo,
+        nombre=usuario.nombre,
+        apellido=usuario.apellido,
+        nombre_completo=usuario.nombre_completo,
+        correoelectronico=usuario.correoelectronico,
+        idtipousuario=usuario.idtipousuario,
+        tipo_usuario_nombre=usuario.tipo_usuario_nombre,
+        clinica_id=usuario.clinica_id,
+        rol=rol,
+    )
+
+
+def _of_token(principal: Principal) -> UsuarioIngresado:
+    """Somebody whom no clinic's table has; a superadmin's token names them by their e-mail."""
+    return UsuarioIngresado(
+        codigo=None if principal.superadmin else principal.usuario,
+        nombre=principal.nombre or "",
+        apellido="",
+        nombre_completo=principal.nombre or "",
+        correoelectronico=principal.usuario if principal.superadmin else None,
+        idtipousuario=None,
+        tipo_usuario_nombre=principal.rol,
+        clinica_id=principal.clinica_id,
+        rol=principal.rol,
+    )

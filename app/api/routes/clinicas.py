@@ -1,0 +1,35 @@
+"""The clinic of who asks."""
+
+from typing import Any
+
+from fastapi import APIRouter
+
+from app.api.caller import Looking, ServiceDep, may_see_rows
+from app.api.openapi import of_anyone
+from app.api.schemas import ClinicaPropia
+from app.errors import InvalidRequest
+
+router = APIRouter(prefix="/clinica", tags=["Clínicas"])
+
+
+@router.get(
+    "/",
+    operation_id="clinica_ver",
+    response_model=ClinicaPropia,
+    summary="Muestra la clínica de quien pregunta",
+    response_description="Cómo se llama, qué hora es en ella, y qué se puede hacer.",
+    responses=of_anyone(),
+)
+async def ver(service: ServiceDep, caller: Looking) -> Any:
+    """Con lo que una pantalla necesita: el nombre, la zona horaria de las fechas, y si quien pregunta administra."""
+    settings = service.settings
+    if caller.clinic is None:
+        raise InvalidRequest("plataforma: no es una clínica; diga cuál, por ejemplo ?clinica_id=1")
+    return {
+        "clinica_id": caller.clinic.id,
+        "nombre": caller.clinic.name,
+        "activa": caller.clinic.active,
+        "zona_horaria": settings.time_zone.key,
+        "respaldo_diario": f"{settings.backup_hour:02d}:{settings.backup_minute:02d}",
+        "puede_administrar": may_see_rows(caller),
+    }

@@ -1,0 +1,59 @@
+"""A clinic's audit trail."""
+
+import logging
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Request, Response
+
+from app.api.caller import Administering, ServiceDep
+from app.api.openapi import of_anyone
+from app.api.parameters import PAGE_HEADERS, OfRespaldo, PageDep
+from app.api.schemas import EventoDeClinica
+from app.errors import DatabaseError
+from app.respaldos import audit as trail
+from app.respaldos.contract import evento_de_clinica_vista
+from app.respaldos.models import Accion
+from app.respaldos.resources import transaction
+
+log = logging.getLogger(__name__)
+
+router = APIRouter(prefix="/eventos", tags=["Auditoría"])
+
+AccionQuery = Annotated[Accion | None, Query(description="Solo las líneas de esto.")]
+
+
+@router.get(
+    "/",
+    response_model=list[EventoDeClinica],
+    summary="Lista la auditoría",
+    response_description="Lo ocurrido, de lo más nuevo a lo más antiguo.",
+    responses={200: {"headers": PAGE_HEADERS}, **of_anyone()},
+)
+async def listar(
+    request: Request,
+    response: Response,
+    service: ServiceDep,
+    caller: Administering,
+    page: PageDep,
+    accion: AccionQuery = None,
+    respaldo_id: OfRespaldo = None,
+) -> Any:
+    """Cada creación, descarga, verificación, restauración, eliminación, ingreso y acceso rechazado de la clínica."""
+    async with transaction(service.resources) as session:
+        found, total = await trail.page(
+            session,
+            clinica_id=caller.clinica_id,
+            accion=accion,
+            respaldo_id=respaldo_id,
+            limit=page.limit,
+            offset=page.offset,
+        )
+    page.describe(request, response, total)
+    if caller.clinica_id is None:
+        return [evento_de_clinica_vista(evento, {}) for evento in found]
+    try:
+        names = await service.users.display_names({evento.usuario for evento in found}, clinica_id=caller.clinica_id)
+    except DatabaseError as exc:
+        log.warning("no names of the people of clinic %s: %s", caller.clinica_id, exc)
+        names = {}
+    return [evento_de_clinica_vista(evento, names) for evento in found]

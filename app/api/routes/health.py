@@ -1,0 +1,95 @@
+"""Whether the service lives, and whether it can work: for orchestrators and for people."""
+
+import asyncio
+from collections.abc import Awaitable
+
+from fastapi import APIRouter, Response
+from sqlalchemy import text
+
+from app.api.caller import ServiceDep
+from app.api.openapi import problems
+from app.api.schemas import Preparacion, Vida
+from app.connections import Service
+from app.errors import RespaldosError
+from app.respaldos.resources import Resources, transaction
+
+router = APIRouter(prefix="/salud", tags=["Salud"])
+
+# A dependency that does not answer within this counts as down (seconds).
+PATIENCE = 5.0
+
+
+@router.get(
+    "/viva",
+    response_model=Vida,
+    summary="Dice si el proceso vive",
+    response_description="Vive.",
+    responses=problems(500),
+)
+async def viva() -> dict[str, str]:
+    """No mira nada más: un servicio sin base de datos vive, y no gana nada con que lo reinicien."""
+    return {"estado": "viva"}
+
+
+@router.get(
+    "/lista",
+    response_model=Preparacion,
+    summary="Dice si el servicio puede trabajar",
+    response_description="Todo lo que necesita responde.",
+    responses={
+        503: {
+            "description": "Algo no responde.",
+            "model": Preparacion,
+            "content": {
+                "application/json": {
+                    "example": {
+                        "base_de_datos": "ok",
+                        "redis": "Redis no responde (REDIS_URL): Connection refused",
+                        "bucket": "ok",
+                        "trabajador": "Redis no responde (REDIS_URL): Connection refused",
+                    }
+                }
+            },
+        },
+        **problems(500),
+    },
+)
+async def lista(service: ServiceDep, response: Response) -> dict[str, str]:
+    """Cada cosa que necesita, por su nombre: `ok`, o qué le pasa. Responde 503 si a alguna le pasa algo.
+
+    El trabajador es otro proceso, y sin él este responde igual: se dice cómo está, y no cambia el código.
+    """
+    names = ("base_de_datos", "redis", "bucket")
+    checks = (_database(service.resources), _redis(service), service.resources.storage.check(), _worker(service))
+    *found, worker = await asyncio.gather(*map(_said, checks))
+    if any(said != "ok" for said in found):
+        response.status_code = 503
+    return {**dict(zip(names, found, strict=True)), "trabajador": worker}
+
+
+async def _said(check: Awaitable[str | None]) -> str:
+    """What a check has found to say; nothing is `ok`."""
+    try:
+        return await asyncio.wait_for(check, PATIENCE) or "ok"
+    except RespaldosError as exc:
+        return str(exc)
+    except TimeoutError:
+        return f"no respondió en {PATIENCE:g} segundos"
+
+
+async def _database(resources: Resources) -> None:
+    async with transaction(resources) as session:
+        await session.execute(text("SELECT version_num FROM respaldos.alembic_version"))
+
+
+async def _redis(service: Service) -> None:
+    await service.require_queue().check()
+
+
+async def _worker(service: Service) -> str | None:
+    taking_jobs, going_rounds = await service.require_queue().heard_of()
+    heard = {"del proceso que hace los respaldos": taking_jobs, "del que programa la noche y avisa": going_rounds}
+    silent = [of_whom for of_whom, well in heard.items() if not well]
+    if not silent:
+        return None
+    return f"no hay noticias {' ni '.join(silent)}; revise que «respaldos worker» esté en marcha, y qué dice"

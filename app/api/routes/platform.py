@@ -1,0 +1,68 @@
+"""What is of the platform and of no clinic: for a superadmin alone."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from fastapi import APIRouter, Depends, Request, Response
+
+from app.api.caller import ServiceDep, platform
+from app.api.openapi import problems
+from app.api.parameters import PAGE_HEADERS, PageDep
+from app.api.routes.eventos import AccionQuery
+from app.api.schemas import ClinicaEnLista, EventoEnLista
+from app.respaldos import audit
+from app.respaldos.contract import evento_vista
+from app.respaldos.resources import transaction
+from app.respaldos.status.clinics import listar_clinicas
+
+router = APIRouter(prefix="/plataforma", dependencies=[Depends(platform)])
+
+
+@router.get(
+    "/eventos/",
+    operation_id="plataforma_listar_eventos",
+    tags=["Auditoría"],
+    response_model=list[EventoEnLista],
+    summary="Lista la auditoría de todas las clínicas",
+    response_description="Lo ocurrido, de lo más nuevo a lo más antiguo.",
+    responses={
+        200: {"headers": PAGE_HEADERS},
+        **problems(*(401, 403, 422, 500, 503), _403="Solo un superadministrador puede ver lo de todas las clínicas"),
+    },
+)
+async def listar_eventos(
+    request: Request, response: Response, service: ServiceDep, page: PageDep, accion: AccionQuery = None
+) -> Any:
+    """También lo que no es de ninguna clínica: los tokens que no valen, y los ingresos de quien no se conoce.
+
+    Solo para el superadministrador.
+    """
+    async with transaction(service.resources) as session:
+        found, total = await audit.page_of_eventos(session, accion=accion, limit=page.limit, offset=page.offset)
+    page.describe(request, response, total)
+    return [evento_vista(evento) for evento in found]
+
+
+@router.get(
+    "/clinicas/",
+    operation_id="plataforma_clinicas_listar",
+    tags=["Clínicas"],
+    response_model=list[ClinicaEnLista],
+    summary="Lista las clínicas y cómo están sus respaldos",
+    response_description="Las clínicas, la que peor está primero.",
+    responses={
+        200: {"headers": PAGE_HEADERS},
+        **problems(*(401, 403, 422, 500, 503), _403="Solo un superadministrador puede ver lo de todas las clínicas"),
+    },
+)
+async def listar(request: Request, response: Response, service: ServiceDep, page: PageDep) -> Any:
+    """Primero las que no tienen ningún respaldo bueno, después las atrasadas, las que fallan y las que no se han
+    verificado; las inactivas al final. Solo para el superadministrador.
+    """
+    clinics = await service.directory.clinics()
+    found = await listar_clinicas(
+        service.resources, clinics, now=datetime.now(UTC), limit=page.limit, offset=page.offset
+    )
+    page.describe(request, response, len(clinics))
+    zone = service.settings.time_zone.key
+    return [{**clinic, "zona_horaria": zone} for clinic in found]

@@ -1,0 +1,121 @@
+"""A running backup's progress as server-sent events, for as long as somebody looks."""
+
+import asyncio
+import json
+from collections import Counter
+from collections.abc import AsyncIterator
+from typing import Annotated, Any, Final
+
+from fastapi import APIRouter, Depends, Request
+from fastapi.sse import EventSourceResponse, ServerSentEvent
+
+from app.api.caller import Caller, Looking, ServiceDep, still_may_look
+from app.api.openapi import of_anyone
+from app.api.parameters import RespaldoId
+from app.api.respaldo_answer import mostrado
+from app.connections import Service
+from app.errors import RespaldosError, TooManyAttempts
+from app.respaldos.backup import queries as backup_queries
+from app.respaldos.contract import ESTADO_DISPLAY
+from app.respaldos.models import Estado, Respaldo
+from app.respaldos.resources import transaction
+
+router = APIRouter(prefix="/respaldos", tags=["Respaldos"])
+
+# Each stream asks the database once in this time; a person sees no difference in less (seconds).
+POLL_SECONDS: Final = 1.0
+
+# Streams at once in this process, so that looking never takes the database from working.
+PER_CLINIC: Final = 10
+IN_ALL: Final = 100
+
+# When to come again where there are too many (seconds).
+RETRY_SECONDS: Final = 10
+
+_EXAMPLE: Final = (
+    'event: progreso\ndata: {"id": 7, "estado": "procesando", "estado_display": "Procesando", "progreso":'
+    ' {"etapa": "leyendo", "modelo": "pacientes", "registros": 1200, "registros_esperados": 5000, "bytes": 480000,'
+    ' "bytes_esperados": 2000000, "porcentaje": 24.0}}\n\n: ping\n\nevent: fin\ndata: {"id": 7, "estado":'
+    ' "completado", …}\n\n'
+)
+
+
+class OpenStreams:
+    """How many progress streams each clinic has open in this process."""
+
+    def __init__(self) -> None:
+        self._open: Counter[int | None] = Counter()
+
+    def enter(self, clinica_id: int | None) -> None:
+        """Count one more. Raises TooManyAttempts where there are too many."""
+        if self._open[clinica_id] >= PER_CLINIC or self._open.total() >= IN_ALL:
+            raise TooManyAttempts("hay demasiadas pantallas siguiendo respaldos a la vez", RETRY_SECONDS)
+        self._open[clinica_id] += 1
+
+    def leave(self, clinica_id: int | None) -> None:
+        """Count one less."""
+        self._open[clinica_id] -= 1
+
+
+async def _watched(
+    request: Request, service: ServiceDep, caller: Looking, respaldo_id: RespaldoId
+) -> AsyncIterator[Respaldo]:
+    """The backup as it is before the stream begins, while an error can still be answered with its status."""
+    streams: OpenStreams = request.app.state.streams
+    respaldo = await _get(service, respaldo_id, caller)
+    streams.enter(caller.clinica_id)
+    try:
+        yield respaldo
+    finally:
+        streams.leave(caller.clinica_id)
+
+
+@router.get(
+    "/{respaldo_id:id}/progreso/",
+    operation_id="progreso_progreso",
+    response_class=EventSourceResponse,
+    summary="Sigue un respaldo en curso",
+    response_description="Eventos `progreso` mientras avanza, y un último evento `fin`.",
+    responses={
+        200: {"content": {"text/event-stream": {"example": _EXAMPLE}}},
+        **of_anyone(429, _429="Hay demasiadas pantallas siguiendo respaldos a la vez"),
+    },
+)
+async def progreso(
+    service: ServiceDep, caller: Looking, watched: Annotated[Respaldo, Depends(_watched)]
+) -> AsyncIterator[ServerSentEvent]:
+    """Un evento `progreso` cuando algo cambió, uno por segundo como mucho, y al final `fin`, con el respaldo.
+
+    Si deja de poder seguirse (venció el token, la base de datos no responde) el último evento es `problema`. Se lee
+    con `fetch`, porque `EventSource` no envía el token.
+    """
+    respaldo, shown = watched, ""
+    while respaldo.estado in {Estado.PENDIENTE, Estado.PROCESANDO}:
+        seen = _json(
+            {
+                "id": respaldo.id,
+                "estado": respaldo.estado,
+                "estado_display": ESTADO_DISPLAY[Estado(respaldo.estado)],
+                "progreso": respaldo.progreso,
+            }
+        )
+        if seen != shown:
+            yield ServerSentEvent(event="progreso", raw_data=seen)
+            shown = seen
+        await asyncio.sleep(POLL_SECONDS)
+        try:
+            await still_may_look(service, caller)
+            respaldo = await _get(service, respaldo.id, caller)
+        except RespaldosError as exc:
+            yield ServerSentEvent(event="problema", raw_data=_json({"codigo": exc.code, "status": exc.status}))
+            return
+    yield ServerSentEvent(event="fin", raw_data=_json(mostrado(respaldo, service.settings)))
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
+async def _get(service: Service, respaldo_id: int, caller: Caller) -> Respaldo:
+    async with transaction(service.resources) as session:
+        return await backup_queries.get(session, respaldo_id, clinica_id=caller.clinica_id)

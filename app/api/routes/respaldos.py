@@ -1,0 +1,360 @@
+"""A clinic's backups."""
+
+import logging
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Query, Request, Response
+
+from app.api.caller import Administering, Caller, Looking, ServiceDep, platforms_own
+from app.api.openapi import of_anyone, with_body
+from app.api.parameters import PAGE_HEADERS, Momento, PageDep, RespaldoId, period
+from app.api.problems import WithMembers
+from app.api.respaldo_answer import listado, mostrado
+from app.api.schemas import (
+    Enlace,
+    Estadisticas,
+    PedidoComparacion,
+    PedidoRespaldo,
+    PedidoRestauracion,
+    PedidoVerificacion,
+    RespaldoCompleto,
+    RespaldoConMensaje,
+    RespaldoEnLista,
+    RestauracionEnLista,
+)
+from app.broker.queue import Queue
+from app.connections import Service
+from app.errors import DatabaseError, OperationInProgress, QueueUnavailable
+from app.respaldos.audit import Actor
+from app.respaldos.backup import queries as backup_queries
+from app.respaldos.backup.queries import Orden
+from app.respaldos.backup.request import cancelar_respaldo, pedir_respaldo
+from app.respaldos.contract import restauracion_vista
+from app.respaldos.models import Estado, Respaldo, Restauracion, TipoRespaldo
+from app.respaldos.reading.comparison import pedir_comparacion
+from app.respaldos.reading.download import enlace_descarga
+from app.respaldos.reading.verification import pedir_verificacion
+from app.respaldos.resources import transaction
+from app.respaldos.restore.request import RestoreRequest, pedir_restauracion
+from app.respaldos.retention.delete import aceptar_respaldo, eliminar_respaldo, recuperar_respaldo
+from app.respaldos.status.statistics import obtener_estadisticas
+
+log = logging.getLogger(__name__)
+
+router = APIRouter(prefix="/respaldos", tags=["Respaldos"])
+
+
+@router.get(
+    "/",
+    response_model=list[RespaldoEnLista],
+    summary="Lista los respaldos",
+    response_description="Los respaldos, del más nuevo al más antiguo si no se pide otro orden.",
+    responses={200: {"headers": PAGE_HEADERS}, **of_anyone()},
+)
+async def listar(
+    request: Request,
+    response: Response,
+    service: ServiceDep,
+    caller: Looking,
+    page: PageDep,
+    estado: Annotated[Estado | None, Query(description="Solo los que están así.")] = None,
+    tipo_respaldo: Annotated[TipoRespaldo | None, Query(description="Solo los que se pidieron así.")] = None,
+    desde: Annotated[
+        Momento | None,
+        Query(description="Fecha (ese día entero) o fecha con hora, incluida.", examples=["2026-07-01"]),
+    ] = None,
+    hasta: Annotated[
+        Momento | None,
+        Query(
+            description="Fecha (ese día entero, incluido) o fecha con hora, sin incluirla.", examples=["2026-07-31"]
+        ),
+    ] = None,
+    eliminados: Annotated[
+        Literal["true"] | None, Query(description="Solo los eliminados que todavía se pueden recuperar.")
+    ] = None,
+    orden: Annotated[Orden, Query(description="En qué orden; con `-`, de mayor a menor.")] = Orden.MAS_NUEVO,
+) -> Any:
+    """Los que no están eliminados, o solo esos. Las fechas sin desfase son de la zona horaria del servicio."""
+    wanted = period(desde, hasta, service.settings.time_zone)
+    async with transaction(service.resources) as session:
+        found, total = await backup_queries.page(
+            session,
+            clinica_id=caller.clinica_id,
+            estado=estado,
+            tipo=tipo_respaldo,
+            desde=wanted.start,
+            hasta=wanted.end,
+            eliminados=eliminados is not None,
+            orden=orden,
+            limit=page.limit,
+            offset=page.offset,
+        )
+    page.describe(request, response, total)
+    return [listado(respaldo, service.settings) for respaldo in found]
+
+
+@router.get(
+    "/estadisticas/",
+    response_model=Estadisticas,
+    summary="Resume cómo han ido los respaldos",
+    response_description="Cuántos, cuánto ocupan, cuánto cuestan, y un punto por día.",
+    responses=of_anyone(),
+)
+async def estadisticas(service: ServiceDep, caller: Looking) -> Any:
+    """Cuántos hay y cómo terminaron, cuánto ocupan, cuándo es el próximo, y los últimos noventa días."""
+    settings = service.settings
+    return await obtener_estadisticas(
+        service.resources,
+        clinic=caller.clinic,
+        now=datetime.now(UTC),
+        time_zone=settings.time_zone,
+        hour=settings.backup_hour,
+        minute=settings.backup_minute,
+        price_gb_month=settings.storage_price_gb_month,
+    )
+
+
+@router.post(
+    "/crear_respaldo_manual/",
+    response_model=RespaldoConMensaje,
+    status_code=202,
+    summary="Pide un respaldo ahora",
+    response_description="El respaldo, pendiente de que un proceso lo tome.",
+    responses=with_body(409, _409="La clínica 1 ya tiene un respaldo en curso"),
+)
+async def crear(service: ServiceDep, caller: Administering, body: PedidoRespaldo | None = None) -> Any:
+    """Si la clínica ya tiene uno en curso responde 409, y en `respaldo` está ese.
+
+    Cómo avanza se ve en `GET /respaldos/{id}/progreso/`.
+    """
+    queue = service.require_queue()
+    await queue.check()
+    try:
+        respaldo = await pedir_respaldo(
+            service.resources,
+            clinica_id=caller.clinica_id,
+            tipo=TipoRespaldo.POR_DEMANDA,
+            descripcion=body.descripcion if body is not None else "",
+            actor=await _named(service, caller),
+        )
+    except OperationInProgress as exc:
+        running = await _running(service, caller.clinica_id)
+        if running is None:
+            raise
+        raise WithMembers(exc, respaldo=mostrado(running, service.settings)) from exc
+    try:
+        await queue.respaldo(respaldo.id, respaldo.intento)
+    except QueueUnavailable as exc:
+        # The row stands; the reconciler sends the news within a minute.
+        log.warning("backup %s is not in the queue yet: %s", respaldo.id, exc)
+    return {"mensaje": "El respaldo empezará en un momento", "respaldo": mostrado(respaldo, service.settings)}
+
+
+@router.get(
+    "/{respaldo_id:id}/",
+    response_model=RespaldoCompleto,
+    summary="Muestra un respaldo",
+    response_description="Todo lo que se sabe del respaldo.",
+    responses=of_anyone(),
+)
+async def ver(service: ServiceDep, caller: Looking, respaldo_id: RespaldoId) -> Any:
+    """Con lo que contiene, cuánto tardó y, mientras está en curso, hasta dónde ha llegado."""
+    return mostrado(await _get(service, respaldo_id, caller.clinica_id), service.settings)
+
+
+@router.get(
+    "/{respaldo_id:id}/descargar/",
+    response_model=Enlace,
+    summary="Da una dirección para descargar el archivo",
+    response_description="La dirección, cuánto vale, y el nombre y tamaño del archivo.",
+    responses=of_anyone(409, 502, _409="El respaldo 7 está procesando; solo se descarga uno completado"),
+)
+async def descargar(service: ServiceDep, caller: Administering, respaldo_id: RespaldoId) -> Any:
+    """Vale una hora. Si el respaldo no está completado responde 409, y en `estado` está cómo está."""
+    return await enlace_descarga(service.resources, respaldo_id, clinica_id=caller.clinica_id, actor=caller.actor)
+
+
+@router.post(
+    "/{respaldo_id:id}/cancelar/",
+    response_model=RespaldoConMensaje,
+    status_code=202,
+    summary="Cancela un respaldo en curso",
+    response_description="El respaldo, que se detiene en unos segundos.",
+    responses=of_anyone(409, _409="El respaldo 7 no está en curso"),
+)
+async def cancelar(service: ServiceDep, caller: Administering, respaldo_id: RespaldoId) -> Any:
+    """Uno pendiente queda cancelado en el acto; uno que se está haciendo, en unos segundos."""
+    respaldo = await cancelar_respaldo(
+        service.resources, respaldo_id, clinica_id=caller.clinica_id, actor=caller.actor
+    )
+    said = "El respaldo se canceló" if respaldo.estado == Estado.CANCELADO else "El respaldo se está cancelando"
+    return {"mensaje": said, "respaldo": mostrado(respaldo, service.settings)}
+
+
+@router.post(
+    "/{respaldo_id:id}/verificar/",
+    response_model=RestauracionEnLista,
+    status_code=202,
+    summary="Pide que se compruebe un respaldo",
+    response_description="La verificación, pendiente de que un proceso la tome.",
+    responses=with_body(409, _409="El respaldo 7 está fallido; solo se verifica uno completado"),
+)
+async def verificar(
+    service: ServiceDep, caller: Administering, respaldo_id: RespaldoId, body: PedidoVerificacion | None = None
+) -> Any:
+    """`rapida` (si no se dice): el archivo está y tiene su tamaño. `completa`: se lee entero y se comprueba todo.
+    `ensayo`: se restaura de verdad en tablas aparte, que después se borran."""
+    queue = service.require_queue()
+    await queue.check()
+    restauracion = await pedir_verificacion(
+        service.resources,
+        respaldo_id,
+        clinica_id=caller.clinica_id,
+        profundidad=(body or PedidoVerificacion()).profundidad,
+        actor=caller.actor,
+    )
+    await _tell(queue, restauracion)
+    return restauracion_vista(restauracion)
+
+
+@router.post(
+    "/{respaldo_id:id}/comparar/",
+    response_model=RestauracionEnLista,
+    status_code=202,
+    summary="Pide que se diga qué cambió desde otro respaldo",
+    response_description="La comparación, pendiente de que un proceso la tome, o la que ya se hizo de los dos.",
+    responses=with_body(409, _409="El respaldo 6 está fallido; solo se compara uno completado"),
+)
+async def comparar(
+    service: ServiceDep, caller: Administering, respaldo_id: RespaldoId, body: PedidoComparacion
+) -> Any:
+    """`resultado` dirá de cada modelo cuántos registros hay más (`insertados`), distintos y menos que en `desde`, con
+    ejemplos. Cómo avanza se ve en `GET /restauraciones/{id}/`. Para comparar con hoy está `restaurar`, con `simular`.
+    """
+    queue = service.require_queue()
+    await queue.check()
+    restauracion = await pedir_comparacion(
+        service.resources, respaldo_id, clinica_id=caller.clinica_id, desde=body.desde, actor=caller.actor
+    )
+    if restauracion.estado == Estado.PENDIENTE:
+        await _tell(queue, restauracion)
+    return restauracion_vista(restauracion)
+
+
+@router.post(
+    "/{respaldo_id:id}/restaurar/",
+    response_model=RestauracionEnLista,
+    status_code=202,
+    summary="Pide que se restaure un respaldo, o que se muestre qué cambiaría",
+    response_description="La restauración, pendiente de que un proceso la tome.",
+    responses=with_body(409, _409="La clínica 1 tiene un respaldo en curso (número 8, procesando)"),
+)
+async def restaurar(
+    request: Request,
+    service: ServiceDep,
+    caller: Administering,
+    respaldo_id: RespaldoId,
+    body: PedidoRestauracion | None = None,
+) -> Any:
+    """Todo lo de la clínica vuelve a estar como en el respaldo; o solo `modelos`, o un `registro` con lo que depende
+    de él. Antes se hace un respaldo de cómo está ahora (`respaldo_previo`). Con `simular` no cambia nada, y
+    `resultado` dice exactamente qué cambiaría. Los accesos que existen, y la fila de la clínica en la tabla de
+    clínicas, se quedan como están si el superadministrador no pide otra cosa. De un respaldo de la plataforma solo se
+    agrega lo que falta y, con `actualizar`, se cambia lo que es distinto; no se elimina nada. Cómo avanza se ve en
+    `GET /restauraciones/{id}/`.
+    """
+    wanted = body or PedidoRestauracion()
+    if wanted.con_accesos or wanted.con_clinica:
+        await platforms_own(request, caller.principal)
+    queue = service.require_queue()
+    await queue.check()
+    restauracion = await pedir_restauracion(
+        service.resources,
+        respaldo_id,
+        clinica_id=caller.clinica_id,
+        request=RestoreRequest(
+            simulada=wanted.simular,
+            modelos=tuple(wanted.modelos) if wanted.modelos is not None else None,
+            registro=wanted.registro,
+            actualizar=bool(wanted.actualizar),
+            con_accesos=bool(wanted.con_accesos),
+            con_clinica=bool(wanted.con_clinica),
+        ),
+        actor=caller.actor,
+    )
+    await _tell(queue, restauracion)
+    return restauracion_vista(restauracion)
+
+
+@router.delete(
+    "/{respaldo_id:id}/",
+    status_code=204,
+    summary="Elimina un respaldo",
+    response_description="Ya no está en la lista.",
+    responses=of_anyone(409, _409="El respaldo 7 es el último bueno de la clínica y no se puede eliminar"),
+)
+async def eliminar(service: ServiceDep, caller: Administering, respaldo_id: RespaldoId) -> None:
+    """Desaparece en el acto, y su archivo se borra unos días después: hasta entonces se puede recuperar."""
+    await eliminar_respaldo(service.resources, respaldo_id, clinica_id=caller.clinica_id, actor=caller.actor)
+
+
+@router.post(
+    "/{respaldo_id:id}/recuperar/",
+    response_model=RespaldoConMensaje,
+    summary="Recupera un respaldo eliminado",
+    response_description="El respaldo, que vuelve a estar en la lista.",
+    responses=of_anyone(409, 410, 502, _409="El respaldo 7 no está eliminado"),
+)
+async def recuperar(service: ServiceDep, caller: Administering, respaldo_id: RespaldoId) -> Any:
+    """Mientras su archivo no se haya borrado."""
+    respaldo = await recuperar_respaldo(
+        service.resources, respaldo_id, clinica_id=caller.clinica_id, actor=caller.actor
+    )
+    return {"mensaje": "El respaldo se recuperó", "respaldo": mostrado(respaldo, service.settings)}
+
+
+@router.post(
+    "/{respaldo_id:id}/aceptar/",
+    response_model=RespaldoConMensaje,
+    summary="Acepta un respaldo sospechoso",
+    response_description="El respaldo, que desde ahora cuenta como bueno.",
+    responses=of_anyone(409, _409="El respaldo 7 no es sospechoso"),
+)
+async def aceptar(service: ServiceDep, caller: Administering, respaldo_id: RespaldoId) -> Any:
+    """Uno sospechoso está vacío, o tiene menos de la mitad que el anterior; `metadata.avisos` lo dice."""
+    respaldo = await aceptar_respaldo(
+        service.resources, respaldo_id, clinica_id=caller.clinica_id, actor=caller.actor
+    )
+    return {"mensaje": "El respaldo se aceptó", "respaldo": mostrado(respaldo, service.settings)}
+
+
+async def _tell(queue: Queue, restauracion: Restauracion) -> None:
+    try:
+        await queue.restauracion(restauracion.id, restauracion.intento)
+    except QueueUnavailable as exc:
+        # As with a backup: the row stands, and the reconciler sends the news.
+        log.warning("restauracion %s is not in the queue yet: %s", restauracion.id, exc)
+
+
+async def _named(service: Service, caller: Caller) -> Actor:
+    """The actor with a name: a token of the clinic's own system need not have one. A superadmin is nobody of it."""
+    if caller.actor.nombre is not None or caller.principal.superadmin or caller.clinica_id is None:
+        return caller.actor
+    try:
+        names = await service.users.display_names([caller.actor.usuario], clinica_id=caller.clinica_id)
+    except DatabaseError as exc:
+        log.warning("no name for user %s of clinic %s: %s", caller.actor.usuario, caller.clinica_id, exc)
+        names = {}
+    return replace(caller.actor, nombre=names.get(caller.actor.usuario or ""))
+
+
+async def _get(service: Service, respaldo_id: int, clinica_id: int | None) -> Respaldo:
+    async with transaction(service.resources) as session:
+        return await backup_queries.get(session, respaldo_id, clinica_id=clinica_id)
+
+
+async def _running(service: Service, clinica_id: int | None) -> Respaldo | None:
+    async with transaction(service.resources) as session:
+        return await backup_queries.in_progress(session, clinica_id=clinica_id)

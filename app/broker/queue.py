@@ -1,0 +1,134 @@
+"""Carries the news that there is work to a worker; the rows say what the work is."""
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from arq.connections import ArqRedis
+from arq.constants import default_queue_name, health_check_key_suffix, in_progress_key_prefix
+from redis.asyncio.retry import Retry
+from redis.backoff import ConstantBackoff
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
+from app.broker.connection import connection_class, redis_errors
+
+RESPALDAR = "respaldar"
+RESTAURAR = "restaurar"
+
+# How long a job may run. The lease decides about a dead worker's row; this only bounds how long Redis remembers the
+# job (seconds).
+JOB_SECONDS = 24 * 3600
+
+# What arq adds to the above for the key that says that a job is running (seconds).
+_ARQ_EXTRA_SECONDS = 10
+
+# A job that Redis has had as running for this long, with its row still pending, is a dead worker's (seconds).
+_CLAIMED_WITHIN_SECONDS = 60
+
+# Where arq's worker says every half minute that it takes jobs, and for how long that holds.
+_TAKING_JOBS = default_queue_name + health_check_key_suffix
+
+# The same of a process that goes the rounds, which says so with each round of a minute; one may be late (seconds).
+_GOING_ROUNDS, _ROUNDS_SECONDS = "respaldos:rondas", 150
+
+# A request waits for this, so it is short (seconds).
+_CONNECT_SECONDS, _ANSWER_SECONDS = 2.0, 5.0
+
+# A worker whose Redis is away asks again after this, for as long as it takes: what it does meanwhile needs no Redis
+# (seconds).
+WORKER_PAUSE_SECONDS = 1.0
+
+
+def to_json(job: dict[str, Any]) -> bytes:
+    """A job as Redis keeps it. arq's own choice, pickle, would run whatever somebody puts there."""
+    return json.dumps(job).encode()
+
+
+def from_json(data: bytes) -> dict[str, Any]:
+    """What `to_json` gave."""
+    job: dict[str, Any] = json.loads(data)
+    return job
+
+
+def worker_redis(redis_url: str) -> ArqRedis:
+    """What a worker takes its jobs from. Nothing is connected before it is used, and a Redis that is away is waited
+    for: a call ends when it is back."""
+    return _redis(redis_url, Retry(ConstantBackoff(WORKER_PAUSE_SECONDS), -1))
+
+
+class Queue:
+    """Where jobs are left for the workers; made by `open_queue`, which also closes it.
+
+    Every method raises QueueUnavailable where Redis does not answer.
+    """
+
+    def __init__(self, redis: ArqRedis) -> None:
+        self._redis = redis
+
+    async def check(self) -> None:
+        """Raise unless Redis answers."""
+        with redis_errors():
+            await self._redis.ping()
+
+    async def going_rounds(self) -> None:
+        """Leave word that a process which goes the rounds is well."""
+        with redis_errors():
+            await self._redis.set(_GOING_ROUNDS, "", ex=_ROUNDS_SECONDS)
+
+    async def heard_of(self) -> tuple[bool, bool]:
+        """Whether a process that takes jobs has lately said that it is well, and whether one that goes the rounds."""
+        with redis_errors():
+            taking_jobs, going_rounds = await self._redis.mget(_TAKING_JOBS, _GOING_ROUNDS)
+        return taking_jobs is not None, going_rounds is not None
+
+    async def respaldo(self, respaldo_id: int, intento: int) -> None:
+        """Have a worker make the pending backup, of which `intento` attempts have ended.
+
+        Nothing is added where that job is waiting already.
+        """
+        await self._add(RESPALDAR, respaldo_id, f"{respaldo_id}:{intento}")
+
+    async def restauracion(self, restauracion_id: int, intento: int) -> None:
+        """Have a worker do what the pending `restauracion` says, as `respaldo` does for a backup."""
+        await self._add(RESTAURAR, restauracion_id, f"restauracion:{restauracion_id}:{intento}")
+
+    async def _add(self, function: str, argument: int, job_id: str) -> None:
+        with redis_errors():
+            if await self._redis.enqueue_job(function, argument, _job_id=job_id) is None:
+                await self._release(in_progress_key_prefix + job_id)
+
+    async def _release(self, running: str) -> None:
+        """Let a job run again whose worker was killed before it had claimed the row.
+
+        arq itself would wait for all of JOB_SECONDS. Whoever is running it after all claims first, or not at all.
+        """
+        left = await self._redis.pttl(running)
+        if 0 < left < 1000 * (JOB_SECONDS + _ARQ_EXTRA_SECONDS - _CLAIMED_WITHIN_SECONDS):
+            await self._redis.delete(running)
+
+
+@asynccontextmanager
+async def open_queue(redis_url: str) -> AsyncIterator[Queue]:
+    """The queue in the Redis of that address, closed at the end of the block. It is connected when it is used."""
+    redis = _redis(redis_url, Retry(ConstantBackoff(0), 1))
+    try:
+        yield Queue(redis)
+    finally:
+        with redis_errors():
+            await redis.aclose()
+
+
+def _redis(redis_url: str, retry: Retry) -> ArqRedis:
+    redis: ArqRedis = ArqRedis.from_url(
+        redis_url,
+        connection_class=connection_class(redis_url),
+        socket_connect_timeout=_CONNECT_SECONDS,
+        socket_timeout=_ANSWER_SECONDS,
+        retry=retry,
+        # OSError too: what a refused connection raises is not yet one of the others when it is decided.
+        retry_on_error=[RedisConnectionError, RedisTimeoutError, OSError],
+    )
+    redis.job_serializer, redis.job_deserializer = to_json, from_json
+    return redis

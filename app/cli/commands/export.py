@@ -1,0 +1,126 @@
+"""The command exportar: a backup's data in formats that other programs open."""
+
+import asyncio
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from app.cli.commands.backup import file_name, find_respaldo, id_of, verify_file
+from app.cli.output import ask_first, done, json_option, number, print_json, progress_bar, size, table, warn
+from app.cli.running import run_alone, with_resources
+from app.dump.whose import whose
+from app.export.format import Formato
+
+if TYPE_CHECKING:
+    from app.export.format import Exported
+    from app.respaldos.resources import Resources
+
+
+class _FormatoName(click.ParamType[Formato]):
+    """One of Formato; click words its own choices in English."""
+
+    name = "F"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Formato:
+        try:
+            return Formato(str(value).lower())
+        except ValueError:
+            self.fail(f"«{value}» no es un formato: se exporta a {', '.join(Formato)}", param, ctx)
+
+
+@click.command()
+@click.argument("cual", metavar="ID|ARCHIVO")
+@click.option(
+    "--formato", type=_FormatoName(), required=True, metavar="|".join(Formato), help="Formato de la exportación."
+)
+@click.option(
+    "-o",
+    "--salida",
+    type=click.Path(path_type=Path),
+    metavar="F",
+    help="Carpeta (csv, parquet) o archivo (sqlite) que se crea; si no se dice, como el respaldo, en esta carpeta.",
+)
+@click.option("--si", is_flag=True, help="Reemplaza sin preguntar una exportación que ya está ahí.")
+@json_option
+def exportar(cual: str, formato: Formato, salida: Path | None, si: bool, as_json: bool) -> None:
+    """Saca los datos de un respaldo a archivos que abren otros programas.
+
+    csv: una carpeta con un archivo por modelo, para Excel o LibreOffice. sqlite: un solo archivo con una tabla por
+    modelo. parquet: una carpeta con un archivo por modelo, para DuckDB, pandas o Power BI.
+
+    Con un ID lee el objeto de S3. Con un ARCHIVO no necesita ningún servicio. El respaldo se verifica mientras se
+    lee, y la exportación aparece solo si está completo y sano. Salen los datos de la clínica y los registros
+    compartidos a los que apuntan.
+    """
+    from app.export.export import in_the_way
+
+    formato.require()
+    id_ = id_of(cual)
+    target = salida or Path(formato.name_for(Path(cual).name if id_ is None else file_name(id_)))
+    replace = in_the_way(target, formato)
+    if replace:
+        ask_first(
+            f"«{target}» ya existe. ¿Reemplazarlo?",
+            si,
+            refusal=f"«{target}» ya existe; use --si para reemplazarlo",
+        )
+    if id_ is None:
+        exported = run_alone(_export_file(Path(cual), target, formato, replace))
+    else:
+        exported = _export_object(id_, target, formato, replace)
+    _show(exported, as_json)
+
+
+def _export_object(respaldo_id: int, target: Path, formato: Formato, replace: bool) -> "Exported":
+    async def work(resources: "Resources") -> "Exported":
+        from app.respaldos.reading.export import exportar_respaldo
+
+        respaldo = await find_respaldo(resources, respaldo_id)
+        with progress_bar("Exportando", total=respaldo.tamaño_bytes) as progress:
+            return await exportar_respaldo(resources, respaldo, target, formato, replace=replace, progress=progress)
+
+    return with_resources(work)
+
+
+async def _export_file(path: Path, target: Path, formato: Formato, replace: bool) -> "Exported":
+    from app.export.export import Export
+    from app.respaldos.cancellation import uninterrupted
+
+    with Export(target, formato, replace=replace) as export:
+        await asyncio.to_thread(verify_file, path, title="Exportando", on_event=export.take)
+        return await uninterrupted(asyncio.to_thread(export.commit))
+
+
+def _show(exported: "Exported", as_json: bool) -> None:
+    from app.dump.document import Section
+    from app.export.read_me import description
+
+    header = exported.header
+    if as_json:
+        print_json(
+            {
+                "salida": str(exported.target),
+                "formato": exported.formato,
+                "respaldo": header.origin.id,
+                "clinica_id": header.clinica_id,
+                "fecha": header.taken_at.isoformat(),
+                "numero_registros": exported.records(Section.DATA),
+                "registros_de_referencia": exported.records(Section.REFERENCES),
+                "tamaño_bytes": exported.size,
+                "modelos": [description(model) for model in exported.models],
+            }
+        )
+        return
+    table(
+        ("Modelo", "Archivo" if exported.formato.is_folder else "Tabla", "Registros"),
+        [(model.name, model.place, number(model.records)) for model in exported.models],
+        right=(2,),
+    )
+    for model in exported.models:
+        for column in model.as_text:
+            warn(f"«{column}» de «{model.name}» salió como texto: tiene valores que su tipo no admite")
+    done(
+        f"{exported.target} ({size(exported.size)}): {number(exported.records(Section.DATA))} registros de"
+        f" {whose(header.clinica_id)} y {number(exported.records(Section.REFERENCES))} compartidos"
+    )

@@ -1,0 +1,322 @@
+"""Commands that put data back: restaurar."""
+
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import click
+
+from app.cli.commands.backup import find_respaldo
+from app.cli.output import agreed, done, json_option, number, print_json, progress_bar, table, warn
+from app.cli.parameters import IDENTIFIER
+from app.cli.running import with_settings
+from app.dump.whose import whose
+
+if TYPE_CHECKING:
+    from app.clinic.restore.database import RestoreDatabase
+    from app.respaldos.models import Restauracion
+    from app.respaldos.restore.request import RestoreRequest
+    from app.settings import Settings
+import json
+from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING
+
+from app.cli.running import with_resources
+
+if TYPE_CHECKING:
+    from app.clinic.restore.changed_rows import Change, ChangedRow, Value
+    from app.respaldos.reading.comparison import Comparacion
+    from app.respaldos.resources import Resources
+
+
+@click.command()
+@click.argument("id_", metavar="ID", type=IDENTIFIER)
+@click.option("--simular", is_flag=True, help="Solo muestra qué cambiaría, exactamente, sin cambiar nada.")
+@click.option("--modelos", metavar="a,b", help="Solo estos modelos, enteros, separados por comas.")
+@click.option(
+    "--registro", metavar="modelo:clave", help="Solo este registro y lo que depende de él, como pacientes:15."
+)
+@click.option(
+    "--destino",
+    metavar="URL",
+    help="En otra base de datos con las mismas tablas, postgresql://usuario:clave@host/base.",
+)
+@click.option(
+    "--actualizar",
+    is_flag=True,
+    help="Del respaldo de la plataforma: además de agregar lo que falta, cambia los registros que son distintos.",
+)
+@click.option(
+    "--sin-respaldo-previo", is_flag=True, help="Sin guardar antes, en otro respaldo, cómo está todo ahora."
+)
+@click.option(
+    "--con-accesos",
+    is_flag=True,
+    help="También los accesos y privilegios de la clínica, si son suyos: los que existen dejan de estar como están.",
+)
+@click.option(
+    "--con-clinica",
+    is_flag=True,
+    help="También la fila de la clínica en la tabla de clínicas: plan, límites, activa.",
+)
+@click.option(
+    "--estricto",
+    is_flag=True,
+    help="No restaura si un registro es hoy de otra clínica, o si uno compartido dice hoy otra cosa.",
+)
+@click.option(
+    "--sin-disparadores",
+    is_flag=True,
+    help="Deshabilita mientras tanto los disparadores de las tablas que cambian, si son del usuario que restaura:"
+    " nadie más puede escribir en ellas hasta que termine.",
+)
+@click.option("--si", is_flag=True, help="Restaura sin preguntar.")
+@json_option
+def restaurar(
+    id_: int,
+    simular: bool,
+    modelos: str | None,
+    registro: str | None,
+    destino: str | None,
+    actualizar: bool,
+    sin_respaldo_previo: bool,
+    con_accesos: bool,
+    con_clinica: bool,
+    estricto: bool,
+    sin_disparadores: bool,
+    si: bool,
+    as_json: bool,
+) -> None:
+    """Deja los datos de una clínica exactamente como están en un respaldo.
+
+    Primero comprueba el respaldo entero, y muestra qué cambiaría. Después, en una sola transacción, cambia solo lo
+    que es distinto, lo vuelve a leer y lo compara con el respaldo: si algo no coincide, no queda cambiado nada. Las
+    demás clínicas no se tocan.
+
+    De un respaldo de la plataforma solo se agrega lo que falta, y con --actualizar se cambia lo que es distinto: no
+    se elimina nada.
+
+    Nadie recupera así un acceso o un privilegio: los que existen se quedan como están, y lo mismo la fila de la
+    clínica en la tabla de clínicas.
+    """
+    from app.respaldos.restore.request import RestoreRequest
+
+    request = RestoreRequest(
+        simulada=simular,
+        modelos=tuple(name.strip() for name in modelos.split(",") if name.strip()) if modelos is not None else None,
+        registro=registro,
+        sin_respaldo_previo=sin_respaldo_previo,
+        destino=_place(destino) if destino is not None else None,
+        actualizar=actualizar,
+        con_accesos=con_accesos,
+        con_clinica=con_clinica,
+    )
+    _ = request.scope
+    if not (simular or si):
+        _preview(id_, request, destino, estricto, sin_disparadores, as_json)
+    restauracion = _restore(id_, request, destino, estricto, sin_disparadores)
+    if as_json:
+        from app.respaldos.contract import restauracion_vista
+
+        print_json(restauracion_vista(restauracion))
+    else:
+        show_restored(restauracion)
+
+
+def _preview(
+    id_: int, request: "RestoreRequest", destino: str | None, estricto: bool, sin_disparadores: bool, as_json: bool
+) -> None:
+    """Show what would change and ask; refused without a terminal, since nobody could answer."""
+    import sys
+    from dataclasses import replace
+
+    if not sys.stdin.isatty() or as_json:
+        raise click.UsageError("use --si para restaurar sin que se le pregunte, o --simular para ver qué cambiaría")
+    shown = _restore(id_, replace(request, simulada=True), destino, estricto, sin_disparadores)
+    show_restored(shown)
+    where = f" en {request.destino}" if request.destino is not None else ""
+    if not agreed(f"¿Restaurar el respaldo {id_} de {whose(shown.clinica_id)}{where}?"):
+        raise click.Abort
+
+
+def _restore(
+    id_: int, request: "RestoreRequest", destino: str | None, estricto: bool, sin_disparadores: bool
+) -> "Restauracion":
+    async def work(settings: "Settings") -> "Restauracion":
+        from app.connections import open_resources
+        from app.respaldos.restore.run import restaurar_respaldo
+
+        if sin_disparadores:
+            settings = settings.model_copy(update={"restore_disable_triggers": True})
+        database = _database(settings, destino) if destino is not None else None
+        async with open_resources(settings) as resources:
+            respaldo = await find_respaldo(resources, id_)
+            title = "Simulando" if request.simulada else "Restaurando"
+            with progress_bar(title, total=respaldo.tamaño_bytes) as progress:
+                return await restaurar_respaldo(
+                    resources, respaldo, request, progress=progress, database=database, strict=estricto
+                )
+
+    return with_settings(work)
+
+
+def show_restored(restauracion: "Restauracion") -> None:
+    """What a person sees of a restore, or of what one would do."""
+    found = {
+        model: changes
+        for model, changes in (restauracion.resultado or {}).items()
+        if any(changes[what] for what in ("insertados", "actualizados", "eliminados"))
+    }
+    if restauracion.simulada:
+        click.echo(f"Simulación: así quedaría {whose(restauracion.clinica_id)}. No se cambió nada.")
+    else:
+        whole = whose(restauracion.clinica_id).removeprefix("la ").capitalize()
+        done(f"{whole} restaurada desde el respaldo {restauracion.respaldo_id}")
+        if restauracion.respaldo_previo is not None:
+            click.echo(f"  Cómo estaba antes quedó en el respaldo {restauracion.respaldo_previo}")
+    held = [
+        line
+        for model, each in (restauracion.resultado or {}).items()
+        if not each.get("restaurado", True)
+        for line in _examples(model, each["ejemplos"])
+    ]
+    if not found and not held:
+        click.echo("  Todo estaba ya como en el respaldo.")
+    if found:
+        table(
+            ("Modelo", "Se agregan", "Se corrigen", "Se quitan"),
+            [
+                (model, number(each["insertados"]), number(each["actualizados"]), number(each["eliminados"]))
+                for model, each in found.items()
+            ],
+            right=(1, 2, 3),
+        )
+        for model, each in found.items():
+            if shared := each.get("compartidos"):
+                click.echo(f"  De {model} no son de ninguna clínica: {number(shared)}")
+            for line in _examples(model, each["ejemplos"]):
+                click.echo(f"  {line}")
+    for line in held:
+        click.echo(f"  Se queda como está hoy: {line}")
+    for aviso in restauracion.avisos:
+        warn(aviso)
+
+
+def _examples(model: str, examples: dict[str, list[dict[str, Any]]]) -> list[str]:
+    lines = []
+    for kind, sign in (("insertados", "+"), ("actualizados", "~"), ("eliminados", "-")):
+        for example in examples.get(kind, ()):
+            changed = "; ".join(
+                f"{name}: {_value(field['antes'])} → {_value(field['despues'])}"
+                for name, field in example.get("campos", {}).items()
+            )
+            key = ", ".join(_value(value) for value in example["clave"].values())
+            lines.append(f"{sign} {model} {key}{f'  {changed}' if changed else ''}")
+    return lines
+
+
+def _value(value: Any) -> str:
+    import json
+
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _place(destino: str) -> str:
+    """Host and database of an address, for lists: it may hold a password."""
+    parts = urlsplit(destino)
+    if parts.scheme not in {"postgresql", "postgres"} or len(parts.path) < 2:
+        raise click.BadParameter("debe ser una dirección postgresql://usuario:clave@host:puerto/base")
+    return f"{parts.netloc.rpartition('@')[2]}{parts.path}"
+
+
+def _database(settings: "Settings", destino: str) -> "RestoreDatabase":
+    from app.clinic.restore.database import RestoreDatabase
+    from app.connections import secret_columns, tenancy
+
+    return RestoreDatabase(
+        destino,
+        tenancy(settings),
+        secret_columns(settings),
+        setting="--destino",
+        disable_triggers=settings.restore_disable_triggers,
+    )
+
+
+SIGNS: "dict[Change, str]" = {"insertados": "+", "actualizados": "~", "eliminados": "-"}
+WORDS: "dict[Change, str]" = {"insertados": "agregado", "actualizados": "cambiado", "eliminados": "quitado"}
+
+
+@click.command()
+@click.argument("id_", metavar="ID", type=IDENTIFIER)
+@click.argument("otro", metavar="[ID2]", type=IDENTIFIER, required=False)
+@click.option("--resumen", is_flag=True, help="Solo cuántos registros de cada modelo, no cuáles.")
+@json_option
+def comparar(id_: int, otro: int | None, resumen: bool, as_json: bool) -> None:
+    """Dice qué cambió entre un respaldo y hoy, o entre dos respaldos.
+
+    De cada registro distinto muestra si se agregó (+), se quitó (-) o cambió (~), y qué campos, antes y después. Los
+    valores largos se muestran cortados, salvo con --json; contraseñas y otros secretos no se muestran nunca.
+    Siempre termina bien si pudo comparar, haya o no diferencias.
+    """
+
+    async def work(resources: "Resources") -> None:
+        from app.respaldos.reading.comparison import comparar_respaldos
+
+        respaldo = await find_respaldo(resources, id_)
+        other = await find_respaldo(resources, otro) if otro is not None else None
+        size = (respaldo.tamaño_bytes or 0) + ((other.tamaño_bytes or 0) if other is not None else 0)
+        async with AsyncExitStack() as stack:
+            # The bar is gone before anything is printed.
+            with progress_bar("Comparando", total=size) as progress:
+                found = await stack.enter_async_context(
+                    comparar_respaldos(resources, respaldo, other, progress=progress)
+                )
+            await (_print_json if as_json else _print)(found, rows=not resumen)
+
+    with_resources(work)
+
+
+async def _print(found: "Comparacion", *, rows: bool) -> None:
+    changed = {name: each for name, each in found.modelos.items() if each.any}
+    if not changed:
+        done("No hay ninguna diferencia")
+        return
+    if rows:
+        async for model, row in found.rows():
+            click.echo(_line(model, row))
+    table(
+        ("Modelo", "Agregados", "Cambiados", "Quitados"),
+        [(name, number(each.inserted), number(each.updated), number(each.deleted)) for name, each in changed.items()],
+        right=(1, 2, 3),
+    )
+
+
+def _line(model: str, row: "ChangedRow") -> str:
+    key = ", ".join(_text(value) for value in row.key.values())
+    changed = "; ".join(f"{name}: {_text(before)} → {_text(after)}" for name, (before, after) in row.fields.items())
+    return f"{SIGNS[row.kind]} {model} {key}{f'  {changed}' if changed else ''}"
+
+
+def _text(value: "Value") -> str:
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+async def _print_json(found: "Comparacion", *, rows: bool) -> None:
+    """One document, printed as it is read: it may be longer than memory."""
+    models = {
+        name: {"agregados": each.inserted, "cambiados": each.updated, "quitados": each.deleted}
+        for name, each in found.modelos.items()
+    }
+    click.echo(f'{{"modelos": {json.dumps(models, ensure_ascii=False)}, "cambios": [', nl=False)
+    separator = "\n"
+    async for model, row in found.rows(whole=True):
+        if not rows:
+            break
+        document = {
+            "modelo": model,
+            "cambio": WORDS[row.kind],
+            "clave": row.key,
+            "campos": {name: {"antes": before, "despues": after} for name, (before, after) in row.fields.items()},
+        }
+        click.echo(f"{separator}{json.dumps(document, ensure_ascii=False)}", nl=False)
+        separator = ",\n"
+    click.echo("]}")

@@ -1,0 +1,282 @@
+"""Commands on what is kept: eliminar, recuperar, aceptar, limpiar, reindexar."""
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from app.cli.clinic_option import clinic_number, clinic_option
+from app.cli.commands.backup import find_respaldo
+from app.cli.output import (
+    ask_first,
+    done,
+    json_option,
+    moment,
+    number,
+    print_json,
+    progress_bar,
+    size,
+    table,
+    warn,
+)
+from app.cli.parameters import IDENTIFIER
+from app.cli.running import with_databases, with_resources, with_settings
+from app.dump.whose import named, whose
+
+if TYPE_CHECKING:
+    from app.respaldos.models import Respaldo
+    from app.respaldos.resources import Databases, Resources
+    from app.respaldos.retention.clean import ClinicDecisions
+    from app.respaldos.retention.reindex import Reindexed, Unknown
+    from app.settings import Settings
+
+
+@click.command()
+@click.argument("id_", metavar="ID", type=IDENTIFIER)
+@click.option("--si", is_flag=True, help="Elimina sin preguntar.")
+@json_option
+def eliminar(id_: int, si: bool, as_json: bool) -> None:
+    """Elimina un respaldo.
+
+    Su archivo se borra de S3 días después (PURGE_DAYS); hasta entonces se lo puede recuperar. El único respaldo
+    bueno de una clínica no se elimina.
+    """
+
+    async def look(databases: "Databases") -> "Respaldo":
+        return await find_respaldo(databases, id_)
+
+    async def work(databases: "Databases") -> None:
+        from app.respaldos.audit import COMMAND_LINE
+        from app.respaldos.retention.delete import eliminar_respaldo
+
+        respaldo = await find_respaldo(databases, id_)
+        await eliminar_respaldo(databases, id_, clinica_id=respaldo.clinica_id, actor=COMMAND_LINE)
+
+    if not si:
+        respaldo = with_databases(look)
+        of = f"de {whose(respaldo.clinica_id)}, {moment(respaldo.fecha_respaldo.isoformat())} UTC"
+        ask_first(f"¿Eliminar el respaldo {id_} ({of})?", si, refusal="use --si para eliminar sin que se le pregunte")
+    with_databases(work)
+    if as_json:
+        print_json({"id": id_, "eliminado": True})
+    else:
+        done(f"Respaldo {id_} eliminado; «respaldos recuperar {id_}» lo trae de vuelta mientras su archivo exista")
+
+
+@click.command()
+@click.argument("id_", metavar="ID", type=IDENTIFIER)
+@json_option
+def recuperar(id_: int, as_json: bool) -> None:
+    """Trae de vuelta un respaldo eliminado, si su archivo todavía está en S3."""
+
+    async def work(resources: "Resources") -> "Respaldo":
+        from app.respaldos.audit import COMMAND_LINE
+        from app.respaldos.retention.delete import recuperar_respaldo
+
+        respaldo = await find_respaldo(resources, id_)
+        return await recuperar_respaldo(resources, id_, clinica_id=respaldo.clinica_id, actor=COMMAND_LINE)
+
+    _show(with_resources(work), as_json, f"Respaldo {id_} recuperado")
+
+
+@click.command()
+@click.argument("id_", metavar="ID", type=IDENTIFIER)
+@json_option
+def aceptar(id_: int, as_json: bool) -> None:
+    """Da por bueno un respaldo sospechoso, después de revisarlo."""
+
+    async def work(databases: "Databases") -> "Respaldo":
+        from app.respaldos.audit import COMMAND_LINE
+        from app.respaldos.retention.delete import aceptar_respaldo
+
+        respaldo = await find_respaldo(databases, id_)
+        return await aceptar_respaldo(databases, id_, clinica_id=respaldo.clinica_id, actor=COMMAND_LINE)
+
+    _show(with_databases(work), as_json, f"Respaldo {id_} aceptado: desde ahora cuenta como bueno")
+
+
+def _show(respaldo: "Respaldo", as_json: bool, said: str) -> None:
+    if as_json:
+        from app.respaldos.contract import detalle
+
+        print_json(detalle(respaldo))
+    else:
+        done(said)
+
+
+@click.command()
+@clinic_option("Solo los respaldos de esta clínica.")
+@click.option("--simular", is_flag=True, help="Muestra qué se eliminaría y por qué, y no elimina nada.")
+@click.option("--si", is_flag=True, help="Elimina sin preguntar.")
+@json_option
+def limpiar(clinica: str | None, simular: bool, si: bool, as_json: bool) -> None:
+    """Elimina los respaldos que RETENTION_DAYS y las demás reglas ya no conservan.
+
+    Dice de cada uno si se conserva y por qué. Después borra de S3 los archivos de los que se eliminaron hace
+    PURGE_DAYS o más.
+    """
+    now = datetime.now(UTC)
+    if simular or not si:
+        found = _clean(clinica, now, simular=True)
+        if simular:
+            _show_decisions(found, as_json, None)
+            return
+        doomed = sum(not decision.keep for clinic in found for decision in clinic.decisions)
+        if doomed:
+            if not as_json:
+                _show_decisions(found, as_json, None)
+            ask_first(
+                f"¿Eliminar los respaldos marcados ({number(doomed)})?",
+                si,
+                refusal=f"respaldos que se eliminarían: {number(doomed)}; use --si, o --simular para verlos",
+            )
+    # By the same clock as what has been shown.
+    found = _clean(clinica, now, simular=False)
+    _show_decisions(found, as_json, _purge(clinica))
+
+
+def _clean(clinica: str | None, now: datetime, *, simular: bool) -> "list[ClinicDecisions]":
+    async def work(settings: "Settings") -> "list[ClinicDecisions]":
+        from app.connections import open_resources, retention_policy
+        from app.respaldos.audit import COMMAND_LINE
+        from app.respaldos.retention.clean import limpiar_respaldos_antiguos
+
+        async with open_resources(settings) as resources:
+            found = await limpiar_respaldos_antiguos(
+                resources,
+                retention_policy(settings),
+                clinica_id=await clinic_number(resources.clinic, clinica) if clinica is not None else None,
+                simular=simular,
+                now=now,
+                actor=COMMAND_LINE,
+            )
+            if clinica is not None and not found[0].decisions:
+                # A mistyped clinic must not look like one without backups.
+                await resources.clinic.clinic(clinica)
+            return found
+
+    return with_settings(work)
+
+
+def _purge(clinica: str | None) -> int:
+    async def work(settings: "Settings") -> int:
+        from app.connections import open_resources
+        from app.respaldos.retention.purge import purgar
+
+        async with open_resources(settings) as resources:
+            clinica_id = await clinic_number(resources.clinic, clinica) if clinica is not None else None
+            return await purgar(resources, days=settings.purge_days, clinica_id=clinica_id)
+
+    return with_settings(work)
+
+
+def _show_decisions(found: "list[ClinicDecisions]", as_json: bool, purged: int | None) -> None:
+    """`purged` is how many files went from S3; None where nothing has been deleted yet."""
+    from app.respaldos.contract import ESTADO_DISPLAY
+    from app.respaldos.models import Estado
+
+    decided = [
+        (clinic.clinica_id, decision, backup)
+        for clinic in found
+        for decision, backup in zip(clinic.decisions, clinic.backups, strict=True)
+    ]
+    if as_json:
+        shown: list[dict[str, Any]] = [
+            {
+                "clinica_id": clinica_id,
+                "id": backup.id,
+                "fecha_respaldo": backup.fecha_respaldo.isoformat(),
+                "estado": backup.estado,
+                "conservar": decision.keep,
+                "razon": decision.reason,
+            }
+            for clinica_id, decision, backup in decided
+        ]
+        print_json({"simulado": purged is None, "respaldos": shown, "purgados": purged or 0})
+        return
+    if decided:
+        table(
+            ("Clínica", "ID", "Fecha (UTC)", "Estado", "Tamaño", "Decisión", "Razón"),
+            [
+                (
+                    named(clinica_id),
+                    str(backup.id),
+                    moment(backup.fecha_respaldo.isoformat()),
+                    ESTADO_DISPLAY[Estado(backup.estado)],
+                    size(backup.tamaño_bytes),
+                    "conservar" if decision.keep else "eliminar",
+                    decision.reason,
+                )
+                for clinica_id, decision, backup in decided
+            ],
+            right=(0, 1, 4),
+        )
+    doomed = sum(not decision.keep for _, decision, _ in decided)
+    if purged is None:
+        click.echo(f"Respaldos que se eliminarían: {number(doomed)} de {number(len(decided))}")
+    else:
+        done(f"Respaldos eliminados: {number(doomed)}; borrados de S3: {number(purged)}")
+
+
+@click.command()
+@clinic_option("Solo los archivos de esta clínica.")
+@json_option
+@click.pass_context
+def reindexar(context: click.Context, clinica: str | None, as_json: bool) -> None:
+    """Rehace, a partir de los archivos del bucket, los respaldos que la base de datos perdió.
+
+    Lee entero cada archivo que la base de datos no conoce. No cambia nada en el bucket. Termina con error si
+    algún archivo está dañado.
+    """
+
+    async def work(resources: "Resources") -> "Reindexed":
+        from app.respaldos.retention.reindex import reindexar as rebuild
+
+        clinica_id = (await resources.clinic.clinic(clinica)).id if clinica is not None else None
+        with progress_bar("Leyendo el bucket") as progress:
+            return await rebuild(resources, clinica_id=clinica_id, progress=progress)
+
+    found = with_resources(work)
+    if as_json:
+        from app.respaldos.contract import detalle
+
+        print_json(
+            {
+                "reconstruidos": [detalle(respaldo) for respaldo in found.rebuilt],
+                "desconocidos": [_described(item) for item in found.unknown],
+                "dañados": [_described(item) for item in found.damaged],
+                "ya_registrados": found.known,
+            }
+        )
+    else:
+        if found.rebuilt:
+            table(
+                ("ID", "Clínica", "Fecha (UTC)", "Tamaño", "Registros", "Archivo S3"),
+                [
+                    (
+                        str(respaldo.id),
+                        named(respaldo.clinica_id),
+                        moment(respaldo.fecha_respaldo.isoformat()),
+                        size(respaldo.tamaño_bytes),
+                        number(respaldo.numero_registros),
+                        respaldo.archivo_s3 or "",
+                    )
+                    for respaldo in found.rebuilt
+                ],
+                right=(0, 1, 3, 4),
+            )
+        for item in found.unknown:
+            warn(f"desconocido, no se tocó: «{item.archivo_s3}»: {item.reason}")
+        for item in found.damaged:
+            warn(f"dañado, no se tocó: «{item.archivo_s3}»: {item.reason}")
+        said = f"Respaldos reconstruidos: {number(len(found.rebuilt))}; ya registrados: {number(found.known)}"
+        if found.damaged:
+            click.secho(f"✗ {said}; archivos dañados: {number(len(found.damaged))}", fg="red", err=True)
+        else:
+            done(said)
+    if found.damaged:
+        context.exit(1)
+
+
+def _described(item: "Unknown") -> dict[str, str]:
+    return {"archivo_s3": item.archivo_s3, "razon": item.reason}

@@ -1,0 +1,227 @@
+"""Commands that stay: serve, worker."""
+
+import asyncio
+import contextlib
+import ctypes
+import os
+import re
+import signal
+import sys
+import time
+from collections.abc import Callable, Coroutine, Iterator
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, NoReturn
+
+import click
+
+from app.cli.parameters import WholeNumber
+from app.cli.running import run_with
+from app.cli.server import listening, serve_http
+from app.errors import LocalFileError
+
+if TYPE_CHECKING:
+    from app.settings import Settings
+
+# A part of the worker that cannot start at all should not spin (seconds).
+FIRST_PAUSE, LONGEST_PAUSE = 1.0, 30.0
+
+# A worker that has run this long was well, so the next pause is short again (seconds).
+WELL = 60.0
+
+# Long enough for a backup under way to clean up after itself (seconds).
+STOP_SECONDS = 30.0
+
+
+WORKER_LOG = "worker.log"
+
+# A part that ends this often in a row before it was WELL says why: a restart or two are how it gets over an accident.
+QUICK_ENDS = 3
+
+# Of what a part says, as much as holds its last line (bytes).
+LAST_WORDS = 4096
+
+# What a part has said is there when it has ended, unless another process holds its pipe open (seconds).
+LAST_WORDS_SECONDS = 2.0
+
+# Processes of their own: the second works while Redis is away, and no backup keeps it waiting.
+WORKER_MODULES = ("workers.worker", "workers.periodic")
+
+# From <linux/prctl.h>.
+PR_SET_PDEATHSIG = 1
+
+
+@click.command()
+@click.option("--host", metavar="H", default="127.0.0.1", show_default=True, help="Dirección en que escucha.")
+@click.option("--puerto", type=WholeNumber(1, 65535), default=8000, show_default=True, help="Puerto en que escucha.")
+def serve(host: str, puerto: int) -> None:
+    """Sirve la API HTTP hasta que se lo detenga con Ctrl-C."""
+
+    async def work(settings: "Settings") -> None:
+        from app.main import create_app
+
+        with listening(host, puerto) as listener:
+            name = f"[{host}]" if ":" in host else host
+            await serve_http(
+                create_app(settings),
+                listener,
+                lambda: click.echo(f"El servicio atiende en http://{name}:{puerto} (Ctrl-C lo detiene)"),
+            )
+
+    _until_stopped(work)
+
+
+@click.command()
+def worker() -> None:
+    """Hace el trabajo de fondo hasta que se lo detenga con Ctrl-C.
+
+    Son dos procesos: el que hace los respaldos, y el que programa la noche, avisa y limpia, que no necesita Redis.
+    Si uno de ellos termina, vuelve a empezar por sí solo.
+    """
+    _until_stopped(keep_working)
+
+
+async def keep_working(settings: "Settings", folder: Path | None = None) -> NoReturn:
+    """Run what a worker is made of until cancelled, each part again whenever it ends.
+
+    They read the settings themselves. With `folder` they run there and are given nothing but the home, so that they
+    read no .env of this one; what they say goes to WORKER_LOG in it.
+    Raises QueueUnavailable without REDIS_URL, LocalFileError where the log cannot be written.
+    """
+    from app.connections import redis_url
+
+    redis_url(settings)
+    environment = dict(os.environ) if folder is None else _only_home(settings)
+    with _log(folder) as log:
+        async with asyncio.TaskGroup() as parts:
+            for module in WORKER_MODULES:
+                parts.create_task(_keep_running(module, environment, folder, log))
+    raise RuntimeError("a worker's parts are kept running until cancelled")
+
+
+@contextlib.contextmanager
+def _log(folder: Path | None) -> Iterator[IO[bytes] | None]:
+    if folder is None:
+        yield None
+        return
+    try:
+        log = (folder / WORKER_LOG).open("ab")
+    except OSError as exc:
+        raise LocalFileError(f"no se puede escribir en «{folder / WORKER_LOG}»: {exc.strerror}") from exc
+    with log:
+        yield log
+
+
+async def _keep_running(
+    module: str, environment: dict[str, str], folder: Path | None, log: IO[bytes] | None
+) -> NoReturn:
+    pause, quick_ends = FIRST_PAUSE, 0
+    while True:
+        started = time.monotonic()
+        last_line = await _run_module(module, environment, folder, log)
+        quick_ends += 1
+        if time.monotonic() - started > WELL:
+            pause, quick_ends = FIRST_PAUSE, 0
+        said = f"El proceso {module} terminó; empieza de nuevo en {pause:g} s"
+        if quick_ends >= QUICK_ENDS:
+            said += f". Van {quick_ends} veces seguidas que dura menos de {WELL:g} s; lo último que dijo: {last_line}"
+        click.echo(said.encode(), file=log, err=True)
+        await asyncio.sleep(pause)
+        pause = min(2 * pause, LONGEST_PAUSE)
+
+
+def _until_stopped(work: "Callable[[Settings], Coroutine[Any, Any, None]]") -> None:
+    """Being told to stop is how these commands succeed."""
+    from app.settings import load_settings
+
+    try:
+        run_with(load_settings(), work)
+    except KeyboardInterrupt:
+        nothing_left_to_stop()
+        click.echo("Detenido")
+
+
+def nothing_left_to_stop() -> None:
+    """Let a second, impatient Ctrl-C not change how a command that has just stopped ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+async def _run_module(module: str, environment: dict[str, str], folder: Path | None, log: IO[bytes] | None) -> str:
+    """Run `python -m` of the module to its end; return the last line of what it said of errors."""
+    from app.respaldos.cancellation import uninterrupted
+
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", module),
+        env=environment,
+        cwd=folder,
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=log,
+        stderr=asyncio.subprocess.PIPE,
+        # A Ctrl-C is for us, who pass it on in our own way.
+        start_new_session=True,
+        preexec_fn=_ending_with(os.getpid()),
+    )
+    passing_on = asyncio.create_task(_pass_on(process.stderr, log))
+    try:
+        await process.wait()
+    finally:
+        last_words = await uninterrupted(_last_words(process, passing_on))
+    lines = last_words.decode(errors="replace").strip().splitlines()
+    # The name of a class of ours, before what it says, is for nobody who reads this.
+    return re.sub(r"^app\.errors\.\w+: ", "", lines[-1]) if lines else "nada"
+
+
+async def _pass_on(said: asyncio.StreamReader | None, log: IO[bytes] | None) -> bytes:
+    """Write to our own standard error, or to the log, what a part says as it says it; return the end of it."""
+    last_words = b""
+    while said is not None and (piece := await said.read(LAST_WORDS)):
+        # Nobody reads it any more, or the disk is full: that must not keep the part from working.
+        with contextlib.suppress(OSError):
+            click.echo(piece, nl=False, file=log, err=True)
+        last_words = (last_words + piece)[-LAST_WORDS:]
+    return last_words
+
+
+async def _last_words(process: asyncio.subprocess.Process, passing_on: "asyncio.Task[bytes]") -> bytes:
+    """Have the process end; return the end of what it said."""
+    await _stop(process)
+    try:
+        return await asyncio.wait_for(passing_on, LAST_WORDS_SECONDS)
+    except TimeoutError:
+        return b""
+
+
+async def _stop(process: asyncio.subprocess.Process) -> None:
+    """Have the process end: a backup under way goes back to pendiente and leaves nothing in S3."""
+    if process.returncode is not None:
+        return
+    process.terminate()
+    try:
+        await asyncio.wait_for(process.wait(), STOP_SECONDS)
+    except TimeoutError:
+        process.kill()
+        await process.wait()
+
+
+def _ending_with(parent: int) -> Callable[[], None] | None:
+    """What a new process does first, so that it is told to stop when `parent` dies, however it does.
+
+    Linux only: elsewhere a worker outlives a killed parent, as any service's process may, and goes on working.
+    """
+    if sys.platform != "linux":
+        return None
+    prctl = ctypes.CDLL(None).prctl
+
+    def end_with_parent() -> None:
+        prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+        if os.getppid() != parent:
+            os._exit(1)
+
+    return end_with_parent
+
+
+def _only_home(settings: "Settings") -> dict[str, str]:
+    """This process's environment without any setting but where the home is."""
+    from app.settings import Settings
+
+    kept = {name: value for name, value in os.environ.items() if name.lower() not in Settings.model_fields}
+    return kept | {"RESPALDOS_HOME": str(settings.respaldos_home.absolute())}

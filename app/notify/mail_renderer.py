@@ -1,0 +1,89 @@
+"""An aviso as a letter: subject, text and HTML out of the templates, and the message around them."""
+
+import re
+import textwrap
+from datetime import datetime
+from email.errors import MessageError
+from email.headerregistry import Address
+from email.message import EmailMessage
+from email.utils import format_datetime
+
+from jinja2 import Environment, PackageLoader, StrictUndefined, TemplateError
+
+from app.errors import NotifyError
+from app.notify.notification import News
+from app.notify.wording import one_line
+
+SENDER_NAME = "Respaldos"
+
+# RFC 5322 §2.1.1 wants lines of text no longer than 78 characters.
+TEXT_WIDTH = 76
+
+# Quoted local parts are left out: nobody has one, and they are how commands are smuggled into SMTP.
+ADDRESS = re.compile(r"[^@\s<>()\[\]\\,;:\"]+@[^@\s<>()\[\]\\,;:\"]+")
+
+
+def _paragraph(text: str) -> str:
+    # An address or a key that is longer than a line must stay whole, to be copied.
+    return textwrap.fill(" ".join(text.split()), TEXT_WIDTH, break_long_words=False, break_on_hyphens=False)
+
+
+def _environment(*, html: bool) -> Environment:
+    made = Environment(
+        loader=PackageLoader("app.notify"),
+        # There is nothing to escape in plain text.
+        autoescape=html,  # noqa: S701
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.filters["paragraph"] = _paragraph
+    return made
+
+
+def valid_address(address: str) -> bool:
+    """Whether mail can be sent there at all."""
+    if ADDRESS.fullmatch(address) is None:
+        return False
+    try:
+        Address(addr_spec=address)
+    except (ValueError, MessageError):
+        return False
+    return True
+
+
+class Letters:
+    """Writes letters; the templates are read once."""
+
+    def __init__(self) -> None:
+        # Each kind is one template for both: it fills the blocks of the layout that it is given.
+        self._text = _environment(html=False)
+        self._html = _environment(html=True)
+
+    def write(self, news: News, *, sender: str, to: str) -> EmailMessage:
+        """The message for one person. Written again, it has the same Message-ID, so that a mailbox can tell.
+
+        Raises NotifyError where it cannot be written, ValueError where an address is none.
+        """
+        aviso = news.claimed.aviso
+        message = EmailMessage()
+        # Whatever the clinic's name holds: a line break would begin another header.
+        message["Subject"] = one_line(self._render(self._text, "asunto.txt", news), 200)
+        message["From"] = Address(SENDER_NAME, addr_spec=sender)
+        message["To"] = Address(addr_spec=to)
+        message["Date"] = format_datetime(datetime.now(news.time_zone))
+        # Ids begin at 1 again in a new database, and mailboxes drop a message whose Message-ID they know.
+        made = f"aviso-{aviso.id}.{aviso.fecha_creacion:%Y%m%d%H%M%S}"
+        message["Message-ID"] = f"<{made}@{sender.rpartition('@')[2]}>"
+        # RFC 3834: no out-of-office answers.
+        message["Auto-Submitted"] = "auto-generated"
+        message.set_content(self._render(self._text, "carta.txt", news))
+        message.add_alternative(self._render(self._html, "carta.html", news), subtype="html")
+        return message
+
+    @staticmethod
+    def _render(environment: Environment, layout: str, news: News) -> str:
+        try:
+            return environment.get_template(f"{news.tipo}.jinja").render(layout=layout, news=news)
+        except TemplateError as exc:
+            raise NotifyError(f"no se puede redactar el aviso «{news.tipo}»: {exc}") from exc

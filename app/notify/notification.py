@@ -1,0 +1,161 @@
+"""What an aviso tells, gathered from its rows: one value for the mail and for the webhook."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from app.dump.whose import whose
+from app.errors import RestoreUncertain
+from app.notify import wording
+from app.notify.outbox import REFUSALS, SENT_TO, ClaimedAviso
+from app.respaldos.contract import TIPO_DISPLAY, resumen
+from app.respaldos.models import Profundidad, TipoAviso, TipoRespaldo
+
+# A subject line longer than this is cut on a phone anyway (characters).
+NAME_LIMIT = 80
+
+# An error may carry a whole statement; its beginning says what is wrong (characters).
+ERROR_LIMIT = 1500
+
+PROFUNDIDAD_DISPLAY = {
+    Profundidad.RAPIDA: "Rápida",
+    Profundidad.COMPLETA: "Completa",
+    Profundidad.ENSAYO: "Ensayo de restauración",
+}
+
+
+CHANGED = {
+    "insertados": "Registros agregados",
+    "actualizados": "Registros corregidos",
+    "eliminados": "Registros quitados",
+}
+
+# Of these, how long the backup once took says nothing.
+NOT_ABOUT_MAKING = {TipoAviso.VERIFICACION_FALLIDA, TipoAviso.RESTAURACION, TipoAviso.RESTAURACION_FALLIDA}
+
+# Of these, when the last good backup was taken is no news.
+GOOD_NEWS = {TipoAviso.EXITO, TipoAviso.RECUPERACION, TipoAviso.RESTAURACION}
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """A line of the table in a mail."""
+
+    name: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class News:
+    """An aviso with the clinic's name, None where it is not known, and the clinic's time zone."""
+
+    claimed: ClaimedAviso
+    clinic_name: str | None
+    time_zone: ZoneInfo
+
+    @property
+    def tipo(self) -> TipoAviso:
+        """What happened."""
+        return TipoAviso(self.claimed.aviso.tipo)
+
+    @property
+    def clinic(self) -> str:
+        """What to call the clinic, or the platform, on one line."""
+        if self.claimed.aviso.clinica_id is None:
+            return whose(None)
+        name = wording.one_line(self.clinic_name or "", NAME_LIMIT)
+        return name or f"Clínica {self.claimed.aviso.clinica_id}"
+
+    @property
+    def who(self) -> str:
+        """`la clínica`, or `la plataforma`: whose the backups are, within a sentence."""
+        return "la clínica" if self.claimed.aviso.clinica_id is not None else whose(None)
+
+    @property
+    def date(self) -> str:
+        """When it happened, for people: the moment of the backup where it is about one."""
+        respaldo = self.claimed.respaldo
+        return self._date(respaldo.fecha_respaldo if respaldo is not None else self.claimed.aviso.fecha_creacion)
+
+    @property
+    def last_good(self) -> str | None:
+        """When the newest good backup that the clinic has was taken, for people."""
+        return self._date(self.claimed.last_good) if self.claimed.last_good is not None else None
+
+    @property
+    def overdue_since(self) -> str | None:
+        """When the newest good backup of the clinic that this warns of had been taken, for people."""
+        last = self.claimed.aviso.datos.get("ultimo")
+        return self._date(datetime.fromisoformat(last)) if last is not None else None
+
+    @property
+    def scheduled(self) -> bool:
+        """The nightly schedule made the backup, and not a person."""
+        respaldo = self.claimed.respaldo
+        return respaldo is not None and respaldo.tipo_respaldo == TipoRespaldo.AUTOMATICO
+
+    @property
+    def technical(self) -> str | None:
+        """What the service itself said of the problem, for whoever is asked for help."""
+        said = self.claimed.aviso.datos.get("error")
+        return wording.one_line(str(said), ERROR_LIMIT) if said else None
+
+    @property
+    def untried(self) -> bool:
+        """The verification could not be made, which says nothing of the backup."""
+        return bool(self.claimed.aviso.datos.get("sin_ensayo"))
+
+    @property
+    def uncertain(self) -> bool:
+        """Nobody knows whether the restore that this tells of was carried out."""
+        return self.claimed.aviso.datos.get("error_type") == RestoreUncertain.code
+
+    @property
+    def motive(self) -> str | None:
+        """Why the backup is suspicious."""
+        said = self.claimed.aviso.datos.get("motivo")
+        # The sentence is made for lists, where it has to say of itself what it is.
+        return wording.one_line(str(said).removeprefix("sospechoso: "), ERROR_LIMIT) if said else None
+
+    def facts(self) -> list[Fact]:
+        """The table of the mail; without what is not known."""
+        respaldo, datos = self.claimed.respaldo, self.claimed.aviso.datos
+        found = [("Clínica" if self.claimed.aviso.clinica_id is not None else "Datos de", self.clinic)]
+        if respaldo is not None:
+            found += [("Respaldo", f"n.º {respaldo.id}"), ("Fecha", self.date)]
+            found += [("Tipo", TIPO_DISPLAY[TipoRespaldo(respaldo.tipo_respaldo)])]
+            records, bytes_ = respaldo.numero_registros, respaldo.tamaño_bytes
+            elapsed = respaldo.tiempo_ejecucion
+            if records is not None:
+                found += [("Registros", wording.count(records))]
+            if bytes_ is not None:
+                found += [("Tamaño", wording.size(bytes_))]
+            if elapsed is not None and self.tipo not in NOT_ABOUT_MAKING:
+                found += [("Duración", wording.duration(elapsed.total_seconds()))]
+        for what, name in CHANGED.items():
+            if what in datos:
+                found += [(name, wording.count(datos[what]))]
+        if (depth := datos.get("profundidad")) is not None:
+            found += [("Comprobación", PROFUNDIDAD_DISPLAY.get(depth, str(depth)))]
+        if self.tipo not in GOOD_NEWS:
+            found += [("Último respaldo bueno", self.last_good or "ninguno")]
+        return [Fact(*each) for each in found]
+
+    def document(self, sent: datetime) -> dict[str, Any]:
+        """What the webhook is sent. `fecha` is when it happened, `enviado` when it is sent (ISO 8601, UTC)."""
+        aviso, respaldo = self.claimed.aviso, self.claimed.respaldo
+        return {
+            "id": aviso.id,
+            "tipo": self.tipo,
+            "clinica_id": aviso.clinica_id,
+            "clinica": self.clinic_name,
+            "respaldo": resumen(respaldo) if respaldo is not None else None,
+            # Who else was told is nobody's business.
+            "datos": {name: value for name, value in aviso.datos.items() if name not in {SENT_TO, REFUSALS}},
+            "fecha": aviso.fecha_creacion.isoformat(),
+            "enviado": sent.isoformat(),
+        }
+
+    def _date(self, moment: datetime) -> str:
+        return wording.date(moment, self.time_zone)

@@ -1,0 +1,79 @@
+"""The audit trail. Each function takes part in its caller's transaction, so that what happened and its line agree."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import func, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.respaldos.models import Accion, Evento
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """Who asks, and from where: `usuario` is their id in the clinic's own system, `nombre` what people call them.
+
+    `direccion` is an IP address, or which part of this service acted by itself.
+    """
+
+    usuario: str | None
+    nombre: str | None
+    direccion: str | None
+
+
+COMMAND_LINE = Actor(None, None, "línea de comandos")
+SERVICE = Actor(None, None, "servicio")
+
+
+async def record(
+    session: AsyncSession,
+    accion: Accion,
+    actor: Actor,
+    *,
+    clinica_id: int | None,
+    respaldo_id: int | None = None,
+    **detalle: Any,
+) -> None:
+    """Add one line. `clinica_id` is None only where nobody's clinic is known, as with a refused login."""
+    session.add(
+        Evento(
+            clinica_id=clinica_id,
+            accion=accion,
+            respaldo_id=respaldo_id,
+            usuario=actor.usuario,
+            direccion=actor.direccion,
+            detalle=detalle,
+        )
+    )
+    await session.flush()
+
+
+async def page(
+    session: AsyncSession,
+    *,
+    clinica_id: int | None,
+    accion: Accion | None,
+    respaldo_id: int | None = None,
+    limit: int,
+    offset: int,
+) -> tuple[Sequence[Evento], int]:
+    """Lines of the clinic's trail, or those about one backup, newest first, and how many there are in all."""
+    wanted = select(Evento).where(Evento.clinica_id == clinica_id)
+    if respaldo_id is not None:
+        wanted = wanted.where(Evento.respaldo_id == respaldo_id)
+    if accion is not None:
+        wanted = wanted.where(Evento.accion == accion)
+    total = await session.scalar(wanted.with_only_columns(func.count()))
+    found = await session.scalars(wanted.order_by(Evento.id.desc()).limit(limit).offset(offset))
+    return found.all(), total or 0
+
+
+async def page_of_eventos(
+    session: AsyncSession, *, accion: Accion | None, limit: int, offset: int
+) -> tuple[Sequence[Evento], int]:
+    """Lines of every clinic's trail and of nobody's, newest first, and how many there are in all."""
+    wanted = select(Evento) if accion is None else select(Evento).where(Evento.accion == accion)
+    total = await session.scalar(wanted.with_only_columns(func.count(Evento.id)))
+    found = await session.scalars(wanted.order_by(Evento.id.desc()).limit(limit).offset(offset))
+    return found.all(), total or 0

@@ -1,0 +1,125 @@
+"""A snapshot as the bytes of its backup file, produced as they are asked for."""
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import aclosing
+from functools import partial
+from importlib.metadata import version
+
+from app.clinic.catalogue.entries import Catalogue, Entry
+from app.clinic.catalogue.introspection import Table
+from app.clinic.reading.snapshot import ClinicSnapshot
+from app.dump.document import ColumnHeader, DocumentWriter, Header, ModelHeader, ModelTotal, Origin
+from app.dump.gzip_member import GzipWriter
+from app.respaldos.progress import Etapa, Progress
+
+
+class ClinicDump:
+    """One file being written. Sizes (bytes), `md5` and `totals` are complete when `chunks` has ended.
+
+    `seconds` says where the time went: waiting for PostgreSQL, hashing and compressing, and waiting for whoever
+    takes the chunks.
+    """
+
+    def __init__(self, snapshot: ClinicSnapshot, origin: Origin, progress: Progress) -> None:
+        self.seconds = {"postgresql": 0.0, "compresion": 0.0, "envio": 0.0}
+        self._snapshot = snapshot
+        self._origin = origin
+        self._progress = progress
+        self._document = DocumentWriter()
+        self._gzip = GzipWriter()
+
+    @property
+    def md5(self) -> str:
+        """Hex MD5 of the file."""
+        return self._gzip.md5
+
+    @property
+    def original_size(self) -> int:
+        """Bytes of the document before compression."""
+        return self._gzip.original_size
+
+    @property
+    def totals(self) -> dict[str, ModelTotal]:
+        """The records of `datos`, by model."""
+        return self._document.totals
+
+    async def chunks(self) -> AsyncGenerator[bytes]:
+        """The file's bytes. Close it where it is left early (`contextlib.aclosing`): a COPY may be under way."""
+        loop = asyncio.get_running_loop()
+        with ThreadPoolExecutor(1, "compression") as thread:
+            async with aclosing(self._parts()) as parts:
+                async for part in parts:
+                    started = time.perf_counter()
+                    compressed = await loop.run_in_executor(thread, self._compress, part)
+                    self.seconds["compresion"] += time.perf_counter() - started
+                    if compressed:
+                        started = time.perf_counter()
+                        yield compressed
+                        self.seconds["envio"] += time.perf_counter() - started
+        # What PostgreSQL gave has been handed on; S3 may not have all of it yet.
+        self._progress.enter(Etapa.SUBIENDO)
+        yield self._gzip.finish()
+
+    def _compress(self, part: Callable[[], bytes]) -> bytes:
+        return self._gzip.feed(part())
+
+    async def _parts(self) -> AsyncGenerator[Callable[[], bytes]]:
+        """The document's parts, as what gives each one's bytes; to be called once, in this order."""
+        snapshot, document = self._snapshot, self._document
+        catalogue = snapshot.catalogue
+        owned = {entry: snapshot.statements.owned_records(entry) for entry in snapshot.statements.own_entries}
+        references = {
+            entry: statement
+            for entry in catalogue.entries.values()
+            if (statement := snapshot.statements.referenced_records(entry)) is not None
+        }
+        header = Header(
+            clinica_id=snapshot.clinica_id,
+            taken_at=snapshot.taken_at,
+            service=version("respaldos"),
+            origin=self._origin,
+            postgresql=catalogue.postgresql,
+            tenancy="column" if catalogue.schema_column is None else "schema",
+            migrations=snapshot.migrations,
+            models={
+                entry.model: _model_header(catalogue, entry, snapshot.statements.described(entry))
+                for entry in (*owned, *references)
+            },
+        )
+        yield lambda: document.begin(header)
+        for entry, statement in owned.items():
+            async with aclosing(self._model(entry, statement)) as parts:
+                async for part in parts:
+                    yield part
+        yield document.begin_references
+        for entry, statement in references.items():
+            async with aclosing(self._model(entry, statement)) as parts:
+                async for part in parts:
+                    yield part
+        yield document.finish
+
+    async def _model(self, entry: Entry, statement: str) -> AsyncGenerator[Callable[[], bytes]]:
+        self._progress.model = entry.model
+        yield partial(self._document.begin_model, entry.model)
+        async with self._snapshot.record_lines(statement) as blocks:
+            started = time.perf_counter()
+            async for lines in blocks:
+                self.seconds["postgresql"] += time.perf_counter() - started
+                self._progress.advance(bytes_=len(lines), records=lines.count(b"\n"))
+                yield partial(self._document.records, lines)
+                started = time.perf_counter()
+            self.seconds["postgresql"] += time.perf_counter() - started
+        yield self._document.end_model
+
+
+def _model_header(catalogue: Catalogue, entry: Entry, table: Table) -> ModelHeader:
+    return ModelHeader(
+        schema=None if table.name.schema == catalogue.schema else table.name.schema,
+        table=table.name.name,
+        columns=tuple(ColumnHeader(c.name, c.type, c.nullable, c.form) for c in table.columns),
+        key=table.key,
+        owner=catalogue.owner_path(entry),
+    )

@@ -1,0 +1,136 @@
+"""Whether a backup's object is the one that was made: at a glance, or by reading all of it."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import TypeAlias
+
+from app.dump.reader import Event
+from app.dump.verifier import FileVerifier, VerifiedFile
+from app.dump.whose import whose
+from app.errors import AlreadyPurged, FormatError, NotCompleted, ObjectMismatch, ObjectNotFound, RestoreDiffers
+from app.respaldos.models import Estado, Respaldo
+from app.respaldos.progress import Etapa, Progress
+from app.respaldos.resources import Resources
+from app.storage.s3 import StoredObject
+
+Take: TypeAlias = Callable[[Sequence[Event]], Awaitable[None]]
+
+# What these functions raise where the object is not the backup; anything else says nothing about it.
+BAD = (FormatError, ObjectMismatch, ObjectNotFound, RestoreDiffers)
+
+
+async def check_quickly(resources: Resources, respaldo: Respaldo, progress: Progress) -> None:
+    """See that the object is there, has its size and, where S3 tells its MD5, that.
+
+    Raises NotCompleted, AlreadyPurged, ObjectNotFound, ObjectMismatch, and other StorageErrors that say nothing of
+    the object.
+    """
+    key = _key(respaldo)
+    progress.enter(Etapa.VERIFICANDO)
+    found = await resources.storage.head(key)
+    if found is None:
+        raise ObjectNotFound(f"el objeto «{key}» no existe en S3")
+    if found.size != respaldo.tamaño_bytes:
+        raise ObjectMismatch(
+            f"el objeto «{key}» tiene {found.size} bytes en S3 y debería tener {respaldo.tamaño_bytes}"
+        )
+    md5 = respaldo.hash_md5
+    # Most often it is not the MD5: the object went up in parts, or S3 encrypts it. Only one that looks like an MD5
+    # and differs is worth a reading, which decides.
+    if md5 is not None and found.etag is not None and len(found.etag) == len(md5) and found.etag != md5:
+        stored = StoredObject(key, found.size, md5)
+        await resources.storage.read_back(stored, on_bytes=lambda size: progress.advance(bytes_=size))
+
+
+async def check_thoroughly(
+    resources: Resources, respaldo: Respaldo, progress: Progress, *, take: Take | None = None
+) -> VerifiedFile:
+    """Read the object from S3 and check hash, gzip to its end, structure, counts and digests.
+
+    `take` is given what the file holds as it is read, while the next part is being checked: whether all of it is
+    true is known only when this returns. Raises NotCompleted, AlreadyPurged, ObjectNotFound, StorageError, what
+    `take` raises, or FormatError that says what is wrong.
+    """
+    key = _key(respaldo)
+    progress.enter(Etapa.VERIFICANDO)
+    events: list[Event] = []
+    verifier = FileVerifier(
+        max_size=respaldo.metadata_["tamaño_original_bytes"], on_event=events.append if take is not None else None
+    )
+    async with resources.storage.download(key) as chunks, taking(take) as hand_on:
+        async for chunk in chunks:
+            await asyncio.to_thread(verifier.feed, chunk)
+            await hand_on(events)
+            events.clear()
+            progress.advance(bytes_=len(chunk))
+        verified = await asyncio.to_thread(verifier.finish, respaldo.hash_md5)
+    header = verified.header
+    # Of a backup that was found in the bucket when another one had its id already.
+    made_as = respaldo.metadata_.get("id_original", respaldo.id)
+    if (header.origin.id, header.clinica_id) != (made_as, respaldo.clinica_id):
+        raise FormatError(
+            f"el archivo dice ser el respaldo {header.origin.id} de {whose(header.clinica_id)},"
+            f" y debería ser el {made_as} de {whose(respaldo.clinica_id)}"
+        )
+    counts = {name: total.records for name, total in verified.totals.items()}
+    if counts != respaldo.metadata_["detalles_registros"] or verified.records != respaldo.numero_registros:
+        raise FormatError("el archivo no tiene los registros que se anotaron al crearlo")
+    return verified
+
+
+async def check_by_trial(
+    resources: Resources, respaldo: Respaldo, progress: Progress
+) -> tuple[VerifiedFile, list[str]]:
+    """The same, and restore the file into tables of its own, made from the clinic's, which are dropped afterwards.
+
+    Returns also what a person should know. Raises as `check_thoroughly`; RestoreDiffers where what is restored is not
+    what the file says; RestoreRefused where the clinic's tables of today do not take it; DatabaseError.
+    """
+
+    def step(model: str) -> None:
+        progress.model = model
+        progress.advance(bytes_=0)
+
+    async with resources.restore.trying(respaldo.clinica_id) as trial:
+        verified = await check_thoroughly(resources, respaldo, progress, take=trial.staging.take)
+        progress.enter(Etapa.ENSAYANDO)
+        said = await trial.load(verified.totals, step, lambda model, _size: step(model))
+    return verified, said
+
+
+@asynccontextmanager
+async def taking(take: Take | None) -> AsyncIterator[Take]:
+    """What hands events to `take` and returns once it has those before; at the end of the block it has all."""
+    under_way: asyncio.Task[None] | None = None
+
+    async def hand_on(events: Sequence[Event]) -> None:
+        nonlocal under_way
+        if take is None or not events:
+            return
+        if under_way is not None:
+            await under_way
+        under_way = asyncio.create_task(_take(take, tuple(events)))
+
+    try:
+        yield hand_on
+        if under_way is not None:
+            await under_way
+    finally:
+        if under_way is not None and not under_way.done():
+            under_way.cancel()
+            await asyncio.wait([under_way])
+
+
+async def _take(take: Take, events: Sequence[Event]) -> None:
+    await take(events)
+
+
+def _key(respaldo: Respaldo) -> str:
+    if respaldo.estado != Estado.COMPLETADO or respaldo.archivo_s3 is None:
+        raise NotCompleted(
+            f"el respaldo {respaldo.id} está {respaldo.estado}; solo se verifica uno completado", respaldo.estado
+        )
+    if respaldo.being_purged:
+        raise AlreadyPurged(f"el archivo del respaldo {respaldo.id} ya se borró de S3, porque se lo eliminó")
+    return respaldo.archivo_s3

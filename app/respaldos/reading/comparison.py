@@ -1,0 +1,155 @@
+"""What changed in a clinic between a backup and today, or between two backups."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.clinic.restore.changed_rows import ChangedRow
+from app.clinic.restore.comparison import Comparison
+from app.clinic.restore.difference import EXAMPLES, Changes
+from app.dump.whose import whose
+from app.errors import InvalidRequest, NotCompleted
+from app.respaldos import audit
+from app.respaldos.audit import Actor
+from app.respaldos.backup import queries as backup_queries
+from app.respaldos.models import Accion, Estado, Respaldo, Restauracion
+from app.respaldos.progress import Etapa, Expected, Progress
+from app.respaldos.reading import queries as reading_queries
+from app.respaldos.reading.attempt import make_reading
+from app.respaldos.reading.check import BAD, Take, check_thoroughly
+from app.respaldos.resources import Databases, Resources, transaction
+
+
+class Comparacion:
+    """What `comparar_respaldos` found of each model; its rows are read from the database as they are asked for."""
+
+    def __init__(self, modelos: dict[str, Changes], comparison: Comparison) -> None:
+        self.modelos = modelos
+        self._comparison = comparison
+
+    async def rows(self, *, limit: int | None = None, whole: bool = False) -> AsyncIterator[tuple[str, ChangedRow]]:
+        """Every row that changed, or `limit` of each model and kind, by model and key, in constant memory.
+
+        Long values are cut unless they are wanted `whole`.
+        """
+        async for model, row in self._comparison.rows(limit=limit, whole=whole):
+            # Told as what restoring would do, so the other way round.
+            yield model, row.reversed()
+
+
+@asynccontextmanager
+async def comparar_respaldos(
+    resources: Resources, respaldo: Respaldo, otro: Respaldo | None = None, *, progress: Progress | None = None
+) -> AsyncIterator[Comparacion]:
+    """What changed from the backup to the other one, or to today; of use within the block. Nothing is changed.
+
+    Both files are verified first. Raises InvalidRequest where they are two clinics', NotCompleted, FormatError,
+    StorageError, RestoreRefused where the tables of today cannot hold what a file has, DatabaseError.
+    """
+    if otro is not None and otro.clinica_id != respaldo.clinica_id:
+        raise InvalidRequest(
+            f"el respaldo {respaldo.id} es de {whose(respaldo.clinica_id)},"
+            f" y el {otro.id} de {whose(otro.clinica_id)}"
+        )
+    shown = progress or Progress()
+    async with resources.restore.comparing(respaldo.clinica_id) as comparison:
+        await _read(resources, respaldo, shown, comparison.older.take)
+        if otro is not None:
+            await _read(resources, otro, shown, comparison.newer.take)
+        shown.enter(Etapa.COMPARANDO)
+        found = await comparison.find()
+        models = {model: Changes(each.deleted, each.updated, each.inserted) for model, each in found.items()}
+        for model, rows in (await comparison.only_newer()).items():
+            models[model] = Changes(rows, 0, 0)
+        yield Comparacion(models, comparison)
+
+
+async def _read(resources: Resources, respaldo: Respaldo, progress: Progress, take: Take) -> None:
+    try:
+        await check_thoroughly(resources, respaldo, progress, take=take)
+    except BAD as exc:
+        # There are two of them.
+        raise type(exc)(f"respaldo {respaldo.id}: {exc}") from exc
+
+
+async def ejecutar_comparacion(resources: Resources, restauracion_id: int) -> None:
+    """Compare where it is still pending; `resultado` tells what changed, as that of a restore does.
+
+    For the rest see `make_reading`.
+    """
+    await make_reading(resources, restauracion_id, _asked)
+
+
+async def _asked(session: AsyncSession, claimed: Restauracion) -> "_Comparacion":
+    assert claimed.comparado_con is not None  # noqa: S101 (pedir_comparacion's promise)
+    older, newer = [
+        await backup_queries.get(session, id_, clinica_id=claimed.clinica_id, deleted=True)
+        for id_ in (claimed.comparado_con, claimed.respaldo_id)
+    ]
+    return _Comparacion(older, newer)
+
+
+@dataclass(frozen=True, slots=True)
+class _Comparacion:
+    """A `Reading` of the backups as they were when this was claimed."""
+
+    older: Respaldo
+    newer: Respaldo
+
+    @property
+    def noun(self) -> str:
+        return "comparación"
+
+    @property
+    def expected(self) -> Expected:
+        return Expected(None, (self.older.tamaño_bytes or 0) + (self.newer.tamaño_bytes or 0))
+
+    @property
+    def resultado_malo(self) -> None:
+        return None
+
+    async def read(self, resources: Resources, progress: Progress) -> dict[str, Any]:
+        for respaldo in (self.older, self.newer):
+            if respaldo.fecha_eliminacion is not None:
+                raise NotCompleted(f"el respaldo {respaldo.id} se eliminó antes de compararlo")
+        async with comparar_respaldos(resources, self.older, self.newer, progress=progress) as found:
+            async for model, row in found.rows(limit=EXAMPLES):
+                found.modelos[model].examples.setdefault(row.kind, []).append(row.shown())
+            return {model: changes.shown() for model, changes in found.modelos.items()}
+
+    async def record(self, session: AsyncSession, correcto: bool | None, error: str | None) -> None:
+        """The row says it all."""
+
+
+async def pedir_comparacion(
+    databases: Databases, respaldo_id: int, *, clinica_id: int | None, desde: int, actor: Actor
+) -> Restauracion:
+    """A pending comparison that tells what changed from backup `desde` to this one, committed.
+
+    Where it was asked for before, that one, unless it failed: the files do not change any more. Raises
+    RespaldoNotFound, and NotCompleted where there is no file to look at.
+    """
+    async with transaction(databases) as session:
+        for id_ in (respaldo_id, desde):
+            respaldo = await backup_queries.get(session, id_, clinica_id=clinica_id)
+            if respaldo.estado != Estado.COMPLETADO:
+                raise NotCompleted(
+                    f"el respaldo {id_} está {respaldo.estado}; solo se compara uno completado", respaldo.estado
+                )
+        restauracion, new = await reading_queries.add_comparison(
+            session, respaldo_id, clinica_id=clinica_id, desde=desde, actor=actor
+        )
+        if new:
+            await audit.record(
+                session,
+                Accion.COMPARACION,
+                actor,
+                clinica_id=clinica_id,
+                respaldo_id=respaldo_id,
+                restauracion_id=restauracion.id,
+                desde=desde,
+            )
+        return restauracion

@@ -1,0 +1,117 @@
+"""A backup's object as a file on this machine, proven by its hash."""
+
+import asyncio
+import hashlib
+import os
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TypedDict
+
+from app.errors import FormatError, LocalFileError, NotCompleted
+from app.respaldos import audit
+from app.respaldos.audit import COMMAND_LINE, Actor
+from app.respaldos.backup import queries as backup_queries
+from app.respaldos.contract import MIB
+from app.respaldos.models import Accion, Estado, Respaldo
+from app.respaldos.progress import Progress
+from app.respaldos.resources import Resources, transaction
+
+
+async def descargar_respaldo(
+    resources: Resources,
+    respaldo: Respaldo,
+    target: Path,
+    *,
+    actor: Actor = COMMAND_LINE,
+    progress: Progress | None = None,
+) -> None:
+    """Write the object to `target`, and its MD5 to `target`.md5 as md5sum does; both or neither.
+
+    That somebody has it is on record before they have. What `target` was before is replaced only at the end. Only
+    this user may read the new file.
+
+    Raises NotCompleted, StorageError, DatabaseError, LocalFileError, or FormatError where the bytes are not those
+    that were stored.
+    """
+    if respaldo.estado != Estado.COMPLETADO or respaldo.archivo_s3 is None or respaldo.hash_md5 is None:
+        raise NotCompleted(f"el respaldo {respaldo.id} está {respaldo.estado}; solo se descarga uno completado")
+    progress = progress or Progress()
+    digest = hashlib.md5(usedforsecurity=False)
+    try:
+        # Next to the target, since a file moves in one step only within a disk.
+        with TemporaryDirectory(prefix=".respaldos-", dir=target.parent) as folder:
+            part, md5_part = Path(folder, "part"), Path(folder, "md5")
+            with open(part, "xb", opener=_private) as file:
+                async with resources.storage.download(respaldo.archivo_s3) as chunks:
+                    async for chunk in chunks:
+                        digest.update(chunk)
+                        await asyncio.to_thread(file.write, chunk)
+                        progress.advance(bytes_=len(chunk))
+                file.flush()
+                await asyncio.to_thread(os.fsync, file.fileno())
+            if digest.hexdigest() != respaldo.hash_md5:
+                raise FormatError(
+                    f"lo que S3 entregó tiene MD5 {digest.hexdigest()} y debería ser {respaldo.hash_md5}: está dañado"
+                )
+            md5_part.write_bytes(f"{respaldo.hash_md5}  ".encode() + os.fsencode(target.name) + b"\n")
+            async with transaction(resources) as session:
+                await audit.record(
+                    session,
+                    Accion.DESCARGA,
+                    actor,
+                    clinica_id=respaldo.clinica_id,
+                    respaldo_id=respaldo.id,
+                    archivo=respaldo.archivo_s3.rpartition("/")[2],
+                )
+            part.replace(target)
+            md5_part.replace(target.with_name(target.name + ".md5"))
+    except OSError as exc:
+        raise LocalFileError(f"no se puede escribir «{target}»: {exc.strerror or exc}") from exc
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
+
+
+# The HTTP contract; signatures of S3 last a week at most.
+LINK_SECONDS = 3600
+
+
+class Enlace(TypedDict):
+    """`archivo` is the name under which a browser saves it; `tamaño_mb` is in MiB."""
+
+    url: str
+    expira_en_segundos: int
+    archivo: str
+    tamaño_mb: float
+
+
+async def enlace_descarga(resources: Resources, respaldo_id: int, *, clinica_id: int | None, actor: Actor) -> Enlace:
+    """The link, whose making is on record before anybody has it. Whether the object is there is not looked at.
+
+    Raises RespaldoNotFound, and NotCompleted with the backup's `estado`.
+    """
+    async with transaction(resources) as session:
+        respaldo = await backup_queries.get(session, respaldo_id, clinica_id=clinica_id)
+    if respaldo.estado != Estado.COMPLETADO or respaldo.archivo_s3 is None:
+        raise NotCompleted(
+            f"el respaldo {respaldo_id} está {respaldo.estado}; solo se descarga uno completado", respaldo.estado
+        )
+    archivo = respaldo.archivo_s3.rpartition("/")[2]
+    url = await resources.storage.presign(respaldo.archivo_s3, seconds=LINK_SECONDS, filename=archivo)
+    async with transaction(resources) as session:
+        await audit.record(
+            session,
+            Accion.ENLACE_DESCARGA,
+            actor,
+            clinica_id=clinica_id,
+            respaldo_id=respaldo_id,
+            archivo=archivo,
+            segundos=LINK_SECONDS,
+        )
+    return {
+        "url": url,
+        "expira_en_segundos": LINK_SECONDS,
+        "archivo": archivo,
+        "tamaño_mb": round((respaldo.tamaño_bytes or 0) / MIB, 2),
+    }

@@ -1,0 +1,206 @@
+"""What a verification looked at, and what is written down of what it found."""
+
+from dataclasses import dataclass
+from typing import Any, Self
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.dump.verifier import VerifiedFile
+from app.errors import NotCompleted
+from app.respaldos import audit, notices
+from app.respaldos.audit import COMMAND_LINE, Actor
+from app.respaldos.backup import queries as backup_queries
+from app.respaldos.models import Accion, Estado, Profundidad, Respaldo, Restauracion, TipoAviso
+from app.respaldos.progress import Expected, Progress
+from app.respaldos.reading import queries as reading_queries
+from app.respaldos.reading.attempt import make_reading
+from app.respaldos.reading.check import BAD, Take, check_by_trial, check_quickly, check_thoroughly
+from app.respaldos.resources import Databases, Resources, transaction
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """Of which backup, how deep, and for whom; `restauracion_id` where it was asked for through the queue."""
+
+    respaldo_id: int
+    clinica_id: int | None
+    profundidad: Profundidad
+    actor: Actor
+    restauracion_id: int | None = None
+
+    @classmethod
+    def of(cls, restauracion: Restauracion) -> Self:
+        """What the row asks for."""
+        return cls(
+            restauracion.respaldo_id,
+            restauracion.clinica_id,
+            Profundidad(restauracion.profundidad or Profundidad.COMPLETA),
+            Actor(restauracion.usuario, None, restauracion.direccion),
+            restauracion.id,
+        )
+
+
+async def record_verification(
+    session: AsyncSession, verification: Verification, correcto: bool | None, error: str | None
+) -> None:
+    """Put it in the audit trail, and into the backup's row whether its object is the one that was made.
+
+    `correcto` is None where that could not be found out, as when S3 is down: the backup is as good as before then.
+    """
+    await audit.record(
+        session,
+        Accion.VERIFICACION,
+        verification.actor,
+        clinica_id=verification.clinica_id,
+        respaldo_id=verification.respaldo_id,
+        restauracion_id=verification.restauracion_id,
+        profundidad=verification.profundidad,
+        correcto=correcto,
+        error=error,
+    )
+    if correcto is None:
+        if verification.profundidad == Profundidad.ENSAYO and error is not None:
+            # Nobody looks at a trial that was never made, so nobody would miss it.
+            await notices.record(
+                session,
+                TipoAviso.VERIFICACION_FALLIDA,
+                clinica_id=verification.clinica_id,
+                respaldo_id=verification.respaldo_id,
+                error=error,
+                profundidad=verification.profundidad,
+                sin_ensayo=True,
+            )
+        return
+    await backup_queries.mark_verified(
+        session,
+        verification.respaldo_id,
+        clinica_id=verification.clinica_id,
+        profundidad=verification.profundidad,
+        error=error,
+    )
+    if not correcto:
+        await notices.record(
+            session,
+            TipoAviso.VERIFICACION_FALLIDA,
+            clinica_id=verification.clinica_id,
+            respaldo_id=verification.respaldo_id,
+            error=error,
+            profundidad=verification.profundidad,
+        )
+
+
+async def verificar_respaldo(
+    resources: Resources,
+    respaldo: Respaldo,
+    *,
+    profundidad: Profundidad = Profundidad.COMPLETA,
+    actor: Actor = COMMAND_LINE,
+    progress: Progress | None = None,
+    take: Take | None = None,
+) -> VerifiedFile | None:
+    """Check the object in S3 as deep as that, and record in the backup's row what was found.
+
+    `take` is as for check_thoroughly, of a complete reading; what it raises says nothing of the object, unless it is
+    a FormatError.
+
+    Returns what the file says where it was read, and so None of a quick look. Raises NotCompleted, AlreadyPurged,
+    ObjectNotFound, ObjectMismatch, RestoreDiffers, or FormatError that says what is wrong; a StorageError, a
+    DatabaseError or a RestoreRefused says nothing about the object.
+    """
+    verification = Verification(respaldo.id, respaldo.clinica_id, profundidad, actor)
+    try:
+        verified = await _check(resources, respaldo, profundidad, progress or Progress(), take)
+    except BAD as exc:
+        async with transaction(resources) as session:
+            await record_verification(session, verification, False, str(exc))
+        raise
+    async with transaction(resources) as session:
+        await record_verification(session, verification, True, None)
+    return verified
+
+
+async def _check(
+    resources: Resources, respaldo: Respaldo, profundidad: Profundidad, progress: Progress, take: Take | None
+) -> VerifiedFile | None:
+    match profundidad:
+        case Profundidad.RAPIDA:
+            await check_quickly(resources, respaldo, progress)
+            return None
+        case Profundidad.COMPLETA:
+            return await check_thoroughly(resources, respaldo, progress, take=take)
+        case Profundidad.ENSAYO:
+            return (await check_by_trial(resources, respaldo, progress))[0]
+
+
+async def ejecutar_verificacion(resources: Resources, restauracion_id: int) -> None:
+    """Verify where it is still pending; the row tells how it went.
+
+    `completado` is a backup whose object is the one that was made; `fallido` one whose object is not, which its own
+    row then says too, or one that could not be looked at. For the rest see `make_reading`.
+    """
+    await make_reading(resources, restauracion_id, _asked)
+
+
+async def _asked(session: AsyncSession, claimed: Restauracion) -> "_Verificacion":
+    respaldo = await backup_queries.get(session, claimed.respaldo_id, clinica_id=claimed.clinica_id, deleted=True)
+    return _Verificacion(Verification.of(claimed), respaldo)
+
+
+@dataclass(frozen=True, slots=True)
+class _Verificacion:
+    """A `Reading` of the backup as it was when this was claimed."""
+
+    verification: Verification
+    respaldo: Respaldo
+
+    @property
+    def noun(self) -> str:
+        return "verificación"
+
+    @property
+    def expected(self) -> Expected:
+        return Expected(self.respaldo.numero_registros, self.respaldo.tamaño_bytes)
+
+    @property
+    def resultado_malo(self) -> dict[str, Any]:
+        return {"correcto": False}
+
+    async def read(self, resources: Resources, progress: Progress) -> dict[str, Any]:
+        respaldo = self.respaldo
+        if respaldo.fecha_eliminacion is not None:
+            raise NotCompleted(f"el respaldo {respaldo.id} se eliminó antes de verificarlo")
+        if self.verification.profundidad == Profundidad.RAPIDA:
+            await check_quickly(resources, respaldo, progress)
+            return {"correcto": True, "tamaño_bytes": respaldo.tamaño_bytes}
+        if self.verification.profundidad == Profundidad.COMPLETA:
+            verified = await check_thoroughly(resources, respaldo, progress)
+            said: list[str] = []
+        else:
+            verified, said = await check_by_trial(resources, respaldo, progress)
+        found = {
+            "correcto": True,
+            "tamaño_bytes": verified.compressed_size,
+            "numero_registros": verified.records,
+        }
+        return {**found, "avisos": said} if said else found
+
+    async def record(self, session: AsyncSession, correcto: bool | None, error: str | None) -> None:
+        await record_verification(session, self.verification, correcto, error)
+
+
+async def pedir_verificacion(
+    databases: Databases, respaldo_id: int, *, clinica_id: int | None, profundidad: Profundidad, actor: Actor
+) -> Restauracion:
+    """A pending verification of the backup, committed; where there is one already, pending or running, that one.
+
+    Raises RespaldoNotFound, and NotCompleted where there is no file to look at.
+    """
+    async with transaction(databases) as session:
+        respaldo = await backup_queries.get(session, respaldo_id, clinica_id=clinica_id)
+        if respaldo.estado != Estado.COMPLETADO:
+            raise NotCompleted(
+                f"el respaldo {respaldo_id} está {respaldo.estado}; solo se verifica uno completado", respaldo.estado
+            )
+        return await reading_queries.add_verification(
+            session, respaldo_id, clinica_id=clinica_id, profundidad=profundidad, actor=actor
+        )

@@ -1,0 +1,205 @@
+"""Rebuilds lost `respaldo` rows from the bucket alone: each object says whose it is and of which attempt."""
+
+import asyncio
+import re
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from app.dump.document import Origin
+from app.dump.verifier import FileVerifier, VerifiedFile
+from app.dump.whose import PLATFORM, whose
+from app.errors import FormatError, ObjectNotFound
+from app.respaldos import audit
+from app.respaldos.audit import COMMAND_LINE, Actor
+from app.respaldos.backup import queries as backup_queries
+from app.respaldos.backup.object_key import PREFIX, key_prefix
+from app.respaldos.backup.outcome import completed_metadata, suspicion
+from app.respaldos.models import Accion, Respaldo, TipoRespaldo
+from app.respaldos.progress import Etapa, Progress
+from app.respaldos.resources import Resources, transaction
+from app.respaldos.retention import fleet as retention_fleet
+from app.storage.s3 import ObjectInfo
+
+_KEY = re.compile(rf"{PREFIX}(0|[1-9]\d{{0,18}}|{PLATFORM})/\d{{4}}/\d{{2}}/backup_\d{{8}}_\d{{6}}\.json\.gz")
+
+# Keys that the database is asked about at once.
+_BATCH = 1000
+
+# An id that a file says is taken up to here: every later one is still exact in JavaScript (2**53).
+_LAST_ID = 2**52
+
+_LAST_INTENTO = 2**31 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """An object that was left as it is; `reason` is Spanish."""
+
+    archivo_s3: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reindexed:
+    """What became of the objects that no backup had: rebuilt rows, foreign objects, and damaged files of ours.
+
+    `known` counts the objects that a backup or an attempt had.
+    """
+
+    rebuilt: list[Respaldo] = field(default_factory=list)
+    unknown: list[Unknown] = field(default_factory=list)
+    damaged: list[Unknown] = field(default_factory=list)
+    known: int = 0
+
+
+async def reindexar(
+    resources: Resources,
+    *,
+    clinica_id: int | None = None,
+    progress: Progress | None = None,
+    actor: Actor = COMMAND_LINE,
+) -> Reindexed:
+    """Add a completed backup for every whole object of ours, of all clinics or one, that the database does not know.
+
+    All are the clinics' and the platform's.
+
+    Nothing in the bucket is changed. Each object is read from beginning to end, and each row is committed by
+    itself, so that after an error the next call goes on from there. The object of an attempt, running or ended, is
+    never touched. What a file cannot tell is left open: how long the backup took, what it warned of, who verified
+    or accepted it; whether it is suspicious is judged again. Where two files say the same id, the second gets a
+    new one, with its old one in `metadata.id_original`.
+
+    Raises ClinicNotFound and StorageError.
+    """
+    if clinica_id is not None:
+        await resources.clinic.clinic(clinica_id)
+    clinics = {clinic.id for clinic in await resources.clinic.clinics()}
+    progress = progress or Progress()
+    progress.enter(Etapa.VERIFICANDO)
+    prefix = PREFIX if clinica_id is None else key_prefix(clinica_id)
+    found = Reindexed()
+    known = 0
+    async for batch in _batches(resources, prefix):
+        async with transaction(resources) as session:
+            taken = await retention_fleet.known_keys(session, [item.key for item in batch])
+        known += len(taken)
+        for item in batch:
+            if item.key not in taken:
+                await _index(resources, item, clinics, found, progress, actor)
+    return Reindexed(found.rebuilt, found.unknown, found.damaged, known)
+
+
+async def _batches(resources: Resources, prefix: str) -> AsyncIterator[Sequence[ObjectInfo]]:
+    batch: list[ObjectInfo] = []
+    async for item in resources.storage.list(prefix):
+        batch.append(item)
+        if len(batch) == _BATCH:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+async def _index(
+    resources: Resources, item: ObjectInfo, clinics: set[int], found: Reindexed, progress: Progress, actor: Actor
+) -> None:
+    match = _KEY.fullmatch(item.key)
+    if match is None:
+        found.unknown.append(Unknown(item.key, "su nombre no es el de un respaldo"))
+        return
+    clinica_id = int(match[1]) if match[1] != PLATFORM else None
+    if clinica_id is not None and clinica_id not in clinics:
+        found.unknown.append(Unknown(item.key, f"no existe {whose(clinica_id)}"))
+        return
+    try:
+        file = await _read(resources, item.key, progress)
+        if file.header.clinica_id != clinica_id:
+            raise FormatError(
+                f"el archivo dice ser de {whose(file.header.clinica_id)}, y está entre los de {whose(clinica_id)}"
+            )
+        tipo = _checked(file.header.origin)
+    except ObjectNotFound:
+        # Removed since it was listed.
+        return
+    except FormatError as exc:
+        found.damaged.append(Unknown(item.key, str(exc)))
+        return
+    respaldo = await _add(resources, item.key, file, clinica_id, tipo, actor)
+    if respaldo is not None:
+        found.rebuilt.append(respaldo)
+
+
+async def _read(resources: Resources, key: str, progress: Progress) -> VerifiedFile:
+    verifier = FileVerifier()
+    async with resources.storage.download(key) as chunks:
+        async for chunk in chunks:
+            await asyncio.to_thread(verifier.feed, chunk)
+            progress.advance(bytes_=len(chunk))
+    return await asyncio.to_thread(verifier.finish)
+
+
+def _checked(origin: Origin) -> TipoRespaldo:
+    """The kind of backup. Raises FormatError where the file says of its origin what no row can hold."""
+    numbers = ((origin.id, 2**63 - 1), (origin.attempt, _LAST_INTENTO))
+    texts = (origin.description, "" if origin.user is None else origin.user)
+    if not all(type(number) is int and 0 < number <= last for number, last in numbers) or not all(
+        isinstance(text, str) and "\0" not in text for text in texts
+    ):
+        raise FormatError("la primera línea del archivo no dice bien de qué respaldo es")
+    try:
+        return TipoRespaldo(origin.kind)
+    except ValueError as exc:
+        raise FormatError(f"la primera línea del archivo dice un tipo de respaldo desconocido: {exc}") from exc
+
+
+async def _add(
+    resources: Resources, key: str, file: VerifiedFile, clinica_id: int | None, tipo: TipoRespaldo, actor: Actor
+) -> Respaldo | None:
+    header, origin = file.header, file.header.origin
+    async with transaction(resources) as session:
+        respaldo = await retention_fleet.add_completed(
+            session,
+            respaldo_id=origin.id if origin.id <= _LAST_ID else None,
+            clinica_id=clinica_id,
+            archivo_s3=key,
+            intento=origin.attempt,
+            fecha_respaldo=header.taken_at,
+            fecha_creacion=header.taken_at,
+            tamaño_bytes=file.compressed_size,
+            hash_md5=file.md5,
+            numero_registros=file.records,
+            tipo_respaldo=tipo,
+            descripcion=origin.description,
+            usuario=origin.user,
+        )
+        if respaldo is None:
+            return None
+        last = await backup_queries.good_before(session, clinica_id=clinica_id, moment=header.taken_at)
+        doubt = suspicion(file.records, file.compressed_size, last)
+        today = f"{datetime.now(UTC).astimezone(resources.time_zone):%Y-%m-%d}"
+        metadata = completed_metadata(
+            file.totals,
+            original_size=file.original_size,
+            size=file.compressed_size,
+            seconds={},
+            avisos=[
+                *([doubt] if doubt else []),
+                *([f"{whose(clinica_id)} no tiene ningún registro"] if file.records == 0 else []),
+                f"se reconstruyó el {today} a partir de su archivo, que no dice cuánto tardó ni de qué avisó",
+            ],
+        )
+        if respaldo.id != origin.id:
+            metadata["id_original"] = origin.id
+        respaldo.metadata_ = metadata
+        respaldo.sospechoso = doubt is not None
+        await audit.record(
+            session,
+            Accion.REINDEXACION,
+            actor,
+            clinica_id=clinica_id,
+            respaldo_id=respaldo.id,
+            archivo_s3=key,
+        )
+        await session.refresh(respaldo)
+        return respaldo

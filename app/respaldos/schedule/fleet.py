@@ -1,0 +1,301 @@
+"""The nights of all clinics. It crosses clinics, so it is for the worker alone.
+
+Every statement is about sets of clinics, or about the platform; each function takes part in its caller's transaction.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from typing import Any, TypeAlias
+
+from sqlalchemy import (
+    BigInteger,
+    BindParameter,
+    ColumnElement,
+    and_,
+    any_,
+    bindparam,
+    column,
+    exists,
+    func,
+    literal,
+    or_,
+    select,
+    true,
+    update,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, distinct_on, insert
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.sql.selectable import TableValuedAlias
+
+from app.dump.whose import named
+from app.respaldos.audit import SERVICE
+from app.respaldos.models import (
+    Accion,
+    Aviso,
+    Estado,
+    Evento,
+    Operacion,
+    Profundidad,
+    Programacion,
+    Respaldo,
+    Restauracion,
+    TipoAviso,
+    TipoRespaldo,
+    TipoRestauracion,
+)
+
+# Clinics by their ids, or None: the platform, whose night is one more.
+Among: TypeAlias = Sequence[int] | None
+
+# A failed night is tried again this long after its last backup was made.
+RETRY_AFTER = timedelta(hours=1)
+
+DESCRIPTION = "Respaldo automático de la noche"
+
+
+async def unplanned(session: AsyncSession, dia: date, *, among: Among) -> Sequence[int | None]:
+    """Those that have no row for that day yet."""
+    if among is None:
+        there = await session.scalar(select(Programacion.id).where(*_of_day(dia, None)))
+        return [None] if there is None else []
+    clinic = _clinics(among)
+    planned = exists().where(Programacion.clinica_id == clinic.c.id, Programacion.dia == dia)
+    found = await session.scalars(select(clinic.c.id).where(~planned).order_by(clinic.c.id))
+    return found.all()
+
+
+async def plan(session: AsyncSession, dia: date, planned: Mapping[int | None, datetime]) -> None:
+    """Put the clinics' backups of that day down for those times; who has a row already keeps it."""
+    await session.execute(
+        insert(Programacion)
+        .values([{"clinica_id": id_, "dia": dia, "previsto": previsto} for id_, previsto in planned.items()])
+        .on_conflict_do_nothing()
+    )
+
+
+async def start_due(
+    session: AsyncSession, dia: date, *, among: Among, now: datetime, retry: bool, limit: int
+) -> list[Respaldo]:
+    """Make a pending backup for those of the clinics whose night is due, at most `limit` of them.
+
+    With `retry`, also for those whose last one of that night failed and is older than RETRY_AFTER. A clinic with
+    something under way is left for later. Rows that another scheduler holds are left to it.
+    """
+    due = await _due(session, dia, among, now, limit)
+    if retry and len(due) < limit:
+        due += await _failed(session, dia, among, now, limit - len(due))
+    if not due:
+        return []
+    made = await session.scalars(
+        insert(Respaldo)
+        .values(
+            [{"clinica_id": id_, "tipo_respaldo": TipoRespaldo.AUTOMATICO, "descripcion": DESCRIPTION} for id_ in due]
+        )
+        # Somebody may have asked for one just now.
+        .on_conflict_do_nothing()
+        .returning(Respaldo)
+    )
+    respaldos = list(made)
+    if not respaldos:
+        return []
+    night = update(Programacion).where(Programacion.dia == dia)
+    if among is None:
+        night = night.where(Programacion.clinica_id.is_(None))
+        made_for: Any = respaldos[0].id
+    else:
+        ids = [respaldo.id for respaldo in respaldos]
+        night = night.where(Programacion.clinica_id == Respaldo.clinica_id, Respaldo.id.in_(ids))
+        made_for = Respaldo.id
+    await session.execute(
+        night.values(respaldo_id=made_for, intentos=Programacion.intentos + 1).execution_options(
+            synchronize_session=False
+        )
+    )
+    session.add_all(
+        Evento(
+            clinica_id=respaldo.clinica_id,
+            accion=Accion.CREACION,
+            respaldo_id=respaldo.id,
+            direccion=SERVICE.direccion,
+            detalle={"tipo_respaldo": respaldo.tipo_respaldo},
+        )
+        for respaldo in respaldos
+    )
+    await session.flush()
+    return respaldos
+
+
+async def _due(session: AsyncSession, dia: date, among: Among, now: datetime, limit: int) -> list[int | None]:
+    """Clinics whose night has not been begun, locked."""
+    found = await session.scalars(
+        select(Programacion.clinica_id)
+        .where(
+            *_of_day(dia, among),
+            Programacion.intentos == 0,
+            Programacion.previsto <= now,
+            _idle(among),
+        )
+        .order_by(Programacion.previsto, Programacion.clinica_id)
+        .limit(limit)
+        .with_for_update(of=Programacion, skip_locked=True)
+    )
+    return list(found)
+
+
+async def _failed(session: AsyncSession, dia: date, among: Among, now: datetime, limit: int) -> list[int | None]:
+    """Clinics whose last backup of that night failed long enough ago, locked.
+
+    PostgreSQL looks again at a row that another scheduler has just changed: it points at a new backup then, so
+    that the join fails.
+    """
+    found = await session.scalars(
+        select(Programacion.clinica_id)
+        .join(Respaldo, Respaldo.id == Programacion.respaldo_id)
+        .where(
+            *_of_day(dia, among),
+            Respaldo.estado == Estado.FALLIDO,
+            Respaldo.fecha_creacion <= now - RETRY_AFTER,
+            _idle(among),
+        )
+        .order_by(Respaldo.fecha_creacion, Programacion.clinica_id)
+        .limit(limit)
+        .with_for_update(of=Programacion, skip_locked=True)
+    )
+    return list(found)
+
+
+@dataclass(frozen=True, slots=True)
+class Overdue:
+    """A clinic, or the platform, without a good backup for too long; `last` is when its newest one was taken."""
+
+    clinica_id: int | None
+    last: datetime | None
+
+
+async def overdue(session: AsyncSession, *, among: Among, since: datetime) -> list[Overdue]:
+    """Those that have had no good backup since then.
+
+    One that never had one is among them if its first night was planned before `since`.
+    """
+    if among is None:
+        newest = select(func.max(Respaldo.fecha_respaldo)).where(Respaldo.clinica_id.is_(None), Respaldo.good)
+        begun = select(func.min(Programacion.previsto)).where(Programacion.clinica_id.is_(None))
+        taken = await session.scalar(newest)
+        reference = taken or await session.scalar(begun)
+        return [Overdue(None, taken)] if reference is not None and reference < since else []
+    clinic = _clinics(among)
+    last = (
+        select(Respaldo.fecha_respaldo)
+        .where(Respaldo.clinica_id == clinic.c.id, Respaldo.good)
+        .order_by(Respaldo.fecha_respaldo.desc())
+        .limit(1)
+        .lateral("ultimo")
+    )
+    first = (
+        select(Programacion.previsto)
+        .where(Programacion.clinica_id == clinic.c.id)
+        .order_by(Programacion.dia)
+        .limit(1)
+        .scalar_subquery()
+    )
+    found = await session.execute(
+        select(clinic.c.id, last.c.fecha_respaldo)
+        .outerjoin(last, onclause=true())
+        .where(or_(last.c.fecha_respaldo < since, and_(last.c.fecha_respaldo.is_(None), first < since)))
+        .order_by(clinic.c.id)
+    )
+    return [Overdue(*row) for row in found]
+
+
+async def warn_overdue(session: AsyncSession, dia: date, overdue: Sequence[Overdue]) -> int:
+    """Put an aviso down for each of them that has none of that day yet; return for how many."""
+    warned = await session.scalars(
+        insert(Aviso)
+        .values(
+            [
+                {
+                    "clinica_id": clinic.clinica_id,
+                    "tipo": TipoAviso.ATRASADO,
+                    "clave": f"atrasado:{named(clinic.clinica_id)}:{dia.isoformat()}",
+                    "datos": {"ultimo": clinic.last.isoformat() if clinic.last is not None else None},
+                }
+                for clinic in overdue
+            ]
+        )
+        .on_conflict_do_nothing(index_elements=[Aviso.clave])
+        .returning(Aviso.id)
+    )
+    return len(warned.all())
+
+
+def _of_day(dia: date, among: Among) -> tuple[ColumnElement[bool], ...]:
+    if among is None:
+        return Programacion.dia == dia, Programacion.clinica_id.is_(None)
+    # A join with the clinics as rows went through all of them for each row of a day that PostgreSQL's statistics
+    # do not have yet: ten seconds for ten thousand clinics, where this takes a tenth of one.
+    return Programacion.dia == dia, Programacion.clinica_id == any_(_array(among))
+
+
+def _idle(among: Among) -> ColumnElement[bool]:
+    running = select(Respaldo.clinica_id).where(Respaldo.estado.in_([Estado.PENDIENTE, Estado.PROCESANDO]))
+    operating = select(Operacion.clinica_id)
+    if among is None:
+        own = (running.where(Respaldo.clinica_id.is_(None)), operating.where(Operacion.clinica_id.is_(None)))
+        return and_(*(~each.exists() for each in own))
+    # A NULL among them, and nobody would be said not to be among them.
+    return and_(
+        Programacion.clinica_id.not_in(running.where(Respaldo.clinica_id.is_not(None))),
+        Programacion.clinica_id.not_in(operating.where(Operacion.clinica_id.is_not(None))),
+    )
+
+
+def _clinics(ids: Sequence[int]) -> TableValuedAlias:
+    """The clinics as rows."""
+    return func.unnest(_array(ids)).table_valued(column("id", BigInteger), name="clinica").render_derived()
+
+
+def _array(ids: Sequence[int]) -> BindParameter[Sequence[int]]:
+    # One parameter, however many they are.
+    return bindparam(None, list(ids), type_=ARRAY(BigInteger))
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """A clinic's newest good backup, or the platform's, and when a trial of any of its was last asked for (UTC)."""
+
+    clinica_id: int | None
+    respaldo_id: int
+    last_trial: datetime | None
+
+
+async def newest_good_and_trial(session: AsyncSession, *, among: Sequence[int]) -> list[Trial]:
+    """Of each of these clinics and of the platform, the newest good backup, and when a trial was last asked for.
+
+    Whoever has no good backup is not among them.
+    """
+    newest = (
+        select(Respaldo.clinica_id, Respaldo.id)
+        .ext(distinct_on(Respaldo.clinica_id))
+        .where(
+            Respaldo.good,
+            or_(Respaldo.clinica_id == any_(literal(list(among), ARRAY(BigInteger))), Respaldo.clinica_id.is_(None)),
+        )
+        .order_by(Respaldo.clinica_id, Respaldo.fecha_respaldo.desc(), Respaldo.id.desc())
+        .subquery()
+    )
+    last = (
+        select(func.max(Restauracion.fecha_creacion))
+        .where(
+            # Not IS NOT DISTINCT FROM, for which PostgreSQL uses no index.
+            or_(
+                Restauracion.clinica_id == newest.c.clinica_id,
+                and_(Restauracion.clinica_id.is_(None), newest.c.clinica_id.is_(None)),
+            ),
+            Restauracion.tipo == TipoRestauracion.VERIFICACION,
+            Restauracion.profundidad == Profundidad.ENSAYO,
+        )
+        .scalar_subquery()
+    )
+    found = await session.execute(select(newest.c.clinica_id, newest.c.id, last))
+    return [Trial(*row) for row in found]

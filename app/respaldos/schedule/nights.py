@@ -1,0 +1,112 @@
+"""The nightly backup of every active clinic and of the platform, once for each local day, however late."""
+
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from hashlib import blake2b
+from zoneinfo import ZoneInfo
+
+from app.respaldos.models import Respaldo
+from app.respaldos.resources import Databases, transaction
+from app.respaldos.schedule import fleet as schedule_fleet
+from app.respaldos.schedule.fleet import Among
+
+# The nights' starts are this far apart for each clinic, so that they do not all read the database at once, and
+# all of them are within the longest window.
+SPREAD = timedelta(seconds=5)
+LONGEST_WINDOW = timedelta(hours=2)
+
+# A night that nobody has begun by then is left to the next one, which is nearer.
+CATCH_UP = timedelta(hours=22)
+
+# Backups made by one call, and nights put down by one transaction: both stay well under a second.
+BATCH = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Night:
+    """The night of a local day: it starts once in UTC, and what fails is tried again until `retries_end`."""
+
+    dia: date
+    start: datetime
+    retries_end: datetime
+
+
+def night_at(now: datetime, *, time_zone: ZoneInfo, hour: int, minute: int) -> Night | None:
+    """The night that `now` (aware) belongs to: the last one that has started, unless it is too late for it.
+
+    A local time that the clock skips counts as that long after the skip began; of one that comes twice, the
+    first counts.
+    """
+    dia = _last_started(now, time_zone, hour, minute)
+    start = _start(dia, time_zone, hour, minute)
+    if now - start >= CATCH_UP:
+        return None
+    noon = _start(dia, time_zone, 12, 0)
+    if noon <= start:
+        noon = _start(dia + timedelta(days=1), time_zone, 12, 0)
+    return Night(dia, start, noon)
+
+
+def proxima_hora(now: datetime, *, time_zone: ZoneInfo, hour: int, minute: int) -> datetime:
+    """When the first night after `now` (aware) starts, in UTC; each clinic's backup follows within two hours."""
+    dia = _last_started(now, time_zone, hour, minute)
+    return _start(dia + timedelta(days=1), time_zone, hour, minute)
+
+
+def planned_start(night: Night, clinica_id: int | None, clinics: int) -> datetime:
+    """When the clinic's backup of that night is due, always at the same place among so many clinics.
+
+    The window grows with their number up to LONGEST_WINDOW; a single clinic's is due at once.
+    """
+    window = min(SPREAD * (clinics - 1), LONGEST_WINDOW)
+    digest = blake2b(str(clinica_id).encode(), digest_size=4).digest()
+    return night.start + window * (int.from_bytes(digest) / 2**32)
+
+
+async def programar(
+    databases: Databases, *, now: datetime, time_zone: ZoneInfo, hour: int, minute: int
+) -> list[Respaldo]:
+    """Make the pending backups that are due `now` (aware), at most BATCH clinics', for the caller to enqueue.
+
+    To be called every minute. A clinic with something else under way comes later; a failed backup is made anew
+    an hour after it was made, until noon; a cancelled one is not. Raises DatabaseError where either database
+    cannot be read; nothing is lost then, the next call goes on.
+    """
+    night = night_at(now, time_zone=time_zone, hour=hour, minute=minute)
+    if night is None:
+        return []
+    active = [clinic.id for clinic in await databases.clinic.clinics() if clinic.active]
+    made = await _make_due(databases, night, active, now)
+    # The platform is one more, and no clinic waits for it.
+    return made + await _make_due(databases, night, None, now)
+
+
+async def _make_due(databases: Databases, night: Night, among: Among, now: datetime) -> list[Respaldo]:
+    async with transaction(databases) as session:
+        missing = await schedule_fleet.unplanned(session, night.dia, among=among)
+    clinics = len(among) if among is not None else 1
+    for first in range(0, len(missing), BATCH):
+        # A night that is begun late is planned for now: the clinic's service is no older than that.
+        planned = {
+            clinica_id: max(planned_start(night, clinica_id, clinics), now)
+            for clinica_id in missing[first : first + BATCH]
+        }
+        async with transaction(databases) as session:
+            await schedule_fleet.plan(session, night.dia, planned)
+    async with transaction(databases) as session:
+        return await schedule_fleet.start_due(
+            session, night.dia, among=among, now=now, retry=now < night.retries_end, limit=BATCH
+        )
+
+
+def _start(dia: date, time_zone: ZoneInfo, hour: int, minute: int) -> datetime:
+    # fold=0 reads a skipped time by the offset before the skip, and takes the first of a doubled one.
+    return datetime.combine(dia, time(hour, minute), time_zone).astimezone(UTC)
+
+
+def _last_started(now: datetime, time_zone: ZoneInfo, hour: int, minute: int) -> date:
+    # A skip may carry a late evening's start over midnight, so tomorrow's is looked at by itself.
+    dia = now.astimezone(time_zone).date() + timedelta(days=1)
+    while _start(dia, time_zone, hour, minute) > now:
+        dia -= timedelta(days=1)
+    return dia

@@ -1,0 +1,33 @@
+"""Tells people of clinics that have gone without a good backup."""
+
+from datetime import datetime, timedelta
+
+from app.respaldos.resources import Databases, transaction
+from app.respaldos.schedule import fleet as schedule_fleet
+from app.respaldos.schedule.fleet import Among
+
+# A day, and the two hours over which the nights are spread.
+OVERDUE = timedelta(hours=26)
+
+# Rows of one transaction.
+BATCH = 1000
+
+
+async def vigilar(databases: Databases, *, now: datetime) -> int:
+    """Warn of every active clinic, and of the platform, without a good backup for OVERDUE, once a day.
+
+    Tells of how many. `now` is in the clinics' time zone: its date is the day. A clinic that never had a good backup
+    counts from its first night, not from before this service knew it. Raises DatabaseError.
+    """
+    active: Among = [clinic.id for clinic in await databases.clinic.clinics() if clinic.active]
+    async with transaction(databases) as session:
+        found = [
+            overdue
+            for among in (active, None)
+            for overdue in await schedule_fleet.overdue(session, among=among, since=now - OVERDUE)
+        ]
+    warned = 0
+    for first in range(0, len(found), BATCH):
+        async with transaction(databases) as session:
+            warned += await schedule_fleet.warn_overdue(session, now.date(), found[first : first + BATCH])
+    return warned

@@ -1,0 +1,140 @@
+"""Stopping a backup: at once where nobody has begun, within a second or two where somebody has."""
+
+import asyncio
+
+import asyncpg
+import pytest
+
+from app.errors import Cancelled, NotInProgress, RespaldoNotFound
+from app.respaldos import lease
+from app.respaldos.backup import run as making
+from app.respaldos.backup.request import cancelar_respaldo
+from app.respaldos.backup.run import ejecutar_respaldo
+from app.respaldos.reconcile import reconciliar
+from app.respaldos.resources import Resources
+from tests.respaldos.conftest import (
+    ANA,
+    LARGE,
+    SMALL,
+    Held,
+    ask,
+    assert_consistent,
+    back_up,
+    expire,
+    row_of,
+    told,
+    trail,
+)
+from tests.storage.conftest import Store
+
+
+async def test_a_pending_one_is_over_at_once(resources: Resources, conn: asyncpg.Connection) -> None:
+    asked = await ask(resources)
+    cancelled = await cancelar_respaldo(resources, asked.id, clinica_id=SMALL, actor=ANA)
+    assert cancelled.estado == "cancelado"
+    await ejecutar_respaldo(resources, asked.id)
+    row = await row_of(conn, asked.id)
+    assert (row["estado"], row["error_type"], row["intento"]) == ("cancelado", "cancelado", 0)
+    assert [accion for accion, _, _ in await trail(conn)] == ["creacion", "cancelacion"]
+    assert await told(conn) == []
+    await ask(resources)
+
+
+@pytest.mark.parametrize("by", ["worker", "command line"])
+async def test_a_running_one_stops(
+    resources: Resources, store: Store, conn: asyncpg.Connection, held: Held, monkeypatch: pytest.MonkeyPatch, by: str
+) -> None:
+    monkeypatch.setattr(lease, "BEAT_SECONDS", 0.05)
+    if by == "worker":
+        running: asyncio.Task[object] = asyncio.create_task(
+            ejecutar_respaldo(resources, (await ask(resources, LARGE)).id)
+        )
+    else:
+        running = asyncio.create_task(back_up(resources, LARGE))
+    await held.reached.wait()
+    asked = await cancelar_respaldo(resources, 1, clinica_id=LARGE, actor=ANA)
+    assert asked.estado == "procesando"
+    # Nothing is released: the stop itself ends the upload.
+    async with asyncio.timeout(10):
+        if by == "worker":
+            await running
+        else:
+            with pytest.raises(Cancelled, match="respaldo 1: se canceló"):
+                await running
+    row = await row_of(conn, 1)
+    assert (row["estado"], row["error_type"], row["archivo_s3"]) == ("cancelado", "cancelado", None)
+    assert row["progreso"] is None
+    await assert_consistent(conn, store)
+    assert await conn.fetchval("SELECT count(*) FROM respaldos.operacion") == 0
+    assert await told(conn) == []
+    held.released.set()
+    assert (await back_up(resources, LARGE)).estado == "completado"
+
+
+async def test_asking_twice_is_one_line_in_the_trail(
+    resources: Resources, conn: asyncpg.Connection, held: Held, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lease, "BEAT_SECONDS", 1)
+    running = asyncio.create_task(ejecutar_respaldo(resources, (await ask(resources, LARGE)).id))
+    await held.reached.wait()
+    for _ in range(2):
+        assert (await cancelar_respaldo(resources, 1, clinica_id=LARGE, actor=ANA)).estado == "procesando"
+    await running
+    assert [accion for accion, _, _ in await trail(conn)] == ["creacion", "cancelacion"]
+
+
+async def test_one_that_is_asked_to_stop_never_completes(
+    resources: Resources, store: Store, conn: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A small backup is done before the first sign of life: then its end notices."""
+    complete = making._complete
+
+    async def just_before(*given: object) -> object:
+        await cancelar_respaldo(resources, 1, clinica_id=SMALL, actor=ANA)
+        return await complete(*given)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(making, "_complete", just_before)
+    await ejecutar_respaldo(resources, (await ask(resources)).id)
+    assert (await row_of(conn, 1))["estado"] == "cancelado"
+    await assert_consistent(conn, store)
+
+
+async def test_one_that_fails_just_then_is_cancelled_all_the_same(
+    resources: Resources, store: Store, conn: asyncpg.Connection, held: Held
+) -> None:
+    running = asyncio.create_task(ejecutar_respaldo(resources, (await ask(resources, LARGE)).id))
+    await held.reached.wait()
+    await cancelar_respaldo(resources, 1, clinica_id=LARGE, actor=ANA)
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert (await row_of(conn, 1))["estado"] == "cancelado"
+    await assert_consistent(conn, store)
+
+
+@pytest.mark.parametrize("intento", [1, 3])
+async def test_a_cancelled_one_whose_process_died(
+    resources: Resources, conn: asyncpg.Connection, intento: int
+) -> None:
+    await ask(resources)
+    await conn.execute("UPDATE respaldos.respaldo SET estado = 'procesando', intento = $1", intento)
+    await cancelar_respaldo(resources, 1, clinica_id=SMALL, actor=ANA)
+    await expire(conn)
+    await reconciliar(resources)
+    row = await row_of(conn, 1)
+    assert (row["estado"], row["error_type"]) == ("cancelado", "cancelado")
+    assert await told(conn) == []
+
+
+async def test_one_that_has_ended_cannot_be_cancelled(resources: Resources, conn: asyncpg.Connection) -> None:
+    made = await back_up(resources)
+    with pytest.raises(NotInProgress, match="está completado"):
+        await cancelar_respaldo(resources, made.id, clinica_id=SMALL, actor=ANA)
+    assert [accion for accion, _, _ in await trail(conn)] == ["creacion"]
+
+
+async def test_another_clinics_cannot_be_cancelled(resources: Resources, conn: asyncpg.Connection) -> None:
+    asked = await ask(resources)
+    with pytest.raises(RespaldoNotFound):
+        await cancelar_respaldo(resources, asked.id, clinica_id=LARGE, actor=ANA)
+    assert (await row_of(conn, asked.id))["estado"] == "pendiente"

@@ -1,0 +1,96 @@
+"""What a clinic writes while its safety backup is made: in that backup, or the restore is not made."""
+
+import gzip
+from collections.abc import Callable
+from typing import Any
+
+import asyncpg
+import pytest
+
+from app.errors import RestoreRefused
+from app.respaldos.backup.run import crear_respaldo
+from app.respaldos.models import Respaldo
+from app.respaldos.resources import Resources
+from app.respaldos.restore import run as making
+from tests.respaldos.conftest import SMALL, back_up
+from tests.support.restores import DAMAGE, assert_refused, conn, everybody, resources, restore
+
+__all__ = ["conn", "resources"]
+
+NOTE = (
+    "INSERT INTO bitacora (accion, modelo, descripcion, ip_address, user_agent, fecha, clinica_id)"
+    f" VALUES ('meanwhile', 'y', 'z', '10.0.0.1', 'w', now(), {SMALL})"
+)
+# Of a row that is as in the backup that is restored.
+CORRECTION = (
+    "UPDATE factura SET razon_social = 'meanwhile'"
+    f" WHERE id = (SELECT max(id) FROM factura WHERE clinica_id = {SMALL} AND id % 2 = 1)"
+)
+
+
+@pytest.fixture
+def writing(conn: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch) -> Callable[[list[str]], None]:
+    """Has a statement executed at the end of each safety backup, long after its snapshot."""
+
+    def begin(statements: list[str]) -> None:
+        async def written_beside(*given: Any, **more: Any) -> Respaldo:
+            made = await crear_respaldo(*given, **more)
+            if statements:
+                await conn.execute(statements.pop(0))
+            return made
+
+        monkeypatch.setattr(making, "crear_respaldo", written_beside)
+
+    return begin
+
+
+async def test_it_is_made_again(
+    resources: Resources, conn: asyncpg.Connection, writing: Callable[[list[str]], None]
+) -> None:
+    respaldo = await back_up(resources)
+    before = await everybody(resources)
+    await conn.execute(DAMAGE)
+    writing([NOTE, CORRECTION])
+    done = await restore(resources, respaldo)
+    assert await everybody(resources) == before
+    made = await conn.fetch("SELECT id, archivo_s3 FROM respaldos.respaldo ORDER BY id")
+    assert [row["id"] for row in made[1:]] == [respaldo.id + 1, respaldo.id + 2, done.respaldo_previo]
+    async with resources.storage.download(made[-1]["archivo_s3"]) as chunks:
+        file = b"".join([chunk async for chunk in chunks])
+    assert gzip.decompress(file).count(b'"meanwhile"') == 2
+
+
+async def test_it_is_made_again_where_a_column_has_another_type_by_now(
+    resources: Resources, conn: asyncpg.Connection, writing: Callable[[list[str]], None]
+) -> None:
+    respaldo = await back_up(resources)
+    await conn.execute(f"ALTER TABLE consulta ALTER costo TYPE numeric(14, 4); {DAMAGE}")
+    writing([NOTE])
+    done = await restore(resources, respaldo)
+    assert done.respaldo_previo == respaldo.id + 2
+
+
+async def test_its_row_in_the_table_of_clinics_may_change(
+    resources: Resources, conn: asyncpg.Connection, writing: Callable[[list[str]], None]
+) -> None:
+    respaldo = await back_up(resources)
+    await conn.execute(DAMAGE)
+    writing([f"UPDATE clinica SET nombre = 'Otro nombre' WHERE id = {SMALL}"])
+    assert (await restore(resources, respaldo)).respaldo_previo == respaldo.id + 1
+
+
+async def test_a_clinic_that_never_rests(
+    resources: Resources,
+    conn: asyncpg.Connection,
+    writing: Callable[[list[str]], None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    respaldo = await back_up(resources)
+    before = await everybody(resources)
+    monkeypatch.setattr(making, "SAFETY_BACKUPS", 1)
+    writing([NOTE])
+    with pytest.raises(RestoreRefused, match=r"siguió cambiando mientras .* \(«bitacoras»\)"):
+        await restore(resources, respaldo)
+    await assert_refused(conn, "restauracion_rechazada")
+    await conn.execute("DELETE FROM bitacora WHERE accion = 'meanwhile'")
+    assert await everybody(resources) == before

@@ -1,0 +1,125 @@
+"""How safe a clinic is, and all clinics with the worst first."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from app.clinic.clinic import Clinic
+from app.respaldos.models import Estado, Profundidad, TipoOperacion
+from app.respaldos.resources import Resources, transaction
+from app.respaldos.schedule.overdue import OVERDUE
+from app.respaldos.status import queries as status_queries
+from app.respaldos.status.clinics import ClinicaVista, listar_clinicas
+from app.respaldos.status.health import UNVERIFIED, GoodBackup, LastProof, Situacion, Standing, situacion
+from tests.support.stored import stored, unused_clinic
+
+NOW = datetime(2026, 11, 23, 15, tzinfo=UTC)
+SECOND = timedelta(seconds=1)
+
+
+def standing(
+    *, good: timedelta | None, proof: timedelta | None, error: str | None = None, failures: int = 0
+) -> Standing:
+    """A clinic whose newest good backup and last proof are that old."""
+    return Standing(
+        1,
+        GoodBackup(7, NOW - good, 100) if good is not None else None,
+        LastProof(7, NOW - proof, Profundidad.ENSAYO, error) if proof is not None else None,
+        None,
+        failures,
+    )
+
+
+@pytest.mark.parametrize(
+    ("found", "word"),
+    [
+        (standing(good=None, proof=SECOND), Situacion.SIN_RESPALDO),
+        (standing(good=OVERDUE + SECOND, proof=SECOND), Situacion.ATRASADA),
+        (standing(good=OVERDUE, proof=SECOND, failures=1), Situacion.FALLANDO),
+        (standing(good=SECOND, proof=None), Situacion.SIN_VERIFICAR),
+        (standing(good=SECOND, proof=UNVERIFIED + SECOND), Situacion.SIN_VERIFICAR),
+        (standing(good=SECOND, proof=SECOND, error="cambiado"), Situacion.SIN_VERIFICAR),
+        (standing(good=OVERDUE, proof=UNVERIFIED), Situacion.AL_DIA),
+    ],
+)
+def test_the_worst_that_is_true_is_said(found: Standing, word: Situacion) -> None:
+    assert situacion(found, active=True, now=NOW) is word
+    assert situacion(found, active=False, now=NOW) is Situacion.INACTIVA
+
+
+async def of(resources: Resources, clinica_id: int) -> Standing:
+    async with transaction(resources) as session:
+        return await status_queries.standing(session, clinica_id=clinica_id)
+
+
+async def test_a_clinic_of_which_nothing_is_known(resources: Resources) -> None:
+    clinic = unused_clinic()
+    assert await of(resources, clinic) == Standing(clinic, None, None, None, 0)
+
+
+async def test_only_a_good_backup_counts_and_failures_only_since_the_last_completed(resources: Resources) -> None:
+    clinic = unused_clinic()
+    await stored(resources, clinic, days=9, estado=Estado.FALLIDO)
+    good = await stored(resources, clinic, days=8, tamaño_bytes=1234)
+    await stored(resources, clinic, days=7, sospechoso=True)
+    await stored(resources, clinic, days=6, fecha_eliminacion=NOW)
+    await stored(resources, clinic, days=3, estado=Estado.FALLIDO)
+    await stored(resources, clinic, days=2, estado=Estado.CANCELADO)
+    await stored(resources, clinic, days=1, estado=Estado.FALLIDO)
+    await stored(resources, unused_clinic(), days=0)
+    found = await of(resources, clinic)
+    assert found.newest_good is not None
+    assert (found.newest_good.id, found.newest_good.bytes) == (good, 1234)
+    assert (found.failures, found.running) == (2, None)
+
+
+async def test_what_proves_a_backup_has_read_it(resources: Resources) -> None:
+    clinic = unused_clinic()
+    day = timedelta(days=1)
+    proven = await stored(
+        resources, clinic, days=20, verificado=NOW - 10 * day, verificado_profundidad=Profundidad.ENSAYO
+    )
+    await stored(resources, clinic, days=3, verificado=NOW, verificado_profundidad=Profundidad.RAPIDA)
+    assert (await of(resources, clinic)).last_proof == LastProof(proven, NOW - 10 * day, Profundidad.ENSAYO, None)
+    broken = await stored(
+        resources,
+        clinic,
+        days=2,
+        verificado=NOW - day,
+        verificado_profundidad=Profundidad.COMPLETA,
+        verificado_error="el archivo cambió",
+    )
+    found = await of(resources, clinic)
+    assert found.last_proof == LastProof(broken, NOW - day, Profundidad.COMPLETA, "el archivo cambió")
+
+
+async def test_a_backup_that_waits_is_under_way(resources: Resources) -> None:
+    clinic = unused_clinic()
+    await stored(resources, clinic, estado=Estado.PENDIENTE)
+    assert (await of(resources, clinic)).running is TipoOperacion.RESPALDO
+
+
+async def test_the_worst_clinic_comes_first(resources: Resources) -> None:
+    ordered = ["nueva", "más atrasada", "atrasada", "falla", "sin verificar", "al día", "cerrada"]
+    clinics = {name: Clinic(unused_clinic(), name, name != "cerrada", None) for name in sorted(ordered)}
+    proven: dict[str, Any] = {
+        "verificado": datetime.now(UTC),
+        "verificado_profundidad": Profundidad.COMPLETA,
+    }
+    for name, days in (("atrasada", 2), ("más atrasada", 5), ("falla", 1), ("al día", 0)):
+        await stored(resources, clinics[name].id, days=days, **proven)
+    await stored(resources, clinics["falla"].id, estado=Estado.FALLIDO)
+    await stored(resources, clinics["sin verificar"].id)
+
+    async def page(limit: int = 100, offset: int = 0) -> list[ClinicaVista]:
+        return await listar_clinicas(
+            resources, list(clinics.values()), now=datetime.now(UTC), limit=limit, offset=offset
+        )
+
+    found = await page()
+    assert [each["nombre"] for each in found] == ordered
+    assert await page(limit=2, offset=3) == found[3:5]
+    assert found[3]["fallos_seguidos"] == 1
+    assert found[0]["ultimo_bueno"] is None
+    assert found[5]["ultima_verificacion"] is not None

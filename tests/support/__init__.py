@@ -1,0 +1,1 @@
+"""What the tests share: servers, files and cases; no test of its own."""

@@ -1,0 +1,123 @@
+"""The real program, as a person runs it."""
+
+import asyncio
+import fcntl
+import json
+import os
+import pty
+import select
+import signal
+import subprocess
+import sys
+import tempfile
+import termios
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from app.settings import Settings
+from tests.support.forked import fork
+
+PROGRAM = Path(sys.executable).with_name("respaldos")
+
+
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        """What it answered to other programs."""
+        return json.loads(self.out)
+
+
+def environment(**given: str) -> dict[str, str]:
+    """This process's, without any setting of the service but the given ones."""
+    inherited = {name: value for name, value in os.environ.items() if name.lower() not in Settings.model_fields}
+    return inherited | given
+
+
+def respaldos(*arguments: str, cwd: Path, given: str = "", **settings: str) -> Ran:
+    """Run a command to its end, without a terminal."""
+    with tempfile.TemporaryDirectory() as name:
+        typed, out, err = (Path(name) / stream for stream in ("stdin", "stdout", "stderr"))
+        typed.write_text(given)
+        process = fork(command, *arguments, env=environment(**settings), cwd=cwd, given=typed, out=out, err=err)
+        return Ran(process.ended(90), out.read_text(), err.read_text())
+
+
+def command(*arguments: str) -> None:
+    """Be the program."""
+    from app.cli.main import run
+
+    sys.argv = [str(PROGRAM), *arguments]
+    run()
+
+
+def _take_terminal() -> None:
+    # pytest-xdist's workers ignore SIGINT, and what is ignored is inherited.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+
+
+def on_a_terminal(*arguments: str, cwd: Path, typed: bytes = b"", awaited: bytes = b"", **settings: str) -> Ran:
+    """Run a command on a terminal, and type when it shows what is awaited; `out` is all that was shown."""
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [PROGRAM, *arguments],
+        cwd=cwd,
+        env=environment(TERM="xterm", **settings),
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        start_new_session=True,
+        # So that a typed Ctrl-C is a signal.
+        preexec_fn=_take_terminal,
+    )
+    os.close(theirs)
+    shown, answered = b"", False
+    with suppress(OSError):  # the other end is closed
+        while True:
+            # input() writes the question in C and then reads in C, with no look at Python's signals between the
+            # two, so a Ctrl-C that comes in between is noticed only when something else ends the read. strace
+            # with `inject=write:delay_exit` shows it on 3.11 and 3.12: write(2), SIGINT, rt_sigreturn, and then a
+            # read(0) that only the next SIGINT ends. It is a matter of microseconds (1 of 300 that were typed as
+            # soon as the question was there), which no person meets; the test types again, as a person would.
+            silent = not select.select([ours], [], [], 0.5)[0]
+            if not silent:
+                if not (piece := os.read(ours, 4096)):
+                    break
+                shown += piece
+            if awaited and awaited in shown and (not answered or (silent and typed == b"\x03")):
+                os.write(ours, typed)
+                answered = True
+    os.close(ours)
+    return Ran(process.wait(60), shown.decode(), "")
+
+
+async def start(*arguments: str, cwd: Path, **settings: str) -> asyncio.subprocess.Process:
+    """A command that runs; `ended` waits for it."""
+    return await asyncio.create_subprocess_exec(
+        *(str(PROGRAM), *arguments),
+        cwd=cwd,
+        env=environment(**settings),
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+
+
+async def ended(process: asyncio.subprocess.Process) -> Ran:
+    """How the command ended; killed where it does not within a minute."""
+    try:
+        async with asyncio.timeout(60):
+            out, err = await process.communicate()
+    except TimeoutError:
+        process.kill()
+        raise
+    return Ran(process.returncode or 0, out.decode(), err.decode())
