@@ -1,5 +1,6 @@
 """The databases of tests/clinic, and who writes in them."""
 
+import os
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any
@@ -12,7 +13,8 @@ from tests.clinic.conftest import Database, any_database, database, either_sampl
 
 __all__ = ["any_database", "database", "either_sample", "grown", "postgres16", "tenant_sample"]
 
-ROLE, PASSWORD = "restaurador", "clave-de-prueba"
+# Of this process alone: roles are the whole server's, and some tests grant theirs what another's is not to have.
+ROLE, PASSWORD = f"restaurador_{os.getpid()}", "clave-de-prueba"
 
 Writer = Callable[..., Awaitable[RestoreDatabase]]
 
