@@ -23,14 +23,36 @@ EQUALITY_SQL = """
         SELECT json_agg(json_build_array(
             format('OPERATOR(%I.%s)', os.nspname, o.oprname),
             CASE WHEN a.attcollation <> b.attcollation AND a.attcollation <> 0
-                 THEN format(' COLLATE %I.%I', cs.nspname, c.collname) END
+                 THEN format(' COLLATE %I.%I', cs.nspname, c.collname) END,
+            format('OPERATOR(%I.%s)', ps.nspname, p.oprname)
         ) ORDER BY k.n)
-        FROM unnest(f.conkey, f.confkey, f.conpfeqop) WITH ORDINALITY AS k(own, target, operator, n)
+        FROM unnest(f.conkey, f.confkey, f.conpfeqop, f.conppeqop)
+             WITH ORDINALITY AS k(own, target, operator, target_operator, n)
         JOIN pg_operator o ON o.oid = k.operator JOIN pg_namespace os ON os.oid = o.oprnamespace
+        JOIN pg_operator p ON p.oid = k.target_operator JOIN pg_namespace ps ON ps.oid = p.oprnamespace
         JOIN pg_attribute a ON a.attrelid = f.conrelid AND a.attnum = k.own
         JOIN pg_attribute b ON b.attrelid = f.confrelid AND b.attnum = k.target
         LEFT JOIN pg_collation c ON c.oid = b.attcollation LEFT JOIN pg_namespace cs ON cs.oid = c.collnamespace
     ) END"""
+
+# The same of the unique index `i`, by which rows of one table are compared. Only a B-tree's third operator is
+# equality, and an index need not have its column's collation.
+UNIQUE_EQUALITY_SQL = """(
+        SELECT json_agg(json_build_array(
+            format('OPERATOR(%I.%s)', os.nspname, o.oprname),
+            CASE WHEN k.coll <> a.attcollation THEN format(' COLLATE %I.%I', cs.nspname, c.collname) END
+        ) ORDER BY k.n)
+        FROM unnest(i.indkey::int2[], i.indclass::oid[], i.indcollation::oid[])
+             WITH ORDINALITY AS k(attnum, opclass, coll, n)
+        JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum
+        JOIN pg_opclass oc ON oc.oid = k.opclass
+        JOIN pg_amop m ON m.amopfamily = oc.opcfamily AND m.amopstrategy = 3
+             AND m.amoplefttype = oc.opcintype AND m.amoprighttype = oc.opcintype
+        JOIN pg_am am ON am.oid = m.amopmethod AND am.amname = 'btree'
+        JOIN pg_operator o ON o.oid = m.amopopr JOIN pg_namespace os ON os.oid = o.oprnamespace
+        LEFT JOIN pg_collation c ON c.oid = k.coll LEFT JOIN pg_namespace cs ON cs.oid = c.collnamespace
+        HAVING bool_or(o.oprname <> '=' OR os.nspname <> 'pg_catalog' OR k.coll <> a.attcollation)
+    )"""
 
 # One statement, so that one text answers whether anything has changed. Partitions are read through their
 # root; tables of extensions are the extension's business; schemas `respaldos*` are the service's own. A foreign
@@ -82,11 +104,12 @@ SELECT json_build_object(
             FROM pg_attribute a JOIN base ON base.oid = a.atttypid JOIN pg_type b ON b.oid = base.base
             WHERE a.attrelid = t.oid AND a.attnum > 0 AND NOT a.attisdropped),
         'keys', (
-            SELECT json_agg((
-                SELECT json_agg(a.attname ORDER BY k.n)
-                FROM unnest(i.indkey::int2[]) WITH ORDINALITY k(attnum, n)
-                JOIN pg_attribute a ON a.attrelid = t.oid AND a.attnum = k.attnum
-                WHERE k.n <= i.indnkeyatts
+            SELECT json_agg(json_build_object(
+                'columns', (SELECT json_agg(a.attname ORDER BY k.n)
+                            FROM unnest(i.indkey::int2[]) WITH ORDINALITY k(attnum, n)
+                            JOIN pg_attribute a ON a.attrelid = t.oid AND a.attnum = k.attnum
+                            WHERE k.n <= i.indnkeyatts),
+                'equality', {UNIQUE_EQUALITY_SQL}
             ) ORDER BY i.indisprimary DESC, i.indnkeyatts, x.relname COLLATE "C")
             FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid
             WHERE i.indrelid = t.oid AND i.indisunique AND i.indisvalid
@@ -146,27 +169,46 @@ Equality = tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True, slots=True)
+class UniqueKey:
+    """Columns of which no two rows of a table have the same values, and how these are compared."""
+
+    columns: tuple[str, ...]
+    equality: Equality = ()
+
+    @property
+    def target_columns(self) -> tuple[str, ...]:
+        """As a foreign key to the table itself would have them."""
+        return self.columns
+
+
+@dataclass(frozen=True, slots=True)
 class ForeignKey:
     """A foreign key; `validated` says that every row fulfils it.
 
-    `optional`: a row may point to nothing, by a NULL or because the key is not validated. `target` is the root of
-    a partitioned table even where the key names one of its partitions, unless `to_one_partition`: then what the
-    key points to is not unique in the root, and `target` is that partition, which is no table of the catalogue.
+    `target_key` compares rows that it may point to with each other. `optional`: a row may point to nothing, by a NULL
+    or because the key is not validated. `target` is the root of a partitioned table even where the key names one of
+    its partitions, unless `to_one_partition`: then what the key points to is not unique in the root, and `target` is
+    that partition, which is no table of the catalogue.
     """
 
     name: str
     columns: tuple[str, ...]
     target: TableName
-    target_columns: tuple[str, ...]
+    target_key: UniqueKey
     validated: bool
     optional: bool
     to_one_partition: bool = False
     equality: Equality = ()
 
+    @property
+    def target_columns(self) -> tuple[str, ...]:
+        """Those of the row pointed to."""
+        return self.target_key.columns
+
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table with the key that its records are sorted by (empty where it has none).
+    """A table with the key that its records are sorted by (empty where it has none), and how its values are compared.
 
     `columns` are those of a record; the `generated` ones are not in it, but may say whose a row is.
     `readable` says whether this role may read it, `row_security` whether a policy would hide rows from it.
@@ -180,6 +222,7 @@ class Table:
     generated: tuple[Column, ...]
     key: tuple[str, ...]
     foreign_keys: tuple[ForeignKey, ...]
+    key_equality: Equality = ()
 
     def column(self, name: str) -> Column | None:
         """The column of that name, if the table has one, generated or not."""
@@ -198,7 +241,12 @@ class Introspection:
 def parse(text: str) -> Introspection:
     """What CATALOGUE_SQL answered, as values."""
     document = json.loads(text)
-    unique = {TableName(raw["schema"], raw["name"]): raw["keys"] or () for raw in document["tables"]}
+    unique = {
+        TableName(raw["schema"], raw["name"]): [
+            UniqueKey(tuple(key["columns"]), parse_equality(key["equality"])) for key in raw["keys"] or ()
+        ]
+        for raw in document["tables"]
+    }
     tables = [_table(raw, unique) for raw in document["tables"]]
     foreign = tuple(TableName(*name) for name in document["foreign_tables"] or ())
     return Introspection(document["postgresql"], {table.name: table for table in tables}, foreign)
@@ -227,19 +275,19 @@ def _form(raw: dict[str, Any]) -> Form:
 
 
 def _foreign_key(
-    raw: dict[str, Any], nullable: set[str], unique: Mapping[TableName, Sequence[Sequence[str]]]
+    raw: dict[str, Any], nullable: set[str], unique: Mapping[TableName, Sequence[UniqueKey]]
 ) -> ForeignKey:
     target = TableName(raw["schema"], raw["table"])
     to_one_partition = raw["partition_of"] is not None
     if to_one_partition:
         root = TableName(*raw["partition_of"])
-        if any(set(key) <= set(raw["target_columns"]) for key in unique.get(root, ())):
+        if any(set(key.columns) <= set(raw["target_columns"]) for key in unique.get(root, ())):
             target, to_one_partition = root, False
     return ForeignKey(
         name=raw["name"],
         columns=tuple(raw["columns"]),
         target=target,
-        target_columns=tuple(raw["target_columns"]),
+        target_key=parse_target(raw),
         validated=raw["validated"],
         optional=not raw["validated"] or not nullable.isdisjoint(raw["columns"]),
         to_one_partition=to_one_partition,
@@ -247,12 +295,18 @@ def _foreign_key(
     )
 
 
-def parse_equality(raw: Sequence[tuple[str, str | None]] | None) -> Equality:
-    """What EQUALITY_SQL answered, as values."""
-    return tuple((operator, collation or "") for operator, collation in raw or ())
+def parse_equality(raw: Sequence[Sequence[str | None]] | None) -> Equality:
+    """What EQUALITY_SQL and UNIQUE_EQUALITY_SQL answered, as values."""
+    return tuple((operator or "", collation or "") for operator, collation, *_ in raw or ())
 
 
-def _table(raw: dict[str, Any], unique: Mapping[TableName, Sequence[Sequence[str]]]) -> Table:
+def parse_target(raw: dict[str, Any]) -> UniqueKey:
+    """What a foreign key points to, of which EQUALITY_SQL says how values are compared."""
+    operators = tuple((target, "") for *_, target in raw["equality"] or ())
+    return UniqueKey(tuple(raw["target_columns"]), operators)
+
+
+def _table(raw: dict[str, Any], unique: Mapping[TableName, Sequence[UniqueKey]]) -> Table:
     stored: list[Column] = []
     generated: list[Column] = []
     for column in raw["columns"] or ():
@@ -268,14 +322,16 @@ def _table(raw: dict[str, Any], unique: Mapping[TableName, Sequence[Sequence[str
         )
     nullable = {column.name for column in (*stored, *generated) if column.nullable}
     never_null = {column.name for column in stored} - nullable
-    keys = [tuple(key) for key in raw["keys"] or () if never_null.issuperset(key)]
+    name = TableName(raw["schema"], raw["name"])
+    key = next((key for key in unique[name] if never_null.issuperset(key.columns)), UniqueKey(()))
     return Table(
-        name=TableName(raw["schema"], raw["name"]),
+        name=name,
         partitioned=raw["partitioned"],
         readable=raw["readable"],
         row_security=raw["row_security"],
         columns=tuple(stored),
         generated=tuple(generated),
-        key=keys[0] if keys else (),
+        key=key.columns,
         foreign_keys=tuple(_foreign_key(fk, nullable, unique) for fk in raw["foreign_keys"] or ()),
+        key_equality=key.equality,
     )

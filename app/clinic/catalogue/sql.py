@@ -6,7 +6,7 @@ from app.clinic.catalogue.introspection import Equality, Table
 
 
 class Key(Protocol):
-    """A foreign key, to compare by."""
+    """A foreign key, or a key of one table whose rows are compared with each other (UniqueKey)."""
 
     @property
     def columns(self) -> tuple[str, ...]:

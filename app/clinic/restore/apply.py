@@ -10,7 +10,7 @@ from app.clinic.catalogue.introspection import TableName
 from app.clinic.catalogue.sql import columns, joined, literal, pointed_to_from, points_into, quote
 from app.clinic.reading.platform_statements import Statements
 from app.clinic.restore.conflicts import child_of, gone_values, parent_of, partitions
-from app.clinic.restore.constraints import Constraints, Reference, Sequence
+from app.clinic.restore.constraints import Constraints, Reference, Sequence, UniqueIndex
 from app.clinic.restore.difference import Difference, OnStep, one_row
 from app.clinic.restore.logins import login_values
 from app.clinic.restore.naming import named_keys
@@ -248,7 +248,7 @@ class Applying:
                 await self._check_pointed_to(shape, reference)
             for index in self.constraints.of(shape.entry.name).unique:
                 if index.deferrable:
-                    await self._check_unique(shape, index.name, index.columns)
+                    await self._check_unique(shape, index)
 
     async def _check_pointing(self, shape: Shape, reference: Reference, statements: Statements) -> None:
         if not reference.validated:
@@ -304,16 +304,18 @@ class Applying:
                 f" «{shape.model}» que se eliminaron: {found}"
             )
 
-    async def _check_unique(self, shape: Shape, name: str, unique: tuple[str, ...]) -> None:
+    async def _check_unique(self, shape: Shape, index: UniqueIndex) -> None:
+        unique = index.columns
         # A generated value is not in the file.
-        ours = f" WHERE ({columns('t', unique)}) IN (SELECT {columns('f', unique)} FROM {shape.file} AS f)"
+        files = f"SELECT {columns('f', unique)} FROM {shape.file} AS f"
+        ours = f" WHERE {points_into(index, 't', files)}"
         filled = " AND ".join(f"t.{quote(name)} IS NOT NULL" for name in unique)
         twice = (
             f"SELECT {columns('t', unique)} FROM {shape.real} AS t{ours if shape.has(unique) else f' WHERE {filled}'}"
             f" GROUP BY {columns('t', unique)} HAVING count(*) > 1"
         )
         if found := await named_keys(self._connection, unique, twice):
-            raise RestoreRefused(f"en «{shape.model}» ya hay registros con ese valor único ({name}): {found}")
+            raise RestoreRefused(f"en «{shape.model}» ya hay registros con ese valor único ({index.name}): {found}")
 
     async def raise_sequences(self) -> None:
         """Have the next new rows come after the restored ones. No rollback takes this back, so it comes last."""

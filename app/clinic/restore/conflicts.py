@@ -4,7 +4,7 @@ import asyncpg
 
 from app.clinic.catalogue.entries import ByColumn, TableClass, WholeTable
 from app.clinic.catalogue.introspection import TableName
-from app.clinic.catalogue.sql import columns, literal, pointed_to_from, points_into, quote
+from app.clinic.catalogue.sql import columns, joined, literal, pointed_to_from, points_into, quote
 from app.clinic.reading.platform_statements import Statements
 from app.clinic.restore.constraints import Constraints, Reference
 from app.clinic.restore.difference import Difference
@@ -173,10 +173,10 @@ class Refusals:
             for fk in child.entry.table.foreign_keys:
                 if fk.target != shape.entry.name or not child.has(fk.columns) or not shape.has(fk.target_columns):
                     continue
-                target, pointing = columns("d", fk.target_columns), columns("f", fk.columns)
+                pointing = columns("f", fk.columns)
                 astray = (
                     f"SELECT d.*, r.tableoid AS {quote(REL)}, r.ctid::text AS {quote(TID)} FROM {shape.typed} AS d"
-                    f" JOIN {shape.real} AS r ON ({columns('r', fk.target_columns)}) = ({target})"
+                    f" JOIN {shape.real} AS r ON {joined(fk.target_key, 'r', 'd')}"
                     f" WHERE {pointed_to_from(fk, 'd', f'SELECT {pointing} FROM {child.file} AS f')}"
                     f" AND NOT {statements.is_owned(shape.entry, 'r')}"
                 )
@@ -303,10 +303,7 @@ def gone_values(shape: Shape, reference: Reference, *, replaced: bool) -> str:
     if reference.parent != reference.parent_root:
         going += f" AND c.{quote(REL)} IN ({partitions(reference.parent)})"
     if not replaced and shape.has(target):
-        going += (
-            f" AND NOT EXISTS (SELECT FROM {shape.file} AS f"
-            f" WHERE ({columns('f', target)}) = ({columns('c', target)}))"
-        )
+        going += f" AND NOT EXISTS (SELECT FROM {shape.file} AS f WHERE {joined(reference.target_key, 'f', 'c')})"
     return going
 
 

@@ -2,10 +2,18 @@
 
 import json
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from app.clinic.catalogue.introspection import EQUALITY_SQL, Equality, TableName, parse_equality
+from app.clinic.catalogue.introspection import (
+    EQUALITY_SQL,
+    UNIQUE_EQUALITY_SQL,
+    Equality,
+    TableName,
+    UniqueKey,
+    parse_equality,
+    parse_target,
+)
 
 # Every foreign key of the database, also those of tables that no backup has: their rows may point to a clinic's.
 # Keys that PostgreSQL made for the partitions of a table are left out, as the table's own key stands for them. The
@@ -59,6 +67,7 @@ SELECT json_build_object(
             'plain', i.indisunique AND NOT i.indisexclusion AND i.indpred IS NULL AND i.indexprs IS NULL
                      AND r.oid = t.oid
                      AND coalesce(to_jsonb(i) -> 'indnullsnotdistinct' = 'false'::jsonb, true),
+            'equality', {UNIQUE_EQUALITY_SQL},
             'exclusion', i.indisexclusion,
             'deferrable', coalesce(u.condeferrable, false)
         ) ORDER BY n.nspname COLLATE "C", t.relname COLLATE "C", x.relname COLLATE "C")
@@ -134,27 +143,31 @@ class Reference:
     parent: TableName
     parent_root: TableName
     parent_partitioned: bool
-    target_columns: tuple[str, ...]
+    target_key: UniqueKey
     at_once: bool
     match_full: bool
     validated: bool
     temporal: bool
     equality: Equality
 
+    @property
+    def target_columns(self) -> tuple[str, ...]:
+        """Those of the row pointed to."""
+        return self.target_key.columns
+
 
 @dataclass(frozen=True, slots=True)
-class UniqueIndex:
+class UniqueIndex(UniqueKey):
     """A unique or exclusion index. `plain`: two rows collide just where all of `columns` are equal and not NULL.
 
     `involved` are all columns whose change may make a row collide.
     """
 
-    name: str
-    columns: tuple[str, ...]
-    involved: tuple[str, ...]
-    plain: bool
-    exclusion: bool
-    deferrable: bool
+    name: str = field(kw_only=True)
+    involved: tuple[str, ...] = field(kw_only=True)
+    plain: bool = field(kw_only=True)
+    exclusion: bool = field(kw_only=True)
+    deferrable: bool = field(kw_only=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,6 +250,7 @@ def parse_constraints(text: str) -> Constraints:
             UniqueIndex(
                 name=raw["name"],
                 columns=tuple(raw["columns"] or ()),
+                equality=parse_equality(raw["equality"]),
                 involved=tuple(raw["involved"] or ()),
                 plain=raw["plain"],
                 exclusion=raw["exclusion"],
@@ -290,7 +304,7 @@ def _reference(raw: dict[str, Any]) -> Reference:
         parent=parent,
         parent_root=TableName(*raw["parent_root"]) if raw["parent_root"] is not None else parent,
         parent_partitioned=raw["parent_partitioned"],
-        target_columns=tuple(raw["target_columns"]),
+        target_key=parse_target(raw),
         at_once=not (raw["deferrable"] and raw["no_action"]),
         match_full=raw["match_full"],
         validated=raw["validated"],

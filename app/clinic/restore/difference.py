@@ -191,8 +191,7 @@ class Difference:
     def free(self, shape: Shape) -> str:
         """The condition that the row `c` of today holds no unique value of a row that comes back."""
         free = [
-            f"NOT EXISTS (SELECT FROM {shape.file} AS f"
-            f" WHERE ({columns('f', index.columns)}) = ({columns('c', index.columns)}))"
+            f"NOT EXISTS (SELECT FROM {shape.file} AS f WHERE {joined(index, 'f', 'c')})"
             for index in self._constraints.of(shape.entry.name).unique
             if index.plain and shape.has(index.columns)
         ]
@@ -545,7 +544,7 @@ class Difference:
             if index.plain and shape.has(index.columns):
                 yield (
                     f"EXISTS (SELECT FROM {shape.file} AS other WHERE other.ctid <> f.ctid"
-                    f" AND ({columns('other', index.columns)}) = ({columns('c', index.columns)}))"
+                    f" AND {joined(index, 'other', 'c')})"
                 )
             else:
                 yield _changed([name for name in index.involved if shape.has((name,))])
@@ -713,8 +712,8 @@ class Difference:
                         found = await self._add_pointed_to(child, fk, parent) or found
 
     async def _add_pointed_to(self, child: Shape, fk: ForeignKey, parent: Shape) -> bool:
-        at, target = quote(AT), fk.target_columns
-        there = f"SELECT FROM {parent.real} AS r WHERE ({columns('r', target)}) = ({columns('t', target)})"
+        at = quote(AT)
+        there = f"SELECT FROM {parent.real} AS r WHERE {joined(fk.target_key, 'r', 't')}"
         absent = (
             f"SELECT t.* FROM {parent.typed} AS t WHERE NOT EXISTS ({there}) AND {self._missing(parent)}"
             f" AND NOT EXISTS (SELECT FROM {parent.file} AS f WHERE f.{at} = t.{at})"

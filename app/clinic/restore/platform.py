@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import asyncpg
 
 from app.clinic.catalogue.entries import ByColumn
-from app.clinic.catalogue.sql import columns, quote
+from app.clinic.catalogue.sql import columns, points_into, quote
 from app.clinic.reading.platform_statements import PlatformStatements, Statements
 from app.clinic.reading.records import LINE, with_lines
 from app.clinic.restore.conflicts import Refusals, same_row
@@ -64,7 +64,7 @@ class PlatformDifference(Difference):
         if not shape.key:
             return rows
         there = f"SELECT {columns('t', shape.key)} FROM {shape.typed} AS t"
-        return f"SELECT q.* FROM ({rows}) AS q WHERE ({columns('q', shape.key)}) IN ({there})"
+        return f"SELECT q.* FROM ({rows}) AS q WHERE {points_into(shape.unique_key, 'q', there)}"
 
     async def changed_since(self) -> list[str]:
         """Without `update` nothing that is there is written, and people may log in meanwhile."""

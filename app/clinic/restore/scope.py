@@ -162,13 +162,11 @@ class RecordSearch:
         if len(key) != len(shape.key):
             raise InvalidRequest(f"la clave de «{shape.model}» es {', '.join(shape.key)}; se dio «{record}»")
         types = {column.name: column.type for column in shape.table.columns}
-        given = " AND ".join(
-            f"t.{quote(name)} = (${number}::text)::{types[name]}" for number, name in enumerate(shape.key, 1)
-        )
+        given = ", ".join(f"(${number}::text)::{types[name]}" for number, name in enumerate(shape.key, 1))
         try:
             found = await self._connection.fetchval(
                 f"INSERT INTO {shape.wanted} SELECT t.{quote(AT)} FROM {shape.typed} AS t"
-                f" WHERE {given} RETURNING {quote(AT)}::text",
+                f" WHERE {points_into(shape.unique_key, 't', f'SELECT {given}')} RETURNING {quote(AT)}::text",
                 *key,
             )
         except (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError) as exc:
@@ -246,17 +244,21 @@ class RecordSearch:
             if not shape.key:
                 continue
             owned = self._statements.owned(shape.entry, (*shape.key, *PLACE))
-            same = f"({columns('q', shape.key)}) IN (SELECT {columns('t', shape.key)} FROM {shape.typed} AS t"
+            wanted = (
+                f"SELECT {columns('t', shape.key)} FROM {shape.typed} AS t"
+                f" JOIN {shape.wanted} AS w ON w.{quote(AT)} = t.{quote(AT)}"
+            )
+            present = (
+                f"SELECT {columns('q', shape.key)} FROM ({owned}) AS q"
+                f" JOIN {shape.present} AS v ON q.tableoid = v.{quote(REL)} AND q.ctid = v.{quote(TID)}"
+            )
             found += await self._insert(
                 f"INSERT INTO {shape.present} SELECT q.tableoid, q.ctid FROM ({owned}) AS q"
-                f" WHERE {same} JOIN {shape.wanted} AS w ON w.{quote(AT)} = t.{quote(AT)})"
-                f" AND {_not_present(shape)}"
+                f" WHERE {points_into(shape.unique_key, 'q', wanted)} AND {_not_present(shape)}"
             )
             found += await self._insert(
                 f"INSERT INTO {shape.wanted} SELECT t.{quote(AT)} FROM {shape.typed} AS t"
-                f" WHERE ({columns('t', shape.key)}) IN (SELECT {columns('q', shape.key)} FROM ({owned}) AS q"
-                f" JOIN {shape.present} AS v ON q.tableoid = v.{quote(REL)} AND q.ctid = v.{quote(TID)})"
-                f" AND {_not_wanted(shape, 't')}"
+                f" WHERE {points_into(shape.unique_key, 't', present)} AND {_not_wanted(shape, 't')}"
             )
         return found
 

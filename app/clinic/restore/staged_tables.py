@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from app.clinic.catalogue.entries import ByColumn, Catalogue, Entry, TableClass
-from app.clinic.catalogue.introspection import Column, Table, TableName
-from app.clinic.catalogue.sql import columns, from_table, literal, quote
+from app.clinic.catalogue.introspection import Column, Table, TableName, UniqueKey
+from app.clinic.catalogue.sql import columns, from_table, joined, literal, quote
 from app.clinic.people.access import identity
 from app.clinic.reading.platform_statements import platform_entries
 from app.clinic.reading.records import LINE, MOST_COLUMNS
@@ -158,9 +158,14 @@ class Shape:
         """Whether all of these are columns of the file."""
         return set(names) <= set(self.names)
 
+    @property
+    def unique_key(self) -> UniqueKey:
+        """`key`, to compare by."""
+        return UniqueKey(self.key, self.entry.table.key_equality if self.key else ())
+
     def same_key(self, one: str, other: str) -> str:
         """The condition that two rows are the same row."""
-        return " AND ".join(f"{one}.{quote(name)} = {other}.{quote(name)}" for name in self.key)
+        return joined(self.unique_key, one, other)
 
 
 def shape_of(number: int, section: Section, model: str, header: Header, catalogue: Catalogue) -> Shape:
