@@ -8,7 +8,7 @@ from app.clinic.catalogue.entries import Catalogue, WholeTable
 from app.clinic.catalogue.sql import columns, literal, points_into, quote
 from app.clinic.reading.records import LINE
 from app.clinic.restore.constraints import Constraints
-from app.clinic.restore.difference import Difference, one_row
+from app.clinic.restore.difference import MADE_BY_MIGRATIONS, Difference, one_row
 from app.clinic.restore.scope import belongings
 from app.clinic.restore.staged_tables import REL, TID, TODAY, Shape
 
@@ -131,6 +131,28 @@ class ArrivedRows:
                 )
         number, known = await one_row(self._connection, f"SELECT f.last, {drawn} FROM ({last}) AS f(last)")
         return _Before(shape, f"c.{quote(key)} < {number}", known)
+
+
+async def leave_what_stays(
+    connection: asyncpg.Connection,
+    catalogue: Catalogue,
+    difference: Difference,
+    constraints: Constraints,
+    *,
+    strict: bool,
+    unbroken: bool,
+) -> None:
+    """Of a clinic's compared difference, have stay what has moved, arrived, or was added by migrations.
+
+    `difference.said` names it. See `ClinicRestore` for `strict`, and `ArrivedRows` for `unbroken`.
+    """
+    if not strict:
+        # First: what has moved away does not come back, and so needs no unique value of what has arrived.
+        await difference.leave_moved()
+    if not difference.narrowed:
+        arrived = ArrivedRows(connection, catalogue, difference, constraints)
+        difference.said += await arrived.find(leave=unbroken and not strict)
+    await difference.leave(MADE_BY_MIGRATIONS)
 
 
 def _is_counted(shape: Shape) -> bool:

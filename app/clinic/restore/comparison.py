@@ -1,14 +1,15 @@
 """Compares a backup with today, or with another backup: the restore's difference, and nothing of it applied."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 
 import asyncpg
 
-from app.clinic.catalogue.entries import Catalogue
+from app.clinic.catalogue.entries import Catalogue, TableClass
 from app.clinic.catalogue.secret_columns import SecretColumns
 from app.clinic.catalogue.sql import columns, quote
 from app.clinic.owners.find import find_owners
 from app.clinic.reading.records import LINE
+from app.clinic.restore.arrived import leave_what_stays
 from app.clinic.restore.changed_rows import ChangedRow, changed_rows
 from app.clinic.restore.constraints import Constraints
 from app.clinic.restore.difference import Changes, Difference, copy_number
@@ -30,7 +31,9 @@ class Comparison:
     """Made by `RestoreDatabase.comparing`, of no use after its block.
 
     `older` takes the file of a backup while it is verified, `newer` that of another one where there is another; then
-    `find`, and `rows`. Changes are told as what restoring the older one would do, if it left no row alone.
+    `find`, and `rows`. Changes are told as what restoring the older one would do: of all of it, logins and the
+    clinic's own row, too. Without a newer one, a clinic's rows that a restore leaves as they are do not count, and
+    `avisos` names them. In a file nobody can tell them from others.
     Raises RestoreRefused or DatabaseError.
     """
 
@@ -52,9 +55,10 @@ class Comparison:
         self._setting = setting
         self._secrets = secrets
         self._difference: Difference | None = None
+        self.avisos: list[str] = []
 
-    async def find(self) -> dict[str, Changes]:
-        """What differs of each model, in numbers."""
+    async def find(self, *, unbroken: bool = False) -> dict[str, Changes]:
+        """What differs of each model, in numbers; see `ArrivedRows` for `unbroken`."""
         with restore_errors(self._setting):
             await self.older.convert()
             await self.newer.convert()
@@ -62,9 +66,13 @@ class Comparison:
             await self.newer.analyze()
             # One moment of today for all models.
             await self._connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ")
-            shapes = [shape for shape in self.older.shapes(None) if shape.section is Section.DATA]
             newer = {shape.model: shape for shape in self.newer.shapes(None) if shape.section is Section.DATA}
             statements = await find_owners(self._connection, self._catalogue, self._clinica_id)
+            shapes = [
+                shape
+                for shape in self.older.shapes(None)
+                if shape.section is Section.DATA or (_was_nobodys(shape) and not newer)
+            ]
             search = RecordSearch(self._connection, self._catalogue, statements, shapes)
             common = (
                 self._connection,
@@ -74,10 +82,20 @@ class Comparison:
                 shapes,
                 EVERYTHING,
             )
-            difference = _WithFile(*common) if newer else Difference(*common)
+            difference = _WithFile(*common) if newer else _WithToday(*common)
             if isinstance(difference, _WithFile):
                 difference.newer = newer
             await difference.find(lambda _model: None)
+            if not newer and self._clinica_id is not None:
+                await leave_what_stays(
+                    self._connection,
+                    self._catalogue,
+                    difference,
+                    self._constraints,
+                    strict=False,
+                    unbroken=unbroken,
+                )
+                self.avisos = difference.said
             self._difference = difference
             return (await difference.changes(examples=None))[Section.DATA]
 
@@ -106,6 +124,18 @@ class Comparison:
             for shape in self._difference.data:
                 async for row in changed_rows(self._connection, shape, self._secrets, limit=limit, whole=whole):
                     yield shape.model, row
+
+
+def _was_nobodys(shape: Shape) -> bool:
+    """Whether the file has rows of this model in `referencias` that may have become the clinic's since."""
+    return shape.entry.kind is TableClass.OWNED and not shape.entry.access
+
+
+class _WithToday(Difference):
+    """Only the clinic's own rows are compared: what is missing of `referencias` is not asked for."""
+
+    async def _put_back(self, shapes: Sequence[Shape]) -> None:
+        """No row of `referencias` is missed."""
 
 
 class _WithFile(Difference):

@@ -15,10 +15,10 @@ from app.clinic.catalogue.sql import quote
 from app.clinic.owners.find import find_owners
 from app.clinic.reading.platform_statements import PlatformStatements, Statements
 from app.clinic.restore.apply import Applying
-from app.clinic.restore.arrived import ArrivedRows
+from app.clinic.restore.arrived import leave_what_stays
 from app.clinic.restore.conflicts import Refusals
 from app.clinic.restore.constraints import Constraints
-from app.clinic.restore.difference import MADE_BY_MIGRATIONS, Changes, Difference, OnStep
+from app.clinic.restore.difference import Changes, Difference, OnStep
 from app.clinic.restore.errors import restore_errors
 from app.clinic.restore.migrated import refuse_migrated
 from app.clinic.restore.platform import PlatformDifference, PlatformProof, PlatformRefusals
@@ -156,11 +156,15 @@ class ClinicRestore:
         difference = self._found()
         with self._errors():
             await difference.find(on_step)
-            if not self._strict:
-                # First: what has moved away does not come back, and so needs no unique value of what has arrived.
-                await difference.leave_moved()
-            await self._leave_arrived(difference)
-            await difference.leave(MADE_BY_MIGRATIONS)
+            if not isinstance(difference, PlatformDifference):
+                await leave_what_stays(
+                    self._connection,
+                    self._catalogue,
+                    difference,
+                    self._constraints,
+                    strict=self._strict,
+                    unbroken=self._unbroken,
+                )
             changes = await difference.changes(examples=self._secrets)
             tables = await unknown_tables(
                 self._connection, self._catalogue, difference.statements, self.staging.header
@@ -187,12 +191,6 @@ class ClinicRestore:
         if isinstance(difference, PlatformDifference):
             return replace(plan, differing=difference.differing, of_clinics=difference.of_clinics)
         return plan
-
-    async def _leave_arrived(self, difference: Difference) -> None:
-        if difference.narrowed or isinstance(difference, PlatformDifference):
-            return
-        arrived = ArrivedRows(self._connection, self._catalogue, difference, self._constraints)
-        difference.said += await arrived.find(leave=self._unbroken and not self._strict)
 
     async def changed_since(self) -> list[str]:
         """The models of which somebody has changed rows since they were compared.

@@ -24,10 +24,14 @@ from app.respaldos.resources import Databases, Resources, transaction
 
 
 class Comparacion:
-    """What `comparar_respaldos` found of each model; its rows are read from the database as they are asked for."""
+    """What `comparar_respaldos` found of each model; its rows are read from the database as they are asked for.
 
-    def __init__(self, modelos: dict[str, Changes], comparison: Comparison) -> None:
+    `avisos` name rows that differ today and that a restore would leave as they are, in words; they do not count.
+    """
+
+    def __init__(self, modelos: dict[str, Changes], avisos: list[str], comparison: Comparison) -> None:
         self.modelos = modelos
+        self.avisos = avisos
         self._comparison = comparison
 
     async def rows(self, *, limit: int | None = None, whole: bool = False) -> AsyncIterator[tuple[str, ChangedRow]]:
@@ -60,11 +64,13 @@ async def comparar_respaldos(
         if otro is not None:
             await _read(resources, otro, shown, comparison.newer.take)
         shown.enter(Etapa.COMPARANDO)
-        found = await comparison.find()
+        async with transaction(resources) as session:
+            unbroken = await reading_queries.is_unbroken(session, respaldo, clinica_id=respaldo.clinica_id)
+        found = await comparison.find(unbroken=unbroken)
         models = {model: Changes(each.deleted, each.updated, each.inserted) for model, each in found.items()}
         for model, rows in (await comparison.only_newer()).items():
             models[model] = Changes(rows, 0, 0)
-        yield Comparacion(models, comparison)
+        yield Comparacion(models, comparison.avisos, comparison)
 
 
 async def _read(resources: Resources, respaldo: Respaldo, progress: Progress, take: Take) -> None:

@@ -69,6 +69,34 @@ async def test_after_a_restore_there_is_no_difference(resources: Resources, conn
     assert await compared(resources, respaldo) == ({}, [])
 
 
+async def test_what_a_restore_leaves_as_it_is_is_named(resources: Resources, conn: asyncpg.Connection) -> None:
+    respaldo = await back_up(resources)
+    moved = await conn.fetchval(
+        f"UPDATE bitacora SET clinica_id = {LARGE} WHERE id = (SELECT min(id) FROM bitacora"
+        f" WHERE clinica_id = {SMALL}) RETURNING id"
+    )
+    came = await conn.fetchval(
+        f"UPDATE bitacora SET clinica_id = {SMALL} WHERE id = (SELECT min(id) FROM bitacora"
+        f" WHERE clinica_id = {LARGE} AND id <> {moved}) RETURNING id"
+    )
+    async with comparar_respaldos(resources, respaldo) as found:
+        assert not any(changes.any for changes in found.modelos.values())
+        assert [str(key) in aviso for key, aviso in zip((moved, came), found.avisos, strict=True)] == [True, True]
+
+
+async def test_what_nobody_can_tell_since_an_older_one_was_restored(
+    resources: Resources, conn: asyncpg.Connection
+) -> None:
+    older, newer = await back_up(resources), await back_up(resources)
+    await restore(resources, older)
+    await conn.execute(
+        f"UPDATE bitacora SET clinica_id = {SMALL}"
+        f" WHERE id = (SELECT min(id) FROM bitacora WHERE clinica_id = {LARGE})"
+    )
+    assert (await compared(resources, older))[0] == {}
+    assert (await compared(resources, newer))[0] == {"bitacoras": Changes(1, 0, 0)}
+
+
 async def test_a_table_that_came_later(resources: Resources, conn: asyncpg.Connection) -> None:
     respaldo = await back_up(resources)
     await conn.execute(
