@@ -167,8 +167,8 @@ class ClinicDatabase:
 
         Without a clinic, of what no clinic owns.
 
-        Before it, the rows that no clinic owns are counted: no count takes longer than COUNT_SECONDS, and
-        `on_step` is called after each.
+        Before it, whose rows they are is found, and the rows that no clinic owns are counted: no statement takes
+        longer than OWNERS_SECONDS, no such count longer than COUNT_SECONDS, and `on_step` is called after each.
 
         Raises ClinicNotFound, PermissionMissing or RowSecurityActive (naming the tables), CatalogError,
         SchemaChanged where the schema changes just now, DatabaseUnavailable.
@@ -224,8 +224,9 @@ class ClinicDatabase:
         if text != catalogue.text:
             raise SchemaChanged("el esquema de la base de datos cambió justo ahora; vuelva a intentarlo")
         migrations = await migration_heads(connection, catalogue)
-        statements = await find_owners(connection, catalogue, clinica_id, on_step)
-        await find_references(connection, statements)
+        step = on_step or (lambda: None)
+        statements = await find_owners(connection, catalogue, clinica_id, step)
+        await find_references(connection, statements, step)
         unowned: Sequence[Unowned | Unchecked]
         if clinica_id is not None:
             unowned = await self._unowned_rows(connection, catalogue, statements.catalogue, on_step)

@@ -38,14 +38,6 @@ def in_order(rows: Sequence[asyncpg.Record]) -> list[list[int]]:
     return [[int(count) for count in counts.strip("{}").split(",")] for _, counts in sorted(map(tuple, rows))]
 
 
-async def count_together(connection: asyncpg.Connection, counts: Sequence[Count]) -> list[list[int]]:
-    """The counts of each, in as few round trips as can be."""
-    answers = []
-    for some in in_parts(counts):
-        answers += in_order(await connection.fetch(together(some)))
-    return answers
-
-
 def in_parts(counts: Sequence[Count]) -> Iterator[list[Count]]:
     """The same in parts of TOGETHER values at most; a count of more is a part of its own."""
     some: list[Count] = []
