@@ -67,8 +67,17 @@ class PlatformDifference(Difference):
         return f"SELECT q.* FROM ({rows}) AS q WHERE {points_into(shape.unique_key, 'q', there)}"
 
     async def changed_since(self) -> list[str]:
-        """Without `update` nothing that is there is written, and people may log in meanwhile."""
-        return await super().changed_since() if self._update else []
+        """Only of rows that will be written: people log in meanwhile, and those who are not written may."""
+        changed = []
+        for shape in self.scoped:
+            rows, same = await one_row(
+                self._connection,
+                f"SELECT count(*), count(t.ctid) FROM {shape.today} AS c"
+                f" LEFT JOIN {shape.real} AS t ON {shape.same_version('t', 'c')}",
+            )
+            if rows != same:
+                changed.append(shape.model)
+        return changed
 
     async def _adopt(self, shape: Shape) -> None:
         """There is nothing to adopt: what is nobody's is the platform's."""

@@ -79,6 +79,23 @@ async def test_its_row_in_the_table_of_clinics_may_change(
     assert (await restore(resources, respaldo)).respaldo_previo == respaldo.id + 1
 
 
+@pytest.mark.parametrize("made", [1, 2], ids=["somebody-else", "whose-row-goes-back"])
+async def test_people_log_in_while_the_platforms_rows_go_back(
+    resources: Resources, conn: asyncpg.Connection, writing: Callable[[list[str]], None], made: int
+) -> None:
+    respaldo = await back_up(resources, None)
+    ids = await conn.fetch("SELECT id FROM auth_user ORDER BY id LIMIT 2")
+    back, logging_in = ids[0]["id"], ids[2 - made]["id"]
+    await conn.execute("UPDATE auth_user SET first_name = 'otro' WHERE id = $1", back)
+    writing([f"UPDATE auth_user SET last_login = '2030-01-01' WHERE id = {logging_in}"])
+    # Whoever's row is not written needs not be in the safety backup as they are now.
+    assert (await restore(resources, respaldo, actualizar=True)).respaldo_previo == respaldo.id + made
+    rows = await conn.fetch(
+        "SELECT id, first_name, last_login::date::text FROM auth_user WHERE first_name = 'otro' OR last_login > now()"
+    )
+    assert [row["id"] for row in rows] == ([logging_in] if made == 1 else [])
+
+
 async def test_a_clinic_that_never_rests(
     resources: Resources,
     conn: asyncpg.Connection,
