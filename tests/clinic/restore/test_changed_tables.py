@@ -44,6 +44,11 @@ REFUSED: list[tuple[str, type[RespaldosError], str]] = [
     ),
     ("ALTER TABLE ficha ADD CONSTRAINT pocos CHECK (monto < 2) NOT VALID", RestoreRefused, "pocos"),
     (
+        "ALTER TABLE ficha ADD CONSTRAINT siempre NOT NULL hijo NOT VALID",
+        RestoreRefused,
+        r"ficha\.hijo» es obligatoria",
+    ),
+    (
         "ALTER TABLE ficha ALTER clinica_id DROP NOT NULL; UPDATE ficha SET clinica_id = NULL WHERE id = 4;"
         " ALTER TABLE ficha DROP CONSTRAINT ficha_pkey CASCADE, ADD PRIMARY KEY (codigo), ADD UNIQUE (id);"
         " ALTER TABLE nota ADD FOREIGN KEY (ficha_id) REFERENCES ficha (id)",

@@ -64,10 +64,12 @@ async def test_lossless_changes_are_no_difference(any_database: Database, writer
         ("ALTER TABLE t ALTER correo TYPE int USING 1", "«correo» era .* y hoy es integer, que no admite"),
     ],
 )
-async def test_a_value_that_would_not_come_back_is_refused(database: Database, change: str, says: str) -> None:
+async def test_a_value_that_would_not_come_back_is_refused(
+    database: Database, writer: Writer, change: str, says: str
+) -> None:
     await database.sql.execute(TABLES)
     await database.sql.execute("UPDATE t SET n = 1.55 WHERE id = 1")
-    clinics = database.clinics()
+    clinics = await writer(database)
     backup = await back_up(clinics, 1)
     await database.sql.execute("DELETE FROM t WHERE clinica_id = 1")
     await database.sql.execute(change)

@@ -85,6 +85,22 @@ async def test_another_clinics_row_that_points_to_one_that_would_go_for_a_moment
         await sql.execute(f"DELETE FROM otra_{name}")
 
 
+@crossed
+async def test_a_unique_value_that_somebody_else_has(any_database: Database, writer: Writer) -> None:
+    sql = any_database.sql
+    await sql.execute(f"SET search_path = public; {TWO_CLINICS} {FICHA}")
+    clinics = await writer(any_database)
+    backup = await back_up(clinics, 1)
+    await sql.execute("UPDATE ficha SET codigo = 'libre' WHERE id = 1; UPDATE ficha SET codigo = 'a' WHERE id = 9")
+    changed = {clinica_id: await back_up(clinics, clinica_id) for clinica_id in (1, 2)}
+    with pytest.raises(RestoreRefused, match=r"«ficha» no admite .*codigo.*a"):
+        await restore(clinics, backup.file)
+    await assert_unchanged(clinics, changed)
+    await sql.execute("UPDATE ficha SET codigo = 'otro' WHERE id = 9")
+    await restore(clinics, backup.file)
+    await assert_restored(clinics, backup)
+
+
 async def test_a_row_that_has_lost_its_owner_is_in_the_way(database: Database) -> None:
     sql = database.sql
     await sql.execute(

@@ -7,7 +7,7 @@ from app.clinic.database import LOCKS_SQL, TEMPORARY_LOCKS, recorded, refuse_too
 from app.clinic.restore import database as restoring
 from app.errors import CatalogError, PermissionMissing
 from tests.clinic.conftest import Database
-from tests.clinic.restore.conftest import ROLE, ordinary
+from tests.clinic.restore.conftest import ROLE, Writer, ordinary
 from tests.clinic.test_ownership import TWO_CLINICS
 from tests.support.clinic_backup import back_up
 from tests.support.clinic_restore import restore, staged
@@ -70,11 +70,11 @@ async def test_locks_that_the_server_has_not_are_not_taken(database: Database) -
 
 
 async def test_whatever_reads_all_tables_asks_for_the_locks_first(
-    database: Database, monkeypatch: pytest.MonkeyPatch
+    database: Database, writer: Writer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sql = database.sql
     await sql.execute(f"SET search_path = public; {TWO_CLINICS} {TABLES}")
-    clinics = database.clinics()
+    clinics = await writer(database)
     backup = await back_up(clinics, 1)
     # As on a server where others have all of them.
     monkeypatch.setattr(reading, "LOCKS_SQL", f"SELECT needed, 0 FROM ({LOCKS_SQL}) AS asked")
