@@ -225,7 +225,7 @@ class ClinicDatabase:
             raise SchemaChanged("el esquema de la base de datos cambió justo ahora; vuelva a intentarlo")
         migrations = await migration_heads(connection, catalogue)
         step = on_step or (lambda: None)
-        statements = await find_owners(connection, catalogue, clinica_id, step)
+        statements = await find_owners(connection, catalogue, clinica_id, step, references=True)
         await find_references(connection, statements, step)
         unowned: Sequence[Unowned | Unchecked]
         if clinica_id is not None:

@@ -91,7 +91,7 @@ async def statements(settings: Settings) -> dict[str, Any]:
         before = backend.memory_full_info().uss
         await connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY")
         with connection.query_logger(lambda query: said.append(query.query)):
-            found = await find_owners(connection, catalogue, FIFTEEN_THOUSAND.id)
+            found = await find_owners(connection, catalogue, FIFTEEN_THOUSAND.id, references=True)
             await find_references(connection, found)
         assert isinstance(found, ClinicStatements)
         for entry in catalogue.of_class(TableClass.OWNED):

@@ -32,13 +32,16 @@ async def find_owners(
     catalogue: Catalogue,
     clinica_id: int | None,
     on_step: OnStep = lambda: None,
+    *,
+    references: bool = False,
 ) -> Statements:
     """The statements for one clinic, or for the platform, for this transaction and its rows as they are now.
 
     No statement takes longer than OWNERS_SECONDS, and `on_step` is called after each. It writes nothing, and so also
     works in a read-only transaction, or on a hot standby. What it finds holds as long as the rows do: in a
-    transaction that sees other rows later on, it has to be asked again. Raises RuleFailed, and DatabaseError where a
-    statement takes longer.
+    transaction that sees other rows later on, it has to be asked again. `references` says that `find_references`
+    comes next: then what is asked here of the rows is what it needs, and takes longer than without. Raises
+    RuleFailed, and DatabaseError where a statement takes longer.
     """
     async with _limited(connection):
         narrow = narrowed(catalogue, await find_nulls(connection, catalogue, on_step))
@@ -46,7 +49,14 @@ async def find_owners(
             return await _find_platforms(connection, narrow, on_step)
         statements = ClinicStatements(narrow, clinica_id)
         await _fill_own(connection, statements, on_step, doubting=False)
-        if any(statements.foreign.values()):
+        if references:
+            statements.foreign = await _count_foreign(connection, statements, statements.deciding_keys(), on_step)
+            doubtful = any(statements.foreign.values())
+        else:
+            doubtful = any(await _ask(connection, statements.lead_elsewhere(), on_step))
+        if doubtful:
+            # What has been counted may be of rows that are not the clinic's.
+            statements.foreign = {}
             await _fill_own(connection, statements, on_step, doubting=True)
         return statements
 
@@ -84,7 +94,6 @@ async def _fill_own(
     await _fill(connection, statements, partial(statements.own_lists, doubting=doubting), on_step)
     sizes = statements.sizes()
     statements.keep_sizes(dict(zip(sizes, await _ask(connection, list(sizes.values()), on_step), strict=True)))
-    statements.foreign = await _count_foreign(connection, statements, statements.deciding_keys(), on_step)
 
 
 async def _fill(

@@ -43,8 +43,8 @@ class ClinicStatements:
     """The statements for one clinic, known by its id in the tenant table.
 
     Rows whose owner takes more than a condition to find are in lists, which `find_owners` fills: the statements are
-    of use in its transaction. `longest` is how many rows the longest of them has, `foreign` what has been counted of
-    the clinic's rows that point to rows which are not its own.
+    of use in its transaction. `longest` is how many rows the longest of them has, `foreign` what has been
+    counted of the clinic's rows that point to rows which are not its own.
     """
 
     def __init__(self, catalogue: Catalogue, clinica_id: int) -> None:
@@ -117,6 +117,27 @@ class ClinicStatements:
         return (
             f"SELECT o.rel, o.tid FROM ({self._owners_of({entry.name}, starts)}) AS o"
             f" WHERE o.owner <> {self._clinica_id}"
+        )
+
+    def lead_elsewhere(self) -> list[str]:
+        """By table of `deciding_keys`: whether a row in its list points by one of them to another's row, or nobody's.
+
+        Each row pointed to is looked up by its key: of a list PostgreSQL expects ten rows, so it takes the index.
+        """
+        return [
+            self._leads_elsewhere(self.catalogue.entries[name], keys) for name, keys in self.deciding_keys().items()
+        ]
+
+    def _leads_elsewhere(self, entry: Entry, keys: Sequence[ForeignKey]) -> str:
+        joins, tests = [], []
+        for number, fk in enumerate(keys):
+            parent, alias = self.catalogue.entries[fk.target], f"p{number}"
+            joins.append(f" LEFT JOIN {from_table(parent.table)} AS {alias} ON {joined(fk, 'x', alias)}")
+            points = " AND ".join(f"x.{quote(column)} IS NOT NULL" for column in fk.columns)
+            tests.append(f"{points} AND NOT {self.is_owned(parent, alias)}")
+        return (
+            f"EXISTS (SELECT FROM {from_table(entry.table)} AS x{''.join(joins)}"
+            f" WHERE {self._owned(entry).read('x')} AND ({' OR '.join(tests)}))"
         )
 
     def count_foreign(self, entry: Entry, keys: Sequence[ForeignKey]) -> str:
@@ -204,17 +225,19 @@ class ClinicStatements:
 
     def deciding_keys(self) -> Keys:
         """By table, the keys that say whose a row in a list is, where something else may say so as well."""
-        return {e.name: [way.foreign_key for way in _doubted(e)] for e in self.catalogue.with_owners() if _doubted(e)}
+        entries = [entry for entry in self.catalogue.with_owners() if _doubted(entry) and self._listed(entry)]
+        return {entry.name: [way.foreign_key for way in _doubted(entry)] for entry in entries}
 
     def nobodys_keys(self) -> Keys:
         """By table, the keys by which a clinic's row may point to nobody's row of a table with owners.
 
         Those of `foreign` are not among them.
         """
+        deciding = self.deciding_keys()
         keys = {
             e.name: [
                 fk
-                for fk in stray_keys(self.catalogue, e)
+                for fk in dict.fromkeys((*stray_keys(self.catalogue, e), *deciding.get(e.name, ())))
                 if not self.catalogue.entries[fk.target].definite and (e.name, fk) not in self.foreign
             ]
             for e in self.catalogue.of_class(TableClass.OWNED)

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import AsyncGenerator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
@@ -14,6 +15,10 @@ from app.clinic.reading.snapshot import ClinicSnapshot
 from app.dump.document import ColumnHeader, DocumentWriter, Header, ModelHeader, ModelTotal, Origin
 from app.dump.gzip_member import GzipWriter
 from app.respaldos.progress import Etapa, Progress
+
+# Parts that wait for the thread beside the one it is at: it goes on to the next at once. Otherwise it would wait for
+# the event loop after each, and for what else the machine does.
+PARTS_AHEAD = 1
 
 
 class ClinicDump:
@@ -30,6 +35,8 @@ class ClinicDump:
         self._progress = progress
         self._document = DocumentWriter()
         self._gzip = GzipWriter()
+        # Records of which the progress knows.
+        self._told = 0
 
     @property
     def md5(self) -> str:
@@ -49,19 +56,34 @@ class ClinicDump:
     async def chunks(self) -> AsyncGenerator[bytes]:
         """The file's bytes. Close it where it is left early (`contextlib.aclosing`): a COPY may be under way."""
         loop = asyncio.get_running_loop()
+        began = time.perf_counter()
         with ThreadPoolExecutor(1, "compression") as thread:
             async with aclosing(self._parts()) as parts:
+                compressing: deque[asyncio.Future[bytes]] = deque()
                 async for part in parts:
-                    started = time.perf_counter()
-                    compressed = await loop.run_in_executor(thread, self._compress, part)
-                    self.seconds["compresion"] += time.perf_counter() - started
-                    if compressed:
-                        started = time.perf_counter()
-                        yield compressed
-                        self.seconds["envio"] += time.perf_counter() - started
+                    compressing.append(loop.run_in_executor(thread, self._compress, part))
+                    if len(compressing) > PARTS_AHEAD and (ready := await self._compressed(compressing.popleft())):
+                        yield ready
+                for last in compressing:
+                    if ready := await self._compressed(last):
+                        yield ready
+        self.seconds["envio"] = time.perf_counter() - began - sum(self.seconds.values())
+        self._advance()
         # What PostgreSQL gave has been handed on; S3 may not have all of it yet.
         self._progress.enter(Etapa.SUBIENDO)
         yield self._gzip.finish()
+
+    async def _compressed(self, compressing: asyncio.Future[bytes]) -> bytes:
+        started = time.perf_counter()
+        compressed = await compressing
+        self.seconds["compresion"] += time.perf_counter() - started
+        return compressed
+
+    def _advance(self, bytes_: int = 0) -> None:
+        """Tell that so many bytes of the document have come, and which records have been written since last time."""
+        written = self._document.written
+        self._progress.advance(bytes_=bytes_, records=written - self._told)
+        self._told = written
 
     def _compress(self, part: Callable[[], bytes]) -> bytes:
         return self._gzip.feed(part())
@@ -108,7 +130,7 @@ class ClinicDump:
             started = time.perf_counter()
             async for lines in blocks:
                 self.seconds["postgresql"] += time.perf_counter() - started
-                self._progress.advance(bytes_=len(lines), records=lines.count(b"\n"))
+                self._advance(len(lines))
                 yield partial(self._document.records, lines)
                 started = time.perf_counter()
             self.seconds["postgresql"] += time.perf_counter() - started
