@@ -101,10 +101,14 @@ class Census:
 
 @dataclass(frozen=True, slots=True)
 class Tenants:
-    """The tenant table: every clinic by id and, in tenancy `schema`, the platform's own entry, which is none."""
+    """The tenant table: every clinic by id and, in tenancy `schema`, the platform's own entry, which is none.
+
+    `text` is PostgreSQL's catalogue without the clinics' own schemas, as it was read to find the table.
+    """
 
     clinics: list[Clinic]
     platform: Clinic | None
+    text: str
 
     def pick(self, named: int | str | None) -> Clinic:
         """The clinic of that id or, for a text, of that number or else that schema; for None the first one.
@@ -178,7 +182,7 @@ class ClinicDatabase:
                 tenants = await self._tenants(connection, clinica_id)
                 clinics = tenants.clinics
                 clinic = tenants.pick(clinica_id) if clinica_id is not None else None
-                catalogue = await self._catalogue(connection, clinic, clinics)
+                catalogue = await self._catalogue(connection, clinic, tenants)
                 refuse_unreadable([entry.table for entry in recorded(catalogue, clinica_id)])
                 while True:
                     try:
@@ -250,7 +254,7 @@ class ClinicDatabase:
         async with self._connect() as connection:
             with database_errors(self._setting):
                 tenants = await self._tenants(connection)
-                catalogue = await self._catalogue(connection, tenants.pick(named), tenants.clinics)
+                catalogue = await self._catalogue(connection, tenants.pick(named), tenants)
                 refuse_unreadable([entry.table for entry in catalogue.entries.values() if entry.recorded])
                 while True:
                     try:
@@ -264,7 +268,7 @@ class ClinicDatabase:
         async with self._connect() as connection:
             with database_errors(self._setting):
                 tenants = await self._tenants(connection)
-                catalogue = await self._catalogue(connection, tenants.pick(None), tenants.clinics)
+                catalogue = await self._catalogue(connection, tenants.pick(None), tenants)
         return list(catalogue.problems.values())
 
     @asynccontextmanager
@@ -295,7 +299,8 @@ class ClinicDatabase:
         """With `only`, it is enough to know that clinic: where clinics share the tables, the others do not matter."""
         tenancy = self._tenancy
         others = await _all_schemas(connection) if tenancy.kind == "schema" else []
-        shared = parse(await connection.fetchval(CATALOGUE_SQL, others))
+        text = await connection.fetchval(CATALOGUE_SQL, others)
+        shared = parse(text)
         name, key = find_tenant_table(shared, tenancy)
         table = shared.tables[name]
         refuse_unreadable([table])
@@ -310,12 +315,12 @@ class ClinicDatabase:
             f"{f' WHERE {quote(key)} = {only:d}' if only is not None and tenancy.kind == 'column' else ''} ORDER BY 1"
         )
         if tenancy.kind == "column":
-            return Tenants([Clinic(id_, title, active, None) for id_, title, active, _ in rows], None)
+            return Tenants([Clinic(id_, title, active, None) for id_, title, active, _ in rows], None, text)
         if table.column(tenancy.schema_column) is None:
             raise CatalogError(f"la tabla de clínicas «{name}» no tiene la columna «{tenancy.schema_column}»")
         entries = [Clinic(*row) for row in rows]
         platform = next((entry for entry in entries if entry.schema == name.schema), None)
-        return Tenants([entry for entry in entries if entry.schema != name.schema], platform)
+        return Tenants([entry for entry in entries if entry.schema != name.schema], platform, text)
 
     async def _unowned_rows(
         self, connection: asyncpg.Connection, catalogue: Catalogue, narrow: Catalogue, on_step: OnStep | None
@@ -345,13 +350,13 @@ class ClinicDatabase:
             self._files = (entries, now, [*found, *counter.unchecked])
         return self._files[2]
 
-    async def _catalogue(
-        self, connection: asyncpg.Connection, clinic: Clinic | None, clinics: list[Clinic]
-    ) -> Catalogue:
+    async def _catalogue(self, connection: asyncpg.Connection, clinic: Clinic | None, tenants: Tenants) -> Catalogue:
         schema = clinic.schema if clinic is not None else None
-        if clinic is not None:
-            _check_schema(clinic, clinics, self._tenancy)
-        text = await connection.fetchval(CATALOGUE_SQL, other_schemas(clinics, clinic))
+        text = tenants.text
+        if self._tenancy.kind == "schema":
+            if clinic is not None:
+                _check_schema(clinic, tenants.clinics, self._tenancy)
+            text = await connection.fetchval(CATALOGUE_SQL, other_schemas(tenants.clinics, clinic))
         kept = self._kept
         if kept is None or (kept.text, kept.schema) != (text, schema):
             found = parse(text)
@@ -421,8 +426,6 @@ def _lock(entries: Iterable[Entry]) -> str:
 
 def _check_schema(clinic: Clinic, clinics: list[Clinic], tenancy: Tenancy) -> None:
     """In tenancy `schema`, see that the clinic has a schema to itself. Raises CatalogError."""
-    if tenancy.kind == "column":
-        return
     if clinic.schema is None:
         raise CatalogError(f"la clínica {clinic.id} no dice su esquema en «{tenancy.schema_column}»")
     for other in clinics:

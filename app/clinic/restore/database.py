@@ -97,7 +97,7 @@ class RestoreDatabase(ClinicDatabase):
                                 " que dice cuál es su esquema"
                             ) from exc
                         clinic = Clinic(clinica_id, None, False, None)
-                catalogue = await self._catalogue(connection, clinic, clinics)
+                catalogue = await self._catalogue(connection, clinic, tenants)
                 entries = recorded(catalogue, clinica_id)
                 refuse_unreadable([entry.table for entry in entries])
                 await refuse_too_many_locks(connection, entries, temporary=TEMPORARY_LOCKS)
@@ -143,7 +143,7 @@ class RestoreDatabase(ClinicDatabase):
                 tenants = await self._tenants(connection)
                 clinics = tenants.clinics
                 clinic = tenants.pick(clinica_id) if clinica_id is not None else None
-                catalogue = await self._catalogue(connection, clinic, clinics)
+                catalogue = await self._catalogue(connection, clinic, tenants)
                 entries = recorded(catalogue, clinica_id)
                 refuse_unreadable([entry.table for entry in entries])
                 await refuse_too_many_locks(connection, entries, temporary=STAGE_LOCKS)
@@ -171,7 +171,7 @@ class RestoreDatabase(ClinicDatabase):
                 tenants = await self._tenants(connection)
                 clinics = tenants.clinics
                 clinic = tenants.pick(clinica_id) if clinica_id is not None else None
-                catalogue = await self._catalogue(connection, clinic, clinics)
+                catalogue = await self._catalogue(connection, clinic, tenants)
                 entries = recorded(catalogue, clinica_id)
                 refuse_unreadable([entry.table for entry in entries])
                 await refuse_too_many_locks(connection, entries, temporary=TEMPORARY_LOCKS)
