@@ -1,17 +1,12 @@
-"""The shapes of the contract, as the API's page shows them and as each answer is checked against them."""
+"""What only the API is asked and answers: the bodies of requests, logins, health, errors."""
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, WithJsonSchema
+from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, StrictBool
 from pydantic_core import PydanticKnownError
 
-from app.respaldos.models import Accion, Estado, Profundidad, TipoOperacion, TipoRespaldo, TipoRestauracion
-from app.respaldos.status.health import Situacion
-
-# What the operations give is text already; the page is to say which kind.
-Fecha = Annotated[
-    str, WithJsonSchema({"type": "string", "format": "date-time", "examples": ["2026-07-03T06:00:00Z"]})
-]
+from app.respaldos.contract import Answer, eg
+from app.respaldos.models import Profundidad
 
 # PostgreSQL cannot store a NUL.
 WITHOUT_NUL = r"^[^\x00]*$"
@@ -23,12 +18,6 @@ LONGEST_DESCRIPTION = 500
 
 # Up to here all JSON parsers read the same (RFC 8259, 6), the one that makes the page among them.
 LARGEST_NUMBER = 2**53 - 1
-
-
-class Answer(BaseModel):
-    """What is sent. A key more or less than these would be a mistake of this service."""
-
-    model_config = ConfigDict(extra="forbid", json_schema_serialization_defaults_required=True)
 
 
 # What is asked for
@@ -151,256 +140,32 @@ class PedidoComparacion(BaseModel):
 class UsuarioIngresado(Answer):
     """Quién entró."""
 
-    codigo: int | str | None
-    nombre: str | None
-    apellido: str | None
-    nombre_completo: str
-    correoelectronico: str | None
-    idtipousuario: int | str | None
-    tipo_usuario_nombre: str | None
-    clinica_id: int | None
-    rol: str
+    codigo: Annotated[int | str | None, eg(12)]
+    nombre: Annotated[str | None, eg("Ana María")]
+    apellido: Annotated[str | None, eg("Peñaranda")]
+    nombre_completo: Annotated[str, eg("Ana María Peñaranda")]
+    correoelectronico: Annotated[str | None, eg("admin@clinica1.example")]
+    idtipousuario: Annotated[int | str | None, eg(1)]
+    tipo_usuario_nombre: Annotated[str | None, eg("Administrador")]
+    clinica_id: Annotated[int | None, eg(1)]
+    rol: Annotated[str, eg("Administrador")]
 
 
 class Ingresado(Answer):
     """El token con que se hace todo lo demás, en la cabecera `Authorization: Bearer …`."""
 
-    mensaje: str
-    token: str
-    expira_en_segundos: int
-    usuario: UsuarioIngresado
+    mensaje: Annotated[str, eg("Inicio de sesión exitoso")]
+    token: Annotated[str, eg("eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJzdWIiOiIxMiJ9.x2Vq…")]
+    expira_en_segundos: Annotated[int, eg(28800)]
+    usuario: Annotated[UsuarioIngresado, eg(UsuarioIngresado.example())]
 
 
 class TokenVerificado(Answer):
     """El token vale. Lo que no dicen ni él ni la base de datos de la clínica queda vacío."""
 
-    valido: Literal[True]
-    expira_en_segundos: int = Field(ge=0)
-    usuario: UsuarioIngresado
-
-
-class Verificacion(Answer):
-    """La última comprobación: cuándo, cuánto se comprobó, y por qué falló si falló."""
-
-    fecha: Fecha
-    profundidad: Profundidad | None
-    error: str | None
-
-
-class Progreso(BaseModel):
-    """Hasta dónde ha llegado lo que está en curso."""
-
-    model_config = ConfigDict(extra="allow")
-
-    etapa: str | None = None
-    modelo: str | None = None
-    registros: int | None = None
-    registros_esperados: int | None = None
-    bytes: int | None = None
-    bytes_esperados: int | None = None
-    porcentaje: float | None = None
-
-
-class RespaldoEnLista(Answer):
-    """Un respaldo. `tamaño_mb` está en MiB. Lo que todavía no se sabe, o no se sabrá porque falló, es 0."""
-
-    id: int
-    clinica_id: int | None = Field(description="Vacío en los de la plataforma.")
-    fecha_respaldo: Fecha
-    tamaño_bytes: int
-    tamaño_mb: float
-    numero_registros: int
-    estado: Estado
-    estado_display: str
-    tipo_respaldo: TipoRespaldo
-    tipo_respaldo_display: str
-    descripcion: str
-    usuario: str | None = Field(description="El código de quien lo pidió.")
-    fecha_creacion: Fecha
-    puede_restaurar: bool
-    verificado: Verificacion | None
-    sospechoso: bool = Field(description="Está vacío o tiene menos de la mitad que el anterior, y nadie lo aceptó.")
-    fecha_expiracion: Fecha | None = Field(
-        description=(
-            "Hasta cuándo se conserva por lo menos: `fecha_respaldo` más RETENTION_DAYS. Después lo elimina la"
-            " limpieza de la noche, salvo que sea el último bueno o que otra regla lo conserve. Una persona lo puede"
-            " eliminar antes. null si no está completado o ya está eliminado."
-        )
-    )
-
-
-class Metadata(BaseModel):
-    """Qué contiene el archivo; sin archivo, nada y 0. Si el respaldo falló, `error` y `error_type` dicen por qué."""
-
-    model_config = ConfigDict(extra="allow")
-
-    modelos_respaldados: list[str]
-    detalles_registros: dict[str, int]
-    tamaño_original_mb: float
-    tamaño_comprimido_mb: float
-    compresion_porcentaje: float
-    avisos: list[str]
-
-
-class RespaldoCompleto(RespaldoEnLista):
-    """Un respaldo con todo lo que se sabe de él."""
-
-    archivo_s3: str | None
-    hash_md5: str | None = Field(description="MD5 del archivo comprimido, tal como está guardado.")
-    tiempo_ejecucion: str | None = Field(examples=["00:00:04.381000"])
-    tiempo_ejecucion_segundos: float
-    metadata: Metadata
-    usuario_nombre: str | None
-    fecha_actualizacion: Fecha
-    progreso: Progreso | None
-
-
-class RespaldoConMensaje(Answer):
-    """Qué pasó, y cómo está el respaldo ahora."""
-
-    mensaje: str
-    respaldo: RespaldoCompleto
-
-
-class Enlace(Answer):
-    """Una dirección con que se descarga el archivo, sin token, mientras no venza."""
-
-    url: str
-    expira_en_segundos: int
-    archivo: str
-    tamaño_mb: float
-
-
-class UltimoRespaldo(Answer):
-    """El respaldo completado más nuevo."""
-
-    id: int
-    fecha: Fecha
-    tamaño_mb: float
-
-
-class PuntoDeSerie(Answer):
-    """Un día: cómo terminó, cuánto ocupa y cuánto tardó; si no hubo respaldo, `estado` es null y lo demás 0."""
-
-    dia: str = Field(json_schema_extra={"format": "date"})
-    estado: str | None
-    tamaño_mb: float
-    segundos: float
-
-
-class UltimoBueno(UltimoRespaldo):
-    """El respaldo bueno más nuevo: completado, sin verificación fallida, y no sospechoso o ya aceptado."""
-
-
-class UltimaVerificacion(Answer):
-    """La última vez que se leyó y comprobó lo que hay dentro de un respaldo; `error` dice por qué falló, si falló."""
-
-    respaldo_id: int
-    fecha: Fecha
-    profundidad: Profundidad
-    error: str | None
-
-
-class Estadisticas(Answer):
-    """Cómo han ido los respaldos de la clínica. `tasa_exito` es un porcentaje, 0 si no terminó ninguno.
-
-    `situacion` dice en una palabra si los datos están a salvo. El costo es de `tamaño_almacenado_mb`, que incluye lo
-    eliminado mientras se puede recuperar, a `precio_gb_mes_usd`.
-    """
-
-    total_respaldos: int
-    completados: int
-    fallidos: int
-    tamaño_total_mb: float
-    ultimo_respaldo: UltimoRespaldo | None
-    tasa_exito: float
-    proximo_respaldo: Fecha | None
-    costo_mensual_estimado_usd: float
-    serie: list[PuntoDeSerie]
-    situacion: Situacion
-    ultimo_bueno: UltimoBueno | None
-    ultima_verificacion: UltimaVerificacion | None
-    fallos_seguidos: int
-    tamaño_almacenado_mb: float
-    precio_gb_mes_usd: float
-
-
-class ClinicaPropia(Answer):
-    """La clínica de quien pregunta, y qué puede hacer en ella. `respaldo_diario` es una hora de `zona_horaria`."""
-
-    clinica_id: int
-    nombre: str | None
-    activa: bool
-    zona_horaria: str
-    respaldo_diario: str = Field(description="HH:MM")
-    puede_administrar: bool
-
-
-class ClinicaEnLista(Answer):
-    """Una clínica y cómo están sus respaldos. `fallos_seguidos` son los que hubo desde el último completado."""
-
-    clinica_id: int
-    nombre: str | None
-    activa: bool
-    zona_horaria: str
-    situacion: Situacion
-    ultimo_bueno: UltimoBueno | None
-    ultima_verificacion: UltimaVerificacion | None
-    en_curso: TipoOperacion | None
-    fallos_seguidos: int
-
-
-class RestauracionEnLista(Answer):
-    """Una verificación, una restauración o una comparación de un respaldo, hecha o por hacer.
-
-    `resultado` de una restauración dice de cada modelo cuántos registros se insertan, actualizan y eliminan, con
-    ejemplos para quien administra. `compartidos`, si está, son los que se insertan y no son de ninguna clínica;
-    `restaurado`, si es falso, dice que lo que difiere se queda como está. `respaldo_previo` es el respaldo de cómo
-    estaba todo antes; `avisos` son frases con lo que hay que saber además: qué se agrega sin pedirlo, qué no se
-    restaura, y qué migraciones, tablas y columnas conoce el sistema hoy y el respaldo no. El resultado de una
-    comparación dice lo mismo de lo que cambió desde el respaldo `comparado_con`.
-    """
-
-    id: int
-    respaldo_id: int
-    clinica_id: int | None = Field(description="Vacío en los de la plataforma.")
-    tipo: TipoRestauracion
-    profundidad: Profundidad | None
-    estado: Estado
-    simulada: bool
-    modelos: list[str] | None
-    registro: str | None
-    destino: str | None
-    con_accesos: bool
-    con_clinica: bool
-    progreso: Progreso | None
-    resultado: dict[str, Any] | None
-    avisos: list[str]
-    respaldo_previo: int | None
-    comparado_con: int | None
-    error: str | None
-    usuario: str | None
-    fecha_creacion: Fecha
-    fecha_fin: Fecha | None
-
-
-class EventoEnLista(Answer):
-    """Una línea de la auditoría: quién hizo qué, cuándo y desde dónde. Nadie puede cambiarla ni borrarla."""
-
-    id: int
-    fecha: Fecha
-    clinica_id: int | None
-    accion: Accion
-    respaldo_id: int | None
-    usuario: str | None
-    direccion: str | None
-    detalle: dict[str, Any]
-
-
-class EventoDeClinica(EventoEnLista):
-    """Con el nombre de quien lo hizo, si hoy es alguien de la clínica."""
-
-    usuario_nombre: str | None
+    valido: Annotated[Literal[True], eg(True)]
+    expira_en_segundos: Annotated[int, eg(28740)] = Field(ge=0)
+    usuario: Annotated[UsuarioIngresado, eg(UsuarioIngresado.example())]
 
 
 class CampoNoValido(BaseModel):

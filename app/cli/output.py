@@ -4,9 +4,11 @@ import json
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+from pydantic_core import to_jsonable_python
 
 if TYPE_CHECKING:
     from app.respaldos.progress import Progress
@@ -23,7 +25,7 @@ def json_option(command: F) -> F:
 
 def print_json(value: object) -> None:
     """A document for other programs, on standard output."""
-    click.echo(json.dumps(value, ensure_ascii=False, indent=2))
+    click.echo(json.dumps(to_jsonable_python(value), ensure_ascii=False, indent=2))
 
 
 def done(text: str) -> None:
@@ -70,9 +72,9 @@ def number(value: int | None) -> str:
     return "—" if value is None else f"{value:,}"
 
 
-def moment(iso: str) -> str:
-    """A date and time of ISO 8601, to the second, for people."""
-    return iso[:19].replace("T", " ")
+def moment(at: datetime) -> str:
+    """A date and time, to the second, for people."""
+    return f"{at:%Y-%m-%d %H:%M:%S}"
 
 
 def table(headers: Sequence[str], rows: Sequence[Sequence[str]], *, right: Sequence[int] = ()) -> None:

@@ -9,7 +9,7 @@ from app.dump.whose import whose
 from app.errors import RestoreUncertain
 from app.notify import wording
 from app.notify.outbox import REFUSALS, SENT_TO, ClaimedAviso
-from app.respaldos.contract import TIPO_DISPLAY, resumen
+from app.respaldos.contract import TIPO_DISPLAY, RespaldoEnLista
 from app.respaldos.models import Profundidad, TipoAviso, TipoRespaldo
 
 # A subject line longer than this is cut on a phone anyway (characters).
@@ -150,7 +150,9 @@ class News:
             "tipo": self.tipo,
             "clinica_id": aviso.clinica_id,
             "clinica": self.clinic_name,
-            "respaldo": resumen(respaldo) if respaldo is not None else None,
+            "respaldo": RespaldoEnLista.model_validate(respaldo).model_dump(mode="json", exclude={"fecha_expiracion"})
+            if respaldo is not None
+            else None,
             # Who else was told is nobody's business.
             "datos": {name: value for name, value in aviso.datos.items() if name not in {SENT_TO, REFUSALS}},
             "fecha": aviso.fecha_creacion.isoformat(),

@@ -1,10 +1,34 @@
-"""What people's programs see: the keys of the HTTP contract, which the command line's `--json` shares."""
+"""What people's programs are shown: each answer's keys, their meaning and an example, once for all who give them.
+
+The HTTP API, its OpenAPI document, the command line's `--json` and the webhook take them from here.
+"""
 
 from collections.abc import Mapping
-from typing import Any, TypedDict
+from datetime import date, datetime
+from typing import Annotated, Any, Literal, Self
 
-from app.respaldos.models import Estado, Evento, Respaldo, Restauracion, TipoRespaldo, TipoRestauracion
-from app.respaldos.status.health import Standing
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    WithJsonSchema,
+)
+
+from app.respaldos.models import (
+    Accion,
+    Estado,
+    Evento,
+    Profundidad,
+    Respaldo,
+    Restauracion,
+    TipoOperacion,
+    TipoRespaldo,
+    TipoRestauracion,
+)
+from app.respaldos.retention.policy import kept_until
+from app.respaldos.status.health import Situacion
 
 ESTADO_DISPLAY = {
     Estado.PENDIENTE: "Pendiente",
@@ -24,244 +48,44 @@ MIB = 1 << 20
 # How avisos begin that name people, or say values: they are for those who may see what backups hold.
 WHO, WHAT = "Accesos: ", "Valores: "
 
-# What programs find in `metadata` whatever became of the backup: front ends count with these as they come.
-EMPTY_METADATA: dict[str, Any] = {
-    "modelos_respaldados": [],
-    "detalles_registros": {},
-    "tamaño_original_mb": 0.0,
-    "tamaño_comprimido_mb": 0.0,
-    "compresion_porcentaje": 0.0,
-    "avisos": [],
-}
+# ISO 8601 with its offset; what is stored is UTC.
+Fecha = Annotated[
+    datetime,
+    PlainSerializer(datetime.isoformat, return_type=str),
+    WithJsonSchema({"type": "string", "format": "date-time", "examples": ["2026-07-03T06:00:00Z"]}),
+]
+
+# What is not known yet, or never will be because it failed: programs count with it as it comes.
+Cuenta = Annotated[int, BeforeValidator(lambda stored: stored or 0)]
 
 
-class Verificado(TypedDict):
-    """The last verification: when it ended (ISO 8601 in UTC), how deep it was, and why it failed if it did."""
-
-    fecha: str
-    profundidad: str | None
-    error: str | None
+def eg(example: Any) -> Any:
+    """The key's value in the example that the document shows."""
+    return Field(examples=[example])
 
 
-class RespaldoResumen(TypedDict):
-    """A backup in a list. Dates are ISO 8601 in UTC; `tamaño_mb` is in MiB, to two places.
+class Answer(BaseModel):
+    """What is sent. A key more or less than these would be a mistake of this service.
 
-    Every size and count is 0 while there is none, and for ever where the backup failed; `estado` tells that from an
-    empty one. `sospechoso`: it has far less in it than the one before, and nobody has accepted it yet.
+    Its example is made of those of its keys.
     """
 
-    id: int
-    clinica_id: int | None
-    fecha_respaldo: str
-    tamaño_bytes: int
-    tamaño_mb: float
-    numero_registros: int
-    estado: str
-    estado_display: str
-    tipo_respaldo: str
-    tipo_respaldo_display: str
-    descripcion: str
-    usuario: str | None
-    fecha_creacion: str
-    puede_restaurar: bool
-    verificado: Verificado | None
-    sospechoso: bool
+    model_config = ConfigDict(
+        extra="forbid",
+        from_attributes=True,
+        populate_by_name=True,
+        json_schema_serialization_defaults_required=True,
+    )
+
+    @classmethod
+    def example(cls) -> dict[str, Any]:
+        """The example of the whole."""
+        return {name: field.examples[0] for name, field in cls.model_fields.items() if field.examples}
 
 
-class RespaldoDetalle(RespaldoResumen):
-    """A backup by itself. `tiempo_ejecucion` is `HH:MM:SS.ffffff`, null while it is not known; the seconds are 0."""
-
-    archivo_s3: str | None
-    hash_md5: str | None
-    tiempo_ejecucion: str | None
-    tiempo_ejecucion_segundos: float
-    metadata: dict[str, Any]
-    usuario_nombre: str | None
-    fecha_actualizacion: str
-    progreso: dict[str, Any] | None
-
-
-class RestauracionVista(TypedDict):
-    """Something done, or to be done, with a backup's file. Dates are ISO 8601 in UTC.
-
-    `resultado` of a restore: model → `insertados`, `actualizados`, `eliminados` and `ejemplos`, where there are any
-    `compartidos` (how many of the inserted no clinic owns), and `restaurado`, false where what differs stays; of a
-    comparison the same, as what changed since `comparado_con`; of a verification, what was found.
-    """
-
-    id: int
-    respaldo_id: int
-    clinica_id: int | None
-    tipo: str
-    profundidad: str | None
-    estado: str
-    simulada: bool
-    modelos: list[str] | None
-    registro: str | None
-    destino: str | None
-    con_accesos: bool
-    con_clinica: bool
-    progreso: dict[str, Any] | None
-    resultado: dict[str, Any] | None
-    avisos: list[str]
-    respaldo_previo: int | None
-    comparado_con: int | None
-    error: str | None
-    usuario: str | None
-    fecha_creacion: str
-    fecha_fin: str | None
-
-
-class UltimoBueno(TypedDict):
-    """The newest good backup. `fecha` is ISO 8601 in UTC."""
-
-    id: int
-    fecha: str
-    tamaño_mb: float
-
-
-class UltimaVerificacion(TypedDict):
-    """The last verification that read what is in a backup. `fecha` is ISO 8601 in UTC."""
-
-    respaldo_id: int
-    fecha: str
-    profundidad: str
-    error: str | None
-
-
-class EventoVista(TypedDict):
-    """One line of the audit trail. `fecha` is ISO 8601 in UTC."""
-
-    id: int
-    fecha: str
-    clinica_id: int | None
-    accion: str
-    respaldo_id: int | None
-    usuario: str | None
-    direccion: str | None
-    detalle: dict[str, Any]
-
-
-class EventoDeClinicaVista(EventoVista):
-    """The same, with the name of who did it, where the clinic knows them today."""
-
-    usuario_nombre: str | None
-
-
-def resumen(respaldo: Respaldo) -> RespaldoResumen:
-    """The backup as lists show it."""
-    size = respaldo.tamaño_bytes or 0
-    return {
-        "id": respaldo.id,
-        "clinica_id": respaldo.clinica_id,
-        "fecha_respaldo": respaldo.fecha_respaldo.isoformat(),
-        "tamaño_bytes": size,
-        "tamaño_mb": round(size / MIB, 2),
-        "numero_registros": respaldo.numero_registros or 0,
-        "estado": respaldo.estado,
-        "estado_display": ESTADO_DISPLAY[Estado(respaldo.estado)],
-        "tipo_respaldo": respaldo.tipo_respaldo,
-        "tipo_respaldo_display": TIPO_DISPLAY[TipoRespaldo(respaldo.tipo_respaldo)],
-        "descripcion": respaldo.descripcion,
-        "usuario": respaldo.usuario,
-        "fecha_creacion": respaldo.fecha_creacion.isoformat(),
-        "puede_restaurar": respaldo.estado == Estado.COMPLETADO and respaldo.fecha_eliminacion is None,
-        "verificado": {
-            "fecha": respaldo.verificado.isoformat(),
-            "profundidad": respaldo.verificado_profundidad,
-            "error": respaldo.verificado_error,
-        }
-        if respaldo.verificado is not None
-        else None,
-        "sospechoso": respaldo.sospechoso and respaldo.aceptado is None,
-    }
-
-
-def detalle(respaldo: Respaldo) -> RespaldoDetalle:
-    """The backup with everything that is known of it."""
-    elapsed = respaldo.tiempo_ejecucion
-    seconds = elapsed.total_seconds() if elapsed is not None else 0.0
-    return {
-        **resumen(respaldo),
-        "archivo_s3": respaldo.archivo_s3,
-        "hash_md5": respaldo.hash_md5,
-        "tiempo_ejecucion": clock(seconds) if elapsed is not None else None,
-        "tiempo_ejecucion_segundos": seconds,
-        "metadata": EMPTY_METADATA | respaldo.metadata_,
-        "usuario_nombre": respaldo.usuario_nombre,
-        "fecha_actualizacion": respaldo.fecha_actualizacion.isoformat(),
-        "progreso": respaldo.progreso,
-    }
-
-
-def restauracion_vista(restauracion: Restauracion, *, examples: bool = True) -> RestauracionVista:
-    """What was done with a file; without `examples` of rows, or names, for who may not see what backups hold."""
-    ended, found = restauracion.fecha_fin, restauracion.resultado
-    if found is not None and not examples and restauracion.tipo != TipoRestauracion.VERIFICACION:
-        found = {model: {**changes, "ejemplos": {}} for model, changes in found.items()}
-    return {
-        "id": restauracion.id,
-        "respaldo_id": restauracion.respaldo_id,
-        "clinica_id": restauracion.clinica_id,
-        "tipo": restauracion.tipo,
-        "profundidad": restauracion.profundidad,
-        "estado": restauracion.estado,
-        "simulada": restauracion.simulada,
-        "modelos": restauracion.modelos,
-        "registro": restauracion.registro,
-        "destino": restauracion.destino,
-        "con_accesos": restauracion.con_accesos,
-        "con_clinica": restauracion.con_clinica,
-        "progreso": restauracion.progreso,
-        "resultado": found,
-        "avisos": [aviso for aviso in restauracion.avisos or () if examples or not aviso.startswith((WHO, WHAT))],
-        "respaldo_previo": restauracion.respaldo_previo,
-        "comparado_con": restauracion.comparado_con,
-        "error": restauracion.error,
-        "usuario": restauracion.usuario,
-        "fecha_creacion": restauracion.fecha_creacion.isoformat(),
-        "fecha_fin": ended.isoformat() if ended is not None else None,
-    }
-
-
-def ultimo_bueno(standing: Standing) -> UltimoBueno | None:
-    """As people's programs see it."""
-    good = standing.newest_good
-    if good is None:
-        return None
-    return {"id": good.id, "fecha": good.moment.isoformat(), "tamaño_mb": round(good.bytes / MIB, 2)}
-
-
-def ultima_verificacion(standing: Standing) -> UltimaVerificacion | None:
-    """As people's programs see it."""
-    proof = standing.last_proof
-    if proof is None:
-        return None
-    return {
-        "respaldo_id": proof.respaldo_id,
-        "fecha": proof.moment.isoformat(),
-        "profundidad": proof.profundidad,
-        "error": proof.error,
-    }
-
-
-def evento_vista(evento: Evento) -> EventoVista:
-    """One line of the audit trail."""
-    return {
-        "id": evento.id,
-        "fecha": evento.fecha.isoformat(),
-        "clinica_id": evento.clinica_id,
-        "accion": evento.accion,
-        "respaldo_id": evento.respaldo_id,
-        "usuario": evento.usuario,
-        "direccion": evento.direccion,
-        "detalle": evento.detalle,
-    }
-
-
-def evento_de_clinica_vista(evento: Evento, names: Mapping[str, str]) -> EventoDeClinicaVista:
-    """One line of a clinic's own trail; `names` are those of its people."""
-    return {**evento_vista(evento), "usuario_nombre": names.get(evento.usuario or "")}
+def mib(size: int | None) -> float:
+    """A size in MiB, to two places."""
+    return round((size or 0) / MIB, 2)
 
 
 def clock(seconds: float) -> str:
@@ -269,3 +93,357 @@ def clock(seconds: float) -> str:
     micros = round(seconds * 1_000_000)
     minutes, micros = divmod(micros, 60_000_000)
     return f"{minutes // 60:02d}:{minutes % 60:02d}:{micros / 1_000_000:09.6f}"
+
+
+# Backups
+
+
+class Verificacion(Answer):
+    """La última comprobación: cuándo, cuánto se comprobó, y por qué falló si falló."""
+
+    fecha: Annotated[Fecha, eg("2026-07-05T07:00:00+00:00")] = Field(validation_alias="verificado")
+    profundidad: Annotated[Profundidad | None, eg("completa")] = Field(validation_alias="verificado_profundidad")
+    error: Annotated[str | None, eg(None)] = Field(validation_alias="verificado_error")
+
+
+class Progreso(BaseModel):
+    """Hasta dónde ha llegado lo que está en curso."""
+
+    model_config = ConfigDict(extra="allow")
+
+    etapa: str | None = None
+    modelo: str | None = None
+    registros: int | None = None
+    registros_esperados: int | None = None
+    bytes: int | None = None
+    bytes_esperados: int | None = None
+    porcentaje: float | None = None
+
+
+class RespaldoEnLista(Answer):
+    """Un respaldo. `tamaño_mb` está en MiB. Lo que todavía no se sabe, o no se sabrá porque falló, es 0."""
+
+    id: Annotated[int, eg(7)]
+    clinica_id: Annotated[int | None, eg(1)] = Field(description="Vacío en los de la plataforma.")
+    fecha_respaldo: Annotated[Fecha, eg("2026-07-03T06:00:12+00:00")]
+    tamaño_bytes: Annotated[Cuenta, eg(1572864)]
+    tamaño_mb: Annotated[float, BeforeValidator(mib), eg(1.5)] = Field(validation_alias="tamaño_bytes")
+    numero_registros: Annotated[Cuenta, eg(15000)]
+    estado: Annotated[Estado, eg("completado")]
+    estado_display: Annotated[str, BeforeValidator(ESTADO_DISPLAY.get), eg("Completado")] = Field(
+        validation_alias="estado"
+    )
+    tipo_respaldo: Annotated[TipoRespaldo, eg("automatico")]
+    tipo_respaldo_display: Annotated[str, BeforeValidator(TIPO_DISPLAY.get), eg("Automático")] = Field(
+        validation_alias="tipo_respaldo"
+    )
+    descripcion: Annotated[str, eg("")]
+    usuario: Annotated[str | None, eg(None)] = Field(description="El código de quien lo pidió.")
+    fecha_creacion: Annotated[Fecha, eg("2026-07-03T06:00:00+00:00")]
+    puede_restaurar: Annotated[bool, eg(True)] = Field(validation_alias="restorable")
+    verificado: Annotated[Verificacion | None, eg(Verificacion.example())] = Field(
+        validation_alias="last_verification"
+    )
+    sospechoso: Annotated[bool, eg(False)] = Field(
+        validation_alias="in_doubt",
+        description="Está vacío o tiene menos de la mitad que el anterior, y nadie lo aceptó.",
+    )
+    fecha_expiracion: Annotated[Fecha | None, eg("2026-08-02T06:00:12+00:00")] = Field(
+        None,
+        description=(
+            "Hasta cuándo se conserva por lo menos: `fecha_respaldo` más RETENTION_DAYS. Después lo elimina la"
+            " limpieza de la noche, salvo que sea el último bueno o que otra regla lo conserve. Una persona lo puede"
+            " eliminar antes. null si no está completado o ya está eliminado."
+        ),
+    )
+
+    @classmethod
+    def of(cls, respaldo: Respaldo, *, retention_days: int) -> Self:
+        """The backup, where RETENTION_DAYS is so many."""
+        answer = cls.model_validate(respaldo)
+        answer.fecha_expiracion = kept_until(respaldo, retention_days)
+        return answer
+
+
+class Metadata(BaseModel):
+    """Qué contiene el archivo; sin archivo, nada y 0. Si el respaldo falló, `error` y `error_type` dicen por qué."""
+
+    model_config = ConfigDict(extra="allow", json_schema_serialization_defaults_required=True)
+
+    modelos_respaldados: list[str] = []
+    detalles_registros: dict[str, int] = {}
+    tamaño_original_mb: float = 0.0
+    tamaño_comprimido_mb: float = 0.0
+    compresion_porcentaje: float = 0.0
+    avisos: list[str] = []
+
+
+class RespaldoCompleto(RespaldoEnLista):
+    """Un respaldo con todo lo que se sabe de él."""
+
+    archivo_s3: Annotated[str | None, eg("backups/1/2026/07/backup_20260703_020012.json.gz")]
+    hash_md5: Annotated[str | None, eg("9e107d9d372bb6826bd81d3542a419d6")] = Field(
+        description="MD5 del archivo comprimido, tal como está guardado."
+    )
+    tiempo_ejecucion: Annotated[
+        str | None,
+        BeforeValidator(lambda elapsed: clock(elapsed.total_seconds()) if elapsed is not None else None),
+        eg("00:00:04.381000"),
+    ]
+    tiempo_ejecucion_segundos: Annotated[
+        float, BeforeValidator(lambda elapsed: elapsed.total_seconds() if elapsed is not None else 0.0), eg(4.381)
+    ] = Field(validation_alias="tiempo_ejecucion")
+    metadata: Annotated[
+        Metadata,
+        eg(
+            {
+                "modelos_respaldados": ["usuarios", "pacientes", "consultas"],
+                "detalles_registros": {"usuarios": 40, "pacientes": 2960, "consultas": 12000},
+                "tamaño_original_mb": 9.0,
+                "tamaño_comprimido_mb": 1.5,
+                "compresion_porcentaje": 83.3,
+                "avisos": [],
+            }
+        ),
+    ] = Field(validation_alias="metadata_")
+    usuario_nombre: Annotated[str | None, eg(None)]
+    fecha_actualizacion: Annotated[Fecha, eg("2026-07-05T07:00:00+00:00")]
+    progreso: Annotated[Progreso | None, eg(None)]
+
+
+class RespaldoConMensaje(Answer):
+    """Qué pasó, y cómo está el respaldo ahora."""
+
+    mensaje: Annotated[str, eg("El respaldo empezará en un momento")]
+    respaldo: Annotated[
+        RespaldoCompleto,
+        eg(
+            {
+                **RespaldoCompleto.example(),
+                "id": 8,
+                "tamaño_bytes": 0,
+                "tamaño_mb": 0.0,
+                "numero_registros": 0,
+                "estado": "pendiente",
+                "estado_display": "Pendiente",
+                "tipo_respaldo": "por_demanda",
+                "tipo_respaldo_display": "Por demanda",
+                "descripcion": "Antes de la actualización",
+                "usuario": "12",
+                "puede_restaurar": False,
+                "fecha_expiracion": None,
+                "verificado": None,
+                "archivo_s3": None,
+                "hash_md5": None,
+                "tiempo_ejecucion": None,
+                "tiempo_ejecucion_segundos": 0.0,
+                "metadata": Metadata().model_dump(),
+                "usuario_nombre": "Ana María Peñaranda",
+            }
+        ),
+    ]
+
+
+class Enlace(Answer):
+    """Una dirección con que se descarga el archivo, sin token, mientras no venza."""
+
+    url: Annotated[
+        str,
+        eg("https://respaldos.s3.us-east-1.amazonaws.com/backups/1/2026/07/backup_20260703_020012.json.gz?X-Amz-…"),
+    ]
+    expira_en_segundos: Annotated[int, eg(3600)]
+    archivo: Annotated[str, eg("backup_20260703_020012.json.gz")]
+    tamaño_mb: Annotated[float, eg(1.5)]
+
+
+# How backups stand
+
+
+class UltimoRespaldo(Answer):
+    """El respaldo completado más nuevo."""
+
+    id: Annotated[int, eg(7)]
+    fecha: Annotated[Fecha, eg("2026-07-03T06:00:12+00:00")]
+    tamaño_mb: Annotated[float, eg(1.5)]
+
+
+class UltimoBueno(UltimoRespaldo):
+    """El respaldo bueno más nuevo: completado, sin verificación fallida, y no sospechoso o ya aceptado."""
+
+
+class UltimaVerificacion(Answer):
+    """La última vez que se leyó y comprobó lo que hay dentro de un respaldo; `error` dice por qué falló, si falló."""
+
+    respaldo_id: Annotated[int, eg(5)]
+    fecha: Annotated[Fecha, eg("2026-06-30T11:20:41+00:00")]
+    profundidad: Annotated[Profundidad, eg("ensayo")]
+    error: Annotated[str | None, eg(None)]
+
+
+class PuntoDeSerie(Answer):
+    """Un día: cómo terminó, cuánto ocupa y cuánto tardó; si no hubo respaldo, `estado` es null y lo demás 0."""
+
+    # `completado` if any backup of that local day was, else `fallido` if any failed. The others are of the day's
+    # last one in that state. Backups deleted since count: the series says what happened.
+    dia: Annotated[date, eg("2026-07-03")]
+    estado: Annotated[Literal["completado", "fallido"] | None, eg("completado")]
+    tamaño_mb: Annotated[float, eg(1.5)]
+    segundos: Annotated[float, eg(4.381)]
+
+
+class Estadisticas(Answer):
+    """Cómo han ido los respaldos de la clínica. `tasa_exito` es un porcentaje, 0 si no terminó ninguno.
+
+    `situacion` dice en una palabra si los datos están a salvo. El costo es de `tamaño_almacenado_mb`, que incluye lo
+    eliminado mientras se puede recuperar, a `precio_gb_mes_usd`.
+    """
+
+    total_respaldos: Annotated[int, eg(92)]
+    completados: Annotated[int, eg(91)]
+    fallidos: Annotated[int, eg(1)]
+    tamaño_total_mb: Annotated[float, eg(136.5)]
+    ultimo_respaldo: Annotated[UltimoRespaldo | None, eg(UltimoRespaldo.example())]
+    tasa_exito: Annotated[float, eg(98.9)]
+    proximo_respaldo: Annotated[Fecha | None, eg("2026-07-04T06:00:00+00:00")]
+    costo_mensual_estimado_usd: Annotated[float, eg(0.001667)]
+    serie: Annotated[
+        list[PuntoDeSerie],
+        eg(
+            [
+                {"dia": "2026-07-02", "estado": "fallido", "tamaño_mb": 0.0, "segundos": 0.0},
+                PuntoDeSerie.example(),
+            ]
+        ),
+    ]
+    situacion: Annotated[Situacion, eg("al_dia")]
+    ultimo_bueno: Annotated[UltimoBueno | None, eg(UltimoBueno.example())]
+    ultima_verificacion: Annotated[UltimaVerificacion | None, eg(UltimaVerificacion.example())]
+    fallos_seguidos: Annotated[int, eg(0)]
+    tamaño_almacenado_mb: Annotated[float, eg(136.5)]
+    precio_gb_mes_usd: Annotated[float, eg(0.0125)]
+
+
+class ClinicaPropia(Answer):
+    """La clínica de quien pregunta, y qué puede hacer en ella. `respaldo_diario` es una hora de `zona_horaria`."""
+
+    clinica_id: Annotated[int, eg(1)]
+    nombre: Annotated[str | None, eg("Clínica Dental Illimani — La Paz")]
+    activa: Annotated[bool, eg(True)]
+    zona_horaria: Annotated[str, eg("America/La_Paz")]
+    respaldo_diario: Annotated[str, eg("02:00")] = Field(description="HH:MM")
+    puede_administrar: Annotated[bool, eg(True)]
+
+
+class ClinicaEnLista(Answer):
+    """Una clínica y cómo están sus respaldos. `fallos_seguidos` son los que hubo desde el último completado."""
+
+    clinica_id: Annotated[int, eg(3)]
+    nombre: Annotated[str | None, eg("Sonrisas del Tunari — Cochabamba")]
+    activa: Annotated[bool, eg(True)]
+    zona_horaria: Annotated[str, eg("America/La_Paz")]
+    situacion: Annotated[Situacion, eg("atrasada")]
+    ultimo_bueno: Annotated[UltimoBueno | None, eg({"id": 4, "fecha": "2026-06-30T06:00:09+00:00", "tamaño_mb": 0.4})]
+    ultima_verificacion: Annotated[UltimaVerificacion | None, eg(None)]
+    en_curso: Annotated[TipoOperacion | None, eg(None)]
+    fallos_seguidos: Annotated[int, eg(3)]
+
+
+# What is done with a backup's file
+
+
+class RestauracionEnLista(Answer):
+    """Una verificación, una restauración o una comparación de un respaldo, hecha o por hacer.
+
+    `resultado` de una restauración dice de cada modelo cuántos registros se insertan, actualizan y eliminan, con
+    ejemplos para quien administra. `compartidos`, si está, son los que se insertan y no son de ninguna clínica;
+    `restaurado`, si es falso, dice que lo que difiere se queda como está. `respaldo_previo` es el respaldo de cómo
+    estaba todo antes; `avisos` son frases con lo que hay que saber además: qué se agrega sin pedirlo, qué no se
+    restaura, y qué migraciones, tablas y columnas conoce el sistema hoy y el respaldo no. El resultado de una
+    comparación dice lo mismo de lo que cambió desde el respaldo `comparado_con`.
+    """
+
+    id: Annotated[int, eg(3)]
+    respaldo_id: Annotated[int, eg(7)]
+    clinica_id: Annotated[int | None, eg(1)] = Field(description="Vacío en los de la plataforma.")
+    tipo: Annotated[TipoRestauracion, eg("restauracion")]
+    profundidad: Annotated[Profundidad | None, eg(None)]
+    estado: Annotated[Estado, eg("completado")]
+    simulada: Annotated[bool, eg(True)]
+    modelos: Annotated[list[str] | None, eg(None)]
+    registro: Annotated[str | None, eg("pacientes:15")]
+    destino: Annotated[str | None, eg(None)]
+    con_accesos: Annotated[bool, eg(False)]
+    con_clinica: Annotated[bool, eg(False)]
+    progreso: Annotated[Progreso | None, eg(None)]
+    resultado: Annotated[
+        dict[str, Any] | None,
+        eg(
+            {
+                "pacientes": {
+                    "insertados": 0,
+                    "actualizados": 1,
+                    "eliminados": 0,
+                    "ejemplos": {
+                        "actualizados": [
+                            {
+                                "clave": {"codusuario": 15},
+                                "campos": {"direccion": {"antes": "Calle 9", "despues": "Av. Busch 1234"}},
+                            }
+                        ]
+                    },
+                },
+                "consultas": {
+                    "insertados": 2,
+                    "actualizados": 0,
+                    "eliminados": 0,
+                    "ejemplos": {"insertados": [{"clave": {"id": 81}}, {"clave": {"id": 82}}]},
+                },
+            }
+        ),
+    ]
+    avisos: Annotated[list[str], eg([])]
+    respaldo_previo: Annotated[int | None, eg(None)]
+    comparado_con: Annotated[int | None, eg(None)]
+    error: Annotated[str | None, eg(None)]
+    usuario: Annotated[str | None, eg("12")]
+    fecha_creacion: Annotated[Fecha, eg("2026-07-05T06:59:55+00:00")]
+    fecha_fin: Annotated[Fecha | None, eg("2026-07-05T07:00:00+00:00")]
+
+    @classmethod
+    def of(cls, restauracion: Restauracion, *, examples: bool = True) -> Self:
+        """What was done; without `examples` of rows, or names, for who may not see what backups hold."""
+        answer = cls.model_validate(restauracion)
+        if not examples:
+            answer.avisos = [aviso for aviso in answer.avisos if not aviso.startswith((WHO, WHAT))]
+            if answer.resultado is not None and answer.tipo != TipoRestauracion.VERIFICACION:
+                answer.resultado = {model: {**changes, "ejemplos": {}} for model, changes in answer.resultado.items()}
+        return answer
+
+
+# The audit trail
+
+
+class EventoEnLista(Answer):
+    """Una línea de la auditoría: quién hizo qué, cuándo y desde dónde. Nadie puede cambiarla ni borrarla."""
+
+    id: Annotated[int, eg(41)]
+    fecha: Annotated[Fecha, eg("2026-07-05T06:59:55.120000+00:00")]
+    clinica_id: Annotated[int | None, eg(1)]
+    accion: Annotated[Accion, eg("enlace_descarga")]
+    respaldo_id: Annotated[int | None, eg(7)]
+    usuario: Annotated[str | None, eg("12")]
+    direccion: Annotated[str | None, eg("203.0.113.9")]
+    detalle: Annotated[dict[str, Any], eg({"archivo": "backup_20260703_020012.json.gz", "segundos": 3600})]
+
+
+class EventoDeClinica(EventoEnLista):
+    """Con el nombre de quien lo hizo, si hoy es alguien de la clínica."""
+
+    usuario_nombre: Annotated[str | None, eg("Ana María Peñaranda")] = None
+
+    @classmethod
+    def of(cls, evento: Evento, names: Mapping[str, str]) -> Self:
+        """One line of a clinic's own trail; `names` are those of its people."""
+        answer = cls.model_validate(evento)
+        answer.usuario_nombre = names.get(evento.usuario or "")
+        return answer

@@ -2,7 +2,7 @@
 
 from datetime import date, datetime, timedelta
 from enum import StrEnum
-from typing import Any
+from typing import Any, Self
 
 from sqlalchemy import (
     CHAR,
@@ -173,6 +173,21 @@ class Respaldo(Base):
     purgado: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
 
     @property
+    def in_doubt(self) -> bool:
+        """Whether it has far less in it than the one before, and nobody has accepted it."""
+        return self.sospechoso and self.aceptado is None
+
+    @property
+    def restorable(self) -> bool:
+        """Whether it can be restored from, as far as its row tells."""
+        return self.estado == Estado.COMPLETADO and self.fecha_eliminacion is None
+
+    @property
+    def last_verification(self) -> Self | None:
+        """Itself, where it has ever been verified: three of its columns tell how."""
+        return self if self.verificado is not None else None
+
+    @property
     def being_purged(self) -> bool:
         """Whether the deleted backup's object is gone, or may be: its removal has begun."""
         # Nothing else is under way for a deleted backup.
@@ -185,12 +200,7 @@ class Respaldo(Base):
         Only such a backup counts for retention, and the newest one is never aged out. In a query,
         `Respaldo.good` asks PostgreSQL the same.
         """
-        return (
-            self.estado == Estado.COMPLETADO
-            and self.fecha_eliminacion is None
-            and self.verificado_error is None
-            and (not self.sospechoso or self.aceptado is not None)
-        )
+        return self.restorable and self.verificado_error is None and not self.in_doubt
 
     @good.inplace.expression
     @classmethod

@@ -6,8 +6,8 @@ from fastapi import APIRouter
 
 from app.api.caller import Looking, ServiceDep, may_see_rows
 from app.api.openapi import of_anyone
-from app.api.schemas import ClinicaPropia
 from app.errors import InvalidRequest
+from app.respaldos.contract import ClinicaPropia
 
 router = APIRouter(prefix="/clinica", tags=["Clínicas"])
 

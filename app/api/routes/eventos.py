@@ -8,10 +8,9 @@ from fastapi import APIRouter, Query, Request, Response
 from app.api.caller import Administering, ServiceDep
 from app.api.openapi import of_anyone
 from app.api.parameters import PAGE_HEADERS, OfRespaldo, PageDep
-from app.api.schemas import EventoDeClinica
 from app.errors import DatabaseError
 from app.respaldos import audit as trail
-from app.respaldos.contract import evento_de_clinica_vista
+from app.respaldos.contract import EventoDeClinica
 from app.respaldos.models import Accion
 from app.respaldos.resources import transaction
 
@@ -50,10 +49,10 @@ async def listar(
         )
     page.describe(request, response, total)
     if caller.clinica_id is None:
-        return [evento_de_clinica_vista(evento, {}) for evento in found]
+        return [EventoDeClinica.of(evento, {}) for evento in found]
     try:
         names = await service.users.display_names({evento.usuario for evento in found}, clinica_id=caller.clinica_id)
     except DatabaseError as exc:
         log.warning("no names of the people of clinic %s: %s", caller.clinica_id, exc)
         names = {}
-    return [evento_de_clinica_vista(evento, names) for evento in found]
+    return [EventoDeClinica.of(evento, names) for evento in found]

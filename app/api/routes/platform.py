@@ -9,9 +9,8 @@ from app.api.caller import ServiceDep, platform
 from app.api.openapi import problems
 from app.api.parameters import PAGE_HEADERS, PageDep
 from app.api.routes.eventos import AccionQuery
-from app.api.schemas import ClinicaEnLista, EventoEnLista
 from app.respaldos import audit
-from app.respaldos.contract import evento_vista
+from app.respaldos.contract import ClinicaEnLista, EventoEnLista
 from app.respaldos.resources import transaction
 from app.respaldos.status.clinics import listar_clinicas
 
@@ -40,7 +39,7 @@ async def listar_eventos(
     async with transaction(service.resources) as session:
         found, total = await audit.page_of_eventos(session, accion=accion, limit=page.limit, offset=page.offset)
     page.describe(request, response, total)
-    return [evento_vista(evento) for evento in found]
+    return found
 
 
 @router.get(
@@ -61,8 +60,12 @@ async def listar(request: Request, response: Response, service: ServiceDep, page
     """
     clinics = await service.directory.clinics()
     found = await listar_clinicas(
-        service.resources, clinics, now=datetime.now(UTC), limit=page.limit, offset=page.offset
+        service.resources,
+        clinics,
+        now=datetime.now(UTC),
+        time_zone=service.settings.time_zone,
+        limit=page.limit,
+        offset=page.offset,
     )
     page.describe(request, response, len(clinics))
-    zone = service.settings.time_zone.key
-    return [{**clinic, "zona_horaria": zone} for clinic in found]
+    return found

@@ -12,11 +12,10 @@ from fastapi.sse import EventSourceResponse, ServerSentEvent
 from app.api.caller import Caller, Looking, ServiceDep, still_may_look
 from app.api.openapi import of_anyone
 from app.api.parameters import RespaldoId
-from app.api.respaldo_answer import mostrado
 from app.connections import Service
 from app.errors import RespaldosError, TooManyAttempts
 from app.respaldos.backup import queries as backup_queries
-from app.respaldos.contract import ESTADO_DISPLAY
+from app.respaldos.contract import ESTADO_DISPLAY, RespaldoCompleto
 from app.respaldos.models import Estado, Respaldo
 from app.respaldos.resources import transaction
 
@@ -109,7 +108,8 @@ async def progreso(
         except RespaldosError as exc:
             yield ServerSentEvent(event="problema", raw_data=_json({"codigo": exc.code, "status": exc.status}))
             return
-    yield ServerSentEvent(event="fin", raw_data=_json(mostrado(respaldo, service.settings)))
+    ended = RespaldoCompleto.of(respaldo, retention_days=service.settings.retention_days)
+    yield ServerSentEvent(event="fin", raw_data=_json(ended.model_dump(mode="json")))
 
 
 def _json(value: Any) -> str:

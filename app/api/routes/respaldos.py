@@ -11,19 +11,7 @@ from app.api.caller import Administering, Caller, Looking, ServiceDep, platforms
 from app.api.openapi import of_anyone, with_body
 from app.api.parameters import PAGE_HEADERS, Momento, PageDep, RespaldoId, period
 from app.api.problems import WithMembers
-from app.api.respaldo_answer import listado, mostrado
-from app.api.schemas import (
-    Enlace,
-    Estadisticas,
-    PedidoComparacion,
-    PedidoRespaldo,
-    PedidoRestauracion,
-    PedidoVerificacion,
-    RespaldoCompleto,
-    RespaldoConMensaje,
-    RespaldoEnLista,
-    RestauracionEnLista,
-)
+from app.api.schemas import PedidoComparacion, PedidoRespaldo, PedidoRestauracion, PedidoVerificacion
 from app.broker.queue import Queue
 from app.connections import Service
 from app.errors import DatabaseError, OperationInProgress, QueueUnavailable
@@ -31,7 +19,14 @@ from app.respaldos.audit import Actor
 from app.respaldos.backup import queries as backup_queries
 from app.respaldos.backup.queries import Orden
 from app.respaldos.backup.request import cancelar_respaldo, pedir_respaldo
-from app.respaldos.contract import restauracion_vista
+from app.respaldos.contract import (
+    Enlace,
+    Estadisticas,
+    RespaldoCompleto,
+    RespaldoConMensaje,
+    RespaldoEnLista,
+    RestauracionEnLista,
+)
 from app.respaldos.models import Estado, Respaldo, Restauracion, TipoRespaldo
 from app.respaldos.reading.comparison import pedir_comparacion
 from app.respaldos.reading.download import enlace_descarga
@@ -92,7 +87,7 @@ async def listar(
             offset=page.offset,
         )
     page.describe(request, response, total)
-    return [listado(respaldo, service.settings) for respaldo in found]
+    return [RespaldoEnLista.of(respaldo, retention_days=service.settings.retention_days) for respaldo in found]
 
 
 @router.get(
@@ -143,13 +138,13 @@ async def crear(service: ServiceDep, caller: Administering, body: PedidoRespaldo
         running = await _running(service, caller.clinica_id)
         if running is None:
             raise
-        raise WithMembers(exc, respaldo=mostrado(running, service.settings)) from exc
+        raise WithMembers(exc, respaldo=_shown(service, running).model_dump(mode="json")) from exc
     try:
         await queue.respaldo(respaldo.id, respaldo.intento)
     except QueueUnavailable as exc:
         # The row stands; the reconciler sends the news within a minute.
         log.warning("backup %s is not in the queue yet: %s", respaldo.id, exc)
-    return {"mensaje": "El respaldo empezará en un momento", "respaldo": mostrado(respaldo, service.settings)}
+    return RespaldoConMensaje(mensaje="El respaldo empezará en un momento", respaldo=_shown(service, respaldo))
 
 
 @router.get(
@@ -161,7 +156,7 @@ async def crear(service: ServiceDep, caller: Administering, body: PedidoRespaldo
 )
 async def ver(service: ServiceDep, caller: Looking, respaldo_id: RespaldoId) -> Any:
     """Con lo que contiene, cuánto tardó y, mientras está en curso, hasta dónde ha llegado."""
-    return mostrado(await _get(service, respaldo_id, caller.clinica_id), service.settings)
+    return _shown(service, await _get(service, respaldo_id, caller.clinica_id))
 
 
 @router.get(
@@ -190,7 +185,7 @@ async def cancelar(service: ServiceDep, caller: Administering, respaldo_id: Resp
         service.resources, respaldo_id, clinica_id=caller.clinica_id, actor=caller.actor
     )
     said = "El respaldo se canceló" if respaldo.estado == Estado.CANCELADO else "El respaldo se está cancelando"
-    return {"mensaje": said, "respaldo": mostrado(respaldo, service.settings)}
+    return RespaldoConMensaje(mensaje=said, respaldo=_shown(service, respaldo))
 
 
 @router.post(
@@ -216,7 +211,7 @@ async def verificar(
         actor=caller.actor,
     )
     await _tell(queue, restauracion)
-    return restauracion_vista(restauracion)
+    return RestauracionEnLista.of(restauracion)
 
 
 @router.post(
@@ -240,7 +235,7 @@ async def comparar(
     )
     if restauracion.estado == Estado.PENDIENTE:
         await _tell(queue, restauracion)
-    return restauracion_vista(restauracion)
+    return RestauracionEnLista.of(restauracion)
 
 
 @router.post(
@@ -285,7 +280,7 @@ async def restaurar(
         actor=caller.actor,
     )
     await _tell(queue, restauracion)
-    return restauracion_vista(restauracion)
+    return RestauracionEnLista.of(restauracion)
 
 
 @router.delete(
@@ -312,7 +307,7 @@ async def recuperar(service: ServiceDep, caller: Administering, respaldo_id: Res
     respaldo = await recuperar_respaldo(
         service.resources, respaldo_id, clinica_id=caller.clinica_id, actor=caller.actor
     )
-    return {"mensaje": "El respaldo se recuperó", "respaldo": mostrado(respaldo, service.settings)}
+    return RespaldoConMensaje(mensaje="El respaldo se recuperó", respaldo=_shown(service, respaldo))
 
 
 @router.post(
@@ -327,7 +322,7 @@ async def aceptar(service: ServiceDep, caller: Administering, respaldo_id: Respa
     respaldo = await aceptar_respaldo(
         service.resources, respaldo_id, clinica_id=caller.clinica_id, actor=caller.actor
     )
-    return {"mensaje": "El respaldo se aceptó", "respaldo": mostrado(respaldo, service.settings)}
+    return RespaldoConMensaje(mensaje="El respaldo se aceptó", respaldo=_shown(service, respaldo))
 
 
 async def _tell(queue: Queue, restauracion: Restauracion) -> None:
@@ -348,6 +343,10 @@ async def _named(service: Service, caller: Caller) -> Actor:
         log.warning("no name for user %s of clinic %s: %s", caller.actor.usuario, caller.clinica_id, exc)
         names = {}
     return replace(caller.actor, nombre=names.get(caller.actor.usuario or ""))
+
+
+def _shown(service: Service, respaldo: Respaldo) -> RespaldoCompleto:
+    return RespaldoCompleto.of(respaldo, retention_days=service.settings.retention_days)
 
 
 async def _get(service: Service, respaldo_id: int, clinica_id: int | None) -> Respaldo:

@@ -7,8 +7,7 @@ from fastapi import APIRouter, Request, Response
 from app.api.caller import Looking, ServiceDep, may_see_rows
 from app.api.openapi import of_anyone
 from app.api.parameters import PAGE_HEADERS, OfRespaldo, PageDep, RestauracionId
-from app.api.schemas import RestauracionEnLista
-from app.respaldos.contract import restauracion_vista
+from app.respaldos.contract import RestauracionEnLista
 from app.respaldos.reading import queries as reading_queries
 from app.respaldos.resources import transaction
 
@@ -36,7 +35,7 @@ async def listar(
             session, clinica_id=caller.clinica_id, respaldo_id=respaldo_id, limit=page.limit, offset=page.offset
         )
     page.describe(request, response, total)
-    return [restauracion_vista(each, examples=may_see_rows(caller)) for each in found]
+    return [RestauracionEnLista.of(each, examples=may_see_rows(caller)) for each in found]
 
 
 @router.get(
@@ -50,4 +49,4 @@ async def ver(service: ServiceDep, caller: Looking, restauracion_id: Restauracio
     """Si falló, `error` dice por qué, y no cambió nada. Los ejemplos de registros los ve quien administra."""
     async with transaction(service.resources) as session:
         found = await reading_queries.get(session, restauracion_id, clinica_id=caller.clinica_id)
-    return restauracion_vista(found, examples=may_see_rows(caller))
+    return RestauracionEnLista.of(found, examples=may_see_rows(caller))

@@ -29,10 +29,9 @@ from app.errors import FormatError, LocalFileError
 if TYPE_CHECKING:
     from app.dump.reader import Event
     from app.dump.verifier import VerifiedFile
-    from app.respaldos.contract import Verificado
+    from app.respaldos.contract import Estadisticas, RespaldoCompleto, Verificacion
     from app.respaldos.models import Respaldo
     from app.respaldos.resources import Databases, Resources
-    from app.respaldos.status.statistics import Estadisticas
     from app.settings import Settings
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -80,9 +79,7 @@ def crear(clinica: str | None, plataforma: bool, descripcion: str, as_json: bool
 
     respaldo = with_resources(work)
     if as_json:
-        from app.respaldos.contract import detalle
-
-        print_json(detalle(respaldo))
+        print_json(full(respaldo))
     else:
         show_created(respaldo)
 
@@ -147,9 +144,11 @@ def listar(clinica: str | None, plataforma: bool, limite: int, as_json: bool) ->
         return found
 
     respaldos = with_databases(work)
-    from app.respaldos.contract import resumen
+    from app.respaldos.contract import RespaldoEnLista
+    from app.settings import load_settings
 
-    rows = [resumen(respaldo) for respaldo in respaldos]
+    days = load_settings().retention_days
+    rows = [RespaldoEnLista.of(respaldo, retention_days=days) for respaldo in respaldos]
     if as_json:
         print_json(rows)
     elif not rows:
@@ -159,15 +158,15 @@ def listar(clinica: str | None, plataforma: bool, limite: int, as_json: bool) ->
             ("ID", "Clínica", "Fecha (UTC)", "Estado", "Tipo", "Tamaño", "Registros", "Verificado", "Descripción"),
             [
                 (
-                    str(row["id"]),
-                    named(row["clinica_id"]),
-                    moment(row["fecha_respaldo"]),
-                    row["estado_display"],
-                    row["tipo_respaldo_display"],
+                    str(row.id),
+                    named(row.clinica_id),
+                    moment(row.fecha_respaldo),
+                    row.estado_display,
+                    row.tipo_respaldo_display,
                     size(respaldo.tamaño_bytes),
                     number(respaldo.numero_registros),
-                    _verified(row["verificado"]),
-                    row["descripcion"],
+                    _verified(row.verificado),
+                    row.descripcion,
                 )
                 for respaldo, row in zip(respaldos, rows, strict=True)
             ],
@@ -175,11 +174,19 @@ def listar(clinica: str | None, plataforma: bool, limite: int, as_json: bool) ->
         )
 
 
-def _verified(verificado: "Verificado | None") -> str:
+def full(respaldo: "Respaldo") -> "RespaldoCompleto":
+    """The backup with all that programs are shown of it."""
+    from app.respaldos.contract import RespaldoCompleto
+    from app.settings import load_settings
+
+    return RespaldoCompleto.of(respaldo, retention_days=load_settings().retention_days)
+
+
+def _verified(verificado: "Verificacion | None") -> str:
     if verificado is None:
         return "—"
-    failed = ": falló" if verificado["error"] is not None else ""
-    return f"{moment(verificado['fecha'])} ({verificado['profundidad']}{failed})"
+    failed = ": falló" if verificado.error is not None else ""
+    return f"{moment(verificado.fecha)} ({verificado.profundidad}{failed})"
 
 
 @click.command()
@@ -192,28 +199,26 @@ def ver(id_: int, as_json: bool) -> None:
         return await find_respaldo(databases, id_)
 
     respaldo = with_databases(work)
-    from app.respaldos.contract import detalle
-
-    shown = detalle(respaldo)
+    shown = full(respaldo)
     if as_json:
         print_json(shown)
         return
-    metadata, deleted = shown["metadata"], respaldo.fecha_eliminacion
+    metadata, deleted = respaldo.metadata_, respaldo.fecha_eliminacion
     fields(
         {
-            "ID": str(shown["id"]),
-            "Clínica": named(shown["clinica_id"]),
-            "Estado": shown["estado_display"],
-            "Tipo": shown["tipo_respaldo_display"],
-            "Fecha (UTC)": moment(shown["fecha_respaldo"]),
-            "Descripción": shown["descripcion"] or "—",
-            **({"Eliminado (UTC)": moment(deleted.isoformat())} if deleted is not None else {}),
-            "Archivo S3": shown["archivo_s3"] or "—",
+            "ID": str(shown.id),
+            "Clínica": named(shown.clinica_id),
+            "Estado": shown.estado_display,
+            "Tipo": shown.tipo_respaldo_display,
+            "Fecha (UTC)": moment(shown.fecha_respaldo),
+            "Descripción": shown.descripcion or "—",
+            **({"Eliminado (UTC)": moment(deleted)} if deleted is not None else {}),
+            "Archivo S3": shown.archivo_s3 or "—",
             "Tamaño": size(respaldo.tamaño_bytes),
             "Registros": number(respaldo.numero_registros),
-            "Tiempo": shown["tiempo_ejecucion"] or "—",
-            "Hash MD5": shown["hash_md5"] or "—",
-            "Verificado (UTC)": _verified(shown["verificado"]),
+            "Tiempo": shown.tiempo_ejecucion or "—",
+            "Hash MD5": shown.hash_md5 or "—",
+            "Verificado (UTC)": _verified(shown.verificado),
             **({"Error": f"{metadata['error']} ({metadata['error_type']})"} if "error" in metadata else {}),
         }
     )
@@ -405,19 +410,19 @@ def estadisticas(clinica: str | None, plataforma: bool, as_json: bool) -> None:
     if as_json:
         print_json(found)
         return
-    last, rate, upcoming = found["ultimo_respaldo"], found["tasa_exito"], found["proximo_respaldo"]
-    days = [day["estado"] for day in found["serie"]]
+    last, rate, upcoming = found.ultimo_respaldo, found.tasa_exito, found.proximo_respaldo
+    days = [day.estado for day in found.serie]
     fields(
         {
-            "Respaldos": number(found["total_respaldos"]),
-            "Completados": number(found["completados"]),
-            "Fallidos": number(found["fallidos"]),
-            "Tasa de éxito": f"{rate} %" if found["completados"] or found["fallidos"] else "—",
-            "Espacio usado": f"{found['tamaño_total_mb']:,.2f} MB",
-            "Costo mensual estimado": f"{found['costo_mensual_estimado_usd']:,.4f} USD",
+            "Respaldos": number(found.total_respaldos),
+            "Completados": number(found.completados),
+            "Fallidos": number(found.fallidos),
+            "Tasa de éxito": f"{rate} %" if found.completados or found.fallidos else "—",
+            "Espacio usado": f"{found.tamaño_total_mb:,.2f} MB",
+            "Costo mensual estimado": f"{found.costo_mensual_estimado_usd:,.4f} USD",
             "Último respaldo": "ninguno"
             if last is None
-            else f"número {last['id']}, {moment(last['fecha'])} UTC, {last['tamaño_mb']:,.2f} MB",
+            else f"número {last.id}, {moment(last.fecha)} UTC, {last.tamaño_mb:,.2f} MB",
             "Próximo respaldo": "ninguno: la clínica no está activa"
             if upcoming is None
             else f"{moment(upcoming)} UTC",

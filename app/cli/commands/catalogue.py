@@ -6,14 +6,13 @@ import click
 
 from app.cli.clinic_option import clinic_option
 from app.cli.output import json_option, moment, number, print_json, table, warn
-from app.cli.running import with_databases, with_settings
+from app.cli.running import with_settings
 
 if TYPE_CHECKING:
     from app.clinic.catalogue.entries import Entry
     from app.clinic.clinic import Clinic
     from app.clinic.database import Census
-    from app.respaldos.resources import Databases
-    from app.respaldos.status.clinics import ClinicaVista
+    from app.respaldos.contract import ClinicaEnLista
     from app.settings import Settings
 
 
@@ -22,19 +21,28 @@ if TYPE_CHECKING:
 def clinicas(as_json: bool) -> None:
     """Lista las clínicas, por su número, y el último respaldo bueno de cada una."""
 
-    async def work(databases: "Databases") -> "list[tuple[Clinic, ClinicaVista]]":
+    async def work(settings: "Settings") -> "list[tuple[Clinic, ClinicaEnLista]]":
         from datetime import UTC, datetime
 
+        from app.connections import open_databases
         from app.respaldos.status.clinics import listar_clinicas
 
-        clinics = await databases.clinic.clinics()
-        found = await listar_clinicas(databases, clinics, now=datetime.now(UTC), limit=len(clinics), offset=0)
-        seen = {each["clinica_id"]: each for each in found}
+        async with open_databases(settings) as databases:
+            clinics = await databases.clinic.clinics()
+            found = await listar_clinicas(
+                databases,
+                clinics,
+                now=datetime.now(UTC),
+                time_zone=settings.time_zone,
+                limit=len(clinics),
+                offset=0,
+            )
+        seen = {each.clinica_id: each for each in found}
         return [(clinic, seen[clinic.id]) for clinic in clinics]
 
-    found = with_databases(work)
+    found = with_settings(work)
     if as_json:
-        print_json([{**seen, "esquema": clinic.schema} for clinic, seen in found])
+        print_json([{**seen.model_dump(), "esquema": clinic.schema} for clinic, seen in found])
     elif not found:
         click.echo("La tabla de clínicas está vacía.")
     else:
@@ -46,7 +54,7 @@ def clinicas(as_json: bool) -> None:
                     clinic.name or "—",
                     clinic.schema or "—",
                     "activa" if clinic.active else "inactiva",
-                    "ninguno todavía" if (good := seen["ultimo_bueno"]) is None else moment(good["fecha"]),
+                    "ninguno todavía" if (good := seen.ultimo_bueno) is None else moment(good.fecha),
                 )
                 for clinic, seen in found
             ],

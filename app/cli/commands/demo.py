@@ -119,9 +119,10 @@ def demo(once: bool, as_json: bool) -> None:
     async def work(addressed: "Settings") -> None:
         respaldos = await _prepared(addressed)
         if as_json:
-            from app.respaldos.contract import detalle
+            from app.respaldos.contract import RespaldoCompleto
 
-            print_json([detalle(respaldo) for respaldo in respaldos])
+            days = settings.retention_days
+            print_json([RespaldoCompleto.of(respaldo, retention_days=days) for respaldo in respaldos])
             return
         for respaldo in respaldos:
             click.echo(f"\nClínica {respaldo.clinica_id}")

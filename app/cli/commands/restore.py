@@ -115,9 +115,9 @@ def restaurar(
         _preview(id_, request, destino, estricto, sin_disparadores, as_json)
     restauracion = _restore(id_, request, destino, estricto, sin_disparadores)
     if as_json:
-        from app.respaldos.contract import restauracion_vista
+        from app.respaldos.contract import RestauracionEnLista
 
-        print_json(restauracion_vista(restauracion))
+        print_json(RestauracionEnLista.of(restauracion))
     else:
         show_restored(restauracion)
 

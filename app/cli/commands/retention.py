@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from app.cli.clinic_option import clinic_number, clinic_option
-from app.cli.commands.backup import find_respaldo
+from app.cli.commands.backup import find_respaldo, full
 from app.cli.output import (
     ask_first,
     done,
@@ -54,7 +54,7 @@ def eliminar(id_: int, si: bool, as_json: bool) -> None:
 
     if not si:
         respaldo = with_databases(look)
-        of = f"de {whose(respaldo.clinica_id)}, {moment(respaldo.fecha_respaldo.isoformat())} UTC"
+        of = f"de {whose(respaldo.clinica_id)}, {moment(respaldo.fecha_respaldo)} UTC"
         ask_first(f"¿Eliminar el respaldo {id_} ({of})?", si, refusal="use --si para eliminar sin que se le pregunte")
     with_databases(work)
     if as_json:
@@ -97,9 +97,7 @@ def aceptar(id_: int, as_json: bool) -> None:
 
 def _show(respaldo: "Respaldo", as_json: bool, said: str) -> None:
     if as_json:
-        from app.respaldos.contract import detalle
-
-        print_json(detalle(respaldo))
+        print_json(full(respaldo))
     else:
         done(said)
 
@@ -201,7 +199,7 @@ def _show_decisions(found: "list[ClinicDecisions]", as_json: bool, purged: int |
                 (
                     named(clinica_id),
                     str(backup.id),
-                    moment(backup.fecha_respaldo.isoformat()),
+                    moment(backup.fecha_respaldo),
                     ESTADO_DISPLAY[Estado(backup.estado)],
                     size(backup.tamaño_bytes),
                     "conservar" if decision.keep else "eliminar",
@@ -238,11 +236,9 @@ def reindexar(context: click.Context, clinica: str | None, as_json: bool) -> Non
 
     found = with_resources(work)
     if as_json:
-        from app.respaldos.contract import detalle
-
         print_json(
             {
-                "reconstruidos": [detalle(respaldo) for respaldo in found.rebuilt],
+                "reconstruidos": [full(respaldo) for respaldo in found.rebuilt],
                 "desconocidos": [_described(item) for item in found.unknown],
                 "dañados": [_described(item) for item in found.damaged],
                 "ya_registrados": found.known,
@@ -256,7 +252,7 @@ def reindexar(context: click.Context, clinica: str | None, as_json: bool) -> Non
                     (
                         str(respaldo.id),
                         named(respaldo.clinica_id),
-                        moment(respaldo.fecha_respaldo.isoformat()),
+                        moment(respaldo.fecha_respaldo),
                         size(respaldo.tamaño_bytes),
                         number(respaldo.numero_registros),
                         respaldo.archivo_s3 or "",

@@ -5,13 +5,12 @@ import hashlib
 import os
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TypedDict
 
 from app.errors import FormatError, LocalFileError, NotCompleted
 from app.respaldos import audit
 from app.respaldos.audit import COMMAND_LINE, Actor
 from app.respaldos.backup import queries as backup_queries
-from app.respaldos.contract import MIB
+from app.respaldos.contract import Enlace, mib
 from app.respaldos.models import Accion, Estado, Respaldo
 from app.respaldos.progress import Progress
 from app.respaldos.resources import Resources, transaction
@@ -77,15 +76,6 @@ def _private(path: str, flags: int) -> int:
 LINK_SECONDS = 3600
 
 
-class Enlace(TypedDict):
-    """`archivo` is the name under which a browser saves it; `tamaño_mb` is in MiB."""
-
-    url: str
-    expira_en_segundos: int
-    archivo: str
-    tamaño_mb: float
-
-
 async def enlace_descarga(resources: Resources, respaldo_id: int, *, clinica_id: int | None, actor: Actor) -> Enlace:
     """The link, whose making is on record before anybody has it. Whether the object is there is not looked at.
 
@@ -109,9 +99,4 @@ async def enlace_descarga(resources: Resources, respaldo_id: int, *, clinica_id:
             archivo=archivo,
             segundos=LINK_SECONDS,
         )
-    return {
-        "url": url,
-        "expira_en_segundos": LINK_SECONDS,
-        "archivo": archivo,
-        "tamaño_mb": round((respaldo.tamaño_bytes or 0) / MIB, 2),
-    }
+    return Enlace(url=url, expira_en_segundos=LINK_SECONDS, archivo=archivo, tamaño_mb=mib(respaldo.tamaño_bytes))

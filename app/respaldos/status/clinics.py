@@ -1,33 +1,21 @@
 """Every clinic and how its backups stand, the worst first."""
 
 from datetime import UTC, datetime
-from typing import TypedDict
+from zoneinfo import ZoneInfo
 
 from app.clinic.clinic import Clinic
-from app.respaldos.contract import UltimaVerificacion, UltimoBueno, ultima_verificacion, ultimo_bueno
+from app.respaldos.contract import ClinicaEnLista
 from app.respaldos.resources import Databases, transaction
 from app.respaldos.status import fleet as status_fleet
 from app.respaldos.status.health import WORST_FIRST, Situacion, Standing, situacion
+from app.respaldos.status.statistics import ultima_verificacion, ultimo_bueno
 
 _NEVER = datetime.min.replace(tzinfo=UTC)
 
 
-class ClinicaVista(TypedDict):
-    """A clinic and how its backups stand. `en_curso` is `respaldo`, `restauracion` or null."""
-
-    clinica_id: int
-    nombre: str | None
-    activa: bool
-    situacion: Situacion
-    ultimo_bueno: UltimoBueno | None
-    ultima_verificacion: UltimaVerificacion | None
-    en_curso: str | None
-    fallos_seguidos: int
-
-
 async def listar_clinicas(
-    databases: Databases, clinics: list[Clinic], *, now: datetime, limit: int, offset: int
-) -> list[ClinicaVista]:
+    databases: Databases, clinics: list[Clinic], *, now: datetime, time_zone: ZoneInfo, limit: int, offset: int
+) -> list[ClinicaEnLista]:
     """`limit` of them from number `offset` on; of those that are as bad, whose last good backup is older comes first.
 
     All are looked at for that, since the list of clinics and their backups may be in two databases.
@@ -42,17 +30,18 @@ async def listar_clinicas(
         return WORST_FIRST[pair[0]], good.moment if good is not None else _NEVER, pair[1].clinica_id or 0
 
     judged.sort(key=badness)
-    return [_view(known[each.clinica_id], word, each) for word, each in judged[offset : offset + limit]]
+    return [_shown(known[each.clinica_id], word, each, time_zone) for word, each in judged[offset : offset + limit]]
 
 
-def _view(clinic: Clinic, word: Situacion, standing: Standing) -> ClinicaVista:
-    return {
-        "clinica_id": clinic.id,
-        "nombre": clinic.name,
-        "activa": clinic.active,
-        "situacion": word,
-        "ultimo_bueno": ultimo_bueno(standing),
-        "ultima_verificacion": ultima_verificacion(standing),
-        "en_curso": standing.running,
-        "fallos_seguidos": standing.failures,
-    }
+def _shown(clinic: Clinic, word: Situacion, standing: Standing, time_zone: ZoneInfo) -> ClinicaEnLista:
+    return ClinicaEnLista(
+        clinica_id=clinic.id,
+        nombre=clinic.name,
+        activa=clinic.active,
+        zona_horaria=time_zone.key,
+        situacion=word,
+        ultimo_bueno=ultimo_bueno(standing),
+        ultima_verificacion=ultima_verificacion(standing),
+        en_curso=standing.running,
+        fallos_seguidos=standing.failures,
+    )

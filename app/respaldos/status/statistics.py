@@ -1,16 +1,15 @@
 """How a clinic's backups have gone, or the platform's, and what they cost."""
 
 from datetime import UTC, date, datetime, timedelta
-from typing import Literal, TypedDict
 from zoneinfo import ZoneInfo
 
 from app.clinic.clinic import Clinic
-from app.respaldos.contract import MIB, UltimaVerificacion, UltimoBueno, ultima_verificacion, ultimo_bueno
+from app.respaldos.contract import Estadisticas, PuntoDeSerie, UltimaVerificacion, UltimoBueno, UltimoRespaldo, mib
 from app.respaldos.models import Estado
 from app.respaldos.resources import Databases, transaction
 from app.respaldos.schedule.nights import proxima_hora
 from app.respaldos.status import queries as status_queries
-from app.respaldos.status.health import Situacion, situacion
+from app.respaldos.status.health import Standing, situacion
 from app.respaldos.status.queries import Ended
 
 # Days of `serie`, today included.
@@ -18,53 +17,6 @@ SERIES_DAYS = 90
 
 # AWS bills what it calls GB by 2**30 bytes.
 BILLED_GB = 1 << 30
-
-
-class UltimoRespaldo(TypedDict):
-    """The newest completed backup. `fecha` is ISO 8601 in UTC."""
-
-    id: int
-    fecha: str
-    tamaño_mb: float
-
-
-class Dia(TypedDict):
-    """One local day. `completado` if any backup was that day, else `fallido` if any failed, else null.
-
-    Size (MiB) and seconds are those of the day's last one in that state, 0 where there is none or it is not known.
-    Backups deleted since count: the series says what happened.
-    """
-
-    dia: str
-    estado: Literal["completado", "fallido"] | None
-    tamaño_mb: float
-    segundos: float
-
-
-class Estadisticas(TypedDict):
-    """Counts, MiB, and the share of ended backups that were completed, in percent (0 where none has ended).
-
-    Deleted backups are left out of these; the cost is that of all bytes in S3, deleted ones included until they
-    are purged. `proximo_respaldo` (ISO 8601 in UTC) is when the next night begins; null where the clinic is
-    inactive. `serie` has a point for each of the last SERIES_DAYS local days, oldest first. `situacion` says in a
-    word how safe the clinic is, and `ultimo_bueno`, `ultima_verificacion` and `fallos_seguidos` why.
-    """
-
-    total_respaldos: int
-    completados: int
-    fallidos: int
-    tamaño_total_mb: float
-    ultimo_respaldo: UltimoRespaldo | None
-    tasa_exito: float
-    proximo_respaldo: str | None
-    costo_mensual_estimado_usd: float
-    serie: list[Dia]
-    situacion: Situacion
-    ultimo_bueno: UltimoBueno | None
-    ultima_verificacion: UltimaVerificacion | None
-    fallos_seguidos: int
-    tamaño_almacenado_mb: float
-    precio_gb_mes_usd: float
 
 
 async def obtener_estadisticas(
@@ -79,6 +31,9 @@ async def obtener_estadisticas(
 ) -> Estadisticas:
     """Without a clinic, of the platform.
 
+    Deleted backups are left out, but for the cost, which is that of all bytes in S3 until they are purged, and for
+    `serie`, which has a point for each of the last SERIES_DAYS local days, oldest first. `proximo_respaldo` is when
+    the next night begins; None where the clinic is inactive.
     `hour` and `minute` are the local time of the nightly backups; the price is in USD for 2**30 bytes.
     """
     clinica_id, active = (clinic.id, clinic.active) if clinic is not None else (None, True)
@@ -91,33 +46,47 @@ async def obtener_estadisticas(
         standing = await status_queries.standing(session, clinica_id=clinica_id)
     tried = totals.completed + totals.failed
     upcoming = proxima_hora(now, time_zone=time_zone, hour=hour, minute=minute) if active else None
-    return {
-        "total_respaldos": totals.all,
-        "completados": totals.completed,
-        "fallidos": totals.failed,
-        "tamaño_total_mb": round(totals.bytes / MIB, 2),
-        "ultimo_respaldo": {
-            "id": totals.last_id,
-            "fecha": totals.last_moment.isoformat(),
-            "tamaño_mb": round((totals.last_bytes or 0) / MIB, 2),
-        }
+    return Estadisticas(
+        total_respaldos=totals.all,
+        completados=totals.completed,
+        fallidos=totals.failed,
+        tamaño_total_mb=mib(totals.bytes),
+        ultimo_respaldo=UltimoRespaldo(id=totals.last_id, fecha=totals.last_moment, tamaño_mb=mib(totals.last_bytes))
         if totals.last_id is not None and totals.last_moment is not None
         else None,
-        "tasa_exito": round(100 * totals.completed / tried, 1) if tried else 0.0,
-        "proximo_respaldo": upcoming.astimezone(UTC).isoformat() if upcoming is not None else None,
+        tasa_exito=round(100 * totals.completed / tried, 1) if tried else 0.0,
+        proximo_respaldo=upcoming.astimezone(UTC) if upcoming is not None else None,
         # Small clinics cost less than a cent.
-        "costo_mensual_estimado_usd": round(totals.stored_bytes / BILLED_GB * price_gb_month, 6),
-        "serie": _series(ended, first, time_zone),
-        "situacion": situacion(standing, active=active, now=now),
-        "ultimo_bueno": ultimo_bueno(standing),
-        "ultima_verificacion": ultima_verificacion(standing),
-        "fallos_seguidos": standing.failures,
-        "tamaño_almacenado_mb": round(totals.stored_bytes / MIB, 2),
-        "precio_gb_mes_usd": price_gb_month,
-    }
+        costo_mensual_estimado_usd=round(totals.stored_bytes / BILLED_GB * price_gb_month, 6),
+        serie=_series(ended, first, time_zone),
+        situacion=situacion(standing, active=active, now=now),
+        ultimo_bueno=ultimo_bueno(standing),
+        ultima_verificacion=ultima_verificacion(standing),
+        fallos_seguidos=standing.failures,
+        tamaño_almacenado_mb=mib(totals.stored_bytes),
+        precio_gb_mes_usd=price_gb_month,
+    )
 
 
-def _series(ended: list[Ended], first: date, time_zone: ZoneInfo) -> list[Dia]:
+def ultimo_bueno(standing: Standing) -> UltimoBueno | None:
+    """The newest good backup, where there is one."""
+    good = standing.newest_good
+    return UltimoBueno(id=good.id, fecha=good.moment, tamaño_mb=mib(good.bytes)) if good is not None else None
+
+
+def ultima_verificacion(standing: Standing) -> UltimaVerificacion | None:
+    """The last time that a backup's content was read and checked."""
+    proof = standing.last_proof
+    return (
+        UltimaVerificacion(
+            respaldo_id=proof.respaldo_id, fecha=proof.moment, profundidad=proof.profundidad, error=proof.error
+        )
+        if proof is not None
+        else None
+    )
+
+
+def _series(ended: list[Ended], first: date, time_zone: ZoneInfo) -> list[PuntoDeSerie]:
     shown: dict[date, Ended] = {}
     for backup in ended:
         day = backup.moment.astimezone(time_zone).date()
@@ -127,12 +96,12 @@ def _series(ended: list[Ended], first: date, time_zone: ZoneInfo) -> list[Dia]:
     return [_point(day, shown.get(day)) for day in (first + timedelta(days=n) for n in range(SERIES_DAYS))]
 
 
-def _point(day: date, backup: Ended | None) -> Dia:
+def _point(day: date, backup: Ended | None) -> PuntoDeSerie:
     if backup is None:
-        return {"dia": day.isoformat(), "estado": None, "tamaño_mb": 0.0, "segundos": 0.0}
-    return {
-        "dia": day.isoformat(),
-        "estado": "completado" if backup.estado == Estado.COMPLETADO else "fallido",
-        "tamaño_mb": round((backup.bytes or 0) / MIB, 2),
-        "segundos": backup.elapsed.total_seconds() if backup.elapsed is not None else 0.0,
-    }
+        return PuntoDeSerie(dia=day, estado=None, tamaño_mb=0.0, segundos=0.0)
+    return PuntoDeSerie(
+        dia=day,
+        estado="completado" if backup.estado == Estado.COMPLETADO else "fallido",
+        tamaño_mb=mib(backup.bytes),
+        segundos=backup.elapsed.total_seconds() if backup.elapsed is not None else 0.0,
+    )

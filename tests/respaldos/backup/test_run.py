@@ -11,7 +11,7 @@ import pytest
 from app.clinic.clinic import Tenancy
 from app.respaldos.audit import Actor
 from app.respaldos.backup import run as making
-from app.respaldos.contract import detalle
+from app.respaldos.contract import RespaldoCompleto
 from app.respaldos.models import Estado
 from app.respaldos.progress import Progress
 from app.respaldos.resources import Resources
@@ -59,12 +59,13 @@ async def test_the_row_says_what_the_object_is(
 
 
 async def test_the_detail_has_every_key_of_the_contract(resources: Resources) -> None:
-    shown = detalle(await back_up(resources))
+    shown = RespaldoCompleto.of(await back_up(resources), retention_days=30).model_dump(mode="json")
     assert {
         *("id", "clinica_id", "fecha_respaldo", "tamaño_bytes", "tamaño_mb", "numero_registros", "estado"),
         *("estado_display", "tipo_respaldo", "tipo_respaldo_display", "descripcion", "usuario", "fecha_creacion"),
         *("puede_restaurar", "archivo_s3", "hash_md5", "tiempo_ejecucion", "tiempo_ejecucion_segundos"),
         *("metadata", "fecha_actualizacion", "progreso", "usuario_nombre", "verificado", "sospechoso"),
+        "fecha_expiracion",
     } == set(shown)
     assert {
         *("modelos_respaldados", "detalles_registros", "tamaño_original_mb", "tamaño_comprimido_mb"),

@@ -20,15 +20,15 @@ async def test_the_link_downloads_what_was_stored(resources: Resources) -> None:
     before = len(await trail(resources, SMALL))
     link = await enlace_descarga(resources, respaldo.id, clinica_id=SMALL, actor=PERSON)
     name = (respaldo.archivo_s3 or "").rpartition("/")[2]
-    assert (link["archivo"], link["expira_en_segundos"]) == (name, 3600)
-    assert link["tamaño_mb"] == round((respaldo.tamaño_bytes or 0) / 2**20, 2)
+    assert (link.archivo, link.expira_en_segundos) == (name, 3600)
+    assert link.tamaño_mb == round((respaldo.tamaño_bytes or 0) / 2**20, 2)
     async with httpx.AsyncClient(trust_env=False) as client:
-        answer = await client.get(link["url"])
-        forged = await client.get(link["url"].replace(name, name.replace("backup_2", "backup_1")))
+        answer = await client.get(link.url)
+        forged = await client.get(link.url.replace(name, name.replace("backup_2", "backup_1")))
     assert answer.status_code == 200
     assert hashlib.md5(answer.content, usedforsecurity=False).hexdigest() == respaldo.hash_md5
     assert forged.status_code == 403
-    asked = parse_qs(urlsplit(link["url"]).query)
+    asked = parse_qs(urlsplit(link.url).query)
     assert asked["X-Amz-Expires"] == ["3600"]
     assert asked["response-content-disposition"] == [f"attachment; filename*=UTF-8''{name}"]
     event = (await trail(resources, SMALL))[before:][0]
@@ -40,7 +40,7 @@ async def test_the_link_carries_the_public_address(store: Store, database: str) 
         clinic = unused_clinic()
         id_ = await stored(resources, clinic)
         link = await enlace_descarga(resources, id_, clinica_id=clinic, actor=PERSON)
-    assert link["url"].startswith("https://s3.clinica.example/")
+    assert link.url.startswith("https://s3.clinica.example/")
 
 
 @pytest.mark.parametrize("estado", [estado for estado in Estado if estado != Estado.COMPLETADO])

@@ -5,7 +5,7 @@ from typing import Any
 
 import asyncpg
 
-from app.respaldos.contract import restauracion_vista
+from app.respaldos.contract import RestauracionEnLista
 from app.respaldos.models import Restauracion
 from app.respaldos.reading.comparison import pedir_comparacion
 from app.respaldos.resources import Resources
@@ -70,7 +70,7 @@ def assert_shown(found: dict[str, Any], was: str, is_: str) -> None:
 
 def of_ours(restauracion: Restauracion) -> dict[str, Any]:
     """As the API answers it."""
-    found = restauracion_vista(restauracion)["resultado"]
+    found = RestauracionEnLista.of(restauracion).resultado
     assert found is not None
     return {model: found[model] for model in ("raro", "suelto")}
 

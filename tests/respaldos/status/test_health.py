@@ -2,15 +2,17 @@
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
 from app.clinic.clinic import Clinic
+from app.respaldos.contract import ClinicaEnLista
 from app.respaldos.models import Estado, Profundidad, TipoOperacion
 from app.respaldos.resources import Resources, transaction
 from app.respaldos.schedule.overdue import OVERDUE
 from app.respaldos.status import queries as status_queries
-from app.respaldos.status.clinics import ClinicaVista, listar_clinicas
+from app.respaldos.status.clinics import listar_clinicas
 from app.respaldos.status.health import UNVERIFIED, GoodBackup, LastProof, Situacion, Standing, situacion
 from tests.support.stored import stored, unused_clinic
 
@@ -112,14 +114,19 @@ async def test_the_worst_clinic_comes_first(resources: Resources) -> None:
     await stored(resources, clinics["falla"].id, estado=Estado.FALLIDO)
     await stored(resources, clinics["sin verificar"].id)
 
-    async def page(limit: int = 100, offset: int = 0) -> list[ClinicaVista]:
+    async def page(limit: int = 100, offset: int = 0) -> list[ClinicaEnLista]:
         return await listar_clinicas(
-            resources, list(clinics.values()), now=datetime.now(UTC), limit=limit, offset=offset
+            resources,
+            list(clinics.values()),
+            now=datetime.now(UTC),
+            time_zone=ZoneInfo("America/La_Paz"),
+            limit=limit,
+            offset=offset,
         )
 
     found = await page()
-    assert [each["nombre"] for each in found] == ordered
+    assert [each.nombre for each in found] == ordered
     assert await page(limit=2, offset=3) == found[3:5]
-    assert found[3]["fallos_seguidos"] == 1
-    assert found[0]["ultimo_bueno"] is None
-    assert found[5]["ultima_verificacion"] is not None
+    assert found[3].fallos_seguidos == 1
+    assert found[0].ultimo_bueno is None
+    assert found[5].ultima_verificacion is not None

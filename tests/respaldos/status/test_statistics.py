@@ -9,7 +9,7 @@ import pytest
 
 from app.respaldos.models import Estado
 from app.respaldos.resources import Resources
-from app.respaldos.status.statistics import Estadisticas, obtener_estadisticas
+from app.respaldos.status.statistics import obtener_estadisticas
 from tests.respaldos.conftest import LARGE, SMALL, back_up, connected, opened
 from tests.storage.conftest import Store
 from tests.support.stored import stored
@@ -26,9 +26,9 @@ async def statistics(
     now: datetime = NOW,
     time_zone: ZoneInfo = LA_PAZ,
     price_gb_month: float = 0.0125,
-) -> Estadisticas:
+) -> dict[str, Any]:
     """As for a night that begins at two."""
-    return await obtener_estadisticas(
+    found = await obtener_estadisticas(
         resources,
         clinic=await resources.clinic.clinic(clinica_id),
         now=now,
@@ -37,6 +37,7 @@ async def statistics(
         minute=0,
         price_gb_month=price_gb_month,
     )
+    return found.model_dump(mode="json")
 
 
 async def at(resources: Resources, moment: datetime, estado: Estado = Estado.COMPLETADO, **more: Any) -> int:

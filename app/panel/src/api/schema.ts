@@ -693,7 +693,6 @@ export interface components {
             /**
              * Fecha
              * Format: date-time
-             * @example 2026-07-03T06:00:00Z
              */
             fecha: string;
             /** Clinica Id */
@@ -735,7 +734,6 @@ export interface components {
             /**
              * Fecha
              * Format: date-time
-             * @example 2026-07-03T06:00:00Z
              */
             fecha: string;
             /** Clinica Id */
@@ -811,19 +809,37 @@ export interface components {
          * @description Qué contiene el archivo; sin archivo, nada y 0. Si el respaldo falló, `error` y `error_type` dicen por qué.
          */
         Metadata: {
-            /** Modelos Respaldados */
+            /**
+             * Modelos Respaldados
+             * @default []
+             */
             modelos_respaldados: string[];
-            /** Detalles Registros */
+            /**
+             * Detalles Registros
+             * @default {}
+             */
             detalles_registros: {
                 [key: string]: number;
             };
-            /** Tamaño Original Mb */
+            /**
+             * Tamaño Original Mb
+             * @default 0
+             */
             "tama\u00F1o_original_mb": number;
-            /** Tamaño Comprimido Mb */
+            /**
+             * Tamaño Comprimido Mb
+             * @default 0
+             */
             "tama\u00F1o_comprimido_mb": number;
-            /** Compresion Porcentaje */
+            /**
+             * Compresion Porcentaje
+             * @default 0
+             */
             compresion_porcentaje: number;
-            /** Avisos */
+            /**
+             * Avisos
+             * @default []
+             */
             avisos: string[];
         } & {
             [key: string]: unknown;
@@ -966,6 +982,12 @@ export interface components {
         /**
          * PuntoDeSerie
          * @description Un día: cómo terminó, cuánto ocupa y cuánto tardó; si no hubo respaldo, `estado` es null y lo demás 0.
+         * @example {
+         *       "dia": "2026-07-03",
+         *       "estado": "completado",
+         *       "tamaño_mb": 1.5,
+         *       "segundos": 4.381
+         *     }
          */
         PuntoDeSerie: {
             /**
@@ -974,7 +996,7 @@ export interface components {
              */
             dia: string;
             /** Estado */
-            estado: string | null;
+            estado: ("completado" | "fallido") | null;
             /** Tamaño Mb */
             "tama\u00F1o_mb": number;
             /** Segundos */
@@ -1041,7 +1063,6 @@ export interface components {
             /**
              * Fecha Respaldo
              * Format: date-time
-             * @example 2026-07-03T06:00:00Z
              */
             fecha_respaldo: string;
             /** Tamaño Bytes */
@@ -1066,7 +1087,6 @@ export interface components {
             /**
              * Fecha Creacion
              * Format: date-time
-             * @example 2026-07-03T06:00:00Z
              */
             fecha_creacion: string;
             /** Puede Restaurar */
@@ -1089,10 +1109,7 @@ export interface components {
              * @description MD5 del archivo comprimido, tal como está guardado.
              */
             hash_md5: string | null;
-            /**
-             * Tiempo Ejecucion
-             * @example 00:00:04.381000
-             */
+            /** Tiempo Ejecucion */
             tiempo_ejecucion: string | null;
             /** Tiempo Ejecucion Segundos */
             tiempo_ejecucion_segundos: number;
@@ -1102,7 +1119,6 @@ export interface components {
             /**
              * Fecha Actualizacion
              * Format: date-time
-             * @example 2026-07-03T06:00:00Z
              */
             fecha_actualizacion: string;
             progreso: components["schemas"]["Progreso"] | null;
@@ -1191,7 +1207,6 @@ export interface components {
             /**
              * Fecha Respaldo
              * Format: date-time
-             * @example 2026-07-03T06:00:00Z
              */
             fecha_respaldo: string;
             /** Tamaño Bytes */
@@ -1216,7 +1231,6 @@ export interface components {
             /**
              * Fecha Creacion
              * Format: date-time
-             * @example 2026-07-03T06:00:00Z
              */
             fecha_creacion: string;
             /** Puede Restaurar */
@@ -1350,7 +1364,6 @@ export interface components {
             /**
              * Fecha Creacion
              * Format: date-time
-             * @example 2026-07-03T06:00:00Z
              */
             fecha_creacion: string;
             /** Fecha Fin */
@@ -1412,6 +1425,12 @@ export interface components {
         /**
          * UltimaVerificacion
          * @description La última vez que se leyó y comprobó lo que hay dentro de un respaldo; `error` dice por qué falló, si falló.
+         * @example {
+         *       "respaldo_id": 5,
+         *       "fecha": "2026-06-30T11:20:41+00:00",
+         *       "profundidad": "ensayo",
+         *       "error": null
+         *     }
          */
         UltimaVerificacion: {
             /** Respaldo Id */
@@ -1419,7 +1438,6 @@ export interface components {
             /**
              * Fecha
              * Format: date-time
-             * @example 2026-07-03T06:00:00Z
              */
             fecha: string;
             profundidad: components["schemas"]["Profundidad"];
@@ -1429,6 +1447,11 @@ export interface components {
         /**
          * UltimoBueno
          * @description El respaldo bueno más nuevo: completado, sin verificación fallida, y no sospechoso o ya aceptado.
+         * @example {
+         *       "id": 7,
+         *       "fecha": "2026-07-03T06:00:12+00:00",
+         *       "tamaño_mb": 1.5
+         *     }
          */
         UltimoBueno: {
             /** Id */
@@ -1436,7 +1459,6 @@ export interface components {
             /**
              * Fecha
              * Format: date-time
-             * @example 2026-07-03T06:00:00Z
              */
             fecha: string;
             /** Tamaño Mb */
@@ -1445,6 +1467,11 @@ export interface components {
         /**
          * UltimoRespaldo
          * @description El respaldo completado más nuevo.
+         * @example {
+         *       "id": 7,
+         *       "fecha": "2026-07-03T06:00:12+00:00",
+         *       "tamaño_mb": 1.5
+         *     }
          */
         UltimoRespaldo: {
             /** Id */
@@ -1452,7 +1479,6 @@ export interface components {
             /**
              * Fecha
              * Format: date-time
-             * @example 2026-07-03T06:00:00Z
              */
             fecha: string;
             /** Tamaño Mb */
@@ -1461,6 +1487,17 @@ export interface components {
         /**
          * UsuarioIngresado
          * @description Quién entró.
+         * @example {
+         *       "codigo": 12,
+         *       "nombre": "Ana María",
+         *       "apellido": "Peñaranda",
+         *       "nombre_completo": "Ana María Peñaranda",
+         *       "correoelectronico": "admin@clinica1.example",
+         *       "idtipousuario": 1,
+         *       "tipo_usuario_nombre": "Administrador",
+         *       "clinica_id": 1,
+         *       "rol": "Administrador"
+         *     }
          */
         UsuarioIngresado: {
             /** Codigo */
@@ -1485,12 +1522,16 @@ export interface components {
         /**
          * Verificacion
          * @description La última comprobación: cuándo, cuánto se comprobó, y por qué falló si falló.
+         * @example {
+         *       "fecha": "2026-07-05T07:00:00+00:00",
+         *       "profundidad": "completa",
+         *       "error": null
+         *     }
          */
         Verificacion: {
             /**
              * Fecha
              * Format: date-time
-             * @example 2026-07-03T06:00:00Z
              */
             fecha: string;
             profundidad: components["schemas"]["Profundidad"] | null;
