@@ -63,7 +63,7 @@ def test_only_queries_and_fleet_write_sql_about_respaldos() -> None:
 
 
 def test_only_three_places_open_connections_and_clients() -> None:
-    """The app's lifespan, the worker's processes and the command line; they do it through app.connections."""
+    """The app's lifespan, the worker's context and the command line; they do it through app.connections."""
     openers = {"open_resources", "open_databases", "open_storage", "service_engine"}
     allowed = {
         "app/connections.py",
@@ -72,8 +72,7 @@ def test_only_three_places_open_connections_and_clients() -> None:
         "app/main.py",
         "app/storage/s3.py",
         "migrations/env.py",
-        "workers/periodic.py",
-        "workers/worker.py",
+        "workers/context.py",
     }
     for path in [*sources("app"), *sources("workers"), *sources("migrations")]:
         name = str(path.relative_to(ROOT))

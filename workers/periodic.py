@@ -1,178 +1,141 @@
-"""What a worker does again and again beside its jobs: `python -m workers.periodic`.
+"""What a worker does at set times: the coroutines of arq's cron jobs, and what runs these.
 
-Not arq's cron: its jobs wait in the same queue as the backups, so that in a busy night the reconciler would come
-after two hundred of them. And a process of its own, for which Redis may be away: the night is put down all the same,
-and people are told. Every worker goes these rounds; what they do is made to be done by several at once, and a round
-that is late or left out loses nothing.
+`WorkerSettings.cron_jobs` is the schedule. arq itself would put each of them into its queue, where in a busy night
+they wait behind two hundred backups, and where without Redis nothing is put. So they are run here, as tasks beside
+the jobs: while Redis is away the night's backups are added all the same, and people are told. Every worker runs all
+of them. What they do may be done by several at once, late, or twice; one that is left out loses nothing.
 """
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Any
 
-import uvloop
+from arq.cron import CronJob
 
-from app.broker.queue import Queue, open_queue
-from app.clinic.people.recipients import ClinicRecipients
-from app.connections import (
-    clinic_database_url,
-    embedded_servers,
-    open_resources,
-    redis_url,
-    retention_policy,
-    tenancy,
-)
-from app.errors import RespaldosError, SettingsError
-from app.notify.options import NotifySuccess, SmtpOptions, WebhookOptions
-from app.notify.sender import Notifier
+from app.connections import retention_policy
+from app.errors import RespaldosError
 from app.respaldos.reconcile import reconciliar
-from app.respaldos.resources import Databases, Resources
 from app.respaldos.retention.clean import limpiar_respaldos_antiguos
 from app.respaldos.retention.purge import purgar
 from app.respaldos.schedule.nights import programar
 from app.respaldos.schedule.overdue import vigilar
 from app.respaldos.schedule.trials import programar_ensayos
-from app.settings import Settings, load_settings
-from workers.stop import end_all, told_to_stop
+from workers.jobs import RESOURCES, Context
+from workers.stop import cancel_until_done
 
 log = logging.getLogger(__name__)
 
-# How long until the next time (seconds). Looked up when the rounds begin, so that a test's worker can have others.
-MINUTE = 60.0
-HOUR = 3600.0
+# Names in arq's context, beside those of the jobs.
+SETTINGS = "settings"
+QUEUE = "queue"
+NOTIFIER = "notifier"
 
-# People are told at once, as they see it; where there is nothing to tell, it costs one look into a small index.
-MOMENT = 5.0
-
-
-@dataclass(frozen=True, slots=True)
-class Round:
-    """`act` is done at the start and then again `seconds` after its end."""
-
-    name: str
-    seconds: float
-    act: Callable[[], Awaitable[None]]
+# When arq is to run what is run here.
+_NEVER = datetime.max.replace(tzinfo=UTC)
 
 
 @asynccontextmanager
-async def going_round(rounds: Sequence[Round]) -> AsyncIterator[None]:
-    """Go the rounds while the block runs. One that fails says so in the log, and is gone again."""
-    going = [asyncio.create_task(_go(each), name=each.name) for each in rounds]
+async def run_periodically(cron_jobs: Sequence[CronJob], context: Context) -> AsyncIterator[None]:
+    """Run each cron job at once and then at its times (UTC), while the block runs; one that fails is run again.
+
+    arq, whose worker may have the same cron jobs, finds none of them due from then on.
+    """
+    tasks = [asyncio.create_task(_repeat(replace(cron_job), context), name=cron_job.name) for cron_job in cron_jobs]
+    for cron_job in cron_jobs:
+        cron_job.next_run = _NEVER
     try:
         yield
     finally:
-        await end_all(lambda: going)
+        await cancel_until_done(lambda: tasks)
 
 
-async def _go(each: Round) -> None:
+async def _repeat(cron_job: CronJob, context: Context) -> None:
+    logged = None
     while True:
-        try:
-            await each.act()
-        except RespaldosError as exc:
-            log.warning("%s: %s", each.name, exc)
-        except Exception:
-            # A mistake of ours in one of them must not end the others: who would say so, if not the reconciler?
-            log.exception("%s: error interno", each.name)
-        await asyncio.sleep(each.seconds)
+        logged = await _run(cron_job, context, logged)
+        await asyncio.sleep(_seconds_to_next(cron_job))
 
 
-async def go_rounds(settings: Settings) -> None:
-    """Go all of them until told to stop."""
-    told = told_to_stop()
-    async with (
-        open_resources(settings) as resources,
-        open_queue(redis_url(settings)) as queue,
-        going_round(_rounds(settings, resources, queue)),
-    ):
-        await told.wait()
+def _seconds_to_next(cron_job: CronJob) -> float:
+    # Not in TIME_ZONE: arq counts on by the clock on the wall, and where that is set back leaves an hour out.
+    now = datetime.now(UTC)
+    cron_job.calculate_next(now)
+    assert cron_job.next_run is not None  # noqa: S101 (that is what was calculated)
+    return (cron_job.next_run - now).total_seconds()
 
 
-def _rounds(settings: Settings, resources: Resources, queue: Queue) -> Sequence[Round]:
-    notifier = _notifier(settings, resources)
-
-    async def reconcile() -> None:
-        """End what dead processes left open, and put back into Redis what it does not have."""
-        pending = await reconciliar(resources)
-        # A Redis that is away is to be in the log, also while nothing waits for it.
-        await queue.going_rounds()
-        for waiting in pending.respaldos:
-            await queue.respaldo(waiting.id, waiting.intento)
-        for waiting in pending.restauraciones:
-            await queue.restauracion(waiting.id, waiting.intento)
-
-    async def schedule() -> None:
-        """Begin the night's backups that are due. What Redis does not hear of now, it hears from `reconcile`."""
-        due = await programar(
-            resources,
-            now=datetime.now(UTC),
-            time_zone=settings.time_zone,
-            hour=settings.backup_hour,
-            minute=settings.backup_minute,
-        )
-        for respaldo in due:
-            await queue.respaldo(respaldo.id, respaldo.intento)
-
-    async def notify() -> None:
-        await notifier.send_pending()
-
-    async def watch() -> None:
-        await vigilar(resources, now=datetime.now(settings.time_zone))
-
-    async def clean() -> None:
-        """Delete what retention does not keep; whatever the hour, the answer is the same."""
-        await limpiar_respaldos_antiguos(resources, retention_policy(settings))
-
-    async def purge() -> None:
-        await purgar(resources, days=settings.purge_days)
-
-    async def prove() -> None:
-        """Have the week's trials made that are due, and drop what one of a dead process left."""
-        await resources.restore.drop_abandoned_trials()
-        for trial in await programar_ensayos(resources, now=datetime.now(UTC)):
-            await queue.restauracion(trial.id, trial.intento)
-
-    return (
-        Round("reconciliar", MINUTE, reconcile),
-        Round("programar", MINUTE, schedule),
-        Round("avisos", MOMENT, notify),
-        Round("vigilar", HOUR, watch),
-        Round("limpiar", HOUR, clean),
-        Round("purgar", HOUR, purge),
-        Round("ensayar", HOUR, prove),
-    )
+async def _run(cron_job: CronJob, context: Context, logged: Any) -> Any:
+    """Run it once. Return what identifies its failure, or None; a failure that `logged` identifies is not logged."""
+    try:
+        await cron_job.coroutine(context)
+    except RespaldosError as exc:
+        # Not its words: what a server that is away answers changes while it comes back.
+        failure: Any = type(exc)
+        if failure != logged:
+            log.warning("%s: %s", cron_job.name, exc)
+        return failure
+    except Exception as exc:
+        # A mistake of ours in one of them must not end the others: who would say so, if not the reconciler?
+        failure = repr(exc)
+        if failure != logged:
+            log.exception("%s: error interno", cron_job.name)
+        return failure
+    return None
 
 
-def _notifier(settings: Settings, databases: Databases) -> Notifier:
-    smtp = webhook = None
-    if settings.email_host is not None:
-        password = settings.email_host_password
-        smtp = SmtpOptions(
-            host=settings.email_host,
-            port=settings.email_port,
-            tls=settings.email_use_tls,
-            user=settings.email_host_user,
-            password=password.get_secret_value() if password is not None else None,
-            sender=settings.default_from_email,
-        )
-    if settings.webhook_url is not None:
-        if settings.webhook_secret is None:
-            raise SettingsError("WEBHOOK_SECRET: falta, porque WEBHOOK_URL tiene valor")
-        webhook = WebhookOptions(settings.webhook_url, settings.webhook_secret.get_secret_value())
-    return Notifier(
-        databases,
-        recipients=ClinicRecipients(
-            clinic_database_url(settings), tenancy(settings), admin_roles=settings.admin_roles
-        ),
-        smtp=smtp,
-        webhook=webhook,
-        notify_success=NotifySuccess(settings.notify_success),
+async def reconcile(context: Context) -> None:
+    """End what dead processes left open, and put back into Redis what it does not have."""
+    queue = context[QUEUE]
+    pending = await reconciliar(context[RESOURCES])
+    # A Redis that is away is to be in the log, also while nothing waits for it.
+    await queue.record_periodic_health()
+    for waiting in pending.respaldos:
+        await queue.respaldo(waiting.id, waiting.intento)
+    for waiting in pending.restauraciones:
+        await queue.restauracion(waiting.id, waiting.intento)
+
+
+async def start_night(context: Context) -> None:
+    """Add the night's backups that are due. What Redis does not hear of now, it hears from `reconcile`."""
+    settings = context[SETTINGS]
+    due = await programar(
+        context[RESOURCES],
+        now=datetime.now(UTC),
         time_zone=settings.time_zone,
+        hour=settings.backup_hour,
+        minute=settings.backup_minute,
     )
+    for respaldo in due:
+        await context[QUEUE].respaldo(respaldo.id, respaldo.intento)
 
 
-if __name__ == "__main__":
-    with embedded_servers(load_settings()) as addressed:
-        uvloop.run(go_rounds(addressed))
+async def send_notices(context: Context) -> None:
+    """Tell people what waits to be told."""
+    await context[NOTIFIER].send_pending()
+
+
+async def warn_overdue(context: Context) -> None:
+    """Warn of clinics without a good backup, once a day."""
+    await vigilar(context[RESOURCES], now=datetime.now(context[SETTINGS].time_zone))
+
+
+async def apply_retention(context: Context) -> None:
+    """Delete what retention does not keep; whatever the hour, the answer is the same."""
+    await limpiar_respaldos_antiguos(context[RESOURCES], retention_policy(context[SETTINGS]))
+
+
+async def purge(context: Context) -> None:
+    """Remove from S3 what was deleted PURGE_DAYS ago."""
+    await purgar(context[RESOURCES], days=context[SETTINGS].purge_days)
+
+
+async def start_trials(context: Context) -> None:
+    """Add the week's trials that are due, and drop what one of a dead process left."""
+    resources = context[RESOURCES]
+    await resources.restore.drop_abandoned_trials()
+    for trial in await programar_ensayos(resources, now=datetime.now(UTC)):
+        await context[QUEUE].restauracion(trial.id, trial.intento)

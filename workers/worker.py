@@ -1,7 +1,8 @@
-"""Takes jobs from Redis and does them, until it is told to stop: `python -m workers.worker`.
+"""Does everything that WorkerSettings has, until it is told to stop: `python -m workers.worker`.
 
 arq's worker without arq's own process around it. That one ends when Redis answers with an error, waits for Redis
-when it is to end, and on either occasion leaves jobs alone in mid-cleaning: they went as by kill -9.
+when it is to end, loses a SIGTERM that comes together with an answer of Redis (1 of 20), and leaves jobs alone in
+mid-cleaning: they went as by kill -9.
 """
 
 import asyncio
@@ -13,12 +14,10 @@ from arq.logs import default_log_config
 from arq.worker import Worker, create_worker
 from redis.exceptions import RedisError
 
-from app.connections import open_resources
-from app.errors import RespaldosError
-from app.respaldos.resources import Resources
-from workers.jobs import RESOURCES, RUNNING, STOPPING, Context
+from workers.context import open_context
+from workers.jobs import RUNNING, STOPPING, Context
 from workers.settings import WorkerSettings, settings
-from workers.stop import AGAIN_SECONDS, end_all, told_to_stop
+from workers.stop import RECANCEL_SECONDS, cancel_until_done, stop_requested
 
 log = logging.getLogger(__name__)
 
@@ -26,35 +25,30 @@ log = logging.getLogger(__name__)
 PAUSE_SECONDS = 1.0
 
 # How long Redis is given to hear which jobs have ended. It may be away, and the rows say so too (seconds).
-GOODBYE_SECONDS = 5.0
+SHUTDOWN_GRACE_SECONDS = 5.0
 
 
 async def work() -> None:
     """Do jobs until told to stop. However it ends, those under way have cleaned up after themselves."""
-    told = told_to_stop()
-    async with open_resources(settings) as resources:
-        context: Context = {RESOURCES: resources, RUNNING: set(), STOPPING: asyncio.Event()}
-        # arq's own protocol for these classes is narrower than what it reads of them.
-        worker = create_worker(WorkerSettings, ctx=context, handle_signals=False)  # type: ignore[arg-type]
-        taking, stop = asyncio.create_task(_take_jobs(worker)), asyncio.create_task(told.wait())
-        saying = asyncio.create_task(_say_problems(resources))
+    requested = stop_requested()
+    async with open_context(settings, WorkerSettings.cron_jobs) as context:
+        # arq would open the context only once Redis answers. Its own protocol for these classes is narrower than what
+        # it reads of them.
+        worker = create_worker(
+            WorkerSettings,  # type: ignore[arg-type]
+            ctx=context,
+            handle_signals=False,
+            on_startup=None,
+            on_shutdown=None,
+        )
+        taking, stop = asyncio.create_task(_take_jobs(worker)), asyncio.create_task(requested.wait())
         try:
             await asyncio.wait([taking, stop], return_when=asyncio.FIRST_COMPLETED)
         finally:
             await _end(worker, context, taking)
             stop.cancel()
-            saying.cancel()
     if not taking.cancelled():
         taking.result()
-
-
-async def _say_problems(resources: Resources) -> None:
-    """Say at the start which rules of OWNERSHIP_RULES cannot be followed; the backups say so, too."""
-    try:
-        for problem in await resources.clinic.problems():
-            log.warning("%s", problem)
-    except RespaldosError as exc:
-        log.warning("%s", exc)
 
 
 async def _take_jobs(worker: Worker) -> None:
@@ -80,12 +74,12 @@ async def _free_places(worker: Worker) -> None:
 
 async def _end(worker: Worker, context: Context, taking: "asyncio.Task[None]") -> None:
     context[STOPPING].set()
-    await end_all(lambda: {taking, *context[RUNNING]})
+    await cancel_until_done(lambda: {taking, *context[RUNNING]})
     if worker.tasks:
-        await asyncio.wait(worker.tasks.values(), timeout=GOODBYE_SECONDS)
+        await asyncio.wait(worker.tasks.values(), timeout=SHUTDOWN_GRACE_SECONDS)
     # A job that has begun meanwhile ends itself; what still waits for Redis ends with the loop.
     while context[RUNNING]:
-        await asyncio.wait(context[RUNNING], timeout=AGAIN_SECONDS)
+        await asyncio.wait(context[RUNNING], timeout=RECANCEL_SECONDS)
 
 
 if __name__ == "__main__":

@@ -30,8 +30,8 @@ _CLAIMED_WITHIN_SECONDS = 60
 # Where arq's worker says every half minute that it takes jobs, and for how long that holds.
 _TAKING_JOBS = default_queue_name + health_check_key_suffix
 
-# The same of a process that goes the rounds, which says so with each round of a minute; one may be late (seconds).
-_GOING_ROUNDS, _ROUNDS_SECONDS = "respaldos:rondas", 150
+# The same of its periodic tasks: the reconciler says so every minute, and may be late once (seconds).
+_PERIODIC_HEALTH, _PERIODIC_HEALTH_SECONDS = "respaldos:periodic:health-check", 150
 
 # A request waits for this, so it is short (seconds).
 _CONNECT_SECONDS, _ANSWER_SECONDS = 2.0, 5.0
@@ -72,16 +72,16 @@ class Queue:
         with redis_errors():
             await self._redis.ping()
 
-    async def going_rounds(self) -> None:
-        """Leave word that a process which goes the rounds is well."""
+    async def record_periodic_health(self) -> None:
+        """Leave word that a worker runs its periodic tasks."""
         with redis_errors():
-            await self._redis.set(_GOING_ROUNDS, "", ex=_ROUNDS_SECONDS)
+            await self._redis.set(_PERIODIC_HEALTH, "", ex=_PERIODIC_HEALTH_SECONDS)
 
-    async def heard_of(self) -> tuple[bool, bool]:
-        """Whether a process that takes jobs has lately said that it is well, and whether one that goes the rounds."""
+    async def worker_health(self) -> tuple[bool, bool]:
+        """Whether a worker has lately said that it takes jobs, and whether one that it runs its periodic tasks."""
         with redis_errors():
-            taking_jobs, going_rounds = await self._redis.mget(_TAKING_JOBS, _GOING_ROUNDS)
-        return taking_jobs is not None, going_rounds is not None
+            taking_jobs, periodic = await self._redis.mget(_TAKING_JOBS, _PERIODIC_HEALTH)
+        return taking_jobs is not None, periodic is not None
 
     async def respaldo(self, respaldo_id: int, intento: int) -> None:
         """Have a worker make the pending backup, of which `intento` attempts have ended.

@@ -24,7 +24,8 @@ log = logging.getLogger(__name__)
 # A server's answer in an error (characters).
 SAID_LIMIT = 300
 
-GOODBYE_SECONDS = 5
+# How long the server may take to answer QUIT.
+QUIT_TIMEOUT_SECONDS = 5
 
 # RFC 4954 §6: the server refuses us, not the person who is written to.
 ABOUT_LOGIN = {530, 534, 535, 538}
@@ -98,7 +99,7 @@ class Mailer:
         """Say goodbye to the server, if it is there to hear it."""
         try:
             if self._smtp is not None and self._smtp.is_connected:
-                await self._smtp.quit(timeout=GOODBYE_SECONDS)
+                await self._smtp.quit(timeout=QUIT_TIMEOUT_SECONDS)
         except (SMTPException, OSError) as exc:
             # Each message has been taken or not by now: a goodbye that fails changes nothing.
             log.debug("el servidor de correo no se despidió: %s", exc)

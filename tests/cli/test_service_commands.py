@@ -15,7 +15,7 @@ import httpx
 import psutil
 import pytest
 
-from app.cli.commands.service import WORKER_MODULES
+from app.cli.commands.service import WORKER_MODULE
 from tests.cli.conftest import Slowly
 from tests.conftest import plain_url
 from tests.respaldos.conftest import LARGE, SMALL
@@ -134,23 +134,24 @@ async def gone(process: psutil.Process) -> None:
     await eventually(ended)
 
 
-async def parts_of(worker: asyncio.subprocess.Process) -> dict[str, psutil.Process]:
-    """The processes that do its work, by their modules."""
+async def process_of(worker: asyncio.subprocess.Process) -> psutil.Process:
+    """The process that does its work."""
 
-    def found() -> dict[str, psutil.Process]:
+    def found() -> list[psutil.Process]:
         # Until it runs the module, a new process looks like its parent; one that has just ended has no command line.
-        parts = {}
+        children = []
         for child in psutil.Process(worker.pid).children():
             with suppress(psutil.NoSuchProcess):
-                if child.cmdline()[-2:-1] == ["-m"]:
-                    parts[child.cmdline()[-1]] = child
-        return parts
+                if child.cmdline()[-2:] == ["-m", WORKER_MODULE]:
+                    children.append(child)
+        return children
 
     async def there() -> bool:
-        return found().keys() == set(WORKER_MODULES)
+        return bool(found())
 
     await eventually(there)
-    return found()
+    (only,) = found()
+    return only
 
 
 async def working(slowly: Slowly, conn: asyncpg.Connection) -> None:
@@ -181,13 +182,13 @@ async def test_a_worker_that_is_stopped_gives_its_backup_back(
     with running_redis(tmp_path) as redis:
         command = await start("worker", cwd=tmp_path, **slowly.settings, REDIS_URL=redis.url)
         async with killed_at_the_end(command) as worker:
-            parts = await parts_of(worker)
+            process = await process_of(worker)
             await working(slowly, conn)
             for number in signals:
                 worker.send_signal(number)
             ran = await ended(worker)
     assert (ran.code, ran.out) == (0, "Detenido\n")
-    assert not any(part.is_running() for part in parts.values())
+    assert not process.is_running()
     rows = await conn.fetch("SELECT clinica_id, estado, lease_until FROM respaldos.respaldo")
     assert [tuple(row) for row in rows] == [(LARGE, "pendiente", None)]
     assert await store.leftovers() == []
@@ -197,29 +198,24 @@ async def test_a_worker_whose_parent_is_killed_stops_too(addresses: dict[str, st
     with running_redis(tmp_path) as redis:
         command = await start("worker", cwd=tmp_path, **addresses, REDIS_URL=redis.url)
         async with killed_at_the_end(command) as worker:
-            parts = await parts_of(worker)
+            process = await process_of(worker)
             worker.kill()
             await worker.wait()
-            for part in parts.values():
-                await gone(part)
+            await gone(process)
 
 
-@pytest.mark.parametrize("module", WORKER_MODULES)
-async def test_a_part_of_a_worker_that_dies_is_started_again(
-    addresses: dict[str, str], tmp_path: Path, module: str
-) -> None:
+async def test_a_worker_whose_process_dies_starts_it_again(addresses: dict[str, str], tmp_path: Path) -> None:
     with running_redis(tmp_path) as redis:
         command = await start("worker", cwd=tmp_path, **addresses, REDIS_URL=redis.url)
         async with killed_at_the_end(command) as worker:
-            before = await parts_of(worker)
-            before[module].kill()
-            await gone(before[module])
-            after = await parts_of(worker)
-            assert {name for name in after if after[name] != before[name]} == {module}
+            before = await process_of(worker)
+            before.kill()
+            await gone(before)
+            assert await process_of(worker) != before
             worker.terminate()
             ran = await ended(worker)
     assert (ran.code, ran.out) == (0, "Detenido\n")
-    assert f"El proceso {module} terminó" in ran.err
+    assert f"El proceso {WORKER_MODULE} terminó" in ran.err
 
 
 async def test_a_worker_works_with_servers_of_its_own_that_a_file_names(database: str, tmp_path: Path) -> None:
@@ -253,7 +249,7 @@ async def test_a_worker_works_with_servers_of_its_own_that_a_file_names(database
     await nothing_left(tmp_path)
 
 
-async def test_a_part_of_a_worker_that_cannot_start_is_told_with_its_reason(tmp_path: Path) -> None:
+async def test_a_worker_that_cannot_start_is_told_with_its_reason(tmp_path: Path) -> None:
     (tmp_path / ".env").write_text("EMBEDDED=redis\n")
     async with killed_at_the_end(await start("worker", cwd=tmp_path)) as worker:
         assert worker.stderr is not None

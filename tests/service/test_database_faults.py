@@ -1,23 +1,30 @@
 """PostgreSQL started again under API and worker: both go on by themselves."""
 
+import asyncio
 import os
 import signal
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
 
 from app.demo import embedded
 from app.settings import EmbeddedServer
-from tests.respaldos.conftest import assert_consistent, connected, make_template
+from tests.respaldos.backup.test_clinic_faults import through
+from tests.respaldos.conftest import SMALL, assert_consistent, connected, make_template
 from tests.service.conftest import settings_for, slowed
 from tests.service.test_redis_faults import ask, completed, log_in
 from tests.storage.conftest import Store
 from tests.support.moments import mid_dump
-from tests.support.processes import eventually, running_api, running_worker
+from tests.support.processes import OFTEN, eventually, running_api, running_worker
 from tests.support.redis import RedisServer
+from tests.support.tcp_proxy import tcp_proxy
+
+# What asks the database every minute or more often, also where no night is due.
+PERIODIC = ("avisos", "reconciliar")
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,3 +87,33 @@ async def test_it_is_started_again_in_the_middle_of_a_backup(
     async with connected(postgres.url) as conn:
         assert await conn.fetchval("SELECT intento FROM respaldos.respaldo") == 2
         await assert_consistent(conn, store)
+
+
+async def test_gone_for_long_it_is_one_line_of_each_periodic_task(
+    settings: dict[str, str], conn: asyncpg.Connection, store: Store, log: Path
+) -> None:
+    async def made() -> None:
+        """Return when a backup is, of which nobody tells the queue."""
+        respaldo_id = await conn.fetchval(
+            "INSERT INTO respaldos.respaldo (clinica_id, tipo_respaldo) VALUES ($1, 'por_demanda') RETURNING id",
+            SMALL,
+        )
+        over = "SELECT estado = 'completado' FROM respaldos.respaldo WHERE id = $1"
+        await eventually(lambda: conn.fetchval(over, respaldo_id))
+
+    parts = urlsplit(settings["DATABASE_URL"])
+    async with tcp_proxy(parts.hostname or "", parts.port or 0) as proxy:
+        led = settings | {"DATABASE_URL": through(settings["DATABASE_URL"], proxy)}
+        async with running_worker(led, log) as worker:
+            await made()
+            await proxy.refuse()
+            for name in PERIODIC:
+                await worker.said(f"{name}: ")
+            await asyncio.sleep(5 * OFTEN)
+            await proxy.listen()
+            await made()
+            assert worker.runs
+    said = log.read_text()
+    assert [said.count(f"WARNING:workers.periodic:{name}: ") for name in PERIODIC] == [1] * len(PERIODIC), said
+    assert "Traceback" not in said
+    await assert_consistent(conn, store)

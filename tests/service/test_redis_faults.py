@@ -114,7 +114,7 @@ async def test_restarted_in_the_middle_of_a_backup_it_costs_nothing(
         await completed(api, header, await ask(api, header))
         assert worker.runs, "the same worker goes on"
         worker.signal(signal.SIGTERM)
-        assert await worker.ended() == (0, 0), log.read_text()
+        assert await worker.ended() == 0, log.read_text()
     assert await conn.fetchval("SELECT array_agg(intento) FROM respaldos.respaldo") == [1, 1]
     await assert_consistent(conn, store)
 
@@ -178,6 +178,58 @@ async def test_gone_for_long_it_disturbs_no_backup_under_way(
     await assert_consistent(conn, store)
 
 
+async def test_what_is_periodic_does_not_wait_behind_backups(
+    settings: dict[str, str],
+    resources: Resources,
+    conn: asyncpg.Connection,
+    store: Store,
+    log: Path,
+) -> None:
+    """Both places are taken for as long as S3 does not answer; the night of who has none begins, people are told."""
+    now = datetime.now(LA_PAZ)
+    begun = now - timedelta(minutes=1)
+    settings |= {"BACKUP_HOUR": str(begun.hour), "BACKUP_MINUTE": str(begun.minute)}
+    await conn.executemany(
+        "INSERT INTO respaldos.programacion (clinica_id, dia, previsto, intentos) VALUES ($1, $2, $3, 1)",
+        [(clinica_id, begun.date(), begun) for clinica_id in (LARGE, SMALL, NEW, None)],
+    )
+    async with mail_server() as mail, slowed(settings) as slow:
+        to_mail = {"EMAIL_HOST": "127.0.0.1", "EMAIL_PORT": str(mail.port), "EMAIL_USE_TLS": "false"}
+        slow.s3.hang()
+        async with running_worker(slow.settings | to_mail, log):
+            for clinica_id in (NEW, LARGE):
+                await ask_for(resources, clinica_id)
+
+            async def full() -> bool:
+                return await states(conn) == [("procesando", 1)] * PLACES
+
+            await eventually(full)
+            await conn.execute("DELETE FROM respaldos.programacion WHERE clinica_id = $1", SMALL)
+
+            async def waits() -> bool:
+                return await states(conn) == [("procesando", 1)] * PLACES + [("pendiente", 0)]
+
+            await eventually(waits)
+            await conn.execute(
+                "INSERT INTO respaldos.aviso (clinica_id, tipo, clave, datos) VALUES ($1, 'atrasado', 'prueba', $2)",
+                SMALL,
+                '{"ultimo": null}',
+            )
+
+            async def told() -> bool:
+                return bool(mail.received)
+
+            await eventually(told)
+            assert await waits()
+            slow.restore()
+
+            async def made() -> bool:
+                return await states(conn) == [("completado", 1)] * 3
+
+            await eventually(made)
+    await assert_consistent(conn, store)
+
+
 async def told_everything(redis: RedisServer) -> None:
     """Return when Redis knows of nothing more to do."""
 
@@ -203,7 +255,7 @@ async def test_a_worker_that_is_told_to_stop_while_it_is_gone_gives_its_backups_
             worker.signal(signal.SIGTERM)
             slow.restore()
             async with asyncio.timeout(30):
-                assert await worker.ended() == (0, 0), log.read_text()
+                assert await worker.ended() == 0, log.read_text()
         finally:
             redis.start()
     assert await states(conn) == [("pendiente", 1)] * 2
@@ -286,6 +338,9 @@ async def test_while_it_is_absent_the_night_is_put_down_and_people_are_warned(
 
                 await eventually(made)
                 assert worker.runs
+                said = log.read_text()
+                for name in ("reconciliar", "programar"):
+                    assert said.count(f"{name}: Redis no responde") == 1, said
         finally:
             redis.kill()
             redis.start()

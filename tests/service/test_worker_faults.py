@@ -143,7 +143,7 @@ async def test_a_worker_that_is_told_to_stop_gives_its_backup_back(
         await MOMENTS[moment](slow, conn, store)
         worker.signal(signal.SIGTERM)
         slow.restore()
-        assert await worker.ended() == (0, 0), log.read_text()
+        assert await worker.ended() == 0, log.read_text()
     found = await conn.fetch("SELECT estado, lease_until FROM respaldos.respaldo")
     assert [tuple(row) for row in found] == [("pendiente", None)]
     assert await store.leftovers() == []

@@ -15,7 +15,6 @@ import uvloop
 from app.broker import queue
 from app.respaldos import lease
 from app.respaldos.backup import run as backup_run
-from app.settings import load_settings
 from tests.support.forked import Forked, fork
 from tests.support.program import command, environment
 
@@ -23,30 +22,14 @@ LEASE = 5.0
 """Seconds: longer than a busy disk holds up a renewal. A checkpoint's sync was seen to take 1.1."""
 
 OFTEN = 0.4
-"""Seconds after which the workers renew the lease, and go their rounds again."""
+"""Seconds after which the workers renew the lease, and run again what is due every minute or more often."""
 
 REDIS_PAUSE = 0.05
 """Seconds after which a worker asks a Redis again that is away."""
 
 
-def _jobs() -> None:
-    """What `respaldos worker` runs, but for these figures; and so below."""
-    _figure()
-    from workers import worker
-
-    worker.PAUSE_SECONDS = REDIS_PAUSE
-    uvloop.run(worker.work())
-
-
-def _rounds() -> None:
-    _figure()
-    from workers import periodic
-
-    periodic.MINUTE = periodic.MOMENT = OFTEN
-    uvloop.run(periodic.go_rounds(load_settings()))
-
-
-def _figure() -> None:
+def _work() -> None:
+    """What `respaldos worker` runs, but for these figures."""
     patch = pytest.MonkeyPatch()
     patch.setattr(lease, "LEASE_SECONDS", LEASE)
     patch.setattr(lease, "RENEW_SECONDS", OFTEN)
@@ -54,6 +37,12 @@ def _figure() -> None:
     patch.setattr(backup_run, "_part_size", lambda _: 2**16)
     patch.setattr(queue, "WORKER_PAUSE_SECONDS", REDIS_PAUSE)
     logging.basicConfig(level=logging.INFO)
+    from workers import periodic, worker
+
+    seconds_to_next = periodic._seconds_to_next
+    patch.setattr(periodic, "_seconds_to_next", lambda job: OFTEN if job.minute is None else seconds_to_next(job))
+    patch.setattr(worker, "PAUSE_SECONDS", REDIS_PAUSE)
+    uvloop.run(worker.work())
 
 
 async def eventually(question: Callable[[], Awaitable[bool]], seconds: float = 60) -> None:
@@ -65,24 +54,22 @@ async def eventually(question: Callable[[], Awaitable[bool]], seconds: float = 6
 
 @dataclass(frozen=True, slots=True)
 class Worker:
-    """Both processes of a worker that runs. They are told to stop at the end of its block, if they have not ended."""
+    """A worker that runs. It is told to stop at the end of its block, if it has not ended."""
 
-    jobs: Forked
-    rounds: Forked
+    process: Forked
     log: Path
 
     def signal(self, number: int) -> None:
-        for process in (self.jobs, self.rounds):
-            process.send_signal(number)
+        self.process.send_signal(number)
 
-    async def ended(self) -> tuple[int, int]:
-        """How they ended, once both have."""
-        return await self.jobs.wait(), await self.rounds.wait()
+    async def ended(self) -> int:
+        """How it ended, once it has."""
+        return await self.process.wait()
 
     @property
     def runs(self) -> bool:
-        """Whether neither has ended."""
-        return self.jobs.returncode is None and self.rounds.returncode is None
+        """Whether it has not ended."""
+        return self.process.returncode is None
 
     async def said(self, text: str) -> None:
         """Return when its log has it."""
@@ -96,16 +83,9 @@ class Worker:
 @asynccontextmanager
 async def running_worker(settings: dict[str, str], log: Path) -> AsyncIterator[Worker]:
     """A worker with leases of LEASE seconds."""
-    async with running(_jobs, settings, log) as jobs, running(_rounds, settings, log) as periodic:
-        yield Worker(jobs, periodic, log)
-
-
-@asynccontextmanager
-async def running(work: Callable[[], None], settings: dict[str, str], log: Path) -> AsyncIterator[Forked]:
-    """A process; told to stop at the end of the block, if it has not ended by then."""
-    process = fork(work, env=environment(**settings), out=log, err=log)
+    process = fork(_work, env=environment(**settings), out=log, err=log)
     try:
-        yield process
+        yield Worker(process, log)
     finally:
         await process.stop()
 

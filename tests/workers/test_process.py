@@ -71,7 +71,7 @@ async def test_a_stop_hands_a_running_backup_on(
         for _ in range(signals):
             worker.signal(signal.SIGTERM)
         async with asyncio.timeout(30):
-            assert await worker.ended() == (0, 0), log.read_text()
+            assert await worker.ended() == 0, log.read_text()
     row = await row_of(conn, asked.id)
     assert (row["estado"], row["error_type"], row["lease_until"]) == ("pendiente", "interrumpido", None)
     await assert_consistent(conn, store)

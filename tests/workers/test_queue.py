@@ -58,7 +58,7 @@ async def test_a_job_whose_worker_died_before_claiming_is_free_again(queue: Queu
 
 async def test_opening_asks_nothing(redis: RedisServer) -> None:
     async with open_queue("redis://127.0.0.1:9/0") as queue:
-        for ask in (queue.check(), queue.respaldo(1, 0), queue.restauracion(1, 0), queue.heard_of()):
+        for ask in (queue.check(), queue.respaldo(1, 0), queue.restauracion(1, 0), queue.worker_health()):
             with pytest.raises(QueueUnavailable, match=r"^Redis no responde \(REDIS_URL\): .+"):
                 await ask
 
@@ -97,10 +97,10 @@ async def test_a_waiting_request_is_not_kept_long() -> None:
     assert time.monotonic() - started < 15
 
 
-async def test_who_has_not_been_heard_of_is_told_apart(queue: Queue, redis: RedisServer) -> None:
-    assert await queue.heard_of() == (False, False)
-    await queue.going_rounds()
-    assert await queue.heard_of() == (False, True)
+async def test_who_has_not_been_worker_health_is_told_apart(queue: Queue, redis: RedisServer) -> None:
+    assert await queue.worker_health() == (False, False)
+    await queue.record_periodic_health()
+    assert await queue.worker_health() == (False, True)
     with redis.client() as client:
         # By itself, or a process that died would be well for ever.
-        assert 60 < int(client.ttl("respaldos:rondas")) <= 150
+        assert 60 < int(client.ttl("respaldos:periodic:health-check")) <= 150

@@ -87,8 +87,8 @@ async def _redis(service: Service) -> None:
 
 
 async def _worker(service: Service) -> str | None:
-    taking_jobs, going_rounds = await service.require_queue().heard_of()
-    heard = {"del proceso que hace los respaldos": taking_jobs, "del que programa la noche y avisa": going_rounds}
+    taking_jobs, periodic = await service.require_queue().worker_health()
+    heard = {"de quien hace los respaldos": taking_jobs, "de quien programa la noche y avisa": periodic}
     silent = [of_whom for of_whom, well in heard.items() if not well]
     if not silent:
         return None

@@ -22,7 +22,7 @@ from app.errors import LocalFileError
 if TYPE_CHECKING:
     from app.settings import Settings
 
-# A part of the worker that cannot start at all should not spin (seconds).
+# A worker that cannot start at all should not spin (seconds).
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 30.0
 
 # A worker that has run this long was well, so the next pause is short again (seconds).
@@ -31,20 +31,20 @@ WELL = 60.0
 # Long enough for a backup under way to clean up after itself (seconds).
 STOP_SECONDS = 30.0
 
-
 WORKER_LOG = "worker.log"
 
-# A part that ends this often in a row before it was WELL says why: a restart or two are how it gets over an accident.
+# A worker that ends this often in a row before it was WELL: why is said then. A restart or two are how it gets over
+# an accident.
 QUICK_ENDS = 3
 
-# Of what a part says, as much as holds its last line (bytes).
+# Of what it says, as much as holds its last line (bytes).
 LAST_WORDS = 4096
 
-# What a part has said is there when it has ended, unless another process holds its pipe open (seconds).
+# What it has said is there when it has ended, unless another process holds its pipe open (seconds).
 LAST_WORDS_SECONDS = 2.0
 
-# Processes of their own: the second works while Redis is away, and no backup keeps it waiting.
-WORKER_MODULES = ("workers.worker", "workers.periodic")
+# A process of its own, so that whatever ends it, it is started again.
+WORKER_MODULE = "workers.worker"
 
 # From <linux/prctl.h>.
 PR_SET_PDEATHSIG = 1
@@ -74,17 +74,17 @@ def serve(host: str, puerto: int) -> None:
 def worker() -> None:
     """Hace el trabajo de fondo hasta que se lo detenga con Ctrl-C.
 
-    Son dos procesos: el que hace los respaldos, y el que programa la noche, avisa y limpia, que no necesita Redis.
-    Si uno de ellos termina, vuelve a empezar por sí solo.
+    Hace los respaldos y, aunque falte Redis, programa la noche, avisa y limpia. Si su proceso termina, vuelve a
+    empezar por sí solo.
     """
     _until_stopped(keep_working)
 
 
 async def keep_working(settings: "Settings", folder: Path | None = None) -> NoReturn:
-    """Run what a worker is made of until cancelled, each part again whenever it ends.
+    """Run a worker until cancelled, again whenever it ends.
 
-    They read the settings themselves. With `folder` they run there and are given nothing but the home, so that they
-    read no .env of this one; what they say goes to WORKER_LOG in it.
+    It reads the settings itself. With `folder` it runs there and is given nothing but the home, so that it reads no
+    .env of this process; what it says goes to WORKER_LOG in it.
     Raises QueueUnavailable without REDIS_URL, LocalFileError where the log cannot be written.
     """
     from app.connections import redis_url
@@ -92,10 +92,7 @@ async def keep_working(settings: "Settings", folder: Path | None = None) -> NoRe
     redis_url(settings)
     environment = dict(os.environ) if folder is None else _only_home(settings)
     with _log(folder) as log:
-        async with asyncio.TaskGroup() as parts:
-            for module in WORKER_MODULES:
-                parts.create_task(_keep_running(module, environment, folder, log))
-    raise RuntimeError("a worker's parts are kept running until cancelled")
+        await _keep_running(environment, folder, log)
 
 
 @contextlib.contextmanager
@@ -111,17 +108,15 @@ def _log(folder: Path | None) -> Iterator[IO[bytes] | None]:
         yield log
 
 
-async def _keep_running(
-    module: str, environment: dict[str, str], folder: Path | None, log: IO[bytes] | None
-) -> NoReturn:
+async def _keep_running(environment: dict[str, str], folder: Path | None, log: IO[bytes] | None) -> NoReturn:
     pause, quick_ends = FIRST_PAUSE, 0
     while True:
         started = time.monotonic()
-        last_line = await _run_module(module, environment, folder, log)
+        last_line = await _run_worker(environment, folder, log)
         quick_ends += 1
         if time.monotonic() - started > WELL:
             pause, quick_ends = FIRST_PAUSE, 0
-        said = f"El proceso {module} terminó; empieza de nuevo en {pause:g} s"
+        said = f"El proceso {WORKER_MODULE} terminó; empieza de nuevo en {pause:g} s"
         if quick_ends >= QUICK_ENDS:
             said += f". Van {quick_ends} veces seguidas que dura menos de {WELL:g} s; lo último que dijo: {last_line}"
         click.echo(said.encode(), file=log, err=True)
@@ -145,12 +140,12 @@ def nothing_left_to_stop() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-async def _run_module(module: str, environment: dict[str, str], folder: Path | None, log: IO[bytes] | None) -> str:
-    """Run `python -m` of the module to its end; return the last line of what it said of errors."""
+async def _run_worker(environment: dict[str, str], folder: Path | None, log: IO[bytes] | None) -> str:
+    """Run a worker's process to its end; return the last line of what it said of errors."""
     from app.respaldos.cancellation import uninterrupted
 
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", module),
+        *(sys.executable, "-m", WORKER_MODULE),
         env=environment,
         cwd=folder,
         stdin=asyncio.subprocess.DEVNULL,
@@ -171,10 +166,10 @@ async def _run_module(module: str, environment: dict[str, str], folder: Path | N
 
 
 async def _pass_on(said: asyncio.StreamReader | None, log: IO[bytes] | None) -> bytes:
-    """Write to our own standard error, or to the log, what a part says as it says it; return the end of it."""
+    """Write to our own standard error, or to the log, what the worker says as it says it; return the end of it."""
     last_words = b""
     while said is not None and (piece := await said.read(LAST_WORDS)):
-        # Nobody reads it any more, or the disk is full: that must not keep the part from working.
+        # Nobody reads it any more, or the disk is full: that must not keep it from working.
         with contextlib.suppress(OSError):
             click.echo(piece, nl=False, file=log, err=True)
         last_words = (last_words + piece)[-LAST_WORDS:]

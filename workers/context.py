@@ -1,0 +1,81 @@
+"""What jobs and periodic tasks work with: arq's context."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from arq.cron import CronJob
+
+from app.broker.queue import open_queue
+from app.clinic.people.recipients import ClinicRecipients
+from app.connections import clinic_database_url, open_resources, redis_url, tenancy
+from app.errors import RespaldosError, SettingsError
+from app.notify.options import NotifySuccess, SmtpOptions, WebhookOptions
+from app.notify.sender import Notifier
+from app.respaldos.resources import Databases, Resources
+from app.settings import Settings
+from workers.jobs import RESOURCES, RUNNING, STOPPING, Context
+from workers.periodic import NOTIFIER, QUEUE, SETTINGS, run_periodically
+from workers.stop import cancel_until_done
+
+log = logging.getLogger(__name__)
+
+
+@asynccontextmanager
+async def open_context(settings: Settings, cron_jobs: Sequence[CronJob]) -> AsyncIterator[Context]:
+    """The context, for as long as the block runs; the cron jobs are run meanwhile.
+
+    Nothing is connected before it is used. Raises SettingsError, QueueUnavailable where REDIS_URL is missing.
+    """
+    async with AsyncExitStack() as stack:
+        resources = await stack.enter_async_context(open_resources(settings))
+        context: Context = {
+            SETTINGS: settings,
+            RESOURCES: resources,
+            QUEUE: await stack.enter_async_context(open_queue(redis_url(settings))),
+            NOTIFIER: _notifier(settings, resources),
+            RUNNING: set(),
+            STOPPING: asyncio.Event(),
+        }
+        await stack.enter_async_context(run_periodically(cron_jobs, context))
+        problems = asyncio.create_task(_log_problems(resources))
+        stack.push_async_callback(cancel_until_done, lambda: {problems})
+        yield context
+
+
+async def _log_problems(resources: Resources) -> None:
+    """Say at the start which rules of OWNERSHIP_RULES cannot be followed; the backups say so, too."""
+    try:
+        for problem in await resources.clinic.problems():
+            log.warning("%s", problem)
+    except RespaldosError as exc:
+        log.warning("%s", exc)
+
+
+def _notifier(settings: Settings, databases: Databases) -> Notifier:
+    smtp = webhook = None
+    if settings.email_host is not None:
+        password = settings.email_host_password
+        smtp = SmtpOptions(
+            host=settings.email_host,
+            port=settings.email_port,
+            tls=settings.email_use_tls,
+            user=settings.email_host_user,
+            password=password.get_secret_value() if password is not None else None,
+            sender=settings.default_from_email,
+        )
+    if settings.webhook_url is not None:
+        if settings.webhook_secret is None:
+            raise SettingsError("WEBHOOK_SECRET: falta, porque WEBHOOK_URL tiene valor")
+        webhook = WebhookOptions(settings.webhook_url, settings.webhook_secret.get_secret_value())
+    return Notifier(
+        databases,
+        recipients=ClinicRecipients(
+            clinic_database_url(settings), tenancy(settings), admin_roles=settings.admin_roles
+        ),
+        smtp=smtp,
+        webhook=webhook,
+        notify_success=NotifySuccess(settings.notify_success),
+        time_zone=settings.time_zone,
+    )
