@@ -28,7 +28,7 @@ from app.api.routes import (
     restauraciones,
 )
 from app.api.routes.progress import OpenStreams
-from app.connections import open_service
+from app.connections.service import open_service
 from app.settings import Settings, load_settings
 
 

@@ -17,14 +17,10 @@ import uvloop
 
 from app.broker.queue import Queue, open_queue
 from app.clinic.people.recipients import ClinicRecipients
-from app.connections import (
-    clinic_database_url,
-    embedded_servers,
-    open_resources,
-    redis_url,
-    retention_policy,
-    tenancy,
-)
+from app.connections.databases import clinic_database_url, tenancy
+from app.connections.embedded import embedded_servers
+from app.connections.redis import redis_url
+from app.connections.resources import open_resources, retention_policy
 from app.errors import RespaldosError, SettingsError
 from app.notify.options import NotifySuccess, SmtpOptions, WebhookOptions
 from app.notify.sender import Notifier

@@ -8,7 +8,8 @@ from typing import ClassVar
 from arq.connections import RedisSettings
 
 from app.broker.queue import JOB_SECONDS, from_json, to_json, worker_redis
-from app.connections import embedded_servers, redis_url
+from app.connections.embedded import embedded_servers
+from app.connections.redis import redis_url
 from app.settings import load_settings
 from workers.jobs import respaldar, restaurar
 

@@ -13,7 +13,7 @@ from arq.logs import default_log_config
 from arq.worker import Worker, create_worker
 from redis.exceptions import RedisError
 
-from app.connections import open_resources
+from app.connections.resources import open_resources
 from app.errors import RespaldosError
 from app.respaldos.resources import Resources
 from workers.jobs import RESOURCES, RUNNING, STOPPING, Context

@@ -14,7 +14,7 @@ from app.api.rejection_log import Refusals
 from app.auth.authorize import Permiso, authorize_clinic, require
 from app.auth.principal import Principal
 from app.clinic.clinic import Clinic
-from app.connections import Service
+from app.connections.service import Service
 from app.errors import ClinicNotFound, NotAllowed, TokenRefused
 from app.respaldos.audit import Actor
 from app.respaldos.models import Accion

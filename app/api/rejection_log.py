@@ -9,8 +9,8 @@ from app.auth.attempts import network_of
 from app.errors import DatabaseError
 from app.respaldos import audit
 from app.respaldos.audit import Actor
+from app.respaldos.databases import Databases, transaction
 from app.respaldos.models import Accion
-from app.respaldos.resources import Databases, transaction
 
 log = logging.getLogger(__name__)
 

@@ -2,14 +2,13 @@
 
 import json
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
 
 import click
-
-if TYPE_CHECKING:
-    from app.respaldos.progress import Progress
+from rich import box
+from rich.console import Console
+from rich.table import Table
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -77,10 +76,6 @@ def moment(iso: str) -> str:
 
 def table(headers: Sequence[str], rows: Sequence[Sequence[str]], *, right: Sequence[int] = ()) -> None:
     """Rows under their headers; the columns numbered in `right` are aligned to the right."""
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-
     shown = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for index, header in enumerate(headers):
         shown.add_column(header, justify="right" if index in right else "left", overflow="fold")
@@ -94,25 +89,3 @@ def fields(values: Mapping[str, str], *, indent: int = 0) -> None:
     """Names and values, one a line."""
     for name, value in values.items():
         click.echo(f"{' ' * indent}{name}: {value}")
-
-
-@contextmanager
-def progress_bar(title: str, *, total: int | None = None) -> "Iterator[Progress]":
-    """A progress that is shown on a terminal; `total` bytes where they are known, else what has passed so far."""
-    from app.respaldos.progress import Progress
-
-    if not sys.stderr.isatty():
-        yield Progress()
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
-    from rich.progress import Progress as Bar
-
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeElapsedColumn())
-    with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(title, total=total)
-
-        def show(progress: Progress) -> None:
-            bar.update(task, completed=progress.bytes, description=f"{title} {progress.model}".rstrip())
-
-        yield Progress(show)

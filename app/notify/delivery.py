@@ -19,7 +19,7 @@ from app.notify.options import SmtpOptions, WebhookOptions
 from app.notify.outbox import REFUSALS, SENT_TO, ClaimedAviso
 from app.notify.webhook import Webhook
 from app.respaldos.cancellation import uninterrupted
-from app.respaldos.resources import Databases, transaction
+from app.respaldos.databases import Databases, transaction
 
 log = logging.getLogger(__name__)
 

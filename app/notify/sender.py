@@ -11,8 +11,8 @@ from app.notify.delivery import Delivery, Outcome
 from app.notify.mail_renderer import Letters
 from app.notify.options import NotifySuccess, SmtpOptions, WebhookOptions
 from app.notify.outbox import ClaimedAviso
+from app.respaldos.databases import Databases, transaction
 from app.respaldos.models import TipoAviso, TipoRespaldo
-from app.respaldos.resources import Databases, transaction
 
 log = logging.getLogger(__name__)
 

@@ -13,8 +13,8 @@ from app.clinic.people.users import Usuario
 from app.errors import LoginRefused, TooManyAttempts
 from app.respaldos import audit
 from app.respaldos.audit import Actor
+from app.respaldos.databases import transaction
 from app.respaldos.models import Accion
-from app.respaldos.resources import transaction
 
 router = APIRouter(prefix="/auth", tags=["Ingreso"])
 

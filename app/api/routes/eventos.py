@@ -12,8 +12,8 @@ from app.api.schemas import EventoDeClinica
 from app.errors import DatabaseError
 from app.respaldos import audit as trail
 from app.respaldos.contract import evento_de_clinica_vista
+from app.respaldos.databases import transaction
 from app.respaldos.models import Accion
-from app.respaldos.resources import transaction
 
 log = logging.getLogger(__name__)
 

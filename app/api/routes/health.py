@@ -9,7 +9,7 @@ from sqlalchemy import text
 from app.api.caller import ServiceDep
 from app.api.openapi import problems
 from app.api.schemas import Preparacion, Vida
-from app.connections import Service
+from app.connections.service import Service
 from app.errors import RespaldosError
 from app.respaldos.resources import Resources, transaction
 

@@ -12,10 +12,10 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from app.api.caller import ServiceDep
 from app.api.client_address import is_local
 from app.api.openapi import problems
-from app.connections import Service
+from app.connections.service import Service
 from app.dump.whose import named
 from app.errors import DatabaseUnavailable, NotAllowed, QueueUnavailable, TokenRefused
-from app.respaldos.resources import transaction
+from app.respaldos.databases import transaction
 from app.respaldos.status import fleet as status_fleet
 from app.respaldos.status.fleet import Backlog, Group, Newest
 

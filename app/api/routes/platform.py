@@ -12,7 +12,7 @@ from app.api.routes.eventos import AccionQuery
 from app.api.schemas import ClinicaEnLista, EventoEnLista
 from app.respaldos import audit
 from app.respaldos.contract import evento_vista
-from app.respaldos.resources import transaction
+from app.respaldos.databases import transaction
 from app.respaldos.status.clinics import listar_clinicas
 
 router = APIRouter(prefix="/plataforma", dependencies=[Depends(platform)])

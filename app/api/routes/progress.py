@@ -13,12 +13,12 @@ from app.api.caller import Caller, Looking, ServiceDep, still_may_look
 from app.api.openapi import of_anyone
 from app.api.parameters import RespaldoId
 from app.api.respaldo_answer import mostrado
-from app.connections import Service
+from app.connections.service import Service
 from app.errors import RespaldosError, TooManyAttempts
 from app.respaldos.backup import queries as backup_queries
 from app.respaldos.contract import ESTADO_DISPLAY
+from app.respaldos.databases import transaction
 from app.respaldos.models import Estado, Respaldo
-from app.respaldos.resources import transaction
 
 router = APIRouter(prefix="/respaldos", tags=["Respaldos"])
 

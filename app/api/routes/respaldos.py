@@ -25,18 +25,18 @@ from app.api.schemas import (
     RestauracionEnLista,
 )
 from app.broker.queue import Queue
-from app.connections import Service
+from app.connections.service import Service
 from app.errors import DatabaseError, OperationInProgress, QueueUnavailable
 from app.respaldos.audit import Actor
 from app.respaldos.backup import queries as backup_queries
 from app.respaldos.backup.queries import Orden
 from app.respaldos.backup.request import cancelar_respaldo, pedir_respaldo
 from app.respaldos.contract import restauracion_vista
+from app.respaldos.databases import transaction
 from app.respaldos.models import Estado, Respaldo, Restauracion, TipoRespaldo
 from app.respaldos.reading.comparison import pedir_comparacion
 from app.respaldos.reading.download import enlace_descarga
 from app.respaldos.reading.verification import pedir_verificacion
-from app.respaldos.resources import transaction
 from app.respaldos.restore.request import RestoreRequest, pedir_restauracion
 from app.respaldos.retention.delete import aceptar_respaldo, eliminar_respaldo, recuperar_respaldo
 from app.respaldos.status.statistics import obtener_estadisticas

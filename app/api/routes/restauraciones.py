@@ -9,8 +9,8 @@ from app.api.openapi import of_anyone
 from app.api.parameters import PAGE_HEADERS, OfRespaldo, PageDep, RestauracionId
 from app.api.schemas import RestauracionEnLista
 from app.respaldos.contract import restauracion_vista
+from app.respaldos.databases import transaction
 from app.respaldos.reading import queries as reading_queries
-from app.respaldos.resources import transaction
 
 router = APIRouter(prefix="/restauraciones", tags=["Restauraciones"])
 

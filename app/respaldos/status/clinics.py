@@ -5,7 +5,7 @@ from typing import TypedDict
 
 from app.clinic.clinic import Clinic
 from app.respaldos.contract import UltimaVerificacion, UltimoBueno, ultima_verificacion, ultimo_bueno
-from app.respaldos.resources import Databases, transaction
+from app.respaldos.databases import Databases, transaction
 from app.respaldos.status import fleet as status_fleet
 from app.respaldos.status.health import WORST_FIRST, Situacion, Standing, situacion
 

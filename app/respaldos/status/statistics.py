@@ -6,8 +6,8 @@ from zoneinfo import ZoneInfo
 
 from app.clinic.clinic import Clinic
 from app.respaldos.contract import MIB, UltimaVerificacion, UltimoBueno, ultima_verificacion, ultimo_bueno
+from app.respaldos.databases import Databases, transaction
 from app.respaldos.models import Estado
-from app.respaldos.resources import Databases, transaction
 from app.respaldos.schedule.nights import proxima_hora
 from app.respaldos.status import queries as status_queries
 from app.respaldos.status.health import Situacion, situacion
