@@ -29,5 +29,5 @@ def mostrado(respaldo: Respaldo, settings: Settings) -> RespaldoMostrado:
 
 
 def _expiry(respaldo: Respaldo, settings: Settings) -> str | None:
-    moment = kept_until(respaldo, settings.retention_days)
-    return moment.isoformat() if moment is not None else None
+    until = kept_until(respaldo, settings.retention_days)
+    return until.isoformat() if until is not None else None

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any, TypedDict
 
 from app.respaldos.models import Estado, Evento, Respaldo, Restauracion, TipoRespaldo, TipoRestauracion
-from app.respaldos.status.health import Standing
+from app.respaldos.status.health import BackupHealth
 
 ESTADO_DISPLAY = {
     Estado.PENDIENTE: "Pendiente",
@@ -224,22 +224,22 @@ def restauracion_vista(restauracion: Restauracion, *, examples: bool = True) -> 
     }
 
 
-def ultimo_bueno(standing: Standing) -> UltimoBueno | None:
+def ultimo_bueno(health: BackupHealth) -> UltimoBueno | None:
     """As people's programs see it."""
-    good = standing.newest_good
+    good = health.newest_good
     if good is None:
         return None
-    return {"id": good.id, "fecha": good.moment.isoformat(), "tamaño_mb": round(good.bytes / MIB, 2)}
+    return {"id": good.id, "fecha": good.taken_at.isoformat(), "tamaño_mb": round(good.bytes / MIB, 2)}
 
 
-def ultima_verificacion(standing: Standing) -> UltimaVerificacion | None:
+def ultima_verificacion(health: BackupHealth) -> UltimaVerificacion | None:
     """As people's programs see it."""
-    proof = standing.last_proof
+    proof = health.last_proof
     if proof is None:
         return None
     return {
         "respaldo_id": proof.respaldo_id,
-        "fecha": proof.moment.isoformat(),
+        "fecha": proof.verified_at.isoformat(),
         "profundidad": proof.profundidad,
         "error": proof.error,
     }

@@ -22,7 +22,7 @@ from tests.support.redis import RedisServer
 
 @dataclass(frozen=True, slots=True)
 class OwnPostgres:
-    """A PostgreSQL that nobody else uses, which its keeper starts again when it ends."""
+    """A PostgreSQL that nobody else uses, which its supervisor starts again when it ends."""
 
     home: Path
     url: str

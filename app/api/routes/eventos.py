@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 
-from app.api.caller import Administering, ServiceDep
+from app.api.caller import AdminAccess, ServiceDep
 from app.api.openapi import of_anyone
 from app.api.parameters import PAGE_HEADERS, OfRespaldo, PageDep
 from app.api.schemas import EventoDeClinica
@@ -33,7 +33,7 @@ async def listar(
     request: Request,
     response: Response,
     service: ServiceDep,
-    caller: Administering,
+    caller: AdminAccess,
     page: PageDep,
     accion: AccionQuery = None,
     respaldo_id: OfRespaldo = None,

@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from app.cli.clinic_option import clinic_option
-from app.cli.output import json_option, moment, number, print_json, table, warn
+from app.cli.output import json_option, number, print_json, table, timestamp, warn
 from app.cli.running import with_databases, with_settings
 from app.clinic.catalogue.entries import Entry, TableClass
 from app.clinic.clinic import Clinic
@@ -43,7 +43,7 @@ def clinicas(as_json: bool) -> None:
                     clinic.name or "—",
                     clinic.schema or "—",
                     "activa" if clinic.active else "inactiva",
-                    "ninguno todavía" if (good := seen["ultimo_bueno"]) is None else moment(good["fecha"]),
+                    "ninguno todavía" if (good := seen["ultimo_bueno"]) is None else timestamp(good["fecha"]),
                 )
                 for clinic, seen in found
             ],

@@ -12,7 +12,7 @@ from app.cli.output import ask_first, done, json_option, number, print_json, siz
 from app.cli.parameters import id_of
 from app.dump.document import Section
 from app.dump.whose import whose
-from app.export.export import Export, in_the_way
+from app.export.export import Export, existing_export
 from app.export.format import Exported, Formato
 from app.export.read_me import description
 from app.respaldos.cancellation import uninterrupted
@@ -61,7 +61,7 @@ def exportar(cual: str, formato: Formato, salida: Path | None, si: bool, as_json
         from app.cli.find import file_name
         from app.cli.object import export_object
     target = salida or Path(formato.name_for(Path(cual).name if id_ is None else file_name(id_)))
-    replace = in_the_way(target, formato)
+    replace = existing_export(target, formato)
     if replace:
         ask_first(
             f"«{target}» ya existe. ¿Reemplazarlo?",

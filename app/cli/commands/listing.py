@@ -6,7 +6,7 @@ import click
 
 from app.cli.clinic_option import clinic_number, clinic_option, one_of, whose_option
 from app.cli.find import find_respaldo
-from app.cli.output import fields, json_option, moment, number, print_json, size, table, warn
+from app.cli.output import fields, json_option, number, print_json, size, table, timestamp, warn
 from app.cli.parameters import IDENTIFIER, WholeNumber
 from app.cli.running import with_databases, with_settings
 from app.connections.databases import open_databases
@@ -59,7 +59,7 @@ def listar(clinica: str | None, plataforma: bool, limite: int, as_json: bool) ->
                 (
                     str(row["id"]),
                     named(row["clinica_id"]),
-                    moment(row["fecha_respaldo"]),
+                    timestamp(row["fecha_respaldo"]),
                     row["estado_display"],
                     row["tipo_respaldo_display"],
                     size(respaldo.tamaño_bytes),
@@ -77,7 +77,7 @@ def _verified(verificado: Verificado | None) -> str:
     if verificado is None:
         return "—"
     failed = ": falló" if verificado["error"] is not None else ""
-    return f"{moment(verificado['fecha'])} ({verificado['profundidad']}{failed})"
+    return f"{timestamp(verificado['fecha'])} ({verificado['profundidad']}{failed})"
 
 
 @click.command()
@@ -102,9 +102,9 @@ def ver(id_: int, as_json: bool) -> None:
             "Clínica": named(shown["clinica_id"]),
             "Estado": shown["estado_display"],
             "Tipo": shown["tipo_respaldo_display"],
-            "Fecha (UTC)": moment(shown["fecha_respaldo"]),
+            "Fecha (UTC)": timestamp(shown["fecha_respaldo"]),
             "Descripción": shown["descripcion"] or "—",
-            **({"Eliminado (UTC)": moment(deleted.isoformat())} if deleted is not None else {}),
+            **({"Eliminado (UTC)": timestamp(deleted.isoformat())} if deleted is not None else {}),
             "Archivo S3": shown["archivo_s3"] or "—",
             "Tamaño": size(respaldo.tamaño_bytes),
             "Registros": number(respaldo.numero_registros),
@@ -157,10 +157,10 @@ def estadisticas(clinica: str | None, plataforma: bool, as_json: bool) -> None:
             "Costo mensual estimado": f"{found['costo_mensual_estimado_usd']:,.4f} USD",
             "Último respaldo": "ninguno"
             if last is None
-            else f"número {last['id']}, {moment(last['fecha'])} UTC, {last['tamaño_mb']:,.2f} MB",
+            else f"número {last['id']}, {timestamp(last['fecha'])} UTC, {last['tamaño_mb']:,.2f} MB",
             "Próximo respaldo": "ninguno: la clínica no está activa"
             if upcoming is None
-            else f"{moment(upcoming)} UTC",
+            else f"{timestamp(upcoming)} UTC",
             f"Últimos {len(days)} días": f"{days.count('completado')} con respaldo, {days.count('fallido')} fallidos,"
             f" {days.count(None)} sin ninguno",
         }

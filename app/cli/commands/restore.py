@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import click
 
 from app.cli.find import find_respaldo
-from app.cli.output import agreed, done, json_option, number, print_json, table, warn
+from app.cli.output import confirm, done, json_option, number, print_json, table, warn
 from app.cli.parameters import IDENTIFIER
 from app.cli.progress import progress_bar
 from app.cli.resources import with_resources
@@ -128,7 +128,7 @@ def _preview(
     shown = _restore(id_, replace(request, simulada=True), destino, estricto, sin_disparadores)
     show_restored(shown)
     where = f" en {request.destino}" if request.destino is not None else ""
-    if not agreed(f"¿Restaurar el respaldo {id_} de {whose(shown.clinica_id)}{where}?"):
+    if not confirm(f"¿Restaurar el respaldo {id_} de {whose(shown.clinica_id)}{where}?"):
         raise click.Abort
 
 

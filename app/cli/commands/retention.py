@@ -7,7 +7,7 @@ import click
 
 from app.cli.clinic_option import clinic_number, clinic_option
 from app.cli.find import find_respaldo
-from app.cli.output import ask_first, done, json_option, moment, number, print_json, size, table, warn
+from app.cli.output import ask_first, done, json_option, number, print_json, size, table, timestamp, warn
 from app.cli.parameters import IDENTIFIER
 from app.cli.progress import progress_bar
 from app.cli.resources import with_resources
@@ -46,7 +46,7 @@ def eliminar(id_: int, si: bool, as_json: bool) -> None:
 
     if not si:
         respaldo = with_databases(look)
-        of = f"de {whose(respaldo.clinica_id)}, {moment(respaldo.fecha_respaldo.isoformat())} UTC"
+        of = f"de {whose(respaldo.clinica_id)}, {timestamp(respaldo.fecha_respaldo.isoformat())} UTC"
         ask_first(f"¿Eliminar el respaldo {id_} ({of})?", si, refusal="use --si para eliminar sin que se le pregunte")
     with_databases(work)
     if as_json:
@@ -175,7 +175,7 @@ def _show_decisions(found: list[ClinicDecisions], as_json: bool, purged: int | N
                 (
                     named(clinica_id),
                     str(backup.id),
-                    moment(backup.fecha_respaldo.isoformat()),
+                    timestamp(backup.fecha_respaldo.isoformat()),
                     ESTADO_DISPLAY[Estado(backup.estado)],
                     size(backup.tamaño_bytes),
                     "conservar" if decision.keep else "eliminar",
@@ -226,7 +226,7 @@ def reindexar(context: click.Context, clinica: str | None, as_json: bool) -> Non
                     (
                         str(respaldo.id),
                         named(respaldo.clinica_id),
-                        moment(respaldo.fecha_respaldo.isoformat()),
+                        timestamp(respaldo.fecha_respaldo.isoformat()),
                         size(respaldo.tamaño_bytes),
                         number(respaldo.numero_registros),
                         respaldo.archivo_s3 or "",

@@ -7,7 +7,7 @@ from app.clinic.clinic import Clinic
 from app.respaldos.contract import UltimaVerificacion, UltimoBueno, ultima_verificacion, ultimo_bueno
 from app.respaldos.databases import Databases, transaction
 from app.respaldos.status import fleet as status_fleet
-from app.respaldos.status.health import WORST_FIRST, Situacion, Standing, situacion
+from app.respaldos.status.health import WORST_FIRST, BackupHealth, Situacion, situacion
 
 _NEVER = datetime.min.replace(tzinfo=UTC)
 
@@ -34,25 +34,25 @@ async def listar_clinicas(
     """
     known: dict[int | None, Clinic] = {clinic.id: clinic for clinic in clinics}
     async with transaction(databases) as session:
-        found = await status_fleet.standings(session, among=[clinic.id for clinic in clinics])
+        found = await status_fleet.health_of_each(session, among=[clinic.id for clinic in clinics])
     judged = [(situacion(each, active=known[each.clinica_id].active, now=now), each) for each in found]
 
-    def badness(pair: tuple[Situacion, Standing]) -> tuple[int, datetime, int]:
+    def badness(pair: tuple[Situacion, BackupHealth]) -> tuple[int, datetime, int]:
         good = pair[1].newest_good
-        return WORST_FIRST[pair[0]], good.moment if good is not None else _NEVER, pair[1].clinica_id or 0
+        return WORST_FIRST[pair[0]], good.taken_at if good is not None else _NEVER, pair[1].clinica_id or 0
 
     judged.sort(key=badness)
     return [_view(known[each.clinica_id], word, each) for word, each in judged[offset : offset + limit]]
 
 
-def _view(clinic: Clinic, word: Situacion, standing: Standing) -> ClinicaVista:
+def _view(clinic: Clinic, word: Situacion, health: BackupHealth) -> ClinicaVista:
     return {
         "clinica_id": clinic.id,
         "nombre": clinic.name,
         "activa": clinic.active,
         "situacion": word,
-        "ultimo_bueno": ultimo_bueno(standing),
-        "ultima_verificacion": ultima_verificacion(standing),
-        "en_curso": standing.running,
-        "fallos_seguidos": standing.failures,
+        "ultimo_bueno": ultimo_bueno(health),
+        "ultima_verificacion": ultima_verificacion(health),
+        "en_curso": health.running,
+        "fallos_seguidos": health.failures,
     }

@@ -87,8 +87,8 @@ async def obtener_estadisticas(
     midnight = datetime(first.year, first.month, first.day, tzinfo=time_zone).astimezone(UTC)
     async with transaction(databases) as session:
         totals = await status_queries.totals(session, clinica_id=clinica_id)
-        ended = await status_queries.ended_since(session, clinica_id=clinica_id, moment=midnight)
-        standing = await status_queries.standing(session, clinica_id=clinica_id)
+        ended = await status_queries.ended_since(session, clinica_id=clinica_id, since=midnight)
+        health = await status_queries.health_of(session, clinica_id=clinica_id)
     tried = totals.completed + totals.failed
     upcoming = proxima_hora(now, time_zone=time_zone, hour=hour, minute=minute) if active else None
     return {
@@ -108,10 +108,10 @@ async def obtener_estadisticas(
         # Small clinics cost less than a cent.
         "costo_mensual_estimado_usd": round(totals.stored_bytes / BILLED_GB * price_gb_month, 6),
         "serie": _series(ended, first, time_zone),
-        "situacion": situacion(standing, active=active, now=now),
-        "ultimo_bueno": ultimo_bueno(standing),
-        "ultima_verificacion": ultima_verificacion(standing),
-        "fallos_seguidos": standing.failures,
+        "situacion": situacion(health, active=active, now=now),
+        "ultimo_bueno": ultimo_bueno(health),
+        "ultima_verificacion": ultima_verificacion(health),
+        "fallos_seguidos": health.failures,
         "tamaño_almacenado_mb": round(totals.stored_bytes / MIB, 2),
         "precio_gb_mes_usd": price_gb_month,
     }
@@ -120,7 +120,7 @@ async def obtener_estadisticas(
 def _series(ended: list[Ended], first: date, time_zone: ZoneInfo) -> list[Dia]:
     shown: dict[date, Ended] = {}
     for backup in ended:
-        day = backup.moment.astimezone(time_zone).date()
+        day = backup.taken_at.astimezone(time_zone).date()
         before = shown.get(day)
         if before is None or before.estado != Estado.COMPLETADO or backup.estado == Estado.COMPLETADO:
             shown[day] = backup
