@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install panel types demo test lint bench random screenshots locale lock clean
+.PHONY: help install panel types demo check fix lint test bench random screenshots locale lock release clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 13
@@ -45,6 +45,14 @@ screenshots: $(BUILT) ## every page of the panel, into docs/panel/
 demo: $(BUILT) ## embedded servers, sample clinics, a first backup of each, API, worker and panel; until Ctrl-C
 	@$(BIN)/respaldos demo
 
+check: $(MODULES) ## after every save: lint, and the tests that need no server and start no program
+	@$(MAKE) --no-print-directory lint
+	@$(BIN)/pytest -n 2 -m fast
+
+fix: $(INSTALLED) ## the format, and what ruff can mend by itself
+	@$(BIN)/ruff check --quiet --fix --exit-zero
+	@$(BIN)/ruff format --quiet
+
 lint: $(MODULES) ## style, types and import rules
 	@$(BIN)/ruff check --quiet
 	@$(BIN)/ruff format --quiet --check
@@ -72,6 +80,9 @@ lock: $(INSTALLED) ## resolve the locked versions anew
 	$(BIN)/uv pip compile --quiet --upgrade --universal --generate-hashes --python-version 3.11 --no-emit-index-url --no-emit-find-links --no-header --extra parquet pyproject.toml -o requirements.lock
 	$(BIN)/uv pip compile --quiet --upgrade --universal --generate-hashes --python-version 3.11 --no-emit-index-url --no-emit-find-links --no-header --extra dev -c requirements.lock pyproject.toml -o requirements-dev.lock
 
+release: $(BUILT) ## a version, its tag and its wheel, which is tried where nothing else is; VERSION=x.y.z
+	@scripts/release $(VERSION)
+
 clean: ## remove what was made: .venv/, caches, the demo's data
-	rm -rf $(VENV) $(PANEL)/node_modules $(PANEL)/dist .respaldos .bench .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .lint-imports.log
+	rm -rf $(VENV) $(PANEL)/node_modules $(PANEL)/dist dist .respaldos .bench .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .lint-imports.log
 	find app workers migrations tests -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -13,7 +13,7 @@ from app.api import problems
 from app.api.client_address import networks
 from app.api.middleware import API, BodyLimit, SecurityHeaders, Slashes, UnexpectedErrors
 from app.api.openapi import DESCRIPTION, SUMMARY, TAGS, DocumentedApp, operation_id
-from app.api.rejection_log import Refusals
+from app.api.rejection_log import RejectionLog
 from app.api.routes import (
     auth,
     clinicas,
@@ -28,7 +28,7 @@ from app.api.routes import (
     restauraciones,
 )
 from app.api.routes.progress import OpenStreams
-from app.connections import open_service
+from app.connections.service import open_service
 from app.settings import Settings, load_settings
 
 
@@ -73,7 +73,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     async with open_service(app.state.settings) as service:
         app.state.service = service
-        app.state.refusals = Refusals(service.resources)
+        app.state.rejection_log = RejectionLog(service.resources)
         app.state.streams = OpenStreams()
         yield
 

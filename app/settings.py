@@ -264,7 +264,7 @@ class Settings(BaseSettings):
 
 
 class _DemoSettings(Settings):
-    """Deaf to the environment: an inherited address would turn the demo on somebody's real servers."""
+    """Ignores environment variables: an inherited address would turn the demo on somebody's real servers."""
 
     @classmethod
     def settings_customise_sources(

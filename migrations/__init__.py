@@ -1,0 +1,1 @@
+"""Alembic, for the schema `respaldos`."""

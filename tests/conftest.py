@@ -5,8 +5,9 @@ import itertools
 import os
 import shutil
 import signal
+import sys
 import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -38,8 +39,67 @@ _SERVERS = "RESPALDOS_TEST_SERVERS"
 _MEMORY, _ROOM = Path("/dev/shm"), 4 * 2**30
 
 
+# Fixtures that start a server, and tests that start programs themselves. The others are `fast`: see `_alone`.
+_STARTING = {
+    *("servers", "any_database", "postgres16", "redis_server", "_redis", "rclone_server", "moto_server", "store"),
+    *("demo", "demo_folder", "busy_home", "browser"),
+}
+_STARTED_BY_TESTS = (
+    *("tests/auth/test_jwks.py", "tests/cli/", "tests/dump/test_document.py", "tests/notify/test_mail.py"),
+    *(
+        "tests/panel/",
+        "tests/sample/test_command.py",
+        "tests/storage/test_upload.py::test_a_f",
+        "tests/test_embedded.py",
+    ),
+    *(
+        "tests/test_imports.py::test_the_layers_are_kept",
+        "tests/workers/",
+        "tests/clinic/restore/test_whole_clinic.py",
+    ),
+)
+
+# What looks at a large file again and again: 3 s and more of a processor each.
+_LONG = (
+    "tests/dump/test_verifier.py::test_every_flipped_bit",
+    "tests/export/test_export.py::test_memory_does_not_grow",
+    "tests/respaldos/schedule/test_nights.py::test_each_local_day",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark as `fast` what needs neither server nor program: `make check` runs that alone."""
+    for item in items:
+        names = set(getattr(item, "fixturenames", ()))
+        if not names & _STARTING and not item.nodeid.startswith((*_STARTED_BY_TESTS, *_LONG)):
+            item.add_marker("fast")
+
+
+# Whether a fast test runs.
+_fast = False
+
+
+def _alone(event: str, arguments: tuple[Any, ...]) -> None:
+    """Keep fast tests from starting or asking anybody else: such a one is to be left out of them, above."""
+    if _fast and event in {"subprocess.Popen", "os.fork", "os.posix_spawn", "socket.connect"}:
+        raise RuntimeError(f"{event} {arguments}: not in a test that is marked as fast")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Watch fast tests, their fixtures included."""
+    global _fast
+    _fast = item.get_closest_marker("fast") is not None
+    try:
+        return (yield)
+    finally:
+        _fast = False
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Make a folder for the run's servers, in memory where there is room."""
+    config.addinivalue_line("markers", "fast: needs neither server nor program (given by the fixtures of a test)")
+    sys.addaudithook(_alone)
     if not hasattr(config, "workerinput"):
         roomy = _MEMORY.is_dir() and shutil.disk_usage(_MEMORY).free > _ROOM
         folder = tempfile.TemporaryDirectory(prefix="respaldos-", dir=_MEMORY if roomy else None)

@@ -34,7 +34,7 @@ from app.settings import EmbeddedServer
 POSTGRES = {EmbeddedServer.POSTGRES}
 REDIS = {EmbeddedServer.REDIS}
 S3 = {EmbeddedServer.S3}
-PATIENCE_SECONDS = 30
+TIMEOUT_SECONDS = 30
 
 # A user in a process of its own, until its standard input ends.
 USER = """
@@ -50,14 +50,14 @@ with running(Path(sys.argv[1]), sys.argv[2].split(",")) as addresses:
 
 
 def eventually(condition: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + PATIENCE_SECONDS
+    deadline = time.monotonic() + TIMEOUT_SECONDS
     while not condition():
-        assert time.monotonic() < deadline, f"not within {PATIENCE_SECONDS} s: {what}"
+        assert time.monotonic() < deadline, f"not within {TIMEOUT_SECONDS} s: {what}"
         time.sleep(0.05)
 
 
 def processes_of(home: Path) -> list[psutil.Process]:
-    """Keepers and servers of the home that live."""
+    """Supervisors and servers of the home that live."""
     named = {int(lock.read_text() or 0) for lock in home.glob("*/server.lock")}
     return [process for process in psutil.process_iter() if _is_of(home, process, named) and not gone(process)]
 
@@ -92,10 +92,10 @@ def server(home: Path, name: str) -> psutil.Process:
     return psutil.Process(server_number(home, name))
 
 
-def keeper(home: Path, name: str) -> psutil.Process:
+def supervisor(home: Path, name: str) -> psutil.Process:
     process = server(home, name).parent()
     assert process is not None
-    assert "app.demo.embedded.keeper" in process.cmdline()
+    assert "app.demo.embedded.supervisor" in process.cmdline()
     return process
 
 
@@ -201,7 +201,7 @@ def another_user(home: Path, servers: set[EmbeddedServer]) -> Iterator[User]:
     try:
         yield user
     finally:
-        user.process.communicate(timeout=PATIENCE_SECONDS)
+        user.process.communicate(timeout=TIMEOUT_SECONDS)
 
 
 def test_data_and_addresses_are_kept_between_runs(home: Path) -> None:
@@ -317,7 +317,7 @@ def test_who_comes_while_they_stop_waits_and_starts_them_again(home: Path) -> No
     for _ in range(4):
         with running(home, REDIS) as addresses:
             assert answers(addresses)
-            watcher = keeper(home, "redis")
+            watcher = supervisor(home, "redis")
         eventually(partial(stopping, addresses, watcher), "it begins to stop")
 
 
@@ -325,10 +325,10 @@ def test_threads_and_processes_that_start_together_share_one_server(home: Path) 
     together = threading.Barrier(4)
 
     def use(_: int) -> tuple[Addresses, str]:
-        together.wait(PATIENCE_SECONDS)
+        together.wait(TIMEOUT_SECONDS)
         with running(home, POSTGRES) as addresses:
             since = started(addresses)
-            together.wait(PATIENCE_SECONDS)
+            together.wait(TIMEOUT_SECONDS)
             return addresses, since
 
     with ExitStack() as stack:
@@ -359,22 +359,22 @@ def test_a_server_that_is_killed_comes_back_with_its_data_on_its_port(home: Path
             eventually(partial(back, home, killed, ports_of(addresses)), "all are back")
         with running(home) as ready:
             assert sql(ready, "SELECT codigo FROM pago") == "1"
-        assert busy.wait(PATIENCE_SECONDS) != 0
+        assert busy.wait(TIMEOUT_SECONDS) != 0
 
 
-def test_a_killed_keeper_is_replaced_without_an_interruption(home: Path) -> None:
+def test_a_killed_supervisor_is_replaced_without_an_interruption(home: Path) -> None:
     with running(home, POSTGRES) as addresses:
         since = started(addresses)
-        end(keeper(home, "postgres"))
+        end(supervisor(home, "postgres"))
         with running(home, POSTGRES) as again:
             assert again == addresses
             assert started(again) == since
 
 
-def test_servers_of_a_killed_keeper_stop_with_their_last_user(home: Path) -> None:
+def test_servers_of_a_killed_supervisor_stop_with_their_last_user(home: Path) -> None:
     with running(home):
         for name in EmbeddedServer:
-            end(keeper(home, name))
+            end(supervisor(home, name))
     eventually(lambda: not processes_of(home), "the servers stop")
 
 
@@ -426,7 +426,7 @@ def test_a_postgres_that_somebody_started_by_hand_is_left_alone(home: Path) -> N
         assert other.poll() is None
     finally:
         other.send_signal(signal.SIGINT)
-        other.wait(PATIENCE_SECONDS)
+        other.wait(TIMEOUT_SECONDS)
 
 
 def test_where_its_port_is_taken_a_server_gets_another_and_keeps_it(home: Path) -> None:
@@ -509,7 +509,7 @@ def test_a_server_that_dies_again_and_again_is_given_up(home: Path) -> None:
             eventually(partial(back, home, killed, ports_of(addresses)), "it is back")
             with running(home, REDIS) as same:
                 assert same == addresses
-        watcher = keeper(home, "redis")
+        watcher = supervisor(home, "redis")
         server(home, "redis").kill()
         eventually(lambda: gone(watcher), "it gives up")
         assert "terminó 4 veces" in json.loads((home / "redis/state.json").read_text())["reason"]

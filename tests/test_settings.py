@@ -6,7 +6,10 @@ from typing import Any
 
 import pytest
 
-from app.connections import clinic_database, embedded_servers, open_resources, s3_options, secret_columns, tenancy
+from app.connections.databases import clinic_database, tenancy
+from app.connections.embedded import embedded_servers
+from app.connections.resources import open_resources, secret_columns
+from app.connections.storage import s3_options
 from app.demo.embedded import Addresses
 from app.errors import SettingsError
 from app.settings import (

@@ -9,7 +9,9 @@ from arq.cron import CronJob
 
 from app.broker.queue import open_queue
 from app.clinic.people.recipients import ClinicRecipients
-from app.connections import clinic_database_url, open_resources, redis_url, tenancy
+from app.connections.databases import clinic_database_url, tenancy
+from app.connections.redis import redis_url
+from app.connections.resources import open_resources
 from app.errors import RespaldosError, SettingsError
 from app.notify.options import NotifySuccess, SmtpOptions, WebhookOptions
 from app.notify.sender import Notifier

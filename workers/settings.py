@@ -14,7 +14,8 @@ from arq.connections import RedisSettings
 from arq.cron import CronJob, cron
 
 from app.broker.queue import JOB_SECONDS, from_json, to_json, worker_redis
-from app.connections import embedded_servers, redis_url
+from app.connections.embedded import embedded_servers
+from app.connections.redis import redis_url
 from app.settings import load_settings
 from workers.context import open_context
 from workers.jobs import Context, respaldar, restaurar

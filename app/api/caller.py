@@ -10,11 +10,11 @@ from fastapi.security.http import HTTPBase
 
 from app.api.client_address import client_address
 from app.api.problems import path_of
-from app.api.rejection_log import Refusals
+from app.api.rejection_log import RejectionLog
 from app.auth.authorize import Permiso, authorize_clinic, require
 from app.auth.principal import Principal
 from app.clinic.clinic import Clinic
-from app.connections import Service
+from app.connections.service import Service
 from app.errors import ClinicNotFound, NotAllowed, TokenRefused
 from app.respaldos.audit import Actor
 from app.respaldos.models import Accion
@@ -67,10 +67,10 @@ def service_of(request: Request) -> Service:
     return service
 
 
-def refusals_of(request: Request) -> Refusals:
+def rejection_log_of(request: Request) -> RejectionLog:
     """Where refusals are written down."""
-    refusals: Refusals = request.app.state.refusals
-    return refusals
+    rejection_log: RejectionLog = request.app.state.rejection_log
+    return rejection_log
 
 
 def address_of(request: Request) -> str:
@@ -79,7 +79,7 @@ def address_of(request: Request) -> str:
 
 
 ServiceDep = Annotated[Service, Depends(service_of)]
-RefusalsDep = Annotated[Refusals, Depends(refusals_of)]
+RejectionLogDep = Annotated[RejectionLog, Depends(rejection_log_of)]
 AddressDep = Annotated[str, Depends(address_of)]
 
 ChosenClinic = Annotated[
@@ -102,10 +102,10 @@ TokenDep = Annotated[str, Depends(TokenHeader())]
 
 
 async def _principal(
-    request: Request, service: ServiceDep, refusals: RefusalsDep, address: AddressDep, token: TokenDep
+    request: Request, service: ServiceDep, rejection_log: RejectionLogDep, address: AddressDep, token: TokenDep
 ) -> Principal:
     """Whose token it is. From then on `request.state.refuse` writes a refusal down, in their own clinic's trail."""
-    refuse = partial(refusals.record, Accion.ACCESO_RECHAZADO, ruta=f"{request.method} {path_of(request)}")
+    refuse = partial(rejection_log.record, Accion.ACCESO_RECHAZADO, ruta=f"{request.method} {path_of(request)}")
     try:
         principal = await service.tokens.verify(token)
     except TokenRefused as exc:
@@ -172,8 +172,8 @@ async def platforms_own(request: Request, principal: Principal) -> None:
         raise exc
 
 
-Looking = Annotated[Caller, Depends(_caller(Permiso.MIRAR))]
-Administering = Annotated[Caller, Depends(_caller(Permiso.ADMINISTRAR))]
+ReadAccess = Annotated[Caller, Depends(_caller(Permiso.MIRAR))]
+AdminAccess = Annotated[Caller, Depends(_caller(Permiso.ADMINISTRAR))]
 
 
 def may_see_rows(caller: Caller) -> bool:
@@ -181,7 +181,7 @@ def may_see_rows(caller: Caller) -> bool:
     return caller.principal.admin or caller.principal.superadmin
 
 
-async def still_may_look(service: Service, caller: Caller) -> None:
+async def recheck_access(service: Service, caller: Caller) -> None:
     """Ask again, for an answer that takes its time. Raises TokenRefused, NotAllowed or ClinicNotFound."""
     principal = await service.tokens.verify(caller.token)
     require(principal, Permiso.MIRAR)

@@ -77,15 +77,15 @@ _LAST: Final = datetime(9000, 1, 1, tzinfo=UTC)
 
 def _checked(text: str) -> str:
     if not _WRITTEN.fullmatch(text):
-        raise PydanticCustomError("momento", "neither a date nor a date with a time")
+        raise PydanticCustomError("timestamp", "neither a date nor a date with a time")
     try:
         datetime.fromisoformat(text.upper())
     except ValueError as exc:
-        raise PydanticCustomError("momento", "no such date") from exc
+        raise PydanticCustomError("timestamp", "no such date") from exc
     return text
 
 
-Momento = Annotated[
+Timestamp = Annotated[
     str,
     AfterValidator(_checked),
     WithJsonSchema({"anyOf": [{"type": "string", "format": "date"}, {"type": "string", "format": "date-time"}]}),
@@ -93,16 +93,16 @@ Momento = Annotated[
 
 
 @dataclass(frozen=True, slots=True)
-class Period:
+class TimeRange:
     """From `start`, which is in it, to `end`, which is not; None where it is open. Both are UTC."""
 
     start: datetime | None
     end: datetime | None
 
 
-def period(desde: str | None, hasta: str | None, time_zone: ZoneInfo) -> Period:
-    """What two checked moments enclose. A date is that whole day in `time_zone`; so is a time without offset."""
-    return Period(
+def time_range(desde: str | None, hasta: str | None, time_zone: ZoneInfo) -> TimeRange:
+    """What two checked timestamps enclose. A date is that whole day in `time_zone`; so is a time without offset."""
+    return TimeRange(
         _instant(desde, time_zone, day_after=False) if desde is not None else None,
         _instant(hasta, time_zone, day_after=True) if hasta is not None else None,
     )

@@ -224,6 +224,6 @@ def _sentence(error: Mapping[str, Any]) -> str:
             return f"{name} tiene caracteres que no se admiten"
         case "enum" | "literal_error":
             return f"{name} debe ser {str(limits['expected']).replace(' or ', ' o ')}"
-        case "momento":
+        case "timestamp":
             return f"{name} debe ser una fecha (2026-07-03) o una fecha con hora (2026-07-03T02:00:00-04:00)"
     return f"{name} no vale"

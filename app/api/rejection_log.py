@@ -9,8 +9,8 @@ from app.auth.attempts import network_of
 from app.errors import DatabaseError
 from app.respaldos import audit
 from app.respaldos.audit import Actor
+from app.respaldos.databases import Databases, transaction
 from app.respaldos.models import Accion
-from app.respaldos.resources import Databases, transaction
 
 log = logging.getLogger(__name__)
 
@@ -21,7 +21,7 @@ IN_ALL: Final = 60
 MINUTE: Final = 60.0
 
 
-class Refusals:
+class RejectionLog:
     """Writes refusals down, at most PER_ADDRESS a minute from one address and IN_ALL altogether.
 
     How many were left out before it stands in the next line, as `omitidos`. A request without any token is not

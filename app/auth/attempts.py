@@ -78,7 +78,7 @@ class LoginAttempts:
             await self._redis.delete(_pair(correo, direccion))
             await self._discount(keys=[_address(direccion)])
 
-    async def undecided(self, correo: str, direccion: str) -> None:
+    async def release(self, correo: str, direccion: str) -> None:
         """Take back what `count` counted, as nobody could say whether it was a failure. Raises QueueUnavailable."""
         with redis_errors():
             await self._discount(keys=[_pair(correo, direccion), _address(direccion)])

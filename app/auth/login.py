@@ -18,7 +18,7 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Entered:
+class LoginResult:
     """A login that succeeded; the token is worth `seconds` from now."""
 
     token: str = field(repr=False)
@@ -36,7 +36,9 @@ class Login:
         self._attempts = attempts
         self._passwords = Passwords()
 
-    async def enter(self, correo: str, password: str, *, subdominio: str | None, direccion: str) -> Entered:
+    async def authenticate(
+        self, correo: str, password: str, *, subdominio: str | None, direccion: str
+    ) -> LoginResult:
         """A token for whoever has that e-mail, or user name of Django's, and that password.
 
         `subdominio` names the clinic where each has a schema, or where the e-mail is of several; elsewhere it is
@@ -64,12 +66,12 @@ class Login:
                 exc.clinics = sorted({clinic.id for _, clinic in account.people})
             raise
         except RespaldosError:
-            await self._attempts.undecided(identifier, direccion)
+            await self._attempts.release(identifier, direccion)
             raise
         await self._attempts.succeeded(identifier, direccion)
         usuario = _chosen(admitted, subdominio)
         principal = self._principal(usuario)
-        return Entered(self._tokens.issue(principal), self._tokens.seconds, usuario, principal)
+        return LoginResult(self._tokens.issue(principal), self._tokens.seconds, usuario, principal)
 
     async def _admitted(self, account: Account) -> list[tuple[Usuario, Clinic | None]]:
         """Whom this login lets in, once for each clinic; a superuser of the platform where no clinic knows them."""

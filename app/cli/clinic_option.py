@@ -2,15 +2,13 @@
 
 import re
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import click
 
 from app.cli.parameters import IDENTIFIER
+from app.clinic.database import ClinicDatabase
 from app.errors import ClinicNotFound, DatabaseUnavailable
-
-if TYPE_CHECKING:
-    from app.clinic.database import ClinicDatabase
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -41,7 +39,7 @@ def clinic_option(said: str, *, required: bool = False) -> Callable[[F], F]:
     )
 
 
-async def clinic_number(database: "ClinicDatabase", named: str) -> int:
+async def clinic_number(database: ClinicDatabase, named: str) -> int:
     """The number of the clinic that a person named, which need not be there where it is a number.
 
     Backups of a clinic that is gone are there still, and one that never was is told by what is done with its number.
@@ -53,3 +51,18 @@ async def clinic_number(database: "ClinicDatabase", named: str) -> int:
         if not named.isdecimal():
             raise
         return int(named)
+
+
+def whose_option(command: F) -> F:
+    """`--clinica N` or `--plataforma`, of which `one_of` lets one through."""
+    platform = click.option(
+        "--plataforma", is_flag=True, help="Lo que no es de ninguna clínica: tablas compartidas y registros sueltos."
+    )
+    return clinic_option("La clínica.")(platform(command))
+
+
+def one_of(clinica: str | None, plataforma: bool) -> str | None:
+    """The clinic as it was named, None for the platform. Raises UsageError unless just one of the two is given."""
+    if (clinica is None) != plataforma:
+        raise click.UsageError("diga de quién: --clinica N, o --plataforma")
+    return clinica

@@ -2,16 +2,12 @@
 
 import json
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import click
 from pydantic_core import to_jsonable_python
-
-if TYPE_CHECKING:
-    from app.respaldos.progress import Progress
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -38,7 +34,7 @@ def warn(text: str) -> None:
     click.secho(f"⚠ {text}", fg="yellow", err=True)
 
 
-def agreed(question: str) -> bool:
+def confirm(question: str) -> bool:
     """Ask a person; anything but a yes is a no."""
     # click's own confirmation takes an answer in English only.
     answer = click.prompt(f"{question} [s/N]", default="n", show_default=False)
@@ -54,7 +50,7 @@ def ask_first(question: str, si: bool, *, refusal: str) -> None:
         return
     if not sys.stdin.isatty():
         raise click.UsageError(refusal)
-    if not agreed(question):
+    if not confirm(question):
         raise click.Abort
 
 
@@ -72,13 +68,14 @@ def number(value: int | None) -> str:
     return "—" if value is None else f"{value:,}"
 
 
-def moment(at: datetime) -> str:
+def timestamp(at: datetime) -> str:
     """A date and time, to the second, for people."""
     return f"{at:%Y-%m-%d %H:%M:%S}"
 
 
 def table(headers: Sequence[str], rows: Sequence[Sequence[str]], *, right: Sequence[int] = ()) -> None:
     """Rows under their headers; the columns numbered in `right` are aligned to the right."""
+    # Only who is shown a table, or a bar, waits for rich: 0.06 s of a processor.
     from rich import box
     from rich.console import Console
     from rich.table import Table
@@ -96,25 +93,3 @@ def fields(values: Mapping[str, str], *, indent: int = 0) -> None:
     """Names and values, one a line."""
     for name, value in values.items():
         click.echo(f"{' ' * indent}{name}: {value}")
-
-
-@contextmanager
-def progress_bar(title: str, *, total: int | None = None) -> "Iterator[Progress]":
-    """A progress that is shown on a terminal; `total` bytes where they are known, else what has passed so far."""
-    from app.respaldos.progress import Progress
-
-    if not sys.stderr.isatty():
-        yield Progress()
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
-    from rich.progress import Progress as Bar
-
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeElapsedColumn())
-    with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(title, total=total)
-
-        def show(progress: Progress) -> None:
-            bar.update(task, completed=progress.bytes, description=f"{title} {progress.model}".rstrip())
-
-        yield Progress(show)

@@ -1,5 +1,6 @@
 """Whole numbers as arguments; click words its own ranges half in English, and in the help with `<=`."""
 
+from pathlib import Path
 from typing import Any
 
 import click
@@ -27,3 +28,8 @@ class WholeNumber(click.ParamType[int]):
 
 # What PostgreSQL's bigint holds, as clinics and backups are numbered.
 IDENTIFIER = WholeNumber(0, 2**63 - 1)
+
+
+def id_of(which: str) -> int | None:
+    """The backup's id, where a person has given one and not the name of a file."""
+    return IDENTIFIER.convert(which, None, None) if which.isdecimal() and not Path(which).exists() else None

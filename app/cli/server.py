@@ -1,18 +1,17 @@
-"""TODO."""
+"""Listens for HTTP, and answers until the command is told to stop."""
 
 import asyncio
 import contextlib
 import logging
 import socket
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, NoReturn
+from typing import NoReturn
+
+import uvicorn
+from fastapi import FastAPI
 
 from app.errors import SettingsError
-
-if TYPE_CHECKING:
-    import uvicorn
-    from fastapi import FastAPI
-
+from app.respaldos.cancellation import uninterrupted
 
 # What an answer under way may take once the service is to stop: a stream of progress would never end (seconds).
 LAST_ANSWERS_SECONDS = 3
@@ -35,14 +34,11 @@ def listening(host: str, port: int) -> Iterator[socket.socket]:
         yield listener
 
 
-async def serve_http(app: "FastAPI", listener: socket.socket, ready: Callable[[], None]) -> NoReturn:
+async def serve_http(app: FastAPI, listener: socket.socket, ready: Callable[[], None]) -> NoReturn:
     """Answer requests until cancelled; those under way then may end. `ready` is called once the app has started.
 
     Raises what the app's own start raises.
     """
-    import uvicorn
-
-    from app.respaldos.cancellation import uninterrupted
 
     class Server(uvicorn.Server):
         # The process is told to stop in one way, whatever it runs; uvicorn would end it by the signal.
@@ -74,7 +70,7 @@ async def serve_http(app: "FastAPI", listener: socket.socket, ready: Callable[[]
     raise RuntimeError("uvicorn ended by itself")
 
 
-async def _ended(server: "uvicorn.Server", serving: "asyncio.Task[None]") -> None:
+async def _ended(server: uvicorn.Server, serving: asyncio.Task[None]) -> None:
     await asyncio.wait([serving])
     # uvicorn does not wait for the answers that it has cut off, and they still use what the app is about to close.
     if server.server_state.tasks:

@@ -35,12 +35,12 @@ class ClinicDirectory:
 
     async def clinics(self) -> list[Clinic]:
         """Every clinic, by id. Raises DatabaseError."""
-        await self._read_if_older(self._seconds, bearable=OUTAGE_SECONDS)
+        await self._read_if_older(self._seconds, max_stale=OUTAGE_SECONDS)
         return list(self._clinics.values())
 
     async def clinic(self, clinica_id: int) -> Clinic:
         """The clinic of that id, active or not. Raises ClinicNotFound, DatabaseError."""
-        await self._read_if_older(self._seconds, bearable=OUTAGE_SECONDS)
+        await self._read_if_older(self._seconds, max_stale=OUTAGE_SECONDS)
         if clinica_id not in self._clinics:
             await self._read_if_older(MISS_SECONDS)
         try:
@@ -48,8 +48,8 @@ class ClinicDirectory:
         except KeyError:
             raise ClinicNotFound(f"no existe la clínica {clinica_id}") from None
 
-    async def _read_if_older(self, seconds: float, *, bearable: float = 0.0) -> None:
-        """Read the list where it is older than `seconds`; without an answer, one as old as `bearable` will do."""
+    async def _read_if_older(self, seconds: float, *, max_stale: float = 0.0) -> None:
+        """Read the list where it is older than `seconds`; without an answer, one as old as `max_stale` will do."""
         if self._age() < seconds:
             return
         if self._reading is None:
@@ -59,7 +59,7 @@ class ClinicDirectory:
             # Whoever stops waiting does not stop the reading for the others.
             await asyncio.shield(self._reading)
         except DatabaseUnavailable:
-            if self._age() > bearable:
+            if self._age() > max_stale:
                 raise
 
     def _age(self) -> float:

@@ -1,0 +1,1 @@
+"""A first look on one machine, and what tests stand on. Not in the wheel."""

@@ -107,7 +107,7 @@ class Export:
             raise Interrupted("se interrumpió la exportación")
 
     def _may_be_written(self) -> None:
-        if in_the_way(self._target, self._formato) and not self._replace:
+        if existing_export(self._target, self._formato) and not self._replace:
             raise LocalFileError(f"«{self._target}» ya existe")
 
     def _move(self) -> None:
@@ -128,7 +128,7 @@ class Export:
         return LocalFileError(f"no se puede escribir «{self._target}»: {exc.strerror or exc}")
 
 
-def in_the_way(target: Path, formato: Formato) -> bool:
+def existing_export(target: Path, formato: Formato) -> bool:
     """Whether something is there that the export would replace. Raises LocalFileError where it must not be.
 
     A folder is replaced only where everything in it was put there by another export.

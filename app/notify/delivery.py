@@ -13,13 +13,13 @@ from app.dump.whose import whose
 from app.errors import LeaseLost, NotifyError, RespaldosError
 from app.notify import outbox
 from app.notify.mail import Mailer
-from app.notify.mail_renderer import Letters, valid_address
-from app.notify.notification import News
+from app.notify.mail_renderer import MailRenderer, valid_address
+from app.notify.notification import Notification
 from app.notify.options import SmtpOptions, WebhookOptions
 from app.notify.outbox import REFUSALS, SENT_TO, ClaimedAviso
 from app.notify.webhook import Webhook
 from app.respaldos.cancellation import uninterrupted
-from app.respaldos.resources import Databases, transaction
+from app.respaldos.databases import Databases, transaction
 
 log = logging.getLogger(__name__)
 
@@ -48,14 +48,14 @@ class Delivery:
         self,
         databases: Databases,
         recipients: ClinicRecipients,
-        letters: Letters,
+        renderer: MailRenderer,
         mailer: Mailer | None,
         webhook: Webhook | None,
         time_zone: ZoneInfo,
     ) -> None:
         self._databases = databases
         self._recipients = recipients
-        self._letters = letters
+        self._renderer = renderer
         self._mailer = mailer
         self._webhook = webhook
         self._time_zone = time_zone
@@ -68,7 +68,7 @@ class Delivery:
         cls,
         databases: Databases,
         recipients: ClinicRecipients,
-        letters: Letters,
+        renderer: MailRenderer,
         smtp: SmtpOptions | None,
         webhook: WebhookOptions | None,
         time_zone: ZoneInfo,
@@ -77,7 +77,7 @@ class Delivery:
         mailer = Mailer(smtp) if smtp is not None else None
         poster = Webhook(webhook) if webhook is not None else None
         try:
-            yield cls(databases, recipients, letters, mailer, poster, time_zone)
+            yield cls(databases, recipients, renderer, mailer, poster, time_zone)
         finally:
             if mailer is not None:
                 await mailer.close()
@@ -93,11 +93,11 @@ class Delivery:
         aviso = claimed.aviso
         outcome = Outcome(aviso.id, claimed.claim, dict(aviso.datos.get(REFUSALS, {})))
         clinic = await self._clinic(aviso.clinica_id) if aviso.clinica_id is not None else None
-        news = News(claimed, clinic.name if clinic is not None else None, self._time_zone)
+        notification = Notification(claimed, clinic.name if clinic is not None else None, self._time_zone)
         if self._webhook is not None and aviso.webhook is None:
-            await self._post(self._webhook, news, outcome)
+            await self._post(self._webhook, notification, outcome)
         if self._mailer is not None and aviso.correo is None:
-            await self._mail(self._mailer, news, clinic, outcome)
+            await self._mail(self._mailer, notification, clinic, outcome)
         return outcome
 
     async def _clinic(self, clinica_id: int) -> Clinic | None:
@@ -109,9 +109,9 @@ class Delivery:
                 self._clinics_error = exc
         return (self._clinics or {}).get(clinica_id)
 
-    async def _post(self, webhook: Webhook, news: News, outcome: Outcome) -> None:
+    async def _post(self, webhook: Webhook, notification: Notification, outcome: Outcome) -> None:
         async def post_and_note() -> None:
-            refusal = await webhook.post(news.document(datetime.now(UTC)))
+            refusal = await webhook.post(notification.document(datetime.now(UTC)))
             await self._note(outcome, WEBHOOK, refusal)
 
         try:
@@ -120,8 +120,10 @@ class Delivery:
         except NotifyError as exc:
             outcome.failures.append(str(exc))
 
-    async def _mail(self, mailer: Mailer, news: News, clinic: Clinic | None, outcome: Outcome) -> None:
-        aviso = news.claimed.aviso
+    async def _mail(
+        self, mailer: Mailer, notification: Notification, clinic: Clinic | None, outcome: Outcome
+    ) -> None:
+        aviso = notification.claimed.aviso
         try:
             addresses = await self._addresses(aviso.clinica_id, clinic)
         except NotifyError as exc:
@@ -135,7 +137,7 @@ class Delivery:
             if address in settled:
                 continue
             try:
-                await self._mail_to(mailer, address, news, outcome)
+                await self._mail_to(mailer, address, notification, outcome)
             except NotifyError as exc:
                 # The next may get theirs; where the server is down, the mailer knows and does not ask it again.
                 outcome.failures.append(str(exc))
@@ -144,11 +146,11 @@ class Delivery:
             async with transaction(self._databases) as session:
                 await outbox.settle_mail(session, aviso.id)
 
-    async def _mail_to(self, mailer: Mailer, address: str, news: News, outcome: Outcome) -> None:
+    async def _mail_to(self, mailer: Mailer, address: str, notification: Notification, outcome: Outcome) -> None:
         if not valid_address(address):
             await self._note(outcome, address, "no es una dirección de correo")
             return
-        message = self._letters.write(news, sender=mailer.sender, to=address)
+        message = self._renderer.write(notification, sender=mailer.sender, to=address)
 
         async def send_and_note() -> None:
             refusal = await mailer.send(message, address)

@@ -11,7 +11,7 @@ from email.utils import format_datetime
 from jinja2 import Environment, PackageLoader, StrictUndefined, TemplateError
 
 from app.errors import NotifyError
-from app.notify.notification import News
+from app.notify.notification import Notification
 from app.notify.wording import one_line
 
 SENDER_NAME = "Respaldos"
@@ -52,7 +52,7 @@ def valid_address(address: str) -> bool:
     return True
 
 
-class Letters:
+class MailRenderer:
     """Writes letters; the templates are read once."""
 
     def __init__(self) -> None:
@@ -60,30 +60,32 @@ class Letters:
         self._text = _environment(html=False)
         self._html = _environment(html=True)
 
-    def write(self, news: News, *, sender: str, to: str) -> EmailMessage:
+    def write(self, notification: Notification, *, sender: str, to: str) -> EmailMessage:
         """The message for one person. Written again, it has the same Message-ID, so that a mailbox can tell.
 
         Raises NotifyError where it cannot be written, ValueError where an address is none.
         """
-        aviso = news.claimed.aviso
+        aviso = notification.claimed.aviso
         message = EmailMessage()
         # Whatever the clinic's name holds: a line break would begin another header.
-        message["Subject"] = one_line(self._render(self._text, "asunto.txt", news), 200)
+        message["Subject"] = one_line(self._render(self._text, "asunto.txt", notification), 200)
         message["From"] = Address(SENDER_NAME, addr_spec=sender)
         message["To"] = Address(addr_spec=to)
-        message["Date"] = format_datetime(datetime.now(news.time_zone))
+        message["Date"] = format_datetime(datetime.now(notification.time_zone))
         # Ids begin at 1 again in a new database, and mailboxes drop a message whose Message-ID they know.
         made = f"aviso-{aviso.id}.{aviso.fecha_creacion:%Y%m%d%H%M%S}"
         message["Message-ID"] = f"<{made}@{sender.rpartition('@')[2]}>"
         # RFC 3834: no out-of-office answers.
         message["Auto-Submitted"] = "auto-generated"
-        message.set_content(self._render(self._text, "carta.txt", news))
-        message.add_alternative(self._render(self._html, "carta.html", news), subtype="html")
+        message.set_content(self._render(self._text, "carta.txt", notification))
+        message.add_alternative(self._render(self._html, "carta.html", notification), subtype="html")
         return message
 
     @staticmethod
-    def _render(environment: Environment, layout: str, news: News) -> str:
+    def _render(environment: Environment, layout: str, notification: Notification) -> str:
         try:
-            return environment.get_template(f"{news.tipo}.jinja").render(layout=layout, news=news)
+            return environment.get_template(f"{notification.tipo}.jinja").render(
+                layout=layout, notification=notification
+            )
         except TemplateError as exc:
-            raise NotifyError(f"no se puede redactar el aviso «{news.tipo}»: {exc}") from exc
+            raise NotifyError(f"no se puede redactar el aviso «{notification.tipo}»: {exc}") from exc

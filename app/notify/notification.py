@@ -47,7 +47,7 @@ class Fact:
 
 
 @dataclass(frozen=True, slots=True)
-class News:
+class Notification:
     """An aviso with the clinic's name, None where it is not known, and the clinic's time zone."""
 
     claimed: ClaimedAviso
@@ -74,7 +74,7 @@ class News:
 
     @property
     def date(self) -> str:
-        """When it happened, for people: the moment of the backup where it is about one."""
+        """When it happened, for people: that of the backup where it is about one."""
         respaldo = self.claimed.respaldo
         return self._date(respaldo.fecha_respaldo if respaldo is not None else self.claimed.aviso.fecha_creacion)
 
@@ -159,5 +159,5 @@ class News:
             "enviado": sent.isoformat(),
         }
 
-    def _date(self, moment: datetime) -> str:
-        return wording.date(moment, self.time_zone)
+    def _date(self, timestamp: datetime) -> str:
+        return wording.date(timestamp, self.time_zone)

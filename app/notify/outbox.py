@@ -1,6 +1,6 @@
 """The `aviso` rows on their way to people. Crosses clinics: for the worker's notifier, and nobody else.
 
-An aviso is claimed by moving its `proximo` forward; that moment is the claim, and whoever else claims it later
+An aviso is claimed by moving its `proximo` forward; that time is the claim, and whoever else claims it later
 has another. What is kept in `datos` while it is on its way: `enviado_a`, the addresses that have it, and
 `rechazos`, which address or channel will never take it, and why.
 """
@@ -30,7 +30,7 @@ REFUSALS = "rechazos"
 
 @dataclass(frozen=True, slots=True)
 class ClaimedAviso:
-    """An aviso that is ours to deliver until the moment `claim`.
+    """An aviso that is ours to deliver until `claim`.
 
     `respaldo` is what it is about; `last_good` is when the clinic's newest good backup was taken.
     """

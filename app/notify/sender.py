@@ -8,11 +8,11 @@ from app.clinic.people.recipients import ClinicRecipients
 from app.errors import LeaseLost
 from app.notify import outbox
 from app.notify.delivery import Delivery, Outcome
-from app.notify.mail_renderer import Letters
+from app.notify.mail_renderer import MailRenderer
 from app.notify.options import NotifySuccess, SmtpOptions, WebhookOptions
 from app.notify.outbox import ClaimedAviso
+from app.respaldos.databases import Databases, transaction
 from app.respaldos.models import TipoAviso, TipoRespaldo
-from app.respaldos.resources import Databases, transaction
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +43,7 @@ class Notifier:
         self._webhook = webhook
         self._notify_success = notify_success
         self._time_zone = time_zone
-        self._letters = Letters()
+        self._renderer = MailRenderer()
 
     async def send_pending(self) -> int:
         """Try once each aviso that is due; return how many those were, sent or not.
@@ -57,7 +57,7 @@ class Notifier:
                 return await outbox.finish_all(session)
         handled, until = 0, time.monotonic() + BATCH_SECONDS
         async with Delivery.opened(
-            self._databases, self._recipients, self._letters, self._smtp, self._webhook, self._time_zone
+            self._databases, self._recipients, self._renderer, self._smtp, self._webhook, self._time_zone
         ) as delivery:
             while handled < BATCH and time.monotonic() < until:
                 async with transaction(self._databases) as session:

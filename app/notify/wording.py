@@ -10,9 +10,9 @@ MONTHS = (
 KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
 
 
-def date(moment: datetime, time_zone: ZoneInfo) -> str:
-    """An aware moment on the clinic's clocks: `23 de noviembre de 2026, 02:00`."""
-    local = moment.astimezone(time_zone)
+def date(timestamp: datetime, time_zone: ZoneInfo) -> str:
+    """An aware timestamp on the clinic's clocks: `23 de noviembre de 2026, 02:00`."""
+    local = timestamp.astimezone(time_zone)
     return f"{local.day} de {MONTHS[local.month - 1]} de {local.year}, {local:%H:%M}"
 
 

@@ -12,8 +12,8 @@ from sqlalchemy import ColumnElement, func
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.errors import Cancelled, DatabaseError, LeaseLost, Stalled
+from app.respaldos.databases import Databases, transaction
 from app.respaldos.progress import Expected, Progreso, Progress
-from app.respaldos.resources import Databases, transaction
 
 # These are looked up when they are used, so that a test can have a process of its own with others:
 #   python -c "from app.respaldos import lease; lease.LEASE_SECONDS = 3; lease.RENEW_SECONDS = 0.5;

@@ -1,30 +1,13 @@
 """What the operations work with. The app's lifespan, the worker's startup and the command line build it."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
-from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
-
-from app.clinic.database import ClinicDatabase
+from app.clinic.restore.database import RestoreDatabase
+from app.respaldos.databases import Databases, transaction
 from app.storage.s3 import S3Storage
 
-# Only those who restore wait for its import.
-if TYPE_CHECKING:
-    from app.clinic.restore.database import RestoreDatabase
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
-
-from app.database import database_errors
-from app.errors import DatabaseNotMigrated, SchemaChanged
-
-
-@dataclass(frozen=True, slots=True)
-class Databases:
-    """The service's own database and the clinics': enough to look, and half a second sooner there than S3."""
-
-    sessions: async_sessionmaker[AsyncSession]
-    clinic: ClinicDatabase
+__all__ = ["Databases", "Resources", "transaction"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,26 +19,4 @@ class Resources(Databases):
 
     storage: S3Storage
     time_zone: ZoneInfo
-    restore: "RestoreDatabase"
-
-
-@asynccontextmanager
-async def transaction(databases: Databases) -> AsyncIterator[AsyncSession]:
-    """Committed at the end of the block, rolled back where it raises.
-
-    Raises DatabaseError or one of its kinds; nothing else than queries belongs in the block.
-    """
-    with _service_errors():
-        async with databases.sessions.begin() as session:
-            yield session
-
-
-@contextmanager
-def _service_errors() -> Iterator[None]:
-    try:
-        with database_errors("DATABASE_URL"):
-            yield
-    except SchemaChanged as exc:
-        raise DatabaseNotMigrated(
-            f"falta el esquema del servicio o es antiguo; use «respaldos migrar» ({exc})"
-        ) from exc
+    restore: RestoreDatabase

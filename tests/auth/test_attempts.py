@@ -27,7 +27,7 @@ async def is_refused(attempts: LoginAttempts, correo: str = ANA, direccion: str 
         await attempts.count(correo, direccion)
     except TooManyAttempts:
         return True
-    await attempts.undecided(correo, direccion)
+    await attempts.release(correo, direccion)
     return False
 
 
@@ -84,7 +84,7 @@ async def test_when_the_time_is_over_all_is_forgotten(attempts: LoginAttempts, r
 
 async def test_every_count_ends_by_itself(attempts: LoginAttempts, redis: Redis) -> None:
     await fail(attempts, 2)
-    await attempts.undecided(ANA, HERE)
+    await attempts.release(ANA, HERE)
     keys = await redis.keys("respaldos:ingreso:*")
     assert len(keys) == 2
     for key in keys:
@@ -122,7 +122,7 @@ async def test_a_clinic_whose_people_all_come_from_one_address_does_not_lock_its
 async def test_what_nobody_could_decide_is_no_failure(attempts: LoginAttempts, redis: Redis) -> None:
     for _ in range(2 * FAILURES):
         await attempts.count(ANA, HERE)
-        await attempts.undecided(ANA, HERE)
+        await attempts.release(ANA, HERE)
     assert not await redis.keys("respaldos:ingreso:*")
 
 
@@ -181,7 +181,7 @@ async def test_without_redis_nobody_gets_in_and_with_it_again_everybody(
             proxy.hang()
         case "drop":
             proxy.drop()
-    for ask in (behind_proxy.count, behind_proxy.succeeded, behind_proxy.undecided)[: 1 if fault == "hang" else 3]:
+    for ask in (behind_proxy.count, behind_proxy.succeeded, behind_proxy.release)[: 1 if fault == "hang" else 3]:
         with pytest.raises(QueueUnavailable, match="REDIS_URL"):
             await ask(ANA, HERE)
     proxy.restore()
@@ -196,7 +196,7 @@ async def test_a_restart_of_redis_that_loses_its_scripts_is_not_noticed(
     await redis.script_flush()
     await attempts.count(ANA, HERE)
     await redis.script_flush()
-    await attempts.undecided(ANA, HERE)
+    await attempts.release(ANA, HERE)
 
 
 async def test_a_redis_that_does_not_know_us_says_so_without_the_password(servers: Addresses) -> None:

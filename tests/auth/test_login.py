@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 
 from app.auth import passwords
 from app.auth.attempts import FAILURES, LoginAttempts
-from app.auth.login import Entered, Login
+from app.auth.login import Login, LoginResult
 from app.auth.principal import Principal
 from app.auth.tokens import Tokens
 from app.clinic.people.users import ClinicUsers
@@ -53,20 +53,22 @@ def in_schemas(schemas: People, tokens: Tokens, attempts: LoginAttempts) -> Logi
     return Login(schemas.users, tokens, attempts)
 
 
-async def enter(login: Login, correo: str = ADMIN, password: str = PASSWORD, clinica: str | None = None) -> Entered:
-    return await login.enter(correo, password, subdominio=clinica, direccion=HERE)
+async def authenticate(
+    login: Login, correo: str = ADMIN, password: str = PASSWORD, clinica: str | None = None
+) -> LoginResult:
+    return await login.authenticate(correo, password, subdominio=clinica, direccion=HERE)
 
 
 async def refusal(login: Login, correo: str = ADMIN, password: str = PASSWORD, clinica: str | None = None) -> str:
     with pytest.raises(LoginRefused) as caught:
-        await enter(login, correo, password, clinica)
+        await authenticate(login, correo, password, clinica)
     return str(caught.value)
 
 
 async def test_an_administrator_gets_a_token_of_their_clinic(
     column: People, in_column: Login, tokens: Tokens
 ) -> None:
-    entered = await enter(in_column)
+    entered = await authenticate(in_column)
     codigo = await column.sql.fetchval("SELECT codigo FROM usuario WHERE correoelectronico = $1", ADMIN)
     assert entered.principal == Principal(
         str(codigo), "Ana María Peñaranda", 1, "Administrador", admin=True, superadmin=False, paciente=False
@@ -78,23 +80,23 @@ async def test_an_administrator_gets_a_token_of_their_clinic(
 
 
 async def test_every_role_gets_in_as_what_it_is(in_column: Login) -> None:
-    reception, patient = await enter(in_column, RECEPTION), await enter(in_column, PATIENT)
+    reception, patient = await authenticate(in_column, RECEPTION), await authenticate(in_column, PATIENT)
     assert (reception.principal.admin, reception.principal.paciente) == (False, False)
     assert (patient.principal.admin, patient.principal.paciente) == (False, True)
 
 
 async def test_what_people_type_around_their_e_mail_does_not_matter(in_column: Login) -> None:
     for typed in (f" {ADMIN} ", ADMIN.upper(), "admin.clinica1"):
-        assert (await enter(in_column, typed)).usuario.correoelectronico == ADMIN
+        assert (await authenticate(in_column, typed)).usuario.correoelectronico == ADMIN
 
 
 async def test_the_samples_own_password_is_good(in_column: Login) -> None:
-    assert (await enter(in_column, UNCHANGED, DEMO_PASSWORD)).principal.clinica_id == 2
+    assert (await authenticate(in_column, UNCHANGED, DEMO_PASSWORD)).principal.clinica_id == 2
     assert await refusal(in_column, UNCHANGED) == SENTENCE
 
 
 async def test_a_superuser_whom_no_clinic_knows_is_superadmin(in_column: Login, tokens: Tokens) -> None:
-    entered = await enter(in_column, SUPERUSER)
+    entered = await authenticate(in_column, SUPERUSER)
     assert entered.principal == Principal(
         SUPERUSER, "Súper Administrador", None, "superadmin", admin=False, superadmin=True, paciente=False
     )
@@ -104,7 +106,7 @@ async def test_a_superuser_whom_no_clinic_knows_is_superadmin(in_column: Login, 
 
 async def test_a_superuser_who_is_a_clinics_person_is_only_that(column: People, in_column: Login) -> None:
     await column.person(ADMIN, is_superuser=True)
-    entered = await enter(in_column)
+    entered = await authenticate(in_column)
     assert (entered.principal.superadmin, entered.principal.clinica_id) == (False, 1)
 
 
@@ -160,7 +162,7 @@ async def test_every_refusal_says_the_same_costs_the_same_and_counts(
     change, correo, password = WRONG[why]
     if change is not None:
         await change(column)
-    await enter(in_column, RECEPTION)
+    await authenticate(in_column, RECEPTION)
     work = []
 
     def counting(name: str, secret: bytes, salt: bytes, iterations: int) -> bytes:
@@ -177,12 +179,12 @@ async def test_after_five_failures_the_right_password_has_to_wait_too(in_column:
     for _ in range(FAILURES):
         await refusal(in_column, password="otra")
     with pytest.raises(TooManyAttempts):
-        await enter(in_column)
-    assert (await enter(in_column, RECEPTION)).principal.clinica_id == 1
+        await authenticate(in_column)
+    assert (await authenticate(in_column, RECEPTION)).principal.clinica_id == 1
 
 
 async def test_guesses_made_at_the_same_time_are_counted_before_they_are_looked_at(in_column: Login) -> None:
-    guesses = [enter(in_column, password=f"clave {number}") for number in range(20)]
+    guesses = [authenticate(in_column, password=f"clave {number}") for number in range(20)]
     found = await asyncio.gather(*guesses, return_exceptions=True)
     assert sum(isinstance(one, LoginRefused) for one in found) == FAILURES
     assert sum(isinstance(one, TooManyAttempts) for one in found) == 20 - FAILURES
@@ -191,10 +193,10 @@ async def test_guesses_made_at_the_same_time_are_counted_before_they_are_looked_
 async def test_a_success_forgets_earlier_failures(in_column: Login, redis: Redis) -> None:
     for _ in range(FAILURES - 1):
         await refusal(in_column, password="otra")
-    await enter(in_column)
+    await authenticate(in_column)
     for _ in range(FAILURES - 1):
         await refusal(in_column, password="otra")
-    await enter(in_column)
+    await authenticate(in_column)
 
 
 async def both_clinics(people: People) -> None:
@@ -214,28 +216,28 @@ async def test_who_is_of_several_clinics_is_asked_for_one_once_the_password_is_r
     assert not await redis.keys("*")
     assert await refusal(in_column, password="otra") == SENTENCE
     for clinica, expected in (("1", "Administrador"), ("2", "Recepcionista"), ("clínica dos", "Recepcionista")):
-        assert (await enter(in_column, clinica=clinica)).principal.rol == expected
+        assert (await authenticate(in_column, clinica=clinica)).principal.rol == expected
 
 
 async def test_an_inactive_clinic_is_none_to_choose(column: People, in_column: Login) -> None:
     await both_clinics(column)
     await column.sql.execute("UPDATE clinica SET activa = id = 1")
-    assert (await enter(in_column)).principal.clinica_id == 1
-    assert (await enter(in_column, clinica="2")).principal.clinica_id == 1
+    assert (await authenticate(in_column)).principal.clinica_id == 1
+    assert (await authenticate(in_column, clinica="2")).principal.clinica_id == 1
 
 
 async def test_with_a_column_the_subdomain_chooses_nothing_where_there_is_no_choice(in_column: Login) -> None:
     for clinica in ("2", "otra", "\x00"):
-        assert (await enter(in_column, clinica=clinica)).principal.clinica_id == 1
+        assert (await authenticate(in_column, clinica=clinica)).principal.clinica_id == 1
 
 
 async def test_with_schemas_the_subdomain_names_the_clinic(in_schemas: Login) -> None:
-    assert (await enter(in_schemas, clinica="clinica1")).principal.clinica_id == 1
+    assert (await authenticate(in_schemas, clinica="clinica1")).principal.clinica_id == 1
     for clinica in ("clinica2", "otra", "public", 'x"; DROP SCHEMA clinica1 CASCADE; --'):
         assert await refusal(in_schemas, clinica=clinica) == SENTENCE
     closed = f"clinica{CLOSED}"
     assert await refusal(in_schemas, f"admin@{closed}.example", clinica=closed) == SENTENCE
-    assert (await enter(in_schemas, clinica="clinica1")).principal.clinica_id == 1
+    assert (await authenticate(in_schemas, clinica="clinica1")).principal.clinica_id == 1
 
 
 async def test_with_schemas_it_is_asked_for_once_the_password_is_right(in_schemas: Login) -> None:
@@ -248,25 +250,25 @@ async def test_with_schemas_a_superuser_whom_no_clinic_knows_is_superadmin(
     schemas: People, in_schemas: Login
 ) -> None:
     for clinica in (None, "clinica1", f"clinica{CLOSED}"):
-        assert (await enter(in_schemas, SUPERUSER, clinica=clinica)).principal.superadmin
+        assert (await authenticate(in_schemas, SUPERUSER, clinica=clinica)).principal.superadmin
     await schemas.person(ADMIN, is_superuser=True)
-    assert not (await enter(in_schemas, clinica="clinica1")).principal.superadmin
+    assert not (await authenticate(in_schemas, clinica="clinica1")).principal.superadmin
     assert await refusal(in_schemas, clinica="clinica2") == SENTENCE
     assert "«clinica»" in await refusal(in_schemas)
 
 
 async def test_with_logins_of_each_clinics_own_one_has_to_be_named(schemas: People, in_schemas: Login) -> None:
     await schemas.sql.execute("ALTER TABLE auth_user SET SCHEMA clinica1")
-    assert (await enter(in_schemas, clinica="clinica1")).principal.clinica_id == 1
+    assert (await authenticate(in_schemas, clinica="clinica1")).principal.clinica_id == 1
     with pytest.raises(InvalidRequest, match="clinica"):
-        await enter(in_schemas)
+        await authenticate(in_schemas)
 
 
 async def test_without_a_secret_nobody_gets_in_and_nothing_is_counted(
     column: People, attempts: LoginAttempts, redis: Redis
 ) -> None:
     with pytest.raises(LoginUnavailable, match="JWT_SECRET"):
-        await enter(Login(column.users, our_tokens(secret=None), attempts))
+        await authenticate(Login(column.users, our_tokens(secret=None), attempts))
     assert not await redis.keys("*")
 
 
@@ -276,7 +278,7 @@ async def test_a_database_that_is_not_djangos_says_so_and_nothing_is_counted(
     await column.sql.execute("DROP TABLE auth_user")
     for _ in range(FAILURES + 1):
         with pytest.raises(LoginUnavailable):
-            await enter(in_column)
+            await authenticate(in_column)
     assert not await redis.keys("*")
 
 
@@ -286,7 +288,7 @@ async def test_while_the_database_is_away_nobody_fails(
     users = ClinicUsers("postgresql://nadie@127.0.0.1:1/nada", column.tenancy, column.directory)
     for _ in range(FAILURES + 1):
         with pytest.raises(DatabaseUnavailable):
-            await enter(Login(users, tokens, attempts))
+            await authenticate(Login(users, tokens, attempts))
     assert not await redis.keys("*")
 
 
@@ -294,6 +296,6 @@ async def test_without_redis_nobody_gets_in(column: People, tokens: Tokens) -> N
     attempts = LoginAttempts("redis://127.0.0.1:1/0")
     try:
         with pytest.raises(QueueUnavailable, match="REDIS_URL"):
-            await enter(Login(column.users, tokens, attempts))
+            await authenticate(Login(column.users, tokens, attempts))
     finally:
         await attempts.close()

@@ -17,7 +17,7 @@ from rich.table import Table
 from app.clinic.catalogue.entries import TableClass
 from app.clinic.reading.statements import ClinicStatements
 from app.clinic.session_settings import SESSION_SQL
-from app.connections import clinic_database
+from app.connections.databases import clinic_database
 from app.demo import embedded
 from app.settings import Settings
 from tests.bench.databases import FIFTEEN_THOUSAND, MILLION, TEN_THOUSAND, database_url
@@ -153,7 +153,7 @@ def measure(settings: Settings, folder: Path) -> tuple[list[Row], dict[str, Any]
 
 def compressed_by_gzip(settings: Settings, key: str, folder: Path) -> int:
     """Bytes that `gzip -6` makes of a backup's JSON."""
-    from app.connections import open_resources
+    from app.connections.resources import open_resources
 
     async def fetch() -> Path:
         async with open_resources(settings) as resources, resources.storage.download(key) as chunks:

@@ -16,7 +16,8 @@ from sqlalchemy import text
 
 from app.clinic.catalogue.entries import TableClass
 from app.clinic.reading.statements import ClinicStatements
-from app.connections import clinic_database, embedded_servers
+from app.connections.databases import clinic_database
+from app.connections.embedded import embedded_servers
 from app.database import service_engine
 from app.settings import load_settings
 from tests.bench.databases import database_url

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import asyncpg
 
-from app.connections import embedded_servers, open_resources
+from app.connections.embedded import embedded_servers
+from app.connections.resources import open_resources
 from app.database import asyncpg_url
 from app.demo.sample.generate import SampleClinic, create_schema, fill
 from app.migrate import migrate

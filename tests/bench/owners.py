@@ -12,7 +12,7 @@ import asyncpg
 
 from app.clinic.catalogue.sql import qualified, quote
 from app.clinic.session_settings import SESSION_SQL
-from app.connections import clinic_database
+from app.connections.databases import clinic_database
 from app.demo import embedded
 from app.demo.sample.generate import (
     GrownOptions,

@@ -19,7 +19,9 @@ from app.clinic.catalogue.ownership import stray_keys
 from app.clinic.owners.find import find_owners, find_references
 from app.clinic.reading.statements import ClinicStatements
 from app.clinic.session_settings import SESSION_SQL
-from app.connections import clinic_database, embedded_servers, open_resources
+from app.connections.databases import clinic_database
+from app.connections.embedded import embedded_servers
+from app.connections.resources import open_resources
 from app.respaldos.backup.run import crear_respaldo
 from app.respaldos.models import TipoRespaldo
 from app.respaldos.resources import Resources

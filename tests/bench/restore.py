@@ -15,7 +15,7 @@ import asyncpg
 from app.clinic.catalogue.entries import TableClass
 from app.clinic.catalogue.sql import qualified
 from app.clinic.owners.find import find_owners
-from app.connections import clinic_database
+from app.connections.databases import clinic_database
 from app.demo import embedded
 from app.demo.sample.generate import SampleClinic
 from app.settings import Settings

@@ -7,7 +7,8 @@ import time
 
 import uvloop
 
-from app.connections import embedded_servers, open_resources
+from app.connections.embedded import embedded_servers
+from app.connections.resources import open_resources
 from app.respaldos.backup.run import crear_respaldo
 from app.respaldos.models import TipoRespaldo
 from app.settings import load_settings

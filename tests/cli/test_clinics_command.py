@@ -8,7 +8,7 @@ import asyncpg
 import click
 import pytest
 
-from app.cli.main import respaldos as group
+from app.cli.main import LINES, load
 from app.demo.sample.generate import PLATFORM_ID, SampleClinic, create_tenant_schema
 from app.migrate import migrate
 from tests.cli.conftest import addresses_of
@@ -16,9 +16,7 @@ from tests.respaldos.conftest import connected
 from tests.storage.conftest import Store
 from tests.support.program import Ran, respaldos
 
-NAMING = sorted(
-    name for name, command in group.commands.items() if "clinica" in {each.name for each in command.params}
-)
+NAMING = sorted(name for name in LINES if "clinica" in {each.name for each in load(name).params})
 """The commands that are about a clinic."""
 
 
@@ -120,7 +118,7 @@ async def test_what_a_clinic_that_is_gone_has_left_is_still_found(platform: Plat
 
 @pytest.mark.parametrize("name", NAMING)
 def test_the_help_says_how_a_clinic_is_called(name: str) -> None:
-    said = next(each for each in group.commands[name].params if each.name == "clinica")
+    said = next(each for each in load(name).params if each.name == "clinica")
     assert isinstance(said, click.Option)
     assert "número" in (said.help or "")
     assert "esquema" in (said.help or "")

@@ -15,7 +15,7 @@ import httpx
 import psutil
 import pytest
 
-from app.cli.commands.service import WORKER_MODULE
+from app.cli.supervisor import WORKER_MODULE
 from tests.cli.conftest import Slowly
 from tests.conftest import plain_url
 from tests.respaldos.conftest import LARGE, SMALL

@@ -13,7 +13,7 @@ import pytest
 from app.dump.document import Section
 from app.dump.verifier import FileVerifier
 from app.errors import ExportError, FormatError, Interrupted, LocalFileError
-from app.export.export import Export, in_the_way
+from app.export.export import Export, existing_export
 from app.export.format import Formato
 from tests.clinic.conftest import Database
 from tests.support.backup_file import compress, compress_elsewhere, document
@@ -99,7 +99,7 @@ def test_a_file_that_is_not_whole_leaves_nothing(tmp_path: Path, formato: Format
 def test_an_export_replaces_another_only_where_it_may(tmp_path: Path, formato: Formato) -> None:
     smaller = backup_of({"otra": T}, {"otra": LINES[:3]}, {})
     export(FILE, tmp_path / "x", formato)
-    assert in_the_way(tmp_path / "x", formato)
+    assert existing_export(tmp_path / "x", formato)
     with pytest.raises(LocalFileError, match="x» ya existe"):
         export(smaller, tmp_path / "x", formato)
     assert rows_of(tmp_path / "x", formato) == 1000
@@ -140,7 +140,7 @@ def test_a_folder_with_anything_else_in_it_is_never_replaced(tmp_path: Path, for
 @pytest.mark.parametrize("formato", [Formato.CSV, Formato.PARQUET])
 def test_an_empty_folder_is_as_good_as_none(tmp_path: Path, formato: Formato) -> None:
     (tmp_path / "x").mkdir()
-    assert not in_the_way(tmp_path / "x", formato)
+    assert not existing_export(tmp_path / "x", formato)
     export(FILE, tmp_path / "x", formato)
     assert rows_of(tmp_path / "x", formato) == 1000
 

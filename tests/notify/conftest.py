@@ -17,8 +17,8 @@ from app.database import service_engine
 from app.notify.options import NotifySuccess, SmtpOptions, WebhookOptions
 from app.notify.sender import Notifier
 from app.respaldos import notices
+from app.respaldos.databases import Databases, transaction
 from app.respaldos.models import TipoAviso
-from app.respaldos.resources import Databases, transaction
 from tests.respaldos.conftest import SMALL, connected, database, own_database, template
 from tests.support.hook import Hook, hook_server
 from tests.support.mail_server import MailServer, mail_server

@@ -10,8 +10,8 @@ import pytest
 from jinja2 import DictLoader
 
 from app.errors import NotifyError
-from app.notify.mail_renderer import Letters, valid_address
-from app.notify.notification import News
+from app.notify.mail_renderer import MailRenderer, valid_address
+from app.notify.notification import Notification
 from app.notify.outbox import ClaimedAviso
 from app.respaldos.models import Aviso, Estado, Respaldo, TipoAviso, TipoRespaldo
 from tests.notify.conftest import ANA, LA_PAZ
@@ -56,7 +56,7 @@ FACTS = {
 }
 
 
-def news(tipo: TipoAviso, *, clinic: str | None = CLINIC, **more: Any) -> News:
+def notification(tipo: TipoAviso, *, clinic: str | None = CLINIC, **more: Any) -> Notification:
     failed = tipo is TipoAviso.FALLO
     respaldo = Respaldo(
         id=42,
@@ -72,11 +72,11 @@ def news(tipo: TipoAviso, *, clinic: str | None = CLINIC, **more: Any) -> News:
     )
     aviso = Aviso(id=7, clinica_id=5, tipo=tipo, datos=DATOS[tipo] | more, fecha_creacion=NIGHT)
     about = None if tipo is TipoAviso.ATRASADO else respaldo
-    return News(ClaimedAviso(aviso, about, NIGHT - timedelta(days=2), NIGHT), clinic, LA_PAZ)
+    return Notification(ClaimedAviso(aviso, about, NIGHT - timedelta(days=2), NIGHT), clinic, LA_PAZ)
 
 
-def write(told: News) -> EmailMessage:
-    return Letters().write(told, sender="respaldos@example.com", to=ANA)
+def write(told: Notification) -> EmailMessage:
+    return MailRenderer().write(told, sender="respaldos@example.com", to=ANA)
 
 
 class _Page(HTMLParser):
@@ -126,7 +126,7 @@ def bodies(message: EmailMessage) -> tuple[str, str]:
 
 @pytest.mark.parametrize("tipo", TipoAviso)
 def test_each_kind_says_what_happened_what_it_means_and_what_to_do(tipo: TipoAviso) -> None:
-    message = write(news(tipo))
+    message = write(notification(tipo))
     assert message["Subject"] == SUBJECTS[tipo]
     text, html = bodies(message)
     page = _Page(html)
@@ -145,18 +145,18 @@ def test_each_kind_says_what_happened_what_it_means_and_what_to_do(tipo: TipoAvi
 
 @pytest.mark.parametrize("tipo", TipoAviso)
 def test_text_and_html_tell_the_same(tipo: TipoAviso) -> None:
-    text, html = bodies(write(news(tipo)))
+    text, html = bodies(write(notification(tipo)))
     assert letters_only(text) == letters_only(_Page(html).text)
 
 
 @pytest.mark.parametrize("tipo", TipoAviso)
 def test_the_lines_of_the_text_are_short(tipo: TipoAviso) -> None:
-    text, _ = bodies(write(news(tipo)))
+    text, _ = bodies(write(notification(tipo)))
     assert max(map(len, text.splitlines())) <= 78
 
 
 def test_a_failure_does_not_ask_for_what_the_service_does_itself() -> None:
-    night = news(TipoAviso.FALLO)
+    night = notification(TipoAviso.FALLO)
     assert "vuelve a intentarlo por su cuenta" in one_spaced(bodies(write(night))[0])
     respaldo = night.claimed.respaldo
     assert respaldo is not None
@@ -166,14 +166,14 @@ def test_a_failure_does_not_ask_for_what_the_service_does_itself() -> None:
 
 @pytest.mark.parametrize("tipo", [TipoAviso.FALLO, TipoAviso.SOSPECHOSO, TipoAviso.VERIFICACION_FALLIDA])
 def test_a_clinic_without_any_good_backup_is_told_so(tipo: TipoAviso) -> None:
-    told = news(tipo)
+    told = notification(tipo)
     none = replace(told, claimed=replace(told.claimed, last_good=None))
     for body in bodies(write(none)):
         assert "ninguno" in body
 
 
 def test_what_others_wrote_is_shown_and_not_obeyed() -> None:
-    _, html = bodies(write(news(TipoAviso.FALLO, clinic="<b onclick=x>Clínica</b> & Cía «»")))
+    _, html = bodies(write(notification(TipoAviso.FALLO, clinic="<b onclick=x>Clínica</b> & Cía «»")))
     assert "<b " not in html
     assert "&lt;b onclick=x&gt;" in html
     assert "<Slow" not in html
@@ -183,7 +183,7 @@ def test_what_others_wrote_is_shown_and_not_obeyed() -> None:
     "clinic", ["Uno\r\nBcc: otra@example.com", "Uno\nBcc: otra@example.com\n\nHola", "Uno\x0bBcc: x\u2028\x00y"]
 )
 def test_a_clinics_name_adds_no_header(clinic: str) -> None:
-    message = write(news(TipoAviso.EXITO, clinic=clinic))
+    message = write(notification(TipoAviso.EXITO, clinic=clinic))
     assert message["Bcc"] is None
     head = message.as_bytes().split(b"\n\n", 1)[0]
     assert b"\nBcc" not in head
@@ -191,11 +191,11 @@ def test_a_clinics_name_adds_no_header(clinic: str) -> None:
 
 
 def test_a_clinic_without_a_name_goes_by_its_number() -> None:
-    assert write(news(TipoAviso.EXITO, clinic=None))["Subject"] == "Respaldo completado: Clínica 5"
+    assert write(notification(TipoAviso.EXITO, clinic=None))["Subject"] == "Respaldo completado: Clínica 5"
 
 
 def test_an_endless_name_or_error_is_cut() -> None:
-    told = news(TipoAviso.FALLO, clinic="x" * 5000)
+    told = notification(TipoAviso.FALLO, clinic="x" * 5000)
     told.claimed.aviso.datos = {"error": "y" * 100_000}
     message = write(told)
     assert len(str(message["Subject"])) < 200
@@ -203,7 +203,7 @@ def test_an_endless_name_or_error_is_cut() -> None:
 
 
 def test_the_message_says_that_a_program_wrote_it_and_which_it_is() -> None:
-    first, again = write(news(TipoAviso.EXITO)), write(news(TipoAviso.EXITO))
+    first, again = write(notification(TipoAviso.EXITO)), write(notification(TipoAviso.EXITO))
     assert first["Auto-Submitted"] == "auto-generated"
     assert first["From"].addresses[0].addr_spec == "respaldos@example.com"
     assert first["Date"].datetime.tzinfo is not None
@@ -215,19 +215,19 @@ def test_the_message_says_that_a_program_wrote_it_and_which_it_is() -> None:
 
 def test_a_new_database_does_not_use_message_ids_again() -> None:
     """Its avisos begin at 1 once more, and a mailbox drops a message whose id it has."""
-    later = news(TipoAviso.EXITO)
+    later = notification(TipoAviso.EXITO)
     later.claimed.aviso.fecha_creacion = NIGHT + timedelta(days=1)
-    assert write(later)["Message-ID"] != write(news(TipoAviso.EXITO))["Message-ID"]
+    assert write(later)["Message-ID"] != write(notification(TipoAviso.EXITO))["Message-ID"]
 
 
 def test_what_cannot_be_written_is_an_error_of_this_service() -> None:
     """The notifier goes on to the next."""
-    told = news(TipoAviso.EXITO)
+    told = notification(TipoAviso.EXITO)
     told.claimed.aviso.tipo = TipoAviso.FALLO
-    letters = Letters()
-    letters._html.loader = DictLoader({})
+    renderer = MailRenderer()
+    renderer._html.loader = DictLoader({})
     with pytest.raises(NotifyError, match="fallo"):
-        letters.write(told, sender="a@b.c", to=ANA)
+        renderer.write(told, sender="a@b.c", to=ANA)
 
 
 @pytest.mark.parametrize("address", [ANA, "a@ñandú.example", "a.b+c@x.co", "a@localhost"])
@@ -274,7 +274,7 @@ def test_what_is_no_address(address: str) -> None:
     ],
 )
 def test_what_is_not_known_is_not_claimed(tipo: TipoAviso, more: dict[str, Any], said: str, not_said: str) -> None:
-    text, html = bodies(write(news(tipo, **more)))
+    text, html = bodies(write(notification(tipo, **more)))
     for shown in (one_spaced(text), _Page(html).text):
         assert said in shown
         assert not_said not in shown

@@ -15,8 +15,8 @@ from app.clinic.clinic import Tenancy
 from app.clinic.database import ClinicDatabase
 from app.demo.sample.clinics import SUPERUSER_EMAIL
 from app.notify.options import NotifySuccess
+from app.respaldos.databases import Databases
 from app.respaldos.models import TipoAviso
-from app.respaldos.resources import Databases
 from tests.notify.conftest import ANA, LUIS, QUICK_SECONDS, Outbox, smtp_options
 from tests.respaldos.conftest import LARGE, SMALL
 from tests.support.hook import Hook

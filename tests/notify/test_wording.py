@@ -9,9 +9,9 @@ from app.notify import wording
 
 
 def test_a_date_is_told_on_the_clinics_clocks() -> None:
-    moment = datetime(2026, 1, 1, 3, 5, tzinfo=UTC)
-    assert wording.date(moment, ZoneInfo("America/La_Paz")) == "31 de diciembre de 2025, 23:05"
-    assert wording.date(moment, ZoneInfo("Europe/Madrid")) == "1 de enero de 2026, 04:05"
+    timestamp = datetime(2026, 1, 1, 3, 5, tzinfo=UTC)
+    assert wording.date(timestamp, ZoneInfo("America/La_Paz")) == "31 de diciembre de 2025, 23:05"
+    assert wording.date(timestamp, ZoneInfo("Europe/Madrid")) == "1 de enero de 2026, 04:05"
 
 
 @pytest.mark.parametrize(

@@ -35,8 +35,8 @@ __all__ = ["_one_session_for_s3", "_redis", "rclone_server", "template"]
 ADMIN = f"admin@clinica{SMALL}.example"
 
 # A loaded machine takes several times as long as an idle one (milliseconds).
-PATIENCE = 30_000
-expect.set_options(timeout=PATIENCE)
+TIMEOUT_MILLISECONDS = 30_000
+expect.set_options(timeout=TIMEOUT_MILLISECONDS)
 
 # What WCAG 2.2 AA asks for, and what axe holds to be good practice.
 _RULES = {
@@ -98,7 +98,7 @@ class Visit:
         self.service = service
         self.requests: list[Request] = []
         self.problems: list[str] = []
-        page.set_default_timeout(PATIENCE)
+        page.set_default_timeout(TIMEOUT_MILLISECONDS)
         page.on("request", self._requested)
         page.on("console", self._said)
         page.on("pageerror", lambda error: self.problems.append(str(error)))

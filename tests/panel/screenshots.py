@@ -17,7 +17,7 @@ from zoneinfo import ZoneInfo
 import asyncpg
 from playwright.async_api import Browser, Page
 
-from app.connections import open_resources
+from app.connections.resources import open_resources
 from app.demo import embedded
 from app.demo.sample.clinics import DEMO_CLINICS, DEMO_PASSWORD, SUPERUSER_EMAIL
 from app.demo.sample.generate import create_schema, fill

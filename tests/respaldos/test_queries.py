@@ -22,7 +22,8 @@ ROOMS = ROOT / "app" / "respaldos"
 # What may ask about all clinics: the worker's operations, the command line, the platform's routes.
 CROSSING = {
     "backup": {
-        "app/cli/commands/backup.py",
+        "app/cli/commands/listing.py",
+        "app/cli/find.py",
         "app/respaldos/backup/cleanup.py",
         "app/respaldos/backup/run.py",
         "app/respaldos/reconcile.py",

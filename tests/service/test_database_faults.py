@@ -29,7 +29,7 @@ PERIODIC = ("avisos", "reconciliar")
 
 @dataclass(frozen=True, slots=True)
 class OwnPostgres:
-    """A PostgreSQL that nobody else uses, which its keeper starts again when it ends."""
+    """A PostgreSQL that nobody else uses, which its supervisor starts again when it ends."""
 
     home: Path
     url: str

@@ -1,0 +1,1 @@
+"""HTTP routes: each parses, authorizes, makes one call and answers."""

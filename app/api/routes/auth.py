@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Header
 
-from app.api.caller import AddressDep, Known, RefusalsDep, ServiceDep, TokenDep
+from app.api.caller import AddressDep, Known, RejectionLogDep, ServiceDep, TokenDep
 from app.api.openapi import problems
 from app.api.schemas import WITHOUT_NUL, Ingresado, Ingreso, TokenVerificado, UsuarioIngresado
 from app.auth.principal import Principal
@@ -13,8 +13,8 @@ from app.clinic.people.users import Usuario
 from app.errors import LoginRefused, TooManyAttempts
 from app.respaldos import audit
 from app.respaldos.audit import Actor
+from app.respaldos.databases import transaction
 from app.respaldos.models import Accion
-from app.respaldos.resources import transaction
 
 router = APIRouter(prefix="/auth", tags=["Ingreso"])
 
@@ -34,7 +34,7 @@ router = APIRouter(prefix="/auth", tags=["Ingreso"])
 )
 async def login(
     service: ServiceDep,
-    refusals: RefusalsDep,
+    rejection_log: RejectionLogDep,
     address: AddressDep,
     body: Ingreso,
     subdominio: Annotated[
@@ -54,13 +54,13 @@ async def login(
     """
     login = service.require_login()
     try:
-        entered = await login.enter(
+        found = await login.authenticate(
             body.correo, body.contraseña, subdominio=subdominio or body.clinica, direccion=address
         )
     except (LoginRefused, TooManyAttempts) as exc:
         known: Sequence[int | None] = exc.clinics if isinstance(exc, LoginRefused) else ()
         for clinica_id in known or (None,):
-            await refusals.record(
+            await rejection_log.record(
                 Accion.INGRESO_RECHAZADO,
                 Actor(None, None, address),
                 clinica_id=clinica_id,
@@ -68,7 +68,7 @@ async def login(
                 motivo=exc.code,
             )
         raise
-    principal, usuario = entered.principal, entered.usuario
+    principal, usuario = found.principal, found.usuario
     async with transaction(service.resources) as session:
         await audit.record(
             session,
@@ -79,8 +79,8 @@ async def login(
         )
     return {
         "mensaje": "Inicio de sesión exitoso",
-        "token": entered.token,
-        "expira_en_segundos": entered.seconds,
+        "token": found.token,
+        "expira_en_segundos": found.seconds,
         "usuario": _of_person(usuario, rol=usuario.rol),
     }
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from fastapi import APIRouter
 
-from app.api.caller import Looking, ServiceDep, may_see_rows
+from app.api.caller import ReadAccess, ServiceDep, may_see_rows
 from app.api.openapi import of_anyone
 from app.errors import InvalidRequest
 from app.respaldos.contract import ClinicaPropia
@@ -20,7 +20,7 @@ router = APIRouter(prefix="/clinica", tags=["Clínicas"])
     response_description="Cómo se llama, qué hora es en ella, y qué se puede hacer.",
     responses=of_anyone(),
 )
-async def ver(service: ServiceDep, caller: Looking) -> Any:
+async def ver(service: ServiceDep, caller: ReadAccess) -> Any:
     """Con lo que una pantalla necesita: el nombre, la zona horaria de las fechas, y si quien pregunta administra."""
     settings = service.settings
     if caller.clinic is None:

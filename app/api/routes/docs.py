@@ -33,7 +33,7 @@ async def page() -> Response:
 
 
 @router.get("/")
-async def beginning(request: Request) -> Response:
+async def root(request: Request) -> Response:
     """A person goes on to the panel; a program is told where things are."""
     if "text/html" in request.headers.get("accept", ""):
         return RedirectResponse("/panel/", 307)
@@ -50,7 +50,7 @@ async def beginning(request: Request) -> Response:
 
 
 def add_page(app: FastAPI) -> None:
-    """Serve the page, its files and the beginning."""
+    """Serve the page, its files and the root."""
     app.include_router(router)
     app.mount("/docs/swagger", StaticFiles(directory=_SWAGGER), name="swagger")
     app.mount("/docs/propio", StaticFiles(directory=_OWN), name="propio")

@@ -5,14 +5,14 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 
-from app.api.caller import Administering, ServiceDep
+from app.api.caller import AdminAccess, ServiceDep
 from app.api.openapi import of_anyone
 from app.api.parameters import PAGE_HEADERS, OfRespaldo, PageDep
 from app.errors import DatabaseError
 from app.respaldos import audit as trail
 from app.respaldos.contract import EventoDeClinica
+from app.respaldos.databases import transaction
 from app.respaldos.models import Accion
-from app.respaldos.resources import transaction
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +32,7 @@ async def listar(
     request: Request,
     response: Response,
     service: ServiceDep,
-    caller: Administering,
+    caller: AdminAccess,
     page: PageDep,
     accion: AccionQuery = None,
     respaldo_id: OfRespaldo = None,

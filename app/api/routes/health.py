@@ -9,14 +9,14 @@ from sqlalchemy import text
 from app.api.caller import ServiceDep
 from app.api.openapi import problems
 from app.api.schemas import Preparacion, Vida
-from app.connections import Service
+from app.connections.service import Service
 from app.errors import RespaldosError
 from app.respaldos.resources import Resources, transaction
 
 router = APIRouter(prefix="/salud", tags=["Salud"])
 
 # A dependency that does not answer within this counts as down (seconds).
-PATIENCE = 5.0
+TIMEOUT_SECONDS = 5.0
 
 
 @router.get(
@@ -70,11 +70,11 @@ async def lista(service: ServiceDep, response: Response) -> dict[str, str]:
 async def _said(check: Awaitable[str | None]) -> str:
     """What a check has found to say; nothing is `ok`."""
     try:
-        return await asyncio.wait_for(check, PATIENCE) or "ok"
+        return await asyncio.wait_for(check, TIMEOUT_SECONDS) or "ok"
     except RespaldosError as exc:
         return str(exc)
     except TimeoutError:
-        return f"no respondió en {PATIENCE:g} segundos"
+        return f"no respondió en {TIMEOUT_SECONDS:g} segundos"
 
 
 async def _database(resources: Resources) -> None:

@@ -12,17 +12,17 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from app.api.caller import ServiceDep
 from app.api.client_address import is_local
 from app.api.openapi import problems
-from app.connections import Service
+from app.connections.service import Service
 from app.dump.whose import named
 from app.errors import DatabaseUnavailable, NotAllowed, QueueUnavailable, TokenRefused
-from app.respaldos.resources import transaction
+from app.respaldos.databases import transaction
 from app.respaldos.status import fleet as status_fleet
 from app.respaldos.status.fleet import Backlog, Group, Newest
 
 router = APIRouter(tags=["Salud"])
 
 # Rather no numbers than a database that works for the numbers (seconds).
-PATIENCE = 5.0
+TIMEOUT_SECONDS = 5.0
 
 
 @router.get(
@@ -44,13 +44,15 @@ async def metrics(request: Request, service: ServiceDep) -> Response:
     y a nadie por medio de un proxy que diga serlo: las métricas nombran a todas las clínicas."""
     _authorize(request, service)
     try:
-        async with asyncio.timeout(PATIENCE), transaction(service.resources) as session:
+        async with asyncio.timeout(TIMEOUT_SECONDS), transaction(service.resources) as session:
             groups = await status_fleet.groups(session)
             newest = await status_fleet.newest_good(session)
             without = await status_fleet.without_good(session)
             backlog = await status_fleet.backlog(session)
     except TimeoutError as exc:
-        raise DatabaseUnavailable(f"las métricas tardaron más de {PATIENCE:g} segundos (DATABASE_URL)") from exc
+        raise DatabaseUnavailable(
+            f"las métricas tardaron más de {TIMEOUT_SECONDS:g} segundos (DATABASE_URL)"
+        ) from exc
     return Response(
         generate_latest(_registry(groups, newest, without, backlog, await _redis_answers(service))),
         headers={"Content-Type": CONTENT_TYPE_LATEST},

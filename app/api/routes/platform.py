@@ -11,7 +11,7 @@ from app.api.parameters import PAGE_HEADERS, PageDep
 from app.api.routes.eventos import AccionQuery
 from app.respaldos import audit
 from app.respaldos.contract import ClinicaEnLista, EventoEnLista
-from app.respaldos.resources import transaction
+from app.respaldos.databases import transaction
 from app.respaldos.status.clinics import listar_clinicas
 
 router = APIRouter(prefix="/plataforma", dependencies=[Depends(platform)])

@@ -9,15 +9,15 @@ from typing import Annotated, Any, Final
 from fastapi import APIRouter, Depends, Request
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
-from app.api.caller import Caller, Looking, ServiceDep, still_may_look
+from app.api.caller import Caller, ReadAccess, ServiceDep, recheck_access
 from app.api.openapi import of_anyone
 from app.api.parameters import RespaldoId
-from app.connections import Service
+from app.connections.service import Service
 from app.errors import RespaldosError, TooManyAttempts
 from app.respaldos.backup import queries as backup_queries
 from app.respaldos.contract import ESTADO_DISPLAY, RespaldoCompleto
+from app.respaldos.databases import transaction
 from app.respaldos.models import Estado, Respaldo
-from app.respaldos.resources import transaction
 
 router = APIRouter(prefix="/respaldos", tags=["Respaldos"])
 
@@ -57,7 +57,7 @@ class OpenStreams:
 
 
 async def _watched(
-    request: Request, service: ServiceDep, caller: Looking, respaldo_id: RespaldoId
+    request: Request, service: ServiceDep, caller: ReadAccess, respaldo_id: RespaldoId
 ) -> AsyncIterator[Respaldo]:
     """The backup as it is before the stream begins, while an error can still be answered with its status."""
     streams: OpenStreams = request.app.state.streams
@@ -81,7 +81,7 @@ async def _watched(
     },
 )
 async def progreso(
-    service: ServiceDep, caller: Looking, watched: Annotated[Respaldo, Depends(_watched)]
+    service: ServiceDep, caller: ReadAccess, watched: Annotated[Respaldo, Depends(_watched)]
 ) -> AsyncIterator[ServerSentEvent]:
     """Un evento `progreso` cuando algo cambió, uno por segundo como mucho, y al final `fin`, con el respaldo.
 
@@ -103,7 +103,7 @@ async def progreso(
             shown = seen
         await asyncio.sleep(POLL_SECONDS)
         try:
-            await still_may_look(service, caller)
+            await recheck_access(service, caller)
             respaldo = await _get(service, respaldo.id, caller)
         except RespaldosError as exc:
             yield ServerSentEvent(event="problema", raw_data=_json({"codigo": exc.code, "status": exc.status}))

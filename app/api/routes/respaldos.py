@@ -7,13 +7,13 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request, Response
 
-from app.api.caller import Administering, Caller, Looking, ServiceDep, platforms_own
+from app.api.caller import AdminAccess, Caller, ReadAccess, ServiceDep, platforms_own
 from app.api.openapi import of_anyone, with_body
-from app.api.parameters import PAGE_HEADERS, Momento, PageDep, RespaldoId, period
+from app.api.parameters import PAGE_HEADERS, PageDep, RespaldoId, Timestamp, time_range
 from app.api.problems import WithMembers
 from app.api.schemas import PedidoComparacion, PedidoRespaldo, PedidoRestauracion, PedidoVerificacion
 from app.broker.queue import Queue
-from app.connections import Service
+from app.connections.service import Service
 from app.errors import DatabaseError, OperationInProgress, QueueUnavailable
 from app.respaldos.audit import Actor
 from app.respaldos.backup import queries as backup_queries
@@ -27,11 +27,11 @@ from app.respaldos.contract import (
     RespaldoEnLista,
     RestauracionEnLista,
 )
+from app.respaldos.databases import transaction
 from app.respaldos.models import Estado, Respaldo, Restauracion, TipoRespaldo
 from app.respaldos.reading.comparison import pedir_comparacion
 from app.respaldos.reading.download import enlace_descarga
 from app.respaldos.reading.verification import pedir_verificacion
-from app.respaldos.resources import transaction
 from app.respaldos.restore.request import RestoreRequest, pedir_restauracion
 from app.respaldos.retention.delete import aceptar_respaldo, eliminar_respaldo, recuperar_respaldo
 from app.respaldos.status.statistics import obtener_estadisticas
@@ -52,16 +52,16 @@ async def listar(
     request: Request,
     response: Response,
     service: ServiceDep,
-    caller: Looking,
+    caller: ReadAccess,
     page: PageDep,
     estado: Annotated[Estado | None, Query(description="Solo los que están así.")] = None,
     tipo_respaldo: Annotated[TipoRespaldo | None, Query(description="Solo los que se pidieron así.")] = None,
     desde: Annotated[
-        Momento | None,
+        Timestamp | None,
         Query(description="Fecha (ese día entero) o fecha con hora, incluida.", examples=["2026-07-01"]),
     ] = None,
     hasta: Annotated[
-        Momento | None,
+        Timestamp | None,
         Query(
             description="Fecha (ese día entero, incluido) o fecha con hora, sin incluirla.", examples=["2026-07-31"]
         ),
@@ -72,7 +72,7 @@ async def listar(
     orden: Annotated[Orden, Query(description="En qué orden; con `-`, de mayor a menor.")] = Orden.MAS_NUEVO,
 ) -> Any:
     """Los que no están eliminados, o solo esos. Las fechas sin desfase son de la zona horaria del servicio."""
-    wanted = period(desde, hasta, service.settings.time_zone)
+    wanted = time_range(desde, hasta, service.settings.time_zone)
     async with transaction(service.resources) as session:
         found, total = await backup_queries.page(
             session,
@@ -97,7 +97,7 @@ async def listar(
     response_description="Cuántos, cuánto ocupan, cuánto cuestan, y un punto por día.",
     responses=of_anyone(),
 )
-async def estadisticas(service: ServiceDep, caller: Looking) -> Any:
+async def estadisticas(service: ServiceDep, caller: ReadAccess) -> Any:
     """Cuántos hay y cómo terminaron, cuánto ocupan, cuándo es el próximo, y los últimos noventa días."""
     settings = service.settings
     return await obtener_estadisticas(
@@ -119,7 +119,7 @@ async def estadisticas(service: ServiceDep, caller: Looking) -> Any:
     response_description="El respaldo, pendiente de que un proceso lo tome.",
     responses=with_body(409, _409="La clínica 1 ya tiene un respaldo en curso"),
 )
-async def crear(service: ServiceDep, caller: Administering, body: PedidoRespaldo | None = None) -> Any:
+async def crear(service: ServiceDep, caller: AdminAccess, body: PedidoRespaldo | None = None) -> Any:
     """Si la clínica ya tiene uno en curso responde 409, y en `respaldo` está ese.
 
     Cómo avanza se ve en `GET /respaldos/{id}/progreso/`.
@@ -154,7 +154,7 @@ async def crear(service: ServiceDep, caller: Administering, body: PedidoRespaldo
     response_description="Todo lo que se sabe del respaldo.",
     responses=of_anyone(),
 )
-async def ver(service: ServiceDep, caller: Looking, respaldo_id: RespaldoId) -> Any:
+async def ver(service: ServiceDep, caller: ReadAccess, respaldo_id: RespaldoId) -> Any:
     """Con lo que contiene, cuánto tardó y, mientras está en curso, hasta dónde ha llegado."""
     return _shown(service, await _get(service, respaldo_id, caller.clinica_id))
 
@@ -166,7 +166,7 @@ async def ver(service: ServiceDep, caller: Looking, respaldo_id: RespaldoId) -> 
     response_description="La dirección, cuánto vale, y el nombre y tamaño del archivo.",
     responses=of_anyone(409, 502, _409="El respaldo 7 está procesando; solo se descarga uno completado"),
 )
-async def descargar(service: ServiceDep, caller: Administering, respaldo_id: RespaldoId) -> Any:
+async def descargar(service: ServiceDep, caller: AdminAccess, respaldo_id: RespaldoId) -> Any:
     """Vale una hora. Si el respaldo no está completado responde 409, y en `estado` está cómo está."""
     return await enlace_descarga(service.resources, respaldo_id, clinica_id=caller.clinica_id, actor=caller.actor)
 
@@ -179,7 +179,7 @@ async def descargar(service: ServiceDep, caller: Administering, respaldo_id: Res
     response_description="El respaldo, que se detiene en unos segundos.",
     responses=of_anyone(409, _409="El respaldo 7 no está en curso"),
 )
-async def cancelar(service: ServiceDep, caller: Administering, respaldo_id: RespaldoId) -> Any:
+async def cancelar(service: ServiceDep, caller: AdminAccess, respaldo_id: RespaldoId) -> Any:
     """Uno pendiente queda cancelado en el acto; uno que se está haciendo, en unos segundos."""
     respaldo = await cancelar_respaldo(
         service.resources, respaldo_id, clinica_id=caller.clinica_id, actor=caller.actor
@@ -197,7 +197,7 @@ async def cancelar(service: ServiceDep, caller: Administering, respaldo_id: Resp
     responses=with_body(409, _409="El respaldo 7 está fallido; solo se verifica uno completado"),
 )
 async def verificar(
-    service: ServiceDep, caller: Administering, respaldo_id: RespaldoId, body: PedidoVerificacion | None = None
+    service: ServiceDep, caller: AdminAccess, respaldo_id: RespaldoId, body: PedidoVerificacion | None = None
 ) -> Any:
     """`rapida` (si no se dice): el archivo está y tiene su tamaño. `completa`: se lee entero y se comprueba todo.
     `ensayo`: se restaura de verdad en tablas aparte, que después se borran."""
@@ -222,9 +222,7 @@ async def verificar(
     response_description="La comparación, pendiente de que un proceso la tome, o la que ya se hizo de los dos.",
     responses=with_body(409, _409="El respaldo 6 está fallido; solo se compara uno completado"),
 )
-async def comparar(
-    service: ServiceDep, caller: Administering, respaldo_id: RespaldoId, body: PedidoComparacion
-) -> Any:
+async def comparar(service: ServiceDep, caller: AdminAccess, respaldo_id: RespaldoId, body: PedidoComparacion) -> Any:
     """`resultado` dirá de cada modelo cuántos registros hay más (`insertados`), distintos y menos que en `desde`, con
     ejemplos. Cómo avanza se ve en `GET /restauraciones/{id}/`. Para comparar con hoy está `restaurar`, con `simular`.
     """
@@ -249,7 +247,7 @@ async def comparar(
 async def restaurar(
     request: Request,
     service: ServiceDep,
-    caller: Administering,
+    caller: AdminAccess,
     respaldo_id: RespaldoId,
     body: PedidoRestauracion | None = None,
 ) -> Any:
@@ -290,7 +288,7 @@ async def restaurar(
     response_description="Ya no está en la lista.",
     responses=of_anyone(409, _409="El respaldo 7 es el último bueno de la clínica y no se puede eliminar"),
 )
-async def eliminar(service: ServiceDep, caller: Administering, respaldo_id: RespaldoId) -> None:
+async def eliminar(service: ServiceDep, caller: AdminAccess, respaldo_id: RespaldoId) -> None:
     """Desaparece en el acto, y su archivo se borra unos días después: hasta entonces se puede recuperar."""
     await eliminar_respaldo(service.resources, respaldo_id, clinica_id=caller.clinica_id, actor=caller.actor)
 
@@ -302,7 +300,7 @@ async def eliminar(service: ServiceDep, caller: Administering, respaldo_id: Resp
     response_description="El respaldo, que vuelve a estar en la lista.",
     responses=of_anyone(409, 410, 502, _409="El respaldo 7 no está eliminado"),
 )
-async def recuperar(service: ServiceDep, caller: Administering, respaldo_id: RespaldoId) -> Any:
+async def recuperar(service: ServiceDep, caller: AdminAccess, respaldo_id: RespaldoId) -> Any:
     """Mientras su archivo no se haya borrado."""
     respaldo = await recuperar_respaldo(
         service.resources, respaldo_id, clinica_id=caller.clinica_id, actor=caller.actor
@@ -317,7 +315,7 @@ async def recuperar(service: ServiceDep, caller: Administering, respaldo_id: Res
     response_description="El respaldo, que desde ahora cuenta como bueno.",
     responses=of_anyone(409, _409="El respaldo 7 no es sospechoso"),
 )
-async def aceptar(service: ServiceDep, caller: Administering, respaldo_id: RespaldoId) -> Any:
+async def aceptar(service: ServiceDep, caller: AdminAccess, respaldo_id: RespaldoId) -> Any:
     """Uno sospechoso está vacío, o tiene menos de la mitad que el anterior; `metadata.avisos` lo dice."""
     respaldo = await aceptar_respaldo(
         service.resources, respaldo_id, clinica_id=caller.clinica_id, actor=caller.actor

@@ -4,12 +4,12 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
-from app.api.caller import Looking, ServiceDep, may_see_rows
+from app.api.caller import ReadAccess, ServiceDep, may_see_rows
 from app.api.openapi import of_anyone
 from app.api.parameters import PAGE_HEADERS, OfRespaldo, PageDep, RestauracionId
 from app.respaldos.contract import RestauracionEnLista
+from app.respaldos.databases import transaction
 from app.respaldos.reading import queries as reading_queries
-from app.respaldos.resources import transaction
 
 router = APIRouter(prefix="/restauraciones", tags=["Restauraciones"])
 
@@ -25,7 +25,7 @@ async def listar(
     request: Request,
     response: Response,
     service: ServiceDep,
-    caller: Looking,
+    caller: ReadAccess,
     page: PageDep,
     respaldo_id: OfRespaldo = None,
 ) -> Any:
@@ -45,7 +45,7 @@ async def listar(
     response_description="Cómo está, y qué encontró.",
     responses=of_anyone(),
 )
-async def ver(service: ServiceDep, caller: Looking, restauracion_id: RestauracionId) -> Any:
+async def ver(service: ServiceDep, caller: ReadAccess, restauracion_id: RestauracionId) -> Any:
     """Si falló, `error` dice por qué, y no cambió nada. Los ejemplos de registros los ve quien administra."""
     async with transaction(service.resources) as session:
         found = await reading_queries.get(session, restauracion_id, clinica_id=caller.clinica_id)

@@ -1,19 +1,21 @@
 """Commands that look at the clinic database: clinicas, catalogo."""
 
-from typing import TYPE_CHECKING, Any
+from datetime import UTC, datetime
+from typing import Any
 
 import click
 
 from app.cli.clinic_option import clinic_option
-from app.cli.output import json_option, moment, number, print_json, table, warn
+from app.cli.output import json_option, number, print_json, table, timestamp, warn
 from app.cli.running import with_settings
-
-if TYPE_CHECKING:
-    from app.clinic.catalogue.entries import Entry
-    from app.clinic.clinic import Clinic
-    from app.clinic.database import Census
-    from app.respaldos.contract import ClinicaEnLista
-    from app.settings import Settings
+from app.clinic.catalogue.entries import Entry, TableClass
+from app.clinic.clinic import Clinic
+from app.clinic.database import Census
+from app.clinic.reading.checks import unclassified
+from app.connections.databases import clinic_database, open_databases
+from app.respaldos.contract import ClinicaEnLista
+from app.respaldos.status.clinics import listar_clinicas
+from app.settings import Settings
 
 
 @click.command()
@@ -21,12 +23,7 @@ if TYPE_CHECKING:
 def clinicas(as_json: bool) -> None:
     """Lista las clínicas, por su número, y el último respaldo bueno de cada una."""
 
-    async def work(settings: "Settings") -> "list[tuple[Clinic, ClinicaEnLista]]":
-        from datetime import UTC, datetime
-
-        from app.connections import open_databases
-        from app.respaldos.status.clinics import listar_clinicas
-
+    async def work(settings: Settings) -> list[tuple[Clinic, ClinicaEnLista]]:
         async with open_databases(settings) as databases:
             clinics = await databases.clinic.clinics()
             found = await listar_clinicas(
@@ -54,7 +51,7 @@ def clinicas(as_json: bool) -> None:
                     clinic.name or "—",
                     clinic.schema or "—",
                     "activa" if clinic.active else "inactiva",
-                    "ninguno todavía" if (good := seen.ultimo_bueno) is None else moment(good.fecha),
+                    "ninguno todavía" if (good := seen.ultimo_bueno) is None else timestamp(good.fecha),
                 )
                 for clinic, seen in found
             ],
@@ -79,15 +76,10 @@ def catalogo(context: click.Context, clinica: str | None, estricto: bool, as_jso
     Cuenta todos los registros, así que en una base grande tarda. No cambia nada.
     """
 
-    async def work(settings: "Settings") -> "Census":
-        from app.connections import clinic_database
-
+    async def work(settings: Settings) -> Census:
         return await clinic_database(settings).census(clinica)
 
     census = with_settings(work)
-    from app.clinic.catalogue.entries import TableClass
-    from app.clinic.reading.checks import unclassified
-
     entries = list(census.catalogue.entries.values())
     found = (*census.unowned, *census.lost, *census.strays, *census.files)
     avisos = [*unclassified(census.catalogue), *map(str, found)]
@@ -134,8 +126,6 @@ def _show_advice(census: "Census") -> None:
 
 def _class(entry: "Entry") -> str:
     """A clinic's own logins are its own, and logins all the same."""
-    from app.clinic.catalogue.entries import TableClass
-
     return TableClass.ACCESS if entry.access else entry.kind
 
 

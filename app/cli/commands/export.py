@@ -2,19 +2,20 @@
 
 import asyncio
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
-from app.cli.commands.backup import file_name, find_respaldo, id_of, verify_file
-from app.cli.output import ask_first, done, json_option, number, print_json, progress_bar, size, table, warn
-from app.cli.running import run_alone, with_resources
+from app.cli.file import verify_file
+from app.cli.interrupt import run_alone
+from app.cli.output import ask_first, done, json_option, number, print_json, size, table, warn
+from app.cli.parameters import id_of
+from app.dump.document import Section
 from app.dump.whose import whose
-from app.export.format import Formato
-
-if TYPE_CHECKING:
-    from app.export.format import Exported
-    from app.respaldos.resources import Resources
+from app.export.export import Export, existing_export
+from app.export.format import Exported, Formato
+from app.export.read_me import description
+from app.respaldos.cancellation import uninterrupted
 
 
 class _FormatoName(click.ParamType[Formato]):
@@ -53,12 +54,14 @@ def exportar(cual: str, formato: Formato, salida: Path | None, si: bool, as_json
     lee, y la exportación aparece solo si está completo y sano. Salen los datos de la clínica y los registros
     compartidos a los que apuntan.
     """
-    from app.export.export import in_the_way
-
     formato.require()
     id_ = id_of(cual)
+    if id_ is not None:
+        # A file needs no service, and does not wait for what talks to one (0.4 s).
+        from app.cli.find import file_name
+        from app.cli.object import export_object
     target = salida or Path(formato.name_for(Path(cual).name if id_ is None else file_name(id_)))
-    replace = in_the_way(target, formato)
+    replace = existing_export(target, formato)
     if replace:
         ask_first(
             f"«{target}» ya existe. ¿Reemplazarlo?",
@@ -68,34 +71,17 @@ def exportar(cual: str, formato: Formato, salida: Path | None, si: bool, as_json
     if id_ is None:
         exported = run_alone(_export_file(Path(cual), target, formato, replace))
     else:
-        exported = _export_object(id_, target, formato, replace)
+        exported = export_object(id_, target, formato, replace)
     _show(exported, as_json)
 
 
-def _export_object(respaldo_id: int, target: Path, formato: Formato, replace: bool) -> "Exported":
-    async def work(resources: "Resources") -> "Exported":
-        from app.respaldos.reading.export import exportar_respaldo
-
-        respaldo = await find_respaldo(resources, respaldo_id)
-        with progress_bar("Exportando", total=respaldo.tamaño_bytes) as progress:
-            return await exportar_respaldo(resources, respaldo, target, formato, replace=replace, progress=progress)
-
-    return with_resources(work)
-
-
-async def _export_file(path: Path, target: Path, formato: Formato, replace: bool) -> "Exported":
-    from app.export.export import Export
-    from app.respaldos.cancellation import uninterrupted
-
+async def _export_file(path: Path, target: Path, formato: Formato, replace: bool) -> Exported:
     with Export(target, formato, replace=replace) as export:
         await asyncio.to_thread(verify_file, path, title="Exportando", on_event=export.take)
         return await uninterrupted(asyncio.to_thread(export.commit))
 
 
 def _show(exported: "Exported", as_json: bool) -> None:
-    from app.dump.document import Section
-    from app.export.read_me import description
-
     header = exported.header
     if as_json:
         print_json(

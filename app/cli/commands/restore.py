@@ -1,31 +1,32 @@
 """Commands that put data back: restaurar."""
 
-from typing import TYPE_CHECKING, Any
+import json
+import sys
+from contextlib import AsyncExitStack
+from dataclasses import replace
+from typing import Any
 from urllib.parse import urlsplit
 
 import click
 
-from app.cli.commands.backup import find_respaldo
-from app.cli.output import agreed, done, json_option, number, print_json, progress_bar, table, warn
+from app.cli.find import find_respaldo
+from app.cli.output import confirm, done, json_option, number, print_json, table, warn
 from app.cli.parameters import IDENTIFIER
+from app.cli.progress import progress_bar
+from app.cli.resources import with_resources
 from app.cli.running import with_settings
+from app.clinic.restore.changed_rows import Change, ChangedRow, Value
+from app.clinic.restore.database import RestoreDatabase
+from app.connections.databases import tenancy
+from app.connections.resources import open_resources, secret_columns
 from app.dump.whose import whose
-
-if TYPE_CHECKING:
-    from app.clinic.restore.database import RestoreDatabase
-    from app.respaldos.models import Restauracion
-    from app.respaldos.restore.request import RestoreRequest
-    from app.settings import Settings
-import json
-from contextlib import AsyncExitStack
-from typing import TYPE_CHECKING
-
-from app.cli.running import with_resources
-
-if TYPE_CHECKING:
-    from app.clinic.restore.changed_rows import Change, ChangedRow, Value
-    from app.respaldos.reading.comparison import Comparacion
-    from app.respaldos.resources import Resources
+from app.respaldos.contract import RestauracionEnLista
+from app.respaldos.models import Restauracion
+from app.respaldos.reading.comparison import Comparacion, comparar_respaldos
+from app.respaldos.resources import Resources
+from app.respaldos.restore.request import RestoreRequest
+from app.respaldos.restore.run import restaurar_respaldo
+from app.settings import Settings
 
 
 @click.command()
@@ -98,8 +99,6 @@ def restaurar(
     Nadie recupera así un acceso o un privilegio: los que existen se quedan como están, y lo mismo la fila de la
     clínica en la tabla de clínicas.
     """
-    from app.respaldos.restore.request import RestoreRequest
-
     request = RestoreRequest(
         simulada=simular,
         modelos=tuple(name.strip() for name in modelos.split(",") if name.strip()) if modelos is not None else None,
@@ -115,36 +114,28 @@ def restaurar(
         _preview(id_, request, destino, estricto, sin_disparadores, as_json)
     restauracion = _restore(id_, request, destino, estricto, sin_disparadores)
     if as_json:
-        from app.respaldos.contract import RestauracionEnLista
-
         print_json(RestauracionEnLista.of(restauracion))
     else:
         show_restored(restauracion)
 
 
 def _preview(
-    id_: int, request: "RestoreRequest", destino: str | None, estricto: bool, sin_disparadores: bool, as_json: bool
+    id_: int, request: RestoreRequest, destino: str | None, estricto: bool, sin_disparadores: bool, as_json: bool
 ) -> None:
     """Show what would change and ask; refused without a terminal, since nobody could answer."""
-    import sys
-    from dataclasses import replace
-
     if not sys.stdin.isatty() or as_json:
         raise click.UsageError("use --si para restaurar sin que se le pregunte, o --simular para ver qué cambiaría")
     shown = _restore(id_, replace(request, simulada=True), destino, estricto, sin_disparadores)
     show_restored(shown)
     where = f" en {request.destino}" if request.destino is not None else ""
-    if not agreed(f"¿Restaurar el respaldo {id_} de {whose(shown.clinica_id)}{where}?"):
+    if not confirm(f"¿Restaurar el respaldo {id_} de {whose(shown.clinica_id)}{where}?"):
         raise click.Abort
 
 
 def _restore(
-    id_: int, request: "RestoreRequest", destino: str | None, estricto: bool, sin_disparadores: bool
-) -> "Restauracion":
-    async def work(settings: "Settings") -> "Restauracion":
-        from app.connections import open_resources
-        from app.respaldos.restore.run import restaurar_respaldo
-
+    id_: int, request: RestoreRequest, destino: str | None, estricto: bool, sin_disparadores: bool
+) -> Restauracion:
+    async def work(settings: Settings) -> Restauracion:
         if sin_disparadores:
             settings = settings.model_copy(update={"restore_disable_triggers": True})
         database = _database(settings, destino) if destino is not None else None
@@ -215,8 +206,6 @@ def _examples(model: str, examples: dict[str, list[dict[str, Any]]]) -> list[str
 
 
 def _value(value: Any) -> str:
-    import json
-
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
@@ -228,10 +217,7 @@ def _place(destino: str) -> str:
     return f"{parts.netloc.rpartition('@')[2]}{parts.path}"
 
 
-def _database(settings: "Settings", destino: str) -> "RestoreDatabase":
-    from app.clinic.restore.database import RestoreDatabase
-    from app.connections import secret_columns, tenancy
-
+def _database(settings: Settings, destino: str) -> RestoreDatabase:
     return RestoreDatabase(
         destino,
         tenancy(settings),
@@ -241,8 +227,8 @@ def _database(settings: "Settings", destino: str) -> "RestoreDatabase":
     )
 
 
-SIGNS: "dict[Change, str]" = {"insertados": "+", "actualizados": "~", "eliminados": "-"}
-WORDS: "dict[Change, str]" = {"insertados": "agregado", "actualizados": "cambiado", "eliminados": "quitado"}
+SIGNS: dict[Change, str] = {"insertados": "+", "actualizados": "~", "eliminados": "-"}
+WORDS: dict[Change, str] = {"insertados": "agregado", "actualizados": "cambiado", "eliminados": "quitado"}
 
 
 @click.command()
@@ -255,13 +241,10 @@ def comparar(id_: int, otro: int | None, resumen: bool, as_json: bool) -> None:
 
     De cada registro distinto muestra si se agregó (+), se quitó (-) o cambió (~), y qué campos, antes y después. Los
     valores largos se muestran cortados, salvo con --json; contraseñas y otros secretos no se muestran nunca.
-    Con hoy, lo que una restauración dejaría como está (registros que pasaron a otra clínica o vinieron de una) no se
-    cuenta, y se nombra. Siempre termina bien si pudo comparar, haya o no diferencias.
+    Siempre termina bien si pudo comparar, haya o no diferencias.
     """
 
-    async def work(resources: "Resources") -> None:
-        from app.respaldos.reading.comparison import comparar_respaldos
-
+    async def work(resources: Resources) -> None:
         respaldo = await find_respaldo(resources, id_)
         other = await find_respaldo(resources, otro) if otro is not None else None
         size = (respaldo.tamaño_bytes or 0) + ((other.tamaño_bytes or 0) if other is not None else 0)
@@ -277,8 +260,6 @@ def comparar(id_: int, otro: int | None, resumen: bool, as_json: bool) -> None:
 
 
 async def _print(found: "Comparacion", *, rows: bool) -> None:
-    for aviso in found.avisos:
-        warn(aviso)
     changed = {name: each for name, each in found.modelos.items() if each.any}
     if not changed:
         done("No hay ninguna diferencia")
@@ -293,7 +274,7 @@ async def _print(found: "Comparacion", *, rows: bool) -> None:
     )
 
 
-def _line(model: str, row: "ChangedRow") -> str:
+def _line(model: str, row: ChangedRow) -> str:
     key = ", ".join(_text(value) for value in row.key.values())
     changed = "; ".join(f"{name}: {_text(before)} → {_text(after)}" for name, (before, after) in row.fields.items())
     return f"{SIGNS[row.kind]} {model} {key}{f'  {changed}' if changed else ''}"
@@ -309,8 +290,7 @@ async def _print_json(found: "Comparacion", *, rows: bool) -> None:
         name: {"agregados": each.inserted, "cambiados": each.updated, "quitados": each.deleted}
         for name, each in found.modelos.items()
     }
-    said = {"modelos": models, "avisos": found.avisos}
-    click.echo(f'{json.dumps(said, ensure_ascii=False)[:-1]}, "cambios": [', nl=False)
+    click.echo(f'{{"modelos": {json.dumps(models, ensure_ascii=False)}, "cambios": [', nl=False)
     separator = "\n"
     async for model, row in found.rows(whole=True):
         if not rows:

@@ -1,34 +1,29 @@
 """Commands on what is kept: eliminar, recuperar, aceptar, limpiar, reindexar."""
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from app.cli.clinic_option import clinic_number, clinic_option
-from app.cli.commands.backup import find_respaldo, full
-from app.cli.output import (
-    ask_first,
-    done,
-    json_option,
-    moment,
-    number,
-    print_json,
-    progress_bar,
-    size,
-    table,
-    warn,
-)
+from app.cli.find import find_respaldo, in_full
+from app.cli.output import ask_first, done, json_option, number, print_json, size, table, timestamp, warn
 from app.cli.parameters import IDENTIFIER
-from app.cli.running import with_databases, with_resources, with_settings
+from app.cli.progress import progress_bar
+from app.cli.resources import with_resources
+from app.cli.running import with_databases, with_settings
+from app.connections.resources import open_resources, retention_policy
 from app.dump.whose import named, whose
-
-if TYPE_CHECKING:
-    from app.respaldos.models import Respaldo
-    from app.respaldos.resources import Databases, Resources
-    from app.respaldos.retention.clean import ClinicDecisions
-    from app.respaldos.retention.reindex import Reindexed, Unknown
-    from app.settings import Settings
+from app.respaldos.audit import COMMAND_LINE
+from app.respaldos.contract import ESTADO_DISPLAY
+from app.respaldos.models import Estado, Respaldo
+from app.respaldos.resources import Databases, Resources
+from app.respaldos.retention.clean import ClinicDecisions, limpiar_respaldos_antiguos
+from app.respaldos.retention.delete import aceptar_respaldo, eliminar_respaldo, recuperar_respaldo
+from app.respaldos.retention.purge import purgar
+from app.respaldos.retention.reindex import Reindexed, Unknown
+from app.respaldos.retention.reindex import reindexar as rebuild
+from app.settings import Settings
 
 
 @click.command()
@@ -42,19 +37,16 @@ def eliminar(id_: int, si: bool, as_json: bool) -> None:
     bueno de una clínica no se elimina.
     """
 
-    async def look(databases: "Databases") -> "Respaldo":
+    async def look(databases: Databases) -> Respaldo:
         return await find_respaldo(databases, id_)
 
-    async def work(databases: "Databases") -> None:
-        from app.respaldos.audit import COMMAND_LINE
-        from app.respaldos.retention.delete import eliminar_respaldo
-
+    async def work(databases: Databases) -> None:
         respaldo = await find_respaldo(databases, id_)
         await eliminar_respaldo(databases, id_, clinica_id=respaldo.clinica_id, actor=COMMAND_LINE)
 
     if not si:
         respaldo = with_databases(look)
-        of = f"de {whose(respaldo.clinica_id)}, {moment(respaldo.fecha_respaldo)} UTC"
+        of = f"de {whose(respaldo.clinica_id)}, {timestamp(respaldo.fecha_respaldo)} UTC"
         ask_first(f"¿Eliminar el respaldo {id_} ({of})?", si, refusal="use --si para eliminar sin que se le pregunte")
     with_databases(work)
     if as_json:
@@ -69,10 +61,7 @@ def eliminar(id_: int, si: bool, as_json: bool) -> None:
 def recuperar(id_: int, as_json: bool) -> None:
     """Trae de vuelta un respaldo eliminado, si su archivo todavía está en S3."""
 
-    async def work(resources: "Resources") -> "Respaldo":
-        from app.respaldos.audit import COMMAND_LINE
-        from app.respaldos.retention.delete import recuperar_respaldo
-
+    async def work(resources: Resources) -> Respaldo:
         respaldo = await find_respaldo(resources, id_)
         return await recuperar_respaldo(resources, id_, clinica_id=respaldo.clinica_id, actor=COMMAND_LINE)
 
@@ -85,19 +74,16 @@ def recuperar(id_: int, as_json: bool) -> None:
 def aceptar(id_: int, as_json: bool) -> None:
     """Da por bueno un respaldo sospechoso, después de revisarlo."""
 
-    async def work(databases: "Databases") -> "Respaldo":
-        from app.respaldos.audit import COMMAND_LINE
-        from app.respaldos.retention.delete import aceptar_respaldo
-
+    async def work(databases: Databases) -> Respaldo:
         respaldo = await find_respaldo(databases, id_)
         return await aceptar_respaldo(databases, id_, clinica_id=respaldo.clinica_id, actor=COMMAND_LINE)
 
     _show(with_databases(work), as_json, f"Respaldo {id_} aceptado: desde ahora cuenta como bueno")
 
 
-def _show(respaldo: "Respaldo", as_json: bool, said: str) -> None:
+def _show(respaldo: Respaldo, as_json: bool, said: str) -> None:
     if as_json:
-        print_json(full(respaldo))
+        print_json(in_full(respaldo))
     else:
         done(said)
 
@@ -133,12 +119,8 @@ def limpiar(clinica: str | None, simular: bool, si: bool, as_json: bool) -> None
     _show_decisions(found, as_json, _purge(clinica))
 
 
-def _clean(clinica: str | None, now: datetime, *, simular: bool) -> "list[ClinicDecisions]":
-    async def work(settings: "Settings") -> "list[ClinicDecisions]":
-        from app.connections import open_resources, retention_policy
-        from app.respaldos.audit import COMMAND_LINE
-        from app.respaldos.retention.clean import limpiar_respaldos_antiguos
-
+def _clean(clinica: str | None, now: datetime, *, simular: bool) -> list[ClinicDecisions]:
+    async def work(settings: Settings) -> list[ClinicDecisions]:
         async with open_resources(settings) as resources:
             found = await limpiar_respaldos_antiguos(
                 resources,
@@ -157,10 +139,7 @@ def _clean(clinica: str | None, now: datetime, *, simular: bool) -> "list[Clinic
 
 
 def _purge(clinica: str | None) -> int:
-    async def work(settings: "Settings") -> int:
-        from app.connections import open_resources
-        from app.respaldos.retention.purge import purgar
-
+    async def work(settings: Settings) -> int:
         async with open_resources(settings) as resources:
             clinica_id = await clinic_number(resources.clinic, clinica) if clinica is not None else None
             return await purgar(resources, days=settings.purge_days, clinica_id=clinica_id)
@@ -168,11 +147,8 @@ def _purge(clinica: str | None) -> int:
     return with_settings(work)
 
 
-def _show_decisions(found: "list[ClinicDecisions]", as_json: bool, purged: int | None) -> None:
+def _show_decisions(found: list[ClinicDecisions], as_json: bool, purged: int | None) -> None:
     """`purged` is how many files went from S3; None where nothing has been deleted yet."""
-    from app.respaldos.contract import ESTADO_DISPLAY
-    from app.respaldos.models import Estado
-
     decided = [
         (clinic.clinica_id, decision, backup)
         for clinic in found
@@ -199,7 +175,7 @@ def _show_decisions(found: "list[ClinicDecisions]", as_json: bool, purged: int |
                 (
                     named(clinica_id),
                     str(backup.id),
-                    moment(backup.fecha_respaldo),
+                    timestamp(backup.fecha_respaldo),
                     ESTADO_DISPLAY[Estado(backup.estado)],
                     size(backup.tamaño_bytes),
                     "conservar" if decision.keep else "eliminar",
@@ -227,9 +203,7 @@ def reindexar(context: click.Context, clinica: str | None, as_json: bool) -> Non
     algún archivo está dañado.
     """
 
-    async def work(resources: "Resources") -> "Reindexed":
-        from app.respaldos.retention.reindex import reindexar as rebuild
-
+    async def work(resources: Resources) -> Reindexed:
         clinica_id = (await resources.clinic.clinic(clinica)).id if clinica is not None else None
         with progress_bar("Leyendo el bucket") as progress:
             return await rebuild(resources, clinica_id=clinica_id, progress=progress)
@@ -238,7 +212,7 @@ def reindexar(context: click.Context, clinica: str | None, as_json: bool) -> Non
     if as_json:
         print_json(
             {
-                "reconstruidos": [full(respaldo) for respaldo in found.rebuilt],
+                "reconstruidos": [in_full(respaldo) for respaldo in found.rebuilt],
                 "desconocidos": [_described(item) for item in found.unknown],
                 "dañados": [_described(item) for item in found.damaged],
                 "ya_registrados": found.known,
@@ -252,7 +226,7 @@ def reindexar(context: click.Context, clinica: str | None, as_json: bool) -> Non
                     (
                         str(respaldo.id),
                         named(respaldo.clinica_id),
-                        moment(respaldo.fecha_respaldo),
+                        timestamp(respaldo.fecha_respaldo),
                         size(respaldo.tamaño_bytes),
                         number(respaldo.numero_registros),
                         respaldo.archivo_s3 or "",

@@ -1,0 +1,1 @@
+"""Whose each row is where its own columns do not say it."""

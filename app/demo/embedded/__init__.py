@@ -11,18 +11,18 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from app.demo.embedded.client import ServerClient
 from app.demo.embedded.folder import DATABASE, TITLES, Record
 from app.demo.embedded.programs import postgres_bin
-from app.demo.embedded.visit import Visit
 from app.errors import EmbeddedServerError
 
 if TYPE_CHECKING:
-    # The keeper comes through here, and pydantic would cost it 0.3 s and its memory.
+    # The supervisor comes through here, and pydantic would cost it 0.3 s and its memory.
     from app.settings import EmbeddedServer
 
 __all__ = ["Addresses", "postgres_bin", "running"]
 
-# A recovery after a crash takes up to two minutes, and a keeper that was stopping comes before it (seconds).
+# A recovery after a crash takes up to two minutes, and a supervisor that was stopping comes before it (seconds).
 WAIT_SECONDS = 210
 # How often those who wait look (seconds).
 LOOK_SECONDS = 0.005
@@ -57,25 +57,25 @@ def running(
     Raises EmbeddedServerError, with the reason and the end of its log, where a server cannot be started.
     """
     with ExitStack() as stack:
-        visits = [
-            stack.enter_context(Visit(name, home.absolute() / name, postgres_version))
+        clients = [
+            stack.enter_context(ServerClient(name, home.absolute() / name, postgres_version))
             for name in TITLES
             if servers is None or name in servers
         ]
-        yield _addresses(_wait_for(visits))
+        yield _addresses(_wait_for(clients))
 
 
-def _wait_for(visits: list[Visit]) -> dict[str, Record]:
+def _wait_for(clients: list[ServerClient]) -> dict[str, Record]:
     records: dict[str, Record] = {}
     deadline = time.monotonic() + WAIT_SECONDS
     while True:
-        for visit in visits:
-            if visit.name not in records and (record := visit.look()):
-                records[visit.name] = record
-        if len(records) == len(visits):
+        for client in clients:
+            if client.name not in records and (record := client.look()):
+                records[client.name] = record
+        if len(records) == len(clients):
             return records
         if time.monotonic() > deadline:
-            missing = ", ".join(visit.title for visit in visits if visit.name not in records)
+            missing = ", ".join(client.title for client in clients if client.name not in records)
             raise EmbeddedServerError(f"{missing}: no estuvo listo en {WAIT_SECONDS} s; vea los registros")
         time.sleep(LOOK_SECONDS)
 

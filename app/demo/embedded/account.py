@@ -138,5 +138,5 @@ def _copy(source: Path, trees: list[Path], copy: Path) -> None:
         fresh.rename(copy)
     except OSError:
         shutil.rmtree(fresh, ignore_errors=True)
-        if not copy.exists():  # where it does, the keeper of another home was faster
+        if not copy.exists():  # where it does, the supervisor of another home was faster
             raise

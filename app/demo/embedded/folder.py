@@ -1,10 +1,10 @@
-"""What the users and the keeper of one embedded server share: a folder with locks and two small files.
+"""What the users and the supervisor of one embedded server share: a folder with locks and two small files.
 
 The kernel keeps the books: a lock belongs to an open file, which a process shares with the children that
 inherit it, and it is gone when the last of them is, however they ended.
 
 - `users.lock` is shared by everyone who uses the server; whoever gets it alone knows that nobody does.
-- `keeper.lock` is held for the keeper from before it is started until it has ended.
+- `keeper.lock` is held for the supervisor from before it is started until it has ended.
 - `server.lock` is inherited by the server and all that it forks. It contains the server's process number.
 """
 
@@ -29,7 +29,7 @@ ALONE = fcntl.LOCK_EX
 # How much of the log a message quotes.
 LOG_TAIL_LINES = 6
 LOG_TAIL_BYTES = 4096
-# A log larger than this (bytes) is set aside when the next keeper starts.
+# A log larger than this (bytes) is set aside when the next supervisor starts.
 LOG_LIMIT = 5 << 20
 
 DISK_ERRORS = {
@@ -55,9 +55,9 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """What the keeper says: its process number, whether the server is ready, and why it gave up, if so."""
+    """What the supervisor says: its process number, whether the server is ready, and why it gave up, if so."""
 
-    keeper: int
+    supervisor: int
     ready: bool
     reason: str | None = None
 
@@ -84,8 +84,9 @@ class ServerFolder:
         """Descriptor of the users' lock, not locked yet. The caller closes it."""
         return _open(self.path / "users.lock")
 
-    def take_keeper(self) -> int | None:
-        """Descriptor that holds the keeper's lock, or None while a keeper lives. The caller closes it."""
+    def take_supervisor(self) -> int | None:
+        """Descriptor that holds the supervisor's lock, or None while a supervisor lives. The caller closes it."""
+        # The name is of older versions, whose supervisor may hold it.
         return _take(self.path / "keeper.lock")
 
     def take_server(self) -> int | None:
@@ -102,16 +103,16 @@ class ServerFolder:
         _write(self.path / "record.json", asdict(record), durable=True)
 
     def state(self) -> State | None:
-        """What the last keeper said, None while it has said nothing. It may have been killed since."""
+        """What the last supervisor said, None while it has said nothing. It may have been killed since."""
         values = _read(self.path / "state.json")
-        return State(**values) if values else None
+        return State(**values) if set(values) == {field.name for field in fields(State)} else None
 
     def write_state(self, state: State) -> None:
-        """Replaces what the keeper said before."""
+        """Replaces what the supervisor said before."""
         _write(self.path / "state.json", asdict(state), durable=False)
 
     def clear_state(self) -> None:
-        """Forgets what a keeper said that is gone."""
+        """Forgets what a supervisor said that is gone."""
         (self.path / "state.json").unlink(missing_ok=True)
 
     def open_log(self) -> int:

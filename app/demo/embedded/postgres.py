@@ -76,7 +76,7 @@ class Postgres:
     def _remove_stale_pid_file(self) -> None:
         """A pid file whose number another process of the account has taken since is fatal to postgres.
 
-        Nothing that a keeper started lives now, but somebody may have started postgres by hand.
+        Nothing that a supervisor started lives now, but somebody may have started postgres by hand.
         """
         lines = self._pid_file()
         if not lines:

@@ -60,7 +60,7 @@ def rclone() -> Path:
 
 
 def require_psutil() -> None:
-    """Raises EmbeddedServerError where psutil is missing, without which a keeper cannot watch."""
+    """Raises EmbeddedServerError where psutil is missing, without which a supervisor cannot watch."""
     if find_spec("psutil") is None:
         raise EmbeddedServerError(f"Servidores embebidos: falta psutil; {INSTALL}")
 

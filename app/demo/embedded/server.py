@@ -1,4 +1,4 @@
-"""What the keeper needs to know of a server that it keeps."""
+"""What the supervisor needs to know of a server that it keeps."""
 
 import os
 import tempfile

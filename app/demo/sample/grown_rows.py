@@ -316,7 +316,7 @@ class GrownRows(ClinicRows):
             "boolean": lambda _: random() < 0.5,
             "date": lambda _: (FIRST_DAY + timedelta(self._day())).isoformat(),
             "time": lambda _: f"{6 + int(random() * 14):02}:30",
-            "timestamptz": lambda _: self._moment(self._day(), int(random() * 86_400)),
+            "timestamptz": lambda _: self._timestamp(self._day(), int(random() * 86_400)),
             "interval": lambda _: f"{int(random() * 72)} hours",
             "uuid": lambda _: self._uuid(),
             "inet": lambda _: words.ip_address(),

@@ -206,7 +206,7 @@ class ClinicRows:
             login is not None or random() < 0.97,
             random() < 0.8,
             random() < 0.4,
-            self._moment(day, 28_800 + int(random() * 36_000)),
+            self._timestamp(day, 28_800 + int(random() * 36_000)),
             *self._tenant,
         )
         return key
@@ -238,7 +238,7 @@ class ClinicRows:
             copy_text(self._words.note(2 + int(random() * 8))) if attended else "",
             money(SERVICES[service][1]) if attended else NULL,
             f"{SERVICES[service][2]} minutes" if attended else NULL,
-            self._moment(max(day - int(random() * 9), 0), 30_000),
+            self._timestamp(max(day - int(random() * 9), 0), 30_000),
         )
         booked = {"paciente": patient, "odontologo": dentist, "canal": self._pick(_CHANNELS), "hora": slot}
         text = f"Agendó una consulta del paciente {patient}"
@@ -284,7 +284,7 @@ class ClinicRows:
         random = self._random
         words = self._words
         key = self._key("historialclinico")
-        moment = self._moment(day, 36_000 + int(random() * 30_000))
+        timestamp = self._timestamp(day, 36_000 + int(random() * 30_000))
         self._put(
             "historialclinico",
             key,
@@ -294,8 +294,8 @@ class ClinicRows:
             copy_text(words.sentence()),
             copy_text(words.note(2 + int(random() * 3))),
             copy_text(words.note(4 + int(random() * 12))),
-            moment,
-            moment,
+            timestamp,
+            timestamp,
         )
         self._log(dentist, "CREAR", "historialclinico", key, f"Abrió el episodio {episode} de {patient}", day)
 
@@ -324,7 +324,7 @@ class ClinicRows:
             dentist,
             f"{SERVICES[int(random() * len(SERVICES))][0]} y otros",
             copy_text(self._words.note(2 + int(random() * 5))),
-            self._moment(day, 40_000),
+            self._timestamp(day, 40_000),
             NULL if random() < 0.5 else _DATES[end],
         )
         self._log(dentist, "CREAR", "plan_tratamiento", plan, f"Propuso un plan a {patient}", day)
@@ -387,7 +387,7 @@ class ClinicRows:
             self._invoices,
             patient,
             state,
-            self._moment(day, second),
+            self._timestamp(day, second),
             money(total),
             1_000_000 + int(random() * 8_000_000),
             f"{surname}, {name}" if random() < 0.9 else 'Comercial "Ñandú" \\\\ Cía. Ltda.',
@@ -408,7 +408,7 @@ class ClinicRows:
         payment = self._key("pago")
         kind = 5 if online else 1 + int(random() * 5)
         reference = NULL if kind == 1 else f"OP-{self._source.getrandbits(40):010X}"
-        self._put("pago", payment, invoice, kind, money(amount), self._moment(day, second + 900), reference)
+        self._put("pago", payment, invoice, kind, money(amount), self._timestamp(day, second + 900), reference)
         paid = {"factura": invoice, "monto": money(amount), "caja": 1 + kind % 3, "saldo": amount % 700}
         self._log(desk, "CREAR", "pago", payment, f"Registró un pago de Bs {money(amount)}", day, paid)
         if kind == 5:
@@ -436,7 +436,7 @@ class ClinicRows:
             "BOB" if random() < 0.95 else "USD",
             self._json(answer, absent=0.05, null=0.05),
             self._words.ip_address(),
-            self._moment(day, second),
+            self._timestamp(day, second),
         )
 
     def _idle_action(self, *, labelled: bool) -> None:
@@ -473,7 +473,7 @@ class ClinicRows:
             NULL if change is None else self._json(change, null=0.1),
             self._pick(self._addresses) if random() < 0.7 else self._words.ip_address(),
             self._pick(self._agents) if random() < 0.8 else self._words.agent(),
-            self._moment(day, 25_200 + int(random() * 50_000)),
+            self._timestamp(day, 25_200 + int(random() * 50_000)),
             *(self._tenant if labelled else self._no_tenant),
         )
 
@@ -494,7 +494,7 @@ class ClinicRows:
         """Centavos: the list's price, more or less a fifth, in whole bolivianos or with fifty centavos."""
         return int(SERVICES[service][1] * (0.8 + 0.4 * self._random())) // 50 * 50
 
-    def _moment(self, day: int, second: int) -> str:
+    def _timestamp(self, day: int, second: int) -> str:
         micro = int(self._random() * 1_000_000)
         second %= 86_400
         return f"{_DATES[day]} {second // 3600:02}:{second // 60 % 60:02}:{second % 60:02}.{micro:06}-04"

@@ -3,7 +3,7 @@ import { Redirect, Route, Switch } from "wouter";
 
 import { makeApi } from "./api/client";
 import { ApiProvider } from "./api/context";
-import { ClinicShell } from "./shell/ClinicShell";
+import { ClinicShell } from "./ClinicRoutes";
 import { page } from "./shell/page";
 import { Shell } from "./shell/Shell";
 import { useSession } from "./session/context";
@@ -11,7 +11,7 @@ import { LoginPage } from "./session/LoginPage";
 import { SessionEnd } from "./session/SessionEnd";
 import { Loading } from "./ui/states";
 
-const ClinicasPage = page(() => import("./platform/ClinicasPage"));
+const ClinicasPage = page(() => import("./clinics/ClinicasPage"));
 
 /** The way to every page. A superadmin's begin with the clinic; anybody else's clinic is their own. */
 export function App() {

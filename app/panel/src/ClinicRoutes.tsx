@@ -1,19 +1,19 @@
 import { Suspense, useEffect, useMemo, useRef, type ComponentType } from "react";
 import { Link, Route, Switch, useLocation, useRoute } from "wouter";
 
-import { useClinica } from "../api/queries";
-import { useSession } from "../session/context";
-import { Clock } from "../text/format";
-import { Empty, Failure, Loading } from "../ui/states";
-import { ClinicContext } from "./clinic";
-import { fetchPages, page } from "./page";
-import { Shell } from "./Shell";
+import { useClinica } from "./api/queries";
+import { useSession } from "./session/context";
+import { Clock } from "./text/format";
+import { Empty, Failure, Loading } from "./ui/states";
+import { ClinicContext } from "./shell/clinic";
+import { fetchPages, page } from "./shell/page";
+import { Shell } from "./shell/Shell";
 
-const Estadisticas = page(() => import("../respaldos/EstadisticasRespaldos"));
-const Lista = page(() => import("../respaldos/RespaldosList"));
-const Detalle = page(() => import("../respaldos/RespaldoDetail"));
-const Crear = page(() => import("../respaldos/CrearRespaldo"));
-const Restaurar = page(() => import("../restore/RestorePage"));
+const Estadisticas = page(() => import("./respaldos/EstadisticasRespaldos"));
+const Lista = page(() => import("./respaldos/RespaldosList"));
+const Detalle = page(() => import("./respaldos/RespaldoDetail"));
+const Crear = page(() => import("./respaldos/CrearRespaldo"));
+const Restaurar = page(() => import("./restore/RestorePage"));
 
 /** The pages of one clinic. */
 export function ClinicShell() {

@@ -6,7 +6,7 @@ import type { Restauracion } from "../src/api/client";
 import { Calendar } from "../src/respaldos/Calendar";
 import CrearRespaldo from "../src/respaldos/CrearRespaldo";
 import EstadisticasRespaldos from "../src/respaldos/EstadisticasRespaldos";
-import { fromAddress, toAddress } from "../src/respaldos/filtros";
+import { fromAddress, toAddress } from "../src/respaldos/filters";
 import { ModelBars } from "../src/respaldos/ModelBars";
 import RespaldoDetail from "../src/respaldos/RespaldoDetail";
 import RespaldosList from "../src/respaldos/RespaldosList";

@@ -1,0 +1,1 @@
+"""Makes a backup: request, attempt, stream, upload, read back."""

@@ -6,8 +6,8 @@ from app.errors import NotInProgress
 from app.respaldos import audit
 from app.respaldos.audit import Actor
 from app.respaldos.backup import queries as backup_queries
+from app.respaldos.databases import Databases, transaction
 from app.respaldos.models import Accion, Estado, Respaldo, TipoRespaldo
-from app.respaldos.resources import Databases, transaction
 
 
 async def pedir_respaldo(

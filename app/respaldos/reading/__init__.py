@@ -1,0 +1,1 @@
+"""What only reads a backup's object: verification, trial, comparison, download, export."""

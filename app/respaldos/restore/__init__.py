@@ -1,0 +1,1 @@
+"""Puts a clinic, or what is nobody's, back from a backup."""

@@ -10,11 +10,11 @@ from app.errors import InvalidRequest, NotCompleted
 from app.respaldos import audit
 from app.respaldos.audit import Actor
 from app.respaldos.backup import queries as backup_queries
+from app.respaldos.databases import Databases, transaction
 from app.respaldos.lease import Beat
 from app.respaldos.models import Accion, Estado, Respaldo, Restauracion
 from app.respaldos.progress import Expected, Progreso
 from app.respaldos.reading import queries as reading_queries
-from app.respaldos.resources import Databases, transaction
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,1 @@
+"""Which backups are kept, deleted, taken back and purged; rows made anew from the bucket."""

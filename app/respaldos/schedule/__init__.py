@@ -1,0 +1,1 @@
+"""When: nights, weekly trials, and what is overdue."""

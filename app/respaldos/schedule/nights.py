@@ -5,8 +5,8 @@ from datetime import UTC, date, datetime, time, timedelta
 from hashlib import blake2b
 from zoneinfo import ZoneInfo
 
+from app.respaldos.databases import Databases, transaction
 from app.respaldos.models import Respaldo
-from app.respaldos.resources import Databases, transaction
 from app.respaldos.schedule import fleet as schedule_fleet
 from app.respaldos.schedule.fleet import Among
 

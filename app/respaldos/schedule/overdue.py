@@ -2,7 +2,7 @@
 
 from datetime import datetime, timedelta
 
-from app.respaldos.resources import Databases, transaction
+from app.respaldos.databases import Databases, transaction
 from app.respaldos.schedule import fleet as schedule_fleet
 from app.respaldos.schedule.fleet import Among
 

@@ -4,9 +4,9 @@ from datetime import datetime, timedelta
 from hashlib import blake2b
 
 from app.respaldos.audit import SERVICE
+from app.respaldos.databases import Databases, transaction
 from app.respaldos.models import Profundidad, Restauracion
 from app.respaldos.reading import queries as reading_queries
-from app.respaldos.resources import Databases, transaction
 from app.respaldos.schedule import fleet as schedule_fleet
 
 WEEK = timedelta(days=7)

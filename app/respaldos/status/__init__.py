@@ -1,0 +1,1 @@
+"""How it goes: health, statistics, the list of clinics, metrics."""

@@ -9,8 +9,8 @@ from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.respaldos.models import Aviso, Estado, Intento, Programacion, Respaldo, Restauracion
-from app.respaldos.status.health import Standing
-from app.respaldos.status.queries import as_standing, standings_of
+from app.respaldos.status.health import BackupHealth
+from app.respaldos.status.queries import as_health, health_rows_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +115,6 @@ def _seconds(took: timedelta | None) -> float | None:
     return took.total_seconds() if took is not None else None
 
 
-async def standings(session: AsyncSession, *, among: Sequence[int]) -> list[Standing]:
+async def health_of_each(session: AsyncSession, *, among: Sequence[int]) -> list[BackupHealth]:
     """One for each of these clinics, by one statement."""
-    return [as_standing(row) for row in await session.execute(standings_of(list(among)))]
+    return [as_health(row) for row in await session.execute(health_rows_of(list(among)))]

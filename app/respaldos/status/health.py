@@ -33,7 +33,7 @@ class GoodBackup:
     """The clinic's newest good backup."""
 
     id: int
-    moment: datetime
+    taken_at: datetime
     bytes: int
 
 
@@ -42,13 +42,13 @@ class LastProof:
     """The last verification that read what is in a backup (`completa` or `ensayo`); `error` is why it failed."""
 
     respaldo_id: int
-    moment: datetime
+    verified_at: datetime
     profundidad: Profundidad
     error: str | None
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class BackupHealth:
     """What is known of a clinic's backups. `failures` have followed each other since the last completed one."""
 
     clinica_id: int | None
@@ -58,17 +58,17 @@ class Standing:
     failures: int
 
 
-def situacion(standing: Standing, *, active: bool, now: datetime) -> Situacion:
+def situacion(health: BackupHealth, *, active: bool, now: datetime) -> Situacion:
     """`now` is aware."""
-    good, proof = standing.newest_good, standing.last_proof
+    good, proof = health.newest_good, health.last_proof
     if not active:
         return Situacion.INACTIVA
     if good is None:
         return Situacion.SIN_RESPALDO
-    if now - good.moment > OVERDUE:
+    if now - good.taken_at > OVERDUE:
         return Situacion.ATRASADA
-    if standing.failures:
+    if health.failures:
         return Situacion.FALLANDO
-    if proof is None or proof.error is not None or now - proof.moment > UNVERIFIED:
+    if proof is None or proof.error is not None or now - proof.verified_at > UNVERIFIED:
         return Situacion.SIN_VERIFICAR
     return Situacion.AL_DIA

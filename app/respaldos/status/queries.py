@@ -10,19 +10,19 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import InstrumentedAttribute, aliased
 
 from app.respaldos.models import Estado, Operacion, Profundidad, Respaldo, TipoOperacion
-from app.respaldos.status.health import GoodBackup, LastProof, Standing
+from app.respaldos.status.health import BackupHealth, GoodBackup, LastProof
 
 _LIVE = Respaldo.fecha_eliminacion.is_(None)
 _COMPLETED = Respaldo.estado == Estado.COMPLETADO
 
 
-async def standing(session: AsyncSession, *, clinica_id: int | None) -> Standing:
+async def health_of(session: AsyncSession, *, clinica_id: int | None) -> BackupHealth:
     """Of one clinic, known here or not, or of the platform."""
-    found = await session.execute(standings_of([clinica_id] if clinica_id is not None else None))
-    return as_standing(found.one())
+    found = await session.execute(health_rows_of([clinica_id] if clinica_id is not None else None))
+    return as_health(found.one())
 
 
-def standings_of(clinics: list[int] | None) -> Select[Any]:
+def health_rows_of(clinics: list[int] | None) -> Select[Any]:
     """A row for each of these clinics, in one statement; each of its parts is found by an index on the clinic.
 
     None is the platform, which is one row.
@@ -82,12 +82,12 @@ def standings_of(clinics: list[int] | None) -> Select[Any]:
     ).select_from(clinic.outerjoin(good, true()).outerjoin(proof, true()))
 
 
-def as_standing(row: Row[Any]) -> Standing:
-    """What a row of `standings_of` says."""
-    clinica_id, good_id, moment, size, proven_id, proven, depth, error, running, failures = tuple(row)
-    return Standing(
+def as_health(row: Row[Any]) -> BackupHealth:
+    """What a row of `health_rows_of` says."""
+    clinica_id, good_id, taken_at, size, proven_id, proven, depth, error, running, failures = tuple(row)
+    return BackupHealth(
         clinica_id,
-        GoodBackup(good_id, moment, size) if good_id is not None else None,
+        GoodBackup(good_id, taken_at, size) if good_id is not None else None,
         LastProof(proven_id, proven, Profundidad(depth), error) if proven_id is not None else None,
         TipoOperacion(running) if running is not None else None,
         failures,
@@ -144,19 +144,19 @@ async def totals(session: AsyncSession, *, clinica_id: int | None) -> Totals:
 class Ended:
     """A backup that was completed or failed, also one that has been deleted since."""
 
-    moment: datetime
+    taken_at: datetime
     estado: Estado
     bytes: int | None
     elapsed: timedelta | None
 
 
-async def ended_since(session: AsyncSession, *, clinica_id: int | None, moment: datetime) -> list[Ended]:
+async def ended_since(session: AsyncSession, *, clinica_id: int | None, since: datetime) -> list[Ended]:
     """The clinic's backups from then on that have come to an end by themselves, oldest first."""
     found = await session.execute(
         select(Respaldo.fecha_respaldo, Respaldo.estado, Respaldo.tamaño_bytes, Respaldo.tiempo_ejecucion)
         .where(
             Respaldo.clinica_id == clinica_id,
-            Respaldo.fecha_respaldo >= moment,
+            Respaldo.fecha_respaldo >= since,
             Respaldo.estado.in_([Estado.COMPLETADO, Estado.FALLIDO]),
         )
         .order_by(Respaldo.fecha_respaldo, Respaldo.id)

@@ -5,11 +5,11 @@ from zoneinfo import ZoneInfo
 
 from app.clinic.clinic import Clinic
 from app.respaldos.contract import Estadisticas, PuntoDeSerie, UltimaVerificacion, UltimoBueno, UltimoRespaldo, mib
+from app.respaldos.databases import Databases, transaction
 from app.respaldos.models import Estado
-from app.respaldos.resources import Databases, transaction
 from app.respaldos.schedule.nights import proxima_hora
 from app.respaldos.status import queries as status_queries
-from app.respaldos.status.health import Standing, situacion
+from app.respaldos.status.health import BackupHealth, situacion
 from app.respaldos.status.queries import Ended
 
 # Days of `serie`, today included.
@@ -42,8 +42,8 @@ async def obtener_estadisticas(
     midnight = datetime(first.year, first.month, first.day, tzinfo=time_zone).astimezone(UTC)
     async with transaction(databases) as session:
         totals = await status_queries.totals(session, clinica_id=clinica_id)
-        ended = await status_queries.ended_since(session, clinica_id=clinica_id, moment=midnight)
-        standing = await status_queries.standing(session, clinica_id=clinica_id)
+        ended = await status_queries.ended_since(session, clinica_id=clinica_id, since=midnight)
+        health = await status_queries.health_of(session, clinica_id=clinica_id)
     tried = totals.completed + totals.failed
     upcoming = proxima_hora(now, time_zone=time_zone, hour=hour, minute=minute) if active else None
     return Estadisticas(
@@ -59,27 +59,27 @@ async def obtener_estadisticas(
         # Small clinics cost less than a cent.
         costo_mensual_estimado_usd=round(totals.stored_bytes / BILLED_GB * price_gb_month, 6),
         serie=_series(ended, first, time_zone),
-        situacion=situacion(standing, active=active, now=now),
-        ultimo_bueno=ultimo_bueno(standing),
-        ultima_verificacion=ultima_verificacion(standing),
-        fallos_seguidos=standing.failures,
+        situacion=situacion(health, active=active, now=now),
+        ultimo_bueno=ultimo_bueno(health),
+        ultima_verificacion=ultima_verificacion(health),
+        fallos_seguidos=health.failures,
         tamaño_almacenado_mb=mib(totals.stored_bytes),
         precio_gb_mes_usd=price_gb_month,
     )
 
 
-def ultimo_bueno(standing: Standing) -> UltimoBueno | None:
+def ultimo_bueno(health: BackupHealth) -> UltimoBueno | None:
     """The newest good backup, where there is one."""
-    good = standing.newest_good
-    return UltimoBueno(id=good.id, fecha=good.moment, tamaño_mb=mib(good.bytes)) if good is not None else None
+    good = health.newest_good
+    return UltimoBueno(id=good.id, fecha=good.taken_at, tamaño_mb=mib(good.bytes)) if good is not None else None
 
 
-def ultima_verificacion(standing: Standing) -> UltimaVerificacion | None:
+def ultima_verificacion(health: BackupHealth) -> UltimaVerificacion | None:
     """The last time that a backup's content was read and checked."""
-    proof = standing.last_proof
+    proof = health.last_proof
     return (
         UltimaVerificacion(
-            respaldo_id=proof.respaldo_id, fecha=proof.moment, profundidad=proof.profundidad, error=proof.error
+            respaldo_id=proof.respaldo_id, fecha=proof.verified_at, profundidad=proof.profundidad, error=proof.error
         )
         if proof is not None
         else None
@@ -89,7 +89,7 @@ def ultima_verificacion(standing: Standing) -> UltimaVerificacion | None:
 def _series(ended: list[Ended], first: date, time_zone: ZoneInfo) -> list[PuntoDeSerie]:
     shown: dict[date, Ended] = {}
     for backup in ended:
-        day = backup.moment.astimezone(time_zone).date()
+        day = backup.taken_at.astimezone(time_zone).date()
         before = shown.get(day)
         if before is None or before.estado != Estado.COMPLETADO or backup.estado == Estado.COMPLETADO:
             shown[day] = backup

@@ -13,18 +13,18 @@ from app.respaldos.resources import Resources, transaction
 from app.respaldos.schedule.overdue import OVERDUE
 from app.respaldos.status import queries as status_queries
 from app.respaldos.status.clinics import listar_clinicas
-from app.respaldos.status.health import UNVERIFIED, GoodBackup, LastProof, Situacion, Standing, situacion
+from app.respaldos.status.health import UNVERIFIED, BackupHealth, GoodBackup, LastProof, Situacion, situacion
 from tests.support.stored import stored, unused_clinic
 
 NOW = datetime(2026, 11, 23, 15, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
 
 
-def standing(
+def health(
     *, good: timedelta | None, proof: timedelta | None, error: str | None = None, failures: int = 0
-) -> Standing:
+) -> BackupHealth:
     """A clinic whose newest good backup and last proof are that old."""
-    return Standing(
+    return BackupHealth(
         1,
         GoodBackup(7, NOW - good, 100) if good is not None else None,
         LastProof(7, NOW - proof, Profundidad.ENSAYO, error) if proof is not None else None,
@@ -36,28 +36,28 @@ def standing(
 @pytest.mark.parametrize(
     ("found", "word"),
     [
-        (standing(good=None, proof=SECOND), Situacion.SIN_RESPALDO),
-        (standing(good=OVERDUE + SECOND, proof=SECOND), Situacion.ATRASADA),
-        (standing(good=OVERDUE, proof=SECOND, failures=1), Situacion.FALLANDO),
-        (standing(good=SECOND, proof=None), Situacion.SIN_VERIFICAR),
-        (standing(good=SECOND, proof=UNVERIFIED + SECOND), Situacion.SIN_VERIFICAR),
-        (standing(good=SECOND, proof=SECOND, error="cambiado"), Situacion.SIN_VERIFICAR),
-        (standing(good=OVERDUE, proof=UNVERIFIED), Situacion.AL_DIA),
+        (health(good=None, proof=SECOND), Situacion.SIN_RESPALDO),
+        (health(good=OVERDUE + SECOND, proof=SECOND), Situacion.ATRASADA),
+        (health(good=OVERDUE, proof=SECOND, failures=1), Situacion.FALLANDO),
+        (health(good=SECOND, proof=None), Situacion.SIN_VERIFICAR),
+        (health(good=SECOND, proof=UNVERIFIED + SECOND), Situacion.SIN_VERIFICAR),
+        (health(good=SECOND, proof=SECOND, error="cambiado"), Situacion.SIN_VERIFICAR),
+        (health(good=OVERDUE, proof=UNVERIFIED), Situacion.AL_DIA),
     ],
 )
-def test_the_worst_that_is_true_is_said(found: Standing, word: Situacion) -> None:
+def test_the_worst_that_is_true_is_said(found: BackupHealth, word: Situacion) -> None:
     assert situacion(found, active=True, now=NOW) is word
     assert situacion(found, active=False, now=NOW) is Situacion.INACTIVA
 
 
-async def of(resources: Resources, clinica_id: int) -> Standing:
+async def of(resources: Resources, clinica_id: int) -> BackupHealth:
     async with transaction(resources) as session:
-        return await status_queries.standing(session, clinica_id=clinica_id)
+        return await status_queries.health_of(session, clinica_id=clinica_id)
 
 
 async def test_a_clinic_of_which_nothing_is_known(resources: Resources) -> None:
     clinic = unused_clinic()
-    assert await of(resources, clinic) == Standing(clinic, None, None, None, 0)
+    assert await of(resources, clinic) == BackupHealth(clinic, None, None, None, 0)
 
 
 async def test_only_a_good_backup_counts_and_failures_only_since_the_last_completed(resources: Resources) -> None:

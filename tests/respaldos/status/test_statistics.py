@@ -40,9 +40,9 @@ async def statistics(
     return found.model_dump(mode="json")
 
 
-async def at(resources: Resources, moment: datetime, estado: Estado = Estado.COMPLETADO, **more: Any) -> int:
-    """The small clinic's backup of that moment."""
-    return await stored(resources, SMALL, estado=estado, **({"fecha_respaldo": moment} | more))
+async def at(resources: Resources, taken_at: datetime, estado: Estado = Estado.COMPLETADO, **more: Any) -> int:
+    """The small clinic's backup of that taken_at."""
+    return await stored(resources, SMALL, estado=estado, **({"fecha_respaldo": taken_at} | more))
 
 
 async def test_a_clinic_without_any_backup(resources: Resources) -> None:

@@ -17,7 +17,7 @@ import { usePageTitle } from "../ui/usePageTitle";
 import { CheckDialog } from "./Check";
 import { ConfirmDelete } from "./Confirm";
 import { Filters } from "./Filters";
-import { fromAddress, toAddress } from "./filtros";
+import { fromAddress, toAddress } from "./filters";
 import { useTakeBack } from "./useTakeBack";
 
 /** Heights of an entry, as in styles.css: a line, or a card where the screen is narrow (px). */

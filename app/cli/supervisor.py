@@ -1,4 +1,4 @@
-"""Commands that stay: serve, worker."""
+"""Keeps a worker's process running: it is started again whenever it ends."""
 
 import asyncio
 import contextlib
@@ -8,33 +8,30 @@ import re
 import signal
 import sys
 import time
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, NoReturn
+from typing import IO, NoReturn
 
 import click
 
-from app.cli.parameters import WholeNumber
-from app.cli.running import run_with
-from app.cli.server import listening, serve_http
+from app.connections.redis import redis_url
 from app.errors import LocalFileError
-
-if TYPE_CHECKING:
-    from app.settings import Settings
+from app.respaldos.cancellation import uninterrupted
+from app.settings import Settings
 
 # A worker that cannot start at all should not spin (seconds).
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 30.0
 
-# A worker that has run this long was well, so the next pause is short again (seconds).
-WELL = 60.0
+# A worker that has run this long is healthy, so the next pause is short again (seconds).
+HEALTHY_AFTER_SECONDS = 60.0
 
 # Long enough for a backup under way to clean up after itself (seconds).
 STOP_SECONDS = 30.0
 
 WORKER_LOG = "worker.log"
 
-# A worker that ends this often in a row before it was WELL: why is said then. A restart or two are how it gets over
-# an accident.
+# A worker that ends this often in a row before HEALTHY_AFTER_SECONDS: why is said then. A restart or two are how it
+# gets over an accident.
 QUICK_ENDS = 3
 
 # Of what it says, as much as holds its last line (bytes).
@@ -50,45 +47,13 @@ WORKER_MODULE = "workers.worker"
 PR_SET_PDEATHSIG = 1
 
 
-@click.command()
-@click.option("--host", metavar="H", default="127.0.0.1", show_default=True, help="Dirección en que escucha.")
-@click.option("--puerto", type=WholeNumber(1, 65535), default=8000, show_default=True, help="Puerto en que escucha.")
-def serve(host: str, puerto: int) -> None:
-    """Sirve la API HTTP hasta que se lo detenga con Ctrl-C."""
-
-    async def work(settings: "Settings") -> None:
-        from app.main import create_app
-
-        with listening(host, puerto) as listener:
-            name = f"[{host}]" if ":" in host else host
-            await serve_http(
-                create_app(settings),
-                listener,
-                lambda: click.echo(f"El servicio atiende en http://{name}:{puerto} (Ctrl-C lo detiene)"),
-            )
-
-    _until_stopped(work)
-
-
-@click.command()
-def worker() -> None:
-    """Hace el trabajo de fondo hasta que se lo detenga con Ctrl-C.
-
-    Hace los respaldos y, aunque falte Redis, programa la noche, avisa y limpia. Si su proceso termina, vuelve a
-    empezar por sí solo.
-    """
-    _until_stopped(keep_working)
-
-
-async def keep_working(settings: "Settings", folder: Path | None = None) -> NoReturn:
+async def keep_working(settings: Settings, folder: Path | None = None) -> NoReturn:
     """Run a worker until cancelled, again whenever it ends.
 
     It reads the settings itself. With `folder` it runs there and is given nothing but the home, so that it reads no
     .env of this process; what it says goes to WORKER_LOG in it.
     Raises QueueUnavailable without REDIS_URL, LocalFileError where the log cannot be written.
     """
-    from app.connections import redis_url
-
     redis_url(settings)
     environment = dict(os.environ) if folder is None else _only_home(settings)
     with _log(folder) as log:
@@ -114,36 +79,19 @@ async def _keep_running(environment: dict[str, str], folder: Path | None, log: I
         started = time.monotonic()
         last_line = await _run_worker(environment, folder, log)
         quick_ends += 1
-        if time.monotonic() - started > WELL:
+        if time.monotonic() - started > HEALTHY_AFTER_SECONDS:
             pause, quick_ends = FIRST_PAUSE, 0
         said = f"El proceso {WORKER_MODULE} terminó; empieza de nuevo en {pause:g} s"
         if quick_ends >= QUICK_ENDS:
-            said += f". Van {quick_ends} veces seguidas que dura menos de {WELL:g} s; lo último que dijo: {last_line}"
+            said += f". Van {quick_ends} veces seguidas que dura menos de {HEALTHY_AFTER_SECONDS:g} s;"
+            said += f" lo último que dijo: {last_line}"
         click.echo(said.encode(), file=log, err=True)
         await asyncio.sleep(pause)
         pause = min(2 * pause, LONGEST_PAUSE)
 
 
-def _until_stopped(work: "Callable[[Settings], Coroutine[Any, Any, None]]") -> None:
-    """Being told to stop is how these commands succeed."""
-    from app.settings import load_settings
-
-    try:
-        run_with(load_settings(), work)
-    except KeyboardInterrupt:
-        nothing_left_to_stop()
-        click.echo("Detenido")
-
-
-def nothing_left_to_stop() -> None:
-    """Let a second, impatient Ctrl-C not change how a command that has just stopped ends."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-
 async def _run_worker(environment: dict[str, str], folder: Path | None, log: IO[bytes] | None) -> str:
     """Run a worker's process to its end; return the last line of what it said of errors."""
-    from app.respaldos.cancellation import uninterrupted
-
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", WORKER_MODULE),
         env=environment,
@@ -176,7 +124,7 @@ async def _pass_on(said: asyncio.StreamReader | None, log: IO[bytes] | None) -> 
     return last_words
 
 
-async def _last_words(process: asyncio.subprocess.Process, passing_on: "asyncio.Task[bytes]") -> bytes:
+async def _last_words(process: asyncio.subprocess.Process, passing_on: asyncio.Task[bytes]) -> bytes:
     """Have the process end; return the end of what it said."""
     await _stop(process)
     try:
@@ -214,9 +162,7 @@ def _ending_with(parent: int) -> Callable[[], None] | None:
     return end_with_parent
 
 
-def _only_home(settings: "Settings") -> dict[str, str]:
+def _only_home(settings: Settings) -> dict[str, str]:
     """This process's environment without any setting but where the home is."""
-    from app.settings import Settings
-
     kept = {name: value for name, value in os.environ.items() if name.lower() not in Settings.model_fields}
     return kept | {"RESPALDOS_HOME": str(settings.respaldos_home.absolute())}

@@ -8,22 +8,35 @@ import socket
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
 from urllib.error import HTTPError
 from urllib.request import urlopen
 
+import asyncpg
 import click
 
 from app.cli.commands.backup import show_created
-from app.cli.commands.service import keep_working, nothing_left_to_stop
 from app.cli.output import json_option, print_json, table, warn
+from app.cli.running import run_with
 from app.cli.server import listening, serve_http
+from app.cli.stay import nothing_left_to_stop
+from app.cli.supervisor import keep_working
+from app.connections.resources import open_resources
+from app.database import asyncpg_url
+from app.demo.embedded import postgres_bin
+from app.demo.sample.clinics import DEMO_CLINICS, DEMO_PASSWORD, logins
+from app.demo.sample.generate import create_schema, fill
 from app.errors import EmbeddedServerError, LocalFileError, SettingsError
-
-if TYPE_CHECKING:
-    from app.respaldos.models import Respaldo
-    from app.settings import Settings
+from app.main import create_app
+from app.migrate import migrate
+from app.respaldos.backup.run import crear_respaldo, ejecutar_respaldo
+from app.respaldos.cancellation import uninterrupted
+from app.respaldos.contract import RespaldoCompleto
+from app.respaldos.models import Respaldo, TipoRespaldo
+from app.respaldos.schedule.nights import programar
+from app.settings import ADDRESSES, Settings, demo_settings
+from app.storage.bucket import configure_bucket
 
 HOST = "127.0.0.1"
 
@@ -111,16 +124,11 @@ def demo(once: bool, as_json: bool) -> None:
     Arranca servidores propios en la carpeta .respaldos/, crea clínicas de ejemplo, respalda cada clínica activa
     y sirve el panel y la API hasta que se lo detenga con Ctrl-C. Las direcciones del entorno no se usan.
     """
-    from app.cli.running import run_with
-    from app.settings import demo_settings
-
     settings = demo_settings()
 
-    async def work(addressed: "Settings") -> None:
+    async def work(addressed: Settings) -> None:
         respaldos = await _prepared(addressed)
         if as_json:
-            from app.respaldos.contract import RespaldoCompleto
-
             days = settings.retention_days
             print_json([RespaldoCompleto.of(respaldo, retention_days=days) for respaldo in respaldos])
             return
@@ -136,9 +144,7 @@ def demo(once: bool, as_json: bool) -> None:
     nothing_left_to_stop()
 
 
-def _show_commands(settings: "Settings") -> None:
-    from app.settings import ADDRESSES
-
+def _show_commands(settings: Settings) -> None:
     click.echo(f"\nLos datos están en {settings.respaldos_home.absolute()}")
     inherited = [name for name in ADDRESSES if os.environ.get(name)]
     if inherited:
@@ -158,8 +164,6 @@ def _show_commands(settings: "Settings") -> None:
 
 def _write_psql(home: Path, url: str) -> None:
     """Leave a psql in the home that leads to the demo's database, for this user only: it knows the password."""
-    from app.demo.embedded import postgres_bin
-
     script = home / PSQL
     try:
         script.unlink(missing_ok=True)
@@ -169,18 +173,8 @@ def _write_psql(home: Path, url: str) -> None:
         raise LocalFileError(f"no se puede escribir «{script}»: {exc.strerror}") from exc
 
 
-async def _prepared(settings: "Settings") -> "list[Respaldo]":
+async def _prepared(settings: Settings) -> list[Respaldo]:
     """The sample clinics, the service's tables, the bucket, and a backup just made of each active clinic."""
-    import asyncpg
-
-    from app.connections import open_resources
-    from app.database import asyncpg_url
-    from app.demo.sample.generate import DEMO_CLINICS, create_schema, fill
-    from app.migrate import migrate
-    from app.respaldos.backup.run import crear_respaldo
-    from app.respaldos.models import TipoRespaldo
-    from app.storage.bucket import configure_bucket
-
     if settings.database_url is None:
         raise TypeError("the demo's database is embedded, so it has an address")
     url = settings.database_url.get_secret_value()
@@ -207,14 +201,8 @@ async def _prepared(settings: "Settings") -> "list[Respaldo]":
         ]
 
 
-async def _night(settings: "Settings") -> None:
+async def _night(settings: Settings) -> None:
     """Make tonight's backups, which the worker would make as soon as it starts: they would be in a person's way."""
-    from datetime import UTC, datetime
-
-    from app.connections import open_resources
-    from app.respaldos.backup.run import ejecutar_respaldo
-    from app.respaldos.schedule.nights import programar
-
     async with open_resources(settings) as resources:
         for respaldo in await programar(
             resources,
@@ -226,14 +214,11 @@ async def _night(settings: "Settings") -> None:
             await ejecutar_respaldo(resources, respaldo.id)
 
 
-async def _serve(settings: "Settings", once: bool) -> None:
+async def _serve(settings: Settings, once: bool) -> None:
     """Run API and worker, and show how to use them, until told to stop; with `once` the API alone, and only so long.
 
     Raises what either of them raises, and EmbeddedServerError where the service does not become ready.
     """
-    from app.main import create_app
-    from app.respaldos.cancellation import uninterrupted
-
     folder = settings.respaldos_home.absolute() / "logs"
     with ExitStack() as stack:
         stack.enter_context(_logged(folder))
@@ -264,7 +249,7 @@ async def _serve(settings: "Settings", once: bool) -> None:
                 part.result()
 
 
-async def _ended(tasks: "list[asyncio.Task[None]]") -> None:
+async def _ended(tasks: list[asyncio.Task[None]]) -> None:
     await asyncio.wait(tasks)
 
 
@@ -302,8 +287,6 @@ async def _show(address: str, started: asyncio.Event, *, once: bool) -> None:
     """Say who can log in and what to try, once all that the service needs answers."""
     await started.wait()
     await _until_ready(f"{address}/salud/lista")
-    from app.demo.sample.clinics import DEMO_CLINICS, DEMO_PASSWORD, logins
-
     people = logins(clinic for clinic in DEMO_CLINICS if clinic.activa)
     click.echo(f"\nEl servicio atiende en {address} (documentación de la API: {address}/docs)")
     click.echo(f"Abra el panel en un navegador: {address}/panel/")

@@ -1,4 +1,4 @@
-"""A user's side of an embedded server: to count as a user, have a keeper started, and learn the address."""
+"""A user's side of an embedded server: to count as a user, have a supervisor started, and learn the address."""
 
 import os
 import socket
@@ -13,12 +13,12 @@ from app.demo.embedded.folder import SHARED, TITLES, Record, ServerFolder, disk_
 from app.demo.embedded.programs import postgres_bin, rclone, redis_server, require_psutil
 from app.errors import EmbeddedServerError
 
-# How many keepers may end without giving a reason before we give up.
-KEEPER_TRIES = 3
+# How many supervisors may end without giving a reason before we give up.
+SUPERVISOR_TRIES = 3
 PACKAGE_ROOT = Path(__file__).parents[3]
 
 
-class Visit:
+class ServerClient:
     """One user of one server, while its context lasts. Not for several threads at once.
 
     Every error is an EmbeddedServerError that names the server and its folder.
@@ -32,7 +32,7 @@ class Visit:
         self._users = -1
         self._counted = False
         self._waited = False
-        self._keepers: list[subprocess.Popen[bytes]] = []
+        self._supervisors: list[subprocess.Popen[bytes]] = []
 
     def __enter__(self) -> Self:
         path = self._folder.path
@@ -47,41 +47,41 @@ class Visit:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Returns at once. Where the keeper was killed, another one is started, to stop the server."""
+        """Returns at once. Where the supervisor was killed, another one is started, to stop the server."""
         os.close(self._users)
-        for keeper in self._keepers:
-            keeper.wait()
+        for supervisor in self._supervisors:
+            supervisor.wait()
         with self._disk_errors(), suppress(FileNotFoundError):  # somebody removed the home
-            lock = self._folder.take_keeper()
+            lock = self._folder.take_supervisor()
             if lock is None:
                 return
             try:
                 server = self._folder.take_server()
                 if server is None:
-                    self._launch_keeper(lock).wait()
+                    self._launch_supervisor(lock).wait()
                 else:
                     os.close(server)
             finally:
                 os.close(lock)
 
     def look(self) -> Record | None:
-        """The record once the server is ready, else None. Has a keeper started where there is none."""
+        """The record once the server is ready, else None. Has a supervisor started where there is none."""
         with self._disk_errors():
-            # Not to be had while a keeper stops the server, because its last user was gone.
+            # Not to be had while a supervisor stops the server, because its last user was gone.
             self._counted = self._counted or try_lock(self._users, SHARED)
             return self._look() if self._counted else None
 
     def _look(self) -> Record | None:
-        lock = self._folder.take_keeper()
+        lock = self._folder.take_supervisor()
         if lock is not None:
             try:
-                self._start_keeper(lock)
+                self._start_supervisor(lock)
             finally:
                 os.close(lock)
             return None
         self._waited = True
         state, record = self._folder.state(), self._folder.record()
-        if not (record and state and state.ready and _exists(state.keeper) and _accepts(record.port)):
+        if not (record and state and state.ready and _exists(state.supervisor) and _accepts(record.port)):
             return None
         if self.name == "postgres" and record.version != str(self._postgres_version):
             raise EmbeddedServerError(
@@ -99,28 +99,28 @@ class Visit:
                 f"{self.title}: no se puede usar la carpeta {self._folder.path} ({disk_error(exc)})"
             ) from exc
 
-    def _start_keeper(self, lock: int) -> None:
+    def _start_supervisor(self, lock: int) -> None:
         state = self._folder.state()
         if self._waited and state and state.reason:
             raise EmbeddedServerError(state.reason)
-        if len(self._keepers) == KEEPER_TRIES:
+        if len(self._supervisors) == SUPERVISOR_TRIES:
             room = os.statvfs(self._folder.path)
             raise EmbeddedServerError(
                 f"{self.title}: su proceso guardián termina sin decir por qué; vea {self._folder.log}. "
                 f"En el disco quedan {room.f_bavail * room.f_frsize >> 20} MB"
             )
-        self._keepers.append(self._launch_keeper(lock))
+        self._supervisors.append(self._launch_supervisor(lock))
         self._waited = True
 
-    def _launch_keeper(self, lock: int) -> subprocess.Popen[bytes]:
-        """A keeper that inherits the lock. The process returned ends at once, having forked it."""
+    def _launch_supervisor(self, lock: int) -> subprocess.Popen[bytes]:
+        """A supervisor that inherits the lock. The process returned ends at once, having forked it."""
         program, version = self._program()
         self._folder.clear_state()
         log = self._folder.open_log()
         try:
             return subprocess.Popen(  # noqa: S603 — ourselves
                 [
-                    *(sys.executable, "-P", "-m", "app.demo.embedded.keeper"),
+                    *(sys.executable, "-P", "-m", "app.demo.embedded.supervisor"),
                     *(self.name, str(self._folder.path), str(program), version),
                 ],
                 cwd="/",
@@ -146,7 +146,7 @@ class Visit:
 
 
 def _exists(process: int) -> bool:
-    """A keeper that was killed leaves its last word behind."""
+    """A supervisor that was killed leaves its last word behind."""
     try:
         os.kill(process, 0)
     except ProcessLookupError:
@@ -155,7 +155,7 @@ def _exists(process: int) -> bool:
 
 
 def _accepts(port: int) -> bool:
-    """A server may have died so recently that its keeper has not said so yet."""
+    """A server may have died so recently that its supervisor has not said so yet."""
     try:
         socket.create_connection(("127.0.0.1", port), timeout=1).close()
     except OSError:
@@ -164,6 +164,6 @@ def _accepts(port: int) -> bool:
 
 
 def _python_path() -> str:
-    """The keeper imports the package that we are, installed or not."""
+    """The supervisor imports the package that we are, installed or not."""
     inherited = os.environ.get("PYTHONPATH")
     return f"{PACKAGE_ROOT}{os.pathsep}{inherited}" if inherited else str(PACKAGE_ROOT)

@@ -1,7 +1,7 @@
 """The process that starts an embedded server, watches it, starts it again and stops it: one for each server.
 
-Run as `python -m app.demo.embedded.keeper SERVER FOLDER PROGRAM VERSION`, with an inherited descriptor that holds
-the keeper's lock. It leaves its parent at once. What it writes to standard error goes to the server's log.
+Run as `python -m app.demo.embedded.supervisor SERVER FOLDER PROGRAM VERSION`, with an inherited descriptor that holds
+the supervisor's lock. It leaves its parent at once. What it writes to standard error goes to the server's log.
 """
 
 import os
@@ -46,8 +46,8 @@ END_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 @dataclass(frozen=True, slots=True)
-class Keeper:
-    """Keeps one server. The process must hold the keeper's lock."""
+class Supervisor:
+    """Keeps one server. The process must hold the supervisor's lock."""
 
     title: str
     folder: ServerFolder
@@ -62,7 +62,7 @@ class Keeper:
         deaths: list[float] = []
         process = self._adopt()
         if process is None and try_lock(users, ALONE):
-            return  # we were started only to end what a killed keeper had left
+            return  # we were started only to end what a killed supervisor had left
         process = process or self._start()
         try:
             self._say(ready=True)
@@ -93,7 +93,7 @@ class Keeper:
         self.folder.write_state(State(os.getpid(), ready=ready))
 
     def _adopt(self) -> psutil.Process | None:
-        """The server that a killed keeper left behind, if it works. One that does not is ended."""
+        """The server that a killed supervisor left behind, if it works. One that does not is ended."""
         lock = self.folder.take_server()
         if lock is not None:
             os.close(lock)
@@ -227,14 +227,14 @@ def _free_port() -> int:
     return next(port for port in random.sample(PORTS, len(PORTS)) if _is_free(port))
 
 
-def _keeper(name: str, folder: ServerFolder, program: Path, version: str) -> Keeper:
+def _supervisor(name: str, folder: ServerFolder, program: Path, version: str) -> Supervisor:
     match name:
         case "postgres":
-            return Keeper(TITLES[name], folder, Postgres(folder, program, version))
+            return Supervisor(TITLES[name], folder, Postgres(folder, program, version))
         case "redis":
-            return Keeper(TITLES[name], folder, Redis(folder, program))
+            return Supervisor(TITLES[name], folder, Redis(folder, program))
         case "s3":
-            return Keeper(TITLES[name], folder, S3(folder, program))
+            return Supervisor(TITLES[name], folder, S3(folder, program))
     raise ValueError(name)
 
 
@@ -253,14 +253,14 @@ def main() -> None:
     for number in END_SIGNALS:
         signal.signal(number, _end)
     folder = ServerFolder(Path(path))
-    keeper = _keeper(name, folder, Path(program), version)
+    supervisor = _supervisor(name, folder, Path(program), version)
     log_start = folder.log.stat().st_size
     try:
-        keeper.keep()
+        supervisor.keep()
     except EmbeddedServerError as exc:
-        keeper.give_up(str(exc), log_start)
+        supervisor.give_up(str(exc), log_start)
     except OSError as exc:
-        keeper.give_up(f"{keeper.title}: {disk_error(exc)}", log_start)
+        supervisor.give_up(f"{supervisor.title}: {disk_error(exc)}", log_start)
 
 
 if __name__ == "__main__":

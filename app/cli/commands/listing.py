@@ -1,0 +1,168 @@
+"""Commands that only look at what the service knows: listar, ver, estadisticas."""
+
+from datetime import UTC, datetime
+
+import click
+
+from app.cli.clinic_option import clinic_number, clinic_option, one_of, whose_option
+from app.cli.find import find_respaldo, in_full
+from app.cli.output import fields, json_option, number, print_json, size, table, timestamp, warn
+from app.cli.parameters import IDENTIFIER, WholeNumber
+from app.cli.running import with_databases, with_settings
+from app.connections.databases import open_databases
+from app.dump.whose import named
+from app.respaldos.backup import fleet as backup_fleet
+from app.respaldos.backup import queries as backup_queries
+from app.respaldos.contract import Estadisticas, RespaldoEnLista, Verificacion
+from app.respaldos.databases import Databases, transaction
+from app.respaldos.models import Respaldo
+from app.respaldos.status.statistics import obtener_estadisticas
+from app.settings import Settings, load_settings
+
+
+@click.command()
+@clinic_option("Solo los de esta clínica.")
+@click.option("--plataforma", is_flag=True, help="Solo los de la plataforma.")
+@click.option(
+    "--limite", type=WholeNumber(1, 1000), default=20, show_default=True, help="Cuántos, como mucho; hasta 1000."
+)
+@json_option
+def listar(clinica: str | None, plataforma: bool, limite: int, as_json: bool) -> None:
+    """Lista los respaldos, del más nuevo al más viejo."""
+    everybody = clinica is None and not plataforma
+    if not everybody:
+        one_of(clinica, plataforma)
+
+    async def work(databases: Databases) -> list[Respaldo]:
+        if everybody:
+            async with transaction(databases) as session:
+                return list(await backup_fleet.newest_of_all(session, limit=limite))
+        clinica_id = await clinic_number(databases.clinic, clinica) if clinica is not None else None
+        async with transaction(databases) as session:
+            found = list((await backup_queries.page(session, clinica_id=clinica_id, limit=limite, offset=0))[0])
+        if not found and clinica is not None:
+            # A mistyped clinic must not look like one without backups; one that is gone has them still.
+            await databases.clinic.clinic(clinica)
+        return found
+
+    respaldos = with_databases(work)
+
+    days = load_settings().retention_days
+    rows = [RespaldoEnLista.of(respaldo, retention_days=days) for respaldo in respaldos]
+    if as_json:
+        print_json(rows)
+    elif not rows:
+        click.echo("No hay respaldos todavía. Haga uno con: respaldos crear --clinica N")
+    else:
+        table(
+            ("ID", "Clínica", "Fecha (UTC)", "Estado", "Tipo", "Tamaño", "Registros", "Verificado", "Descripción"),
+            [
+                (
+                    str(row.id),
+                    named(row.clinica_id),
+                    timestamp(row.fecha_respaldo),
+                    row.estado_display,
+                    row.tipo_respaldo_display,
+                    size(respaldo.tamaño_bytes),
+                    number(respaldo.numero_registros),
+                    _verified(row.verificado),
+                    row.descripcion,
+                )
+                for respaldo, row in zip(respaldos, rows, strict=True)
+            ],
+            right=(0, 1, 5, 6),
+        )
+
+
+def _verified(verificado: Verificacion | None) -> str:
+    if verificado is None:
+        return "—"
+    failed = ": falló" if verificado.error is not None else ""
+    return f"{timestamp(verificado.fecha)} ({verificado.profundidad}{failed})"
+
+
+@click.command()
+@click.argument("id_", metavar="ID", type=IDENTIFIER)
+@json_option
+def ver(id_: int, as_json: bool) -> None:
+    """Muestra todo lo que se sabe de un respaldo."""
+
+    async def work(databases: Databases) -> Respaldo:
+        return await find_respaldo(databases, id_)
+
+    respaldo = with_databases(work)
+
+    shown = in_full(respaldo)
+    if as_json:
+        print_json(shown)
+        return
+    metadata, deleted = respaldo.metadata_, respaldo.fecha_eliminacion
+    fields(
+        {
+            "ID": str(shown.id),
+            "Clínica": named(shown.clinica_id),
+            "Estado": shown.estado_display,
+            "Tipo": shown.tipo_respaldo_display,
+            "Fecha (UTC)": timestamp(shown.fecha_respaldo),
+            "Descripción": shown.descripcion or "—",
+            **({"Eliminado (UTC)": timestamp(deleted)} if deleted is not None else {}),
+            "Archivo S3": shown.archivo_s3 or "—",
+            "Tamaño": size(respaldo.tamaño_bytes),
+            "Registros": number(respaldo.numero_registros),
+            "Tiempo": shown.tiempo_ejecucion or "—",
+            "Hash MD5": shown.hash_md5 or "—",
+            "Verificado (UTC)": _verified(shown.verificado),
+            **({"Error": f"{metadata['error']} ({metadata['error_type']})"} if "error" in metadata else {}),
+        }
+    )
+    if counts := metadata.get("detalles_registros"):
+        models = metadata["modelos_respaldados"]
+        table(("Modelo", "Registros"), [(name, number(counts[name])) for name in models], right=(1,))
+    for aviso in metadata.get("avisos", ()):
+        warn(aviso)
+
+
+@click.command()
+@whose_option
+@json_option
+def estadisticas(clinica: str | None, plataforma: bool, as_json: bool) -> None:
+    """Resume cómo van los respaldos de una clínica, o de la plataforma, y cuánto cuestan."""
+    owner = one_of(clinica, plataforma)
+
+    async def work(settings: Settings) -> Estadisticas:
+
+        async with open_databases(settings) as databases:
+            return await obtener_estadisticas(
+                databases,
+                clinic=await databases.clinic.clinic(owner) if owner is not None else None,
+                now=datetime.now(UTC),
+                time_zone=settings.time_zone,
+                hour=settings.backup_hour,
+                minute=settings.backup_minute,
+                price_gb_month=settings.storage_price_gb_month,
+            )
+
+    found = with_settings(work)
+    if as_json:
+        print_json(found)
+        return
+    last, rate, upcoming = found.ultimo_respaldo, found.tasa_exito, found.proximo_respaldo
+    days = [day.estado for day in found.serie]
+    fields(
+        {
+            "Respaldos": number(found.total_respaldos),
+            "Completados": number(found.completados),
+            "Fallidos": number(found.fallidos),
+            "Tasa de éxito": f"{rate} %" if found.completados or found.fallidos else "—",
+            "Espacio usado": f"{found.tamaño_total_mb:,.2f} MB",
+            "Costo mensual estimado": f"{found.costo_mensual_estimado_usd:,.4f} USD",
+            "Último respaldo": "ninguno"
+            if last is None
+            else f"número {last.id}, {timestamp(last.fecha)} UTC, {last.tamaño_mb:,.2f} MB",
+            "Próximo respaldo": "ninguno: la clínica no está activa"
+            if upcoming is None
+            else f"{timestamp(upcoming)} UTC",
+            f"Últimos {len(days)} días": f"{days.count('completado')} con respaldo, {days.count('fallido')} fallidos,"
+            f" {days.count(None)} sin ninguno",
+        }
+    )

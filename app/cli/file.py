@@ -1,0 +1,36 @@
+"""A backup's file on disk, which needs no service."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+from app.cli.progress import progress_bar
+from app.dump.reader import Event
+from app.dump.verifier import FileVerifier, VerifiedFile
+from app.errors import FormatError, LocalFileError
+
+
+def verify_file(
+    path: Path, *, title: str = "Verificando", on_event: Callable[[Event], None] | None = None
+) -> "VerifiedFile":
+    """Check a file on disk, against FILE.md5 where it is there. Raises FormatError or LocalFileError.
+
+    `title` is for the progress bar, `on_event` is FileVerifier's.
+    """
+
+    verifier = FileVerifier(on_event=on_event)
+    try:
+        with path.open("rb") as file, progress_bar(title, total=path.stat().st_size) as progress:
+            while chunk := file.read(1 << 20):
+                verifier.feed(chunk)
+                progress.advance(bytes_=len(chunk))
+        md5_file = path.with_name(path.name + ".md5")
+        stated = md5_file.read_bytes() if md5_file.exists() else None
+    except OSError as exc:
+        raise LocalFileError(f"no se puede leer «{exc.filename or path}»: {exc.strerror}") from exc
+    if stated is None:
+        return verifier.finish()
+    # md5sum marks a line whose file name it had to escape.
+    if (found := re.match(rb"\\?([0-9a-fA-F]{32})(?![0-9a-zA-Z])", stated)) is None:
+        raise FormatError(f"«{md5_file}» no empieza con un hash MD5, y falta con qué comparar")
+    return verifier.finish(found[1].decode())

@@ -1,0 +1,37 @@
+"""What commands do with a backup's object in S3: what `verificar` and `exportar` need for an id, not for a file."""
+
+from pathlib import Path
+
+from app.cli.find import find_respaldo
+from app.cli.progress import progress_bar
+from app.cli.resources import with_resources
+from app.dump.verifier import VerifiedFile
+from app.export.format import Exported, Formato
+from app.respaldos.models import Profundidad
+from app.respaldos.reading.export import exportar_respaldo
+from app.respaldos.reading.verification import verificar_respaldo
+from app.respaldos.resources import Resources
+
+
+def verify_object(respaldo_id: int, profundidad: str) -> VerifiedFile | None:
+    """Check a backup's object in S3; None where its content was not read. Raises RespaldosError."""
+
+    async def work(resources: Resources) -> VerifiedFile | None:
+
+        respaldo = await find_respaldo(resources, respaldo_id)
+        with progress_bar("Verificando", total=respaldo.tamaño_bytes) as progress:
+            return await verificar_respaldo(
+                resources, respaldo, profundidad=Profundidad(profundidad), progress=progress
+            )
+
+    return with_resources(work)
+
+
+def export_object(respaldo_id: int, target: Path, formato: Formato, replace: bool) -> "Exported":
+    async def work(resources: Resources) -> "Exported":
+
+        respaldo = await find_respaldo(resources, respaldo_id)
+        with progress_bar("Exportando", total=respaldo.tamaño_bytes) as progress:
+            return await exportar_respaldo(resources, respaldo, target, formato, replace=replace, progress=progress)
+
+    return with_resources(work)

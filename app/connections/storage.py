@@ -1,0 +1,22 @@
+"""Where the bucket is."""
+
+from app.settings import EmbeddedServer, Settings
+from app.storage.options import S3Options
+
+
+def s3_options(settings: Settings) -> S3Options:
+    """The bucket of the settings."""
+    secret = settings.aws_secret_access_key
+    return S3Options(
+        bucket=settings.aws_backup_bucket_name,
+        region=settings.aws_s3_region_name,
+        endpoint_url=settings.aws_endpoint_url_s3,
+        public_endpoint_url=settings.aws_public_endpoint_url_s3,
+        access_key_id=settings.aws_access_key_id,
+        secret_access_key=secret.get_secret_value() if secret is not None else None,
+        storage_class=settings.s3_storage_class,
+        sse=settings.s3_sse,
+        sse_kms_key_id=settings.s3_sse_kms_key_id,
+        checksums=settings.s3_checksums,
+        folder=settings.respaldos_home if EmbeddedServer.S3 in settings.embedded_servers else None,
+    )
