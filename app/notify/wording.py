@@ -3,22 +3,26 @@
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
-MONTHS = (
-    *("enero", "febrero", "marzo", "abril", "mayo", "junio", "julio"),
-    *("agosto", "septiembre", "octubre", "noviembre", "diciembre"),
-)
+from babel.dates import format_datetime
+from babel.numbers import format_decimal
+from babel.units import format_unit
+
+LOCALE = "es_BO"
+
+# Of CLDR: at most one decimal place.
+ONE_PLACE = "0.#"
+
 KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
 
 
 def date(timestamp: datetime, time_zone: ZoneInfo) -> str:
     """An aware timestamp on the clinic's clocks: `23 de noviembre de 2026, 02:00`."""
-    local = timestamp.astimezone(time_zone)
-    return f"{local.day} de {MONTHS[local.month - 1]} de {local.year}, {local:%H:%M}"
+    return format_datetime(timestamp, "d 'de' MMMM 'de' y, HH:mm", tzinfo=time_zone, locale=LOCALE)
 
 
 def count(number: int) -> str:
     """A whole number: `1.075.000`."""
-    return f"{number:,}".replace(",", ".")
+    return format_decimal(number, locale=LOCALE)
 
 
 def size(bytes_: int) -> str:
@@ -35,12 +39,12 @@ def size(bytes_: int) -> str:
 def duration(seconds: float) -> str:
     """How long something took: `4,2 segundos`, `3 minutos y 5 segundos`."""
     if seconds < 59.95:
-        return f"{_decimal(seconds)} {'segundo' if _decimal(seconds) == '1' else 'segundos'}"
+        return format_unit(round(seconds, 1), "duration-second", format=ONE_PLACE, locale=LOCALE)
     minutes, rest = divmod(round(seconds), 60)
     if minutes < 60:
-        return _two(minutes, "minuto", rest, "segundo")
+        return _two(minutes, "duration-minute", rest, "duration-second")
     hours, minutes = divmod(round(seconds / 60), 60)
-    return _two(hours, "hora", minutes, "minuto")
+    return _two(hours, "duration-hour", minutes, "duration-minute")
 
 
 def one_line(text: str, limit: int) -> str:
@@ -50,9 +54,9 @@ def one_line(text: str, limit: int) -> str:
 
 
 def _decimal(number: float) -> str:
-    return f"{number:.1f}".removesuffix(".0").replace(".", ",")
+    return format_decimal(number, format=ONE_PLACE, locale=LOCALE)
 
 
-def _two(large: int, large_name: str, small: int, small_name: str) -> str:
-    said = f"{large} {large_name}{'s' if large != 1 else ''}"
-    return f"{said} y {small} {small_name}{'s' if small != 1 else ''}" if small else said
+def _two(large: int, unit: str, small: int, small_unit: str) -> str:
+    said = format_unit(large, unit, locale=LOCALE)
+    return f"{said} y {format_unit(small, small_unit, locale=LOCALE)}" if small else said

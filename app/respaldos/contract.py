@@ -27,7 +27,7 @@ from app.respaldos.models import (
     TipoRespaldo,
     TipoRestauracion,
 )
-from app.respaldos.retention.policy import kept_until
+from app.respaldos.retention.expiry import kept_until
 from app.respaldos.status.health import Situacion
 
 ESTADO_DISPLAY = {

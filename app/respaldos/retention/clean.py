@@ -13,7 +13,8 @@ from app.respaldos.models import Accion, Respaldo
 from app.respaldos.resources import Resources, transaction
 from app.respaldos.retention import fleet as retention_fleet
 from app.respaldos.retention import queries as retention_queries
-from app.respaldos.retention.policy import FOR_EVER_DAYS, Decision, Policy, decide
+from app.respaldos.retention.expiry import FOR_EVER_DAYS
+from app.respaldos.retention.policy import Decision, Policy, decide
 
 log = logging.getLogger(__name__)
 

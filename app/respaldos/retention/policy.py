@@ -5,15 +5,13 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
+from babel.dates import format_date
+
 from app.respaldos.models import Estado, Respaldo
+from app.respaldos.retention.expiry import FOR_EVER_DAYS
 
-_MONTHS = (
-    *("enero", "febrero", "marzo", "abril", "mayo", "junio", "julio"),
-    *("agosto", "septiembre", "octubre", "noviembre", "diciembre"),
-)
-
-# Further back than that there is no date to compare with.
-FOR_EVER_DAYS = 365_000
+# A pattern of CLDR.
+MONTH = "MMMM 'de' y"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,17 +74,6 @@ def decide(
     return decisions
 
 
-def kept_until(backup: Respaldo, days: int) -> datetime | None:
-    """From when on `decide` may give the backup up, where RETENTION_DAYS is `days`; rules may hold it for longer.
-
-    None for what has no file to lose: it is not completed, or a person has deleted it. Told from the backup alone:
-    whether it is the last good one, or was taken back, is not looked at.
-    """
-    if backup.estado != Estado.COMPLETADO or backup.fecha_eliminacion is not None:
-        return None
-    return backup.fecha_respaldo + timedelta(days=min(days, FOR_EVER_DAYS))
-
-
 def _held(good: Sequence[Respaldo], policy: Policy, time_zone: ZoneInfo) -> dict[int, str]:
     """The good backups (newest first) that are kept whatever their age, with the first reason that holds each."""
     held: dict[int, str] = {}
@@ -106,7 +93,7 @@ def _held(good: Sequence[Respaldo], policy: Policy, time_zone: ZoneInfo) -> dict
         (
             policy.monthly,
             lambda day: day.replace(day=1),
-            lambda first: f"se conserva uno por mes ({_MONTHS[first.month - 1]} de {first.year})",
+            lambda first: f"se conserva uno por mes ({_written(first, MONTH)})",
         ),
     )
     for count, period_of, said in rules:
@@ -137,4 +124,8 @@ def _days(policy: Policy) -> str:
 
 
 def _date(day: date) -> str:
-    return f"{day.day} de {_MONTHS[day.month - 1]} de {day.year}"
+    return _written(day, f"d 'de' {MONTH}")
+
+
+def _written(day: date, pattern: str) -> str:
+    return format_date(day, pattern, locale="es")

@@ -9,7 +9,7 @@ from sqlalchemy.orm import defer
 
 from app.errors import RespaldoNotFound
 from app.respaldos.models import Accion, Estado, Evento, Respaldo
-from app.respaldos.retention.policy import FOR_EVER_DAYS
+from app.respaldos.retention.expiry import FOR_EVER_DAYS
 
 _LIVE = Respaldo.fecha_eliminacion.is_(None)
 _AT_REST = Respaldo.estado.not_in([Estado.PENDIENTE, Estado.PROCESANDO])

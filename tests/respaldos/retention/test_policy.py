@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.respaldos.models import Estado, Respaldo, TipoRespaldo
-from app.respaldos.retention.policy import Decision, Policy, decide, kept_until
+from app.respaldos.retention.expiry import kept_until
+from app.respaldos.retention.policy import Decision, Policy, decide
 
 LA_PAZ = ZoneInfo("America/La_Paz")
 SANTIAGO = ZoneInfo("America/Santiago")
