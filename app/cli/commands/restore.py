@@ -241,7 +241,8 @@ def comparar(id_: int, otro: int | None, resumen: bool, as_json: bool) -> None:
 
     De cada registro distinto muestra si se agregó (+), se quitó (-) o cambió (~), y qué campos, antes y después. Los
     valores largos se muestran cortados, salvo con --json; contraseñas y otros secretos no se muestran nunca.
-    Siempre termina bien si pudo comparar, haya o no diferencias.
+    Con hoy, lo que una restauración dejaría como está (registros que pasaron a otra clínica o vinieron de una) no se
+    cuenta, y se nombra. Siempre termina bien si pudo comparar, haya o no diferencias.
     """
 
     async def work(resources: Resources) -> None:
@@ -260,6 +261,8 @@ def comparar(id_: int, otro: int | None, resumen: bool, as_json: bool) -> None:
 
 
 async def _print(found: "Comparacion", *, rows: bool) -> None:
+    for aviso in found.avisos:
+        warn(aviso)
     changed = {name: each for name, each in found.modelos.items() if each.any}
     if not changed:
         done("No hay ninguna diferencia")
@@ -290,7 +293,8 @@ async def _print_json(found: "Comparacion", *, rows: bool) -> None:
         name: {"agregados": each.inserted, "cambiados": each.updated, "quitados": each.deleted}
         for name, each in found.modelos.items()
     }
-    click.echo(f'{{"modelos": {json.dumps(models, ensure_ascii=False)}, "cambios": [', nl=False)
+    said = {"modelos": models, "avisos": found.avisos}
+    click.echo(f'{json.dumps(said, ensure_ascii=False)[:-1]}, "cambios": [', nl=False)
     separator = "\n"
     async for model, row in found.rows(whole=True):
         if not rows:
