@@ -31,9 +31,9 @@ from app.clinic.reading.checks import (
     COUNT_SECONDS,
     AllOwnersCounts,
     Counter,
+    CrossTenantReference,
     Lost,
     OnStep,
-    Stray,
     Unchecked,
     Unowned,
     count_large_objects,
@@ -93,7 +93,7 @@ class Census:
     catalogue: Catalogue
     rows: dict[TableName, int | None]
     unowned: list[Unowned]
-    strays: list[Stray]
+    cross_tenant: list[CrossTenantReference]
     lost: list[Lost]
     files: list[NamedFiles]
     advice: list[Advice]
@@ -246,10 +246,10 @@ class ClinicDatabase:
         )
 
     async def census(self, named: int | str | None = None) -> Census:
-        """Count every table of the catalogue, and what in it is nobody's, points astray or names files; reads all.
+        """Count every table of the catalogue, and what in it is nobody's, points to another clinic or names files.
 
-        What would make backups faster is looked for, too. The catalogue is that of the clinic which is `named` as for
-        `clinic`, or of the first.
+        It reads all of them. What would make backups faster is looked for, too. The catalogue is that of the clinic
+        which is `named` as for `clinic`, or of the first.
         """
         async with self._connect() as connection:
             with database_errors(self._setting):
@@ -398,13 +398,15 @@ async def _take_census(connection: asyncpg.Connection, catalogue: Catalogue) -> 
         narrow = narrowed(catalogue, await find_nulls(connection, catalogue))
         counts = AllOwnersCounts(counter, narrow)
         rows = await count_rows(connection, catalogue)
-        unowned, strays = await counts.unowned(), await counts.strays()
+        unowned, cross_tenant = await counts.unowned(), await counts.cross_tenant()
         lost = await count_lost(counter, AllOwners(narrow), narrow)
         owned = catalogue.of_class(TableClass.OWNED)
         files = await count_files(counter, await find_file_columns(counter, owned), all_rows)
     # By itself, because what takes too long in it is stopped.
     await connection.execute("COMMIT")
-    return Census(catalogue, rows, unowned, strays, lost, files, await advise(connection, catalogue, narrow, rows))
+    return Census(
+        catalogue, rows, unowned, cross_tenant, lost, files, await advise(connection, catalogue, narrow, rows)
+    )
 
 
 def recorded(catalogue: Catalogue, clinica_id: int | None) -> list[Entry]:

@@ -42,7 +42,7 @@ async def test_a_check_that_takes_too_long_is_told_and_the_backup_goes_on(any_da
     assert (backup.ids("nota"), backup.ids("ficha"), backup.unowned) == ([1], [4], [])
     assert backup.unchecked == [
         Unchecked(TableName("public", "nota"), Check.UNOWNED, 0.2),
-        Unchecked(TableName("public", "ficha"), Check.STRAY, 0.2),
+        Unchecked(TableName("public", "ficha"), Check.CROSS_TENANT, 0.2),
     ]
     assert list(map(str, backup.unchecked)) == [
         "nota: no se pudo comprobar en 0.2 segundos si hay registros que no son de ninguna clínica;"
@@ -52,7 +52,7 @@ async def test_a_check_that_takes_too_long_is_told_and_the_backup_goes_on(any_da
     ]
     census = await clinics.census()
     assert [(str(found.table), found.rows) for found in census.unowned] == [("nota", 1)]
-    assert sorted(found.foreign_key.columns[0] for found in census.strays) == ["nota_id", "persona_id"]
+    assert sorted(found.foreign_key.columns[0] for found in census.cross_tenant) == ["nota_id", "persona_id"]
 
 
 @pytest.mark.usefixtures("_short_counts")
@@ -70,7 +70,7 @@ async def test_one_slow_table_keeps_no_other_from_being_checked(any_database: Da
     backup = await back_up(any_database.clinics(rules={"nota": SLOW_RULE}), 1)
     assert {str(found.table) for found in backup.unchecked} == {"nota", "ficha"}
     assert {str(found.table): found.rows for found in backup.unowned} == {"antes": 1, "zona": 1}
-    assert {str(found.table): found.rows for found in backup.strays} == {"antes": 1, "ficha": 1, "zona": 1}
+    assert {str(found.table): found.rows for found in backup.cross_tenant} == {"antes": 1, "ficha": 1, "zona": 1}
 
 
 async def test_a_backup_waits_for_whoever_locks_a_table_that_a_rule_reads(any_database: Database) -> None:
@@ -102,7 +102,7 @@ async def test_each_count_is_a_step(any_database: Database) -> None:
     checked: list[str] = []
     clinics = any_database.clinics(rules={"nota": "t.de"})
     async with clinics.snapshot(1, lambda: opened.append("step")) as snapshot:
-        strays = await snapshot.strays(lambda: checked.append("step"))
+        strays = await snapshot.cross_tenant(lambda: checked.append("step"))
     # Seven that find whose the rows are; the owners of `nota`, whether it names a clinic that is none, its rows
     # without owner, and the large objects; then the keys of `ficha`, and which of the rows that they point to are
     # another clinic's.

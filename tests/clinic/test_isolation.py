@@ -46,7 +46,7 @@ async def test_strays_and_rows_of_nobody_are_in_no_other_clinics_file(database: 
     grown = await make_grown(database, GrownOptions(0.1, orphans=4, strays=3))
     backups = await _have_their_rows(grown)
     assert sum(count.rows for count in backups[1].unowned if count.table.name in OWNED_NAMES) == 4
-    assert sum(stray.rows for stray in backups[2].strays) == 3
+    assert sum(stray.rows for stray in backups[2].cross_tenant) == 3
 
 
 async def _have_their_rows(grown: GrownDatabase) -> dict[int, Backup]:

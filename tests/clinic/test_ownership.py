@@ -7,7 +7,7 @@ import pytest
 
 from app.clinic.catalogue.introspection import TableName
 from app.clinic.owners.find import find_owners
-from app.clinic.reading.checks import Stray
+from app.clinic.reading.checks import CrossTenantReference
 from tests.clinic.conftest import Database
 from tests.support.clinic_backup import back_up, back_up_all
 
@@ -19,7 +19,7 @@ INSERT INTO persona VALUES (11, 1), (12, 1), (21, 2);
 """
 
 
-def _counted(strays: list[Stray]) -> dict[tuple[str, ...], int]:
+def _counted(strays: list[CrossTenantReference]) -> dict[tuple[str, ...], int]:
     return {(str(stray.table), *stray.foreign_key.columns): stray.rows for stray in strays}
 
 
@@ -125,12 +125,12 @@ async def test_where_two_parents_disagree_the_first_in_order_wins_and_the_row_is
         {("por_nombre", "b"): 1, ("por_obligatoria", "a"): 1},
         {("por_pasos", "a"): 1, ("por_obligatoria", "a"): 1},
     )
-    assert (_counted(backups[1].strays), _counted(backups[2].strays)) == (one, two)
+    assert (_counted(backups[1].cross_tenant), _counted(backups[2].cross_tenant)) == (one, two)
     census = await any_database.clinics().census()
-    assert _counted(census.strays) == {**one, **two, ("por_obligatoria", "a"): 2}
+    assert _counted(census.cross_tenant) == {**one, **two, ("por_obligatoria", "a"): 2}
     assert any(
         str(stray).startswith("por_nombre: registros cuyo b apunta a persona de otra clínica: 1 (")
-        for stray in census.strays
+        for stray in census.cross_tenant
     )
 
 
@@ -145,7 +145,7 @@ async def test_null_in_the_tenant_column_falls_through_to_the_foreign_keys(any_d
     backups = await back_up_all(any_database.clinics())
     assert (backups[1].ids("nota"), backups[2].ids("nota")) == ([1, 2, 6], [3, 4])
     assert [count.rows for count in backups[1].unowned] == [1]
-    assert (_counted(backups[1].strays), _counted(backups[2].strays)) == ({}, {("nota", "persona_id"): 1})
+    assert (_counted(backups[1].cross_tenant), _counted(backups[2].cross_tenant)) == ({}, {("nota", "persona_id"): 1})
 
 
 async def test_rows_of_a_clinic_that_does_not_exist_are_counted(any_database: Database) -> None:
@@ -221,7 +221,7 @@ async def test_a_self_reference_is_followed_to_an_owner(any_database: Database) 
     backups = await back_up_all(any_database.clinics())
     assert (backups[1].ids("carpeta"), backups[2].ids("carpeta")) == ([1, 2, 3, 6], [4, 5])
     assert [count.rows for count in backups[1].unowned] == [3]
-    assert _counted(backups[1].strays) == {("carpeta", "padre"): 1}
+    assert _counted(backups[1].cross_tenant) == {("carpeta", "padre"): 1}
 
 
 async def test_tables_that_point_to_each_other(any_database: Database) -> None:
@@ -275,7 +275,7 @@ async def test_many_to_many_tables(any_database: Database) -> None:
     assert (backups[1].referenced("alergia"), backups[2].referenced("alergia")) == ([1], [1, 2])
     # amistad_otra_fkey comes before amistad_una_fkey.
     assert (len(backups[1].records("amistad")), len(backups[2].records("amistad"))) == (1, 2)
-    assert _counted(backups[2].strays) == {("amistad", "una"): 1}
+    assert _counted(backups[2].cross_tenant) == {("amistad", "una"): 1}
 
 
 async def test_a_table_without_key_is_a_multiset(any_database: Database) -> None:

@@ -46,7 +46,7 @@ async def test_every_row_is_in_a_file(grown: GrownDatabase) -> None:
     platform = await _every_row_once(grown.clinics(), known={"auth_permission", "servicio", "pacientes"})
     without = await grown.sql.fetchval("SELECT count(*) FROM tarea WHERE clinica_id IS NULL")
     assert len(platform.lines["tarea"]) <= without
-    assert (platform.unowned, platform.strays) == ([], [])
+    assert (platform.unowned, platform.cross_tenant) == ([], [])
 
 
 async def test_rows_of_a_clinic_that_is_not_there(database: Database) -> None:

@@ -86,7 +86,7 @@ async def test_rows_that_no_clinic_owns_are_references_where_pointed_to(any_data
     # Of 5, clinic 2's, which a row of clinic 1 points to, nothing but a count.
     assert (backups[1].referenced("lista"), backups[2].referenced("lista")) == ([1, 2], [3])
     assert (backups[1].referenced("pais"), backups[2].referenced("pais")) == ([1, 2], [3])
-    assert [(str(s.table), s.rows) for s in backups[1].strays] == [("precio", 1)]
+    assert [(str(s.table), s.rows) for s in backups[1].cross_tenant] == [("precio", 1)]
     assert [count.rows for count in backups[1].unowned] == [3]
 
 
@@ -137,7 +137,7 @@ async def test_a_shared_table_with_a_creator_is_owned_by_whoever_made_it_unless_
     )
     # The catalogue says that other clinics use it.
     census = await any_database.clinics().census()
-    assert [str(stray) for stray in census.strays] == [
+    assert [str(stray) for stray in census.cross_tenant] == [
         "item: registros cuyo servicio_id apunta a servicio de otra clínica: 1"
         " (si servicio es de todas, dígalo en OWNERSHIP_RULES)"
     ]

@@ -10,7 +10,7 @@ from typing import Any
 
 from app.clinic.catalogue.entries import TableClass
 from app.clinic.database import ClinicDatabase
-from app.clinic.reading.checks import Lost, Stray, Unchecked, Unowned
+from app.clinic.reading.checks import CrossTenantReference, Lost, Unchecked, Unowned
 from app.clinic.reading.snapshot import ClinicSnapshot
 from app.dump.document import Origin
 from app.dump.verifier import FileVerifier, VerifiedFile
@@ -31,7 +31,7 @@ class Backup:
     document: dict[str, Any]
     lines: dict[str, list[str]]
     unowned: list[Unowned]
-    strays: list[Stray]
+    cross_tenant: list[CrossTenantReference]
     unchecked: list[Unchecked]
     lost: list[Lost]
 
@@ -52,7 +52,7 @@ async def back_up(clinics: ClinicDatabase, clinica_id: int | None) -> Backup:
     """Back the clinic up, or the platform; verify the file, and read it with the standard library."""
     async with clinics.snapshot(clinica_id) as snapshot:
         file = await file_of(snapshot)
-        return read_backup(file, [*snapshot.unowned, *await snapshot.strays(), *await snapshot.lost()])
+        return read_backup(file, [*snapshot.unowned, *await snapshot.cross_tenant(), *await snapshot.lost()])
 
 
 async def lines_of(clinics: ClinicDatabase, clinica_id: int | None) -> dict[str, list[str]]:
@@ -70,7 +70,7 @@ async def file_of(snapshot: ClinicSnapshot) -> bytes:
     return b"".join(chunks)
 
 
-def read_backup(file: bytes, reported: Sequence[Unowned | Stray | Unchecked | Lost] = ()) -> Backup:
+def read_backup(file: bytes, reported: Sequence[Unowned | CrossTenantReference | Unchecked | Lost] = ()) -> Backup:
     """The file, verified and read."""
     verifier = FileVerifier()
     verifier.feed(file)
@@ -81,7 +81,7 @@ def read_backup(file: bytes, reported: Sequence[Unowned | Stray | Unchecked | Lo
         document=json.loads(text, parse_float=Decimal),
         lines=record_lines(text),
         unowned=[found for found in reported if isinstance(found, Unowned)],
-        strays=[found for found in reported if isinstance(found, Stray)],
+        cross_tenant=[found for found in reported if isinstance(found, CrossTenantReference)],
         unchecked=[found for found in reported if isinstance(found, Unchecked)],
         lost=[found for found in reported if isinstance(found, Lost)],
     )

@@ -81,7 +81,7 @@ def catalogo(context: click.Context, clinica: str | None, estricto: bool, as_jso
 
     census = with_settings(work)
     entries = list(census.catalogue.entries.values())
-    found = (*census.unowned, *census.lost, *census.strays, *census.files)
+    found = (*census.unowned, *census.lost, *census.cross_tenant, *census.files)
     avisos = [*unclassified(census.catalogue), *map(str, found)]
     if as_json:
         consejos = [
@@ -139,7 +139,7 @@ def _described(census: "Census", entry: Any) -> dict[str, Any]:
         "registros": census.rows[entry.name],
         "sin_dueño": sum(found.rows for found in census.unowned if found.table == entry.name),
         "apuntan_a_otra_clinica": {
-            found.foreign_key.name: found.rows for found in census.strays if found.table == entry.name
+            found.foreign_key.name: found.rows for found in census.cross_tenant if found.table == entry.name
         },
         "archivos_sin_respaldo": {found.column: found.files for found in census.files if found.table == entry.name},
     }

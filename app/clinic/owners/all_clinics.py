@@ -86,7 +86,7 @@ class AllOwners:
         lost = leads_nowhere(self._catalogue, entry, "x")
         return f"SELECT count(*) FROM {from_table(entry.table)} AS x WHERE {lost}" if lost is not None else None
 
-    def count_strays(self, entry: Entry, foreign_key: ForeignKey) -> str:
+    def count_cross_tenant(self, entry: Entry, foreign_key: ForeignKey) -> str:
         """How many rows of the table point, by this key, to a row that another clinic owns."""
         parent = self._catalogue.entries[foreign_key.target]
         joins, owner = self._owner(entry, "x")

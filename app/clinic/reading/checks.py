@@ -1,4 +1,4 @@
-"""What is counted so that nothing is left out in silence: rows without owner, and rows that point astray."""
+"""What is counted so that nothing is left out in silence: rows of nobody, and rows that point to another clinic."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ LARGE_OBJECTS = TableName("pg_catalog", "pg_largeobject_metadata")
 
 
 @dataclass(frozen=True, slots=True)
-class Stray:
+class CrossTenantReference:
     """Rows of a table that point, by a foreign key, to rows of another clinic."""
 
     table: TableName
@@ -86,7 +86,7 @@ class Check(StrEnum):
     """What a table is searched for, in the words of Unchecked."""
 
     UNOWNED = "registros que no son de ninguna clínica"
-    STRAY = "registros que apuntan a otra clínica"
+    CROSS_TENANT = "registros que apuntan a otra clínica"
     FILES = "archivos que ningún respaldo tiene"
     LOST = "registros que deberían estar en el respaldo y no están"
 
@@ -271,11 +271,13 @@ class AllOwnersCounts:
         ]
         return [*(count for count in counts if count.rows), *await count_large_objects(self._counter)]
 
-    async def strays(self) -> list[Stray]:
+    async def cross_tenant(self) -> list[CrossTenantReference]:
         """The foreign keys by which rows point into another clinic."""
         counts = [
-            Stray(
-                entry.name, key, await self._ask(entry, Check.STRAY, self._owners.count_strays(entry, key), key) or 0
+            CrossTenantReference(
+                entry.name,
+                key,
+                await self._ask(entry, Check.CROSS_TENANT, self._owners.count_cross_tenant(entry, key), key) or 0,
             )
             for entry in self._catalogue.of_class(TableClass.OWNED)
             for key in stray_keys(self._catalogue, entry)
@@ -304,14 +306,14 @@ async def count_large_objects(counter: Counter) -> list[Unowned]:
     return [LargeObjects(LARGE_OBJECTS, objects)] if objects else []
 
 
-async def count_clinics_strays(counter: Counter, statements: ClinicStatements) -> list[Stray]:
+async def count_cross_tenant_references(counter: Counter, statements: ClinicStatements) -> list[CrossTenantReference]:
     """The foreign keys by which one clinic's own rows point into another clinic."""
     keys = {entry: list(stray_keys(statements.catalogue, entry)) for entry in statements.own_entries}
     foreign = dict(statements.foreign)
     asked = {e: some for e, every in keys.items() if (some := [k for k in every if (e.name, k) not in foreign])}
     answers = await counter.ask_together(
         [
-            Asked(entry.name, Check.STRAY, Count(statements.count_foreign(entry, some), len(some)))
+            Asked(entry.name, Check.CROSS_TENANT, Count(statements.count_foreign(entry, some), len(some)))
             for entry, some in asked.items()
         ]
     )
@@ -319,12 +321,14 @@ async def count_clinics_strays(counter: Counter, statements: ClinicStatements) -
         if counts is not None:
             foreign |= {(entry.name, key): rows for key, rows in zip(some, counts, strict=True)}
     found = [
-        Stray(e.name, key, await counter.ask(e.name, Check.STRAY, statements.count_strays(e, key)) or 0)
+        CrossTenantReference(
+            e.name, key, await counter.ask(e.name, Check.CROSS_TENANT, statements.count_cross_tenant(e, key)) or 0
+        )
         for e, every in keys.items()
         for key in every
         if foreign.get((e.name, key))
     ]
-    return [stray for stray in found if stray.rows]
+    return [reference for reference in found if reference.rows]
 
 
 async def count_lost(counter: Counter, statements: ClinicStatements | AllOwners, catalogue: Catalogue) -> list[Lost]:

@@ -11,12 +11,12 @@ from app.clinic.owners.all_clinics import AllOwners
 from app.clinic.reading.checks import (
     COUNT_SECONDS,
     Counter,
+    CrossTenantReference,
     Lost,
     OnStep,
-    Stray,
     Unchecked,
     Unowned,
-    count_clinics_strays,
+    count_cross_tenant_references,
     count_lost,
 )
 from app.clinic.reading.copy import copied_lines
@@ -62,7 +62,7 @@ class ClinicSnapshot:
         """The lines of a statement that gives one record a row: see `copied_lines`."""
         return copied_lines(self._connection, statement, self._setting)
 
-    async def strays(self, on_step: OnStep | None = None) -> list[Stray | Unchecked]:
+    async def cross_tenant(self, on_step: OnStep | None = None) -> list[CrossTenantReference | Unchecked]:
         """The clinic's own rows that point to rows of another clinic, and the tables that took too long to check.
 
         No count takes longer than COUNT_SECONDS; `on_step` is called after each.
@@ -71,7 +71,7 @@ class ClinicSnapshot:
             return []
         with database_errors(self._setting):
             async with Counter(self._connection, seconds=COUNT_SECONDS, on_step=on_step) as counter:
-                found = await count_clinics_strays(counter, self.statements)
+                found = await count_cross_tenant_references(counter, self.statements)
         return [*found, *counter.unchecked]
 
     async def lost(self, on_step: OnStep | None = None) -> list[Lost | Unchecked]:

@@ -155,7 +155,7 @@ class ClinicStatements:
             counts.append(f"count(*) FILTER (WHERE {points} AND {own}.{quote(fk.target_columns[0])} IS NULL)")
         return f"SELECT {', '.join(counts)} FROM ({self.owned(entry, needed)}) AS c{''.join(joins)}"
 
-    def count_strays(self, entry: Entry, foreign_key: ForeignKey) -> str:
+    def count_cross_tenant(self, entry: Entry, foreign_key: ForeignKey) -> str:
         """How many of the clinic's rows point, by this key, to a row that another clinic owns."""
         parent = self.catalogue.entries[foreign_key.target]
         pointing = (

@@ -25,7 +25,7 @@ from app.clinic.restore.staged_tables import (
     TID,
     TODAY,
     Kind,
-    Shape,
+    StagedTable,
     and_columns,
 )
 from app.clinic.restore.triggers import way_out
@@ -43,7 +43,7 @@ NO_TRIGGERS = (
 )
 
 
-class Applying:
+class ChangeApplier:
     """Applies in one transaction; `replica` as in `Refusals`. Every method may raise RestoreRefused.
 
     Of `constraints`, the triggers are those that act meanwhile.
@@ -61,11 +61,11 @@ class Applying:
         self._difference = difference
         self.constraints = constraints
         self.replica = replica
-        self._by_table: dict[TableName, list[Shape]] = {}
-        for shape in difference.shapes:
-            self._by_table.setdefault(shape.entry.name, []).append(shape)
+        self._by_table: dict[TableName, list[StagedTable]] = {}
+        for staged in difference.staged_tables:
+            self._by_table.setdefault(staged.entry.name, []).append(staged)
 
-    async def close_over_what_hangs(self) -> None:
+    async def include_dependents(self) -> None:
         """Where foreign keys act at once, have the rows that point to a replaced one replaced with it.
 
         To be done before it is asked what speaks against applying.
@@ -83,7 +83,7 @@ class Applying:
                         if reference.at_once and child in self._difference.data:
                             found = await self._replace_pointing(parent, reference, child) or found
 
-    async def _replace_pointing(self, parent: Shape, reference: Reference, child: Shape) -> bool:
+    async def _replace_pointing(self, parent: StagedTable, reference: Reference, child: StagedTable) -> bool:
         gone = gone_values(parent, reference, replaced=True)
         changed = await self._connection.execute(
             f"UPDATE {child.pairs} AS p SET {quote(KIND)} = '{Kind.REPLACE}' FROM {child.today} AS c"
@@ -108,7 +108,7 @@ class Applying:
                 f" WHERE NOT EXISTS (SELECT FROM {child.pairs} AS p WHERE p.{quote(TODAY)} = c.ctid)),"
                 f" written AS (INSERT INTO {child.file} SELECT a.{quote(AT)}{and_columns('a', child.names)}"
                 f" FROM alike AS a RETURNING ctid, {quote(AT)})"
-                f" INSERT INTO {child.pairs} SELECT w.ctid, a.{quote(TODAY)}, '{Kind.AGAIN}'"
+                f" INSERT INTO {child.pairs} SELECT w.ctid, a.{quote(TODAY)}, '{Kind.REINSERT}'"
                 f" FROM written AS w JOIN alike AS a ON a.{quote(AT)} = w.{quote(AT)}"
             )
         return changed != "UPDATE 0" or added != "INSERT 0 0"
@@ -131,18 +131,18 @@ class Applying:
 
     async def _write(
         self,
-        group: Several[Shape],
+        group: Several[StagedTable],
         act: str,
-        statements: Callable[[Shape], Awaitable[list[str]]],
+        statements: Callable[[StagedTable], Awaitable[list[str]]],
         which: int,
         on_step: OnStep,
     ) -> None:
         """One statement for the group, since foreign keys are looked at when it has ended; its rows are counted."""
         parts, expected = [], {}
-        for shape in group:
-            if count := (await self._difference.count(shape))[which]:
-                expected[shape.number] = (shape, count)
-                parts += [(shape.number, part) for part in await statements(shape)]
+        for staged in group:
+            if count := (await self._difference.count(staged))[which]:
+                expected[staged.number] = (staged, count)
+                parts += [(staged.number, part) for part in await statements(staged)]
         if not parts:
             return
         written = ", ".join(f"w{place} AS ({part} RETURNING 1)" for place, (_, part) in enumerate(parts))
@@ -150,114 +150,116 @@ class Applying:
         try:
             found = await one_row(self._connection, f"WITH {written} SELECT {counts}")
         except asyncpg.PostgresError as exc:
-            names = [name for shape, _ in expected.values() for name in self._triggers(shape)]
+            names = [name for staged, _ in expected.values() for name in self._triggers(staged)]
             # A trigger may raise any error; it says in which function.
             if not (names and exc.context) or isinstance(exc, NO_TRIGGERS):
                 raise
-            among = ", ".join(f"«{shape.model}»" for shape, _ in expected.values())
+            among = ", ".join(f"«{staged.model}»" for staged, _ in expected.values())
             raise RestoreRefused(
                 f"al {act} en {among} se opuso un disparador ({', '.join(names)}): {exc}."
                 f" {way_out(replica=self.replica)}"
             ) from exc
-        for number, (shape, count) in expected.items():
-            on_step(shape.model)
+        for number, (staged, count) in expected.items():
+            on_step(staged.model)
             done = sum(rows for rows, (of, _) in zip(found, parts, strict=True) if of == number)
             if done != count:
-                triggers = ", ".join(self._triggers(shape))
+                triggers = ", ".join(self._triggers(staged))
                 raise RestoreRefused(
-                    f"al {act} en «{shape.model}» se esperaban {count:,} registros y fueron {done:,}"
-                    f" ({await self._not_written(shape, act)}): alguien los cambió mientras tanto"
+                    f"al {act} en «{staged.model}» se esperaban {count:,} registros y fueron {done:,}"
+                    f" ({await self._not_written(staged, act)}): alguien los cambió mientras tanto"
                     f"{f', o un disparador ({triggers})' if triggers else ''}; vuelva a intentarlo"
                     f"{f'. {way_out(replica=self.replica)}' if triggers else ''}"
                 )
 
-    def _triggers(self, shape: Shape) -> tuple[str, ...]:
-        return self.constraints.of(shape.entry.name).acting(replica=self.replica)
+    def _triggers(self, staged: StagedTable) -> tuple[str, ...]:
+        return self.constraints.of(staged.entry.name).acting(replica=self.replica)
 
-    async def _not_written(self, shape: Shape, act: str) -> str:
+    async def _not_written(self, staged: StagedTable, act: str) -> str:
         """The keys of rows that should have been written and were not."""
-        if not shape.key:
+        if not staged.key:
             return "no tienen clave"
-        there = f"SELECT FROM {shape.real} AS r WHERE {{}}"
+        there = f"SELECT FROM {staged.real} AS r WHERE {{}}"
         untouched = f"r.tableoid = c.{quote(REL)} AND r.ctid = c.{quote(TID)}"
         left = {
-            "eliminar": f"{_going(shape)} AND EXISTS ({there.format(shape.same_key('r', 'c'))})",
-            "insertar": f"SELECT c.* FROM {shape.file} AS c WHERE NOT EXISTS"
-            f" ({there.format(shape.same_key('r', 'c'))})",
-            "actualizar": f"SELECT c.* FROM {shape.today} AS c JOIN {shape.pairs} AS p ON p.{quote(TODAY)} = c.ctid"
+            "eliminar": f"{_going(staged)} AND EXISTS ({there.format(staged.same_key('r', 'c'))})",
+            "insertar": f"SELECT c.* FROM {staged.file} AS c WHERE NOT EXISTS"
+            f" ({there.format(staged.same_key('r', 'c'))})",
+            "actualizar": f"SELECT c.* FROM {staged.today} AS c JOIN {staged.pairs} AS p ON p.{quote(TODAY)} = c.ctid"
             f" WHERE p.{quote(KIND)} = '{Kind.UPDATE}' AND EXISTS ({there.format(untouched)})",
         }
-        found = await named_keys(self._connection, shape.key, left[act])
-        return f"{', '.join(shape.key)}: {found}" if found else "sus claves ya no están"
+        found = await named_keys(self._connection, staged.key, left[act])
+        return f"{', '.join(staged.key)}: {found}" if found else "sus claves ya no están"
 
-    async def _deletes(self, shape: Shape) -> list[str]:
-        return [f"DELETE FROM {shape.real} AS t USING ({_going(shape)}) AS c WHERE {shape.same_version('t', 'c')}"]
+    async def _deletes(self, staged: StagedTable) -> list[str]:
+        return [f"DELETE FROM {staged.real} AS t USING ({_going(staged)}) AS c WHERE {staged.same_version('t', 'c')}"]
 
-    async def _inserts(self, shape: Shape) -> list[str]:
-        names = shape.names
-        if shape in self._difference.logins:
-            chosen = login_values(shape, self.constraints.of(shape.entry.name).defaults)
-            given = ", ".join((columns("f", shape.identity), *chosen.values()))
-            return [_insert(shape, (*shape.identity, *chosen), f"SELECT {given} FROM {shape.file} AS f")]
-        new = f"SELECT FROM {shape.pairs} AS p WHERE p.{quote(FILE)} = f.ctid"
-        plain = _insert(shape, names, f"SELECT {columns('f', names)} FROM {shape.file} AS f WHERE NOT EXISTS ({new})")
+    async def _inserts(self, staged: StagedTable) -> list[str]:
+        names = staged.names
+        if staged in self._difference.logins:
+            chosen = login_values(staged, self.constraints.of(staged.entry.name).defaults)
+            given = ", ".join((columns("f", staged.identity), *chosen.values()))
+            return [_insert(staged, (*staged.identity, *chosen), f"SELECT {given} FROM {staged.file} AS f")]
+        new = f"SELECT FROM {staged.pairs} AS p WHERE p.{quote(FILE)} = f.ctid"
+        plain = _insert(
+            staged, names, f"SELECT {columns('f', names)} FROM {staged.file} AS f WHERE NOT EXISTS ({new})"
+        )
         # A replaced row keeps what it has today in columns that the file does not know.
-        extra = tuple(column.name for column in shape.extra)
+        extra = tuple(column.name for column in staged.extra)
         values = ", ".join(part for part in (columns("f", names), columns("c", extra)) if part)
         again = _insert(
-            shape,
+            staged,
             (*names, *extra),
-            f"SELECT {values} FROM {shape.file} AS f JOIN {shape.pairs} AS p ON p.{quote(FILE)} = f.ctid"
-            f" JOIN {shape.today} AS c ON c.ctid = p.{quote(TODAY)} WHERE p.{quote(KIND)} <> '{Kind.UPDATE}'",
+            f"SELECT {values} FROM {staged.file} AS f JOIN {staged.pairs} AS p ON p.{quote(FILE)} = f.ctid"
+            f" JOIN {staged.today} AS c ON c.ctid = p.{quote(TODAY)} WHERE p.{quote(KIND)} <> '{Kind.UPDATE}'",
         )
         return [plain, again]
 
-    async def _updates(self, shape: Shape) -> list[str]:
-        always = self.constraints.of(shape.entry.name).always
-        names = [name for name in shape.names if name not in always]
+    async def _updates(self, staged: StagedTable) -> list[str]:
+        always = self.constraints.of(staged.entry.name).always
+        names = [name for name in staged.names if name not in always]
         values = ", ".join(f"{quote(name)} = f.{quote(name)}" for name in names)
         return [
-            f"UPDATE {shape.real} AS t SET {values} FROM {shape.pairs} AS p"
-            f" JOIN {shape.today} AS c ON c.ctid = p.{quote(TODAY)}"
-            f" JOIN {shape.file} AS f ON f.ctid = p.{quote(FILE)}"
-            f" WHERE p.{quote(KIND)} = '{Kind.UPDATE}' AND {shape.same_version('t', 'c')}"
+            f"UPDATE {staged.real} AS t SET {values} FROM {staged.pairs} AS p"
+            f" JOIN {staged.today} AS c ON c.ctid = p.{quote(TODAY)}"
+            f" JOIN {staged.file} AS f ON f.ctid = p.{quote(FILE)}"
+            f" WHERE p.{quote(KIND)} = '{Kind.UPDATE}' AND {staged.same_version('t', 'c')}"
         ]
 
-    def _groups(self) -> Iterator[list[Shape]]:
+    def _groups(self) -> Iterator[list[StagedTable]]:
         """The models, parents first; those that point to each other by keys that act at once, together."""
         if self.replica:
-            yield from ([shape] for shape in self._difference.shapes)
+            yield from ([staged] for staged in self._difference.staged_tables)
             return
         parents: dict[TableName, set[TableName]] = {name: set() for name in self._by_table}
         for reference in self.constraints.references:
             if reference.at_once and reference.child_root in parents and reference.parent_root in parents:
                 parents[reference.child_root].add(reference.parent_root)
         for group in grouped(parents):
-            yield [shape for name in sorted(group) for shape in self._by_table[name]]
+            yield [staged for name in sorted(group) for staged in self._by_table[name]]
 
     async def check_constraints(self, statements: Statements) -> None:
         """Whatever was switched off, over the rows as they are now. Raises RestoreRefused."""
         if not self.replica:
             return
-        for shape in self._difference.shapes:
-            if not any(await self._difference.count(shape)):
+        for staged in self._difference.staged_tables:
+            if not any(await self._difference.count(staged)):
                 continue
-            for reference in self.constraints.of_child(shape.entry.name):
-                await self._check_pointing(shape, reference, statements)
-            for reference in self.constraints.to(shape.entry.name):
-                await self._check_pointed_to(shape, reference)
-            for index in self.constraints.of(shape.entry.name).unique:
+            for reference in self.constraints.of_child(staged.entry.name):
+                await self._check_pointing(staged, reference, statements)
+            for reference in self.constraints.to(staged.entry.name):
+                await self._check_pointed_to(staged, reference)
+            for index in self.constraints.of(staged.entry.name).unique:
                 if index.deferrable:
-                    await self._check_unique(shape, index)
+                    await self._check_unique(staged, index)
 
-    async def _check_pointing(self, shape: Shape, reference: Reference, statements: Statements) -> None:
+    async def _check_pointing(self, staged: StagedTable, reference: Reference, statements: Statements) -> None:
         if not reference.validated:
             # The clinic's rows need not fulfil it, so the backup's may not.
             return
-        if shape.has(reference.columns) and reference.child == reference.child_root:
-            rows = f"SELECT * FROM {shape.file}"
+        if staged.has(reference.columns) and reference.child == reference.child_root:
+            rows = f"SELECT * FROM {staged.file}"
         else:
-            rows = statements.owned(shape.entry, tuple(dict.fromkeys((*PLACE, *reference.columns, *shape.key))))
+            rows = statements.owned(staged.entry, tuple(dict.fromkeys((*PLACE, *reference.columns, *staged.key))))
             if reference.child != reference.child_root:
                 rows = f"SELECT q.* FROM ({rows}) AS q WHERE q.tableoid IN ({partitions(reference.child)})"
         filled = [f"f.{quote(name)} IS NOT NULL" for name in reference.columns]
@@ -285,52 +287,53 @@ class Applying:
                 f" UNION ALL SELECT f.* FROM ({rows}) AS f"
                 f" WHERE ({' OR '.join(filled)}) AND NOT ({' AND '.join(filled)})"
             )
-        if found := await named_keys(self._connection, shape.key or reference.columns, dangling):
+        if found := await named_keys(self._connection, staged.key or reference.columns, dangling):
             raise RestoreRefused(
-                f"registros de «{shape.model}» apuntan, por {', '.join(reference.columns)}, a registros de"
+                f"registros de «{staged.model}» apuntan, por {', '.join(reference.columns)}, a registros de"
                 f" «{reference.parent}» que no existen: {found}"
             )
 
-    async def _check_pointed_to(self, shape: Shape, reference: Reference) -> None:
+    async def _check_pointed_to(self, staged: StagedTable, reference: Reference) -> None:
         dangling = (
             f"SELECT * FROM {child_of(reference)} AS r"
-            f" WHERE {points_into(reference, 'r', gone_values(shape, reference, replaced=False))}"
+            f" WHERE {points_into(reference, 'r', gone_values(staged, reference, replaced=False))}"
             f" AND NOT EXISTS (SELECT FROM {parent_of(reference)} AS p"
             f" WHERE {joined(reference, 'r', 'p')})"
         )
         if found := await named_keys(self._connection, reference.columns, dangling):
             raise RestoreRefused(
                 f"registros de «{reference.child}» apuntan, por {', '.join(reference.columns)}, a registros de"
-                f" «{shape.model}» que se eliminaron: {found}"
+                f" «{staged.model}» que se eliminaron: {found}"
             )
 
-    async def _check_unique(self, shape: Shape, index: UniqueIndex) -> None:
+    async def _check_unique(self, staged: StagedTable, index: UniqueIndex) -> None:
         unique = index.columns
         # A generated value is not in the file.
-        files = f"SELECT {columns('f', unique)} FROM {shape.file} AS f"
+        files = f"SELECT {columns('f', unique)} FROM {staged.file} AS f"
         ours = f" WHERE {points_into(index, 't', files)}"
         filled = " AND ".join(f"t.{quote(name)} IS NOT NULL" for name in unique)
         twice = (
-            f"SELECT {columns('t', unique)} FROM {shape.real} AS t{ours if shape.has(unique) else f' WHERE {filled}'}"
+            f"SELECT {columns('t', unique)} FROM {staged.real} AS t"
+            f"{ours if staged.has(unique) else f' WHERE {filled}'}"
             f" GROUP BY {columns('t', unique)} HAVING count(*) > 1"
         )
         if found := await named_keys(self._connection, unique, twice):
-            raise RestoreRefused(f"en «{shape.model}» ya hay registros con ese valor único ({index.name}): {found}")
+            raise RestoreRefused(f"en «{staged.model}» ya hay registros con ese valor único ({index.name}): {found}")
 
     async def raise_sequences(self) -> None:
         """Have the next new rows come after the restored ones. No rollback takes this back, so it comes last."""
-        for shape in self._difference.shapes:
-            if shape is self._difference.held:
+        for staged in self._difference.staged_tables:
+            if staged is self._difference.held:
                 continue
-            for sequence in self.constraints.of(shape.entry.name).sequences:
-                if shape.has((sequence.column,)):
-                    await self._raise(sequence, shape)
+            for sequence in self.constraints.of(staged.entry.name).sequences:
+                if staged.has((sequence.column,)):
+                    await self._raise(sequence, staged)
 
-    async def _raise(self, sequence: Sequence, shape: Shape) -> None:
+    async def _raise(self, sequence: Sequence, staged: StagedTable) -> None:
         name = f"{quote(sequence.schema)}.{quote(sequence.name)}"
         last, column = "max" if sequence.step > 0 else "min", f"f.{quote(sequence.column)}"
         given = (
-            f"SELECT trunc({last}({column}))::bigint AS last FROM {shape.file} AS f, pg_sequence AS q"
+            f"SELECT trunc({last}({column}))::bigint AS last FROM {staged.file} AS f, pg_sequence AS q"
             f" WHERE q.seqrelid = {literal(name)}::regclass AND {column} BETWEEN q.seqmin AND q.seqmax"
         )
         missing = await self._connection.fetchval(
@@ -347,15 +350,15 @@ class Applying:
             await self._connection.execute(f"SELECT setval({literal(name)}, g.last) FROM ({given}) AS g")
 
 
-def _going(shape: Shape) -> str:
+def _going(staged: StagedTable) -> str:
     return (
-        f"SELECT c.* FROM {shape.today} AS c WHERE NOT EXISTS (SELECT FROM {shape.pairs} AS p"
+        f"SELECT c.* FROM {staged.today} AS c WHERE NOT EXISTS (SELECT FROM {staged.pairs} AS p"
         f" WHERE p.{quote(TODAY)} = c.ctid AND p.{quote(KIND)} = '{Kind.UPDATE}')"
     )
 
 
-def _insert(shape: Shape, names: Several[str], rows: str) -> str:
-    into = shape.real.removeprefix("ONLY ")
+def _insert(staged: StagedTable, names: Several[str], rows: str) -> str:
+    into = staged.real.removeprefix("ONLY ")
     if not names:
         return f"INSERT INTO {into} {rows}"
     return f"INSERT INTO {into} ({', '.join(map(quote, names))}) OVERRIDING SYSTEM VALUE {rows}"

@@ -10,7 +10,7 @@ from app.clinic.reading.records import LINE
 from app.clinic.restore.constraints import Constraints
 from app.clinic.restore.difference import MADE_BY_MIGRATIONS, Difference, one_row
 from app.clinic.restore.scope import belongings
-from app.clinic.restore.staged_tables import REL, TID, TODAY, Shape
+from app.clinic.restore.staged_tables import REL, TID, TODAY, StagedTable
 
 # PostgreSQL's names of the types whose values come one after another.
 COUNTED = ("smallint", "integer", "bigint")
@@ -18,9 +18,9 @@ COUNTED = ("smallint", "integer", "bigint")
 
 @dataclass(frozen=True, slots=True)
 class _Before:
-    """The rows of `shape` with keys before the file's last; `drawn`: they were given out before the backup."""
+    """The rows of `staged` with keys before the file's last; `drawn`: they were given out before the backup."""
 
-    shape: Shape
+    staged: StagedTable
     condition: str
     drawn: bool
 
@@ -40,7 +40,7 @@ class ArrivedRows:
         self._connection = connection
         self._difference = difference
         self._constraints = constraints
-        self._shapes = [shape for shape in difference.scoped if shape is not difference.held]
+        self._shapes = [staged for staged in difference.scoped if staged is not difference.held]
         self._belongings = list(belongings(catalogue, self._shapes))
 
     async def find(self, *, leave: bool) -> list[str]:
@@ -54,75 +54,76 @@ class ArrivedRows:
         arrived: dict[str, int] = {}
         for before in drawn:
             if rows := await self._difference.keep(
-                before.shape, f"{before.condition} AND {self._difference.free(before.shape)}"
+                before.staged, f"{before.condition} AND {self._difference.free(before.staged)}"
             ):
-                arrived[before.shape.model] = rows
+                arrived[before.staged.model] = rows
         if not arrived:
             return []
-        while any([await self._leave_hanging(shape) for shape in self._shapes]):
+        while any([await self._leave_hanging(staged) for staged in self._shapes]):
             pass
         await self._difference.leave_pointed_to()
         said = []
-        for shape in self._shapes:
-            if total := self._difference.left.get(shape.model):
-                parts, own = [], arrived.get(shape.model, 0)
+        for staged in self._shapes:
+            if total := self._difference.left.get(staged.model):
+                parts, own = [], arrived.get(staged.model, 0)
                 if own:
                     parts.append(f"{own:,} que ya estaban antes del respaldo y no eran de la clínica")
                 if total > own:
                     parts.append(f"{total - own:,} ligados a registros que no eran de la clínica")
                 said.append(
-                    f"«{shape.model}», registros que el respaldo no tiene y se quedan: {' y '.join(parts)}"
-                    f" ({await self._difference.keys_left(shape)}); con --estricto se eliminan"
+                    f"«{staged.model}», registros que el respaldo no tiene y se quedan: {' y '.join(parts)}"
+                    f" ({await self._difference.keys_left(staged)}); con --estricto se eliminan"
                 )
         return said
 
     async def _going(self, found: list[_Before]) -> list[str]:
         said = []
         for before in found:
-            shape = before.shape
+            staged = before.staged
             rows = await self._connection.fetchval(
-                f"SELECT count(*) FROM {shape.today} AS c WHERE {before.condition} AND {_unpaired(shape)}"
+                f"SELECT count(*) FROM {staged.today} AS c WHERE {before.condition} AND {_unpaired(staged)}"
             )
             if rows:
                 said.append(
-                    f"«{shape.model}»: de los registros que se eliminan, {rows:,} tienen claves anteriores a la"
+                    f"«{staged.model}»: de los registros que se eliminan, {rows:,} tienen claves anteriores a la"
                     " última del respaldo; si vinieron de otra clínica, nadie más los tendrá después, fuera del"
                     " respaldo previo"
                 )
         return said
 
-    async def _leave_hanging(self, shape: Shape) -> bool:
+    async def _leave_hanging(self, staged: StagedTable) -> bool:
         found = False
         for child, fk, parent in self._belongings:
-            if child is shape and parent.model in self._difference.left:
+            if child is staged and parent.model in self._difference.left:
                 rows = (
                     f"SELECT {columns('r', fk.target_columns)} FROM {parent.real} AS r JOIN {parent.left} AS l"
                     f" ON l.{quote(REL)} = r.tableoid AND l.{quote(TID)} = r.ctid"
                 )
-                hanging = f"{points_into(fk, 'c', rows)} AND {self._difference.free(shape)}"
-                found = bool(await self._difference.keep(shape, hanging)) or found
+                hanging = f"{points_into(fk, 'c', rows)} AND {self._difference.free(staged)}"
+                found = bool(await self._difference.keep(staged, hanging)) or found
         return found
 
     async def _before(self) -> list[_Before]:
-        counted = [shape for shape in self._shapes if _is_counted(shape)]
+        counted = [staged for staged in self._shapes if _is_counted(staged)]
         if not counted:
             return []
         asked = ", ".join(
-            f"EXISTS (SELECT FROM {shape.today} AS c WHERE {_unpaired(shape)}) AND EXISTS (SELECT FROM {shape.stage})"
-            for shape in counted
+            f"EXISTS (SELECT FROM {staged.today} AS c WHERE {_unpaired(staged)})"
+            f" AND EXISTS (SELECT FROM {staged.stage})"
+            for staged in counted
         )
         going = await self._connection.fetchval(f"SELECT ARRAY[{asked}]")
-        return [await self._before_of(shape) for shape, some in zip(counted, going, strict=True) if some]
+        return [await self._before_of(staged) for staged, some in zip(counted, going, strict=True) if some]
 
-    async def _before_of(self, shape: Shape) -> _Before:
-        (key,) = shape.key
+    async def _before_of(self, staged: StagedTable) -> _Before:
+        (key,) = staged.key
         # The file is sorted by key; where it is not, this is a lower one, and finds less.
         last = (
-            f"SELECT (s.{quote(LINE)}::json ->> {literal(key)})::numeric FROM {shape.stage} AS s"
+            f"SELECT (s.{quote(LINE)}::json ->> {literal(key)})::numeric FROM {staged.stage} AS s"
             " ORDER BY s.ctid DESC LIMIT 1"
         )
         drawn = "false"
-        for sequence in self._constraints.of(shape.entry.name).sequences:
+        for sequence in self._constraints.of(staged.entry.name).sequences:
             if sequence.column == key and sequence.step == 1 and sequence.in_order:
                 # Nothing where the role may not see it.
                 drawn = (
@@ -130,7 +131,7 @@ class ArrivedRows:
                     f" {literal(sequence.schema)} AND q.sequencename = {literal(sequence.name)}), false)"
                 )
         number, known = await one_row(self._connection, f"SELECT f.last, {drawn} FROM ({last}) AS f(last)")
-        return _Before(shape, f"c.{quote(key)} < {number}", known)
+        return _Before(staged, f"c.{quote(key)} < {number}", known)
 
 
 async def leave_what_stays(
@@ -155,11 +156,11 @@ async def leave_what_stays(
     await difference.leave(MADE_BY_MIGRATIONS)
 
 
-def _is_counted(shape: Shape) -> bool:
+def _is_counted(staged: StagedTable) -> bool:
     """Whether its rows may have come from another clinic, and have one key that counts."""
-    types = [column.type for column in shape.table.columns if (column.name,) == shape.key]
-    return bool(types) and types[0] in COUNTED and not isinstance(shape.entry.candidates[0], WholeTable)
+    types = [column.type for column in staged.table.columns if (column.name,) == staged.key]
+    return bool(types) and types[0] in COUNTED and not isinstance(staged.entry.candidates[0], WholeTable)
 
 
-def _unpaired(shape: Shape) -> str:
-    return f"NOT EXISTS (SELECT FROM {shape.pairs} AS p WHERE p.{quote(TODAY)} = c.ctid)"
+def _unpaired(staged: StagedTable) -> str:
+    return f"NOT EXISTS (SELECT FROM {staged.pairs} AS p WHERE p.{quote(TODAY)} = c.ctid)"

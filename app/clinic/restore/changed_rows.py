@@ -10,7 +10,7 @@ import asyncpg
 from app.clinic.catalogue.introspection import Column
 from app.clinic.catalogue.secret_columns import HIDDEN, SecretColumns
 from app.clinic.catalogue.sql import columns, literal, quote
-from app.clinic.restore.staged_tables import FILE, KIND, TODAY, Kind, Shape
+from app.clinic.restore.staged_tables import FILE, KIND, TODAY, Kind, StagedTable
 from app.dump.document import Form
 
 Change = Literal["insertados", "actualizados", "eliminados"]
@@ -77,7 +77,7 @@ class ChangedRow:
 
 async def changed_rows(
     connection: asyncpg.Connection,
-    shape: Shape,
+    staged: StagedTable,
     secrets: SecretColumns,
     *,
     limit: int | None = None,
@@ -87,51 +87,51 @@ async def changed_rows(
 
     Long values are cut, by PostgreSQL already, around the first difference, unless they are wanted `whole`.
     """
-    printed = _Printed(shape, secrets, whole)
-    key = shape.key or shape.names
+    printed = _Printed(staged, secrets, whole)
+    key = staged.key or staged.names
     # Not every type can be sorted; those of a key can.
-    cast = "" if shape.key else "::text"
+    cast = "" if staged.key else "::text"
     order = ", ".join(f"t.{quote(name)}{cast}" for name in key) or "t.ctid"
     end = f" LIMIT {limit}" if limit is not None else ""
     prefetch = PREFETCH_WHOLE if whole else PREFETCH
-    keys = [column for column in shape.table.columns if column.name in key]
+    keys = [column for column in staged.table.columns if column.name in key]
     sides: tuple[tuple[Change, str, str], ...] = (
-        ("insertados", shape.file, FILE),
-        ("eliminados", shape.today, TODAY),
+        ("insertados", staged.file, FILE),
+        ("eliminados", staged.today, TODAY),
     )
     for kind, table, side in sides:
         rows = (
             f"SELECT {columns('t', key)} FROM {table} AS t WHERE NOT EXISTS"
-            f" (SELECT FROM {shape.pairs} AS p WHERE p.{quote(side)} = t.ctid) ORDER BY {order}{end}"
+            f" (SELECT FROM {staged.pairs} AS p WHERE p.{quote(side)} = t.ctid) ORDER BY {order}{end}"
         )
         statement = f"SELECT k.* FROM ({rows}) AS x CROSS JOIN LATERAL ({printed.select(keys, 'x')}) AS k"
         async for found in connection.cursor(statement, prefetch=prefetch):
             yield ChangedRow(kind, printed.key(keys, tuple(found)), {})
-    if shape.key:
+    if staged.key:
         pairs = (
-            f"SELECT p.{quote(FILE)}, p.{quote(TODAY)}, {columns('f', key)} FROM {shape.pairs} AS p"
-            f" JOIN {shape.file} AS f ON f.ctid = p.{quote(FILE)} WHERE p.{quote(KIND)} <> '{Kind.AGAIN}'"
+            f"SELECT p.{quote(FILE)}, p.{quote(TODAY)}, {columns('f', key)} FROM {staged.pairs} AS p"
+            f" JOIN {staged.file} AS f ON f.ctid = p.{quote(FILE)} WHERE p.{quote(KIND)} <> '{Kind.REINSERT}'"
             f" ORDER BY {columns('f', key)}{end}"
         )
         both = (
-            f"{shape.file} AS f CROSS JOIN {shape.today} AS t"
+            f"{staged.file} AS f CROSS JOIN {staged.today} AS t"
             f" WHERE f.ctid = x.{quote(FILE)} AND t.ctid = x.{quote(TODAY)}"
         )
         statement = (
             f"SELECT k.*, d.* FROM ({pairs}) AS x CROSS JOIN LATERAL ({printed.select(keys, 'x')}) AS k"
-            f" CROSS JOIN LATERAL ({printed.select(shape.table.columns, 'f', 't', both)}) AS d"
+            f" CROSS JOIN LATERAL ({printed.select(staged.table.columns, 'f', 't', both)}) AS d"
         )
         async for found in connection.cursor(statement, prefetch=prefetch):
             half = len(found) // 2
-            fields = printed.fields(shape.table.columns, found[half:])
+            fields = printed.fields(staged.table.columns, found[half:])
             yield ChangedRow("actualizados", printed.key(keys, found[:half]), fields)
 
 
 class _Printed:
     """Has PostgreSQL print values of a model, no more of each than will be shown, and makes of them what is shown."""
 
-    def __init__(self, shape: Shape, secrets: SecretColumns, whole: bool) -> None:
-        self._shape = shape
+    def __init__(self, staged: StagedTable, secrets: SecretColumns, whole: bool) -> None:
+        self._shape = staged
         self._secrets = secrets
         self._whole = whole
 

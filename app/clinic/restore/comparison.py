@@ -16,7 +16,7 @@ from app.clinic.restore.difference import Changes, Difference, copy_number
 from app.clinic.restore.errors import restore_errors
 from app.clinic.restore.release import unknown_tables
 from app.clinic.restore.scope import RecordSearch, Scope
-from app.clinic.restore.staged_tables import AT, HASH, TID, Shape, typed_rows
+from app.clinic.restore.staged_tables import AT, HASH, TID, StagedTable, typed_rows
 from app.clinic.restore.staging import Staging
 from app.dump.document import Section
 
@@ -66,20 +66,22 @@ class Comparison:
             await self.newer.analyze()
             # One moment of today for all models.
             await self._connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ")
-            newer = {shape.model: shape for shape in self.newer.shapes(None) if shape.section is Section.DATA}
+            newer = {
+                staged.model: staged for staged in self.newer.staged_tables(None) if staged.section is Section.DATA
+            }
             statements = await find_owners(self._connection, self._catalogue, self._clinica_id)
-            shapes = [
-                shape
-                for shape in self.older.shapes(None)
-                if shape.section is Section.DATA or (_was_nobodys(shape) and not newer)
+            staged_tables = [
+                staged
+                for staged in self.older.staged_tables(None)
+                if staged.section is Section.DATA or (_was_nobodys(staged) and not newer)
             ]
-            search = RecordSearch(self._connection, self._catalogue, statements, shapes)
+            search = RecordSearch(self._connection, self._catalogue, statements, staged_tables)
             common = (
                 self._connection,
                 search,
                 statements,
                 self._constraints,
-                shapes,
+                staged_tables,
                 EVERYTHING,
             )
             difference = _WithFile(*common) if newer else _WithToday(*common)
@@ -103,12 +105,12 @@ class Comparison:
         """After `find`: models that the older file does not have, and how many rows they have."""
         assert self._difference is not None  # noqa: S101 (the caller's promise)
         with restore_errors(self._setting):
-            if newer := [shape for shape in self.newer.shapes(None) if shape.section is Section.DATA]:
-                known = {shape.model for shape in self.older.shapes(None)}
+            if newer := [staged for staged in self.newer.staged_tables(None) if staged.section is Section.DATA]:
+                known = {staged.model for staged in self.older.staged_tables(None)}
                 return {
-                    shape.model: await self._connection.fetchval(f"SELECT count(*) FROM {shape.stage}")
-                    for shape in newer
-                    if shape.model not in known
+                    staged.model: await self._connection.fetchval(f"SELECT count(*) FROM {staged.stage}")
+                    for staged in newer
+                    if staged.model not in known
                 }
             return await unknown_tables(
                 self._connection, self._catalogue, self._difference.statements, self.older.header
@@ -121,52 +123,52 @@ class Comparison:
         """
         assert self._difference is not None  # noqa: S101 (the caller's promise)
         with restore_errors(self._setting):
-            for shape in self._difference.data:
-                async for row in changed_rows(self._connection, shape, self._secrets, limit=limit, whole=whole):
-                    yield shape.model, row
+            for staged in self._difference.data:
+                async for row in changed_rows(self._connection, staged, self._secrets, limit=limit, whole=whole):
+                    yield staged.model, row
 
 
-def _was_nobodys(shape: Shape) -> bool:
+def _was_nobodys(staged: StagedTable) -> bool:
     """Whether the file has rows of this model in `referencias` that may have become the clinic's since."""
-    return shape.entry.kind is TableClass.OWNED and not shape.entry.access
+    return staged.entry.kind is TableClass.OWNED and not staged.entry.access
 
 
 class _WithToday(Difference):
     """Only the clinic's own rows are compared: what is missing of `referencias` is not asked for."""
 
-    async def _put_back(self, shapes: Sequence[Shape]) -> None:
+    async def _put_back(self, staged_tables: Sequence[StagedTable]) -> None:
         """No row of `referencias` is missed."""
 
 
 class _WithFile(Difference):
     """Takes for today's rows those of another file, `newer`."""
 
-    newer: Mapping[str, Shape]
+    newer: Mapping[str, StagedTable]
 
-    async def _fill_current(self, shape: Shape) -> int:
-        if (other := self.newer.get(shape.model)) is None:
+    async def _fill_current(self, staged: StagedTable) -> int:
+        if (other := self.newer.get(staged.model)) is None:
             return 0
         filled = await self._connection.execute(
-            f"INSERT INTO {shape.current} SELECT NULL, ctid, {quote(HASH)}, {copy_number(shape, 'ctid')}"
+            f"INSERT INTO {staged.current} SELECT NULL, ctid, {quote(HASH)}, {copy_number(staged, 'ctid')}"
             f" FROM {other.stage}"
         )
-        await self._connection.execute(f"ANALYZE {shape.current}")
+        await self._connection.execute(f"ANALYZE {staged.current}")
         return int(filled.rpartition(" ")[2])
 
-    async def _adopt(self, shape: Shape) -> None:
+    async def _adopt(self, staged: StagedTable) -> None:
         """There is nothing to adopt in a file."""
 
-    async def _fill_today(self, shape: Shape, same: str, stage: str) -> None:
-        if (other := self.newer.get(shape.model)) is None:
+    async def _fill_today(self, staged: StagedTable, same: str, stage: str) -> None:
+        if (other := self.newer.get(staged.model)) is None:
             return
-        names = tuple(name for name in shape.names if other.has((name,)))
+        names = tuple(name for name in staged.names if other.has((name,)))
         lines = (
             f"SELECT o.ctid AS {quote(AT)}, o.{quote(LINE)} FROM {other.stage} AS o"
-            f" JOIN {shape.current} AS c ON c.{quote(TID)} = o.ctid"
+            f" JOIN {staged.current} AS c ON c.{quote(TID)} = o.ctid"
             f" WHERE NOT EXISTS (SELECT FROM ({stage}) AS s WHERE {same})"
         )
         into = ", ".join(map(quote, (TID, *names)))
         await self._connection.execute(
-            f"INSERT INTO {shape.today} ({into})"
+            f"INSERT INTO {staged.today} ({into})"
             f" SELECT {columns('x', (AT, *names))} FROM ({typed_rows(other, lines)}) AS x"
         )

@@ -8,32 +8,32 @@ from app.clinic.catalogue.introspection import Column
 from app.clinic.catalogue.sql import columns, literal, quote
 from app.clinic.reading.records import LINE, with_lines
 from app.clinic.restore.naming import named_keys
-from app.clinic.restore.staged_tables import AT, Shape, typed_rows
+from app.clinic.restore.staged_tables import AT, StagedTable, typed_rows
 from app.dump.document import Form
 from app.errors import SchemaDiffers
 
 
-async def convert_lines(connection: asyncpg.Connection, shape: Shape) -> None:
+async def convert_lines(connection: asyncpg.Connection, staged: StagedTable) -> None:
     """Have the model's lines in `stage` be as today's types print them; the file has been verified by then.
 
     Raises SchemaDiffers where a value would not come back as it was, or today's type does not take it.
     """
-    if not shape.cast:
+    if not staged.cast:
         return
-    was = {column.name: column for column in shape.cast}
-    today = {column.name: column for column in shape.table.columns}
+    was = {column.name: column for column in staged.cast}
+    today = {column.name: column for column in staged.table.columns}
     changed = ", ".join(f"«{name}» era {column.type} y hoy es {today[name].type}" for name, column in was.items())
     read = replace(
-        shape,
+        staged,
         table=replace(
-            shape.table,
+            staged.table,
             columns=tuple(replace(c, form=was[c.name].form if c.name in was else c.form) for c in today.values()),
         ),
     )
-    lines = f"SELECT ctid AS {quote(AT)}, {quote(LINE)} FROM {shape.stage}"
+    lines = f"SELECT ctid AS {quote(AT)}, {quote(LINE)} FROM {staged.stage}"
     typed = (
         f"SELECT y.*, s.{quote(LINE)} FROM ({typed_rows(read, lines)}) AS y"
-        f" JOIN {shape.stage} AS s ON s.ctid = y.{quote(AT)}"
+        f" JOIN {staged.stage} AS s ON s.ctid = y.{quote(AT)}"
     )
     there = await connection.fetch(
         "SELECT t.name FROM unnest($1::text[]) AS t(name) WHERE to_regtype(t.name) IS NOT NULL",
@@ -50,18 +50,18 @@ async def convert_lines(connection: asyncpg.Connection, shape: Shape) -> None:
         if lost and (
             found := await named_keys(
                 connection,
-                shape.key or shape.names,
-                f"SELECT {columns('l', shape.names)} FROM ({typed}) AS l WHERE {' OR '.join(lost)}",
+                staged.key or staged.names,
+                f"SELECT {columns('l', staged.names)} FROM ({typed}) AS l WHERE {' OR '.join(lost)}",
             )
         ):
-            raise SchemaDiffers(f"«{shape.model}»: {changed}, y estos registros perderían algo: {found}")
-        anew = with_lines(shape.table, f"SELECT y.* FROM ({typed_rows(read, lines)}) AS y", AT)
+            raise SchemaDiffers(f"«{staged.model}»: {changed}, y estos registros perderían algo: {found}")
+        anew = with_lines(staged.table, f"SELECT y.* FROM ({typed_rows(read, lines)}) AS y", AT)
         await connection.execute(
-            f"UPDATE {shape.stage} AS s SET {quote(LINE)} = x.{quote(LINE)} FROM ({anew}) AS x"
+            f"UPDATE {staged.stage} AS s SET {quote(LINE)} = x.{quote(LINE)} FROM ({anew}) AS x"
             f" WHERE s.ctid = x.{quote(AT)}"
         )
     except (asyncpg.DataError, asyncpg.CannotCoerceError, asyncpg.UndefinedFunctionError) as exc:
-        raise SchemaDiffers(f"«{shape.model}»: {changed}, que no admite un valor del respaldo: {exc}") from exc
+        raise SchemaDiffers(f"«{staged.model}»: {changed}, que no admite un valor del respaldo: {exc}") from exc
 
 
 def _written(was: Column) -> str:

@@ -32,7 +32,7 @@ from app.clinic.restore.staged_tables import (
     TID,
     TODAY,
     Kind,
-    Shape,
+    StagedTable,
     create_meeting,
     line_hash,
     typed_rows,
@@ -83,7 +83,7 @@ class Changes:
 
 
 class Difference:
-    """Compares in one transaction; what it finds stays in the temporary tables of each shape.
+    """Compares in one transaction; what it finds stays in the temporary tables of each model.
 
     `scoped` are the models that are compared as wholes; `narrowed` says that it is about one record instead. `left`
     are the models of which rows stay that the file does not have, with their number; `moved` the
@@ -101,7 +101,7 @@ class Difference:
         search: RecordSearch,
         statements: Statements,
         constraints: Constraints,
-        shapes: Sequence[Shape],
+        staged_tables: Sequence[StagedTable],
         scope: Scope,
     ) -> None:
         self._connection = connection
@@ -112,28 +112,28 @@ class Difference:
             # Logins and the table of clinics are its own rows, like any other.
             scope = replace(scope, access=True, clinic=True)
         self._scope = scope
-        self.shapes = shapes
-        self.data = [shape for shape in shapes if shape.section is Section.DATA]
-        self.references = [shape for shape in shapes if shape.section is Section.REFERENCES]
+        self.staged_tables = staged_tables
+        self.data = [staged for staged in staged_tables if staged.section is Section.DATA]
+        self.references = [staged for staged in staged_tables if staged.section is Section.REFERENCES]
         self.logins = [
-            shape
-            for shape in shapes
-            if shape.entry.access and (shape.section is Section.REFERENCES or not scope.access)
+            staged
+            for staged in staged_tables
+            if staged.entry.access and (staged.section is Section.REFERENCES or not scope.access)
         ]
         self.stated = [
-            shape
-            for shape in self.logins
-            if scope.whole and any(isinstance(way, ByColumn | ByRule) for way in shape.entry.candidates)
+            staged
+            for staged in self.logins
+            if scope.whole and any(isinstance(way, ByColumn | ByRule) for way in staged.entry.candidates)
         ]
-        self._compared = [shape for shape in self.data if shape not in self.logins]
-        self.scoped = [shape for shape in chosen(scope, shapes) if shape not in self.logins]
+        self._compared = [staged for staged in self.data if staged not in self.logins]
+        self.scoped = [staged for staged in chosen(scope, staged_tables) if staged not in self.logins]
         self.narrowed = scope.record is not None
         self.left: dict[str, int] = {}
-        # How many rows of today were read of each shape, by number.
+        # How many rows of today were read of each staged table, by number.
         self._read: dict[int, int] = {}
-        self.moved: list[Shape] = []
+        self.moved: list[StagedTable] = []
         self.said: list[str] = []
-        clinics = [shape for shape in self.data if shape.entry.name == statements.catalogue.tenant_table]
+        clinics = [staged for staged in self.data if staged.entry.name == statements.catalogue.tenant_table]
         self.clinics = clinics[0] if clinics else None
         self.held = None if scope.clinic else self.clinics
 
@@ -143,7 +143,7 @@ class Difference:
         Raises RestoreRefused where the scope names what the file does not have.
         """
         await self._prepare()
-        own_logins = [shape for shape in self.logins if shape.section is Section.DATA]
+        own_logins = [staged for staged in self.logins if staged.section is Section.DATA]
         await create_all_typed(self._connection, [*self.references, *own_logins])
         if not self._scope.whole:
             await create_all_typed(self._connection, self._compared)
@@ -154,17 +154,17 @@ class Difference:
                 f"con «{self._scope.record}» va lo que apunta a él, por cualquier clave:"
                 f" {', '.join(f'{model} ({rows:,})' for model, rows in hanging.items()) or 'nada'}"
             )
-        for shape in self._compared if self.narrowed else self.scoped:
-            await self._compare(shape)
-            on_step(shape.model)
+        for staged in self._compared if self.narrowed else self.scoped:
+            await self._compare(staged)
+            on_step(staged.model)
         if self._scope.whole:
             await self._put_back([*self.references, *own_logins])
         else:
             if self.narrowed:
                 await self._leave_somebody_elses()
             await self._add_needed()
-            for shape in self.logins:
-                await self._add_people(shape, lambda people: people.file)
+            for staged in self.logins:
+                await self._add_people(staged, lambda people: people.file)
         await self._refuse_other_logins()
         await self._refuse_without_clinic()
         await self._analyze()
@@ -174,57 +174,57 @@ class Difference:
 
         But not those that hold a unique value of a row that comes back: they are that row by another key.
         """
-        for shape in self.scoped:
-            if shape.entry.name.name not in tables:
+        for staged in self.scoped:
+            if staged.entry.name.name not in tables:
                 continue
-            if rows := await self.keep(shape, self.free(shape)):
-                self.said.append(f"«{shape.model}», lo que agregaron las migraciones: {staying(rows)}")
+            if rows := await self.keep(staged, self.free(staged)):
+                self.said.append(f"«{staged.model}», lo que agregaron las migraciones: {staying(rows)}")
 
     async def leave_moved(self) -> None:
         """After `find`: take out what is another clinic's today, instead of having it refused."""
         if isinstance(self.statements, ClinicStatements):
-            shapes = [shape for shape in self.scoped if shape is not self.held]
-            moved = await MovedRows(self._connection, self.statements, shapes).take_out()
+            staged_tables = [staged for staged in self.scoped if staged is not self.held]
+            moved = await MovedRows(self._connection, self.statements, staged_tables).take_out()
             self.moved = list(moved)
             self.said += moved.values()
 
-    def free(self, shape: Shape) -> str:
+    def free(self, staged: StagedTable) -> str:
         """The condition that the row `c` of today holds no unique value of a row that comes back."""
         free = [
-            f"NOT EXISTS (SELECT FROM {shape.file} AS f WHERE {joined(index, 'f', 'c')})"
-            for index in self._constraints.of(shape.entry.name).unique
-            if index.plain and shape.has(index.columns)
+            f"NOT EXISTS (SELECT FROM {staged.file} AS f WHERE {joined(index, 'f', 'c')})"
+            for index in self._constraints.of(staged.entry.name).unique
+            if index.plain and staged.has(index.columns)
         ]
         return " AND ".join(free) or "true"
 
-    async def keep(self, shape: Shape, condition: str) -> int:
+    async def keep(self, staged: StagedTable, condition: str) -> int:
         """Have rows `c` of today stay that the file does not have, instead of deleting them; how many they are."""
         place = f"{quote(REL)}, {quote(TID)}"
-        name = shape.left.removeprefix("pg_temp.")
+        name = staged.left.removeprefix("pg_temp.")
         await self._connection.execute(f"CREATE TEMP TABLE IF NOT EXISTS {name} ({quote(REL)} oid, {quote(TID)} tid)")
         status = await self._connection.execute(
-            f"WITH gone AS (DELETE FROM {shape.today} AS c WHERE NOT EXISTS"
-            f" (SELECT FROM {shape.pairs} AS p WHERE p.{quote(TODAY)} = c.ctid) AND {condition} RETURNING {place}),"
+            f"WITH gone AS (DELETE FROM {staged.today} AS c WHERE NOT EXISTS"
+            f" (SELECT FROM {staged.pairs} AS p WHERE p.{quote(TODAY)} = c.ctid) AND {condition} RETURNING {place}),"
             # What they point to is pointed to by rows that are not restored.
-            f" unknown AS (DELETE FROM {shape.current} AS k USING gone AS l"
+            f" unknown AS (DELETE FROM {staged.current} AS k USING gone AS l"
             f" WHERE k.{quote(REL)} = l.{quote(REL)} AND k.{quote(TID)} = l.{quote(TID)})"
-            f" INSERT INTO {shape.left} SELECT {place} FROM gone"
+            f" INSERT INTO {staged.left} SELECT {place} FROM gone"
         )
         if rows := int(status.rpartition(" ")[2]):
-            self.left[shape.model] = self.left.get(shape.model, 0) + rows
+            self.left[staged.model] = self.left.get(staged.model, 0) + rows
         return rows
 
     async def _leave_somebody_elses(self) -> None:
         """Have what is newer than the backup stay where it is not the record's alone, and what it points to."""
-        for shape in self._compared:
-            others = f"SELECT o.{quote(REL)}, o.{quote(TID)} FROM {shape.others} AS o"
-            await self.keep(shape, f"(c.{quote(REL)}, c.{quote(TID)}) IN ({others})")
+        for staged in self._compared:
+            others = f"SELECT o.{quote(REL)}, o.{quote(TID)} FROM {staged.others} AS o"
+            await self.keep(staged, f"(c.{quote(REL)}, c.{quote(TID)}) IN ({others})")
         await self.leave_pointed_to()
-        for shape in self._compared:
-            if rows := self.left.get(shape.model):
+        for staged in self._compared:
+            if rows := self.left.get(staged.model):
                 self.said.append(
-                    f"«{shape.model}», más nuevos que el respaldo, que también son de otros: {staying(rows)}"
-                    f" ({await self.keys_left(shape)})"
+                    f"«{staged.model}», más nuevos que el respaldo, que también son de otros: {staying(rows)}"
+                    f" ({await self.keys_left(staged)})"
                 )
 
     async def leave_pointed_to(self) -> None:
@@ -244,22 +244,22 @@ class Difference:
                             )
                             found = bool(await self.keep(parent, pointed_to_from(fk, "c", pointing))) or found
 
-    async def keys_left(self, shape: Shape) -> str:
+    async def keys_left(self, staged: StagedTable) -> str:
         """The keys of the first rows that stay, in words."""
-        key = shape.key or shape.names
+        key = staged.key or staged.names
         return await named_keys(
             self._connection,
             key,
-            f"SELECT {columns('r', key)} FROM {shape.real} AS r JOIN {shape.left} AS l"
+            f"SELECT {columns('r', key)} FROM {staged.real} AS r JOIN {staged.left} AS l"
             f" ON l.{quote(REL)} = r.tableoid AND l.{quote(TID)} = r.ctid",
         )
 
-    def other_content(self, shape: Shape) -> str:
+    def other_content(self, staged: StagedTable) -> str:
         """A query for the key and AT of the file's rows of a shared model that are there with other content today."""
-        there = f"SELECT {columns('r', shape.names)}, t.{quote(AT)} FROM {shape.real} AS r JOIN {shape.typed} AS t"
-        lines = with_lines(shape.table, f"{there} ON {shape.same_key('r', 't')}", *shape.key, AT)
+        there = f"SELECT {columns('r', staged.names)}, t.{quote(AT)} FROM {staged.real} AS r JOIN {staged.typed} AS t"
+        lines = with_lines(staged.table, f"{there} ON {staged.same_key('r', 't')}", *staged.key, AT)
         return (
-            f"SELECT x.* FROM ({lines}) AS x JOIN {shape.stage} AS s ON s.ctid = x.{quote(AT)}"
+            f"SELECT x.* FROM ({lines}) AS x JOIN {staged.stage} AS s ON s.ctid = x.{quote(AT)}"
             f" WHERE s.{quote(HASH)} <> {line_hash(f'x.{quote(LINE)}')}"
         )
 
@@ -272,33 +272,33 @@ class Difference:
         asked = ", ".join(f"EXISTS (SELECT FROM {child.file})" for child in self._compared)
         answers = await one_row(self._connection, f"SELECT {asked}")
         written = [child for child, some in zip(self._compared, answers, strict=True) if some]
-        for shape in self.references:
+        for staged in self.references:
             pointing = [
                 pointed_to_from(fk, "t", f"SELECT {columns('f', fk.columns)} FROM {child.file} AS f")
                 for child in written
                 for fk in child.entry.table.foreign_keys
-                if fk.target == shape.entry.name and child.has(fk.columns) and shape.has(fk.target_columns)
+                if fk.target == staged.entry.name and child.has(fk.columns) and staged.has(fk.target_columns)
             ]
             # A row that was nobody's may be another clinic's by now, and what that says is not this one's to see.
-            if shape in self.logins or shape.entry.kind is TableClass.OWNED or not shape.key or not pointing:
+            if staged in self.logins or staged.entry.kind is TableClass.OWNED or not staged.key or not pointing:
                 continue
-            key = " || ', ' || ".join(f"t.{quote(name)}::text" for name in shape.key)
-            was = ", ".join(self._was(shape, column, secrets) for column in shape.table.columns)
+            key = " || ', ' || ".join(f"t.{quote(name)}::text" for name in staged.key)
+            was = ", ".join(self._was(staged, column, secrets) for column in staged.table.columns)
             if found := await named_people(
                 self._connection,
-                f"SELECT {key} || ' (' || array_to_string(ARRAY[{was}]::text[], '; ') || ')' FROM {shape.typed} AS t"
-                f" JOIN {shape.real} AS r ON {shape.same_key('r', 't')}"
+                f"SELECT {key} || ' (' || array_to_string(ARRAY[{was}]::text[], '; ') || ')' FROM {staged.typed} AS t"
+                f" JOIN {staged.real} AS r ON {staged.same_key('r', 't')}"
                 f" WHERE ({' OR '.join(pointing)}) AND t.{quote(AT)} IN"
-                f" (SELECT o.{quote(AT)} FROM ({self.other_content(shape)}) AS o)",
+                f" (SELECT o.{quote(AT)} FROM ({self.other_content(staged)}) AS o)",
             ):
-                meanings[shape.model] = found
+                meanings[staged.model] = found
         return meanings
 
-    def _was(self, shape: Shape, column: Column, secrets: SecretColumns) -> str:
+    def _was(self, staged: StagedTable, column: Column, secrets: SecretColumns) -> str:
         """What the column was and is, in words, where it is something else in the rows `t` and `r`."""
         name, was, now = (literal(column.name), f"t.{quote(column.name)}::text", f"r.{quote(column.name)}::text")
         shown = name
-        if column.form is Form.SCALAR and not secrets.has(shape.entry.name, shape.model, column.name):
+        if column.form is Form.SCALAR and not secrets.has(staged.entry.name, staged.model, column.name):
             before, after = (f"coalesce(left({value}, {SHOWN}), '—')" for value in (was, now))
             shown = f"{name} || ': era «' || {before} || '» y hoy es «' || {after} || '»'"
         return f"CASE WHEN {was} IS DISTINCT FROM {now} THEN {shown} END"
@@ -336,10 +336,10 @@ class Difference:
                         )
         return said
 
-    def _new(self, shape: Shape) -> str:
+    def _new(self, staged: StagedTable) -> str:
         """The rows of the file that are not there today in any form."""
-        paired = f"SELECT FROM {shape.pairs} AS p WHERE p.{quote(FILE)} = f.ctid"
-        return f"SELECT f.* FROM {shape.file} AS f WHERE NOT EXISTS ({paired})"
+        paired = f"SELECT FROM {staged.pairs} AS p WHERE p.{quote(FILE)} = f.ctid"
+        return f"SELECT f.* FROM {staged.file} AS f WHERE NOT EXISTS ({paired})"
 
     async def changes(self, *, examples: SecretColumns | None) -> dict[Section, dict[str, Changes]]:
         """What was found of each model, those without any change included where they were compared.
@@ -347,10 +347,10 @@ class Difference:
         With `examples`, some of the rows as well, and of them all but these secrets.
         """
         found: dict[Section, dict[str, Changes]] = {section: {} for section in Section}
-        for shape in self.shapes:
-            counted = await self._changes(shape, examples)
-            if counted.any or shape in self.scoped:
-                found[shape.section][shape.model] = counted
+        for staged in self.staged_tables:
+            counted = await self._changes(staged, examples)
+            if counted.any or staged in self.scoped:
+                found[staged.section][staged.model] = counted
         return found
 
     async def changed_since(self) -> list[str]:
@@ -359,40 +359,40 @@ class Difference:
         No version of a row has the place of another: see KEEP_PLACES.
         """
         changed = []
-        for shape in self._compared if self.narrowed else self.scoped:
-            if shape is self.held:
+        for staged in self._compared if self.narrowed else self.scoped:
+            if staged is self.held:
                 continue
             place = f"{quote(REL)}, {quote(TID)}"
-            read = f"SELECT {place} FROM {shape.current}"
-            if shape.model in self.left:
-                read += f" UNION ALL SELECT {place} FROM {shape.left}"
+            read = f"SELECT {place} FROM {staged.current}"
+            if staged.model in self.left:
+                read += f" UNION ALL SELECT {place} FROM {staged.left}"
             rows, same = await one_row(
                 self._connection,
-                f"SELECT count(*), count(k.{quote(TID)}) FROM ({self.rows_today(shape)}) AS q"
+                f"SELECT count(*), count(k.{quote(TID)}) FROM ({self.rows_today(staged)}) AS q"
                 f" LEFT JOIN ({read}) AS k ON k.{quote(REL)} = q.tableoid AND k.{quote(TID)} = q.ctid",
             )
-            if not rows == same == self._read[shape.number]:
-                changed.append(shape.model)
+            if not rows == same == self._read[staged.number]:
+                changed.append(staged.model)
         return changed
 
     async def needed(self) -> dict[str, int]:
         """How many rows of each model are outside the scope, and only put back because others point to them."""
         found = {}
-        for shape in self._compared:
-            if shape not in self.scoped:
+        for staged in self._compared:
+            if staged not in self.scoped:
                 outside = (
-                    f" WHERE {quote(AT)} NOT IN (SELECT {quote(AT)} FROM {shape.wanted})" if self.narrowed else ""
+                    f" WHERE {quote(AT)} NOT IN (SELECT {quote(AT)} FROM {staged.wanted})" if self.narrowed else ""
                 )
-                found[shape.model] = int(
-                    await self._connection.fetchval(f"SELECT count(*) FROM {shape.file}{outside}")
+                found[staged.model] = int(
+                    await self._connection.fetchval(f"SELECT count(*) FROM {staged.file}{outside}")
                 )
         return {model: rows for model, rows in found.items() if rows}
 
     async def new_logins(self) -> dict[str, str]:
         """Of each model, the logins that are missing and inserted, with which nobody gets in."""
         found = {
-            shape.model: await named_people(self._connection, f"SELECT {who(shape, 'f')} FROM {shape.file} AS f")
-            for shape in self.logins
+            staged.model: await named_people(self._connection, f"SELECT {who(staged, 'f')} FROM {staged.file} AS f")
+            for staged in self.logins
         }
         return {model: names for model, names in found.items() if names}
 
@@ -400,217 +400,217 @@ class Difference:
         """Of each model, which privileges its logins get back; only where access is restored."""
         access = {entry.name for entry in self.statements.catalogue.entries.values() if entry.access}
         found = {
-            shape.model: await privileges_given(self._connection, shape, access)
-            for shape in self._compared
-            if shape.entry.access
+            staged.model: await privileges_given(self._connection, staged, access)
+            for staged in self._compared
+            if staged.entry.access
         }
         return {model: names for model, names in found.items() if names}
 
-    async def count(self, shape: Shape) -> tuple[int, int, int]:
+    async def count(self, staged: StagedTable) -> tuple[int, int, int]:
         """How many rows have to be deleted, inserted and updated: a replaced one is both deleted and inserted."""
-        return (0, 0, 0) if shape is self.held else await self._count(shape)
+        return (0, 0, 0) if staged is self.held else await self._count(staged)
 
-    async def _count(self, shape: Shape) -> tuple[int, int, int]:
+    async def _count(self, staged: StagedTable) -> tuple[int, int, int]:
         files, today, updates = await one_row(
             self._connection,
-            f"SELECT (SELECT count(*) FROM {shape.file}), (SELECT count(*) FROM {shape.today}),"
-            f" (SELECT count(*) FROM {shape.pairs} WHERE {quote(KIND)} = '{Kind.UPDATE}')",
+            f"SELECT (SELECT count(*) FROM {staged.file}), (SELECT count(*) FROM {staged.today}),"
+            f" (SELECT count(*) FROM {staged.pairs} WHERE {quote(KIND)} = '{Kind.UPDATE}')",
         )
         return today - updates, files - updates, updates
 
-    def stage_rows(self, shape: Shape) -> str:
+    def stage_rows(self, staged: StagedTable) -> str:
         """AT, LINE, HASH and COPY of the lines that are to be restored."""
         narrowed = ""
         if self.narrowed:
-            narrowed = f" WHERE ctid IN (SELECT {quote(AT)} FROM {shape.wanted})"
+            narrowed = f" WHERE ctid IN (SELECT {quote(AT)} FROM {staged.wanted})"
         return (
-            f"SELECT ctid AS {quote(AT)}, {quote(LINE)}, {quote(HASH)}, {copy_number(shape)}"
-            f" FROM {shape.stage}{narrowed}"
+            f"SELECT ctid AS {quote(AT)}, {quote(LINE)}, {quote(HASH)}, {copy_number(staged)}"
+            f" FROM {staged.stage}{narrowed}"
         )
 
-    def rows_today(self, shape: Shape) -> str:
+    def rows_today(self, staged: StagedTable) -> str:
         """The file's columns and the place of the rows of today that the restore is about."""
-        rows = self.statements.owned(shape.entry, (*shape.names, *PLACE))
+        rows = self.statements.owned(staged.entry, (*staged.names, *PLACE))
         if not self.narrowed:
             return rows
         return (
-            f"SELECT q.* FROM ({rows}) AS q JOIN {shape.present} AS v"
+            f"SELECT q.* FROM ({rows}) AS q JOIN {staged.present} AS v"
             f" ON v.{quote(REL)} = q.tableoid AND v.{quote(TID)} = q.ctid"
         )
 
     async def _prepare(self) -> None:
-        for shape in self.shapes:
-            await self._connection.execute(create_meeting(shape))
+        for staged in self.staged_tables:
+            await self._connection.execute(create_meeting(staged))
 
     async def _analyze(self) -> None:
-        for shape in self.shapes:
-            await self._connection.execute(f"ANALYZE {shape.file}; ANALYZE {shape.today}; ANALYZE {shape.pairs}")
+        for staged in self.staged_tables:
+            await self._connection.execute(f"ANALYZE {staged.file}; ANALYZE {staged.today}; ANALYZE {staged.pairs}")
 
-    async def _compare(self, shape: Shape) -> None:
-        self._read[shape.number] = await self._fill_current(shape)
+    async def _compare(self, staged: StagedTable) -> None:
+        self._read[staged.number] = await self._fill_current(staged)
         same = f"s.{quote(HASH)} = c.{quote(HASH)}"
-        if not shape.key:
+        if not staged.key:
             same += f" AND s.{quote(COPY)} = c.{quote(COPY)}"
-        stage = self.stage_rows(shape)
-        new = f"SELECT s.* FROM ({stage}) AS s WHERE NOT EXISTS (SELECT FROM {shape.current} AS c WHERE {same})"
-        await self._connection.execute(f"INSERT INTO {shape.file} {typed_rows(shape, new)}")
-        if shape.key and not shape.entry.definite:
-            await self._adopt(shape)
-        await self._fill_today(shape, same, stage)
-        if shape.key:
-            await self._give_back(shape)
+        stage = self.stage_rows(staged)
+        new = f"SELECT s.* FROM ({stage}) AS s WHERE NOT EXISTS (SELECT FROM {staged.current} AS c WHERE {same})"
+        await self._connection.execute(f"INSERT INTO {staged.file} {typed_rows(staged, new)}")
+        if staged.key and not staged.entry.definite:
+            await self._adopt(staged)
+        await self._fill_today(staged, same, stage)
+        if staged.key:
+            await self._give_back(staged)
             await self._connection.execute(
-                f"ANALYZE {shape.file}; ANALYZE {shape.today};"
-                f" INSERT INTO {shape.pairs} SELECT f.ctid, c.ctid, '{Kind.UPDATE}'"
-                f" FROM {shape.file} AS f JOIN {shape.today} AS c ON {shape.same_key('f', 'c')}"
+                f"ANALYZE {staged.file}; ANALYZE {staged.today};"
+                f" INSERT INTO {staged.pairs} SELECT f.ctid, c.ctid, '{Kind.UPDATE}'"
+                f" FROM {staged.file} AS f JOIN {staged.today} AS c ON {staged.same_key('f', 'c')}"
             )
-            for condition in dict.fromkeys(self._replacements(shape)):
+            for condition in dict.fromkeys(self._replacements(staged)):
                 await self._connection.execute(
-                    f"UPDATE {shape.pairs} AS p SET {quote(KIND)} = '{Kind.REPLACE}'"
-                    f" FROM {shape.file} AS f, {shape.today} AS c"
+                    f"UPDATE {staged.pairs} AS p SET {quote(KIND)} = '{Kind.REPLACE}'"
+                    f" FROM {staged.file} AS f, {staged.today} AS c"
                     f" WHERE f.ctid = p.{quote(FILE)} AND c.ctid = p.{quote(TODAY)} AND ({condition})"
                 )
 
-    async def _give_back(self, shape: Shape) -> None:
+    async def _give_back(self, staged: StagedTable) -> None:
         """Have rows that the file knows as nobody's, and that are the clinic's today, be nobody's again."""
         if self.narrowed:
             return
         for nobodys in self.references:
-            if nobodys.entry.name == shape.entry.name:
+            if nobodys.entry.name == staged.entry.name:
                 await self._connection.execute(
-                    f"INSERT INTO {shape.file} SELECT NULL, {columns('t', shape.names)} FROM {nobodys.typed} AS t"
-                    f" JOIN {shape.today} AS c ON {shape.same_key('t', 'c')}"
-                    f" WHERE NOT EXISTS (SELECT FROM {shape.file} AS f WHERE {shape.same_key('f', 'c')})"
+                    f"INSERT INTO {staged.file} SELECT NULL, {columns('t', staged.names)} FROM {nobodys.typed} AS t"
+                    f" JOIN {staged.today} AS c ON {staged.same_key('t', 'c')}"
+                    f" WHERE NOT EXISTS (SELECT FROM {staged.file} AS f WHERE {staged.same_key('f', 'c')})"
                 )
 
-    async def _fill_current(self, shape: Shape) -> int:
+    async def _fill_current(self, staged: StagedTable) -> int:
         """How many rows they are."""
-        return await self._hash_today(shape, self.rows_today(shape))
+        return await self._hash_today(staged, self.rows_today(staged))
 
-    async def _fill_today(self, shape: Shape, same: str, stage: str) -> None:
+    async def _fill_today(self, staged: StagedTable, same: str, stage: str) -> None:
         """`same` says that a row `c` of `current` and a row `s` of `stage` are alike."""
         await self._connection.execute(
-            shape.rows_of_today(
-                f"JOIN {shape.current} AS c ON t.tableoid = c.{quote(REL)} AND t.ctid = c.{quote(TID)}"
+            staged.rows_of_today(
+                f"JOIN {staged.current} AS c ON t.tableoid = c.{quote(REL)} AND t.ctid = c.{quote(TID)}"
                 f" WHERE NOT EXISTS (SELECT FROM ({stage}) AS s WHERE {same})"
             )
         )
 
-    async def _hash_today(self, shape: Shape, rows: str) -> int:
-        lines = with_lines(shape.table, rows, *PLACE)
+    async def _hash_today(self, staged: StagedTable, rows: str) -> int:
+        lines = with_lines(staged.table, rows, *PLACE)
         hashes = f"SELECT tableoid, ctid, {line_hash(f'x.{quote(LINE)}')} AS {quote(HASH)} FROM ({lines}) AS x"
         filled = await self._connection.execute(
-            f"INSERT INTO {shape.current} SELECT tableoid, ctid, {quote(HASH)}, {copy_number(shape, 'ctid')}"
+            f"INSERT INTO {staged.current} SELECT tableoid, ctid, {quote(HASH)}, {copy_number(staged, 'ctid')}"
             f" FROM ({hashes}) AS y"
         )
-        await self._connection.execute(f"ANALYZE {shape.current}")
+        await self._connection.execute(f"ANALYZE {staged.current}")
         return int(filled.rpartition(" ")[2])
 
-    async def _adopt(self, shape: Shape) -> None:
+    async def _adopt(self, staged: StagedTable) -> None:
         """Take rows of the file that are nobody's today for the clinic's: what said whose they are is gone.
 
         An account whose person was deleted, say. Restored, the person says again that it is the clinic's.
         """
         others = (
-            f"SELECT x.tableoid AS rel, x.ctid::text AS tid FROM {shape.real} AS x"
-            f" JOIN {shape.file} AS f ON {shape.same_key('f', 'x')}"
-            f" WHERE NOT {self.statements.is_owned(shape.entry, 'x')}"
+            f"SELECT x.tableoid AS rel, x.ctid::text AS tid FROM {staged.real} AS x"
+            f" JOIN {staged.file} AS f ON {staged.same_key('f', 'x')}"
+            f" WHERE NOT {self.statements.is_owned(staged.entry, 'x')}"
         )
         if not await self._connection.fetchval(f"SELECT EXISTS ({others})"):
             return
         await self._hash_today(
-            shape,
-            f"SELECT {columns('x', (*shape.names, *PLACE))} FROM {shape.real} AS x"
-            f" JOIN ({self.statements.nobodys(shape.entry, others)}) AS n"
+            staged,
+            f"SELECT {columns('x', (*staged.names, *PLACE))} FROM {staged.real} AS x"
+            f" JOIN ({self.statements.nobodys(staged.entry, others)}) AS n"
             " ON n.rel = x.tableoid AND n.tid::tid = x.ctid",
         )
         await self._connection.execute(
-            f"DELETE FROM {shape.file} AS f USING {shape.stage} AS s, {shape.current} AS c"
+            f"DELETE FROM {staged.file} AS f USING {staged.stage} AS s, {staged.current} AS c"
             f" WHERE s.ctid = f.{quote(AT)} AND c.{quote(HASH)} = s.{quote(HASH)}"
         )
 
-    def _replacements(self, shape: Shape) -> Iterable[str]:
+    def _replacements(self, staged: StagedTable) -> Iterable[str]:
         """Of a pair of `f`, the file's row, and `c`, today's: why it cannot be updated where it stands."""
-        rules = self._constraints.of(shape.entry.name)
-        if always := [name for name in shape.names if name in rules.always]:
+        rules = self._constraints.of(staged.entry.name)
+        if always := [name for name in staged.names if name in rules.always]:
             yield _changed(always)
-        for reference in self._constraints.to(shape.entry.name):
+        for reference in self._constraints.to(staged.entry.name):
             # Whatever points to the old value would follow it, or be in the way. A key may change, too, and be the
             # same: 1.0 and 1.00.
-            yield _changed(reference.target_columns if shape.has(reference.target_columns) else ())
+            yield _changed(reference.target_columns if staged.has(reference.target_columns) else ())
         for index in rules.unique:
-            if set(index.columns) == set(shape.key) and index.plain:
+            if set(index.columns) == set(staged.key) and index.plain:
                 continue
-            if index.plain and shape.has(index.columns):
+            if index.plain and staged.has(index.columns):
                 yield (
-                    f"EXISTS (SELECT FROM {shape.file} AS other WHERE other.ctid <> f.ctid"
+                    f"EXISTS (SELECT FROM {staged.file} AS other WHERE other.ctid <> f.ctid"
                     f" AND {joined(index, 'other', 'c')})"
                 )
             else:
-                yield _changed([name for name in index.involved if shape.has((name,))])
+                yield _changed([name for name in index.involved if staged.has((name,))])
 
-    def _missing(self, shape: Shape) -> str:
+    def _missing(self, staged: StagedTable) -> str:
         """Whether today's table has no row with the key of `t`; without a key, none with its line."""
-        if shape.key:
-            return f"NOT EXISTS (SELECT FROM {shape.real} AS r WHERE {shape.same_key('r', 't')})"
-        everything = with_lines(shape.table, f"SELECT {columns('a', shape.names)} FROM {shape.real} AS a")
+        if staged.key:
+            return f"NOT EXISTS (SELECT FROM {staged.real} AS r WHERE {staged.same_key('r', 't')})"
+        everything = with_lines(staged.table, f"SELECT {columns('a', staged.names)} FROM {staged.real} AS a")
         return (
-            f"NOT EXISTS (SELECT FROM {shape.stage} AS s JOIN ({everything}) AS r"
+            f"NOT EXISTS (SELECT FROM {staged.stage} AS s JOIN ({everything}) AS r"
             f" ON {line_hash(f'r.{quote(LINE)}')} = s.{quote(HASH)} WHERE s.ctid = t.{quote(AT)})"
         )
 
-    async def _put_back(self, shapes: Sequence[Shape]) -> None:
+    async def _put_back(self, staged_tables: Sequence[StagedTable]) -> None:
         """Add to `file` the rows of these models that are missing today, where other rows of the file need them.
 
         Raises RestoreRefused for a shared row that none needs: no backup has such a row.
         """
         missing = [
-            shape
-            for shape in shapes
+            staged
+            for staged in staged_tables
             if await self._connection.fetchval(
-                f"SELECT EXISTS (SELECT FROM {shape.typed} AS t WHERE {self._missing(shape)})"
+                f"SELECT EXISTS (SELECT FROM {staged.typed} AS t WHERE {self._missing(staged)})"
             )
         ]
         if not missing:
             return
-        await self._reach(shapes)
-        for shape in missing:
+        await self._reach(staged_tables)
+        for staged in missing:
             await self._connection.execute(
-                f"INSERT INTO {shape.file} SELECT t.* FROM {shape.typed} AS t WHERE {self._missing(shape)}"
-                f" AND t.{quote(AT)} IN (SELECT {quote(AT)} FROM {shape.reached})"
+                f"INSERT INTO {staged.file} SELECT t.* FROM {staged.typed} AS t WHERE {self._missing(staged)}"
+                f" AND t.{quote(AT)} IN (SELECT {quote(AT)} FROM {staged.reached})"
             )
             needless = (
-                f"SELECT t.* FROM {shape.typed} AS t WHERE {self._missing(shape)}"
-                f" AND t.{quote(AT)} NOT IN (SELECT {quote(AT)} FROM {shape.reached})"
+                f"SELECT t.* FROM {staged.typed} AS t WHERE {self._missing(staged)}"
+                f" AND t.{quote(AT)} NOT IN (SELECT {quote(AT)} FROM {staged.reached})"
             )
-            if shape in self.logins:
-                needless += f" AND NOT {await self._add_people(shape, lambda people: people.typed)}"
-            if shape.section is Section.REFERENCES and (
-                found := await named_keys(self._connection, shape.key or shape.names, needless)
+            if staged in self.logins:
+                needless += f" AND NOT {await self._add_people(staged, lambda people: people.typed)}"
+            if staged.section is Section.REFERENCES and (
+                found := await named_keys(self._connection, staged.key or staged.names, needless)
             ):
                 raise RestoreRefused(
-                    f"el archivo trae en «referencias» registros de «{shape.model}» a los que ninguno de los de la"
+                    f"el archivo trae en «referencias» registros de «{staged.model}» a los que ninguno de los de la"
                     f" clínica lleva: {found}"
                 )
 
-    async def _reach(self, shapes: Sequence[Shape]) -> None:
+    async def _reach(self, staged_tables: Sequence[StagedTable]) -> None:
         """Fill `reached` of these models, from the clinic's own rows in the file and so on upward."""
-        names = {shape.entry.name for shape in shapes}
-        people = [link[1] for shape in shapes if (link := link_of(shape, self._compared)) is not None]
+        names = {staged.entry.name for staged in staged_tables}
+        people = [link[1] for staged in staged_tables if (link := link_of(staged, self._compared)) is not None]
         pointing = [
-            shape
-            for shape in self._compared
-            if shape in people or any(fk.target in names for fk in shape.entry.table.foreign_keys)
+            staged
+            for staged in self._compared
+            if staged in people or any(fk.target in names for fk in staged.entry.table.foreign_keys)
         ]
         await create_all_typed(self._connection, pointing)
-        for shape in shapes:
+        for staged in staged_tables:
             await self._connection.execute(
-                f"CREATE TEMP TABLE {shape.reached.removeprefix('pg_temp.')} ({quote(AT)} tid)"
+                f"CREATE TEMP TABLE {staged.reached.removeprefix('pg_temp.')} ({quote(AT)} tid)"
             )
-        sources = [(shape, shape.typed) for shape in pointing]
+        sources = [(staged, staged.typed) for staged in pointing]
         sources += [
-            (shape, f"(SELECT t.* FROM {shape.typed} AS t JOIN {shape.reached} AS r USING ({quote(AT)}))")
-            for shape in shapes
+            (staged, f"(SELECT t.* FROM {staged.typed} AS t JOIN {staged.reached} AS r USING ({quote(AT)}))")
+            for staged in staged_tables
         ]
         found = True
         while found:
@@ -618,7 +618,7 @@ class Difference:
             for child, rows in sources:
                 for fk in child.entry.table.foreign_keys:
                     values = columns("c", fk.columns)
-                    for parent in shapes:
+                    for parent in staged_tables:
                         if parent.entry.name == fk.target and child.has(fk.columns) and parent.has(fk.target_columns):
                             added = await self._connection.execute(
                                 f"INSERT INTO {parent.reached} SELECT t.{quote(AT)} FROM {parent.typed} AS t"
@@ -627,63 +627,67 @@ class Difference:
                             )
                             found = found or added != "INSERT 0 0"
 
-    async def _add_people(self, shape: Shape, rows: Callable[[Shape], str]) -> str:
+    async def _add_people(self, staged: StagedTable, rows: Callable[[StagedTable], str]) -> str:
         """Add the missing logins of the clinic's people, given by `rows` of their model, to `file`.
 
         Returns the condition that a row `t` of the file is such a login. Where somebody has a login by another key
         today, it is theirs.
         """
         somebodys = "false"
-        if (link := link_of(shape, self._compared)) is not None:
+        if (link := link_of(staged, self._compared)) is not None:
             own, people, name = link
             somebodys = (
                 f"(lower(t.{quote(own)}::text) IN (SELECT lower(u.{quote(name)}::text) FROM {rows(people)} AS u"
                 f" WHERE u.{quote(name)}::text <> ''))"
             )
-        elif shape in self.stated:
+        elif staged in self.stated:
             somebodys = "true"
         added = (
-            f"INSERT INTO {shape.file} SELECT t.* FROM {shape.typed} AS t WHERE {somebodys}"
-            f" AND {self._missing(shape)} AND t.{quote(AT)} NOT IN (SELECT f.{quote(AT)} FROM {shape.file} AS f)"
-            f" AND NOT EXISTS (SELECT FROM {shape.real} AS r WHERE {same_login(shape, 't', 'r', by_any=True)})"
+            f"INSERT INTO {staged.file} SELECT t.* FROM {staged.typed} AS t WHERE {somebodys}"
+            f" AND {self._missing(staged)} AND t.{quote(AT)} NOT IN (SELECT f.{quote(AT)} FROM {staged.file} AS f)"
+            f" AND NOT EXISTS (SELECT FROM {staged.real} AS r WHERE {same_login(staged, 't', 'r', by_any=True)})"
         )
         await self._connection.execute(added)
         return f"{somebodys} IS TRUE" if somebodys != "false" else somebodys
 
     async def _refuse_other_logins(self) -> None:
         """Refuse where a restored row would point to somebody else's login, or to one that has another key today."""
-        for shape in self.logins:
-            if not shape.key:
+        for staged in self.logins:
+            if not staged.key:
                 continue
-            pairs = f"FROM {shape.typed} AS t JOIN {shape.real} AS r ON "
-            was, now = who(shape, "t"), who(shape, "r")
+            pairs = f"FROM {staged.typed} AS t JOIN {staged.real} AS r ON "
+            was, now = who(staged, "t"), who(staged, "r")
             elsewhere = (
-                f"SELECT {was} || ', y hoy es ' || {now} {pairs} {same_login(shape, 't', 'r', by_any=False)}"
-                f" AND t.{quote(AT)} IN (SELECT {quote(AT)} FROM {shape.file})"
+                f"SELECT {was} || ', y hoy es ' || {now} {pairs} {same_login(staged, 't', 'r', by_any=False)}"
+                f" AND t.{quote(AT)} IN (SELECT {quote(AT)} FROM {staged.file})"
             )
             if found := await named_people(self._connection, elsewhere):
                 raise RestoreRefused(
-                    f"un acceso de «{shape.model}» que registros del respaldo necesitan tiene hoy otra clave:"
+                    f"un acceso de «{staged.model}» que registros del respaldo necesitan tiene hoy otra clave:"
                     f" era {found}"
                 )
-            if same_login(shape, "t", "r", by_any=True) == "false":
+            if same_login(staged, "t", "r", by_any=True) == "false":
                 continue
             # Who it is by now may be another clinic's person, or the platform's.
-            own = self.statements.is_owned(shape.entry, "r") if shape.entry.candidates else "false"
+            own = self.statements.is_owned(staged.entry, "r") if staged.entry.candidates else "false"
             today = f"CASE WHEN {own} THEN 'es ' || {now} ELSE 'no lo es' END"
             for child in self._compared:
                 for fk in child.entry.table.foreign_keys:
-                    if fk.target != shape.entry.name or not child.has(fk.columns) or not shape.has(fk.target_columns):
+                    if (
+                        fk.target != staged.entry.name
+                        or not child.has(fk.columns)
+                        or not staged.has(fk.target_columns)
+                    ):
                         continue
                     pointing = f"SELECT {columns('c', fk.columns)} FROM {child.file} AS c"
                     others = (
-                        f"SELECT {was} || ', y hoy ' || {today} {pairs} {shape.same_key('t', 'r')}"
-                        f" WHERE NOT {same_login(shape, 't', 'r', by_any=True)}"
+                        f"SELECT {was} || ', y hoy ' || {today} {pairs} {staged.same_key('t', 'r')}"
+                        f" WHERE NOT {same_login(staged, 't', 'r', by_any=True)}"
                         f" AND {pointed_to_from(fk, 't', pointing)}"
                     )
                     if found := await named_people(self._connection, others):
                         raise RestoreRefused(
-                            f"registros de «{child.model}» apuntarían al acceso de otra persona en «{shape.model}»:"
+                            f"registros de «{child.model}» apuntarían al acceso de otra persona en «{staged.model}»:"
                             f" era {found}"
                         )
 
@@ -702,16 +706,16 @@ class Difference:
         found = True
         while found:
             found = False
-            for child in self.shapes:
+            for child in self.staged_tables:
                 for fk in child.entry.table.foreign_keys:
-                    for parent in self.shapes:
+                    for parent in self.staged_tables:
                         if parent.entry.name != fk.target or not child.has(fk.columns):
                             continue
                         if not parent.has(fk.target_columns):
                             continue
                         found = await self._add_pointed_to(child, fk, parent) or found
 
-    async def _add_pointed_to(self, child: Shape, fk: ForeignKey, parent: Shape) -> bool:
+    async def _add_pointed_to(self, child: StagedTable, fk: ForeignKey, parent: StagedTable) -> bool:
         at = quote(AT)
         there = f"SELECT FROM {parent.real} AS r WHERE {joined(fk.target_key, 'r', 't')}"
         absent = (
@@ -734,19 +738,19 @@ class Difference:
         await self._connection.execute(ANY_WAY)
         return added != "INSERT 0 0"
 
-    async def _changes(self, shape: Shape, examples: SecretColumns | None) -> Changes:
-        deletes, inserts, updates = await self._count(shape)
+    async def _changes(self, staged: StagedTable, examples: SecretColumns | None) -> Changes:
+        deletes, inserts, updates = await self._count(staged)
         replaced, again = await one_row(
             self._connection,
             f"SELECT count(*) FILTER (WHERE {quote(KIND)} = '{Kind.REPLACE}'),"
-            f" count(*) FILTER (WHERE {quote(KIND)} = '{Kind.AGAIN}') FROM {shape.pairs}",
+            f" count(*) FILTER (WHERE {quote(KIND)} = '{Kind.REINSERT}') FROM {staged.pairs}",
         )
         twice = replaced + again
         changes = Changes(inserts - twice, updates + replaced, deletes - twice)
         if examples is not None and changes.any:
-            async for row in changed_rows(self._connection, shape, examples, limit=EXAMPLES):
+            async for row in changed_rows(self._connection, staged, examples, limit=EXAMPLES):
                 changes.examples.setdefault(row.kind, []).append(row.shown())
-        return Changes(0, 0, 0, changes.examples, restored=not changes.any) if shape is self.held else changes
+        return Changes(0, 0, 0, changes.examples, restored=not changes.any) if staged is self.held else changes
 
 
 async def one_row(connection: asyncpg.Connection, statement: str) -> asyncpg.Record:
@@ -756,9 +760,9 @@ async def one_row(connection: asyncpg.Connection, statement: str) -> asyncpg.Rec
     return row
 
 
-def copy_number(shape: Shape, order: str = "") -> str:
+def copy_number(staged: StagedTable, order: str = "") -> str:
     """COPY: which of several equal rows it is; of a table with a key there is but one."""
-    if shape.key:
+    if staged.key:
         return f"1::bigint AS {quote(COPY)}"
     ordered = f" ORDER BY {order}" if order else ""
     return f"row_number() OVER (PARTITION BY {quote(HASH)}{ordered}) AS {quote(COPY)}"

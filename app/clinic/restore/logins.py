@@ -10,7 +10,7 @@ from app.clinic.catalogue.introspection import Column, TableName
 from app.clinic.catalogue.sql import columns, literal, quote
 from app.clinic.people.access import login_columns
 from app.clinic.restore.naming import named_people
-from app.clinic.restore.staged_tables import FILE, KIND, TODAY, Kind, Shape
+from app.clinic.restore.staged_tables import FILE, KIND, TODAY, Kind, StagedTable
 from app.errors import SchemaDiffers
 
 PASSWORDS: Final = frozenset({"password", "contraseña", "contrasena", "clave"})
@@ -22,22 +22,22 @@ UNUSABLE: Final = "'!' || replace(gen_random_uuid()::text || gen_random_uuid()::
 PEOPLE: Final = ("email", "usuario", "correoelectronico")
 
 
-def login_values(shape: Shape, defaults: Collection[str]) -> dict[str, str]:
+def login_values(staged: StagedTable, defaults: Collection[str]) -> dict[str, str]:
     """Column and SQL of what a missing login is inserted with beside who it is: nobody gets in with it.
 
     Inactive and without any privilege: every boolean is false. Raises SchemaDiffers where a column needs a value that
     neither the file nor the table says.
     """
     values = {}
-    for column in shape.entry.table.columns:
-        if column.name in shape.identity:
+    for column in staged.entry.table.columns:
+        if column.name in staged.identity:
             continue
         value = _value(column)
         if value is not None:
             values[column.name] = f"({value})::{column.type}"
         elif column.name not in defaults:
             raise SchemaDiffers(
-                f"falta un acceso de «{shape.model}» y no se puede agregar: su columna «{column.name}» es"
+                f"falta un acceso de «{staged.model}» y no se puede agregar: su columna «{column.name}» es"
                 " obligatoria, y ningún respaldo la tiene"
             )
     return values
@@ -53,27 +53,27 @@ def _value(column: Column) -> str | None:
     return "now()" if column.type.startswith(("timestamp", "date")) else None
 
 
-def link_of(shape: Shape, shapes: Sequence[Shape]) -> tuple[str, Shape, str] | None:
+def link_of(staged: StagedTable, staged_tables: Sequence[StagedTable]) -> tuple[str, StagedTable, str] | None:
     """By which of its columns a login is somebody's, and the people's model with its column; None where nothing says.
 
     The columns are text, and compared without regard to case, or else of one type.
     """
-    links = [way for way in shape.entry.candidates if isinstance(way, ByLink)]
+    links = [way for way in staged.entry.candidates if isinstance(way, ByLink)]
     if links:
         own, target, named = links[0].column, links[0].target, links[0].target_column
-    elif shape.entry.kind is TableClass.OWNED:
-        own, target, named = PEOPLE[0], TableName(shape.entry.name.schema, PEOPLE[1]), PEOPLE[2]
+    elif staged.entry.kind is TableClass.OWNED:
+        own, target, named = PEOPLE[0], TableName(staged.entry.name.schema, PEOPLE[1]), PEOPLE[2]
     else:
         return None
-    for people in shapes:
-        if people.entry.name == target and people.has((named,)) and shape.has((own,)):
+    for people in staged_tables:
+        if people.entry.name == target and people.has((named,)) and staged.has((own,)):
             return own, people, named
     return None
 
 
-def same_login(shape: Shape, one: str, other: str, *, by_any: bool) -> str:
+def same_login(staged: StagedTable, one: str, other: str, *, by_any: bool) -> str:
     """That two rows are the same login, whatever their keys: by the best of its columns, or by any of them."""
-    names = [name for name in login_columns(shape.entry.table) if name in shape.names]
+    names = [name for name in login_columns(staged.entry.table) if name in staged.names]
     tests = [
         f"({one}.{quote(name)}::text <> '' AND lower({one}.{quote(name)}::text) = lower({other}.{quote(name)}::text))"
         for name in (names if by_any else names[:1])
@@ -81,41 +81,41 @@ def same_login(shape: Shape, one: str, other: str, *, by_any: bool) -> str:
     return f"(({' OR '.join(tests)}) IS TRUE)" if tests else "false"
 
 
-def who(shape: Shape, alias: str) -> str:
+def who(staged: StagedTable, alias: str) -> str:
     """A row's login as people read it: `ana (7)`."""
-    names = [name for name in login_columns(shape.entry.table) if name in shape.names]
-    key = " || ', ' || ".join(f"{alias}.{quote(name)}::text" for name in shape.key or shape.names[:1])
+    names = [name for name in login_columns(staged.entry.table) if name in staged.names]
+    key = " || ', ' || ".join(f"{alias}.{quote(name)}::text" for name in staged.key or staged.names[:1])
     if not names:
         return key
     said = ", ".join(f"nullif({alias}.{quote(name)}::text, '')" for name in names)
     return f"coalesce({said}, '—') || ' (' || {key} || ')'"
 
 
-async def privileges_given(connection: asyncpg.Connection, shape: Shape, access: Collection[TableName]) -> str:
+async def privileges_given(connection: asyncpg.Connection, staged: StagedTable, access: Collection[TableName]) -> str:
     """Which privileges applying the difference of an access table gives, in words; empty where none.
 
     `access` are the tables that let people in: a row that ties two of them is a privilege by itself.
     """
-    ties = [fk.columns for fk in shape.entry.table.foreign_keys if fk.target in access and shape.has(fk.columns)]
+    ties = [fk.columns for fk in staged.entry.table.foreign_keys if fk.target in access and staged.has(fk.columns)]
     if ties:
-        pointing = {name for fk in shape.entry.table.foreign_keys for name in fk.columns}
-        tied = tuple(name for name in shape.names if name in pointing)
+        pointing = {name for fk in staged.entry.table.foreign_keys for name in fk.columns}
+        tied = tuple(name for name in staged.names if name in pointing)
         what = ", ".join(f"{literal(f'{name} ')} || f.{quote(name)}::text" for name in tied)
         changed = f"ROW({columns('f', tied)})::text IS DISTINCT FROM ROW({columns('c', tied)})::text"
         said = f"concat_ws(', ', {what})"
     else:
-        flags = [c.name for c in shape.table.columns if c.type == "boolean"]
+        flags = [c.name for c in staged.table.columns if c.type == "boolean"]
         if not flags:
             return ""
         given = {name: f"f.{quote(name)} AND c.{quote(name)} IS NOT TRUE" for name in flags}
         what = ", ".join(f"CASE WHEN {test} THEN {literal(name)} END" for name, test in given.items())
         changed = f"({' OR '.join(given.values())})"
-        said = f"{who(shape, 'f')} || ': ' || concat_ws(', ', {what})"
+        said = f"{who(staged, 'f')} || ': ' || concat_ws(', ', {what})"
     return await named_people(
         connection,
-        f"SELECT {said} FROM {shape.file} AS f"
-        f" LEFT JOIN {shape.pairs} AS p ON p.{quote(FILE)} = f.ctid AND p.{quote(KIND)} <> '{Kind.AGAIN}'"
-        f" LEFT JOIN {shape.today} AS c ON c.ctid = p.{quote(TODAY)}"
-        f" WHERE {changed} AND NOT EXISTS (SELECT FROM {shape.pairs} AS a WHERE a.{quote(FILE)} = f.ctid"
-        f" AND a.{quote(KIND)} = '{Kind.AGAIN}')",
+        f"SELECT {said} FROM {staged.file} AS f"
+        f" LEFT JOIN {staged.pairs} AS p ON p.{quote(FILE)} = f.ctid AND p.{quote(KIND)} <> '{Kind.REINSERT}'"
+        f" LEFT JOIN {staged.today} AS c ON c.ctid = p.{quote(TODAY)}"
+        f" WHERE {changed} AND NOT EXISTS (SELECT FROM {staged.pairs} AS a WHERE a.{quote(FILE)} = f.ctid"
+        f" AND a.{quote(KIND)} = '{Kind.REINSERT}')",
     )

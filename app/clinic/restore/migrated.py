@@ -25,7 +25,7 @@ async def refuse_migrated(
     would point a foreign key to it: where those are switched off, nobody else would look at that one. Tables that
     are only read are of no matter here, nor are new ones. Raises SchemaChanged, naming the table.
     """
-    tables = [shape.entry.table for shape in difference.shapes if any(await difference.count(shape))]
+    tables = [staged.entry.table for staged in difference.staged_tables if any(await difference.count(staged))]
     if not tables:
         return
     locked = ", ".join(f"ONLY {name}" for name in dict.fromkeys(map(qualified, tables)))

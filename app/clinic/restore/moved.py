@@ -8,11 +8,11 @@ from app.clinic.catalogue.entries import ByColumn, ByForeignKey
 from app.clinic.catalogue.sql import columns, points_into, quote
 from app.clinic.reading.statements import ClinicStatements
 from app.clinic.restore.naming import named_keys
-from app.clinic.restore.staged_tables import AT, FILE, Shape, create_typed
+from app.clinic.restore.staged_tables import AT, FILE, StagedTable, create_typed
 
 
 class MovedRows:
-    """Finds them among the models `shapes`, which have been compared, and takes them out of `file`.
+    """Finds them among the models `staged_tables`, which have been compared, and takes them out of `file`.
 
     A row has moved that has the key of the file's today, is another clinic's, and says the same in at least half of
     the columns that the file fills, keys and what says whose it is left out: she may have got another telephone. What
@@ -22,76 +22,78 @@ class MovedRows:
     other clinic's.
     """
 
-    def __init__(self, connection: asyncpg.Connection, statements: ClinicStatements, shapes: list[Shape]) -> None:
+    def __init__(
+        self, connection: asyncpg.Connection, statements: ClinicStatements, staged_tables: list[StagedTable]
+    ) -> None:
         self._connection = connection
         self._statements = statements
-        self._shapes = shapes
-        self._keyed = [shape for shape in shapes if shape.key]
-        self._moved: list[Shape] = []
+        self._shapes = staged_tables
+        self._keyed = [staged for staged in staged_tables if staged.key]
+        self._moved: list[StagedTable] = []
 
-    async def take_out(self) -> dict[Shape, str]:
+    async def take_out(self) -> dict[StagedTable, str]:
         """The models of which rows were taken out, and a sentence that names them."""
         taken = await self._taken()
         if not taken:
             return {}
-        for shape in self._shapes:
-            await self._connection.execute(create_typed(shape, shape.moved))
-        for shape in taken:
+        for staged in self._shapes:
+            await self._connection.execute(create_typed(staged, staged.moved))
+        for staged in taken:
             await self._take(
-                shape,
-                f"SELECT f.ctid FROM ({self._others(shape)}) AS o JOIN {shape.real} AS r"
+                staged,
+                f"SELECT f.ctid FROM ({self._others(staged)}) AS o JOIN {staged.real} AS r"
                 " ON r.tableoid = o.rel AND r.ctid = o.tid::tid"
-                f" JOIN {shape.file} AS f ON {shape.same_key('f', 'r')} WHERE {says_the_same(shape)}",
+                f" JOIN {staged.file} AS f ON {staged.same_key('f', 'r')} WHERE {says_the_same(staged)}",
             )
         said = {
-            shape: f"«{shape.model}»: son hoy de otra clínica, y se dejan donde están: {await self._keys(shape)}"
-            for shape in self._moved
+            staged: f"«{staged.model}»: son hoy de otra clínica, y se dejan donde están: {await self._keys(staged)}"
+            for staged in self._moved
         }
-        while any([await self._take_dependent(shape) for shape in self._shapes]):
+        while any([await self._take_dependent(staged) for staged in self._shapes]):
             pass
-        for shape in self._moved:
-            if shape not in said:
-                said[shape] = (
-                    f"«{shape.model}»: dependen de registros que hoy son de otra clínica, y no se agregan:"
-                    f" {await self._keys(shape)}"
+        for staged in self._moved:
+            if staged not in said:
+                said[staged] = (
+                    f"«{staged.model}»: dependen de registros que hoy son de otra clínica, y no se agregan:"
+                    f" {await self._keys(staged)}"
                 )
         return said
 
-    async def _taken(self) -> list[Shape]:
+    async def _taken(self) -> list[StagedTable]:
         """The models of which today has rows with the keys of rows that are missing."""
         if not self._keyed:
             return []
-        asked = ", ".join(f"EXISTS ({self._there(shape)})" for shape in self._keyed)
+        asked = ", ".join(f"EXISTS ({self._there(staged)})" for staged in self._keyed)
         found = await self._connection.fetchval(f"SELECT ARRAY[{asked}]")
-        return [shape for shape, taken in zip(self._keyed, found, strict=True) if taken]
+        return [staged for staged, taken in zip(self._keyed, found, strict=True) if taken]
 
-    def _there(self, shape: Shape) -> str:
+    def _there(self, staged: StagedTable) -> str:
         return (
-            f"SELECT r.tableoid AS rel, r.ctid::text AS tid FROM {shape.file} AS f"
-            f" JOIN {shape.real} AS r ON {shape.same_key('f', 'r')} WHERE {_unpaired(shape)}"
+            f"SELECT r.tableoid AS rel, r.ctid::text AS tid FROM {staged.file} AS f"
+            f" JOIN {staged.real} AS r ON {staged.same_key('f', 'r')} WHERE {_unpaired(staged)}"
         )
 
-    def _others(self, shape: Shape) -> str:
-        return self._statements.others(shape.entry, self._there(shape))
+    def _others(self, staged: StagedTable) -> str:
+        return self._statements.others(staged.entry, self._there(staged))
 
-    async def _take_dependent(self, shape: Shape) -> bool:
-        decided = [f"WHEN {test} THEN {leads}" for test, leads in self._ways(shape)]
+    async def _take_dependent(self, staged: StagedTable) -> bool:
+        decided = [f"WHEN {test} THEN {leads}" for test, leads in self._ways(staged)]
         if not decided:
             return False
         return await self._take(
-            shape,
-            f"SELECT f.ctid FROM {shape.file} AS f WHERE {_unpaired(shape)}"
+            staged,
+            f"SELECT f.ctid FROM {staged.file} AS f WHERE {_unpaired(staged)}"
             f" AND CASE {' '.join(decided)} ELSE false END",
         )
 
-    def _ways(self, shape: Shape) -> Iterator[tuple[str, str]]:
+    def _ways(self, staged: StagedTable) -> Iterator[tuple[str, str]]:
         """Of each way by which the row `f` may be owned, in order: whether it says so, and whether it has moved."""
         by_table = {moved.entry.name: moved for moved in self._moved}
-        for way in shape.entry.candidates:
+        for way in staged.entry.candidates:
             match way:
-                case ByColumn(column) if shape.has((column,)):
+                case ByColumn(column) if staged.has((column,)):
                     yield f"f.{quote(column)} IS NOT NULL", "false"
-                case ByForeignKey(fk) if shape.has(fk.columns):
+                case ByForeignKey(fk) if staged.has(fk.columns):
                     filled = " AND ".join(f"f.{quote(name)} IS NOT NULL" for name in fk.columns)
                     parent = by_table.get(fk.target)
                     leads = "false"
@@ -103,33 +105,33 @@ class MovedRows:
                     # What a rule would say of a row that is not there, nobody knows.
                     return
 
-    async def _take(self, shape: Shape, places: str) -> bool:
+    async def _take(self, staged: StagedTable, places: str) -> bool:
         status = await self._connection.execute(
-            f"WITH gone AS (DELETE FROM {shape.file} AS f WHERE f.ctid IN ({places}) RETURNING f.*)"
-            f" INSERT INTO {shape.moved} SELECT * FROM gone"
+            f"WITH gone AS (DELETE FROM {staged.file} AS f WHERE f.ctid IN ({places}) RETURNING f.*)"
+            f" INSERT INTO {staged.moved} SELECT * FROM gone"
         )
         taken = status != "INSERT 0 0"
-        if taken and shape not in self._moved:
-            self._moved.append(shape)
+        if taken and staged not in self._moved:
+            self._moved.append(staged)
         return taken
 
-    async def _keys(self, shape: Shape) -> str:
+    async def _keys(self, staged: StagedTable) -> str:
         return await named_keys(
             self._connection,
-            shape.key or shape.names,
-            f"SELECT {columns('m', (AT, *shape.names))} FROM {shape.moved} AS m",
+            staged.key or staged.names,
+            f"SELECT {columns('m', (AT, *staged.names))} FROM {staged.moved} AS m",
         )
 
 
-def _unpaired(shape: Shape) -> str:
-    return f"NOT EXISTS (SELECT FROM {shape.pairs} AS p WHERE p.{quote(FILE)} = f.ctid)"
+def _unpaired(staged: StagedTable) -> str:
+    return f"NOT EXISTS (SELECT FROM {staged.pairs} AS p WHERE p.{quote(FILE)} = f.ctid)"
 
 
-def says_the_same(shape: Shape) -> str:
+def says_the_same(staged: StagedTable) -> str:
     """That the row `r` of today, which has the key of the file's `f`, says what that says: see `MovedRows`."""
-    beside = {name for fk in shape.entry.table.foreign_keys for name in fk.columns}
-    beside |= {way.column for way in shape.entry.candidates if isinstance(way, ByColumn)}
-    names = tuple(name for name in shape.names if name not in beside and name not in shape.key)
+    beside = {name for fk in staged.entry.table.foreign_keys for name in fk.columns}
+    beside |= {way.column for way in staged.entry.candidates if isinstance(way, ByColumn)}
+    names = tuple(name for name in staged.names if name not in beside and name not in staged.key)
     if not names:
         return "true"
     # As they are printed, because not every type has an equality.

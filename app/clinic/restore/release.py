@@ -7,7 +7,7 @@ import asyncpg
 from app.clinic.catalogue.entries import Catalogue
 from app.clinic.catalogue.sql import qualified
 from app.clinic.reading.platform_statements import Statements
-from app.clinic.restore.staged_tables import Shape, table_of
+from app.clinic.restore.staged_tables import StagedTable, table_of
 from app.dump.document import Header
 
 # What a column of a new row holds where nobody says it; None where that is nothing.
@@ -37,21 +37,21 @@ async def unknown_tables(
     }
 
 
-async def unknown_columns(connection: asyncpg.Connection, shapes: Iterable[Shape]) -> list[str]:
+async def unknown_columns(connection: asyncpg.Connection, staged_tables: Iterable[StagedTable]) -> list[str]:
     """A sentence for each of these models whose table has columns that the file does not know."""
     said = {}
-    for shape in shapes:
-        if not shape.extra:
+    for staged in staged_tables:
+        if not staged.extra:
             continue
-        names = [column.name for column in shape.extra]
-        rows = await connection.fetch(DEFAULTS_SQL, qualified(shape.entry.table), names)
+        names = [column.name for column in staged.extra]
+        rows = await connection.fetch(DEFAULTS_SQL, qualified(staged.entry.table), names)
         defaults = {name: default for name, default in rows}
         given = (
             f"{column.name}: {defaults[column.name] or ('vacío' if column.nullable else 'no hay, y es obligatoria')}"
-            for column in shape.extra
+            for column in staged.extra
         )
-        said[shape.entry.name] = (
-            f"«{shape.model}»: columnas que el respaldo no conoce: {', '.join(names)}. Los registros que se corrigen"
+        said[staged.entry.name] = (
+            f"«{staged.model}»: columnas que el respaldo no conoce: {', '.join(names)}. Los registros que se corrigen"
             f" conservan lo que tienen en ellas; los que se agregan reciben el valor por omisión ({'; '.join(given)})"
         )
     return list(said.values())

@@ -12,7 +12,7 @@ from app.clinic.catalogue.ownership import ANY_WAY, BY_HASH
 from app.clinic.catalogue.sql import columns, joined, pointed_to_from, points_into, quote
 from app.clinic.reading.platform_statements import Statements
 from app.clinic.reading.records import LINE
-from app.clinic.restore.staged_tables import AT, PLACE, REL, TID, Shape, create_typed, typed_rows
+from app.clinic.restore.staged_tables import AT, PLACE, REL, TID, StagedTable, create_typed, typed_rows
 from app.dump.document import Section
 from app.errors import InvalidRequest, RestoreRefused
 
@@ -55,15 +55,15 @@ class Scope:
         return self.models is None and self.record is None
 
 
-def chosen(scope: Scope, shapes: Sequence[Shape]) -> list[Shape]:
+def chosen(scope: Scope, staged_tables: Sequence[StagedTable]) -> list[StagedTable]:
     """The models that are compared as wholes; those of a record are not. Raises RestoreRefused for one unknown."""
-    data = [shape for shape in shapes if shape.section is Section.DATA]
+    data = [staged for staged in staged_tables if staged.section is Section.DATA]
     if scope.record is not None:
         return []
     if scope.models is None:
         return data
     found = {name: find_shape(name, data) for name in scope.models}
-    return [shape for shape in data if shape in found.values()]
+    return [staged for staged in data if staged in found.values()]
 
 
 def refuse_access(scope: Scope, catalogue: Catalogue) -> None:
@@ -83,12 +83,12 @@ def refuse_access(scope: Scope, catalogue: Catalogue) -> None:
                 )
 
 
-def find_shape(name: str, shapes: Sequence[Shape]) -> Shape:
+def find_shape(name: str, staged_tables: Sequence[StagedTable]) -> StagedTable:
     """The model of that name, or of that table. Raises RestoreRefused."""
-    for shape in shapes:
-        if name in {shape.model, str(shape.entry.name)}:
-            return shape
-    known = ", ".join(shape.model for shape in shapes)
+    for staged in staged_tables:
+        if name in {staged.model, str(staged.entry.name)}:
+            return staged
+    known = ", ".join(staged.model for staged in staged_tables)
     raise RestoreRefused(f"el respaldo no tiene el modelo «{name}»; tiene: {known}")
 
 
@@ -103,26 +103,30 @@ class RecordSearch:
     """
 
     def __init__(
-        self, connection: asyncpg.Connection, catalogue: Catalogue, statements: Statements, shapes: list[Shape]
+        self,
+        connection: asyncpg.Connection,
+        catalogue: Catalogue,
+        statements: Statements,
+        staged_tables: list[StagedTable],
     ) -> None:
         self._connection = connection
         self._statements = statements
-        self._shapes = shapes
-        by_table = {shape.entry.name: shape for shape in shapes}
+        self._shapes = staged_tables
+        by_table = {staged.entry.name: staged for staged in staged_tables}
         self._steps = [
-            (shape, fk, by_table[fk.target])
-            for shape in shapes
-            for fk in _hangs_by(catalogue, shape.entry)
-            if fk.target in by_table and shape.has(fk.columns) and by_table[fk.target].has(fk.target_columns)
+            (staged, fk, by_table[fk.target])
+            for staged in staged_tables
+            for fk in _hangs_by(catalogue, staged.entry)
+            if fk.target in by_table and staged.has(fk.columns) and by_table[fk.target].has(fk.target_columns)
         ]
-        self._belongings = list(belongings(catalogue, shapes))
+        self._belongings = list(belongings(catalogue, staged_tables))
         # Where in `stage` the record's own line is, and those of the rows it is one with.
-        self._own: dict[Shape, str] = {}
+        self._own: dict[StagedTable, str] = {}
         self._same = [
-            (shape, fk, by_table[fk.target])
-            for shape in shapes
-            for fk in shape.entry.table.foreign_keys
-            if set(fk.columns) == set(shape.key)
+            (staged, fk, by_table[fk.target])
+            for staged in staged_tables
+            for fk in staged.entry.table.foreign_keys
+            if set(fk.columns) == set(staged.key)
             and fk.target in by_table
             and fk.target != catalogue.tenant_table
             and by_table[fk.target].has(fk.target_columns)
@@ -130,11 +134,11 @@ class RecordSearch:
 
     async def find(self, record: Record) -> None:
         """Fill `wanted` and `present` of every model. Raises RestoreRefused where the file has no such record."""
-        for shape in self._shapes:
+        for staged in self._shapes:
             await self._connection.execute(
-                f"CREATE TEMP TABLE {shape.wanted.removeprefix('pg_temp.')} ({quote(AT)} tid);"
-                f" CREATE TEMP TABLE {shape.present.removeprefix('pg_temp.')} ({quote(REL)} oid, {quote(TID)} tid);"
-                f" CREATE TEMP TABLE {shape.others.removeprefix('pg_temp.')} ({quote(REL)} oid, {quote(TID)} tid)"
+                f"CREATE TEMP TABLE {staged.wanted.removeprefix('pg_temp.')} ({quote(AT)} tid);"
+                f" CREATE TEMP TABLE {staged.present.removeprefix('pg_temp.')} ({quote(REL)} oid, {quote(TID)} tid);"
+                f" CREATE TEMP TABLE {staged.others.removeprefix('pg_temp.')} ({quote(REL)} oid, {quote(TID)} tid)"
             )
         named = find_shape(record.model, self._shapes)
         await self._begin(named, record)
@@ -149,36 +153,36 @@ class RecordSearch:
     async def hanging(self) -> dict[str, int]:
         """After `find`: how many rows of each model of the file hang from the record, itself left out."""
         found = {}
-        for shape in self._shapes:
-            rows = await self._connection.fetchval(f"SELECT count(*) FROM {shape.wanted}")
-            found[shape.model] = int(rows) - (shape in self._own)
+        for staged in self._shapes:
+            rows = await self._connection.fetchval(f"SELECT count(*) FROM {staged.wanted}")
+            found[staged.model] = int(rows) - (staged in self._own)
         return {model: rows for model, rows in found.items() if rows}
 
-    async def _begin(self, shape: Shape, record: Record) -> None:
-        if not shape.key:
-            raise RestoreRefused(f"los registros de «{shape.model}» no tienen clave: ninguno se puede nombrar")
+    async def _begin(self, staged: StagedTable, record: Record) -> None:
+        if not staged.key:
+            raise RestoreRefused(f"los registros de «{staged.model}» no tienen clave: ninguno se puede nombrar")
         # A comma may be part of a value where there is but one.
-        key = record.key if len(shape.key) > 1 else (",".join(record.key),)
-        if len(key) != len(shape.key):
-            raise InvalidRequest(f"la clave de «{shape.model}» es {', '.join(shape.key)}; se dio «{record}»")
-        types = {column.name: column.type for column in shape.table.columns}
-        given = ", ".join(f"(${number}::text)::{types[name]}" for number, name in enumerate(shape.key, 1))
+        key = record.key if len(staged.key) > 1 else (",".join(record.key),)
+        if len(key) != len(staged.key):
+            raise InvalidRequest(f"la clave de «{staged.model}» es {', '.join(staged.key)}; se dio «{record}»")
+        types = {column.name: column.type for column in staged.table.columns}
+        given = ", ".join(f"(${number}::text)::{types[name]}" for number, name in enumerate(staged.key, 1))
         try:
             found = await self._connection.fetchval(
-                f"INSERT INTO {shape.wanted} SELECT t.{quote(AT)} FROM {shape.typed} AS t"
-                f" WHERE {points_into(shape.unique_key, 't', f'SELECT {given}')} RETURNING {quote(AT)}::text",
+                f"INSERT INTO {staged.wanted} SELECT t.{quote(AT)} FROM {staged.typed} AS t"
+                f" WHERE {points_into(staged.unique_key, 't', f'SELECT {given}')} RETURNING {quote(AT)}::text",
                 *key,
             )
         except (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError) as exc:
-            expected = ", ".join(f"{name} ({types[name]})" for name in shape.key)
-            raise InvalidRequest(f"«{record}» no es una clave de «{shape.model}», que es {expected}") from exc
+            expected = ", ".join(f"{name} ({types[name]})" for name in staged.key)
+            raise InvalidRequest(f"«{record}» no es una clave de «{staged.model}», que es {expected}") from exc
         if found is None:
             raise RestoreRefused(f"el respaldo no tiene el registro «{record}»")
-        self._own[shape] = str(found)
+        self._own[staged] = str(found)
 
-    async def _up(self, shape: Shape) -> None:
+    async def _up(self, staged: StagedTable) -> None:
         for child, fk, parent in self._same:
-            if child is not shape:
+            if child is not staged:
                 continue
             at = f"t.{quote(AT)} = '{self._own[child]}'"
             own = f"SELECT {columns('t', fk.columns)} FROM {child.typed} AS t WHERE {at}"
@@ -216,49 +220,49 @@ class RecordSearch:
             )
         return found
 
-    async def _down_itself(self, shape: Shape, fk: ForeignKey) -> int:
+    async def _down_itself(self, staged: StagedTable, fk: ForeignKey) -> int:
         """As far as it goes: a tree of records is as deep as somebody has made it, and each round reads the table."""
         at, place = quote(AT), f"{quote(REL)}, {quote(TID)}"
         await self._connection.execute(BY_HASH)
         found = await self._insert(
-            f"INSERT INTO {shape.wanted} WITH RECURSIVE below({at}) AS (SELECT w.{at} FROM {shape.wanted} AS w"
-            f" UNION SELECT t.{at} FROM below AS b JOIN {shape.typed} AS p ON p.{at} = b.{at}"
-            f" JOIN {shape.typed} AS t ON {joined(fk, 't', 'p')})"
-            f" SELECT t.{at} FROM below AS t WHERE {_not_wanted(shape, 't')}"
+            f"INSERT INTO {staged.wanted} WITH RECURSIVE below({at}) AS (SELECT w.{at} FROM {staged.wanted} AS w"
+            f" UNION SELECT t.{at} FROM below AS b JOIN {staged.typed} AS p ON p.{at} = b.{at}"
+            f" JOIN {staged.typed} AS t ON {joined(fk, 't', 'p')})"
+            f" SELECT t.{at} FROM below AS t WHERE {_not_wanted(staged, 't')}"
         )
-        owned = self._statements.owned(shape.entry, (*fk.columns, *PLACE))
+        owned = self._statements.owned(staged.entry, (*fk.columns, *PLACE))
         found += await self._insert(
-            f"INSERT INTO {shape.present} WITH RECURSIVE mine AS MATERIALIZED ({owned}),"
-            f" below({place}) AS (SELECT v.{quote(REL)}, v.{quote(TID)} FROM {shape.present} AS v"
-            f" UNION SELECT q.tableoid, q.ctid FROM below AS b JOIN {shape.real} AS p ON {_at('b', 'p')}"
+            f"INSERT INTO {staged.present} WITH RECURSIVE mine AS MATERIALIZED ({owned}),"
+            f" below({place}) AS (SELECT v.{quote(REL)}, v.{quote(TID)} FROM {staged.present} AS v"
+            f" UNION SELECT q.tableoid, q.ctid FROM below AS b JOIN {staged.real} AS p ON {_at('b', 'p')}"
             f" JOIN mine AS q ON {joined(fk, 'q', 'p')})"
             f" SELECT b.* FROM below AS b WHERE (b.{quote(REL)}, b.{quote(TID)}) NOT IN"
-            f" (SELECT v.{quote(REL)}, v.{quote(TID)} FROM {shape.present} AS v)"
+            f" (SELECT v.{quote(REL)}, v.{quote(TID)} FROM {staged.present} AS v)"
         )
         await self._connection.execute(ANY_WAY)
         return found
 
     async def _across(self) -> int:
         found = 0
-        for shape in self._shapes:
-            if not shape.key:
+        for staged in self._shapes:
+            if not staged.key:
                 continue
-            owned = self._statements.owned(shape.entry, (*shape.key, *PLACE))
+            owned = self._statements.owned(staged.entry, (*staged.key, *PLACE))
             wanted = (
-                f"SELECT {columns('t', shape.key)} FROM {shape.typed} AS t"
-                f" JOIN {shape.wanted} AS w ON w.{quote(AT)} = t.{quote(AT)}"
+                f"SELECT {columns('t', staged.key)} FROM {staged.typed} AS t"
+                f" JOIN {staged.wanted} AS w ON w.{quote(AT)} = t.{quote(AT)}"
             )
             present = (
-                f"SELECT {columns('q', shape.key)} FROM ({owned}) AS q"
-                f" JOIN {shape.present} AS v ON q.tableoid = v.{quote(REL)} AND q.ctid = v.{quote(TID)}"
+                f"SELECT {columns('q', staged.key)} FROM ({owned}) AS q"
+                f" JOIN {staged.present} AS v ON q.tableoid = v.{quote(REL)} AND q.ctid = v.{quote(TID)}"
             )
             found += await self._insert(
-                f"INSERT INTO {shape.present} SELECT q.tableoid, q.ctid FROM ({owned}) AS q"
-                f" WHERE {points_into(shape.unique_key, 'q', wanted)} AND {_not_present(shape)}"
+                f"INSERT INTO {staged.present} SELECT q.tableoid, q.ctid FROM ({owned}) AS q"
+                f" WHERE {points_into(staged.unique_key, 'q', wanted)} AND {_not_present(staged)}"
             )
             found += await self._insert(
-                f"INSERT INTO {shape.wanted} SELECT t.{quote(AT)} FROM {shape.typed} AS t"
-                f" WHERE {points_into(shape.unique_key, 't', present)} AND {_not_wanted(shape, 't')}"
+                f"INSERT INTO {staged.wanted} SELECT t.{quote(AT)} FROM {staged.typed} AS t"
+                f" WHERE {points_into(staged.unique_key, 't', present)} AND {_not_wanted(staged, 't')}"
             )
         return found
 
@@ -285,32 +289,34 @@ class RecordSearch:
         return int((await self._connection.execute(statement)).rpartition(" ")[2])
 
 
-async def create_all_typed(connection: asyncpg.Connection, shapes: Sequence[Shape]) -> None:
+async def create_all_typed(connection: asyncpg.Connection, staged_tables: Sequence[StagedTable]) -> None:
     """Fill `typed` with every row of these models."""
-    for shape in shapes:
-        await connection.execute(create_typed(shape, shape.typed))
-        lines = f"SELECT ctid AS {quote(AT)}, {quote(LINE)} FROM {shape.stage}"
-        await connection.execute(f"INSERT INTO {shape.typed} {typed_rows(shape, lines)}; ANALYZE {shape.typed}")
+    for staged in staged_tables:
+        await connection.execute(create_typed(staged, staged.typed))
+        lines = f"SELECT ctid AS {quote(AT)}, {quote(LINE)} FROM {staged.stage}"
+        await connection.execute(f"INSERT INTO {staged.typed} {typed_rows(staged, lines)}; ANALYZE {staged.typed}")
 
 
-def belongings(catalogue: Catalogue, shapes: Iterable[Shape]) -> Iterator[tuple[Shape, ForeignKey, Shape]]:
+def belongings(
+    catalogue: Catalogue, staged_tables: Iterable[StagedTable]
+) -> Iterator[tuple[StagedTable, ForeignKey, StagedTable]]:
     """A model, a key by which its rows are somebody's, and the model whose rows they are.
 
     Where a row cannot be without what it points to, these keys only; else all of them.
     """
-    by_table = {shape.entry.name: shape for shape in shapes}
-    for shape in by_table.values():
-        keys = [fk for fk in _hangs_by(catalogue, shape.entry) if fk.target in by_table]
+    by_table = {staged.entry.name: staged for staged in staged_tables}
+    for staged in by_table.values():
+        keys = [fk for fk in _hangs_by(catalogue, staged.entry) if fk.target in by_table]
         for fk in [fk for fk in keys if not fk.optional] or keys:
-            yield shape, fk, by_table[fk.target]
+            yield staged, fk, by_table[fk.target]
 
 
-def _not_wanted(shape: Shape, row: str) -> str:
-    return f"NOT EXISTS (SELECT FROM {shape.wanted} AS w WHERE w.{quote(AT)} = {row}.{quote(AT)})"
+def _not_wanted(staged: StagedTable, row: str) -> str:
+    return f"NOT EXISTS (SELECT FROM {staged.wanted} AS w WHERE w.{quote(AT)} = {row}.{quote(AT)})"
 
 
-def _not_present(shape: Shape) -> str:
-    return f"NOT EXISTS (SELECT FROM {shape.present} AS v WHERE {_at('v', 'q')})"
+def _not_present(staged: StagedTable) -> str:
+    return f"NOT EXISTS (SELECT FROM {staged.present} AS v WHERE {_at('v', 'q')})"
 
 
 def _at(place: str, row: str) -> str:

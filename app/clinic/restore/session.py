@@ -14,15 +14,15 @@ from app.clinic.catalogue.secret_columns import SecretColumns
 from app.clinic.catalogue.sql import quote
 from app.clinic.owners.find import find_owners
 from app.clinic.reading.platform_statements import PlatformStatements, Statements
-from app.clinic.restore.apply import Applying
+from app.clinic.restore.apply import ChangeApplier
 from app.clinic.restore.arrived import leave_what_stays
-from app.clinic.restore.conflicts import Refusals
+from app.clinic.restore.conflicts import ConflictChecks
 from app.clinic.restore.constraints import Constraints
 from app.clinic.restore.difference import Changes, Difference, OnStep
 from app.clinic.restore.errors import restore_errors
 from app.clinic.restore.migrated import refuse_migrated
-from app.clinic.restore.platform import PlatformDifference, PlatformProof, PlatformRefusals
-from app.clinic.restore.proof import OnRead, Proof
+from app.clinic.restore.platform import PlatformDifference, PlatformDigestCheck, PlatformRefusals
+from app.clinic.restore.proof import DigestCheck, OnRead
 from app.clinic.restore.release import staying, unknown_columns, unknown_tables
 from app.clinic.restore.scope import RecordSearch, Scope, refuse_access
 from app.clinic.restore.staged_tables import KEEP_PLACES
@@ -116,7 +116,7 @@ class ClinicRestore:
         self._disable_triggers = disable_triggers
         self._unbroken = unbroken
         self._difference: Difference | None = None
-        self._applying: Applying | None = None
+        self._applying: ChangeApplier | None = None
         self._written: Statements | None = None
 
     async def migrations_since(self) -> list[str]:
@@ -135,21 +135,25 @@ class ClinicRestore:
         with self._errors():
             if self._clinica_id is not None:
                 refuse_access(scope, self._catalogue)
-            shapes = self.staging.shapes(scope.models)
+            staged_tables = self.staging.staged_tables(scope.models)
             await self._connection.execute(
                 f"BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL lock_timeout = '{LOCK_SECONDS}s'; {KEEP_PLACES}"
             )
             statements = await self._find_owners()
         data = [
-            shape for shape in shapes if shape.section is Section.DATA and (scope.access or not shape.entry.access)
+            staged
+            for staged in staged_tables
+            if staged.section is Section.DATA and (scope.access or not staged.entry.access)
         ]
         search = RecordSearch(self._connection, self._catalogue, statements, data)
         if isinstance(statements, PlatformStatements):
             self._difference = PlatformDifference(
-                self._connection, search, statements, self._constraints, shapes, scope, update=self._update
+                self._connection, search, statements, self._constraints, staged_tables, scope, update=self._update
             )
         else:
-            self._difference = Difference(self._connection, search, statements, self._constraints, shapes, scope)
+            self._difference = Difference(
+                self._connection, search, statements, self._constraints, staged_tables, scope
+            )
 
     async def compare(self, on_step: OnStep) -> Plan:
         """Find out what would change, with examples; `on_step` is told each model."""
@@ -169,7 +173,7 @@ class ClinicRestore:
             tables = await unknown_tables(
                 self._connection, self._catalogue, difference.statements, self.staging.header
             )
-            changing = [shape for shape in difference.shapes if shape.model in changes[shape.section]]
+            changing = [staged for staged in difference.staged_tables if staged.model in changes[staged.section]]
             avisos = (
                 *(f"«{model}», tabla que el respaldo no conoce: {staying(rows)}" for model, rows in tables.items()),
                 *await unknown_columns(self._connection, changing),
@@ -184,7 +188,7 @@ class ClinicRestore:
                 await difference.new_logins(),
                 await difference.privileges(),
                 self.staging.left_out,
-                any(shape.entry.access for shape in difference.data),
+                any(staged.entry.access for staged in difference.data),
                 await difference.other_meanings(self._secrets),
             )
             plan = replace(plan, avisos=(*plan.avisos, *await self._prepare_applying()))
@@ -209,7 +213,7 @@ class ClinicRestore:
             await refuse_migrated(
                 self._connection, difference, self._catalogue, self._constraints, self._other_schemas
             )
-            refusals = (PlatformRefusals if self._clinica_id is None else Refusals)(
+            conflicts = (PlatformRefusals if self._clinica_id is None else ConflictChecks)(
                 self._connection,
                 difference,
                 self._constraints,
@@ -218,7 +222,7 @@ class ClinicRestore:
                 strict=self._strict,
                 name_column=self._name_column,
             )
-            await refusals.check()
+            await conflicts.check()
             put_back = []
             if tables := await self._to_disable():
                 # Nobody else can write these tables from here on, so it comes last.
@@ -233,7 +237,7 @@ class ClinicRestore:
             # As the file's lines are printed.
             await self._connection.execute("SET LOCAL search_path = public")
             self._written = await self._find_owners()
-            await refusals.check_written(self._written)
+            await conflicts.check_written(self._written)
             await applying.check_constraints(self._written)
 
     async def prove(self, verified: VerifiedFile, on_read: OnRead) -> None:
@@ -241,10 +245,10 @@ class ClinicRestore:
         replica, constraints = self._compared().replica, self._compared().constraints
         with self._errors():
             statements = self._written or await self._find_owners()
-            proof = (PlatformProof if self._clinica_id is None else Proof)(
+            proof = (PlatformDigestCheck if self._clinica_id is None else DigestCheck)(
                 self._connection, self._found(), constraints, statements, self._setting, replica=replica
             )
-            await proof.hold(verified.totals, on_read)
+            await proof.compare(verified.totals, on_read)
             await refuse_unplanned(self._connection, self._found(), constraints, replica=replica)
 
     async def transaction_id(self) -> str:
@@ -261,9 +265,9 @@ class ClinicRestore:
         # A role that may not gets a warning. It stands already, whatever becomes of this.
         with suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
             await self._connection.execute(f"SET lock_timeout = '{LOCK_SECONDS}s'")
-            for shape in self._found().shapes:
-                if any(await self._found().count(shape)):
-                    await self._connection.execute(f"ANALYZE {shape.real.removeprefix('ONLY ')}")
+            for staged in self._found().staged_tables:
+                if any(await self._found().count(staged)):
+                    await self._connection.execute(f"ANALYZE {staged.real.removeprefix('ONLY ')}")
 
     async def rollback(self) -> None:
         """Take all of it back."""
@@ -279,7 +283,7 @@ class ClinicRestore:
             raise RuntimeError("begin comes first")
         return self._difference
 
-    def _compared(self) -> Applying:
+    def _compared(self) -> ChangeApplier:
         if self._applying is None:
             raise RuntimeError("compare comes first")
         return self._applying
@@ -288,10 +292,10 @@ class ClinicRestore:
         """Sentences on the tables that will be locked, with their triggers disabled."""
         constraints = self._constraints
         if self._disable_triggers:
-            constraints = constraints.without_triggers([shape.entry.name for shape in self._found().shapes])
+            constraints = constraints.without_triggers([staged.entry.name for staged in self._found().staged_tables])
         replica = await self._switch_off_triggers()
-        self._applying = Applying(self._connection, self._found(), constraints, replica=replica)
-        await self._applying.close_over_what_hangs()
+        self._applying = ChangeApplier(self._connection, self._found(), constraints, replica=replica)
+        await self._applying.include_dependents()
         return [
             f"«{table}»: sus disparadores ({', '.join(triggers)}) se deshabilitan mientras se restaura, y nadie más"
             " puede escribir en ella hasta que termine"
@@ -303,15 +307,15 @@ class ClinicRestore:
         if not self._disable_triggers:
             return {}
         found = {
-            shape.entry.name: self._constraints.of(shape.entry.name).acting(replica=self._compared().replica)
-            for shape in self._found().shapes
-            if any(await self._found().count(shape))
+            staged.entry.name: self._constraints.of(staged.entry.name).acting(replica=self._compared().replica)
+            for staged in self._found().staged_tables
+            if any(await self._found().count(staged))
         }
         return {table: triggers for table, triggers in found.items() if triggers}
 
     async def _switch_off_triggers(self) -> bool:
         difference = self._found()
-        touched = {shape.entry.name for shape in difference.shapes}
+        touched = {staged.entry.name for staged in difference.staged_tables}
         for name in touched:
             rules = self._constraints.of(name)
             # What PostgreSQL checks by a trigger, and a query of ours could not.

@@ -36,12 +36,12 @@ class Kind(StrEnum):
     """Updated where it stands."""
     REPLACE = "r"
     """Deleted and inserted again, because a unique value or an identity is in the way of an update."""
-    AGAIN = "a"
+    REINSERT = "a"
     """Alike, but it hangs from a row that is replaced."""
 
 
 @dataclass(frozen=True, slots=True)
-class Shape:
+class StagedTable:
     """One model of one section of the file. `number` tells its temporary tables from the others'.
 
     `table` is the table of today with the file's columns in the file's order, sorted as the file is; `extra` are the
@@ -168,7 +168,7 @@ class Shape:
         return joined(self.unique_key, one, other)
 
 
-def shape_of(number: int, section: Section, model: str, header: Header, catalogue: Catalogue) -> Shape:
+def staged_table_of(number: int, section: Section, model: str, header: Header, catalogue: Catalogue) -> StagedTable:
     """How the model fits. Raises SchemaDiffers where today's table cannot take the file's rows as they are."""
     described = header.models[model]
     name = table_of(model, header, catalogue)
@@ -211,7 +211,7 @@ def shape_of(number: int, section: Section, model: str, header: Header, catalogu
     names = {column.name for column in found}
     if len(names) < len(found) or not names.issuperset(described.key):
         raise SchemaDiffers(f"el archivo describe mal las columnas de «{model}»")
-    return Shape(
+    return StagedTable(
         number=number,
         section=section,
         model=model,
@@ -240,22 +240,22 @@ def table_of(model: str, header: Header, catalogue: Catalogue) -> TableName:
     return TableName(described.schema or catalogue.schema or "public", described.table)
 
 
-def refuse_required_columns(shape: Shape, defaults: Collection[str]) -> None:
+def refuse_required_columns(staged: StagedTable, defaults: Collection[str]) -> None:
     """Raise SchemaDiffers where new rows would need values that the file does not have."""
-    missing = [column.name for column in shape.extra if not column.nullable and column.name not in defaults]
+    missing = [column.name for column in staged.extra if not column.nullable and column.name not in defaults]
     if missing:
         raise SchemaDiffers(
-            f"«{shape.model}» tiene hoy columnas obligatorias que el respaldo no conoce: {', '.join(missing)};"
+            f"«{staged.model}» tiene hoy columnas obligatorias que el respaldo no conoce: {', '.join(missing)};"
             " déles un valor por omisión (ALTER TABLE … ALTER COLUMN … SET DEFAULT …) mientras se restaura"
         )
 
 
-def create_stage(shape: Shape) -> str:
+def create_stage(staged: StagedTable) -> str:
     """The table that takes the file's lines. Compressing long ones would cost more than it saves."""
     return (
-        f'CREATE TEMP TABLE "stage_{shape.number}" ({quote(LINE)} text COLLATE "C", {quote(HASH)} bigint'
+        f'CREATE TEMP TABLE "stage_{staged.number}" ({quote(LINE)} text COLLATE "C", {quote(HASH)} bigint'
         f" GENERATED ALWAYS AS (hashtextextended({quote(LINE)}, 0)) STORED);"
-        f' ALTER TABLE "stage_{shape.number}" ALTER {quote(LINE)} SET STORAGE EXTERNAL'
+        f' ALTER TABLE "stage_{staged.number}" ALTER {quote(LINE)} SET STORAGE EXTERNAL'
     )
 
 
@@ -264,10 +264,10 @@ def line_hash(line: str) -> str:
     return f'hashtextextended({line} COLLATE "C", 0)'
 
 
-def typed_rows(shape: Shape, lines: str) -> str:
+def typed_rows(staged: StagedTable, lines: str) -> str:
     """AT and the file's columns, cast as docs/format.md says, of lines given by a query over AT and LINE."""
     x, values, read = "x", [], [f"{quote(JSON_NULL_KEY)} jsonb"]
-    for column in shape.table.columns:
+    for column in staged.table.columns:
         name = quote(column.name)
         if column.form is Form.JSONB:
             read.append(f"{name} json")
@@ -283,25 +283,25 @@ def typed_rows(shape: Shape, lines: str) -> str:
     )
 
 
-def create_typed(shape: Shape, name: str) -> str:
+def create_typed(staged: StagedTable, name: str) -> str:
     """An empty table of AT and the file's columns, each with the type and the collation that it has today."""
     return (
         f"CREATE TEMP TABLE {name.removeprefix('pg_temp.')} AS"
-        f" SELECT NULL::tid AS {quote(AT)}{and_columns('t', shape.names)} FROM {shape.real} AS t WITH NO DATA"
+        f" SELECT NULL::tid AS {quote(AT)}{and_columns('t', staged.names)} FROM {staged.real} AS t WITH NO DATA"
     )
 
 
-def create_meeting(shape: Shape) -> str:
+def create_meeting(staged: StagedTable) -> str:
     """The tables `current`, `file`, `today` and `pairs`, empty."""
     copy = f", NULL::bigint AS {quote(COPY)}"
-    every = tuple(column.name for column in (*shape.entry.table.columns, *shape.entry.table.generated))
-    number = shape.number
+    every = tuple(column.name for column in (*staged.entry.table.columns, *staged.entry.table.generated))
+    number = staged.number
     return (
         f'CREATE TEMP TABLE "current_{number}" AS SELECT t.tableoid AS {quote(REL)}, t.ctid AS {quote(TID)},'
-        f" NULL::bigint AS {quote(HASH)}{copy} FROM {shape.real} AS t WITH NO DATA; "
-        f"{create_typed(shape, shape.file)}; "
+        f" NULL::bigint AS {quote(HASH)}{copy} FROM {staged.real} AS t WITH NO DATA; "
+        f"{create_typed(staged, staged.file)}; "
         f'CREATE TEMP TABLE "today_{number}" AS SELECT t.tableoid AS {quote(REL)}, t.ctid AS {quote(TID)},'
-        f" t.xmin AS {quote(VERSION)}{and_columns('t', every)} FROM {shape.real} AS t WITH NO DATA; "
+        f" t.xmin AS {quote(VERSION)}{and_columns('t', every)} FROM {staged.real} AS t WITH NO DATA; "
         f'CREATE TEMP TABLE "pairs_{number}" ({quote(FILE)} tid, {quote(TODAY)} tid, {quote(KIND)} "char")'
     )
 

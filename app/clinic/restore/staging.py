@@ -9,7 +9,7 @@ from app.clinic.catalogue.introspection import TableName
 from app.clinic.catalogue.sql import quote
 from app.clinic.reading.records import LINE
 from app.clinic.restore.converting import convert_lines
-from app.clinic.restore.staged_tables import HASH, Shape, create_stage, is_left_out, shape_of
+from app.clinic.restore.staged_tables import HASH, StagedTable, create_stage, is_left_out, staged_table_of
 from app.database import database_errors
 from app.dump.document import Header, Section
 from app.dump.reader import Event, HeaderRead, ModelBegun, RecordsRead
@@ -24,10 +24,10 @@ class Staging:
         self._connection = connection
         self._catalogue = catalogue
         self._setting = setting
-        self._shapes: list[Shape] = []
-        self._unconverted: list[Shape] = []
+        self._shapes: list[StagedTable] = []
+        self._unconverted: list[StagedTable] = []
         self._header: Header | None = None
-        self._taking: Shape | None = None
+        self._taking: StagedTable | None = None
         self._problems: dict[tuple[Section, str], RestoreRefused] = {}
         self._left_out: list[str] = []
 
@@ -51,14 +51,14 @@ class Staging:
     async def take(self, events: Sequence[Event]) -> None:
         """Keep what the reader has read. Raises DatabaseError.
 
-        What does not fit the tables of today is told by `shapes`: of a file that turns out to be damaged, its hash
-        says more.
+        What does not fit the tables of today is told by `staged_tables`: of a file that turns out to be damaged, its
+        hash says more.
         """
         with database_errors(self._setting):
             for event in events:
                 await self._take(event)
 
-    def shapes(self, models: Collection[str] | None) -> list[Shape]:
+    def staged_tables(self, models: Collection[str] | None) -> list[StagedTable]:
         """The file's models that fit; to be asked for when the file is verified, after `convert`.
 
         Raises RestoreRefused where one does not of those that are wanted: of `models`, or of all.
@@ -78,24 +78,26 @@ class Staging:
                     self._left_out.append(name)
                     return
                 try:
-                    shape = shape_of(self._first + len(self._shapes), section, name, self._header, self._catalogue)
+                    staged = staged_table_of(
+                        self._first + len(self._shapes), section, name, self._header, self._catalogue
+                    )
                 except RestoreRefused as exc:
                     self._problems[section, name] = exc
                     return
-                self._taking = shape
-                self._shapes.append(shape)
-                self._unconverted.append(shape)
-                await self._connection.execute(create_stage(shape))
+                self._taking = staged
+                self._shapes.append(staged)
+                self._unconverted.append(staged)
+                await self._connection.execute(create_stage(staged))
             case RecordsRead(lines) if self._taking is not None:
                 await self._copy(self._taking, lines)
 
-    async def _copy(self, shape: Shape, lines: bytes) -> None:
+    async def _copy(self, staged: StagedTable, lines: bytes) -> None:
         async def block() -> AsyncIterator[bytes]:
             yield lines
 
         # As a snapshot reads them: in CSV with these two, JSON stands as it is.
         await self._connection.copy_to_table(
-            f"stage_{shape.number}",
+            f"stage_{staged.number}",
             source=block(),
             columns=[LINE],
             format="csv",
@@ -106,19 +108,19 @@ class Staging:
     async def convert(self) -> None:
         """Make the lines of models whose columns have other types today anew, once.
 
-        What would lose something by it is told by `shapes`.
+        What would lose something by it is told by `staged_tables`.
         """
         while self._unconverted:
-            shape = self._unconverted[-1]
+            staged = self._unconverted[-1]
             try:
-                await convert_lines(self._connection, shape)
+                await convert_lines(self._connection, staged)
             except SchemaDiffers as exc:
-                self._problems[shape.section, shape.model] = exc
-                self._shapes.remove(shape)
+                self._problems[staged.section, staged.model] = exc
+                self._shapes.remove(staged)
             self._unconverted.pop()
 
     async def analyze(self) -> None:
         """Let PostgreSQL know how many lines there are, so that it plans for them. Raises DatabaseError."""
         with database_errors(self._setting):
-            for shape in self._shapes:
-                await self._connection.execute(f"ANALYZE {shape.stage} ({quote(HASH)})")
+            for staged in self._shapes:
+                await self._connection.execute(f"ANALYZE {staged.stage} ({quote(HASH)})")

@@ -15,7 +15,7 @@ from app.clinic.restore.difference import OnStep
 from app.clinic.restore.errors import restore_errors
 from app.clinic.restore.naming import named_keys
 from app.clinic.restore.proof import OnRead, holds
-from app.clinic.restore.staged_tables import AT, Shape, refuse_required_columns, typed_rows
+from app.clinic.restore.staged_tables import AT, StagedTable, refuse_required_columns, typed_rows
 from app.clinic.restore.staging import Staging
 from app.dump.document import ModelTotal, Section
 from app.errors import PermissionMissing, RestoreDiffers
@@ -58,7 +58,7 @@ class Trial:
     number: int
     clinics_schema: str | None
     _tables: dict[TableName, str] = field(default_factory=dict)
-    _unvalidated: list[tuple[Shape, asyncpg.Record]] = field(default_factory=list)
+    _unvalidated: list[tuple[StagedTable, asyncpg.Record]] = field(default_factory=list)
 
     @classmethod
     def of(
@@ -83,35 +83,35 @@ class Trial:
         """
         with restore_errors(self.setting):
             await self.staging.convert()
-            shapes = self.staging.shapes(None)
-            await self._refuse_without_rights(shapes)
+            staged_tables = self.staging.staged_tables(None)
+            await self._refuse_without_rights(staged_tables)
             await self.connection.execute(f"CREATE SCHEMA {quote(self.schema)}")
-            data = [shape for shape in shapes if shape.section is Section.DATA]
-            for shape in data:
-                await self._fill(shape)
-                on_step(shape.model)
-                await self._hold(shape, totals[shape.model], on_read)
-            for shape in shapes:
+            data = [staged for staged in staged_tables if staged.section is Section.DATA]
+            for staged in data:
+                await self._fill(staged)
+                on_step(staged.model)
+                await self._hold(staged, totals[staged.model], on_read)
+            for staged in staged_tables:
                 # Of logins that clinics share the file has too little for a row.
-                if shape.section is Section.REFERENCES and not shape.entry.access:
-                    await self._fill(shape)
-                    on_step(shape.model)
-            return [*await self._add_foreign_keys(shapes), *await self._add_unvalidated()]
+                if staged.section is Section.REFERENCES and not staged.entry.access:
+                    await self._fill(staged)
+                    on_step(staged.model)
+            return [*await self._add_foreign_keys(staged_tables), *await self._add_unvalidated()]
 
-    async def _refuse_without_rights(self, shapes: Sequence[Shape]) -> None:
+    async def _refuse_without_rights(self, staged_tables: Sequence[StagedTable]) -> None:
         """What a restore of all of it would do with these tables has to be allowed."""
         platform = self.staging.header.clinica_id is None
         needed: list[tuple[str, str, TableName]] = []
         written = set()
-        for shape in shapes:
-            name = qualified(shape.entry.table)
-            if not platform and shape.entry.name == self.staging.tenant_table:
+        for staged in staged_tables:
+            name = qualified(staged.entry.table)
+            if not platform and staged.entry.name == self.staging.tenant_table:
                 continue
-            own = not platform and shape.section is Section.DATA and not shape.entry.access
+            own = not platform and staged.section is Section.DATA and not staged.entry.access
             rights = ("SELECT", "INSERT", "UPDATE", "DELETE") if own else ("SELECT", "INSERT")
-            needed += [(name, right, shape.entry.name) for right in rights]
-            written.add(shape.entry.name)
-            for sequence in self.constraints.of(shape.entry.name).sequences:
+            needed += [(name, right, staged.entry.name) for right in rights]
+            written.add(staged.entry.name)
+            for sequence in self.constraints.of(staged.entry.name).sequences:
                 place = TableName(sequence.schema, sequence.name)
                 sequence_name = f"{quote(place.schema)}.{quote(place.name)}"
                 needed += [(sequence_name, right, place) for right in ("SELECT", "UPDATE")]
@@ -138,23 +138,23 @@ class Trial:
         await self.connection.execute("SET session_replication_role = origin")
         return True
 
-    async def _fill(self, shape: Shape) -> None:
-        name = shape.entry.name
+    async def _fill(self, staged: StagedTable) -> None:
+        name = staged.entry.name
         if name not in self._tables:
             self._tables[name] = f"{quote(self.schema)}.{quote(f'tabla_{len(self._tables)}')}"
-            await self._create(shape, self._tables[name])
-        lines = f"SELECT ctid AS {quote(AT)}, {quote(LINE)} FROM {shape.stage}"
+            await self._create(staged, self._tables[name])
+        lines = f"SELECT ctid AS {quote(AT)}, {quote(LINE)} FROM {staged.stage}"
         into = f"INSERT INTO {self._tables[name]}"
-        if shape.names:
-            into += f" ({', '.join(map(quote, shape.names))}) OVERRIDING SYSTEM VALUE"
-        picked = columns("x", shape.names)
+        if staged.names:
+            into += f" ({', '.join(map(quote, staged.names))}) OVERRIDING SYSTEM VALUE"
+        picked = columns("x", staged.names)
         # What a constraint names without a schema is the clinic's; for this one transaction.
         path = f"SET LOCAL search_path = {quote(self.clinics_schema)}, public; " if self.clinics_schema else ""
-        await self.connection.execute(f"{path}{into} SELECT {picked} FROM ({typed_rows(shape, lines)}) AS x")
+        await self.connection.execute(f"{path}{into} SELECT {picked} FROM ({typed_rows(staged, lines)}) AS x")
 
-    async def _create(self, shape: Shape, table: str) -> None:
-        refuse_required_columns(shape, self.constraints.of(shape.entry.name).defaults)
-        like = shape.real.removeprefix("ONLY ")
+    async def _create(self, staged: StagedTable, table: str) -> None:
+        refuse_required_columns(staged, self.constraints.of(staged.entry.name).defaults)
+        like = staged.real.removeprefix("ONLY ")
         await self.connection.execute(f"CREATE UNLOGGED TABLE {table} (LIKE {like} INCLUDING ALL)")
         for constraint in await self.connection.fetch(UNVALIDATED_SQL, like):
             # The copy has it for every row.
@@ -164,8 +164,8 @@ class Trial:
                 else (f"DROP CONSTRAINT {quote(constraint['name'])}")
             )
             await self.connection.execute(f"ALTER TABLE {table} {drop}")
-            self._unvalidated.append((shape, constraint))
-        for sequence in self.constraints.of(shape.entry.name).sequences:
+            self._unvalidated.append((staged, constraint))
+        for sequence in self.constraints.of(staged.entry.name).sequences:
             # A default that names the clinic's own sequence would count there.
             identity = await self.connection.fetchval(
                 "SELECT attidentity <> '' FROM pg_attribute WHERE attrelid = $1::text::regclass AND attname = $2",
@@ -175,17 +175,17 @@ class Trial:
             if not identity:
                 await self.connection.execute(f"ALTER TABLE {table} ALTER {quote(sequence.column)} DROP DEFAULT")
 
-    async def _hold(self, shape: Shape, total: ModelTotal, on_read: OnRead) -> None:
-        rows = f"SELECT {columns('t', shape.names)} FROM {self._tables[shape.entry.name]} AS t"
-        if not await holds(self.connection, shape, rows, total, self.setting, on_read):
+    async def _hold(self, staged: StagedTable, total: ModelTotal, on_read: OnRead) -> None:
+        rows = f"SELECT {columns('t', staged.names)} FROM {self._tables[staged.entry.name]} AS t"
+        if not await holds(self.connection, staged, rows, total, self.setting, on_read):
             raise RestoreDiffers(
-                f"restaurado en tablas aparte, «{shape.model}» no vuelve a leerse como está en el respaldo:"
+                f"restaurado en tablas aparte, «{staged.model}» no vuelve a leerse como está en el respaldo:"
                 f" {total.records:,} registros, SHA-256 {total.sha256}"
             )
 
-    async def _add_foreign_keys(self, shapes: Sequence[Shape]) -> list[str]:
+    async def _add_foreign_keys(self, staged_tables: Sequence[StagedTable]) -> list[str]:
         said = []
-        by_table = {shape.entry.name: shape for shape in shapes}
+        by_table = {staged.entry.name: staged for staged in staged_tables}
         for reference in self.constraints.references:
             child, parent = self._tables.get(reference.child), self._tables.get(reference.parent)
             if child is None or parent is None or reference.temporal or not reference.validated:
@@ -201,22 +201,22 @@ class Trial:
 
     async def _add_unvalidated(self) -> list[str]:
         said = []
-        for shape, constraint in self._unvalidated:
+        for staged, constraint in self._unvalidated:
             add = (
                 f"ALTER {quote(constraint['column'])} SET NOT NULL"
                 if constraint["not_null"]
                 else (f"ADD {constraint['definition']}")
             )
             try:
-                await self.connection.execute(f"ALTER TABLE {self._tables[shape.entry.name]} {add}")
+                await self.connection.execute(f"ALTER TABLE {self._tables[staged.entry.name]} {add}")
             except (asyncpg.CheckViolationError, asyncpg.NotNullViolationError):
                 said.append(
-                    f"«{shape.model}»: hay registros que no cumplen «{constraint['name']}», que no está validada: los"
-                    " que falten no se podrán agregar mientras exista"
+                    f"«{staged.model}»: hay registros que no cumplen «{constraint['name']}», que no está validada:"
+                    " los que falten no se podrán agregar mientras exista"
                 )
         return said
 
-    async def _stray(self, shape: Shape, reference: Reference, child: str, parent: str) -> str:
+    async def _stray(self, staged: StagedTable, reference: Reference, child: str, parent: str) -> str:
         """A sentence where the missing rows are another clinic's. Raises RestoreDiffers where they are nowhere."""
         target = reference.target_columns
         missing = (
@@ -228,9 +228,9 @@ class Trial:
             missing += f" AND NOT EXISTS (SELECT FROM {there} AS p WHERE {joined(reference, 'c', 'p')})"
         rows = f"SELECT c.* FROM {child} AS c WHERE {missing}"
         by = ", ".join(reference.columns)
-        if found := await named_keys(self.connection, shape.key or reference.columns, rows):
+        if found := await named_keys(self.connection, staged.key or reference.columns, rows):
             raise RestoreDiffers(
-                f"registros de «{shape.model}» apuntan, por {by}, a registros que no están en el respaldo"
+                f"registros de «{staged.model}» apuntan, por {by}, a registros que no están en el respaldo"
                 f" ni en la base de datos: {found}"
             )
-        return f"«{shape.model}»: hay registros que apuntan, por {by}, a registros de otra clínica"
+        return f"«{staged.model}»: hay registros que apuntan, por {by}, a registros de otra clínica"

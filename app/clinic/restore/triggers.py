@@ -41,8 +41,8 @@ async def disable_triggers(
 ) -> list[str]:
     """Disable all that would act on these tables; returns the statements that put them back as they are now.
 
-    Nobody else can write the tables until the transaction ends. `replica` as in `Applying`. Raises RestoreRefused
-    where the tables are somebody else's.
+    Nobody else can write the tables until the transaction ends. `replica` as in `ChangeApplier`. Raises
+    RestoreRefused where the tables are somebody else's.
     """
     names = [f"{quote(table.schema)}.{quote(table.name)}" for table in tables]
     found = await connection.fetch(ACTING_SQL, list(states(replica=replica)), names)

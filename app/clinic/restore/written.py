@@ -5,7 +5,7 @@ import asyncpg
 from app.clinic.catalogue.introspection import TableName
 from app.clinic.restore.constraints import Constraints
 from app.clinic.restore.difference import Difference
-from app.clinic.restore.staged_tables import Shape
+from app.clinic.restore.staged_tables import StagedTable
 from app.clinic.restore.triggers import way_out
 from app.errors import RestoreRefused
 
@@ -40,18 +40,18 @@ TRY_AGAIN = "Vuelva a intentarlo"
 async def refuse_unplanned(
     connection: asyncpg.Connection, difference: Difference, constraints: Constraints, *, replica: bool
 ) -> None:
-    """To be asked before COMMIT, when all triggers have acted; `replica` as in `Applying`.
+    """To be asked before COMMIT, when all triggers have acted; `replica` as in `ChangeApplier`.
 
     Raises RestoreRefused where one more row was written anywhere than the difference has.
     """
     planned: dict[TableName, tuple[int, int, int]] = {}
     partitioned = set()
-    for shape in difference.shapes:
-        deletes, inserts, updates = await difference.count(shape)
-        before = planned.get(shape.entry.name, (0, 0, 0))
-        planned[shape.entry.name] = (before[0] + inserts, before[1] + updates, before[2] + deletes)
-        if shape.entry.table.partitioned:
-            partitioned.add(shape.entry.name)
+    for staged in difference.staged_tables:
+        deletes, inserts, updates = await difference.count(staged)
+        before = planned.get(staged.entry.name, (0, 0, 0))
+        planned[staged.entry.name] = (before[0] + inserts, before[1] + updates, before[2] + deletes)
+        if staged.entry.table.partitioned:
+            partitioned.add(staged.entry.name)
     rows = await connection.fetch(WRITTEN_SQL)
     found = {TableName(schema, name): tuple(counts) for schema, name, *counts, _ in rows}
     emptied = {TableName(schema, name) for schema, name, *_, truncated in rows if truncated}
@@ -83,12 +83,12 @@ async def refuse_unplanned(
 
 
 async def acting_triggers(
-    difference: Difference, constraints: Constraints, *, replica: bool, beside: Shape | None = None
+    difference: Difference, constraints: Constraints, *, replica: bool, beside: StagedTable | None = None
 ) -> str:
     """Those of the tables that were written, and of one table `beside`, in words; empty where none acts."""
     found = []
-    for shape in difference.shapes:
-        triggers = constraints.of(shape.entry.name).acting(replica=replica)
-        if triggers and (shape is beside or any(await difference.count(shape))):
-            found.append(f"{shape.model}: {', '.join(triggers)}")
+    for staged in difference.staged_tables:
+        triggers = constraints.of(staged.entry.name).acting(replica=replica)
+        if triggers and (staged is beside or any(await difference.count(staged))):
+            found.append(f"{staged.model}: {', '.join(triggers)}")
     return "; ".join(found)

@@ -144,8 +144,8 @@ async def _make(resources: Resources, attempt: Attempt, progress: Progress) -> _
 
 async def _counted(snapshot: ClinicSnapshot, step: OnStep) -> list[str]:
     """What a person should know of the rows, in sentences: which are missing, which point astray, files they name."""
-    lost, strays = await snapshot.lost(step), await snapshot.strays(step)
-    return [*map(str, (*lost, *strays)), *absent_files(await snapshot.files(step))]
+    lost, cross_tenant = await snapshot.lost(step), await snapshot.cross_tenant(step)
+    return [*map(str, (*lost, *cross_tenant)), *absent_files(await snapshot.files(step))]
 
 
 def _part_size(tables_size: int) -> int:

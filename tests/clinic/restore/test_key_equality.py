@@ -41,7 +41,7 @@ async def test_a_type_whose_operators_are_outside_of_the_search_path(any_databas
     assert (backups[1].ids("visita"), backups[2].ids("visita")) == ([1, 2], [3])
     assert (backups[1].ids("nota"), backups[2].ids("nota")) == ([1, 2], [3])
     assert (backups[1].referenced("tipo", "codigo"), backups[2].referenced("tipo", "codigo")) == (["Qr"], [])
-    assert [backup.unowned + backup.strays for backup in backups.values()] == [[], []]
+    assert [backup.unowned + backup.cross_tenant for backup in backups.values()] == [[], []]
     assert counts(await goes_back(sql, clinics, DAMAGE))["visita"] == (1, 1, 0)
 
 
