@@ -13,6 +13,7 @@ from app.clinic.clinic import Tenancy
 from app.clinic.database import ClinicDatabase
 from app.database import service_engine
 from app.errors import QueueUnavailable, SettingsError
+from app.respaldos.jobs.lease import Lease
 from app.respaldos.resources import Databases, Resources
 from app.respaldos.retention.policy import Policy
 from app.settings import EmbeddedServer, Settings
@@ -27,6 +28,10 @@ if TYPE_CHECKING:
     from app.clinic.directory import ClinicDirectory
     from app.clinic.people.users import ClinicUsers
     from app.clinic.restore.database import RestoreDatabase
+
+
+# Of the jobs that this process claims.
+LEASE = Lease()
 
 
 @contextmanager
@@ -158,7 +163,9 @@ async def open_databases(settings: Settings) -> AsyncIterator[Databases]:
 async def open_resources(settings: Settings) -> AsyncIterator[Resources]:
     """Everything a backup needs, closed at the end of the block. Nothing is connected before it is used."""
     async with open_databases(settings) as databases, open_storage(s3_options(settings)) as storage:
-        yield Resources(databases.sessions, databases.clinic, storage, settings.time_zone, restore_database(settings))
+        yield Resources(
+            databases.sessions, databases.clinic, storage, settings.time_zone, restore_database(settings), LEASE
+        )
 
 
 def clinic_users(settings: Settings, directory: "ClinicDirectory") -> "ClinicUsers":

@@ -95,13 +95,10 @@ def _rounds(settings: Settings, resources: Resources, queue: Queue) -> Sequence[
 
     async def reconcile() -> None:
         """End what dead processes left open, and put back into Redis what it does not have."""
-        pending = await reconciliar(resources)
+        waiting = await reconciliar(resources)
         # A Redis that is away is to be in the log, also while nothing waits for it.
         await queue.going_rounds()
-        for waiting in pending.respaldos:
-            await queue.respaldo(waiting.id, waiting.intento)
-        for waiting in pending.restauraciones:
-            await queue.restauracion(waiting.id, waiting.intento)
+        await queue.announce_missing(waiting)
 
     async def schedule() -> None:
         """Begin the night's backups that are due. What Redis does not hear of now, it hears from `reconcile`."""
@@ -112,8 +109,7 @@ def _rounds(settings: Settings, resources: Resources, queue: Queue) -> Sequence[
             hour=settings.backup_hour,
             minute=settings.backup_minute,
         )
-        for respaldo in due:
-            await queue.respaldo(respaldo.id, respaldo.intento)
+        await queue.announce(len(due))
 
     async def notify() -> None:
         await notifier.send_pending()
@@ -131,8 +127,7 @@ def _rounds(settings: Settings, resources: Resources, queue: Queue) -> Sequence[
     async def prove() -> None:
         """Have the week's trials made that are due, and drop what one of a dead process left."""
         await resources.restore.drop_abandoned_trials()
-        for trial in await programar_ensayos(resources, now=datetime.now(UTC)):
-            await queue.restauracion(trial.id, trial.intento)
+        await queue.announce(len(await programar_ensayos(resources, now=datetime.now(UTC))))
 
     return (
         Round("reconciliar", MINUTE, reconcile),

@@ -10,7 +10,7 @@ from arq.connections import RedisSettings
 from app.broker.queue import JOB_SECONDS, from_json, to_json, worker_redis
 from app.connections import embedded_servers, redis_url
 from app.settings import load_settings
-from workers.jobs import respaldar, restaurar
+from workers.jobs import trabajar
 
 # arq wants all of this at import. What EMBEDDED names runs for as long as this process, whoever else uses it.
 _serving = ExitStack()
@@ -21,7 +21,7 @@ settings = _serving.enter_context(embedded_servers(load_settings()))
 class WorkerSettings:
     """arq reads these."""
 
-    functions: ClassVar[Sequence[Callable[..., Awaitable[None]]]] = [respaldar, restaurar]
+    functions: ClassVar[Sequence[Callable[..., Awaitable[None]]]] = [trabajar]
     redis_pool = worker_redis(redis_url(settings))
     # For `arq --check` only.
     redis_settings = RedisSettings.from_dsn(redis_url(settings))

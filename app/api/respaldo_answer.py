@@ -2,6 +2,7 @@
 
 from app.respaldos.contract import RespaldoDetalle, RespaldoResumen, detalle, resumen
 from app.respaldos.models import Respaldo
+from app.respaldos.progress import Progreso
 from app.respaldos.retention.policy import kept_until
 from app.settings import Settings
 
@@ -23,9 +24,9 @@ def listado(respaldo: Respaldo, settings: Settings) -> RespaldoListado:
     return {**resumen(respaldo), "fecha_expiracion": _expiry(respaldo, settings)}
 
 
-def mostrado(respaldo: Respaldo, settings: Settings) -> RespaldoMostrado:
-    """The backup with everything that is known of it."""
-    return {**detalle(respaldo), "fecha_expiracion": _expiry(respaldo, settings)}
+def mostrado(respaldo: Respaldo, settings: Settings, progreso: Progreso | None = None) -> RespaldoMostrado:
+    """The backup with everything that is known of it; `progreso` is its job's while it runs."""
+    return {**detalle(respaldo, progreso), "fecha_expiracion": _expiry(respaldo, settings)}
 
 
 def _expiry(respaldo: Respaldo, settings: Settings) -> str | None:

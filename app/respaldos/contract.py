@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any, TypedDict
 
 from app.respaldos.models import Estado, Evento, Respaldo, Restauracion, TipoRespaldo, TipoRestauracion
+from app.respaldos.progress import Progreso
 from app.respaldos.status.health import Standing
 
 ESTADO_DISPLAY = {
@@ -78,7 +79,7 @@ class RespaldoDetalle(RespaldoResumen):
     metadata: dict[str, Any]
     usuario_nombre: str | None
     fecha_actualizacion: str
-    progreso: dict[str, Any] | None
+    progreso: Progreso | None
 
 
 class RestauracionVista(TypedDict):
@@ -177,8 +178,8 @@ def resumen(respaldo: Respaldo) -> RespaldoResumen:
     }
 
 
-def detalle(respaldo: Respaldo) -> RespaldoDetalle:
-    """The backup with everything that is known of it."""
+def detalle(respaldo: Respaldo, progreso: Progreso | None = None) -> RespaldoDetalle:
+    """The backup with everything that is known of it; `progreso` is its job's while it runs."""
     elapsed = respaldo.tiempo_ejecucion
     seconds = elapsed.total_seconds() if elapsed is not None else 0.0
     return {
@@ -190,13 +191,13 @@ def detalle(respaldo: Respaldo) -> RespaldoDetalle:
         "metadata": EMPTY_METADATA | respaldo.metadata_,
         "usuario_nombre": respaldo.usuario_nombre,
         "fecha_actualizacion": respaldo.fecha_actualizacion.isoformat(),
-        "progreso": respaldo.progreso,
+        "progreso": progreso,
     }
 
 
 def restauracion_vista(restauracion: Restauracion, *, examples: bool = True) -> RestauracionVista:
     """What was done with a file; without `examples` of rows, or names, for who may not see what backups hold."""
-    ended, found = restauracion.fecha_fin, restauracion.resultado
+    job, found = restauracion.trabajo, restauracion.resultado
     if found is not None and not examples and restauracion.tipo != TipoRestauracion.VERIFICACION:
         found = {model: {**changes, "ejemplos": {}} for model, changes in found.items()}
     return {
@@ -205,22 +206,22 @@ def restauracion_vista(restauracion: Restauracion, *, examples: bool = True) -> 
         "clinica_id": restauracion.clinica_id,
         "tipo": restauracion.tipo,
         "profundidad": restauracion.profundidad,
-        "estado": restauracion.estado,
+        "estado": job.estado,
         "simulada": restauracion.simulada,
         "modelos": restauracion.modelos,
         "registro": restauracion.registro,
         "destino": restauracion.destino,
         "con_accesos": restauracion.con_accesos,
         "con_clinica": restauracion.con_clinica,
-        "progreso": restauracion.progreso,
+        "progreso": job.progreso,
         "resultado": found,
         "avisos": [aviso for aviso in restauracion.avisos or () if examples or not aviso.startswith((WHO, WHAT))],
         "respaldo_previo": restauracion.respaldo_previo,
         "comparado_con": restauracion.comparado_con,
-        "error": restauracion.error,
-        "usuario": restauracion.usuario,
-        "fecha_creacion": restauracion.fecha_creacion.isoformat(),
-        "fecha_fin": ended.isoformat() if ended is not None else None,
+        "error": job.error,
+        "usuario": job.usuario,
+        "fecha_creacion": job.fecha_creacion.isoformat(),
+        "fecha_fin": job.fecha_fin.isoformat() if job.fecha_fin is not None else None,
     }
 
 

@@ -1,5 +1,7 @@
 """What the operations work with. The app's lifespan, the worker's startup and the command line build it."""
 
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
@@ -7,16 +9,14 @@ from zoneinfo import ZoneInfo
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 
 from app.clinic.database import ClinicDatabase
+from app.database import database_errors
+from app.errors import DatabaseNotMigrated, SchemaChanged
+from app.respaldos.jobs.lease import Lease
 from app.storage.s3 import S3Storage
 
 # Only those who restore wait for its import.
 if TYPE_CHECKING:
     from app.clinic.restore.database import RestoreDatabase
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
-
-from app.database import database_errors
-from app.errors import DatabaseNotMigrated, SchemaChanged
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,12 +31,14 @@ class Databases:
 class Resources(Databases):
     """The databases and the bucket; `time_zone` is the clinics'.
 
-    `restore` is the clinics' database for a role that may write, used by restores only.
+    `restore` is the clinics' database for a role that may write, used by restores only; `lease` is for the jobs that
+    this process claims.
     """
 
     storage: S3Storage
     time_zone: ZoneInfo
     restore: "RestoreDatabase"
+    lease: Lease
 
 
 @asynccontextmanager
@@ -45,13 +47,14 @@ async def transaction(databases: Databases) -> AsyncIterator[AsyncSession]:
 
     Raises DatabaseError or one of its kinds; nothing else than queries belongs in the block.
     """
-    with _service_errors():
+    with service_errors():
         async with databases.sessions.begin() as session:
             yield session
 
 
 @contextmanager
-def _service_errors() -> Iterator[None]:
+def service_errors() -> Iterator[None]:
+    """Errors of the service's own database, as DatabaseError or one of its kinds."""
     try:
         with database_errors("DATABASE_URL"):
             yield

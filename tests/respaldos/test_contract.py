@@ -15,7 +15,9 @@ from app.respaldos.models import (
     Restauracion,
     TipoRespaldo,
     TipoRestauracion,
+    Trabajo,
 )
+from app.respaldos.progress import Progress
 
 SUMMARY = {
     *("id", "clinica_id", "fecha_respaldo", "tamaño_bytes", "tamaño_mb", "numero_registros", "estado"),
@@ -135,9 +137,9 @@ def test_the_last_verification_is_shown_with_its_outcome() -> None:
 
 
 def test_a_running_backup_shows_how_far_it_is() -> None:
-    progress = {"etapa": "leyendo", "registros": 7}
-    running = respaldo(Estado.PROCESANDO, TipoRespaldo.MANUAL, progreso=progress)
-    assert detalle(running)["progreso"] == progress
+    progress = Progress().as_row()
+    running = respaldo(Estado.PROCESANDO, TipoRespaldo.MANUAL)
+    assert detalle(running, progress)["progreso"] == progress
 
 
 @pytest.mark.parametrize("ended", [None, datetime(2026, 7, 4, 3, tzinfo=UTC)])
@@ -149,10 +151,12 @@ def test_a_verification_can_be_shown_before_and_after_its_end(ended: datetime | 
             clinica_id=2,
             tipo=TipoRestauracion.VERIFICACION,
             profundidad=Profundidad.RAPIDA,
-            estado=Estado.PENDIENTE,
             simulada=False,
-            fecha_creacion=datetime(2026, 7, 4, 2, tzinfo=UTC),
-            fecha_fin=ended,
+            trabajo=Trabajo(
+                estado=Estado.PENDIENTE,
+                fecha_creacion=datetime(2026, 7, 4, 2, tzinfo=UTC),
+                fecha_fin=ended,
+            ),
         )
     )
     assert set(shown) == RESTORATION

@@ -12,9 +12,10 @@ import httpx
 import pytest
 import uvloop
 
+from app import connections
 from app.broker import queue
-from app.respaldos import lease
 from app.respaldos.backup import run as backup_run
+from app.respaldos.jobs.lease import Lease
 from app.settings import load_settings
 from tests.support.forked import Forked, fork
 from tests.support.program import command, environment
@@ -48,9 +49,7 @@ def _rounds() -> None:
 
 def _figure() -> None:
     patch = pytest.MonkeyPatch()
-    patch.setattr(lease, "LEASE_SECONDS", LEASE)
-    patch.setattr(lease, "RENEW_SECONDS", OFTEN)
-    patch.setattr(lease, "BEAT_SECONDS", OFTEN)
+    patch.setattr(connections, "LEASE", Lease(LEASE, OFTEN, OFTEN, retry_seconds=0))
     patch.setattr(backup_run, "_part_size", lambda _: 2**16)
     patch.setattr(queue, "WORKER_PAUSE_SECONDS", REDIS_PAUSE)
     logging.basicConfig(level=logging.INFO)

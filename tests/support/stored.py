@@ -42,7 +42,6 @@ async def stored(
         "fecha_creacion": moment,
         "tamaño_bytes": len(content) if content is not None else 100,
         "numero_registros": 10,
-        "intento": 1,
         **values,
     }
     if given["estado"] != Estado.COMPLETADO and "archivo_s3" not in values:

@@ -11,7 +11,7 @@ from app.api.caller import Administering, Caller, Looking, ServiceDep, platforms
 from app.api.openapi import of_anyone, with_body
 from app.api.parameters import PAGE_HEADERS, Momento, PageDep, RespaldoId, period
 from app.api.problems import WithMembers
-from app.api.respaldo_answer import listado, mostrado
+from app.api.respaldo_answer import RespaldoMostrado, listado, mostrado
 from app.api.schemas import (
     Enlace,
     Estadisticas,
@@ -24,15 +24,15 @@ from app.api.schemas import (
     RespaldoEnLista,
     RestauracionEnLista,
 )
-from app.broker.queue import Queue
 from app.connections import Service
-from app.errors import DatabaseError, OperationInProgress, QueueUnavailable
+from app.errors import DatabaseError, OperationInProgress
 from app.respaldos.audit import Actor
 from app.respaldos.backup import queries as backup_queries
 from app.respaldos.backup.queries import Orden
 from app.respaldos.backup.request import cancelar_respaldo, pedir_respaldo
 from app.respaldos.contract import restauracion_vista
-from app.respaldos.models import Estado, Respaldo, Restauracion, TipoRespaldo
+from app.respaldos.jobs.request import progress_of
+from app.respaldos.models import Estado, Respaldo, TipoRespaldo
 from app.respaldos.reading.comparison import pedir_comparacion
 from app.respaldos.reading.download import enlace_descarga
 from app.respaldos.reading.verification import pedir_verificacion
@@ -129,11 +129,10 @@ async def crear(service: ServiceDep, caller: Administering, body: PedidoRespaldo
 
     Cómo avanza se ve en `GET /respaldos/{id}/progreso/`.
     """
-    queue = service.require_queue()
-    await queue.check()
     try:
         respaldo = await pedir_respaldo(
             service.resources,
+            service.require_queue(),
             clinica_id=caller.clinica_id,
             tipo=TipoRespaldo.POR_DEMANDA,
             descripcion=body.descripcion if body is not None else "",
@@ -143,12 +142,7 @@ async def crear(service: ServiceDep, caller: Administering, body: PedidoRespaldo
         running = await _running(service, caller.clinica_id)
         if running is None:
             raise
-        raise WithMembers(exc, respaldo=mostrado(running, service.settings)) from exc
-    try:
-        await queue.respaldo(respaldo.id, respaldo.intento)
-    except QueueUnavailable as exc:
-        # The row stands; the reconciler sends the news within a minute.
-        log.warning("backup %s is not in the queue yet: %s", respaldo.id, exc)
+        raise WithMembers(exc, respaldo=await _shown(service, running)) from exc
     return {"mensaje": "El respaldo empezará en un momento", "respaldo": mostrado(respaldo, service.settings)}
 
 
@@ -161,7 +155,9 @@ async def crear(service: ServiceDep, caller: Administering, body: PedidoRespaldo
 )
 async def ver(service: ServiceDep, caller: Looking, respaldo_id: RespaldoId) -> Any:
     """Con lo que contiene, cuánto tardó y, mientras está en curso, hasta dónde ha llegado."""
-    return mostrado(await _get(service, respaldo_id, caller.clinica_id), service.settings)
+    async with transaction(service.resources) as session:
+        respaldo = await backup_queries.get(session, respaldo_id, clinica_id=caller.clinica_id)
+    return await _shown(service, respaldo)
 
 
 @router.get(
@@ -190,7 +186,7 @@ async def cancelar(service: ServiceDep, caller: Administering, respaldo_id: Resp
         service.resources, respaldo_id, clinica_id=caller.clinica_id, actor=caller.actor
     )
     said = "El respaldo se canceló" if respaldo.estado == Estado.CANCELADO else "El respaldo se está cancelando"
-    return {"mensaje": said, "respaldo": mostrado(respaldo, service.settings)}
+    return {"mensaje": said, "respaldo": await _shown(service, respaldo)}
 
 
 @router.post(
@@ -206,16 +202,14 @@ async def verificar(
 ) -> Any:
     """`rapida` (si no se dice): el archivo está y tiene su tamaño. `completa`: se lee entero y se comprueba todo.
     `ensayo`: se restaura de verdad en tablas aparte, que después se borran."""
-    queue = service.require_queue()
-    await queue.check()
     restauracion = await pedir_verificacion(
         service.resources,
+        service.require_queue(),
         respaldo_id,
         clinica_id=caller.clinica_id,
         profundidad=(body or PedidoVerificacion()).profundidad,
         actor=caller.actor,
     )
-    await _tell(queue, restauracion)
     return restauracion_vista(restauracion)
 
 
@@ -233,13 +227,14 @@ async def comparar(
     """`resultado` dirá de cada modelo cuántos registros hay más (`insertados`), distintos y menos que en `desde`, con
     ejemplos. Cómo avanza se ve en `GET /restauraciones/{id}/`. Para comparar con hoy está `restaurar`, con `simular`.
     """
-    queue = service.require_queue()
-    await queue.check()
     restauracion = await pedir_comparacion(
-        service.resources, respaldo_id, clinica_id=caller.clinica_id, desde=body.desde, actor=caller.actor
+        service.resources,
+        service.require_queue(),
+        respaldo_id,
+        clinica_id=caller.clinica_id,
+        desde=body.desde,
+        actor=caller.actor,
     )
-    if restauracion.estado == Estado.PENDIENTE:
-        await _tell(queue, restauracion)
     return restauracion_vista(restauracion)
 
 
@@ -268,10 +263,9 @@ async def restaurar(
     wanted = body or PedidoRestauracion()
     if wanted.con_accesos or wanted.con_clinica:
         await platforms_own(request, caller.principal)
-    queue = service.require_queue()
-    await queue.check()
     restauracion = await pedir_restauracion(
         service.resources,
+        service.require_queue(),
         respaldo_id,
         clinica_id=caller.clinica_id,
         request=RestoreRequest(
@@ -284,7 +278,6 @@ async def restaurar(
         ),
         actor=caller.actor,
     )
-    await _tell(queue, restauracion)
     return restauracion_vista(restauracion)
 
 
@@ -330,14 +323,6 @@ async def aceptar(service: ServiceDep, caller: Administering, respaldo_id: Respa
     return {"mensaje": "El respaldo se aceptó", "respaldo": mostrado(respaldo, service.settings)}
 
 
-async def _tell(queue: Queue, restauracion: Restauracion) -> None:
-    try:
-        await queue.restauracion(restauracion.id, restauracion.intento)
-    except QueueUnavailable as exc:
-        # As with a backup: the row stands, and the reconciler sends the news.
-        log.warning("restauracion %s is not in the queue yet: %s", restauracion.id, exc)
-
-
 async def _named(service: Service, caller: Caller) -> Actor:
     """The actor with a name: a token of the clinic's own system need not have one. A superadmin is nobody of it."""
     if caller.actor.nombre is not None or caller.principal.superadmin or caller.clinica_id is None:
@@ -350,9 +335,8 @@ async def _named(service: Service, caller: Caller) -> Actor:
     return replace(caller.actor, nombre=names.get(caller.actor.usuario or ""))
 
 
-async def _get(service: Service, respaldo_id: int, clinica_id: int | None) -> Respaldo:
-    async with transaction(service.resources) as session:
-        return await backup_queries.get(session, respaldo_id, clinica_id=clinica_id)
+async def _shown(service: Service, respaldo: Respaldo) -> RespaldoMostrado:
+    return mostrado(respaldo, service.settings, await progress_of(service.resources, respaldo))
 
 
 async def _running(service: Service, clinica_id: int | None) -> Respaldo | None:

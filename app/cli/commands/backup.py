@@ -29,7 +29,7 @@ from app.errors import FormatError, LocalFileError
 if TYPE_CHECKING:
     from app.dump.reader import Event
     from app.dump.verifier import VerifiedFile
-    from app.respaldos.contract import Verificado
+    from app.respaldos.contract import RespaldoDetalle, Verificado
     from app.respaldos.models import Respaldo
     from app.respaldos.resources import Databases, Resources
     from app.respaldos.status.statistics import Estadisticas
@@ -68,8 +68,10 @@ def crear(clinica: str | None, plataforma: bool, descripcion: str, as_json: bool
     async def work(resources: "Resources") -> "Respaldo":
         from app.respaldos.backup.run import crear_respaldo
         from app.respaldos.models import TipoRespaldo
+        from app.respaldos.reconcile import reconciliar
 
         with progress_bar("Respaldando") as progress:
+            await reconciliar(resources)
             return await crear_respaldo(
                 resources,
                 clinica_id=await clinic_number(resources.clinic, owner) if owner is not None else None,
@@ -188,13 +190,14 @@ def _verified(verificado: "Verificado | None") -> str:
 def ver(id_: int, as_json: bool) -> None:
     """Muestra todo lo que se sabe de un respaldo."""
 
-    async def work(databases: "Databases") -> "Respaldo":
-        return await find_respaldo(databases, id_)
+    async def work(databases: "Databases") -> "tuple[Respaldo, RespaldoDetalle]":
+        from app.respaldos.contract import detalle
+        from app.respaldos.jobs.request import progress_of
 
-    respaldo = with_databases(work)
-    from app.respaldos.contract import detalle
+        respaldo = await find_respaldo(databases, id_)
+        return respaldo, detalle(respaldo, await progress_of(databases, respaldo))
 
-    shown = detalle(respaldo)
+    respaldo, shown = with_databases(work)
     if as_json:
         print_json(shown)
         return

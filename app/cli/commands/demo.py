@@ -178,6 +178,7 @@ async def _prepared(settings: "Settings") -> "list[Respaldo]":
     from app.migrate import migrate
     from app.respaldos.backup.run import crear_respaldo
     from app.respaldos.models import TipoRespaldo
+    from app.respaldos.reconcile import reconciliar
     from app.storage.bucket import configure_bucket
 
     if settings.database_url is None:
@@ -197,6 +198,7 @@ async def _prepared(settings: "Settings") -> "list[Respaldo]":
     await migrate(url)
     async with open_resources(settings) as resources:
         await configure_bucket(resources.storage)
+        await reconciliar(resources)
         return [
             await crear_respaldo(
                 resources, clinica_id=clinic.id, tipo=TipoRespaldo.MANUAL, descripcion="Primer respaldo de la demo"
@@ -211,18 +213,18 @@ async def _night(settings: "Settings") -> None:
     from datetime import UTC, datetime
 
     from app.connections import open_resources
-    from app.respaldos.backup.run import ejecutar_respaldo
+    from app.respaldos.jobs.run import run_next
     from app.respaldos.schedule.nights import programar
 
     async with open_resources(settings) as resources:
-        for respaldo in await programar(
+        for _ in await programar(
             resources,
             now=datetime.now(UTC),
             time_zone=settings.time_zone,
             hour=settings.backup_hour,
             minute=settings.backup_minute,
         ):
-            await ejecutar_respaldo(resources, respaldo.id)
+            await run_next(resources)
 
 
 async def _serve(settings: "Settings", once: bool) -> None:

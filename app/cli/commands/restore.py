@@ -143,6 +143,7 @@ def _restore(
 ) -> "Restauracion":
     async def work(settings: "Settings") -> "Restauracion":
         from app.connections import open_resources
+        from app.respaldos.reconcile import reconciliar
         from app.respaldos.restore.run import restaurar_respaldo
 
         if sin_disparadores:
@@ -152,6 +153,7 @@ def _restore(
             respaldo = await find_respaldo(resources, id_)
             title = "Simulando" if request.simulada else "Restaurando"
             with progress_bar(title, total=respaldo.tamaño_bytes) as progress:
+                await reconciliar(resources)
                 return await restaurar_respaldo(
                     resources, respaldo, request, progress=progress, database=database, strict=estricto
                 )

@@ -73,7 +73,7 @@ async def test_two_backups_within_a_second_have_two_objects(
         def now(cls, tz: object = None) -> datetime:  # type: ignore[override]  # noqa: ARG003
             return datetime(2026, 5, 1, 12, tzinfo=UTC)
 
-    monkeypatch.setattr("app.respaldos.backup.attempt.datetime", Stopped)
+    monkeypatch.setattr("app.respaldos.backup.run.datetime", Stopped)
     keys = [(await back_up(resources, SMALL)).archivo_s3 for _ in range(3)]
     assert keys == [f"backups/2/2026/05/backup_20260501_08000{second}.json.gz" for second in range(3)]
 

@@ -23,7 +23,8 @@ from app.respaldos.schedule.fleet import newest_good_and_trial
 from app.respaldos.schedule.nights import programar
 from app.respaldos.schedule.overdue import vigilar
 from app.respaldos.status import queries as status_queries
-from tests.respaldos.conftest import ANA, LA_PAZ, SMALL, Held, ask, back_up, expire
+from tests.respaldos.conftest import ANA, LA_PAZ, SMALL, Held, ask, back_up
+from tests.support.jobs import expire
 from tests.support.restores import assert_refused, conn, newest, resources, restore
 from tests.support.stored import keys, live_ids, stored
 
