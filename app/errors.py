@@ -58,6 +58,13 @@ class OperationInProgress(RespaldosError):
         self.respaldo_id = respaldo_id
 
 
+class TooManyReadings(RespaldosError):
+    """As many verifications, comparisons and previews of the clinic wait as may."""
+
+    status = 409
+    code = "demasiadas_lecturas"
+
+
 class NotInProgress(RespaldosError):
     """Only a pending or running backup can be cancelled."""
 
@@ -119,8 +126,16 @@ class Interrupted(RespaldosError):
     transient = True
 
 
+class ProcessDied(RespaldosError):
+    """The process that had claimed a job sent no heartbeat until its lease ran out."""
+
+    status = 503
+    code = "proceso_muerto"
+    transient = True
+
+
 class LeaseLost(RespaldosError):
-    """Another process took the work over, because this one gave no sign of life in time."""
+    """Another process took the job over, because this one sent no heartbeat in time."""
 
     status = 503
     code = "arriendo_perdido"

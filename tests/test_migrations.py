@@ -70,6 +70,101 @@ async def test_models_and_migrations_agree(empty_database: str) -> None:
     await with_connection(empty_database, lambda c: command.check(alembic_config(c)))
 
 
+# As the service before `trabajo` left its rows: backups and what is done with them in every state, a backup that is
+# being purged and one that was, a safety backup under its restore, and one of the platform.
+BEFORE_JOBS = """
+INSERT INTO respaldos.respaldo (id, clinica_id, tipo_respaldo, estado, archivo_s3, usuario, intento, interrupciones,
+    lease_until, progreso, cancelacion, metadata, fecha_eliminacion, purgado)
+OVERRIDING SYSTEM VALUE VALUES
+(1, 1, 'por_demanda', 'pendiente', NULL, '7', 1, 1, NULL, NULL, NULL,
+    '{"error": "x", "error_type": "y", "avisos": []}', NULL, NULL),
+(2, 2, 'manual', 'procesando', NULL, NULL, 1, 0, '2026-01-01T00:00Z', '{"etapa": "leyendo"}', now(), '{}', NULL,
+    NULL),
+(3, 1, 'automatico', 'completado', 'a', NULL, 2, 0, NULL, NULL, NULL, '{"avisos": []}', NULL, NULL),
+(4, 1, 'automatico', 'fallido', NULL, NULL, 3, 0, NULL, NULL, NULL,
+    '{"error": "x", "error_type": "y", "avisos": []}', NULL, NULL),
+(5, 1, 'automatico', 'cancelado', NULL, NULL, 0, 0, NULL, NULL, now(),
+    '{"error": "x", "error_type": "cancelado", "avisos": []}', NULL, NULL),
+(6, 1, 'automatico', 'completado', 'b', NULL, 1, 0, NULL, '{"etapa": "purgando"}', NULL, '{}', now(), NULL),
+(7, 1, 'automatico', 'completado', 'c', NULL, 1, 0, NULL, NULL, NULL, '{}', now(), now()),
+(8, 3, 'por_demanda', 'procesando', NULL, '7', 1, 0, '2026-01-01T00:00Z', NULL, NULL, '{}', NULL, NULL),
+(9, NULL, 'automatico', 'procesando', NULL, NULL, 1, 0, '2026-01-01T00:00Z', NULL, NULL, '{}', NULL, NULL);
+INSERT INTO respaldos.restauracion (id, respaldo_id, clinica_id, tipo, profundidad, simulada, destino, estado,
+    progreso, error, error_type, usuario, direccion, intento, interrupciones, lease_until, fecha_fin)
+OVERRIDING SYSTEM VALUE VALUES
+(1, 3, 1, 'verificacion', 'rapida', false, NULL, 'pendiente', NULL, 'x', 'y', '7', '::1', 2, 1, NULL, NULL),
+(2, 3, 1, 'verificacion', 'ensayo', false, NULL, 'fallido', NULL, 'x', 'y', NULL, 'servicio', 3, 0, NULL, now()),
+(3, 3, 3, 'restauracion', NULL, false, NULL, 'procesando', '{"etapa": "respaldando"}', NULL, NULL, '7', '::1', 1, 0,
+    '2026-01-01T00:00Z', NULL),
+(4, 3, 1, 'restauracion', NULL, true, NULL, 'completado', NULL, NULL, NULL, '7', '::1', 1, 0, NULL, now()),
+(5, 3, 1, 'restauracion', NULL, false, 'db/x', 'procesando', NULL, NULL, NULL, NULL, 'línea de comandos', 1, 0,
+    '2026-01-01T00:00Z', NULL),
+(6, 3, 1, 'comparacion', NULL, false, NULL, 'cancelado', NULL, NULL, NULL, '7', '::1', 0, 0, NULL, now());
+INSERT INTO respaldos.intento (respaldo_id, numero, archivo_s3) VALUES (3, 2, 'a'), (6, 1, 'b');
+INSERT INTO respaldos.operacion (clinica_id, tipo, respaldo_id, restauracion_id) VALUES
+(2, 'respaldo', 2, NULL), (3, 'restauracion', 3, 3), (NULL, 'respaldo', 9, NULL);
+"""
+
+
+async def all_rows(connection: asyncpg.Connection) -> list[dict[str, object]]:
+    """Backups, what is done with them, and who holds a clinic, but for when that began."""
+    found = [
+        await connection.fetch(f"SELECT * FROM respaldos.{table} ORDER BY {order}")
+        for table, order in (("respaldo", "id"), ("restauracion", "id"), ("operacion", "clinica_id"))
+    ]
+    ignored = {"inicio", "resultado", "id"}
+    return [{name: value for name, value in row.items() if name not in ignored} for rows in found for row in rows]
+
+
+async def test_jobs_are_carried_over_and_back(empty_database: str) -> None:
+    await migrate(empty_database)
+    await with_connection(empty_database, lambda c: command.downgrade(alembic_config(c), "0007"))
+    connection = await asyncpg.connect(plain_url(empty_database))
+    try:
+        await connection.execute(BEFORE_JOBS)
+        before = await all_rows(connection)
+        await migrate(empty_database)
+        jobs = await connection.fetch(
+            "SELECT clase, coalesce(restauracion_id, respaldo_id), clinica_id, estado, prioridad, exclusiva,"
+            " reintentable, intento, interrupciones, error_type FROM respaldos.trabajo ORDER BY id"
+        )
+        assert [tuple(row) for row in jobs] == [
+            ("respaldo", 1, 1, "pendiente", 20, True, True, 1, 1, "y"),
+            ("respaldo", 2, 2, "procesando", 20, True, False, 1, 0, None),
+            ("respaldo", 3, 1, "completado", 30, True, True, 2, 0, None),
+            ("respaldo", 4, 1, "fallido", 30, True, True, 3, 0, "y"),
+            ("respaldo", 5, 1, "cancelado", 30, True, True, 0, 0, "cancelado"),
+            ("respaldo", 6, 1, "completado", 30, True, True, 1, 0, None),
+            ("respaldo", 7, 1, "completado", 30, True, True, 1, 0, None),
+            ("respaldo", 8, 3, "procesando", 20, False, True, 1, 0, None),
+            ("respaldo", 9, None, "procesando", 30, True, True, 1, 0, None),
+            ("verificacion", 1, 1, "pendiente", 40, False, True, 2, 1, "y"),
+            ("verificacion", 2, 1, "fallido", 50, False, True, 3, 0, "y"),
+            ("restauracion", 3, 3, "procesando", 10, True, False, 1, 0, None),
+            ("simulacion", 4, 1, "completado", 40, True, False, 1, 0, None),
+            ("restauracion", 5, 1, "procesando", 10, False, False, 1, 0, None),
+            ("comparacion", 6, 1, "cancelado", 40, False, True, 0, 0, None),
+        ]
+        purging = "SELECT array_agg(id ORDER BY id) FROM respaldos.respaldo WHERE purga_iniciada IS NOT NULL"
+        assert await connection.fetchval(purging) == [6, 7]
+        ended = (
+            "SELECT bool_and((fecha_fin IS NULL) = (estado IN ('pendiente', 'procesando'))) FROM respaldos.trabajo"
+        )
+        assert await connection.fetchval(ended)
+        await with_connection(empty_database, lambda c: command.downgrade(alembic_config(c), "0007"))
+        # What had the statement prepared has another table by now.
+        await connection.reload_schema_state()
+        assert await all_rows(connection) == before
+        # A backup that was found in the bucket has no job.
+        await migrate(empty_database)
+        await connection.execute("DELETE FROM respaldos.trabajo WHERE respaldo_id = 6 AND clase = 'respaldo'")
+        await with_connection(empty_database, lambda c: command.downgrade(alembic_config(c), "0007"))
+        await connection.reload_schema_state()
+        assert await all_rows(connection) == before
+    finally:
+        await connection.close()
+
+
 async def test_a_column_that_no_migration_makes_is_noticed(empty_database: str) -> None:
     await migrate(empty_database)
     await with_connection(

@@ -20,6 +20,7 @@ from app.demo.embedded import Addresses
 from app.migrate import migrate
 from app.storage.s3 import S3Options, open_storage
 from tests.conftest import plain_url, unique_name
+from tests.support.jobs import add_job, expire
 from tests.support.redis import running_redis
 from tests.support.tcp_proxy import tcp_proxy
 
@@ -162,9 +163,11 @@ async def test_it_names_each_thing_that_is_missing(environment: dict[str, str]) 
 async def dead_backup(connection: asyncpg.Connection) -> int:
     """The row of a backup whose process died more than a lease ago."""
     respaldo_id: int = await connection.fetchval(
-        "INSERT INTO respaldos.respaldo (clinica_id, tipo_respaldo, estado, intento, lease_until)"
-        " VALUES (1, 'manual', 'procesando', 1, now() - interval '1 second') RETURNING id"
+        "INSERT INTO respaldos.respaldo (clinica_id, tipo_respaldo, estado)"
+        " VALUES (1, 'manual', 'procesando') RETURNING id"
     )
+    await add_job(connection, respaldo_id, reintentable=False, intento=1)
+    await expire(connection)
     return respaldo_id
 
 
@@ -193,8 +196,9 @@ async def test_the_worker_ends_what_a_dead_process_left_and_survives_redis(envir
                     "INSERT INTO respaldos.respaldo (clinica_id, tipo_respaldo)"
                     " VALUES (2, 'por_demanda') RETURNING id"
                 )
+                await add_job(connection, second)
                 async with open_queue(environment["REDIS_URL"]) as queue:
-                    await queue.respaldo(second, 0)
+                    await queue.announce()
                 await eventually(lambda: ended(second))
     finally:
         await connection.close()

@@ -15,7 +15,8 @@ from app.connections.resources import open_resources
 from app.errors import RespaldosError, SettingsError
 from app.notify.options import NotifySuccess, SmtpOptions, WebhookOptions
 from app.notify.sender import Notifier
-from app.respaldos.resources import Databases, Resources
+from app.respaldos.databases import Databases
+from app.respaldos.resources import Resources
 from app.settings import Settings
 from workers.jobs import RESOURCES, RUNNING, STOPPING, Context
 from workers.periodic import NOTIFIER, QUEUE, SETTINGS, run_periodically

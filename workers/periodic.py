@@ -90,13 +90,10 @@ async def _run(cron_job: CronJob, context: Context, logged: Any) -> Any:
 async def reconcile(context: Context) -> None:
     """End what dead processes left open, and put back into Redis what it does not have."""
     queue = context[QUEUE]
-    pending = await reconciliar(context[RESOURCES])
+    waiting = await reconciliar(context[RESOURCES])
     # A Redis that is away is to be in the log, also while nothing waits for it.
     await queue.record_periodic_health()
-    for waiting in pending.respaldos:
-        await queue.respaldo(waiting.id, waiting.intento)
-    for waiting in pending.restauraciones:
-        await queue.restauracion(waiting.id, waiting.intento)
+    await queue.announce_missing(waiting)
 
 
 async def start_night(context: Context) -> None:
@@ -109,8 +106,7 @@ async def start_night(context: Context) -> None:
         hour=settings.backup_hour,
         minute=settings.backup_minute,
     )
-    for respaldo in due:
-        await context[QUEUE].respaldo(respaldo.id, respaldo.intento)
+    await context[QUEUE].announce(len(due))
 
 
 async def send_notices(context: Context) -> None:
@@ -137,5 +133,4 @@ async def start_trials(context: Context) -> None:
     """Add the week's trials that are due, and drop what one of a dead process left."""
     resources = context[RESOURCES]
     await resources.restore.drop_abandoned_trials()
-    for trial in await programar_ensayos(resources, now=datetime.now(UTC)):
-        await context[QUEUE].restauracion(trial.id, trial.intento)
+    await context[QUEUE].announce(len(await programar_ensayos(resources, now=datetime.now(UTC))))

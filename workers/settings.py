@@ -18,7 +18,7 @@ from app.connections.embedded import embedded_servers
 from app.connections.redis import redis_url
 from app.settings import load_settings
 from workers.context import open_context
-from workers.jobs import Context, respaldar, restaurar
+from workers.jobs import Context, trabajar
 
 # People are told as soon as they would see it themselves; where there is nothing to tell, it costs one look into a
 # small index (seconds; a divisor of 60).
@@ -47,7 +47,7 @@ async def stop(context: Context) -> None:
 class WorkerSettings:
     """arq reads these."""
 
-    functions: ClassVar[Sequence[Callable[..., Awaitable[None]]]] = [respaldar, restaurar]
+    functions: ClassVar[Sequence[Callable[..., Awaitable[None]]]] = [trabajar]
     # Also run at the start. In the minutes' and the hours' different parts, so that they do not all ask at once.
     cron_jobs: ClassVar[Sequence[CronJob]] = [
         cron("workers.periodic.send_notices", name="avisos", second=set(range(0, 60, NOTIFY_SECONDS))),

@@ -1,4 +1,4 @@
-"""Carries the news that there is work to a worker; the rows say what the work is."""
+"""Tells workers that there are jobs to claim; the database says which."""
 
 import json
 from collections.abc import AsyncIterator
@@ -14,18 +14,13 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from app.broker.connection import connection_class, redis_errors
 
-RESPALDAR = "respaldar"
-RESTAURAR = "restaurar"
+# The function of the worker, and the arq job that is left for each job of ours: a ticket, with which a worker claims
+# the best of those that wait.
+FUNCTION = "trabajar"
 
-# How long a job may run. The lease decides about a dead worker's row; this only bounds how long Redis remembers the
-# job (seconds).
+# How long an arq job may run. The lease decides about a dead worker's row; this only bounds how long Redis remembers
+# the ticket (seconds).
 JOB_SECONDS = 24 * 3600
-
-# What arq adds to the above for the key that says that a job is running (seconds).
-_ARQ_EXTRA_SECONDS = 10
-
-# A job that Redis has had as running for this long, with its row still pending, is a dead worker's (seconds).
-_CLAIMED_WITHIN_SECONDS = 60
 
 # Where arq's worker says every half minute that it takes jobs, and for how long that holds.
 _TAKING_JOBS = default_queue_name + health_check_key_suffix
@@ -83,30 +78,22 @@ class Queue:
             taking_jobs, periodic = await self._redis.mget(_TAKING_JOBS, _PERIODIC_HEALTH)
         return taking_jobs is not None, periodic is not None
 
-    async def respaldo(self, respaldo_id: int, intento: int) -> None:
-        """Have a worker make the pending backup, of which `intento` attempts have ended.
-
-        Nothing is added where that job is waiting already.
-        """
-        await self._add(RESPALDAR, respaldo_id, f"{respaldo_id}:{intento}")
-
-    async def restauracion(self, restauracion_id: int, intento: int) -> None:
-        """Have a worker do what the pending `restauracion` says, as `respaldo` does for a backup."""
-        await self._add(RESTAURAR, restauracion_id, f"restauracion:{restauracion_id}:{intento}")
-
-    async def _add(self, function: str, argument: int, job_id: str) -> None:
+    async def announce(self, jobs: int = 1) -> None:
+        """Have workers claim so many jobs."""
         with redis_errors():
-            if await self._redis.enqueue_job(function, argument, _job_id=job_id) is None:
-                await self._release(in_progress_key_prefix + job_id)
+            for _ in range(jobs):
+                await self._redis.enqueue_job(FUNCTION)
 
-    async def _release(self, running: str) -> None:
-        """Let a job run again whose worker was killed before it had claimed the row.
+    async def announce_missing(self, jobs: int) -> None:
+        """The same for all that wait: only as many as there are no tickets for, since Redis may have lost some.
 
-        arq itself would wait for all of JOB_SECONDS. Whoever is running it after all claims first, or not at all.
+        What a worker has taken is no such ticket, whether it lives or not.
         """
-        left = await self._redis.pttl(running)
-        if 0 < left < 1000 * (JOB_SECONDS + _ARQ_EXTRA_SECONDS - _CLAIMED_WITHIN_SECONDS):
-            await self._redis.delete(running)
+        with redis_errors():
+            tickets = await self._redis.zrange(default_queue_name, 0, -1)
+            taken = [in_progress_key_prefix + ticket.decode() for ticket in tickets]
+            free = (await self._redis.mget(taken)).count(None) if taken else 0
+        await self.announce(jobs - free)
 
 
 @asynccontextmanager

@@ -6,6 +6,7 @@ from app.respaldos.backup import fleet as backup_fleet
 from app.respaldos.contract import RespaldoCompleto
 from app.respaldos.databases import Databases, transaction
 from app.respaldos.models import Respaldo
+from app.respaldos.progress import Progreso
 from app.settings import load_settings
 
 
@@ -18,9 +19,9 @@ async def find_respaldo(databases: Databases, respaldo_id: int) -> Respaldo:
     return respaldo
 
 
-def in_full(respaldo: Respaldo) -> RespaldoCompleto:
-    """All that programs are shown of it."""
-    return RespaldoCompleto.of(respaldo, retention_days=load_settings().retention_days)
+def in_full(respaldo: Respaldo, progreso: Progreso | None = None) -> RespaldoCompleto:
+    """All that programs are shown of it; `progreso` is that of its job while it runs."""
+    return RespaldoCompleto.of(respaldo, retention_days=load_settings().retention_days, progreso=progreso)
 
 
 def file_name(respaldo_id: int) -> str:

@@ -8,10 +8,14 @@ from app.clinic.restore.database import RestoreDatabase
 from app.connections.databases import open_databases, tenancy
 from app.connections.storage import s3_options
 from app.errors import SettingsError
+from app.respaldos.jobs.lease import Lease
 from app.respaldos.resources import Resources
 from app.respaldos.retention.policy import Policy
 from app.settings import Settings
 from app.storage.s3 import open_storage
+
+# Of the jobs that this process claims.
+LEASE = Lease()
 
 
 def secret_columns(settings: Settings) -> SecretColumns:
@@ -48,4 +52,6 @@ def retention_policy(settings: Settings) -> Policy:
 async def open_resources(settings: Settings) -> AsyncIterator[Resources]:
     """Everything a backup needs, closed at the end of the block. Nothing is connected before it is used."""
     async with open_databases(settings) as databases, open_storage(s3_options(settings)) as storage:
-        yield Resources(databases.sessions, databases.clinic, storage, settings.time_zone, restore_database(settings))
+        yield Resources(
+            databases.sessions, databases.clinic, storage, settings.time_zone, restore_database(settings), LEASE
+        )

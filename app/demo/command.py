@@ -30,10 +30,12 @@ from app.demo.sample.generate import create_schema, fill
 from app.errors import EmbeddedServerError, LocalFileError, SettingsError
 from app.main import create_app
 from app.migrate import migrate
-from app.respaldos.backup.run import crear_respaldo, ejecutar_respaldo
+from app.respaldos.backup.run import crear_respaldo
 from app.respaldos.cancellation import uninterrupted
 from app.respaldos.contract import RespaldoCompleto
+from app.respaldos.jobs.run import run_next
 from app.respaldos.models import Respaldo, TipoRespaldo
+from app.respaldos.reconcile import reconciliar
 from app.respaldos.schedule.nights import programar
 from app.settings import ADDRESSES, Settings, demo_settings
 from app.storage.bucket import configure_bucket
@@ -192,6 +194,7 @@ async def _prepared(settings: Settings) -> list[Respaldo]:
     await migrate(url)
     async with open_resources(settings) as resources:
         await configure_bucket(resources.storage)
+        await reconciliar(resources)
         return [
             await crear_respaldo(
                 resources, clinica_id=clinic.id, tipo=TipoRespaldo.MANUAL, descripcion="Primer respaldo de la demo"
@@ -204,14 +207,14 @@ async def _prepared(settings: Settings) -> list[Respaldo]:
 async def _night(settings: Settings) -> None:
     """Make tonight's backups, which the worker would make as soon as it starts: they would be in a person's way."""
     async with open_resources(settings) as resources:
-        for respaldo in await programar(
+        for _ in await programar(
             resources,
             now=datetime.now(UTC),
             time_zone=settings.time_zone,
             hour=settings.backup_hour,
             minute=settings.backup_minute,
         ):
-            await ejecutar_respaldo(resources, respaldo.id)
+            await run_next(resources)
 
 
 async def _serve(settings: Settings, once: bool) -> None:

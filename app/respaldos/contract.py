@@ -8,6 +8,7 @@ from datetime import date, datetime
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
+    AliasPath,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -208,7 +209,14 @@ class RespaldoCompleto(RespaldoEnLista):
     ] = Field(validation_alias="metadata_")
     usuario_nombre: Annotated[str | None, eg(None)]
     fecha_actualizacion: Annotated[Fecha, eg("2026-07-05T07:00:00+00:00")]
-    progreso: Annotated[Progreso | None, eg(None)]
+    progreso: Annotated[Progreso | None, eg(None)] = None
+
+    @classmethod
+    def of(cls, respaldo: Respaldo, *, retention_days: int, progreso: Mapping[str, Any] | None = None) -> Self:
+        """The backup; `progreso` is that of its job while it runs."""
+        answer = super().of(respaldo, retention_days=retention_days)
+        answer.progreso = Progreso.model_validate(progreso) if progreso is not None else None
+        return answer
 
 
 class RespaldoConMensaje(Answer):
@@ -367,14 +375,14 @@ class RestauracionEnLista(Answer):
     clinica_id: Annotated[int | None, eg(1)] = Field(description="Vacío en los de la plataforma.")
     tipo: Annotated[TipoRestauracion, eg("restauracion")]
     profundidad: Annotated[Profundidad | None, eg(None)]
-    estado: Annotated[Estado, eg("completado")]
+    estado: Annotated[Estado, eg("completado")] = Field(validation_alias=AliasPath("trabajo", "estado"))
     simulada: Annotated[bool, eg(True)]
     modelos: Annotated[list[str] | None, eg(None)]
     registro: Annotated[str | None, eg("pacientes:15")]
     destino: Annotated[str | None, eg(None)]
     con_accesos: Annotated[bool, eg(False)]
     con_clinica: Annotated[bool, eg(False)]
-    progreso: Annotated[Progreso | None, eg(None)]
+    progreso: Annotated[Progreso | None, eg(None)] = Field(validation_alias=AliasPath("trabajo", "progreso"))
     resultado: Annotated[
         dict[str, Any] | None,
         eg(
@@ -404,10 +412,14 @@ class RestauracionEnLista(Answer):
     avisos: Annotated[list[str], eg([])]
     respaldo_previo: Annotated[int | None, eg(None)]
     comparado_con: Annotated[int | None, eg(None)]
-    error: Annotated[str | None, eg(None)]
-    usuario: Annotated[str | None, eg("12")]
-    fecha_creacion: Annotated[Fecha, eg("2026-07-05T06:59:55+00:00")]
-    fecha_fin: Annotated[Fecha | None, eg("2026-07-05T07:00:00+00:00")]
+    error: Annotated[str | None, eg(None)] = Field(validation_alias=AliasPath("trabajo", "error"))
+    usuario: Annotated[str | None, eg("12")] = Field(validation_alias=AliasPath("trabajo", "usuario"))
+    fecha_creacion: Annotated[Fecha, eg("2026-07-05T06:59:55+00:00")] = Field(
+        validation_alias=AliasPath("trabajo", "fecha_creacion")
+    )
+    fecha_fin: Annotated[Fecha | None, eg("2026-07-05T07:00:00+00:00")] = Field(
+        validation_alias=AliasPath("trabajo", "fecha_fin")
+    )
 
     @classmethod
     def of(cls, restauracion: Restauracion, *, examples: bool = True) -> Self:

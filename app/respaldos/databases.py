@@ -25,13 +25,14 @@ async def transaction(databases: Databases) -> AsyncIterator[AsyncSession]:
 
     Raises DatabaseError or one of its kinds; nothing else than queries belongs in the block.
     """
-    with _service_errors():
+    with service_errors():
         async with databases.sessions.begin() as session:
             yield session
 
 
 @contextmanager
-def _service_errors() -> Iterator[None]:
+def service_errors() -> Iterator[None]:
+    """Errors of the service's own database, as DatabaseError or one of its kinds."""
     try:
         with database_errors("DATABASE_URL"):
             yield

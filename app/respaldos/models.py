@@ -26,7 +26,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSON, JSONB
 from sqlalchemy.ext.hybrid import hybrid_property
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
 SCHEMA = "respaldos"
 
@@ -49,8 +49,18 @@ class TipoRespaldo(StrEnum):
     POR_DEMANDA = "por_demanda"
 
 
+class Clase(StrEnum):
+    """What a job does. `kinds.py` says everything else about each of them."""
+
+    RESPALDO = "respaldo"
+    RESTAURACION = "restauracion"
+    SIMULACION = "simulacion"
+    VERIFICACION = "verificacion"
+    COMPARACION = "comparacion"
+
+
 class TipoOperacion(StrEnum):
-    """What may be under way for a clinic."""
+    """What may be under way for a clinic, as its front end is told."""
 
     RESPALDO = "respaldo"
     RESTAURACION = "restauracion"
@@ -131,11 +141,9 @@ class Base(DeclarativeBase):
 class Respaldo(Base):
     """One backup of one clinic; of the platform where `clinica_id` is NULL, here and in all tables below.
 
-    `lease_until` is set while a process works on attempt number `intento`.
-
-    `interrupciones` are the attempts that a worker gave up because it was told to stop; they count for nothing else.
-    `cancelacion` is when a person asked a running one to stop; `verificado` is the last verification, failed where
-    `verificado_error` says why; `purgado` is when the deleted one's object was removed from S3.
+    `estado` is its job's (`Trabajo`), copied in the same transaction; a backup found in the bucket has no job.
+    `verificado` is the last verification, failed where `verificado_error` says why. `purga_iniciada` and `purgado`
+    are when the removal of the deleted one's object from S3 began and ended.
     """
 
     __tablename__ = "respaldo"
@@ -159,17 +167,13 @@ class Respaldo(Base):
         DateTime(timezone=True), server_default=func.now(), onupdate=func.now()
     )
     fecha_eliminacion: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
-    intento: Mapped[int] = mapped_column(Integer, server_default="0")
-    interrupciones: Mapped[int] = mapped_column(Integer, server_default="0")
-    lease_until: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
-    progreso: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
     usuario_nombre: Mapped[str | None] = mapped_column(Text)
-    cancelacion: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
     sospechoso: Mapped[bool] = mapped_column(server_default=false())
     aceptado: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
     verificado: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
     verificado_profundidad: Mapped[Profundidad | None] = mapped_column(Text)
     verificado_error: Mapped[str | None] = mapped_column(Text)
+    purga_iniciada: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
     purgado: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
 
     @property
@@ -190,8 +194,7 @@ class Respaldo(Base):
     @property
     def being_purged(self) -> bool:
         """Whether the deleted backup's object is gone, or may be: its removal has begun."""
-        # Nothing else is under way for a deleted backup.
-        return self.purgado is not None or self.progreso is not None
+        return self.purgado is not None or self.purga_iniciada is not None
 
     @hybrid_property
     def good(self) -> bool:
@@ -253,36 +256,10 @@ class Intento(Base):
     __table_args__ = (Index("ix_intento_por_limpiar", "respaldo_id", postgresql_where=text("limpiado IS NULL")),)
 
 
-class Operacion(Base):
-    """What is under way for a clinic: at most one row each, so that backups and restores exclude each other.
-
-    `restauracion_id` is the restore whose it is; its safety backup is made under it.
-    """
-
-    __tablename__ = "operacion"
-
-    id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
-    clinica_id: Mapped[int | None] = mapped_column(BigInteger, unique=True)
-    tipo: Mapped[TipoOperacion] = mapped_column(Text)
-    respaldo_id: Mapped[int] = mapped_column(ForeignKey(Respaldo.id, ondelete="CASCADE"), index=True)
-    inicio: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
-    restauracion_id: Mapped[int | None] = mapped_column(
-        ForeignKey(f"{SCHEMA}.restauracion.id", ondelete="CASCADE"), index=True
-    )
-
-    __table_args__ = (
-        _one_of("tipo", TipoOperacion),
-        Index(
-            "uq_operacion_plataforma",
-            text("(clinica_id IS NULL)"),
-            unique=True,
-            postgresql_where=text("clinica_id IS NULL"),
-        ),
-    )
-
-
 class Restauracion(Base):
-    """Something done with a backup's file: a verification, a restore, a comparison. Claimed, leased as a backup is.
+    """Something done with a backup's file: what a verification, a restore or a comparison is to do, and its result.
+
+    Its job (`trabajo`) says who asked, and how it goes.
 
     Of a restore: `modelos` or `registro` where it is about a part, `destino` where it is about another database (its
     host and name), `actualizar` where rows of the platform that differ are changed, too, `respaldo_previo` the safety
@@ -300,20 +277,9 @@ class Restauracion(Base):
     profundidad: Mapped[Profundidad | None] = mapped_column(Text)
     simulada: Mapped[bool] = mapped_column(server_default=false())
     modelos: Mapped[list[str] | None] = mapped_column(JSONB(none_as_null=True))
-    estado: Mapped[Estado] = mapped_column(Text, server_default=Estado.PENDIENTE)
-    progreso: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
     # Not jsonb, which would forget in which order the models stand.
     resultado: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     respaldo_previo: Mapped[int | None] = mapped_column(ForeignKey(Respaldo.id, ondelete="SET NULL"))
-    error: Mapped[str | None] = mapped_column(Text)
-    error_type: Mapped[str | None] = mapped_column(Text)
-    usuario: Mapped[str | None] = mapped_column(Text)
-    direccion: Mapped[str | None] = mapped_column(Text)
-    fecha_creacion: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
-    fecha_fin: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
-    intento: Mapped[int] = mapped_column(Integer, server_default="0")
-    interrupciones: Mapped[int] = mapped_column(Integer, server_default="0")
-    lease_until: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
     registro: Mapped[str | None] = mapped_column(Text)
     destino: Mapped[str | None] = mapped_column(Text)
     sin_respaldo_previo: Mapped[bool] = mapped_column(server_default=false())
@@ -324,32 +290,72 @@ class Restauracion(Base):
     avisos: Mapped[list[str]] = mapped_column(JSONB, server_default=text("'[]'"))
     comparado_con: Mapped[int | None] = mapped_column(ForeignKey(Respaldo.id, ondelete="CASCADE"), index=True)
 
+    # Every reader wants to know how it goes, so it comes along.
+    trabajo: Mapped["Trabajo"] = relationship(lazy="joined", innerjoin=True, foreign_keys="Trabajo.restauracion_id")
+
     __table_args__ = (
         _one_of("tipo", TipoRestauracion),
         _one_of("profundidad", Profundidad),
+        Index(None, "clinica_id", "id"),
+    )
+
+
+class Trabajo(Base):
+    """A job: work that a process claims for a lease, on a backup or on a `restauracion` of it.
+
+    While one works on attempt number `intento`, `lease_until` is set. `interrupciones` are the attempts that a worker
+    gave up because it was told to stop; they count for nothing else. `exclusiva`: while it runs, no other such job of
+    the clinic does. `reintentable`: after an attempt that died, or failed for a reason that may pass, there may be
+    another, not before `proximo`. `cancelacion` is when a person asked for it to be stopped. `error` is the last
+    attempt's. `prioridad`: the least number comes first.
+    """
+
+    __tablename__ = "trabajo"
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
+    clase: Mapped[Clase] = mapped_column(Text)
+    clinica_id: Mapped[int | None] = mapped_column(BigInteger)
+    respaldo_id: Mapped[int] = mapped_column(ForeignKey(Respaldo.id, ondelete="CASCADE"), index=True)
+    restauracion_id: Mapped[int | None] = mapped_column(ForeignKey(Restauracion.id, ondelete="CASCADE"), unique=True)
+    estado: Mapped[Estado] = mapped_column(Text, server_default=Estado.PENDIENTE)
+    prioridad: Mapped[int] = mapped_column(Integer)
+    exclusiva: Mapped[bool] = mapped_column()
+    reintentable: Mapped[bool] = mapped_column()
+    intento: Mapped[int] = mapped_column(Integer, server_default="0")
+    interrupciones: Mapped[int] = mapped_column(Integer, server_default="0")
+    proximo: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
+    lease_until: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    progreso: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
+    cancelacion: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    error: Mapped[str | None] = mapped_column(Text)
+    error_type: Mapped[str | None] = mapped_column(Text)
+    usuario: Mapped[str | None] = mapped_column(Text)
+    direccion: Mapped[str | None] = mapped_column(Text)
+    fecha_creacion: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
+    fecha_fin: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+
+    @property
+    def tries(self) -> int:
+        """The attempts so far, without those that were interrupted."""
+        return self.intento - self.interrupciones
+
+    __table_args__ = (
+        _one_of("clase", Clase),
         _one_of("estado", Estado),
-        Index(None, "clinica_id", "fecha_creacion"),
+        Index(None, "clinica_id"),
+        Index(None, "estado", "prioridad", "id"),
         Index(
-            "uq_restauracion_en_curso",
+            "uq_trabajo_exclusivo",
             "clinica_id",
             unique=True,
-            postgresql_where=text(
-                "tipo = 'restauracion' AND destino IS NULL AND estado IN ('pendiente', 'procesando')"
-            ),
+            postgresql_where=text("exclusiva AND estado = 'procesando'"),
         ),
+        # To an index every NULL is another.
         Index(
-            "uq_restauracion_plataforma_en_curso",
+            "uq_trabajo_plataforma_exclusivo",
             text("(clinica_id IS NULL)"),
             unique=True,
-            postgresql_where=text(
-                "clinica_id IS NULL AND tipo = 'restauracion' AND destino IS NULL"
-                " AND estado IN ('pendiente', 'procesando')"
-            ),
-        ),
-        Index(
-            "ix_restauracion_en_curso",
-            "id",
-            postgresql_where=text("estado IN ('pendiente', 'procesando')"),
+            postgresql_where=text("clinica_id IS NULL AND exclusiva AND estado = 'procesando'"),
         ),
     )
 

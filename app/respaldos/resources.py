@@ -4,19 +4,20 @@ from dataclasses import dataclass
 from zoneinfo import ZoneInfo
 
 from app.clinic.restore.database import RestoreDatabase
-from app.respaldos.databases import Databases, transaction
+from app.respaldos.databases import Databases
+from app.respaldos.jobs.lease import Lease
 from app.storage.s3 import S3Storage
-
-__all__ = ["Databases", "Resources", "transaction"]
 
 
 @dataclass(frozen=True, slots=True)
 class Resources(Databases):
     """The databases and the bucket; `time_zone` is the clinics'.
 
-    `restore` is the clinics' database for a role that may write, used by restores only.
+    `restore` is the clinics' database for a role that may write, used by restores only; `lease` is for the jobs that
+    this process claims.
     """
 
     storage: S3Storage
     time_zone: ZoneInfo
     restore: RestoreDatabase
+    lease: Lease

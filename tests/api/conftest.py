@@ -35,6 +35,7 @@ from tests.respaldos.conftest import (
     template,
 )
 from tests.storage.conftest import Store
+from tests.support.jobs import add_job, add_restauracion
 from tests.support.rclone import KEY, SECRET
 
 __all__ = [
@@ -218,26 +219,21 @@ async def add_backup(conn: asyncpg.Connection, clinica_id: int | None = SMALL, *
     given |= values
     if given["estado"] != "completado":
         given["archivo_s3"] = given["hash_md5"] = None
-    for name in ("metadata", "progreso"):
-        if isinstance(given.get(name), dict):
-            given[name] = json.dumps(given[name], ensure_ascii=False)
+    given["metadata"] = json.dumps(given["metadata"], ensure_ascii=False)
+    of_job = {name: given.pop(name) for name in ("progreso", "intento", "lease_until") if name in given}
     columns = ", ".join(f'"{name}"' for name in given)
     places = ", ".join(f"${place}" for place in range(1, len(given) + 1))
     respaldo_id: int = await conn.fetchval(
         f"INSERT INTO respaldos.respaldo ({columns}) VALUES ({places}) RETURNING id", *given.values()
     )
+    if given["estado"] in ("pendiente", "procesando"):
+        await add_job(conn, respaldo_id, **of_job)
     return respaldo_id
 
 
-async def add_verification(conn: asyncpg.Connection, respaldo_id: int, clinica_id: int | None = SMALL) -> int:
+async def add_verification(conn: asyncpg.Connection, respaldo_id: int) -> int:
     """A row of a verification that went well; its id."""
-    restauracion_id: int = await conn.fetchval(
-        "INSERT INTO respaldos.restauracion (respaldo_id, clinica_id, tipo, profundidad, estado, fecha_fin)"
-        " VALUES ($1, $2, 'verificacion', 'rapida', 'completado', now()) RETURNING id",
-        respaldo_id,
-        clinica_id,
-    )
-    return restauracion_id
+    return await add_restauracion(conn, respaldo_id, job={"estado": "completado", "fecha_fin": datetime.now(UTC)})
 
 
 async def events(conn: asyncpg.Connection, accion: str) -> list[dict[str, Any]]:

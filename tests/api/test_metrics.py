@@ -12,6 +12,7 @@ from app.respaldos.reconcile import reconciliar
 from app.settings import Settings
 from tests.api.conftest import API, OTHER, add_backup, add_verification, asking, bearer, client_of
 from tests.respaldos.conftest import NEW, SMALL
+from tests.support.jobs import add_restauracion
 
 Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 
@@ -38,18 +39,14 @@ async def test_the_numbers(app: FastAPI, client: httpx.AsyncClient, conn: asyncp
     await add_backup(conn, OTHER, estado="procesando", intento=1, lease_until=now - timedelta(minutes=1))
     await conn.execute(
         "INSERT INTO respaldos.intento (respaldo_id, numero, archivo_s3)"
-        " SELECT id, intento, 'backups/otra' FROM respaldos.respaldo WHERE estado = 'procesando'"
+        " SELECT respaldo_id, intento, 'backups/otra' FROM respaldos.trabajo WHERE estado = 'procesando'"
     )
     await reconciliar(app.state.service.resources)
     await conn.execute("INSERT INTO respaldos.aviso (clinica_id, tipo) VALUES ($1, 'fallo')", SMALL)
     await client.post(f"{API}/respaldos/crear_respaldo_manual/", headers=bearer())
     # What Redis forgets still waits; what is done is no work, whatever Redis says.
     await add_verification(conn, newest)
-    await conn.execute(
-        "INSERT INTO respaldos.restauracion (respaldo_id, clinica_id, tipo, profundidad)"
-        " VALUES ($1, $2, 'verificacion', 'rapida')",
-        *(newest, SMALL),
-    )
+    await add_restauracion(conn, newest)
     # Known by its nights, all of which have failed, or gave a suspicious one; and one that had a good backup since.
     await add_backup(conn, NEW, estado="fallido")
     await add_backup(conn, NEW, sospechoso=True)

@@ -13,7 +13,7 @@ import pytest
 
 from app.api.routes import progress as progress_routes
 from app.auth.tokens import LEEWAY
-from app.respaldos.backup.run import ejecutar_respaldo
+from app.respaldos.jobs.run import run_next
 from app.settings import Settings
 from tests.api.conftest import API, JWT_SECRET, add_backup, application, bearer, served
 from tests.api.test_respaldos import DETAIL
@@ -50,10 +50,9 @@ async def events_of(stream: httpx.Response) -> AsyncIterator[tuple[str, Any]]:
 async def progress(conn: asyncpg.Connection, respaldo_id: int, records: int) -> None:
     """A worker has come so far."""
     said = {"etapa": "leyendo", "modelo": "año", "registros": records, "registros_esperados": 9, "bytes": 1}
+    await conn.execute("UPDATE respaldos.respaldo SET estado = 'procesando' WHERE id = $1", respaldo_id)
     await conn.execute(
-        "UPDATE respaldos.respaldo SET estado = 'procesando', progreso = $2 WHERE id = $1",
-        respaldo_id,
-        json.dumps(said),
+        "UPDATE respaldos.trabajo SET progreso = $2 WHERE respaldo_id = $1", respaldo_id, json.dumps(said)
     )
 
 
@@ -83,7 +82,7 @@ async def test_a_backup_made_meanwhile_is_followed(settings: Settings, conn: asy
         path = f"{API}/respaldos/crear_respaldo_manual/"
         respaldo_id = (await screen.post(path, headers=bearer(LARGE))).json()["respaldo"]["id"]
         async with following(screen, respaldo_id, LARGE) as stream:
-            work = asyncio.create_task(ejecutar_respaldo(worker.state.service.resources, respaldo_id))
+            work = asyncio.create_task(run_next(worker.state.service.resources))
             seen = [event async for event in events_of(stream)]
             await work
     assert [name for name, _ in seen[:-1]] == ["progreso"] * (len(seen) - 1)

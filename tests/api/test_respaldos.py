@@ -11,7 +11,8 @@ import pytest
 from fastapi import FastAPI
 from pydantic import SecretStr
 
-from app.respaldos.backup.run import crear_respaldo, ejecutar_respaldo
+from app.respaldos.backup.run import crear_respaldo
+from app.respaldos.jobs.run import run_next
 from app.respaldos.models import TipoRespaldo
 from app.settings import Settings
 from tests.api.conftest import (
@@ -197,7 +198,7 @@ async def test_what_was_done_with_one_backup_can_be_listed(
 ) -> None:
     first, second, theirs = await add_backup(conn), await add_backup(conn), await add_backup(conn, OTHER)
     checks = [await add_verification(conn, first), await add_verification(conn, second)]
-    await add_verification(conn, theirs, OTHER)
+    await add_verification(conn, theirs)
     await client.get(f"{API}/respaldos/{second}/descargar/", headers=bearer())
 
     async def about(path: str, respaldo_id: int) -> list[dict[str, Any]]:
@@ -300,7 +301,7 @@ async def test_a_backup_is_asked_for_and_made(
     line = (await events(conn, "creacion"))[-1]
     assert (line["respaldo_id"], line["usuario"], line["direccion"]) == (respaldo["id"], "1", "127.0.0.1")
 
-    await ejecutar_respaldo(app.state.service.resources, respaldo["id"])
+    await run_next(app.state.service.resources)
     shown = (await client.get(f"{API}/respaldos/{respaldo['id']}/", headers=bearer())).json()
     assert shown["estado"] == "completado"
     assert shown["numero_registros"] == sum(shown["metadata"]["detalles_registros"].values())
@@ -351,7 +352,7 @@ async def test_what_can_be_taken_back_is_listed_by_itself(
     there = await add_backup(conn)
     deleted = await add_backup(conn, fecha_eliminacion=now)
     await add_backup(conn, fecha_eliminacion=now, purgado=now)
-    await add_backup(conn, fecha_eliminacion=now, progreso={"etapa": "purgando"})
+    await add_backup(conn, fecha_eliminacion=now, purga_iniciada=now)
     await add_backup(conn, OTHER, fecha_eliminacion=now)
     assert await listed(client) == [there]
     assert await listed(client, eliminados="true") == [deleted]
@@ -430,7 +431,12 @@ async def test_what_redis_did_not_hear_of_any_more_is_done_all_the_same(
     assert [answer.status_code for answer in asked] == [202, 202]
     assert await jobs(redis_url) == 0
     assert await conn.fetchval("SELECT count(*) FROM respaldos.respaldo WHERE estado = 'pendiente'") == 1
-    assert await conn.fetchval("SELECT count(*) FROM respaldos.restauracion WHERE estado = 'pendiente'") == 1
+    assert (
+        await conn.fetchval(
+            "SELECT count(*) FROM respaldos.trabajo WHERE clase = 'verificacion' AND estado = 'pendiente'"
+        )
+        == 1
+    )
 
 
 async def test_verifications_are_listed_newest_first(client: httpx.AsyncClient, conn: asyncpg.Connection) -> None:

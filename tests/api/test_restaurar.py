@@ -8,8 +8,10 @@ import httpx
 import pytest
 
 from app.respaldos.contract import WHAT, WHO
+from app.respaldos.models import Clase
 from tests.api.conftest import API, OTHER, add_backup, bearer, jobs
 from tests.respaldos.conftest import SMALL
+from tests.support.jobs import add_restauracion
 
 STAFF: dict[str, Any] = {"rol": "Recepcionista"}
 
@@ -126,11 +128,31 @@ async def test_a_comparison_is_asked_for_once(
     assert (asked["tipo"], asked["estado"], asked["respaldo_id"]) == ("comparacion", "pendiente", newer)
     assert asked["comparado_con"] == older
     assert await jobs(redis_url) == 1
-    await conn.execute("UPDATE respaldos.restauracion SET estado = 'completado', resultado = '{}'")
+    await conn.execute("UPDATE respaldos.restauracion SET resultado = '{}'")
+    await conn.execute("UPDATE respaldos.trabajo SET estado = 'completado'")
     again = await client.post(url, json={"desde": older}, headers=bearer())
     assert (again.status_code, again.json()["id"], again.json()["estado"]) == (202, asked["id"], "completado")
     trail = await client.get(f"{API}/eventos/", params={"accion": "comparacion"}, headers=bearer())
     assert [line["detalle"]["desde"] for line in trail.json()] == [older]
+
+
+async def test_a_fourth_reading_has_to_wait_until_it_is_asked_for(
+    client: httpx.AsyncClient, conn: asyncpg.Connection
+) -> None:
+    backups = [await add_backup(conn) for _ in range(4)]
+    asked = [
+        await client.post(f"{API}/respaldos/{id_}/comparar/", json={"desde": backups[0]}, headers=bearer())
+        for id_ in backups
+    ]
+    assert [answer.status_code for answer in asked] == [202, 202, 202, 409]
+    assert asked[3].json()["codigo"] == "demasiadas_lecturas"
+    assert "ya tiene 3 verificaciones, comparaciones o simulaciones en espera" in asked[3].json()["error"]
+    for action, body in (("verificar", {}), ("restaurar", {"simular": True})):
+        refused = await client.post(f"{API}/respaldos/{backups[3]}/{action}/", json=body, headers=bearer())
+        assert (action, refused.status_code) == (action, 409)
+    # What changes something is no reading.
+    restore = await client.post(f"{API}/respaldos/{backups[3]}/restaurar/", json={}, headers=bearer())
+    assert restore.status_code == 202
 
 
 async def test_a_comparison_that_cannot_be(client: httpx.AsyncClient, conn: asyncpg.Connection) -> None:
@@ -145,19 +167,18 @@ async def test_a_comparison_that_cannot_be(client: httpx.AsyncClient, conn: asyn
     assert await conn.fetchval("SELECT count(*) FROM respaldos.restauracion") == 0
 
 
-@pytest.mark.parametrize("tipo", ["restauracion", "comparacion"])
+@pytest.mark.parametrize("clase", [Clase.SIMULACION, Clase.COMPARACION])
 async def test_rows_are_shown_only_to_those_who_may_download_them(
-    tipo: str, client: httpx.AsyncClient, conn: asyncpg.Connection
+    clase: Clase, client: httpx.AsyncClient, conn: asyncpg.Connection
 ) -> None:
     respaldo_id = await add_backup(conn)
-    id_ = await conn.fetchval(
-        "INSERT INTO respaldos.restauracion (respaldo_id, clinica_id, tipo, simulada, estado, resultado, avisos)"
-        " VALUES ($1, $2, $3, true, 'completado', $4, $5) RETURNING id",
+    id_ = await add_restauracion(
+        conn,
         respaldo_id,
-        SMALL,
-        tipo,
-        json.dumps(RESULT),
-        json.dumps(["faltan 1 accesos", f"{WHO}«auth_user»: ana (1)", f"{WHAT}«forma»: 1 (era «qr»)"]),
+        clase,
+        job={"estado": "completado"},
+        resultado=json.dumps(RESULT),
+        avisos=json.dumps(["faltan 1 accesos", f"{WHO}«auth_user»: ana (1)", f"{WHAT}«forma»: 1 (era «qr»)"]),
     )
     for path in (f"restauraciones/{id_}/", "restauraciones/"):
         found = [(await client.get(f"{API}/{path}", headers=bearer(**who))).json() for who in ({}, STAFF)]

@@ -20,7 +20,7 @@ async def test_any_input_is_answered_as_documented(
 ) -> None:
     for clinic in (SMALL, OTHER):
         first = await add_backup(conn, clinic)
-        await add_verification(conn, first, clinic)
+        await add_verification(conn, first)
         for estado in ("fallido", "cancelado"):
             await add_backup(conn, clinic, estado=estado)
     # What is made here stays pending, and following that has no end: its number must not be guessed.

@@ -100,10 +100,10 @@ async def theirs(conn: asyncpg.Connection, store: Store) -> Theirs:
         await add_backup(conn, None, estado="procesando"),
         await add_backup(conn, None, fecha_eliminacion=await conn.fetchval("SELECT now()")),
     ]
-    platforms = await add_verification(conn, backups[5], None)
+    platforms = await add_verification(conn, backups[5])
     await conn.execute("ALTER SEQUENCE respaldos.respaldo_id_seq RESTART 1")
     await add_backup(conn, SMALL)
-    verified = [await add_verification(conn, backups[0], OTHER), platforms]
+    verified = [await add_verification(conn, backups[0]), platforms]
     return Theirs({"respaldo_id": backups, "restauracion_id": verified})
 
 
@@ -111,7 +111,7 @@ async def everything(conn: asyncpg.Connection) -> str:
     """All that the service knows, but the audit trail's lines about SMALL's own attempts."""
     tables = [
         await conn.fetch(f"SELECT to_jsonb(t)::text FROM respaldos.{table} AS t ORDER BY 1")
-        for table in ("respaldo", "restauracion", "intento", "operacion", "aviso", "programacion")
+        for table in ("respaldo", "restauracion", "intento", "trabajo", "aviso", "programacion")
     ]
     tables.append(
         await conn.fetch("SELECT to_jsonb(t)::text FROM respaldos.evento AS t WHERE clinica_id = $1", OTHER)
@@ -266,7 +266,7 @@ async def test_the_superadmin_asks_for_one_of_the_platform(
     asked = await client.post(f"/api/v1/respaldos/{whole}/restaurar/", json={"actualizar": True}, **mine)
     assert asked.status_code == 202
     assert await conn.fetchval("SELECT actualizar FROM respaldos.restauracion WHERE id = $1", asked.json()["id"])
-    await conn.execute("UPDATE respaldos.restauracion SET estado = 'cancelado'")
+    await conn.execute("UPDATE respaldos.trabajo SET estado = 'cancelado'")
     assert (await client.delete(f"/api/v1/respaldos/{whole}/", **mine)).status_code == 204
     lines = await client.get("/api/v1/eventos/", params={"plataforma": "true", "limit": 3}, headers=bearer(None))
     assert [line["accion"] for line in lines.json()] == ["eliminacion", "restauracion", "cancelacion"]

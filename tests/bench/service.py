@@ -129,8 +129,10 @@ async def many_clinics(url: str) -> dict[str, Any]:
         started = time.perf_counter()
         # The reconciler finds them, as it finds whatever Redis has forgotten.
         await connection.execute(
-            "INSERT INTO respaldos.respaldo (clinica_id, tipo_respaldo)"
-            " SELECT id, 'automatico' FROM clinica ORDER BY id"
+            "WITH asked AS (INSERT INTO respaldos.respaldo (clinica_id, tipo_respaldo)"
+            " SELECT id, 'automatico' FROM clinica ORDER BY id RETURNING id, clinica_id)"
+            " INSERT INTO respaldos.trabajo (clase, respaldo_id, clinica_id, prioridad, exclusiva, reintentable)"
+            " SELECT 'respaldo', id, clinica_id, 30, true, true FROM asked"
         )
         connections = 0
         while True:

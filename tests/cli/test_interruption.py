@@ -11,6 +11,7 @@ import pytest
 from tests.cli.conftest import Slowly
 from tests.respaldos.conftest import LARGE, SMALL, assert_consistent, assert_failed, respaldo_rows
 from tests.storage.conftest import Store
+from tests.support.jobs import expire
 from tests.support.program import ended, respaldos, start
 from tests.support.tcp_proxy import Direction
 
@@ -103,7 +104,7 @@ async def test_a_killed_backup_is_ended_by_the_next_command_after_its_lease(
     refused = await asyncio.to_thread(respaldos, "crear", "--clinica", str(LARGE), cwd=tmp_path, **addresses)
     assert refused.code == 1
     assert "número 1, procesando" in refused.err
-    await conn.execute("UPDATE respaldos.respaldo SET lease_until = clock_timestamp()")
+    await expire(conn)
     again = await asyncio.to_thread(respaldos, "crear", "--clinica", str(SMALL), cwd=tmp_path, **addresses)
     assert again.code == 0, again
     rows = await respaldo_rows(conn)

@@ -20,6 +20,7 @@ from tests.cli.conftest import Slowly
 from tests.conftest import plain_url
 from tests.respaldos.conftest import LARGE, SMALL
 from tests.storage.conftest import Store
+from tests.support.jobs import add_job
 from tests.support.processes import eventually
 from tests.support.program import Ran, ended, environment, on_a_terminal, respaldos, start
 from tests.support.redis import running_redis
@@ -98,8 +99,7 @@ async def test_somebody_who_watches_does_not_keep_it_from_stopping(
     settings = addresses | {"JWT_SECRET": secrets.token_hex(32)}
     token = respaldos("token", "--clinica", str(LARGE), cwd=tmp_path, **settings).out.strip()
     await conn.execute(
-        "INSERT INTO respaldos.respaldo (clinica_id, tipo_respaldo, estado, lease_until)"
-        " VALUES ($1, 'por_demanda', 'procesando', now() + interval '1 hour')",
+        "INSERT INTO respaldos.respaldo (clinica_id, tipo_respaldo, estado) VALUES ($1, 'por_demanda', 'procesando')",
         LARGE,
     )
     port = free_port()
@@ -172,7 +172,8 @@ async def test_a_worker_that_is_stopped_gives_its_backup_back(
     tmp_path: Path,
     signals: tuple[signal.Signals, ...],
 ) -> None:
-    await conn.execute("INSERT INTO respaldos.respaldo (clinica_id, tipo_respaldo) VALUES ($1, 'por_demanda')", LARGE)
+    asked = "INSERT INTO respaldos.respaldo (clinica_id, tipo_respaldo) VALUES ($1, 'por_demanda') RETURNING id"
+    await add_job(conn, await conn.fetchval(asked, LARGE))
     # Nobody else's turn comes: their nights are not what this is about.
     await conn.execute(
         "INSERT INTO respaldos.programacion (clinica_id, dia, previsto, intentos) SELECT whose.id, day::date, day, 1"
@@ -189,7 +190,7 @@ async def test_a_worker_that_is_stopped_gives_its_backup_back(
             ran = await ended(worker)
     assert (ran.code, ran.out) == (0, "Detenido\n")
     assert not process.is_running()
-    rows = await conn.fetch("SELECT clinica_id, estado, lease_until FROM respaldos.respaldo")
+    rows = await conn.fetch("SELECT clinica_id, estado, lease_until FROM respaldos.trabajo")
     assert [tuple(row) for row in rows] == [(LARGE, "pendiente", None)]
     assert await store.leftovers() == []
 

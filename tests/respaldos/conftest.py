@@ -22,12 +22,13 @@ from app.database import service_engine
 from app.demo.embedded import Addresses
 from app.demo.sample.generate import SampleClinic, create_schema, fill
 from app.migrate import migrate
-from app.respaldos import lease
 from app.respaldos.audit import Actor
 from app.respaldos.backup import run as making
 from app.respaldos.backup.request import pedir_respaldo
 from app.respaldos.backup.run import crear_respaldo
+from app.respaldos.jobs.lease import Lease
 from app.respaldos.models import Respaldo, TipoRespaldo
+from app.respaldos.reconcile import reconciliar
 from app.respaldos.resources import Resources
 from app.storage.s3 import S3Storage, StoredObject, open_storage
 from tests.conftest import plain_url, unique_name
@@ -41,11 +42,14 @@ from tests.storage.conftest import (
     rclone_server,
 )
 from tests.support.fault import FaultyS3
+from tests.support.jobs import running
 from tests.support.rclone import Rclone
 
 __all__ = ["PART", "_one_session_for_s3", "faults", "moto_server", "rclone_server"]
 
 LA_PAZ = ZoneInfo("America/La_Paz")
+
+LEASE = Lease(heartbeat_seconds=60, retry_seconds=0)
 
 ANA = Actor("7", "Ana Paz", "192.0.2.7")
 
@@ -169,7 +173,11 @@ async def opened(
     tenancy: Tenancy | None = None,
     **changes: Any,
 ) -> AsyncIterator[Resources]:
-    """Resources on these databases and this bucket; `writer` is for restores, `changes` are of its S3Options."""
+    """Resources on these databases and this bucket; `writer` is for restores, `changes` are of its S3Options.
+
+    What fails may be tried again at once. A heartbeat locks the job for a moment, and the reconciler leaves alone
+    what is locked: a test that wants heartbeats has a lease of its own.
+    """
     engine = _engine(service)
     try:
         async with AsyncExitStack() as stack:
@@ -187,6 +195,7 @@ async def opened(
                     SecretColumns(),
                     setting="CLINIC_RESTORE_DATABASE_URL",
                 ),
+                LEASE,
             )
     finally:
         await engine.dispose()
@@ -208,6 +217,7 @@ async def moto_resources(moto_store: Store, database: str) -> AsyncIterator[Reso
 
 async def back_up(resources: Resources, clinica_id: int | None = SMALL, **more: Any) -> Respaldo:
     """A backup as the command line makes it."""
+    await reconciliar(resources)
     return await crear_respaldo(resources, clinica_id=clinica_id, **({"tipo": TipoRespaldo.MANUAL} | more))
 
 
@@ -238,12 +248,14 @@ async def assert_failed(conn: asyncpg.Connection, store: Store, code: str, *name
     for name in names:
         assert name in (row.error or "")
     await assert_consistent(conn, store)
-    assert await conn.fetchval("SELECT count(*) FROM respaldos.operacion") == 0
+    assert await running(conn) == 0
     assert await conn.fetchval("SELECT count(*) FROM respaldos.intento WHERE fin IS NULL") == 0
 
 
 async def assert_consistent(conn: asyncpg.Connection, store: Store) -> None:
-    """The bucket holds the completed backups' objects, and not a byte else."""
+    """The bucket holds the completed backups' objects, and not a byte else; each backup's state is its job's."""
+    differing = "SELECT count(*) FROM respaldos.respaldo r JOIN respaldos.trabajo t ON t.respaldo_id = r.id"
+    assert await conn.fetchval(f"{differing} WHERE t.clase = 'respaldo' AND t.estado <> r.estado") == 0
     kept = {row.archivo_s3 for row in await respaldo_rows(conn) if row.estado == "completado"}
     assert {item.key async for item in store.storage.list()} == kept
     assert await store.uploads() == []
@@ -288,28 +300,21 @@ def held(monkeypatch: pytest.MonkeyPatch) -> Held:
         return await upload(storage, key, hold.chunks_held(chunks), **more)
 
     monkeypatch.setattr(S3Storage, "upload", held_upload)
-    # A sign of life locks the row for a moment, and the reconciler leaves alone what is locked. Set before the backup
-    # begins where a test wants some.
-    monkeypatch.setattr(lease, "BEAT_SECONDS", 60)
     return hold
-
-
-async def expire(conn: asyncpg.Connection) -> None:
-    """Let the lease of every backup run out."""
-    await conn.execute("UPDATE respaldos.respaldo SET lease_until = clock_timestamp() - interval '1 second'")
 
 
 async def ask(resources: Resources, clinica_id: int | None = SMALL, **more: Any) -> Respaldo:
     """A backup that waits for a worker, as the API asks for it."""
     given: dict[str, Any] = {"tipo": TipoRespaldo.POR_DEMANDA, "descripcion": "", "actor": ANA} | more
-    return await pedir_respaldo(resources, clinica_id=clinica_id, **given)
+    return await pedir_respaldo(resources, None, clinica_id=clinica_id, **given)
 
 
 async def row_of(conn: asyncpg.Connection, respaldo_id: int) -> asyncpg.Record:
-    """The backup's row as PostgreSQL has it, with `error` and `error_type` of its metadata."""
+    """The backup's row as PostgreSQL has it, with `error` and `error_type` of its metadata, and its job's lease."""
     found = await conn.fetchrow(
-        "SELECT *, metadata->>'error' AS error, metadata->>'error_type' AS error_type"
-        " FROM respaldos.respaldo WHERE id = $1",
+        "SELECT r.*, metadata->>'error' AS error, metadata->>'error_type' AS error_type,"
+        " intento, interrupciones, lease_until, progreso FROM respaldos.respaldo r"
+        " LEFT JOIN respaldos.trabajo t ON t.respaldo_id = r.id AND t.clase = 'respaldo' WHERE r.id = $1",
         respaldo_id,
     )
     assert found is not None

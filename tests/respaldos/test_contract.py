@@ -1,6 +1,7 @@
 """What programs are shown of a backup, whatever became of it."""
 
 import json
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -22,6 +23,7 @@ from app.respaldos.models import (
     Restauracion,
     TipoRespaldo,
     TipoRestauracion,
+    Trabajo,
 )
 
 SUMMARY = {
@@ -66,8 +68,8 @@ def resumen(respaldo: Respaldo) -> dict[str, Any]:
     return RespaldoEnLista.of(respaldo, retention_days=30).model_dump(mode="json")
 
 
-def detalle(respaldo: Respaldo) -> dict[str, Any]:
-    return RespaldoCompleto.of(respaldo, retention_days=30).model_dump(mode="json")
+def detalle(respaldo: Respaldo, progreso: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    return RespaldoCompleto.of(respaldo, retention_days=30, progreso=progreso).model_dump(mode="json")
 
 
 @pytest.mark.parametrize("estado", list(Estado))
@@ -152,8 +154,8 @@ def test_the_last_verification_is_shown_with_its_outcome() -> None:
 
 def test_a_running_backup_shows_how_far_it_is() -> None:
     progress = {"etapa": "leyendo", "registros": 7}
-    running = respaldo(Estado.PROCESANDO, TipoRespaldo.MANUAL, progreso=progress)
-    assert progress.items() <= detalle(running)["progreso"].items()
+    running = respaldo(Estado.PROCESANDO, TipoRespaldo.MANUAL)
+    assert progress.items() <= detalle(running, progress)["progreso"].items()
 
 
 @pytest.mark.parametrize("ended", [None, datetime(2026, 7, 4, 3, tzinfo=UTC)])
@@ -165,13 +167,15 @@ def test_a_verification_can_be_shown_before_and_after_its_end(ended: datetime | 
             clinica_id=2,
             tipo=TipoRestauracion.VERIFICACION,
             profundidad=Profundidad.RAPIDA,
-            estado=Estado.PENDIENTE,
             simulada=False,
             con_accesos=False,
             con_clinica=False,
             avisos=[],
-            fecha_creacion=datetime(2026, 7, 4, 2, tzinfo=UTC),
-            fecha_fin=ended,
+            trabajo=Trabajo(
+                estado=Estado.PENDIENTE,
+                fecha_creacion=datetime(2026, 7, 4, 2, tzinfo=UTC),
+                fecha_fin=ended,
+            ),
         )
     ).model_dump(mode="json")
     assert set(shown) == RESTORATION

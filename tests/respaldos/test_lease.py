@@ -1,8 +1,10 @@
 """One operation per clinic, held by a lease: who has lost it changes nothing, and who died is cleaned up after."""
 
 import asyncio
+import json
 import time
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -12,14 +14,15 @@ from sqlalchemy import text
 
 from app.database import service_engine
 from app.errors import DatabaseNotMigrated, DatabaseUnavailable, LeaseLost, OperationInProgress, Stalled, StorageError
-from app.respaldos import lease
 from app.respaldos.backup import fleet as backup_fleet
-from app.respaldos.backup import queries as backup_queries
 from app.respaldos.backup import run as making
-from app.respaldos.models import Estado, TipoRespaldo
+from app.respaldos.databases import transaction
+from app.respaldos.jobs import queries as job_queries
+from app.respaldos.jobs.run import run_next
+from app.respaldos.models import Clase, Estado
 from app.respaldos.progress import Progress
 from app.respaldos.reconcile import reconciliar
-from app.respaldos.resources import Resources, transaction
+from app.respaldos.resources import Resources
 from app.storage.s3 import S3Storage, StoredObject
 from tests.respaldos.backup.test_clinic_faults import once_in, through
 from tests.respaldos.conftest import (
@@ -27,15 +30,18 @@ from tests.respaldos.conftest import (
     NEW,
     SMALL,
     Held,
+    ask,
     assert_consistent,
     assert_failed,
     back_up,
     connected,
-    expire,
     opened,
     respaldo_rows,
+    row_of,
 )
 from tests.storage.conftest import Store
+from tests.support.jobs import add_job, expire, occupy, with_lease
+from tests.support.jobs import running as running_jobs
 from tests.support.tcp_proxy import Direction, TcpProxy, tcp_proxy
 
 
@@ -71,48 +77,50 @@ async def test_of_many_at_once_one_runs(resources: Resources, store: Store, conn
 
 async def test_a_restore_keeps_a_backup_out(resources: Resources, store: Store, conn: asyncpg.Connection) -> None:
     respaldo = await back_up(resources)
-    await conn.execute(
-        "INSERT INTO respaldos.operacion (clinica_id, tipo, respaldo_id) VALUES ($1, 'restauracion', $2)",
-        SMALL,
-        respaldo.id,
-    )
+    restoring = await occupy(conn, respaldo.id, Clase.RESTAURACION)
     with pytest.raises(OperationInProgress, match=rf"clínica 2 .*una restauración.*{respaldo.id}"):
         await back_up(resources)
     assert [row.estado for row in await respaldo_rows(conn)] == ["completado"]
-    assert await conn.fetchval("SELECT tipo FROM respaldos.operacion") == "restauracion"
+    assert await conn.fetchval("SELECT id FROM respaldos.trabajo WHERE estado = 'procesando'") == restoring
     await assert_consistent(conn, store)
 
 
 async def test_the_heartbeat_renews_the_lease(
     resources: Resources, conn: asyncpg.Connection, held: Held, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lease, "RENEW_SECONDS", 0.05)
-    running = asyncio.create_task(back_up(resources, LARGE))
+    running = asyncio.create_task(back_up(with_lease(resources, renew_seconds=0.05), LARGE))
     await held.reached.wait()
-    await conn.execute("UPDATE respaldos.respaldo SET lease_until = clock_timestamp() + interval '1 second'")
+    await conn.execute("UPDATE respaldos.trabajo SET lease_until = clock_timestamp() + interval '1 second'")
     async with asyncio.timeout(10):
         while not await conn.fetchval(
-            "SELECT lease_until > clock_timestamp() + interval '50 seconds' FROM respaldos.respaldo"
+            "SELECT lease_until > clock_timestamp() + interval '50 seconds' FROM respaldos.trabajo"
         ):
             await asyncio.sleep(0.01)
     held.released.set()
     await running
 
 
-@pytest.mark.parametrize("tipo", [TipoRespaldo.MANUAL, TipoRespaldo.AUTOMATICO, TipoRespaldo.POR_DEMANDA])
+@pytest.mark.parametrize("by", ["worker", "command line"])
 async def test_who_has_lost_the_lease_changes_nothing_and_leaves_nothing(
-    resources: Resources, store: Store, conn: asyncpg.Connection, held: Held, tipo: TipoRespaldo
+    resources: Resources, store: Store, conn: asyncpg.Connection, held: Held, by: str
 ) -> None:
-    running = asyncio.create_task(back_up(resources, LARGE, tipo=tipo))
+    if by == "worker":
+        await ask(resources, LARGE)
+    running: asyncio.Task[object] = asyncio.create_task(
+        run_next(resources) if by == "worker" else back_up(resources, LARGE)
+    )
     await held.reached.wait()
     await expire(conn)
     await reconciliar(resources)
-    before = await conn.fetch("SELECT * FROM respaldos.respaldo")
-    assert before[0]["estado"] == ("fallido" if tipo == TipoRespaldo.MANUAL else "pendiente")
+    before = await row_of(conn, 1)
+    assert before["estado"] == ("pendiente" if by == "worker" else "fallido")
     held.released.set()
-    with pytest.raises((LeaseLost, StorageError)):
+    if by == "worker":
         await running
-    assert await conn.fetch("SELECT * FROM respaldos.respaldo") == before
+    else:
+        with pytest.raises((LeaseLost, StorageError)):
+            await running
+    assert await row_of(conn, 1) == before
     await assert_consistent(conn, store)
 
 
@@ -140,14 +148,13 @@ async def test_who_comes_back_after_the_cleaning_removes_its_object(
 async def test_the_heartbeat_tells_a_worker_that_it_lost_the_lease(
     resources: Resources, store: Store, conn: asyncpg.Connection, held: Held, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lease, "RENEW_SECONDS", 0.05)
-    running = asyncio.create_task(back_up(resources, LARGE))
+    running = asyncio.create_task(back_up(with_lease(resources, renew_seconds=0.05), LARGE))
     await held.reached.wait()
-    await conn.execute("UPDATE respaldos.respaldo SET intento = 2")
+    await conn.execute("UPDATE respaldos.trabajo SET intento = 2")
     with pytest.raises(LeaseLost, match="otro proceso"):
         await asyncio.wait_for(running, 10)
-    row = await conn.fetchrow("SELECT estado, intento, metadata::text FROM respaldos.respaldo")
-    assert tuple(row or ()) == ("procesando", 2, "{}")
+    row = await row_of(conn, 1)
+    assert (row["estado"], row["intento"], row["metadata"]) == ("procesando", 2, "{}")
     await assert_consistent(conn, store)
 
 
@@ -177,22 +184,20 @@ async def test_an_attempt_that_died_is_ended_and_cleaned_by_the_next_command(
 
 
 async def insert_running(
-    conn: asyncpg.Connection, key: str, *, clinica_id: int, tipo: str = "manual", intento: int = 1
+    conn: asyncpg.Connection, key: str, *, clinica_id: int, tipo: str = "manual", intento: int = 1, **of_job: Any
 ) -> int:
     """A backup that some process works on, with the attempts before it."""
     id_: int = await conn.fetchval(
-        "INSERT INTO respaldos.respaldo (clinica_id, tipo_respaldo, estado, intento, lease_until)"
-        " VALUES ($1, $2, 'procesando', $3, clock_timestamp() + interval '1 minute') RETURNING id",
+        "INSERT INTO respaldos.respaldo (clinica_id, tipo_respaldo, estado)"
+        " VALUES ($1, $2, 'procesando') RETURNING id",
         clinica_id,
         tipo,
-        intento,
     )
     await conn.execute(
         "INSERT INTO respaldos.intento (respaldo_id, numero, archivo_s3) VALUES ($1, $2, $3)", id_, intento, key
     )
-    await conn.execute(
-        "INSERT INTO respaldos.operacion (clinica_id, tipo, respaldo_id) VALUES ($1, 'respaldo', $2)", clinica_id, id_
-    )
+    lease_until = datetime.now(UTC) + timedelta(minutes=1)
+    await add_job(conn, id_, intento=intento, lease_until=lease_until, reintentable=tipo != "manual", **of_job)
     return id_
 
 
@@ -211,16 +216,18 @@ async def insert_running(
 async def test_what_becomes_of_a_dead_process_work(
     resources: Resources, conn: asyncpg.Connection, tipo: str, intento: int, interrupciones: int, estado: str
 ) -> None:
-    await insert_running(conn, "backups/2/x.json.gz", clinica_id=SMALL, tipo=tipo, intento=intento)
-    await conn.execute("UPDATE respaldos.respaldo SET interrupciones = $1", interrupciones)
+    await insert_running(
+        conn, "backups/2/x.json.gz", clinica_id=SMALL, tipo=tipo, intento=intento, interrupciones=interrupciones
+    )
     await expire(conn)
     await reconciliar(resources)
-    row = await conn.fetchrow("SELECT estado, metadata->'avisos', lease_until FROM respaldos.respaldo")
-    assert tuple(row or ()) == (estado, "[]", None)
-    assert await conn.fetchval("SELECT count(*) FROM respaldos.operacion") == 0
+    row = await row_of(conn, 1)
+    assert (row["estado"], json.loads(row["metadata"])["avisos"], row["lease_until"]) == (estado, [], None)
+    assert await running_jobs(conn) == 0
     if estado == "pendiente":
         async with transaction(resources) as session:
-            assert (await backup_queries.claim(session, 1, clinica_id=SMALL)).intento == intento + 1
+            claimed = await job_queries.claim(session, 1, clinica_id=SMALL, lease=resources.lease)
+            assert claimed.intento == intento + 1
 
 
 async def test_many_reconcilers_at_once_end_a_death_once(
@@ -231,7 +238,7 @@ async def test_many_reconcilers_at_once_end_a_death_once(
     await expire(conn)
     await asyncio.gather(*(reconciliar(resources) for _ in range(8)))
     assert {row.estado for row in await respaldo_rows(conn)} == {"fallido"}
-    assert len([record for record in caplog.records if "señales de vida" in record.getMessage()]) == 10
+    assert len([record for record in caplog.records if "se venció su arriendo" in record.getMessage()]) == 10
 
 
 async def test_a_row_that_somebody_holds_does_not_hold_up_the_others(
@@ -240,7 +247,7 @@ async def test_a_row_that_somebody_holds_does_not_hold_up_the_others(
     await insert_running(conn, "backups/1/x.json.gz", clinica_id=LARGE)
     await expire(conn)
     async with connected(database) as other, other.transaction():
-        await other.execute("SELECT 1 FROM respaldos.respaldo FOR UPDATE")
+        await other.execute("SELECT 1 FROM respaldos.trabajo FOR UPDATE")
         assert (await asyncio.wait_for(back_up(resources, SMALL), 10)).estado == "completado"
     await reconciliar(resources)
     assert [row.estado for row in await respaldo_rows(conn)] == ["fallido", "completado"]
@@ -294,13 +301,13 @@ async def test_cleaning_ends_some_time_after_the_attempt(resources: Resources, c
     await expire(conn)
     await reconciliar(resources)
     async with transaction(resources) as session:
-        assert len(await backup_fleet.leftovers(session)) == 1, "S3 may still be at work"
+        assert len(await backup_fleet.dangling_attempts(session)) == 1, "S3 may still be at work"
     await conn.execute(
         "UPDATE respaldos.intento SET fin = fin - make_interval(secs => $1)", float(backup_fleet.LATE_SECONDS)
     )
     await reconciliar(resources)
     async with transaction(resources) as session:
-        assert await backup_fleet.leftovers(session) == []
+        assert await backup_fleet.dangling_attempts(session) == []
 
 
 @pytest.fixture
@@ -393,8 +400,7 @@ async def test_a_service_database_that_comes_back_in_time_is_no_failure(
     held: Held,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(lease, "RENEW_SECONDS", 0.05)
-    running = asyncio.create_task(back_up(behind_proxy, LARGE))
+    running = asyncio.create_task(back_up(with_lease(behind_proxy, renew_seconds=0.05), LARGE))
     await held.reached.wait()
     await service_proxy.refuse()
     # Some renewals fail meanwhile.
@@ -409,8 +415,6 @@ async def test_both_databases_hanging_is_noticed(
     database: str, store: Store, conn: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A network that swallows everything: the heartbeat itself must not hang in it."""
-    monkeypatch.setattr(lease, "RENEW_SECONDS", 0.1)
-    monkeypatch.setattr(lease, "STALLED_SECONDS", 0.5)
     monkeypatch.setattr("app.database.CONNECT_SECONDS", 0.3)
     monkeypatch.setattr(service_engine, "__kwdefaults__", {"query_seconds": 0.3})
     parts = urlsplit(database)
@@ -419,8 +423,9 @@ async def test_both_databases_hanging_is_noticed(
         opened(store, service=through(database, proxy)) as resources,
     ):
         async with asyncio.timeout(20):
+            quick = with_lease(resources, renew_seconds=0.1, stalled_seconds=0.5)
             with pytest.raises(Stalled):
-                await back_up(resources, LARGE, progress=once_in("pacientes", proxy.hang))
+                await back_up(quick, LARGE, progress=once_in("pacientes", proxy.hang))
     await expire(conn)
     async with opened(store, service=database) as resources:
         await reconciliar(resources)

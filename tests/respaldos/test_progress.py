@@ -7,12 +7,13 @@ from typing import Any
 import asyncpg
 import pytest
 
-from app.respaldos import lease
-from app.respaldos.backup.run import ejecutar_respaldo
+from app.respaldos.jobs import heartbeat
+from app.respaldos.jobs.run import run_next
 from app.respaldos.progress import Etapa, Expected, Progreso, Progress
 from app.respaldos.resources import Resources
 from app.storage.s3 import S3Storage
 from tests.respaldos.conftest import LARGE, SMALL, Held, ask, back_up, row_of
+from tests.support.jobs import with_lease
 
 
 def test_nothing_is_promised_where_nothing_is_known() -> None:
@@ -72,14 +73,14 @@ async def progreso(conn: asyncpg.Connection, respaldo_id: int) -> Progreso | Non
 async def test_a_running_backup_says_how_far_it_is(
     resources: Resources, conn: asyncpg.Connection, held: Held, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lease, "BEAT_SECONDS", 0.02)
+    resources = with_lease(resources, heartbeat_seconds=0.02)
     held.released.set()
     before = await back_up(resources, LARGE)
     held.reached.clear()
     held.released.clear()
     held.after = 3
     asked = await ask(resources, LARGE)
-    running = asyncio.create_task(ejecutar_respaldo(resources, asked.id))
+    running = asyncio.create_task(run_next(resources))
     await held.reached.wait()
     async with asyncio.timeout(10):
         while (said := await progreso(conn, asked.id)) is None:
@@ -97,7 +98,7 @@ async def test_a_running_backup_says_how_far_it_is(
 async def test_reading_back_is_a_stage_of_its_own(
     resources: Resources, conn: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lease, "BEAT_SECONDS", 0.02)
+    resources = with_lease(resources, heartbeat_seconds=0.02)
     read_back = S3Storage.read_back
     seen: list[Progreso] = []
 
@@ -116,25 +117,27 @@ async def test_reading_back_is_a_stage_of_its_own(
 async def test_what_stands_still_is_not_written_again(
     resources: Resources, conn: asyncpg.Connection, held: Held, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lease, "BEAT_SECONDS", 0.02)
+    resources = with_lease(resources, heartbeat_seconds=0.02)
     running = asyncio.create_task(back_up(resources, LARGE))
     await held.reached.wait()
+    # Which transaction wrote the job last.
+    version = "SELECT xmin::text FROM respaldos.trabajo"
     beats = 0
-    beat = lease._heed
+    judge = heartbeat.raise_if_stopped
 
     def counted(*given: Any) -> None:
         nonlocal beats
         beats += 1
-        beat(*given)
+        judge(*given)
 
-    monkeypatch.setattr(lease, "_heed", counted)
+    monkeypatch.setattr(heartbeat, "raise_if_stopped", counted)
     async with asyncio.timeout(10):
         while beats < 10:
             await asyncio.sleep(0.01)
-        written = (await row_of(conn, 1))["fecha_actualizacion"]
+        written = await conn.fetchval(version)
         while beats < 20:
             await asyncio.sleep(0.01)
-    assert (await row_of(conn, 1))["fecha_actualizacion"] == written
+    assert await conn.fetchval(version) == written
     held.released.set()
     await running
 
@@ -142,6 +145,5 @@ async def test_what_stands_still_is_not_written_again(
 async def test_a_quick_backup_is_not_slowed_down_by_telling(
     resources: Resources, conn: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lease, "BEAT_SECONDS", 60)
-    monkeypatch.setattr(lease, "transaction", None)
+    monkeypatch.setattr(heartbeat, "transaction", None)
     assert (await back_up(resources, SMALL)).estado == "completado"

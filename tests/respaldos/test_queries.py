@@ -25,14 +25,14 @@ CROSSING = {
         "app/cli/commands/listing.py",
         "app/cli/find.py",
         "app/respaldos/backup/cleanup.py",
-        "app/respaldos/backup/run.py",
-        "app/respaldos/reconcile.py",
     },
-    "reading": {
-        "app/respaldos/reading/attempt.py",
+    # Of these, the queries only wait for each other.
+    "jobs": {
+        "app/respaldos/jobs/queries.py",
+        "app/respaldos/jobs/run.py",
+        "app/respaldos/reading/queries.py",
         "app/respaldos/reconcile.py",
         "app/respaldos/restore/end.py",
-        "app/respaldos/restore/run.py",
     },
     "retention": {
         "app/respaldos/retention/clean.py",

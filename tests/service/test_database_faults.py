@@ -85,7 +85,7 @@ async def test_it_is_started_again_in_the_middle_of_a_backup(
         assert (await api.get("/salud/lista")).status_code == 200
         assert worker.runs
     async with connected(postgres.url) as conn:
-        assert await conn.fetchval("SELECT intento FROM respaldos.respaldo") == 2
+        assert await conn.fetchval("SELECT intento FROM respaldos.trabajo") == 2
         await assert_consistent(conn, store)
 
 

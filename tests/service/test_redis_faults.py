@@ -1,4 +1,4 @@
-"""Redis only carries the news: absent, emptied or started again, nothing is lost."""
+"""Redis only says that there are jobs: absent, emptied or started again, nothing is lost."""
 
 import asyncio
 import signal
@@ -13,6 +13,7 @@ from tests.respaldos.conftest import LA_PAZ, LARGE, NEW, SMALL, assert_consisten
 from tests.respaldos.conftest import ask as ask_for
 from tests.service.conftest import Slowed, slowed
 from tests.storage.conftest import Store
+from tests.support.jobs import running
 from tests.support.mail_server import mail_server
 from tests.support.moments import mid_dump
 from tests.support.processes import REDIS_PAUSE, Worker, eventually, running_api, running_worker
@@ -115,7 +116,7 @@ async def test_restarted_in_the_middle_of_a_backup_it_costs_nothing(
         assert worker.runs, "the same worker goes on"
         worker.signal(signal.SIGTERM)
         assert await worker.ended() == 0, log.read_text()
-    assert await conn.fetchval("SELECT array_agg(intento) FROM respaldos.respaldo") == [1, 1]
+    assert await conn.fetchval("SELECT array_agg(intento) FROM respaldos.trabajo") == [1, 1]
     await assert_consistent(conn, store)
 
 
@@ -128,7 +129,7 @@ PLACES = 2
 
 async def states(conn: asyncpg.Connection) -> list[tuple[str, int]]:
     """State and attempt of every backup, oldest first."""
-    found = await conn.fetch("SELECT estado, intento FROM respaldos.respaldo ORDER BY id")
+    found = await conn.fetch("SELECT estado, intento FROM respaldos.trabajo ORDER BY id")
     return [(row["estado"], row["intento"]) for row in found]
 
 
@@ -260,7 +261,7 @@ async def test_a_worker_that_is_told_to_stop_while_it_is_gone_gives_its_backups_
             redis.start()
     assert await states(conn) == [("pendiente", 1)] * 2
     assert await store.leftovers() == []
-    assert await conn.fetchval("SELECT count(*) FROM respaldos.operacion") == 0
+    assert await running(conn) == 0
 
 
 async def lose_connections(redis: RedisServer, worker: Worker) -> None:

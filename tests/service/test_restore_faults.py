@@ -14,6 +14,7 @@ from app.settings import DEMO_RULES
 from tests.respaldos.conftest import ANA, SMALL, back_up, connected, opened, own_database
 from tests.service.conftest import Slowed, settings_for, slowed
 from tests.storage.conftest import Store
+from tests.support.jobs import running
 from tests.support.processes import eventually, running_worker
 from tests.support.redis import RedisServer
 from tests.support.restores import DAMAGE, TENANCY, everybody
@@ -42,14 +43,14 @@ def settings(store: Store, own_database: str, redis: RedisServer) -> dict[str, s
 
 
 # A worker begins with the week's trials that are due; those are not what this is about.
-RESTORES = "respaldos.restauracion WHERE tipo = 'restauracion'"
+RESTORES = "respaldos.trabajo WHERE clase = 'restauracion'"
 
 
 async def ask(resources: Resources, respaldo: Respaldo) -> int:
     """The number of a pending restore; the workers' reconciler finds it."""
     # The safety backup is another story, and a slow one behind proxies.
     request = RestoreRequest(sin_respaldo_previo=True)
-    asked = await pedir_restauracion(resources, respaldo.id, clinica_id=SMALL, request=request, actor=ANA)
+    asked = await pedir_restauracion(resources, None, respaldo.id, clinica_id=SMALL, request=request, actor=ANA)
     return asked.id
 
 
@@ -113,7 +114,7 @@ async def test_the_row_says_what_became_of_it(
     assert await conn.fetchval(f"SELECT estado FROM {RESTORES}") == row["estado"]
     if row["estado"] == "fallido":
         assert row["error_type"] == "restauracion_interrumpida"
-    assert await conn.fetchval("SELECT count(*) FROM respaldos.operacion") == 0
+    assert await running(conn) == 0
     assert row["intento"] == 1, "a restore is never tried again by itself"
 
 

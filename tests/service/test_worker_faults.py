@@ -12,9 +12,10 @@ from app.respaldos.audit import SERVICE
 from app.respaldos.backup.request import pedir_respaldo
 from app.respaldos.models import TipoRespaldo
 from app.respaldos.resources import Resources
-from tests.respaldos.conftest import LA_PAZ, LARGE, NEW, SMALL, assert_consistent
+from tests.respaldos.conftest import LA_PAZ, LARGE, NEW, SMALL, assert_consistent, row_of
 from tests.service.conftest import slowed
 from tests.storage.conftest import Store
+from tests.support.jobs import running
 from tests.support.moments import MOMENTS
 from tests.support.processes import eventually, running_worker
 
@@ -22,7 +23,7 @@ from tests.support.processes import eventually, running_worker
 async def ask(resources: Resources) -> int:
     """The number of a pending backup of the large clinic. The workers' reconciler finds it."""
     asked = await pedir_respaldo(
-        resources, clinica_id=LARGE, tipo=TipoRespaldo.POR_DEMANDA, descripcion="", actor=SERVICE
+        resources, None, clinica_id=LARGE, tipo=TipoRespaldo.POR_DEMANDA, descripcion="", actor=SERVICE
     )
     return asked.id
 
@@ -35,9 +36,7 @@ async def ended(conn: asyncpg.Connection, respaldo_id: int) -> asyncpg.Record:
         return estado not in ("pendiente", "procesando")
 
     await eventually(over)
-    row = await conn.fetchrow("SELECT * FROM respaldos.respaldo WHERE id = $1", respaldo_id)
-    assert row is not None
-    return row
+    return await row_of(conn, respaldo_id)
 
 
 async def assert_one_object(conn: asyncpg.Connection, store: Store, row: asyncpg.Record) -> None:
@@ -47,7 +46,7 @@ async def assert_one_object(conn: asyncpg.Connection, store: Store, row: asyncpg
     assert [(item.key, item.size) async for item in store.storage.list()] == [
         (row["archivo_s3"], row["tamaño_bytes"])
     ]
-    assert await conn.fetchval("SELECT count(*) FROM respaldos.operacion") == 0
+    assert await running(conn) == 0
 
 
 async def claimed(conn: asyncpg.Connection) -> None:
@@ -85,7 +84,7 @@ async def test_the_third_attempt_is_the_last(
     resources: Resources, conn: asyncpg.Connection, store: Store, settings: dict[str, str], log: Path
 ) -> None:
     respaldo_id = await ask(resources)
-    await conn.execute("UPDATE respaldos.respaldo SET intento = 2")
+    await conn.execute("UPDATE respaldos.trabajo SET intento = 2")
     async with slowed(settings) as slow, running_worker(slow.settings, log) as first:
         await claimed(conn)
         async with running_worker(settings, log):
@@ -144,7 +143,7 @@ async def test_a_worker_that_is_told_to_stop_gives_its_backup_back(
         worker.signal(signal.SIGTERM)
         slow.restore()
         assert await worker.ended() == 0, log.read_text()
-    found = await conn.fetch("SELECT estado, lease_until FROM respaldos.respaldo")
+    found = await conn.fetch("SELECT estado, lease_until FROM respaldos.trabajo")
     assert [tuple(row) for row in found] == [("pendiente", None)]
     assert await store.leftovers() == []
 
@@ -161,7 +160,10 @@ async def test_two_workers_make_each_clinics_night_once(
 
     async with running_worker(settings, log), running_worker(settings, tmp_path / "other.log"):
         await eventually(all_made)
-    made = await conn.fetch("SELECT clinica_id, tipo_respaldo, intento FROM respaldos.respaldo ORDER BY 1")
+    made = await conn.fetch(
+        "SELECT r.clinica_id, tipo_respaldo, intento FROM respaldos.respaldo r"
+        " JOIN respaldos.trabajo t ON respaldo_id = r.id ORDER BY 1"
+    )
     assert [tuple(row) for row in made] == [(number, "automatico", 1) for number in (LARGE, SMALL, NEW, None)]
     nights = await conn.fetch("SELECT clinica_id, intentos FROM respaldos.programacion ORDER BY 1")
     assert [tuple(row) for row in nights] == [(LARGE, 1), (SMALL, 1), (NEW, 1), (None, 1)]

@@ -13,8 +13,9 @@ import pytest
 import uvloop
 
 from app.broker import queue
-from app.respaldos import lease
+from app.connections import resources as connections
 from app.respaldos.backup import run as backup_run
+from app.respaldos.jobs.lease import Lease
 from tests.support.forked import Forked, fork
 from tests.support.program import command, environment
 
@@ -31,9 +32,7 @@ REDIS_PAUSE = 0.05
 def _work() -> None:
     """What `respaldos worker` runs, but for these figures."""
     patch = pytest.MonkeyPatch()
-    patch.setattr(lease, "LEASE_SECONDS", LEASE)
-    patch.setattr(lease, "RENEW_SECONDS", OFTEN)
-    patch.setattr(lease, "BEAT_SECONDS", OFTEN)
+    patch.setattr(connections, "LEASE", Lease(LEASE, OFTEN, OFTEN, retry_seconds=0))
     patch.setattr(backup_run, "_part_size", lambda _: 2**16)
     patch.setattr(queue, "WORKER_PAUSE_SECONDS", REDIS_PAUSE)
     logging.basicConfig(level=logging.INFO)

@@ -9,6 +9,7 @@ import pytest
 
 from app.clinic.clinic import Tenancy
 from app.respaldos.models import Respaldo, Restauracion
+from app.respaldos.reconcile import reconciliar
 from app.respaldos.resources import Resources
 from app.respaldos.restore.request import RestoreRequest
 from app.respaldos.restore.run import restaurar_respaldo
@@ -16,6 +17,7 @@ from app.settings import DEMO_RULES
 from tests.respaldos.conftest import ANA, LARGE, NEW, SMALL, connected, opened
 from tests.storage.conftest import Store
 from tests.support.clinic_backup import lines_of
+from tests.support.jobs import restauracion_row, running
 
 TENANCY = Tenancy(rules=json.loads(DEMO_RULES))
 
@@ -66,20 +68,19 @@ async def everybody(resources: Resources) -> Lines:
 
 async def restore(resources: Resources, respaldo: Respaldo, **request: Any) -> Restauracion:
     """As the command line does."""
+    await reconciliar(resources)
     return await restaurar_respaldo(resources, respaldo, RestoreRequest(**request), actor=ANA)
 
 
-async def newest(conn: asyncpg.Connection) -> asyncpg.Record:
-    """The `restauracion` that was asked for last."""
-    found = await conn.fetchrow("SELECT * FROM respaldos.restauracion ORDER BY id DESC LIMIT 1")
-    assert found is not None
-    return found
+async def newest(conn: asyncpg.Connection) -> dict[str, Any]:
+    """The `restauracion` that was asked for last, with its job."""
+    return await restauracion_row(conn)
 
 
 async def assert_refused(conn: asyncpg.Connection, code: str) -> None:
     """The newest restore failed for that reason, told people so, and keeps nothing from the clinic."""
     row = await newest(conn)
     assert (row["estado"], row["error_type"], row["lease_until"]) == ("fallido", code, None), row["error"]
-    assert await conn.fetchval("SELECT count(*) FROM respaldos.operacion") == 0
+    assert await running(conn) == 0
     news = await conn.fetchval("SELECT tipo FROM respaldos.aviso ORDER BY id DESC LIMIT 1")
     assert news == "restauracion_fallida"

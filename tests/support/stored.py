@@ -10,8 +10,9 @@ import asyncpg
 from app.respaldos import audit
 from app.respaldos.audit import Actor
 from app.respaldos.backup import queries as backup_queries
+from app.respaldos.databases import transaction
 from app.respaldos.models import Estado, Evento, Intento, Respaldo, TipoRespaldo
-from app.respaldos.resources import Resources, transaction
+from app.respaldos.resources import Resources
 
 PERSON = Actor("7", "Ana Pérez", "203.0.113.9")
 
@@ -42,7 +43,6 @@ async def stored(
         "fecha_creacion": moment,
         "tamaño_bytes": len(content) if content is not None else 100,
         "numero_registros": 10,
-        "intento": 1,
         **values,
     }
     if given["estado"] != Estado.COMPLETADO and "archivo_s3" not in values:

@@ -28,14 +28,14 @@ async def test_it_makes_a_requested_backup_and_starts_the_night(
 ) -> None:
     begun = datetime.now(LA_PAZ) - timedelta(minutes=1)
     settings |= {"BACKUP_HOUR": str(begun.hour), "BACKUP_MINUTE": str(begun.minute)}
-    asked = await ask(resources, LARGE)
+    await ask(resources, LARGE)
 
     async def made() -> bool:
         found = await conn.fetch("SELECT clinica_id FROM respaldos.respaldo WHERE estado = 'completado'")
         return {LARGE, SMALL, NEW, None} <= {row["clinica_id"] for row in found}
 
     async with open_queue(redis.url) as queue:
-        await queue.respaldo(asked.id, asked.intento)
+        await queue.announce()
 
         async def healthy() -> bool:
             return await queue.worker_health() == (True, True)

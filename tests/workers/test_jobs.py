@@ -13,13 +13,13 @@ from app.respaldos.resources import Resources
 from tests.respaldos.conftest import ANA, LARGE, NEW, SMALL, ask, assert_consistent, respaldo_rows, row_of
 from tests.storage.conftest import Store
 from tests.support.redis import RedisServer
-from workers.jobs import RESOURCES, RUNNING, STOPPING, respaldar, restaurar
+from workers.jobs import RESOURCES, RUNNING, STOPPING, trabajar
 
 
 def worker_on(redis: RedisServer, context: dict[Any, Any]) -> Worker:
     """A worker that stops when there is nothing left."""
     # arq's type for a job takes any arguments.
-    jobs: list[Any] = [respaldar, restaurar]
+    jobs: list[Any] = [trabajar]
     return Worker(
         functions=jobs,
         redis_pool=worker_redis(redis.url),
@@ -46,16 +46,15 @@ async def test_what_is_asked_for_is_done(
     worker = worker_on(redis, context)
     async with open_queue(redis.url) as queue:
         for clinica_id in (LARGE, SMALL, NEW):
-            asked = await ask(resources, clinica_id)
-            await queue.respaldo(asked.id, asked.intento)
+            await ask(resources, clinica_id)
+            await queue.announce()
         try:
             await worker.main()
             assert {row.estado for row in await respaldo_rows(conn)} == {"completado"}
             assert not context[RUNNING]
-            waiting = await pedir_verificacion(
-                resources, 2, clinica_id=SMALL, profundidad=Profundidad.COMPLETA, actor=ANA
+            await pedir_verificacion(
+                resources, queue, 2, clinica_id=SMALL, profundidad=Profundidad.COMPLETA, actor=ANA
             )
-            await queue.restauracion(waiting.id, waiting.intento)
             await worker.main()
         finally:
             # arq's own way to close uses a method that redis-py warns about.
@@ -66,16 +65,13 @@ async def test_what_is_asked_for_is_done(
     await assert_consistent(conn, store)
 
 
-async def test_news_of_what_is_gone_or_done_harms_nothing(
+async def test_more_tickets_than_jobs_harm_nothing(
     resources: Resources, redis: RedisServer, conn: asyncpg.Connection
 ) -> None:
     worker = worker_on(redis, context_of(resources))
     asked = await ask(resources)
     async with open_queue(redis.url) as queue:
-        for intento in range(3):
-            await queue.respaldo(asked.id, intento)
-        await queue.respaldo(4711, 0)
-        await queue.restauracion(4711, 0)
+        await queue.announce(5)
         try:
             await worker.main()
         finally:
@@ -92,7 +88,7 @@ async def test_a_job_that_begins_while_the_worker_stops_is_left_for_another(
     context = context_of(resources)
     asked = await ask(resources)
     context[STOPPING].set()
-    job = asyncio.create_task(respaldar(context, asked.id))
+    job = asyncio.create_task(trabajar(context))
     await asyncio.wait([job])
     assert job.cancelled()
     assert (await row_of(conn, asked.id))["estado"] == "pendiente"

@@ -20,7 +20,7 @@ from arq.worker import Worker
 
 from app.broker.queue import to_json, worker_redis
 from app.errors import DatabaseUnavailable, QueueUnavailable
-from app.respaldos.backup.run import ejecutar_respaldo
+from app.respaldos.jobs.run import run_next
 from app.respaldos.resources import Resources
 from app.settings import load_settings
 from tests.respaldos.conftest import LA_PAZ, LARGE, NEW, SMALL, ask
@@ -197,7 +197,8 @@ async def test_done_by_several_at_once_it_is_done_once(
     for name, value in settings.items():
         monkeypatch.setenv(name, value)
     for clinica_id in (SMALL, NEW):
-        await ejecutar_respaldo(resources, (await ask(resources, clinica_id)).id)
+        await ask(resources, clinica_id)
+        await run_next(resources)
     await conn.execute(
         "UPDATE respaldos.respaldo SET fecha_eliminacion = now() - interval '60 days' WHERE clinica_id = $1", NEW
     )

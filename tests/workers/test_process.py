@@ -13,6 +13,7 @@ from app.respaldos.resources import Resources
 from tests.respaldos.conftest import LARGE, NEW, SMALL, ask, assert_consistent, respaldo_rows, row_of
 from tests.service.conftest import slowed
 from tests.storage.conftest import Store
+from tests.support.jobs import running
 from tests.support.processes import eventually, running_worker
 from tests.support.redis import RedisServer
 
@@ -50,7 +51,7 @@ async def test_several_workers_make_each_backup_once(
             return bool(await conn.fetchval("SELECT count(*) = 0 FROM respaldos.aviso WHERE terminado IS NULL"))
 
         await eventually(told)
-    assert await conn.fetchval("SELECT array_agg(intento) FROM respaldos.respaldo") == [1, 1, 1]
+    assert await conn.fetchval("SELECT array_agg(intento) FROM respaldos.trabajo") == [1, 1, 1]
     assert await conn.fetchval("SELECT count(*) FROM respaldos.intento") == 3
     await assert_consistent(conn, store)
 
@@ -75,7 +76,7 @@ async def test_a_stop_hands_a_running_backup_on(
     row = await row_of(conn, asked.id)
     assert (row["estado"], row["error_type"], row["lease_until"]) == ("pendiente", "interrumpido", None)
     await assert_consistent(conn, store)
-    assert await conn.fetchval("SELECT count(*) FROM respaldos.operacion") == 0
+    assert await running(conn) == 0
     async with running_worker(settings, log):
         await in_state(conn, asked.id, "completado")
     assert [row.estado for row in await respaldo_rows(conn)] == ["completado"]
@@ -99,7 +100,7 @@ async def test_a_redis_that_restarts_does_not_disturb_a_running_backup(
         # The same process goes on taking jobs.
         other = await ask(resources, SMALL)
         async with open_queue(redis.url) as queue:
-            await queue.respaldo(other.id, 0)
+            await queue.announce()
         await in_state(conn, other.id, "completado")
         assert worker.runs
     assert (await row_of(conn, asked.id))["intento"] == 1

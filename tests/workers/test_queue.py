@@ -1,4 +1,4 @@
-"""The queue carries news and nothing else, and says so when it cannot."""
+"""The queue tells workers that there are jobs and nothing else, and says so when it cannot."""
 
 import asyncio
 import json
@@ -22,43 +22,39 @@ async def queue(redis: RedisServer) -> AsyncIterator[Queue]:
         yield found
 
 
-async def test_a_job_is_its_row_and_its_attempt(queue: Queue, redis: RedisServer) -> None:
-    await queue.respaldo(7, 0)
-    await queue.restauracion(7, 2)
+async def test_a_ticket_says_nothing_of_the_job(queue: Queue, redis: RedisServer) -> None:
+    await queue.announce(2)
     with redis.client() as client:
-        jobs = {key: json.loads(client.get(key) or b"") for key in client.keys("arq:job:*")}
-    said = {key.decode(): (job["f"], job["a"]) for key, job in jobs.items()}
-    assert said == {
-        "arq:job:7:0": ("respaldar", [7]),
-        "arq:job:restauracion:7:2": ("restaurar", [7]),
-    }
+        tickets = [json.loads(client.get(key) or b"") for key in client.keys("arq:job:*")]
+    assert [(ticket["f"], ticket["a"]) for ticket in tickets] == [("trabajar", [])] * 2
     assert redis.jobs() == 2
 
 
-async def test_the_same_news_is_told_once(queue: Queue, redis: RedisServer) -> None:
-    for _ in range(3):
-        await queue.respaldo(7, 0)
-    assert redis.jobs() == 1
-    await queue.respaldo(7, 1)
-    assert redis.jobs() == 2
-
-
-async def test_a_job_whose_worker_died_before_claiming_is_free_again(queue: Queue, redis: RedisServer) -> None:
-    await queue.respaldo(7, 0)
+async def test_only_what_redis_has_lost_is_announced_again(queue: Queue, redis: RedisServer) -> None:
+    await queue.announce(2)
+    for waiting, tickets in ((2, 2), (1, 2), (5, 5), (0, 5)):
+        await queue.announce_missing(waiting)
+        assert redis.jobs() == tickets
     with redis.client() as client:
-        running = "arq:in-progress:7:0"
-        client.set(running, b"1", ex=module.JOB_SECONDS + 10)
-        await queue.respaldo(7, 0)
-        assert client.exists(running), "it may be claiming just now"
-        client.expire(running, module.JOB_SECONDS - 60)
-        await queue.respaldo(7, 0)
-        assert not client.exists(running)
-    assert redis.jobs() == 1
+        client.flushall()
+    await queue.announce_missing(3)
+    assert redis.jobs() == 3
+
+
+async def test_the_ticket_of_a_worker_that_died_is_made_up_for(queue: Queue, redis: RedisServer) -> None:
+    await queue.announce()
+    with redis.client() as client:
+        (ticket,) = client.zrange("arq:queue", 0, -1)
+        # As arq marks what a worker has taken.
+        client.set(f"arq:in-progress:{ticket.decode()}", b"1", ex=module.JOB_SECONDS + 10)
+    for _ in range(2):
+        await queue.announce_missing(1)
+        assert redis.jobs() == 2
 
 
 async def test_opening_asks_nothing(redis: RedisServer) -> None:
     async with open_queue("redis://127.0.0.1:9/0") as queue:
-        for ask in (queue.check(), queue.respaldo(1, 0), queue.restauracion(1, 0), queue.worker_health()):
+        for ask in (queue.check(), queue.announce(), queue.announce_missing(1), queue.worker_health()):
             with pytest.raises(QueueUnavailable, match=r"^Redis no responde \(REDIS_URL\): .+"):
                 await ask
 
@@ -75,9 +71,9 @@ async def test_a_redis_that_hangs_is_given_up(redis: RedisServer, monkeypatch: p
         proxy.hang()
         async with asyncio.timeout(20):
             with pytest.raises(QueueUnavailable):
-                await queue.respaldo(1, 0)
+                await queue.announce()
         proxy.restore()
-        await queue.respaldo(1, 0)
+        await queue.announce()
         assert redis.jobs() == 1
 
 
@@ -85,7 +81,7 @@ async def test_a_connection_that_was_lost_meanwhile_is_made_anew(queue: Queue, r
     await queue.check()
     with redis.client() as client:
         client.client_kill_filter(_type="normal", skipme=True)
-    await queue.respaldo(7, 0)
+    await queue.announce()
     assert redis.jobs() == 1
 
 

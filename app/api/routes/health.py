@@ -11,7 +11,8 @@ from app.api.openapi import problems
 from app.api.schemas import Preparacion, Vida
 from app.connections.service import Service
 from app.errors import RespaldosError
-from app.respaldos.resources import Resources, transaction
+from app.respaldos.databases import transaction
+from app.respaldos.resources import Resources
 
 router = APIRouter(prefix="/salud", tags=["Salud"])
 

@@ -113,9 +113,7 @@ def _registry(
     for clinica_id, seconds in without:
         age.labels(named(clinica_id)).set(seconds)
     gauge("bytes", "Bytes of all backups in the bucket.").set(backlog.stored)
-    expired = Counter(
-        "respaldos_arriendos_vencidos", "Attempts whose process gave no sign of life in time.", registry=registry
-    )
+    expired = Counter("respaldos_arriendos_vencidos", "Attempts whose lease ran out.", registry=registry)
     expired.inc(backlog.expired_leases)
     gauge("avisos_pendientes", "Notices that wait to be sent.").set(backlog.pending_notices)
     gauge("redis_disponible", "Whether Redis answers.").set(redis_answers)

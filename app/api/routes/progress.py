@@ -4,7 +4,7 @@ import asyncio
 import json
 from collections import Counter
 from collections.abc import AsyncIterator
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, TypeAlias
 
 from fastapi import APIRouter, Depends, Request
 from fastapi.sse import EventSourceResponse, ServerSentEvent
@@ -17,7 +17,9 @@ from app.errors import RespaldosError, TooManyAttempts
 from app.respaldos.backup import queries as backup_queries
 from app.respaldos.contract import ESTADO_DISPLAY, RespaldoCompleto
 from app.respaldos.databases import transaction
+from app.respaldos.jobs.request import progress_of
 from app.respaldos.models import Estado, Respaldo
+from app.respaldos.progress import Progreso
 
 router = APIRouter(prefix="/respaldos", tags=["Respaldos"])
 
@@ -39,6 +41,10 @@ _EXAMPLE: Final = (
 )
 
 
+# A backup, and how far it is while it runs.
+Watched: TypeAlias = tuple[Respaldo, Progreso | None]
+
+
 class OpenStreams:
     """How many progress streams each clinic has open in this process."""
 
@@ -58,7 +64,7 @@ class OpenStreams:
 
 async def _watched(
     request: Request, service: ServiceDep, caller: ReadAccess, respaldo_id: RespaldoId
-) -> AsyncIterator[Respaldo]:
+) -> AsyncIterator[Watched]:
     """The backup as it is before the stream begins, while an error can still be answered with its status."""
     streams: OpenStreams = request.app.state.streams
     respaldo = await _get(service, respaldo_id, caller)
@@ -81,21 +87,21 @@ async def _watched(
     },
 )
 async def progreso(
-    service: ServiceDep, caller: ReadAccess, watched: Annotated[Respaldo, Depends(_watched)]
+    service: ServiceDep, caller: ReadAccess, watched: Annotated[Watched, Depends(_watched)]
 ) -> AsyncIterator[ServerSentEvent]:
     """Un evento `progreso` cuando algo cambió, uno por segundo como mucho, y al final `fin`, con el respaldo.
 
     Si deja de poder seguirse (venció el token, la base de datos no responde) el último evento es `problema`. Se lee
     con `fetch`, porque `EventSource` no envía el token.
     """
-    respaldo, shown = watched, ""
+    (respaldo, progreso), shown = watched, ""
     while respaldo.estado in {Estado.PENDIENTE, Estado.PROCESANDO}:
         seen = _json(
             {
                 "id": respaldo.id,
                 "estado": respaldo.estado,
                 "estado_display": ESTADO_DISPLAY[Estado(respaldo.estado)],
-                "progreso": respaldo.progreso,
+                "progreso": progreso,
             }
         )
         if seen != shown:
@@ -104,7 +110,7 @@ async def progreso(
         await asyncio.sleep(POLL_SECONDS)
         try:
             await recheck_access(service, caller)
-            respaldo = await _get(service, respaldo.id, caller)
+            respaldo, progreso = await _get(service, respaldo.id, caller)
         except RespaldosError as exc:
             yield ServerSentEvent(event="problema", raw_data=_json({"codigo": exc.code, "status": exc.status}))
             return
@@ -116,6 +122,7 @@ def _json(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
-async def _get(service: Service, respaldo_id: int, caller: Caller) -> Respaldo:
+async def _get(service: Service, respaldo_id: int, caller: Caller) -> Watched:
     async with transaction(service.resources) as session:
-        return await backup_queries.get(session, respaldo_id, clinica_id=caller.clinica_id)
+        respaldo = await backup_queries.get(session, respaldo_id, clinica_id=caller.clinica_id)
+    return respaldo, await progress_of(service.resources, respaldo)

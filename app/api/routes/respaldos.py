@@ -12,9 +12,8 @@ from app.api.openapi import of_anyone, with_body
 from app.api.parameters import PAGE_HEADERS, PageDep, RespaldoId, Timestamp, time_range
 from app.api.problems import WithMembers
 from app.api.schemas import PedidoComparacion, PedidoRespaldo, PedidoRestauracion, PedidoVerificacion
-from app.broker.queue import Queue
 from app.connections.service import Service
-from app.errors import DatabaseError, OperationInProgress, QueueUnavailable
+from app.errors import DatabaseError, OperationInProgress
 from app.respaldos.audit import Actor
 from app.respaldos.backup import queries as backup_queries
 from app.respaldos.backup.queries import Orden
@@ -28,7 +27,8 @@ from app.respaldos.contract import (
     RestauracionEnLista,
 )
 from app.respaldos.databases import transaction
-from app.respaldos.models import Estado, Respaldo, Restauracion, TipoRespaldo
+from app.respaldos.jobs.request import progress_of
+from app.respaldos.models import Estado, Respaldo, TipoRespaldo
 from app.respaldos.reading.comparison import pedir_comparacion
 from app.respaldos.reading.download import enlace_descarga
 from app.respaldos.reading.verification import pedir_verificacion
@@ -124,11 +124,10 @@ async def crear(service: ServiceDep, caller: AdminAccess, body: PedidoRespaldo |
 
     Cómo avanza se ve en `GET /respaldos/{id}/progreso/`.
     """
-    queue = service.require_queue()
-    await queue.check()
     try:
         respaldo = await pedir_respaldo(
             service.resources,
+            service.require_queue(),
             clinica_id=caller.clinica_id,
             tipo=TipoRespaldo.POR_DEMANDA,
             descripcion=body.descripcion if body is not None else "",
@@ -138,13 +137,8 @@ async def crear(service: ServiceDep, caller: AdminAccess, body: PedidoRespaldo |
         running = await _running(service, caller.clinica_id)
         if running is None:
             raise
-        raise WithMembers(exc, respaldo=_shown(service, running).model_dump(mode="json")) from exc
-    try:
-        await queue.respaldo(respaldo.id, respaldo.intento)
-    except QueueUnavailable as exc:
-        # The row stands; the reconciler sends the news within a minute.
-        log.warning("backup %s is not in the queue yet: %s", respaldo.id, exc)
-    return RespaldoConMensaje(mensaje="El respaldo empezará en un momento", respaldo=_shown(service, respaldo))
+        raise WithMembers(exc, respaldo=(await _shown(service, running)).model_dump(mode="json")) from exc
+    return RespaldoConMensaje(mensaje="El respaldo empezará en un momento", respaldo=await _shown(service, respaldo))
 
 
 @router.get(
@@ -156,7 +150,9 @@ async def crear(service: ServiceDep, caller: AdminAccess, body: PedidoRespaldo |
 )
 async def ver(service: ServiceDep, caller: ReadAccess, respaldo_id: RespaldoId) -> Any:
     """Con lo que contiene, cuánto tardó y, mientras está en curso, hasta dónde ha llegado."""
-    return _shown(service, await _get(service, respaldo_id, caller.clinica_id))
+    async with transaction(service.resources) as session:
+        respaldo = await backup_queries.get(session, respaldo_id, clinica_id=caller.clinica_id)
+    return await _shown(service, respaldo)
 
 
 @router.get(
@@ -185,7 +181,7 @@ async def cancelar(service: ServiceDep, caller: AdminAccess, respaldo_id: Respal
         service.resources, respaldo_id, clinica_id=caller.clinica_id, actor=caller.actor
     )
     said = "El respaldo se canceló" if respaldo.estado == Estado.CANCELADO else "El respaldo se está cancelando"
-    return RespaldoConMensaje(mensaje=said, respaldo=_shown(service, respaldo))
+    return RespaldoConMensaje(mensaje=said, respaldo=await _shown(service, respaldo))
 
 
 @router.post(
@@ -201,16 +197,14 @@ async def verificar(
 ) -> Any:
     """`rapida` (si no se dice): el archivo está y tiene su tamaño. `completa`: se lee entero y se comprueba todo.
     `ensayo`: se restaura de verdad en tablas aparte, que después se borran."""
-    queue = service.require_queue()
-    await queue.check()
     restauracion = await pedir_verificacion(
         service.resources,
+        service.require_queue(),
         respaldo_id,
         clinica_id=caller.clinica_id,
         profundidad=(body or PedidoVerificacion()).profundidad,
         actor=caller.actor,
     )
-    await _tell(queue, restauracion)
     return RestauracionEnLista.of(restauracion)
 
 
@@ -226,13 +220,14 @@ async def comparar(service: ServiceDep, caller: AdminAccess, respaldo_id: Respal
     """`resultado` dirá de cada modelo cuántos registros hay más (`insertados`), distintos y menos que en `desde`, con
     ejemplos. Cómo avanza se ve en `GET /restauraciones/{id}/`. Para comparar con hoy está `restaurar`, con `simular`.
     """
-    queue = service.require_queue()
-    await queue.check()
     restauracion = await pedir_comparacion(
-        service.resources, respaldo_id, clinica_id=caller.clinica_id, desde=body.desde, actor=caller.actor
+        service.resources,
+        service.require_queue(),
+        respaldo_id,
+        clinica_id=caller.clinica_id,
+        desde=body.desde,
+        actor=caller.actor,
     )
-    if restauracion.estado == Estado.PENDIENTE:
-        await _tell(queue, restauracion)
     return RestauracionEnLista.of(restauracion)
 
 
@@ -261,10 +256,9 @@ async def restaurar(
     wanted = body or PedidoRestauracion()
     if wanted.con_accesos or wanted.con_clinica:
         await platforms_own(request, caller.principal)
-    queue = service.require_queue()
-    await queue.check()
     restauracion = await pedir_restauracion(
         service.resources,
+        service.require_queue(),
         respaldo_id,
         clinica_id=caller.clinica_id,
         request=RestoreRequest(
@@ -277,7 +271,6 @@ async def restaurar(
         ),
         actor=caller.actor,
     )
-    await _tell(queue, restauracion)
     return RestauracionEnLista.of(restauracion)
 
 
@@ -305,7 +298,7 @@ async def recuperar(service: ServiceDep, caller: AdminAccess, respaldo_id: Respa
     respaldo = await recuperar_respaldo(
         service.resources, respaldo_id, clinica_id=caller.clinica_id, actor=caller.actor
     )
-    return RespaldoConMensaje(mensaje="El respaldo se recuperó", respaldo=_shown(service, respaldo))
+    return RespaldoConMensaje(mensaje="El respaldo se recuperó", respaldo=await _shown(service, respaldo))
 
 
 @router.post(
@@ -320,15 +313,7 @@ async def aceptar(service: ServiceDep, caller: AdminAccess, respaldo_id: Respald
     respaldo = await aceptar_respaldo(
         service.resources, respaldo_id, clinica_id=caller.clinica_id, actor=caller.actor
     )
-    return RespaldoConMensaje(mensaje="El respaldo se aceptó", respaldo=_shown(service, respaldo))
-
-
-async def _tell(queue: Queue, restauracion: Restauracion) -> None:
-    try:
-        await queue.restauracion(restauracion.id, restauracion.intento)
-    except QueueUnavailable as exc:
-        # As with a backup: the row stands, and the reconciler sends the news.
-        log.warning("restauracion %s is not in the queue yet: %s", restauracion.id, exc)
+    return RespaldoConMensaje(mensaje="El respaldo se aceptó", respaldo=await _shown(service, respaldo))
 
 
 async def _named(service: Service, caller: Caller) -> Actor:
@@ -343,13 +328,12 @@ async def _named(service: Service, caller: Caller) -> Actor:
     return replace(caller.actor, nombre=names.get(caller.actor.usuario or ""))
 
 
-def _shown(service: Service, respaldo: Respaldo) -> RespaldoCompleto:
-    return RespaldoCompleto.of(respaldo, retention_days=service.settings.retention_days)
-
-
-async def _get(service: Service, respaldo_id: int, clinica_id: int | None) -> Respaldo:
-    async with transaction(service.resources) as session:
-        return await backup_queries.get(session, respaldo_id, clinica_id=clinica_id)
+async def _shown(service: Service, respaldo: Respaldo) -> RespaldoCompleto:
+    return RespaldoCompleto.of(
+        respaldo,
+        retention_days=service.settings.retention_days,
+        progreso=await progress_of(service.resources, respaldo),
+    )
 
 
 async def _running(service: Service, clinica_id: int | None) -> Respaldo | None:

@@ -14,6 +14,7 @@ from app.respaldos.backup.run import crear_respaldo
 from app.respaldos.contract import clock
 from app.respaldos.models import Respaldo, TipoRespaldo
 from app.respaldos.reading.download import descargar_respaldo
+from app.respaldos.reconcile import reconciliar
 from app.respaldos.resources import Resources
 
 
@@ -30,8 +31,8 @@ def crear(clinica: str | None, plataforma: bool, descripcion: str, as_json: bool
     owner = one_of(clinica, plataforma)
 
     async def work(resources: Resources) -> Respaldo:
-
         with progress_bar("Respaldando") as progress:
+            await reconciliar(resources)
             return await crear_respaldo(
                 resources,
                 clinica_id=await clinic_number(resources.clinic, owner) if owner is not None else None,
@@ -49,7 +50,6 @@ def crear(clinica: str | None, plataforma: bool, descripcion: str, as_json: bool
 
 def show_created(respaldo: Respaldo) -> None:
     """What a person sees of a backup just made."""
-
     metadata = respaldo.metadata_
     done("Respaldo creado exitosamente!")
     fields(

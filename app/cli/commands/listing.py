@@ -15,7 +15,9 @@ from app.respaldos.backup import fleet as backup_fleet
 from app.respaldos.backup import queries as backup_queries
 from app.respaldos.contract import Estadisticas, RespaldoEnLista, Verificacion
 from app.respaldos.databases import Databases, transaction
+from app.respaldos.jobs.request import progress_of
 from app.respaldos.models import Respaldo
+from app.respaldos.progress import Progreso
 from app.respaldos.status.statistics import obtener_estadisticas
 from app.settings import Settings, load_settings
 
@@ -87,12 +89,12 @@ def _verified(verificado: Verificacion | None) -> str:
 def ver(id_: int, as_json: bool) -> None:
     """Muestra todo lo que se sabe de un respaldo."""
 
-    async def work(databases: Databases) -> Respaldo:
-        return await find_respaldo(databases, id_)
+    async def work(databases: Databases) -> tuple[Respaldo, Progreso | None]:
+        respaldo = await find_respaldo(databases, id_)
+        return respaldo, await progress_of(databases, respaldo)
 
-    respaldo = with_databases(work)
-
-    shown = in_full(respaldo)
+    respaldo, progress = with_databases(work)
+    shown = in_full(respaldo, progress)
     if as_json:
         print_json(shown)
         return

@@ -23,6 +23,7 @@ from app.dump.whose import whose
 from app.respaldos.contract import RestauracionEnLista
 from app.respaldos.models import Restauracion
 from app.respaldos.reading.comparison import Comparacion, comparar_respaldos
+from app.respaldos.reconcile import reconciliar
 from app.respaldos.resources import Resources
 from app.respaldos.restore.request import RestoreRequest
 from app.respaldos.restore.run import restaurar_respaldo
@@ -143,6 +144,7 @@ def _restore(
             respaldo = await find_respaldo(resources, id_)
             title = "Simulando" if request.simulada else "Restaurando"
             with progress_bar(title, total=respaldo.tamaño_bytes) as progress:
+                await reconciliar(resources)
                 return await restaurar_respaldo(
                     resources, respaldo, request, progress=progress, database=database, strict=estricto
                 )

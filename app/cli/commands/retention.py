@@ -16,8 +16,9 @@ from app.connections.resources import open_resources, retention_policy
 from app.dump.whose import named, whose
 from app.respaldos.audit import COMMAND_LINE
 from app.respaldos.contract import ESTADO_DISPLAY
+from app.respaldos.databases import Databases
 from app.respaldos.models import Estado, Respaldo
-from app.respaldos.resources import Databases, Resources
+from app.respaldos.resources import Resources
 from app.respaldos.retention.clean import ClinicDecisions, limpiar_respaldos_antiguos
 from app.respaldos.retention.delete import aceptar_respaldo, eliminar_respaldo, recuperar_respaldo
 from app.respaldos.retention.purge import purgar

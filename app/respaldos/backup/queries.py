@@ -9,25 +9,22 @@ from enum import StrEnum
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import ColumnElement, UnaryExpression, and_, delete, false, func, select, update
+from sqlalchemy import UnaryExpression, and_, false, func, select, update
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.dump.whose import whose
-from app.errors import Cancelled, OperationInProgress, RespaldoNotFound
+from app.errors import OperationInProgress, RespaldoNotFound
 from app.respaldos.audit import Actor
 from app.respaldos.backup.object_key import generar_ruta_s3
-from app.respaldos.lease import Beat, lease_end
 from app.respaldos.models import (
     Estado,
     Intento,
-    Operacion,
     Profundidad,
     Respaldo,
-    TipoOperacion,
     TipoRespaldo,
+    Trabajo,
 )
-from app.respaldos.progress import Progreso
 
 
 class Orden(StrEnum):
@@ -87,54 +84,6 @@ async def in_progress(session: AsyncSession, *, clinica_id: int | None) -> Respa
     )
 
 
-async def refuse_if_busy(session: AsyncSession, *, clinica_id: int | None) -> None:
-    """Raise OperationInProgress where something is under way for the clinic, or a backup waits."""
-    running = await in_progress(session, clinica_id=clinica_id)
-    if running is not None:
-        raise OperationInProgress(
-            f"{whose(clinica_id)} tiene un respaldo en curso (número {running.id}, {running.estado})", running.id
-        )
-    operacion = await session.scalar(select(Operacion).where(Operacion.clinica_id == clinica_id))
-    if operacion is not None:
-        raise OperationInProgress(f"{whose(clinica_id)} tiene una restauración en curso")
-
-
-async def claim(
-    session: AsyncSession, respaldo_id: int, *, clinica_id: int | None, under: int | None = None
-) -> Respaldo:
-    """Take the pending backup for a lease, as its next attempt; `under` is the restore whose safety backup it is.
-
-    Raises OperationInProgress, upon which the transaction must be rolled back, where the backup is not pending
-    any more or something else is under way for the clinic.
-    """
-    claimed = await session.scalar(
-        update(Respaldo)
-        .where(Respaldo.id == respaldo_id, Respaldo.clinica_id == clinica_id, Respaldo.estado == Estado.PENDIENTE)
-        .values(estado=Estado.PROCESANDO, intento=Respaldo.intento + 1, lease_until=lease_end())
-        .returning(Respaldo)
-        .execution_options(populate_existing=True)
-    )
-    if claimed is None:
-        raise OperationInProgress(f"el respaldo {respaldo_id} ya no está pendiente", respaldo_id)
-    taken = await session.scalar(
-        postgresql_insert(Operacion)
-        .values(clinica_id=clinica_id, tipo=TipoOperacion.RESPALDO, respaldo_id=respaldo_id)
-        .on_conflict_do_nothing()
-        .returning(Operacion.id)
-    )
-    if taken is None:
-        running = await session.scalar(select(Operacion).where(Operacion.clinica_id == clinica_id))
-        if under is not None and running is not None and running.restauracion_id == under:
-            return claimed
-        what = "una restauración" if running and running.tipo == TipoOperacion.RESTAURACION else "un respaldo"
-        which = f" (del respaldo número {running.respaldo_id})" if running is not None else ""
-        raise OperationInProgress(
-            f"{whose(clinica_id)} ya tiene {what} en curso{which}",
-            running.respaldo_id if running is not None else None,
-        )
-    return claimed
-
-
 async def add_attempt(
     session: AsyncSession,
     respaldo_id: int,
@@ -158,123 +107,50 @@ async def add_attempt(
         started += timedelta(seconds=1)
 
 
-async def beat(
-    session: AsyncSession,
-    respaldo_id: int,
-    intento: int,
-    *,
-    clinica_id: int | None,
-    renew: bool,
-    progreso: Progreso | None,
-) -> Beat:
-    """Give a sign of life: extend the lease where `renew`, tell the progress where there is any news.
+async def end_attempt(session: AsyncSession, job: Trabajo, *, clinica_id: int | None, seconds: float | None) -> None:
+    """Record that the attempt has ended, after so many seconds, or, where that is None, because its lease ran out.
 
-    Returns whether the backup is still this attempt's, and whether a person wants it stopped.
+    Nothing is to be cleaned up after a completed one.
     """
-    values: dict[str, Any] = {}
-    if renew:
-        values["lease_until"] = lease_end()
-    if progreso is not None:
-        values["progreso"] = progreso
-    mine = _mine(respaldo_id, intento, clinica_id)
-    statement: Any = (
-        update(Respaldo).where(*mine).values(values).returning(Respaldo.cancelacion)
-        if values
-        else select(Respaldo.cancelacion).where(*mine)
-    )
-    row = (await session.execute(statement)).one_or_none()
-    if row is None:
-        return Beat.LOST
-    return Beat.MINE if row[0] is None else Beat.CANCELLED
-
-
-async def cancel_pending(
-    session: AsyncSession, respaldo_id: int, *, clinica_id: int | None, reason: str
-) -> Respaldo | None:
-    """End the backup that nobody has begun; None where it is not pending."""
-    return await session.scalar(
-        update(Respaldo)
-        .where(Respaldo.id == respaldo_id, Respaldo.clinica_id == clinica_id, Respaldo.estado == Estado.PENDIENTE)
-        .values(
-            estado=Estado.CANCELADO,
-            cancelacion=func.now(),
-            metadata_={"error": reason, "error_type": Cancelled.code, "avisos": []},
-        )
-        .returning(Respaldo)
-    )
-
-
-async def cancel_running(session: AsyncSession, respaldo_id: int, *, clinica_id: int | None) -> Respaldo | None:
-    """Ask whoever makes the backup to stop; None where nobody does, or is asked already."""
-    return await session.scalar(
-        update(Respaldo)
-        .where(
-            Respaldo.id == respaldo_id,
-            Respaldo.clinica_id == clinica_id,
-            Respaldo.estado == Estado.PROCESANDO,
-            Respaldo.cancelacion.is_(None),
-        )
-        .values(cancelacion=func.now())
-        .returning(Respaldo)
-    )
-
-
-async def cancellation_wanted(
-    session: AsyncSession, respaldo_id: int, intento: int, *, clinica_id: int | None
-) -> bool:
-    """Whether a person has asked for this attempt to be stopped; nobody can until the transaction has ended."""
-    wanted: datetime | None = await session.scalar(
-        select(Respaldo.cancelacion).where(*_mine(respaldo_id, intento, clinica_id)).with_for_update()
-    )
-    return wanted is not None
-
-
-async def finish(
-    session: AsyncSession, respaldo_id: int, intento: int, *, clinica_id: int | None, **values: Any
-) -> Respaldo | None:
-    """End the attempt with these values of the row; None, and nothing changed, where it is another's by now."""
-    finished: Respaldo | None = await session.scalar(
-        update(Respaldo)
-        .where(*_mine(respaldo_id, intento, clinica_id))
-        .values(lease_until=None, progreso=None, **values)
-        .returning(Respaldo)
-    )
-    if finished is None:
-        return None
-    await session.execute(
+    completed = job.estado == Estado.COMPLETADO
+    ended = await session.scalar(
         update(Intento)
-        .where(Intento.respaldo_id == respaldo_id, Intento.numero == intento)
-        .values(fin=func.now(), limpiado=func.now() if values.get("archivo_s3") else None)
-    )
-    await session.execute(
-        delete(Operacion).where(Operacion.clinica_id == clinica_id, Operacion.respaldo_id == respaldo_id)
-    )
-    return finished
-
-
-async def completed_by(
-    session: AsyncSession, respaldo_id: int, intento: int, *, clinica_id: int | None
-) -> Respaldo | None:
-    """The backup, where just this attempt completed it."""
-    return await session.scalar(
-        select(Respaldo).where(
-            Respaldo.id == respaldo_id,
+        .where(
+            Intento.respaldo_id == job.respaldo_id,
+            Intento.numero == job.intento,
+            Respaldo.id == Intento.respaldo_id,
             Respaldo.clinica_id == clinica_id,
-            Respaldo.intento == intento,
-            Respaldo.estado == Estado.COMPLETADO,
         )
+        .values(fin=func.now(), vencido=seconds is None, limpiado=func.now() if completed else None)
+        .returning(Intento.numero)
+    )
+    if ended is not None and seconds is not None:
+        await set_values(session, job.respaldo_id, clinica_id=clinica_id, tiempo_ejecucion=timedelta(seconds=seconds))
+
+
+async def set_values(
+    session: AsyncSession, respaldo_id: int, *, clinica_id: int | None, **values: Any
+) -> Respaldo | None:
+    """Write these values into the backup's row; None where the clinic has no such."""
+    return await session.scalar(
+        update(Respaldo)
+        .where(Respaldo.id == respaldo_id, Respaldo.clinica_id == clinica_id)
+        .values(**values)
+        .returning(Respaldo)
+        .execution_options(populate_existing=True)
     )
 
 
-async def reopen_cleaning(session: AsyncSession, respaldo_id: int, intento: int, *, clinica_id: int | None) -> None:
-    """Have an attempt cleaned up after once more: it went on after others had ended it and cleaned."""
+async def reopen_cleaning(session: AsyncSession, respaldo_id: int, numero: int, *, clinica_id: int | None) -> None:
+    """Have a failed attempt cleaned up after from now on: others may have ended it, and cleaned, while it went on."""
     await session.execute(
         update(Intento)
         .where(
             Intento.respaldo_id == respaldo_id,
-            Intento.numero == intento,
+            Intento.numero == numero,
             Respaldo.id == Intento.respaldo_id,
             Respaldo.clinica_id == clinica_id,
+            Respaldo.archivo_s3.is_distinct_from(Intento.archivo_s3),
         )
         .values(fin=func.clock_timestamp(), limpiado=None)
     )
@@ -366,7 +242,7 @@ async def page(
     back.
     """
     there = (
-        (Respaldo.fecha_eliminacion.is_not(None), Respaldo.purgado.is_(None), Respaldo.progreso.is_(None))
+        (Respaldo.fecha_eliminacion.is_not(None), Respaldo.purgado.is_(None), Respaldo.purga_iniciada.is_(None))
         if eliminados
         else (Respaldo.fecha_eliminacion.is_(None),)
     )
@@ -383,15 +259,6 @@ async def page(
     order = (_ORDERS[orden], *(_NEWEST_FIRST if orden is not Orden.MAS_ANTIGUO else (Respaldo.id.asc(),)))
     found = await session.scalars(wanted.order_by(*order).limit(limit).offset(offset))
     return found.all(), total or 0
-
-
-def _mine(respaldo_id: int, intento: int, clinica_id: int | None) -> tuple[ColumnElement[bool], ...]:
-    return (
-        Respaldo.id == respaldo_id,
-        Respaldo.clinica_id == clinica_id,
-        Respaldo.intento == intento,
-        Respaldo.estado == Estado.PROCESANDO,
-    )
 
 
 async def good_before(session: AsyncSession, *, clinica_id: int | None, moment: datetime) -> Respaldo | None:

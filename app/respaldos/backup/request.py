@@ -1,4 +1,4 @@
-"""Puts a backup down as wanted, for a worker to make."""
+"""How a backup is asked for, and stopped."""
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -7,32 +7,55 @@ from app.respaldos import audit
 from app.respaldos.audit import Actor
 from app.respaldos.backup import queries as backup_queries
 from app.respaldos.databases import Databases, transaction
-from app.respaldos.models import Accion, Estado, Respaldo, TipoRespaldo
+from app.respaldos.jobs import queries as job_queries
+from app.respaldos.jobs.kinds import new_job
+from app.respaldos.jobs.request import Announcer, requesting
+from app.respaldos.models import Accion, Clase, Estado, Respaldo, TipoRespaldo, Trabajo
 
 
 async def pedir_respaldo(
-    databases: Databases, *, clinica_id: int | None, tipo: TipoRespaldo, descripcion: str, actor: Actor
+    databases: Databases,
+    queue: Announcer | None,
+    *,
+    clinica_id: int | None,
+    tipo: TipoRespaldo,
+    descripcion: str,
+    actor: Actor,
 ) -> Respaldo:
-    """A pending backup of the clinic, committed; tell the queue, or the reconciler will within a minute.
+    """A pending backup of the clinic, for a worker to make.
 
     Whether there is such a clinic is for the caller to know. Raises OperationInProgress, with the `respaldo_id` of
-    the one that is pending or running already.
+    the one that is pending or running already, and what `requesting` raises.
     """
-    async with transaction(databases) as session:
-        return await put_down(session, clinica_id=clinica_id, tipo=tipo, descripcion=descripcion, actor=actor)
+    async with requesting(databases, queue) as session:
+        respaldo, _ = await create_pending(
+            session, clinica_id=clinica_id, tipo=tipo, descripcion=descripcion, actor=actor
+        )
+    return respaldo
 
 
-async def put_down(
-    session: AsyncSession, *, clinica_id: int | None, tipo: TipoRespaldo, descripcion: str, actor: Actor
-) -> Respaldo:
-    """The same, with its line in the audit trail, as part of the caller's transaction."""
+async def create_pending(
+    session: AsyncSession,
+    *,
+    clinica_id: int | None,
+    tipo: TipoRespaldo,
+    descripcion: str,
+    actor: Actor,
+    **of_job: bool,
+) -> tuple[Respaldo, Trabajo]:
+    """A pending backup, its job, and its line in the audit trail, in the caller's transaction.
+
+    `of_job` are columns of the job that are not as for every backup. Raises OperationInProgress.
+    """
     respaldo = await backup_queries.add(
         session, clinica_id=clinica_id, tipo=tipo, descripcion=descripcion, actor=actor
     )
+    job = new_job(Clase.RESPALDO, clinica_id=clinica_id, actor=actor, respaldo_id=respaldo.id, **of_job)
+    session.add(job)
     await audit.record(
         session, Accion.CREACION, actor, clinica_id=clinica_id, respaldo_id=respaldo.id, tipo_respaldo=tipo
     )
-    return respaldo
+    return respaldo, job
 
 
 async def cancelar_respaldo(
@@ -44,15 +67,12 @@ async def cancelar_respaldo(
     Raises RespaldoNotFound, and NotInProgress where the backup has ended.
     """
     async with transaction(databases) as session:
-        respaldo = await backup_queries.cancel_pending(
-            session, respaldo_id, clinica_id=clinica_id, reason=f"respaldo {respaldo_id}: se canceló antes de empezar"
-        ) or await backup_queries.cancel_running(session, respaldo_id, clinica_id=clinica_id)
-        if respaldo is not None:
+        job = await job_queries.cancel(session, respaldo_id, clinica_id=clinica_id)
+        respaldo = await backup_queries.get(session, respaldo_id, clinica_id=clinica_id)
+        if job is not None:
             await audit.record(session, Accion.CANCELACION, actor, clinica_id=clinica_id, respaldo_id=respaldo_id)
-            return respaldo
-        found = await backup_queries.get(session, respaldo_id, clinica_id=clinica_id)
-        if found.estado != Estado.PROCESANDO:
+        elif respaldo.estado != Estado.PROCESANDO:
             raise NotInProgress(
-                f"el respaldo {respaldo_id} está {found.estado}; solo se cancela uno pendiente o en proceso"
+                f"el respaldo {respaldo_id} está {respaldo.estado}; solo se cancela uno pendiente o en proceso"
             )
-        return found
+        return respaldo

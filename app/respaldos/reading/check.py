@@ -8,16 +8,13 @@ from typing import TypeAlias
 from app.dump.reader import Event
 from app.dump.verifier import FileVerifier, VerifiedFile
 from app.dump.whose import whose
-from app.errors import AlreadyPurged, FormatError, NotCompleted, ObjectMismatch, ObjectNotFound, RestoreDiffers
+from app.errors import AlreadyPurged, FormatError, NotCompleted, ObjectMismatch, ObjectNotFound
 from app.respaldos.models import Estado, Respaldo
 from app.respaldos.progress import Etapa, Progress
 from app.respaldos.resources import Resources
 from app.storage.s3 import StoredObject
 
 Take: TypeAlias = Callable[[Sequence[Event]], Awaitable[None]]
-
-# What these functions raise where the object is not the backup; anything else says nothing about it.
-BAD = (FormatError, ObjectMismatch, ObjectNotFound, RestoreDiffers)
 
 
 async def check_quickly(resources: Resources, respaldo: Respaldo, progress: Progress) -> None:

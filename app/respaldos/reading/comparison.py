@@ -2,10 +2,6 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from typing import Any
-
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.clinic.restore.changed_rows import ChangedRow
 from app.clinic.restore.comparison import Comparison
@@ -15,12 +11,15 @@ from app.errors import InvalidRequest, NotCompleted
 from app.respaldos import audit
 from app.respaldos.audit import Actor
 from app.respaldos.backup import queries as backup_queries
+from app.respaldos.databases import Databases, transaction
+from app.respaldos.jobs.kinds import BAD, Handlers
+from app.respaldos.jobs.request import Announcer, requesting
+from app.respaldos.jobs.run import Attempt
 from app.respaldos.models import Accion, Estado, Respaldo, Restauracion
 from app.respaldos.progress import Etapa, Expected, Progress
 from app.respaldos.reading import queries as reading_queries
-from app.respaldos.reading.attempt import make_reading
-from app.respaldos.reading.check import BAD, Take, check_thoroughly
-from app.respaldos.resources import Databases, Resources, transaction
+from app.respaldos.reading.check import Take, check_thoroughly
+from app.respaldos.resources import Resources
 
 
 class Comparacion:
@@ -81,64 +80,50 @@ async def _read(resources: Resources, respaldo: Respaldo, progress: Progress, ta
         raise type(exc)(f"respaldo {respaldo.id}: {exc}") from exc
 
 
-async def ejecutar_comparacion(resources: Resources, restauracion_id: int) -> None:
-    """Compare where it is still pending; `resultado` tells what changed, as that of a restore does.
+async def run(attempt: Attempt) -> None:
+    """Compare, and complete the job; `resultado` tells what changed, as that of a restore does."""
+    job, progress = attempt.job, attempt.progress
+    async with transaction(attempt.resources) as session:
+        asked = await reading_queries.for_job(session, job, clinica_id=job.clinica_id)
+        assert asked.comparado_con is not None  # noqa: S101 (pedir_comparacion's promise)
+        older, newer = [
+            await backup_queries.get(session, id_, clinica_id=job.clinica_id, deleted=True)
+            for id_ in (asked.comparado_con, asked.respaldo_id)
+        ]
+    for respaldo in (older, newer):
+        if respaldo.fecha_eliminacion is not None:
+            raise NotCompleted(f"el respaldo {respaldo.id} se eliminó antes de compararlo")
+    progress.expected = Expected(None, (older.tamaño_bytes or 0) + (newer.tamaño_bytes or 0))
+    async with (
+        attempt.leased(),
+        comparar_respaldos(attempt.resources, older, newer, progress=progress) as found,
+    ):
+        async for model, row in found.rows(limit=EXAMPLES):
+            found.modelos[model].examples.setdefault(row.kind, []).append(row.shown())
+        resultado = {model: changes.shown() for model, changes in found.modelos.items()}
+    async with transaction(attempt.resources) as session:
+        await reading_queries.note(session, job, clinica_id=job.clinica_id, resultado=resultado)
+        await attempt.complete(session)
 
-    For the rest see `make_reading`.
-    """
-    await make_reading(resources, restauracion_id, _asked)
 
-
-async def _asked(session: AsyncSession, claimed: Restauracion) -> "_Comparacion":
-    assert claimed.comparado_con is not None  # noqa: S101 (pedir_comparacion's promise)
-    older, newer = [
-        await backup_queries.get(session, id_, clinica_id=claimed.clinica_id, deleted=True)
-        for id_ in (claimed.comparado_con, claimed.respaldo_id)
-    ]
-    return _Comparacion(older, newer)
-
-
-@dataclass(frozen=True, slots=True)
-class _Comparacion:
-    """A `Reading` of the backups as they were when this was claimed."""
-
-    older: Respaldo
-    newer: Respaldo
-
-    @property
-    def noun(self) -> str:
-        return "comparación"
-
-    @property
-    def expected(self) -> Expected:
-        return Expected(None, (self.older.tamaño_bytes or 0) + (self.newer.tamaño_bytes or 0))
-
-    @property
-    def resultado_malo(self) -> None:
-        return None
-
-    async def read(self, resources: Resources, progress: Progress) -> dict[str, Any]:
-        for respaldo in (self.older, self.newer):
-            if respaldo.fecha_eliminacion is not None:
-                raise NotCompleted(f"el respaldo {respaldo.id} se eliminó antes de compararlo")
-        async with comparar_respaldos(resources, self.older, self.newer, progress=progress) as found:
-            async for model, row in found.rows(limit=EXAMPLES):
-                found.modelos[model].examples.setdefault(row.kind, []).append(row.shown())
-            return {model: changes.shown() for model, changes in found.modelos.items()}
-
-    async def record(self, session: AsyncSession, correcto: bool | None, error: str | None) -> None:
-        """The row says it all."""
+HANDLERS = Handlers(run)
 
 
 async def pedir_comparacion(
-    databases: Databases, respaldo_id: int, *, clinica_id: int | None, desde: int, actor: Actor
+    databases: Databases,
+    queue: Announcer | None,
+    respaldo_id: int,
+    *,
+    clinica_id: int | None,
+    desde: int,
+    actor: Actor,
 ) -> Restauracion:
-    """A pending comparison that tells what changed from backup `desde` to this one, committed.
+    """A pending comparison that tells what changed from backup `desde` to this one.
 
     Where it was asked for before, that one, unless it failed: the files do not change any more. Raises
-    RespaldoNotFound, and NotCompleted where there is no file to look at.
+    RespaldoNotFound, NotCompleted where there is no file to look at, TooManyReadings, and what `requesting` raises.
     """
-    async with transaction(databases) as session:
+    async with requesting(databases, queue) as session:
         for id_ in (respaldo_id, desde):
             respaldo = await backup_queries.get(session, id_, clinica_id=clinica_id)
             if respaldo.estado != Estado.COMPLETADO:

@@ -11,9 +11,10 @@ from app.respaldos import audit
 from app.respaldos.audit import COMMAND_LINE, Actor
 from app.respaldos.backup import queries as backup_queries
 from app.respaldos.contract import Enlace, mib
+from app.respaldos.databases import transaction
 from app.respaldos.models import Accion, Estado, Respaldo
 from app.respaldos.progress import Progress
-from app.respaldos.resources import Resources, transaction
+from app.respaldos.resources import Resources
 
 
 async def descargar_respaldo(

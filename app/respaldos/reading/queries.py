@@ -3,38 +3,41 @@
 Each function takes part in its caller's transaction.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, delete, exists, func, not_, or_, select, update
-from sqlalchemy.dialects.postgresql import insert as postgresql_insert
+from sqlalchemy import exists, func, not_, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.dump.whose import whose
-from app.errors import OperationInProgress, RespaldoNotFound
-from app.respaldos.audit import Actor
-from app.respaldos.lease import Beat, lease_end
+from app.errors import RespaldoNotFound
+from app.respaldos.audit import SERVICE, Actor
+from app.respaldos.jobs import queries as job_queries
+from app.respaldos.jobs.fleet import serialize
+from app.respaldos.jobs.kinds import new_job
 from app.respaldos.models import (
     Accion,
+    Clase,
     Estado,
     Evento,
-    Operacion,
     Profundidad,
     Respaldo,
     Restauracion,
-    TipoOperacion,
     TipoRestauracion,
+    Trabajo,
 )
-from app.respaldos.progress import Progreso
 
 
 async def add_verification(
     session: AsyncSession, respaldo_id: int, *, clinica_id: int | None, profundidad: Profundidad, actor: Actor
 ) -> Restauracion:
-    """A new pending verification of the clinic's backup, or the one of that depth that is pending or running."""
+    """A new pending verification of the clinic's backup, or the one of that depth that is pending or running.
+
+    Raises TooManyReadings where a person asks for one more than may wait.
+    """
     added, _ = await _add_unless(
         session,
         (Estado.PENDIENTE, Estado.PROCESANDO),
+        Clase.VERIFICACION,
         actor,
         clinica_id=clinica_id,
         respaldo_id=respaldo_id,
@@ -49,11 +52,12 @@ async def add_comparison(
 ) -> tuple[Restauracion, bool]:
     """A new pending comparison of the clinic's backup with `desde`, and True; or the same one from before, and False.
 
-    One that failed does not count.
+    One that failed does not count. Raises TooManyReadings.
     """
     return await _add_unless(
         session,
         (Estado.PENDIENTE, Estado.PROCESANDO, Estado.COMPLETADO),
+        Clase.COMPARACION,
         actor,
         clinica_id=clinica_id,
         respaldo_id=respaldo_id,
@@ -65,6 +69,7 @@ async def add_comparison(
 async def _add_unless(
     session: AsyncSession,
     estados: Collection[Estado],
+    clase: Clase,
     actor: Actor,
     *,
     clinica_id: int | None,
@@ -73,15 +78,13 @@ async def _add_unless(
 ) -> tuple[Restauracion, bool]:
     """A new row with these values, unless there is one like it in one of the states: then that one, and False."""
     # Whoever else asks at the same moment waits here, and then finds what this adds.
-    await session.execute(
-        select(Respaldo.id).where(Respaldo.id == respaldo_id, Respaldo.clinica_id == clinica_id).with_for_update()
-    )
+    await serialize(session)
     present = await session.scalar(
         select(Restauracion)
         .where(
             Restauracion.respaldo_id == respaldo_id,
             Restauracion.clinica_id == clinica_id,
-            Restauracion.estado.in_(estados),
+            Restauracion.trabajo.has(Trabajo.estado.in_(estados)),
         )
         .filter_by(**values)
         .order_by(Restauracion.id.desc())
@@ -89,62 +92,28 @@ async def _add_unless(
     )
     if present is not None:
         return present, False
-    added = Restauracion(
-        respaldo_id=respaldo_id,
-        clinica_id=clinica_id,
-        usuario=actor.usuario,
-        direccion=actor.direccion,
-        **values,
-    )
+    # The weekly trials come one by one.
+    if actor != SERVICE:
+        await job_queries.refuse_if_many_readings_wait(session, clinica_id=clinica_id)
+    return await add(session, clase, respaldo_id, clinica_id=clinica_id, actor=actor, **values), True
+
+
+async def add(
+    session: AsyncSession,
+    clase: Clase,
+    respaldo_id: int,
+    *,
+    clinica_id: int | None,
+    actor: Actor,
+    of_job: Mapping[str, bool] | None = None,
+    **values: Any,
+) -> Restauracion:
+    """A new row with these values, and its pending job; `of_job` are columns of that which its kind does not say."""
+    added = Restauracion(respaldo_id=respaldo_id, clinica_id=clinica_id, **values)
+    added.trabajo = new_job(clase, clinica_id=clinica_id, actor=actor, respaldo_id=respaldo_id, **(of_job or {}))
     session.add(added)
     await session.flush()
-    await session.refresh(added)
-    return added, True
-
-
-async def add_restore(
-    session: AsyncSession, respaldo_id: int, *, clinica_id: int | None, actor: Actor, **values: Any
-) -> Restauracion:
-    """A new pending restore of the clinic's backup; `values` are of its row.
-
-    Raises OperationInProgress where the clinic has one pending or running already, of whichever backup.
-    """
-    added: Restauracion | None = await session.scalar(
-        postgresql_insert(Restauracion)
-        .values(
-            respaldo_id=respaldo_id,
-            clinica_id=clinica_id,
-            tipo=TipoRestauracion.RESTAURACION,
-            usuario=actor.usuario,
-            direccion=actor.direccion,
-            **values,
-        )
-        .on_conflict_do_nothing()
-        .returning(Restauracion)
-    )
-    if added is None:
-        raise OperationInProgress(f"{whose(clinica_id)} ya tiene una restauración en curso")
     return added
-
-
-async def take_clinic(session: AsyncSession, restauracion: Restauracion, *, clinica_id: int | None) -> None:
-    """Keep everything else that would be done to the clinic away until the restore's `finish`.
-
-    Raises OperationInProgress, upon which the transaction must be rolled back, where something is under way.
-    """
-    taken = await session.scalar(
-        postgresql_insert(Operacion)
-        .values(
-            clinica_id=clinica_id,
-            tipo=TipoOperacion.RESTAURACION,
-            respaldo_id=restauracion.respaldo_id,
-            restauracion_id=restauracion.id,
-        )
-        .on_conflict_do_nothing()
-        .returning(Operacion.id)
-    )
-    if taken is None:
-        raise OperationInProgress(f"{whose(clinica_id)} tiene un respaldo en curso")
 
 
 async def is_unbroken(session: AsyncSession, respaldo: Respaldo, *, clinica_id: int | None) -> bool:
@@ -155,16 +124,16 @@ async def is_unbroken(session: AsyncSession, respaldo: Respaldo, *, clinica_id: 
     restored = (
         exists()
         .where(
-            Restauracion.clinica_id == clinica_id,
-            Restauracion.tipo == TipoRestauracion.RESTAURACION,
-            Restauracion.estado == Estado.COMPLETADO,
-            Restauracion.simulada.is_(False),
-            Restauracion.destino.is_(None),
-            Restauracion.fecha_fin >= respaldo.fecha_creacion,
-            Restauracion.respaldo_id == Respaldo.id,
+            Trabajo.clinica_id == clinica_id,
+            Trabajo.clase == Clase.RESTAURACION,
+            # Not into another database.
+            Trabajo.exclusiva,
+            Trabajo.estado == Estado.COMPLETADO,
+            Trabajo.fecha_fin >= respaldo.fecha_creacion,
+            Trabajo.respaldo_id == Respaldo.id,
             Respaldo.fecha_creacion < respaldo.fecha_creacion,
         )
-        .select_from(Restauracion, Respaldo)
+        .select_from(Trabajo, Respaldo)
     )
     indexed = exists().where(
         Evento.clinica_id == clinica_id, Evento.accion == Accion.REINDEXACION, Evento.respaldo_id == respaldo.id
@@ -172,17 +141,28 @@ async def is_unbroken(session: AsyncSession, respaldo: Respaldo, *, clinica_id: 
     return bool(await session.scalar(select(not_(or_(restored, indexed)))))
 
 
-async def note(
-    session: AsyncSession, restauracion_id: int, intento: int, *, clinica_id: int | None, **values: Any
-) -> bool:
-    """Write these values into the row while the attempt goes on; False, and none written, where it is another's."""
-    noted = await session.scalar(
+async def note(session: AsyncSession, job: Trabajo, *, clinica_id: int | None, **values: Any) -> bool:
+    """Write these values into the job's row; False, and none written, where the attempt is another's."""
+    if await job_queries.locked(session, job, clinica_id=clinica_id) is None:
+        return False
+    await session.execute(
         update(Restauracion)
-        .where(*_mine(restauracion_id, intento, clinica_id))
+        .where(Restauracion.id == job.restauracion_id, Restauracion.clinica_id == clinica_id)
         .values(**values)
-        .returning(Restauracion.id)
+        .execution_options(synchronize_session=False)
     )
-    return noted is not None
+    return True
+
+
+async def for_job(session: AsyncSession, job: Trabajo, *, clinica_id: int | None) -> Restauracion:
+    """What the job is to do, as it is now."""
+    found = await session.scalar(
+        select(Restauracion)
+        .where(Restauracion.id == job.restauracion_id, Restauracion.clinica_id == clinica_id)
+        .execution_options(populate_existing=True)
+    )
+    assert found is not None  # noqa: S101 (they were added together)
+    return found
 
 
 async def get(session: AsyncSession, restauracion_id: int, *, clinica_id: int | None) -> Restauracion:
@@ -203,79 +183,5 @@ async def page(
     if respaldo_id is not None:
         wanted = wanted.where(Restauracion.respaldo_id == respaldo_id)
     total = await session.scalar(wanted.with_only_columns(func.count()))
-    found = await session.scalars(
-        wanted.order_by(Restauracion.fecha_creacion.desc(), Restauracion.id.desc()).limit(limit).offset(offset)
-    )
+    found = await session.scalars(wanted.order_by(Restauracion.id.desc()).limit(limit).offset(offset))
     return found.all(), total or 0
-
-
-async def claim(session: AsyncSession, restauracion_id: int, *, clinica_id: int | None) -> Restauracion | None:
-    """Take it for a lease, as its next attempt; None where it is not pending any more."""
-    return await session.scalar(
-        update(Restauracion)
-        .where(
-            Restauracion.id == restauracion_id,
-            Restauracion.clinica_id == clinica_id,
-            Restauracion.estado == Estado.PENDIENTE,
-        )
-        .values(estado=Estado.PROCESANDO, intento=Restauracion.intento + 1, lease_until=lease_end())
-        .returning(Restauracion)
-    )
-
-
-async def beat(
-    session: AsyncSession,
-    restauracion_id: int,
-    intento: int,
-    *,
-    clinica_id: int | None,
-    renew: bool,
-    progreso: Progreso | None,
-) -> Beat:
-    """Give a sign of life, as `repository.beat` does for a backup."""
-    values: dict[str, Any] = {}
-    if renew:
-        values["lease_until"] = lease_end()
-    if progreso is not None:
-        values["progreso"] = progreso
-    mine = _mine(restauracion_id, intento, clinica_id)
-    statement: Any = (
-        update(Restauracion).where(*mine).values(values).returning(Restauracion.id)
-        if values
-        else select(Restauracion.id).where(*mine)
-    )
-    return Beat.LOST if await session.scalar(statement) is None else Beat.MINE
-
-
-async def finish(
-    session: AsyncSession,
-    restauracion_id: int,
-    intento: int,
-    *,
-    clinica_id: int | None,
-    estado: Estado,
-    **values: Any,
-) -> Restauracion | None:
-    """End the attempt with these values of the row; None, and nothing changed, where it is another's by now."""
-    if estado != Estado.PENDIENTE:
-        values["fecha_fin"] = func.now()
-    finished: Restauracion | None = await session.scalar(
-        update(Restauracion)
-        .where(*_mine(restauracion_id, intento, clinica_id))
-        .values(estado=estado, lease_until=None, progreso=None, **values)
-        .returning(Restauracion)
-    )
-    if finished is not None:
-        await session.execute(
-            delete(Operacion).where(Operacion.clinica_id == clinica_id, Operacion.restauracion_id == restauracion_id)
-        )
-    return finished
-
-
-def _mine(restauracion_id: int, intento: int, clinica_id: int | None) -> tuple[ColumnElement[bool], ...]:
-    return (
-        Restauracion.id == restauracion_id,
-        Restauracion.clinica_id == clinica_id,
-        Restauracion.intento == intento,
-        Restauracion.estado == Estado.PROCESANDO,
-    )

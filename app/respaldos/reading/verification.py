@@ -10,12 +10,17 @@ from app.errors import NotCompleted
 from app.respaldos import audit, notices
 from app.respaldos.audit import COMMAND_LINE, Actor
 from app.respaldos.backup import queries as backup_queries
-from app.respaldos.models import Accion, Estado, Profundidad, Respaldo, Restauracion, TipoAviso
+from app.respaldos.databases import Databases, transaction
+from app.respaldos.jobs.kinds import BAD, Handlers
+from app.respaldos.jobs.request import Announcer, requesting
+from app.respaldos.jobs.run import Attempt
+from app.respaldos.models import Accion, Estado, Profundidad, Respaldo, Restauracion, TipoAviso, Trabajo
 from app.respaldos.progress import Expected, Progress
 from app.respaldos.reading import queries as reading_queries
-from app.respaldos.reading.attempt import make_reading
-from app.respaldos.reading.check import BAD, Take, check_by_trial, check_quickly, check_thoroughly
-from app.respaldos.resources import Databases, Resources, transaction
+from app.respaldos.reading.check import Take, check_by_trial, check_quickly, check_thoroughly
+from app.respaldos.resources import Resources
+
+_BAD_CODES = {error.code for error in BAD}
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +40,7 @@ class Verification:
             restauracion.respaldo_id,
             restauracion.clinica_id,
             Profundidad(restauracion.profundidad or Profundidad.COMPLETA),
-            Actor(restauracion.usuario, None, restauracion.direccion),
+            Actor(restauracion.trabajo.usuario, None, restauracion.trabajo.direccion),
             restauracion.id,
         )
 
@@ -132,70 +137,70 @@ async def _check(
             return (await check_by_trial(resources, respaldo, progress))[0]
 
 
-async def ejecutar_verificacion(resources: Resources, restauracion_id: int) -> None:
-    """Verify where it is still pending; the row tells how it went.
+async def run(attempt: Attempt) -> None:
+    """Verify, and complete the job.
 
     `completado` is a backup whose object is the one that was made; `fallido` one whose object is not, which its own
-    row then says too, or one that could not be looked at. For the rest see `make_reading`.
+    row then says too, or one that could not be looked at.
     """
-    await make_reading(resources, restauracion_id, _asked)
+    job = attempt.job
+    async with transaction(attempt.resources) as session:
+        asked = Verification.of(await reading_queries.for_job(session, job, clinica_id=job.clinica_id))
+        respaldo = await backup_queries.get(session, asked.respaldo_id, clinica_id=asked.clinica_id, deleted=True)
+    if respaldo.fecha_eliminacion is not None:
+        raise NotCompleted(f"el respaldo {respaldo.id} se eliminó antes de verificarlo")
+    attempt.progress.expected = Expected(respaldo.numero_registros, respaldo.tamaño_bytes)
+    async with attempt.leased():
+        found = await _look(attempt.resources, respaldo, asked.profundidad, attempt.progress)
+    async with transaction(attempt.resources) as session:
+        await reading_queries.note(session, job, clinica_id=job.clinica_id, resultado=found)
+        await attempt.complete(session)
 
 
-async def _asked(session: AsyncSession, claimed: Restauracion) -> "_Verificacion":
-    respaldo = await backup_queries.get(session, claimed.respaldo_id, clinica_id=claimed.clinica_id, deleted=True)
-    return _Verificacion(Verification.of(claimed), respaldo)
+async def _look(
+    resources: Resources, respaldo: Respaldo, profundidad: Profundidad, progress: Progress
+) -> dict[str, Any]:
+    """What was found, for `resultado`."""
+    said: list[str] = []
+    if profundidad == Profundidad.RAPIDA:
+        await check_quickly(resources, respaldo, progress)
+        return {"correcto": True, "tamaño_bytes": respaldo.tamaño_bytes}
+    if profundidad == Profundidad.COMPLETA:
+        verified = await check_thoroughly(resources, respaldo, progress)
+    else:
+        verified, said = await check_by_trial(resources, respaldo, progress)
+    found = {"correcto": True, "tamaño_bytes": verified.compressed_size, "numero_registros": verified.records}
+    return {**found, "avisos": said} if said else found
 
 
-@dataclass(frozen=True, slots=True)
-class _Verificacion:
-    """A `Reading` of the backup as it was when this was claimed."""
+async def _ended(session: AsyncSession, job: Trabajo, _seconds: float | None) -> None:
+    if job.estado == Estado.PENDIENTE:
+        return
+    asked = await reading_queries.for_job(session, job, clinica_id=job.clinica_id)
+    correcto = True if job.estado == Estado.COMPLETADO else False if job.error_type in _BAD_CODES else None
+    if correcto is False:
+        asked.resultado = {"correcto": False}
+    await record_verification(session, Verification.of(asked), correcto, job.error)
 
-    verification: Verification
-    respaldo: Respaldo
 
-    @property
-    def noun(self) -> str:
-        return "verificación"
-
-    @property
-    def expected(self) -> Expected:
-        return Expected(self.respaldo.numero_registros, self.respaldo.tamaño_bytes)
-
-    @property
-    def resultado_malo(self) -> dict[str, Any]:
-        return {"correcto": False}
-
-    async def read(self, resources: Resources, progress: Progress) -> dict[str, Any]:
-        respaldo = self.respaldo
-        if respaldo.fecha_eliminacion is not None:
-            raise NotCompleted(f"el respaldo {respaldo.id} se eliminó antes de verificarlo")
-        if self.verification.profundidad == Profundidad.RAPIDA:
-            await check_quickly(resources, respaldo, progress)
-            return {"correcto": True, "tamaño_bytes": respaldo.tamaño_bytes}
-        if self.verification.profundidad == Profundidad.COMPLETA:
-            verified = await check_thoroughly(resources, respaldo, progress)
-            said: list[str] = []
-        else:
-            verified, said = await check_by_trial(resources, respaldo, progress)
-        found = {
-            "correcto": True,
-            "tamaño_bytes": verified.compressed_size,
-            "numero_registros": verified.records,
-        }
-        return {**found, "avisos": said} if said else found
-
-    async def record(self, session: AsyncSession, correcto: bool | None, error: str | None) -> None:
-        await record_verification(session, self.verification, correcto, error)
+HANDLERS = Handlers(run, _ended)
 
 
 async def pedir_verificacion(
-    databases: Databases, respaldo_id: int, *, clinica_id: int | None, profundidad: Profundidad, actor: Actor
+    databases: Databases,
+    queue: Announcer | None,
+    respaldo_id: int,
+    *,
+    clinica_id: int | None,
+    profundidad: Profundidad,
+    actor: Actor,
 ) -> Restauracion:
-    """A pending verification of the backup, committed; where there is one already, pending or running, that one.
+    """A pending verification of the backup; where there is one already, pending or running, that one.
 
-    Raises RespaldoNotFound, and NotCompleted where there is no file to look at.
+    Raises RespaldoNotFound, NotCompleted where there is no file to look at, TooManyReadings, and what `requesting`
+    raises.
     """
-    async with transaction(databases) as session:
+    async with requesting(databases, queue) as session:
         respaldo = await backup_queries.get(session, respaldo_id, clinica_id=clinica_id)
         if respaldo.estado != Estado.COMPLETADO:
             raise NotCompleted(

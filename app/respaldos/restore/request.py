@@ -1,7 +1,7 @@
-"""One attempt at a restore: what is asked for, and the row that this process has claimed."""
+"""How a restore is asked for, and what of it."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -10,10 +10,10 @@ from app.errors import InvalidRequest, NotCompleted
 from app.respaldos import audit
 from app.respaldos.audit import Actor
 from app.respaldos.backup import queries as backup_queries
-from app.respaldos.databases import Databases, transaction
-from app.respaldos.lease import Beat
-from app.respaldos.models import Accion, Estado, Respaldo, Restauracion
-from app.respaldos.progress import Expected, Progreso
+from app.respaldos.databases import Databases
+from app.respaldos.jobs import queries as job_queries
+from app.respaldos.jobs.request import Announcer, requesting
+from app.respaldos.models import Accion, Clase, Estado, Restauracion, TipoRestauracion
 from app.respaldos.reading import queries as reading_queries
 
 
@@ -46,6 +46,20 @@ class RestoreRequest:
         record = Record.parse(self.registro) if self.registro is not None else None
         return Scope(self.modelos, record, access=self.con_accesos, clinic=self.con_clinica)
 
+    @classmethod
+    def of(cls, row: Restauracion) -> Self:
+        """What the row asks for."""
+        return cls(
+            simulada=row.simulada,
+            modelos=tuple(row.modelos) if row.modelos is not None else None,
+            registro=row.registro,
+            sin_respaldo_previo=row.sin_respaldo_previo,
+            destino=row.destino,
+            actualizar=row.actualizar,
+            con_accesos=row.con_accesos,
+            con_clinica=row.con_clinica,
+        )
+
     def values(self) -> dict[str, Any]:
         """The columns of the row."""
         return {
@@ -60,38 +74,7 @@ class RestoreRequest:
         }
 
 
-@dataclass(frozen=True, slots=True)
-class RestoreAttempt:
-    """Work that this process has claimed: attempt `numero` at the restore `id`, of the backup as it was then."""
-
-    id: int
-    numero: int
-    respaldo: Respaldo
-    request: RestoreRequest
-    actor: Actor
-
-    @property
-    def clinica_id(self) -> int | None:
-        """Whose rows they are."""
-        return self.respaldo.clinica_id
-
-    @property
-    def name(self) -> str:
-        """What it is called in an error's message."""
-        return f"restauración {self.id}"
-
-    async def beat(self, session: AsyncSession, *, renew: bool, progreso: Progreso | None) -> Beat:
-        """See `LeasedWork`."""
-        return await reading_queries.beat(
-            session, self.id, self.numero, clinica_id=self.clinica_id, renew=renew, progreso=progreso
-        )
-
-    async def expected(self, session: AsyncSession) -> Expected:  # noqa: ARG002 (the backup's row is at hand)
-        """What the backup has."""
-        return Expected(self.respaldo.numero_registros, self.respaldo.tamaño_bytes)
-
-
-async def put_down_restore(
+async def create_pending(
     session: AsyncSession, respaldo_id: int, *, clinica_id: int | None, request: RestoreRequest, actor: Actor
 ) -> Restauracion:
     """A pending restore, with its line in the audit trail, as part of the caller's transaction.
@@ -116,10 +99,18 @@ async def put_down_restore(
         raise NotCompleted(
             f"el respaldo {respaldo_id} está {respaldo.estado}; solo se restaura uno completado", respaldo.estado
         )
-    if request.destino is None:
-        await backup_queries.refuse_if_busy(session, clinica_id=clinica_id)
-    restauracion = await reading_queries.add_restore(
-        session, respaldo_id, clinica_id=clinica_id, actor=actor, **request.values()
+    here = request.destino is None
+    if here:
+        await job_queries.refuse_if_busy(session, clinica_id=clinica_id)
+    restauracion = await reading_queries.add(
+        session,
+        Clase.SIMULACION if request.simulada else Clase.RESTAURACION,
+        respaldo_id,
+        clinica_id=clinica_id,
+        actor=actor,
+        of_job={"exclusiva": here},
+        tipo=TipoRestauracion.RESTAURACION,
+        **request.values(),
     )
     asked = {name: value for name, value in request.values().items() if value}
     await audit.record(
@@ -135,39 +126,21 @@ async def put_down_restore(
     return restauracion
 
 
-async def claim_restore(
-    session: AsyncSession, restauracion_id: int, *, clinica_id: int | None
-) -> RestoreAttempt | None:
-    """Take the pending restore for a lease; None where it is not pending any more.
-
-    Raises OperationInProgress, upon which the transaction must be rolled back.
-    """
-    claimed = await reading_queries.claim(session, restauracion_id, clinica_id=clinica_id)
-    if claimed is None:
-        return None
-    request = RestoreRequest(
-        simulada=claimed.simulada,
-        modelos=tuple(claimed.modelos) if claimed.modelos is not None else None,
-        registro=claimed.registro,
-        sin_respaldo_previo=claimed.sin_respaldo_previo,
-        destino=claimed.destino,
-        actualizar=claimed.actualizar,
-        con_accesos=claimed.con_accesos,
-        con_clinica=claimed.con_clinica,
-    )
-    if request.destino is None:
-        await reading_queries.take_clinic(session, claimed, clinica_id=clinica_id)
-    respaldo = await backup_queries.get(session, claimed.respaldo_id, clinica_id=clinica_id, deleted=True)
-    actor = Actor(claimed.usuario, None, claimed.direccion)
-    return RestoreAttempt(claimed.id, claimed.intento, respaldo, request, actor)
-
-
 async def pedir_restauracion(
-    databases: Databases, respaldo_id: int, *, clinica_id: int | None, request: RestoreRequest, actor: Actor
+    databases: Databases,
+    queue: Announcer | None,
+    respaldo_id: int,
+    *,
+    clinica_id: int | None,
+    request: RestoreRequest,
+    actor: Actor,
 ) -> Restauracion:
-    """A pending restore, committed; tell the queue, or the reconciler will within a minute.
+    """A pending restore, for a worker to make.
 
-    Raises RespaldoNotFound, NotCompleted, InvalidRequest, OperationInProgress.
+    Raises RespaldoNotFound, NotCompleted, InvalidRequest, OperationInProgress, TooManyReadings where it is
+    `simulada`, and what `requesting` raises.
     """
-    async with transaction(databases) as session:
-        return await put_down_restore(session, respaldo_id, clinica_id=clinica_id, request=request, actor=actor)
+    async with requesting(databases, queue) as session:
+        if request.simulada:
+            await job_queries.refuse_if_many_readings_wait(session, clinica_id=clinica_id)
+        return await create_pending(session, respaldo_id, clinica_id=clinica_id, request=request, actor=actor)

@@ -1,4 +1,4 @@
-"""Makes one claimed restore: verify, compare, safety backup, apply; proven before it is committed."""
+"""Restores a backup: verify, compare, safety backup, apply; proven before it is committed."""
 
 import asyncio
 import logging
@@ -13,29 +13,26 @@ from app.dump.whose import whose
 from app.errors import (
     ClinicNotFound,
     DatabaseError,
-    LeaseLost,
     NotCompleted,
-    OperationInProgress,
     RespaldosError,
-    RestoreInterrupted,
     RestoreRefused,
 )
 from app.respaldos.audit import COMMAND_LINE, Actor
+from app.respaldos.backup import queries as backup_queries
 from app.respaldos.backup.run import crear_respaldo
 from app.respaldos.cancellation import uninterrupted
 from app.respaldos.contract import WHAT, WHO
-from app.respaldos.lease import held_lease
-from app.respaldos.models import Respaldo, Restauracion, TipoRespaldo, TipoRestauracion
-from app.respaldos.progress import Etapa, Progress
-from app.respaldos.reading import fleet as reading_fleet
+from app.respaldos.databases import transaction
+from app.respaldos.jobs.heartbeat import lost
+from app.respaldos.jobs.kinds import Handlers, name_of
+from app.respaldos.jobs.run import Attempt
+from app.respaldos.models import Respaldo, Restauracion, TipoRespaldo
+from app.respaldos.progress import Etapa, Expected, Progress
 from app.respaldos.reading import queries as reading_queries
 from app.respaldos.reading.check import check_thoroughly
-from app.respaldos.reading.comparison import ejecutar_comparacion
-from app.respaldos.reading.verification import ejecutar_verificacion
-from app.respaldos.reconcile import reconciliar
-from app.respaldos.resources import Resources, transaction
-from app.respaldos.restore.end import UNDONE, end_restore
-from app.respaldos.restore.request import RestoreAttempt, RestoreRequest, claim_restore, put_down_restore
+from app.respaldos.resources import Resources
+from app.respaldos.restore.end import record_end
+from app.respaldos.restore.request import RestoreRequest, create_pending
 
 log = logging.getLogger(__name__)
 
@@ -46,35 +43,54 @@ SAFETY_BACKUPS = 3
 OUTCOME_SECONDS = 10
 
 
-async def make_restore(
+async def restaurar_respaldo(
     resources: Resources,
-    attempt: RestoreAttempt,
-    progress: Progress,
+    respaldo: Respaldo,
+    request: RestoreRequest,
     *,
+    actor: Actor = COMMAND_LINE,
+    progress: Progress | None = None,
     database: RestoreDatabase | None = None,
     strict: bool = False,
 ) -> Restauracion:
-    """Restore, or try to where it is `simulada`, and end the attempt; return its completed row.
+    """Restore now, or try to where it is `simulada`; return the completed row, whose `resultado` says what changed.
 
-    `database` is where to, the clinics' own unless another is given, where it is always `strict`: see
-    `RestoreDatabase.restoring`. Whatever goes wrong, all of it is taken back,
-    and the row is `fallido` with the reason, which is raised. It is never tried again by itself.
+    `database` is where to, the clinics' own unless another is given, which `request.destino` then names;
+    `strict` is as for `RestoreDatabase.restoring`, and always so for another database. Raises OperationInProgress,
+    InvalidRequest, NotCompleted, RestoreRefused, RestoreDiffers, FormatError, StorageError or DatabaseError: nothing
+    has changed then, and the row is `fallido` with the reason. It is never tried again by itself.
     """
-    target = database or resources.restore
-    # Waiting for what came before was no standstill of this attempt.
-    progress.advance(bytes_=0)
+    async with Attempt(resources, progress) as attempt:
+        async with attempt.claiming() as session:
+            asked = await create_pending(
+                session, respaldo.id, clinica_id=respaldo.clinica_id, request=request, actor=actor
+            )
+            await attempt.claim(session, asked.trabajo)
+        await run(attempt, database=database, strict=strict or request.destino is not None)
+    async with transaction(resources) as session:
+        return await reading_queries.for_job(session, attempt.job, clinica_id=respaldo.clinica_id)
+
+
+async def run(attempt: Attempt, *, database: RestoreDatabase | None = None, strict: bool = False) -> None:
+    """Make the restore of the claimed job, and complete it. Whatever goes wrong, all of it is taken back."""
+    job, target = attempt.job, database or attempt.resources.restore
+    async with transaction(attempt.resources) as session:
+        request = RestoreRequest.of(await reading_queries.for_job(session, job, clinica_id=job.clinica_id))
+        respaldo = await backup_queries.get(session, job.respaldo_id, clinica_id=job.clinica_id, deleted=True)
+    if respaldo.fecha_eliminacion is not None:
+        raise NotCompleted(f"el respaldo {respaldo.id} se eliminó antes de restaurarlo")
+    attempt.progress.expected = Expected(respaldo.numero_registros, respaldo.tamaño_bytes)
     made = _Made()
     try:
-        async with held_lease(resources, attempt, progress):
-            await _make(
-                resources, target, attempt, progress, made, strict=strict or attempt.request.destino is not None
-            )
-        return await _complete(resources, attempt)
+        async with attempt.leased():
+            await _make(attempt, target, respaldo, request, made, strict=strict)
+        await _complete(attempt)
     except BaseException as exc:
-        ended = await uninterrupted(_end_failed(resources, target, attempt, made, exc))
-        if ended is None or not isinstance(exc, RespaldosError):
+        if made.transaction_id is None:
             raise
-        return ended
+        committed = await uninterrupted(_settle(attempt, target, made.transaction_id))
+        if not (committed and isinstance(exc, RespaldosError)):
+            raise
 
 
 class _Made:
@@ -84,32 +100,28 @@ class _Made:
 
 
 async def _make(
-    resources: Resources,
+    attempt: Attempt,
     target: RestoreDatabase,
-    attempt: RestoreAttempt,
-    progress: Progress,
+    respaldo: Respaldo,
+    request: RestoreRequest,
     made: _Made,
     *,
     strict: bool,
 ) -> None:
-    if attempt.respaldo.fecha_eliminacion is not None:
-        raise NotCompleted(f"el respaldo {attempt.respaldo.id} se eliminó antes de restaurarlo")
-    request = attempt.request
+    resources, clinica_id, progress = attempt.resources, attempt.job.clinica_id, attempt.progress
     async with transaction(resources) as service:
-        unbroken = await reading_queries.is_unbroken(service, attempt.respaldo, clinica_id=attempt.clinica_id)
-    async with target.restoring(
-        attempt.clinica_id, strict=strict, update=request.actualizar, unbroken=unbroken
-    ) as session:
-        verified = await check_thoroughly(resources, attempt.respaldo, progress, take=session.staging.take)
+        unbroken = await reading_queries.is_unbroken(service, respaldo, clinica_id=clinica_id)
+    async with target.restoring(clinica_id, strict=strict, update=request.actualizar, unbroken=unbroken) as session:
+        verified = await check_thoroughly(resources, respaldo, progress, take=session.staging.take)
         progress.enter(Etapa.COMPARANDO)
         migrations = await session.migrations_since()
         if migrations:
             # Where the restore is refused, they may be why.
-            await _note(resources, attempt, avisos=migrations)
-        await _compare(resources, attempt, session, progress, migrations)
+            await _note(attempt, avisos=migrations)
+        await _compare(attempt, request, session, migrations)
         if not (request.simulada or request.sin_respaldo_previo or request.destino is not None):
             # What is restored into, and no replica that may be behind.
-            await _save_first(replace(resources, clinic=target), attempt, session, progress, migrations)
+            await _save_first(replace(resources, clinic=target), attempt, request, session, migrations)
         progress.enter(Etapa.APLICANDO)
         await session.apply(_step(progress))
         progress.enter(Etapa.COMPROBANDO)
@@ -119,20 +131,17 @@ async def _make(
             return
         progress.enter(Etapa.CONFIRMANDO)
         number = await session.transaction_id()
-        await _note(resources, attempt, transaccion=number)
+        await _note(attempt, transaccion=number)
+        attempt.undecided = True
         made.transaction_id = number
         await session.commit()
 
 
-async def _compare(
-    resources: Resources, attempt: RestoreAttempt, session: ClinicRestore, progress: Progress, migrations: list[str]
-) -> None:
+async def _compare(attempt: Attempt, request: RestoreRequest, session: ClinicRestore, migrations: list[str]) -> None:
     """Begin the transaction, and write down what would change."""
-    request = attempt.request
     await session.begin(request.scope)
-    plan = await session.compare(_step(progress))
+    plan = await session.compare(_step(attempt.progress))
     await _note(
-        resources,
         attempt,
         resultado=_shown(plan),
         avisos=[*_said(plan, request), *migrations, *plan.avisos],
@@ -140,49 +149,52 @@ async def _compare(
 
 
 async def _save_first(
-    resources: Resources, attempt: RestoreAttempt, session: ClinicRestore, progress: Progress, migrations: list[str]
+    resources: Resources, attempt: Attempt, request: RestoreRequest, session: ClinicRestore, migrations: list[str]
 ) -> None:
     """How things are now, in a backup of its own; where that fails, so does the restore.
 
     It is made of the rows that were compared: where somebody has changed one before it was done, both are done again.
     Raises RestoreRefused where that does not end.
     """
+    progress = attempt.progress
     for left in reversed(range(SAFETY_BACKUPS)):
         progress.enter(Etapa.RESPALDANDO)
-        await _save(resources, attempt, progress)
+        await _save(resources, attempt)
         if not (changed := await session.changed_since()):
             return
         if not left:
             raise RestoreRefused(
-                f"{whose(attempt.clinica_id)} siguió cambiando mientras se hacía su respaldo previo"
+                f"{whose(attempt.job.clinica_id)} siguió cambiando mientras se hacía su respaldo previo"
                 f" ({', '.join(f'«{model}»' for model in changed)}), y esos cambios se perderían sin estar en él."
                 " Vuelva a intentarlo cuando nadie trabaje en ella"
             )
         await session.rollback()
         progress.enter(Etapa.COMPARANDO)
-        await _compare(resources, attempt, session, progress, migrations)
+        await _compare(attempt, request, session, migrations)
 
 
-async def _save(resources: Resources, attempt: RestoreAttempt, progress: Progress) -> None:
+async def _save(resources: Resources, attempt: Attempt) -> None:
+    job = attempt.job
+
     def moved(_: Progress) -> None:
-        progress.advance(bytes_=0)
+        attempt.progress.advance(bytes_=0)
 
     try:
-        if attempt.clinica_id is not None:
-            await resources.clinic.clinic(attempt.clinica_id)
+        if job.clinica_id is not None:
+            await resources.clinic.clinic(job.clinica_id)
     except ClinicNotFound:
         # It is gone with all that was its: there is nothing to save.
         return
     previous = await crear_respaldo(
         resources,
-        clinica_id=attempt.clinica_id,
+        clinica_id=job.clinica_id,
         tipo=TipoRespaldo.POR_DEMANDA,
-        descripcion=f"Antes de restaurar el respaldo {attempt.respaldo.id}",
-        actor=attempt.actor,
+        descripcion=f"Antes de restaurar el respaldo {job.respaldo_id}",
+        actor=Actor(job.usuario, None, job.direccion),
         progress=Progress(moved),
-        under=attempt.id,
+        under_restore=True,
     )
-    await _note(resources, attempt, respaldo_previo=previous.id)
+    await _note(attempt, respaldo_previo=previous.id)
 
 
 async def _prove(session: ClinicRestore, verified: VerifiedFile, progress: Progress) -> None:
@@ -201,48 +213,32 @@ def _step(progress: Progress) -> Any:
     return step
 
 
-async def _note(resources: Resources, attempt: RestoreAttempt, **values: Any) -> None:
+async def _note(attempt: Attempt, **values: Any) -> None:
     """Write into the row. Raises LeaseLost where the attempt is another's: then nothing may be committed."""
-    async with transaction(resources) as session:
-        mine = await reading_queries.note(
-            session, attempt.id, attempt.numero, clinica_id=attempt.clinica_id, **values
-        )
-    if not mine:
-        raise LeaseLost(f"{attempt.name}: otro proceso se hizo cargo")
+    async with transaction(attempt.resources) as session:
+        if not await reading_queries.note(session, attempt.job, clinica_id=attempt.job.clinica_id, **values):
+            raise lost(attempt.job)
 
 
-async def _complete(resources: Resources, attempt: RestoreAttempt) -> Restauracion:
-    ended = await end_restore(resources, attempt.id, attempt.numero, clinica_id=attempt.clinica_id, problem=None)
-    if ended is None:
-        raise LeaseLost(f"{attempt.name}: otro proceso se hizo cargo")
-    return ended
+async def _complete(attempt: Attempt) -> None:
+    async with transaction(attempt.resources) as session:
+        await attempt.complete(session)
 
 
-async def _end_failed(
-    resources: Resources, target: RestoreDatabase, attempt: RestoreAttempt, made: _Made, exc: BaseException
-) -> Restauracion | None:
-    """Write down why it ended; the completed row where it did not fail after all."""
-    stopped = isinstance(exc, asyncio.CancelledError | KeyboardInterrupt)
-    if stopped:
-        problem: RespaldosError = RestoreInterrupted(UNDONE)
-    elif isinstance(exc, RespaldosError):
-        problem = exc
-    else:
-        problem = RespaldosError(f"error interno: {exc!r}")
+async def _settle(attempt: Attempt, target: RestoreDatabase, transaction_id: str) -> bool:
+    """Whether the transaction was committed after all: then the job is completed.
+
+    Where PostgreSQL does not say, the attempt stays undecided, and the reconciler asks again when its lease runs out.
+    """
     try:
-        if made.transaction_id is not None:
-            outcome = await _outcome(target, made.transaction_id)
-            if outcome is Outcome.COMMITTED:
-                return await end_restore(
-                    resources, attempt.id, attempt.numero, clinica_id=attempt.clinica_id, problem=None
-                )
-            if outcome is not Outcome.ABORTED:
-                # The reconciler asks again when the lease runs out.
-                return None
-        await end_restore(resources, attempt.id, attempt.numero, clinica_id=attempt.clinica_id, problem=problem)
-    except RespaldosError as another:
-        log.warning("la restauración %s falló y no se pudo anotar por qué: %s", attempt.id, another)
-    return None
+        outcome = await _outcome(target, transaction_id)
+        if outcome is Outcome.COMMITTED:
+            await _complete(attempt)
+    except RespaldosError as exc:
+        log.warning("no se pudo anotar cómo terminó la %s: %s", name_of(attempt.job), exc)
+        return False
+    attempt.undecided = outcome is not Outcome.ABORTED
+    return outcome is Outcome.COMMITTED
 
 
 async def _outcome(target: RestoreDatabase, transaction_id: str) -> Outcome | None:
@@ -326,62 +322,4 @@ def _different(changes: Changes) -> list[str]:
     return [name for row in changes.examples.get("actualizados", ()) for name in row.get("campos", {})]
 
 
-async def restaurar_respaldo(
-    resources: Resources,
-    respaldo: Respaldo,
-    request: RestoreRequest,
-    *,
-    actor: Actor = COMMAND_LINE,
-    progress: Progress | None = None,
-    database: RestoreDatabase | None = None,
-    strict: bool = False,
-) -> Restauracion:
-    """Restore now, or try to where it is `simulada`; return the completed row, whose `resultado` says what changed.
-
-    `database` is where to, the clinics' own unless another is given, which `request.destino` then names;
-    `strict` is as for `RestoreDatabase.restoring`. Raises
-    OperationInProgress, InvalidRequest, NotCompleted, RestoreRefused, RestoreDiffers, FormatError, StorageError or
-    DatabaseError: nothing has changed then, and the row is `fallido` with the reason.
-    """
-    await reconciliar(resources)
-    clinica_id = respaldo.clinica_id
-    async with transaction(resources) as session:
-        asked = await put_down_restore(session, respaldo.id, clinica_id=clinica_id, request=request, actor=actor)
-        attempt = await claim_restore(session, asked.id, clinica_id=clinica_id)
-    if attempt is None:
-        raise OperationInProgress(f"la restauración {asked.id} la hace otro proceso")
-    return await make_restore(resources, attempt, progress or Progress(), database=database, strict=strict)
-
-
-async def ejecutar_restauracion(resources: Resources, restauracion_id: int) -> None:
-    """Do it where it is still pending; the row tells how it went.
-
-    A restore stays pending where something else is under way for its clinic. Raises DatabaseError where it could not
-    even be claimed.
-    """
-    async with transaction(resources) as session:
-        asked = await reading_fleet.get_restauracion(session, restauracion_id)
-    if asked is None:
-        return
-    if asked.tipo == TipoRestauracion.VERIFICACION:
-        await ejecutar_verificacion(resources, restauracion_id)
-        return
-    if asked.tipo == TipoRestauracion.COMPARACION:
-        await ejecutar_comparacion(resources, restauracion_id)
-        return
-    try:
-        attempt = await _claim(resources, restauracion_id, asked.clinica_id)
-    except OperationInProgress as exc:
-        log.info("la restauración %s espera: %s", restauracion_id, exc)
-        return
-    if attempt is None:
-        return
-    try:
-        await make_restore(resources, attempt, Progress())
-    except RespaldosError as exc:
-        log.warning("la restauración %s no se completó: %s", restauracion_id, exc)
-
-
-async def _claim(resources: Resources, restauracion_id: int, clinica_id: int | None) -> RestoreAttempt | None:
-    async with transaction(resources) as session:
-        return await claim_restore(session, restauracion_id, clinica_id=clinica_id)
+HANDLERS = Handlers(run, record_end)

@@ -9,8 +9,9 @@ from app.dump.whose import whose
 from app.errors import RespaldosError
 from app.respaldos import audit
 from app.respaldos.audit import SERVICE, Actor
+from app.respaldos.databases import transaction
 from app.respaldos.models import Accion, Respaldo
-from app.respaldos.resources import Resources, transaction
+from app.respaldos.resources import Resources
 from app.respaldos.retention import fleet as retention_fleet
 from app.respaldos.retention import queries as retention_queries
 from app.respaldos.retention.expiry import FOR_EVER_DAYS

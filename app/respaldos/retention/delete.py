@@ -7,8 +7,9 @@ from app.errors import AlreadyPurged, LastGoodBackup, NotDeleted, NotSuspicious,
 from app.respaldos import audit
 from app.respaldos.audit import Actor
 from app.respaldos.backup import queries as backup_queries
+from app.respaldos.databases import Databases, transaction
 from app.respaldos.models import Accion, Respaldo
-from app.respaldos.resources import Databases, Resources, transaction
+from app.respaldos.resources import Resources
 from app.respaldos.retention import queries as retention_queries
 
 

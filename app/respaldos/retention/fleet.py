@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import func, select, text, true, union
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.respaldos.models import Estado, Intento, Operacion, Respaldo, Restauracion
+from app.respaldos.models import Estado, Intento, Respaldo, Trabajo
 from app.respaldos.retention.queries import deleted_for
 
 
@@ -42,11 +42,9 @@ async def purgeable(session: AsyncSession, *, days: int, clinica_id: int | None 
     others = select(Intento.numero).where(
         Intento.archivo_s3 == Respaldo.archivo_s3, Intento.respaldo_id != Respaldo.id
     )
-    in_use = select(Restauracion.id).where(
-        Restauracion.respaldo_id == Respaldo.id,
-        Restauracion.estado.in_([Estado.PENDIENTE, Estado.PROCESANDO]),
+    in_use = select(Trabajo.id).where(
+        Trabajo.respaldo_id == Respaldo.id, Trabajo.estado.in_([Estado.PENDIENTE, Estado.PROCESANDO])
     )
-    under_way = select(Operacion.id).where(Operacion.respaldo_id == Respaldo.id)
     found = await session.execute(
         select(Respaldo.id, Respaldo.clinica_id, Respaldo.archivo_s3)
         .where(
@@ -55,7 +53,6 @@ async def purgeable(session: AsyncSession, *, days: int, clinica_id: int | None 
             true() if clinica_id is None else Respaldo.clinica_id == clinica_id,
             ~others.exists(),
             ~in_use.exists(),
-            ~under_way.exists(),
         )
         .order_by(Respaldo.fecha_eliminacion, Respaldo.id)
     )
@@ -99,7 +96,6 @@ async def add_completed(
         clinica_id=clinica_id,
         archivo_s3=archivo_s3,
         estado=Estado.COMPLETADO,
-        intento=intento,
         **values,
     )
     session.add(added)

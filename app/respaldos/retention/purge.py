@@ -4,7 +4,8 @@ import asyncio
 import logging
 
 from app.errors import StorageError
-from app.respaldos.resources import Resources, transaction
+from app.respaldos.databases import transaction
+from app.respaldos.resources import Resources
 from app.respaldos.retention import fleet as retention_fleet
 from app.respaldos.retention import queries as retention_queries
 from app.respaldos.retention.fleet import Purgeable

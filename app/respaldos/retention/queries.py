@@ -30,7 +30,7 @@ async def live(session: AsyncSession, *, clinica_id: int | None, locked: bool) -
         .execution_options(populate_existing=True)
     )
     if locked:
-        # What runs gives signs of life, which must not wait; it is not deleted anyway.
+        # What runs is about to be ended, which must not wait; it is not deleted anyway.
         at_rest = select(Respaldo.id).where(Respaldo.clinica_id == clinica_id, _LIVE, _AT_REST)
         await session.execute(at_rest.order_by(Respaldo.id).with_for_update(key_share=True))
     return (await session.scalars(wanted)).all()
@@ -101,7 +101,7 @@ async def begin_purge(session: AsyncSession, respaldo_id: int, *, clinica_id: in
             deleted_for(days),
             Respaldo.purgado.is_(None),
         )
-        .values(progreso={"etapa": "purgando"})
+        .values(purga_iniciada=func.now())
         .returning(Respaldo.id)
     )
     return begun is not None
@@ -116,5 +116,5 @@ async def mark_purged(session: AsyncSession, respaldo_id: int, *, clinica_id: in
             Respaldo.clinica_id == clinica_id,
             Respaldo.fecha_eliminacion.is_not(None),
         )
-        .values(purgado=func.now(), progreso=None)
+        .values(purgado=func.now())
     )

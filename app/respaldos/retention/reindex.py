@@ -15,9 +15,10 @@ from app.respaldos.audit import COMMAND_LINE, Actor
 from app.respaldos.backup import queries as backup_queries
 from app.respaldos.backup.object_key import PREFIX, key_prefix
 from app.respaldos.backup.outcome import completed_metadata, suspicion
+from app.respaldos.databases import transaction
 from app.respaldos.models import Accion, Respaldo, TipoRespaldo
 from app.respaldos.progress import Etapa, Progress
-from app.respaldos.resources import Resources, transaction
+from app.respaldos.resources import Resources
 from app.respaldos.retention import fleet as retention_fleet
 from app.storage.s3 import ObjectInfo
 

@@ -30,19 +30,20 @@ from sqlalchemy.sql.selectable import TableValuedAlias
 
 from app.dump.whose import named
 from app.respaldos.audit import SERVICE
+from app.respaldos.jobs.kinds import new_job
 from app.respaldos.models import (
     Accion,
     Aviso,
+    Clase,
     Estado,
     Evento,
-    Operacion,
     Profundidad,
     Programacion,
     Respaldo,
     Restauracion,
     TipoAviso,
     TipoRespaldo,
-    TipoRestauracion,
+    Trabajo,
 )
 
 # Clinics by their ids, or None: the platform, whose night is one more.
@@ -111,6 +112,10 @@ async def start_due(
         night.values(respaldo_id=made_for, intentos=Programacion.intentos + 1).execution_options(
             synchronize_session=False
         )
+    )
+    session.add_all(
+        new_job(Clase.RESPALDO, clinica_id=respaldo.clinica_id, actor=SERVICE, respaldo_id=respaldo.id)
+        for respaldo in respaldos
     )
     session.add_all(
         Evento(
@@ -239,14 +244,14 @@ def _of_day(dia: date, among: Among) -> tuple[ColumnElement[bool], ...]:
 
 def _idle(among: Among) -> ColumnElement[bool]:
     running = select(Respaldo.clinica_id).where(Respaldo.estado.in_([Estado.PENDIENTE, Estado.PROCESANDO]))
-    operating = select(Operacion.clinica_id)
+    operating = select(Trabajo.clinica_id).where(Trabajo.exclusiva, Trabajo.estado == Estado.PROCESANDO)
     if among is None:
-        own = (running.where(Respaldo.clinica_id.is_(None)), operating.where(Operacion.clinica_id.is_(None)))
+        own = (running.where(Respaldo.clinica_id.is_(None)), operating.where(Trabajo.clinica_id.is_(None)))
         return and_(*(~each.exists() for each in own))
     # A NULL among them, and nobody would be said not to be among them.
     return and_(
         Programacion.clinica_id.not_in(running.where(Respaldo.clinica_id.is_not(None))),
-        Programacion.clinica_id.not_in(operating.where(Operacion.clinica_id.is_not(None))),
+        Programacion.clinica_id.not_in(operating.where(Trabajo.clinica_id.is_not(None))),
     )
 
 
@@ -285,14 +290,14 @@ async def newest_good_and_trial(session: AsyncSession, *, among: Sequence[int]) 
         .subquery()
     )
     last = (
-        select(func.max(Restauracion.fecha_creacion))
+        select(func.max(Trabajo.fecha_creacion))
+        .join(Restauracion, Restauracion.id == Trabajo.restauracion_id)
         .where(
             # Not IS NOT DISTINCT FROM, for which PostgreSQL uses no index.
             or_(
                 Restauracion.clinica_id == newest.c.clinica_id,
                 and_(Restauracion.clinica_id.is_(None), newest.c.clinica_id.is_(None)),
             ),
-            Restauracion.tipo == TipoRestauracion.VERIFICACION,
             Restauracion.profundidad == Profundidad.ENSAYO,
         )
         .scalar_subquery()

@@ -66,7 +66,7 @@ def planned_start(night: Night, clinica_id: int | None, clinics: int) -> datetim
 async def programar(
     databases: Databases, *, now: datetime, time_zone: ZoneInfo, hour: int, minute: int
 ) -> list[Respaldo]:
-    """Make the pending backups that are due `now` (aware), at most BATCH clinics', for the caller to enqueue.
+    """Make the pending backups that are due `now` (aware), at most BATCH clinics', for the caller to announce.
 
     To be called every minute. A clinic with something else under way comes later; a failed backup is made anew
     an hour after it was made, until noon; a cancelled one is not. Raises DatabaseError where either database

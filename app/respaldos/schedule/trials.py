@@ -26,7 +26,7 @@ def last_turn(clinica_id: int | None, now: datetime) -> datetime:
 
 
 async def programar_ensayos(databases: Databases, *, now: datetime) -> list[Restauracion]:
-    """Put down the trials that are due `now` (aware), for the caller to enqueue; to be called every hour.
+    """Ask for the trials that are due `now` (aware), for the caller to announce; to be called every hour.
 
     A clinic is due whose place in the week has come since its last trial; one that has never had one, at once. So a
     service that was down makes up for it. Raises DatabaseError; nothing is lost then, the next call goes on.

@@ -8,7 +8,7 @@ from sqlalchemy import BigInteger, Float, func, or_, select
 from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.respaldos.models import Aviso, Estado, Intento, Programacion, Respaldo, Restauracion
+from app.respaldos.models import Aviso, Estado, Intento, Programacion, Respaldo, Trabajo
 from app.respaldos.status.health import BackupHealth
 from app.respaldos.status.queries import as_health, health_rows_of
 
@@ -36,8 +36,8 @@ class Newest:
 class Backlog:
     """What there is in all.
 
-    `stored` counts the bytes of all objects that are not purged, deleted backups' too; `waiting` the backups and
-    `restauracion` rows that no worker has taken.
+    `stored` counts the bytes of all objects that are not purged, deleted backups' too; `waiting` the jobs that
+    no worker has claimed.
     """
 
     stored: int
@@ -78,14 +78,13 @@ async def backlog(session: AsyncSession) -> Backlog:
     stored = select(func.coalesce(func.sum(Respaldo.tamaño_bytes), 0).cast(BigInteger)).where(
         Respaldo.archivo_s3.is_not(None), Respaldo.purgado.is_(None)
     )
-    backups = select(func.count()).select_from(Respaldo).where(Respaldo.estado == Estado.PENDIENTE)
-    others = select(func.count()).select_from(Restauracion).where(Restauracion.estado == Estado.PENDIENTE)
+    waiting = select(func.count()).select_from(Trabajo).where(Trabajo.estado == Estado.PENDIENTE)
     expired = select(func.count()).select_from(Intento).where(Intento.vencido)
     notices = select(func.count()).select_from(Aviso).where(Aviso.terminado.is_(None))
     row = await session.execute(
         select(
             stored.scalar_subquery(),
-            backups.scalar_subquery() + others.scalar_subquery(),
+            waiting.scalar_subquery(),
             expired.scalar_subquery(),
             notices.scalar_subquery(),
         )

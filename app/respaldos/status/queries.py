@@ -9,7 +9,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import InstrumentedAttribute, aliased
 
-from app.respaldos.models import Estado, Operacion, Profundidad, Respaldo, TipoOperacion
+from app.respaldos.models import Clase, Estado, Profundidad, Respaldo, TipoOperacion, Trabajo
 from app.respaldos.status.health import BackupHealth, GoodBackup, LastProof
 
 _LIVE = Respaldo.fecha_eliminacion.is_(None)
@@ -67,7 +67,11 @@ def health_rows_of(clinics: list[int] | None) -> Select[Any]:
         select(func.count()).where(mine, _LIVE, Respaldo.estado == Estado.FALLIDO, ~made_up_for).scalar_subquery()
     )
     waiting = select(Respaldo.id).where(mine, Respaldo.estado.in_([Estado.PENDIENTE, Estado.PROCESANDO])).exists()
-    operation = select(Operacion.tipo).where(of(Operacion.clinica_id, clinic.c.id)).scalar_subquery()
+    operation = (
+        select(case((Trabajo.clase == Clase.RESPALDO, TipoOperacion.RESPALDO), else_=TipoOperacion.RESTAURACION))
+        .where(of(Trabajo.clinica_id, clinic.c.id), Trabajo.exclusiva, Trabajo.estado == Estado.PROCESANDO)
+        .scalar_subquery()
+    )
     return select(
         clinic.c.id,
         good.c.id,

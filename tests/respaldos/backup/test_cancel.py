@@ -6,10 +6,9 @@ import asyncpg
 import pytest
 
 from app.errors import Cancelled, NotInProgress, RespaldoNotFound
-from app.respaldos import lease
 from app.respaldos.backup import run as making
 from app.respaldos.backup.request import cancelar_respaldo
-from app.respaldos.backup.run import ejecutar_respaldo
+from app.respaldos.jobs.run import run_next
 from app.respaldos.reconcile import reconciliar
 from app.respaldos.resources import Resources
 from tests.respaldos.conftest import (
@@ -20,19 +19,20 @@ from tests.respaldos.conftest import (
     ask,
     assert_consistent,
     back_up,
-    expire,
     row_of,
     told,
     trail,
 )
 from tests.storage.conftest import Store
+from tests.support.jobs import expire, with_lease
+from tests.support.jobs import running as running_jobs
 
 
 async def test_a_pending_one_is_over_at_once(resources: Resources, conn: asyncpg.Connection) -> None:
     asked = await ask(resources)
     cancelled = await cancelar_respaldo(resources, asked.id, clinica_id=SMALL, actor=ANA)
     assert cancelled.estado == "cancelado"
-    await ejecutar_respaldo(resources, asked.id)
+    await run_next(resources)
     row = await row_of(conn, asked.id)
     assert (row["estado"], row["error_type"], row["intento"]) == ("cancelado", "cancelado", 0)
     assert [accion for accion, _, _ in await trail(conn)] == ["creacion", "cancelacion"]
@@ -44,11 +44,10 @@ async def test_a_pending_one_is_over_at_once(resources: Resources, conn: asyncpg
 async def test_a_running_one_stops(
     resources: Resources, store: Store, conn: asyncpg.Connection, held: Held, monkeypatch: pytest.MonkeyPatch, by: str
 ) -> None:
-    monkeypatch.setattr(lease, "BEAT_SECONDS", 0.05)
+    resources = with_lease(resources, heartbeat_seconds=0.05)
     if by == "worker":
-        running: asyncio.Task[object] = asyncio.create_task(
-            ejecutar_respaldo(resources, (await ask(resources, LARGE)).id)
-        )
+        await ask(resources, LARGE)
+        running: asyncio.Task[object] = asyncio.create_task(run_next(resources))
     else:
         running = asyncio.create_task(back_up(resources, LARGE))
     await held.reached.wait()
@@ -65,7 +64,7 @@ async def test_a_running_one_stops(
     assert (row["estado"], row["error_type"], row["archivo_s3"]) == ("cancelado", "cancelado", None)
     assert row["progreso"] is None
     await assert_consistent(conn, store)
-    assert await conn.fetchval("SELECT count(*) FROM respaldos.operacion") == 0
+    assert await running_jobs(conn) == 0
     assert await told(conn) == []
     held.released.set()
     assert (await back_up(resources, LARGE)).estado == "completado"
@@ -74,8 +73,9 @@ async def test_a_running_one_stops(
 async def test_asking_twice_is_one_line_in_the_trail(
     resources: Resources, conn: asyncpg.Connection, held: Held, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lease, "BEAT_SECONDS", 1)
-    running = asyncio.create_task(ejecutar_respaldo(resources, (await ask(resources, LARGE)).id))
+    resources = with_lease(resources, heartbeat_seconds=1)
+    await ask(resources, LARGE)
+    running = asyncio.create_task(run_next(resources))
     await held.reached.wait()
     for _ in range(2):
         assert (await cancelar_respaldo(resources, 1, clinica_id=LARGE, actor=ANA)).estado == "procesando"
@@ -86,7 +86,7 @@ async def test_asking_twice_is_one_line_in_the_trail(
 async def test_one_that_is_asked_to_stop_never_completes(
     resources: Resources, store: Store, conn: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A small backup is done before the first sign of life: then its end notices."""
+    """A small backup is done before the first heartbeat: then its end notices."""
     complete = making._complete
 
     async def just_before(*given: object) -> object:
@@ -94,7 +94,8 @@ async def test_one_that_is_asked_to_stop_never_completes(
         return await complete(*given)  # type: ignore[arg-type]
 
     monkeypatch.setattr(making, "_complete", just_before)
-    await ejecutar_respaldo(resources, (await ask(resources)).id)
+    await ask(resources)
+    await run_next(resources)
     assert (await row_of(conn, 1))["estado"] == "cancelado"
     await assert_consistent(conn, store)
 
@@ -102,7 +103,8 @@ async def test_one_that_is_asked_to_stop_never_completes(
 async def test_one_that_fails_just_then_is_cancelled_all_the_same(
     resources: Resources, store: Store, conn: asyncpg.Connection, held: Held
 ) -> None:
-    running = asyncio.create_task(ejecutar_respaldo(resources, (await ask(resources, LARGE)).id))
+    await ask(resources, LARGE)
+    running = asyncio.create_task(run_next(resources))
     await held.reached.wait()
     await cancelar_respaldo(resources, 1, clinica_id=LARGE, actor=ANA)
     running.cancel()
@@ -117,7 +119,8 @@ async def test_a_cancelled_one_whose_process_died(
     resources: Resources, conn: asyncpg.Connection, intento: int
 ) -> None:
     await ask(resources)
-    await conn.execute("UPDATE respaldos.respaldo SET estado = 'procesando', intento = $1", intento)
+    await conn.execute("UPDATE respaldos.respaldo SET estado = 'procesando'")
+    await conn.execute("UPDATE respaldos.trabajo SET estado = 'procesando', intento = $1", intento)
     await cancelar_respaldo(resources, 1, clinica_id=SMALL, actor=ANA)
     await expire(conn)
     await reconciliar(resources)

@@ -21,12 +21,12 @@ from app.errors import (
     SchemaChanged,
     Stalled,
 )
-from app.respaldos import lease
 from app.respaldos.progress import Progress
 from app.respaldos.resources import Resources
 from tests.conftest import unique_name
 from tests.respaldos.conftest import LARGE, SMALL, assert_failed, back_up, connected, opened
 from tests.storage.conftest import Store
+from tests.support.jobs import with_lease
 from tests.support.tcp_proxy import Direction, TcpProxy, tcp_proxy
 
 
@@ -205,13 +205,11 @@ async def test_a_connection_that_hangs_is_given_up(
     clinic_proxy: TcpProxy,
     conn: asyncpg.Connection,
     store: Store,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(lease, "RENEW_SECONDS", 0.05)
-    monkeypatch.setattr(lease, "STALLED_SECONDS", 0.3)
+    quick = with_lease(proxied, renew_seconds=0.05, stalled_seconds=0.3)
     async with asyncio.timeout(20):
         with pytest.raises(Stalled, match=r"0\.3 segundos"):
-            await back_up(proxied, LARGE, progress=once_in("pacientes", clinic_proxy.hang))
+            await back_up(quick, LARGE, progress=once_in("pacientes", clinic_proxy.hang))
     await assert_failed(conn, store, "sin_avance", "no se movió ningún byte")
 
 

@@ -21,6 +21,7 @@ from tests.respaldos.backup.test_clinic_faults import through
 from tests.respaldos.conftest import LARGE, assert_consistent, back_up, opened, respaldo_rows
 from tests.storage.conftest import Store
 from tests.support.fault import FaultyS3
+from tests.support.jobs import running as running_jobs
 from tests.support.tcp_proxy import tcp_proxy
 
 STAGES = {
@@ -125,7 +126,7 @@ async def assert_ended(conn: asyncpg.Connection, store: Store, running: "asyncio
             assert "interrumpió" in (rows[0].error or "")
     else:
         assert [row.estado for row in rows] == ["completado"]
-    assert await conn.fetchval("SELECT count(*) FROM respaldos.operacion") == 0
+    assert await running_jobs(conn) == 0
     await assert_consistent(conn, store)
 
 

@@ -11,8 +11,9 @@ from app.respaldos.audit import COMMAND_LINE
 from app.respaldos.backup import queries as backup_queries
 from app.respaldos.backup import run as making
 from app.respaldos.backup.object_key import generar_ruta_s3
+from app.respaldos.databases import transaction
 from app.respaldos.models import TipoRespaldo
-from app.respaldos.resources import Resources, transaction
+from app.respaldos.resources import Resources
 from tests.respaldos.conftest import SMALL, back_up
 
 
@@ -73,7 +74,7 @@ async def test_two_backups_within_a_second_have_two_objects(
         def now(cls, tz: object = None) -> datetime:  # type: ignore[override]  # noqa: ARG003
             return datetime(2026, 5, 1, 12, tzinfo=UTC)
 
-    monkeypatch.setattr("app.respaldos.backup.attempt.datetime", Stopped)
+    monkeypatch.setattr("app.respaldos.backup.run.datetime", Stopped)
     keys = [(await back_up(resources, SMALL)).archivo_s3 for _ in range(3)]
     assert keys == [f"backups/2/2026/05/backup_20260501_08000{second}.json.gz" for second in range(3)]
 

@@ -9,8 +9,9 @@ from app.clinic.clinic import Tenancy
 from app.respaldos.backup import queries as backup_queries
 from app.respaldos.backup import run as making
 from app.respaldos.backup.outcome import suspicion
+from app.respaldos.databases import transaction
 from app.respaldos.models import Respaldo
-from app.respaldos.resources import Resources, transaction
+from app.respaldos.resources import Resources
 from tests.respaldos.conftest import NEW, SMALL, assert_consistent, back_up, connected, opened
 from tests.storage.conftest import Store
 

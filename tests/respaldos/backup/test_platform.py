@@ -9,11 +9,12 @@ import pytest
 from app.errors import FormatError, InvalidRequest, LastGoodBackup, OperationInProgress, RespaldoNotFound
 from app.respaldos import audit
 from app.respaldos.backup import queries as backup_queries
+from app.respaldos.databases import transaction
 from app.respaldos.models import Profundidad
 from app.respaldos.reading import queries as reading_queries
 from app.respaldos.reading.comparison import comparar_respaldos
 from app.respaldos.reading.verification import verificar_respaldo
-from app.respaldos.resources import Resources, transaction
+from app.respaldos.resources import Resources
 from app.respaldos.retention.clean import limpiar_respaldos_antiguos
 from app.respaldos.retention.delete import eliminar_respaldo
 from app.respaldos.retention.policy import Policy
@@ -23,7 +24,8 @@ from app.respaldos.schedule.fleet import newest_good_and_trial
 from app.respaldos.schedule.nights import programar
 from app.respaldos.schedule.overdue import vigilar
 from app.respaldos.status import queries as status_queries
-from tests.respaldos.conftest import ANA, LA_PAZ, SMALL, Held, ask, back_up, expire
+from tests.respaldos.conftest import ANA, LA_PAZ, SMALL, Held, ask, back_up
+from tests.support.jobs import expire
 from tests.support.restores import assert_refused, conn, newest, resources, restore
 from tests.support.stored import keys, live_ids, stored
 

@@ -7,22 +7,19 @@ import asyncpg
 import pytest
 
 from app.errors import OperationInProgress
-from app.respaldos import lease
 from app.respaldos.backup import run as making
-from app.respaldos.backup.run import ejecutar_respaldo
-from app.respaldos.models import TipoRespaldo
+from app.respaldos.jobs.run import run_next
+from app.respaldos.models import Clase, TipoRespaldo
 from app.respaldos.reconcile import reconciliar
 from app.respaldos.resources import Resources
 from app.storage.s3 import S3Storage
 from tests.respaldos.backup.test_interruption import Cancelled
 from tests.respaldos.conftest import (
     LARGE,
-    SMALL,
     Held,
     ask,
     assert_consistent,
     back_up,
-    expire,
     opened,
     respaldo_rows,
     row_of,
@@ -31,12 +28,14 @@ from tests.respaldos.conftest import (
 )
 from tests.storage.conftest import Store
 from tests.support.fault import FaultyS3
+from tests.support.jobs import expire, occupy, with_lease
+from tests.support.jobs import running as running_jobs
 
 
 async def test_what_was_asked_for_is_made(resources: Resources, store: Store, conn: asyncpg.Connection) -> None:
     asked = await ask(resources, LARGE, descripcion="Antes de migrar")
-    assert (asked.estado, asked.intento, asked.usuario_nombre) == ("pendiente", 0, "Ana Paz")
-    await ejecutar_respaldo(resources, asked.id)
+    assert (asked.estado, asked.usuario_nombre) == ("pendiente", "Ana Paz")
+    await run_next(resources)
     row = await row_of(conn, asked.id)
     assert (row["estado"], row["intento"], row["descripcion"]) == ("completado", 1, "Antes de migrar")
     assert (row["usuario"], row["usuario_nombre"]) == ("7", "Ana Paz")
@@ -58,7 +57,7 @@ async def test_a_second_request_names_the_first(resources: Resources, conn: asyn
 
 async def test_of_several_workers_one_makes_it(resources: Resources, store: Store, conn: asyncpg.Connection) -> None:
     asked = await ask(resources, LARGE)
-    await asyncio.gather(*(ejecutar_respaldo(resources, asked.id) for _ in range(6)))
+    await asyncio.gather(*(run_next(resources) for _ in range(6)))
     assert (await row_of(conn, asked.id))["intento"] == 1
     assert await conn.fetchval("SELECT count(*) FROM respaldos.intento") == 1
     await assert_consistent(conn, store)
@@ -67,16 +66,12 @@ async def test_of_several_workers_one_makes_it(resources: Resources, store: Stor
 async def test_it_waits_while_something_else_is_under_way(resources: Resources, conn: asyncpg.Connection) -> None:
     other = await back_up(resources)
     asked = await ask(resources)
-    await conn.execute(
-        "INSERT INTO respaldos.operacion (clinica_id, tipo, respaldo_id) VALUES ($1, 'restauracion', $2)",
-        SMALL,
-        other.id,
-    )
-    await ejecutar_respaldo(resources, asked.id)
+    restoring = await occupy(conn, other.id, Clase.RESTAURACION)
+    await run_next(resources)
     row = await row_of(conn, asked.id)
     assert (row["estado"], row["intento"]) == ("pendiente", 0)
-    await conn.execute("DELETE FROM respaldos.operacion")
-    await ejecutar_respaldo(resources, asked.id)
+    await conn.execute("DELETE FROM respaldos.trabajo WHERE id = $1", restoring)
+    await run_next(resources)
     assert (await row_of(conn, asked.id))["estado"] == "completado"
 
 
@@ -86,18 +81,18 @@ async def test_what_may_pass_is_tried_three_times_and_then_told_once(
     async with opened(store, service=database, endpoint_url="http://127.0.0.1:9") as resources:
         asked = await ask(resources)
         for intento, estado in ((1, "pendiente"), (2, "pendiente"), (3, "fallido")):
-            await ejecutar_respaldo(resources, asked.id)
+            await run_next(resources)
             row = await row_of(conn, asked.id)
             assert (row["intento"], row["estado"]) == (intento, estado)
             assert row["error_type"] == "almacenamiento_no_disponible"
             assert "AWS_ENDPOINT_URL_S3" in row["error"]
             assert len(await told(conn)) == (1 if estado == "fallido" else 0)
-        await ejecutar_respaldo(resources, asked.id)
+        await run_next(resources)
         assert (await row_of(conn, asked.id))["intento"] == 3
     [(tipo, datos)] = await told(conn)
     assert (tipo, datos["error_type"]) == ("fallo", "almacenamiento_no_disponible")
     assert "AWS_ENDPOINT_URL_S3" in datos["error"]
-    assert await conn.fetchval("SELECT count(*) FROM respaldos.operacion") == 0
+    assert await running_jobs(conn) == 0
 
 
 async def test_interruptions_are_none_of_the_three_tries(
@@ -106,9 +101,9 @@ async def test_interruptions_are_none_of_the_three_tries(
     async with opened(store, service=database, endpoint_url="http://127.0.0.1:9") as resources:
         asked = await ask(resources)
         # Two deployments.
-        await conn.execute("UPDATE respaldos.respaldo SET intento = 2, interrupciones = 2")
+        await conn.execute("UPDATE respaldos.trabajo SET intento = 2, interrupciones = 2")
         for intento, estado in ((3, "pendiente"), (4, "pendiente"), (5, "fallido")):
-            await ejecutar_respaldo(resources, asked.id)
+            await run_next(resources)
             row = await row_of(conn, asked.id)
             assert (row["intento"], row["interrupciones"], row["estado"]) == (intento, 2, estado)
 
@@ -116,7 +111,7 @@ async def test_interruptions_are_none_of_the_three_tries(
 async def test_what_will_not_pass_is_not_tried_again(store: Store, database: str, conn: asyncpg.Connection) -> None:
     async with opened(store, service=database, bucket="no-hay-tal") as resources:
         asked = await ask(resources)
-        await ejecutar_respaldo(resources, asked.id)
+        await run_next(resources)
     row = await row_of(conn, asked.id)
     assert (row["estado"], row["error_type"]) == ("fallido", "bucket_inexistente")
     assert [tipo for tipo, _ in await told(conn)] == ["fallo"]
@@ -127,12 +122,11 @@ async def test_a_failure_that_passed_leaves_no_trace(
 ) -> None:
     asked = await ask(moto_resources, LARGE)
     faults.fail("complete", "503", times=9)
-    await ejecutar_respaldo(moto_resources, asked.id)
+    await run_next(moto_resources)
     assert (await row_of(conn, asked.id))["estado"] == "pendiente"
     faults.restore()
-    pending = await reconciliar(moto_resources)
-    assert [(waiting.id, waiting.intento) for waiting in pending.respaldos] == [(asked.id, 1)]
-    await ejecutar_respaldo(moto_resources, asked.id)
+    assert await reconciliar(moto_resources) == 1, "it is to be announced again"
+    await run_next(moto_resources)
     row = await row_of(conn, asked.id)
     assert (row["estado"], row["intento"], row["error"]) == ("completado", 2, None)
     assert [tipo for tipo, _ in await told(conn)] == ["exito"]
@@ -144,8 +138,8 @@ async def test_a_worker_that_is_stopped_hands_its_backup_on(
 ) -> None:
     asked = await ask(resources, LARGE)
     # However often that has happened.
-    await conn.execute("UPDATE respaldos.respaldo SET intento = 7, interrupciones = 7")
-    running = asyncio.create_task(ejecutar_respaldo(resources, asked.id))
+    await conn.execute("UPDATE respaldos.trabajo SET intento = 7, interrupciones = 7")
+    running = asyncio.create_task(run_next(resources))
     await held.reached.wait()
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -155,9 +149,9 @@ async def test_a_worker_that_is_stopped_hands_its_backup_on(
     assert row["interrupciones"] == 8
     assert await told(conn) == []
     await assert_consistent(conn, store)
-    assert await conn.fetchval("SELECT count(*) FROM respaldos.operacion") == 0
+    assert await running_jobs(conn) == 0
     held.released.set()
-    await ejecutar_respaldo(resources, asked.id)
+    await run_next(resources)
     assert (await row_of(conn, asked.id))["estado"] == "completado"
     await assert_consistent(conn, store)
 
@@ -169,14 +163,14 @@ async def test_a_stop_at_any_moment(
     asked = await ask(resources, LARGE)
 
     async def run() -> object:
-        work: Any = ejecutar_respaldo(resources, asked.id)
+        work: Any = run_next(resources)
         return await Cancelled(work, lambda so_far: so_far.seen.total() == number)
 
     running = asyncio.create_task(run())
     await asyncio.wait([running])
     assert running.cancelled()
     assert (await row_of(conn, asked.id))["estado"] == "pendiente"
-    assert await conn.fetchval("SELECT count(*) FROM respaldos.operacion") == 0
+    assert await running_jobs(conn) == 0
     await assert_consistent(conn, store)
 
 
@@ -184,12 +178,12 @@ async def test_a_worker_back_from_the_dead_changes_nothing(
     resources: Resources, store: Store, conn: asyncpg.Connection, held: Held
 ) -> None:
     asked = await ask(resources, LARGE)
-    late = asyncio.create_task(ejecutar_respaldo(resources, asked.id))
+    late = asyncio.create_task(run_next(resources))
     await held.reached.wait()
     await expire(conn)
     await reconciliar(resources)
     held.released.set()
-    again = asyncio.create_task(ejecutar_respaldo(resources, asked.id))
+    again = asyncio.create_task(run_next(resources))
     await asyncio.gather(late, again)
     row = await row_of(conn, asked.id)
     assert (row["estado"], row["intento"]) == ("completado", 2)
@@ -199,7 +193,7 @@ async def test_a_worker_back_from_the_dead_changes_nothing(
 
 async def test_a_death_past_the_last_attempt_is_told(resources: Resources, conn: asyncpg.Connection) -> None:
     asked = await ask(resources)
-    await conn.execute("UPDATE respaldos.respaldo SET estado = 'procesando', intento = 3")
+    await conn.execute("UPDATE respaldos.trabajo SET estado = 'procesando', intento = 3")
     await expire(conn)
     await reconciliar(resources)
     assert (await row_of(conn, asked.id))["estado"] == "fallido"
@@ -210,11 +204,14 @@ async def test_the_first_success_after_a_failure_is_told_as_that(
     store: Store, database: str, resources: Resources, conn: asyncpg.Connection
 ) -> None:
     async with opened(store, service=database, bucket="no-hay-tal") as broken:
-        await ejecutar_respaldo(broken, (await ask(broken)).id)
+        await ask(broken)
+        await run_next(broken)
     for _ in range(2):
-        await ejecutar_respaldo(resources, (await ask(resources)).id)
+        await ask(resources)
+        await run_next(resources)
     # Another clinic's failures are nothing to it.
-    await ejecutar_respaldo(resources, (await ask(resources, LARGE)).id)
+    await ask(resources, LARGE)
+    await run_next(resources)
     assert [tipo for tipo, _ in await told(conn)] == ["fallo", "recuperacion", "exito", "exito"]
 
 
@@ -223,7 +220,8 @@ async def test_a_suspicious_one_is_told_as_that(
 ) -> None:
     await back_up(resources)
     monkeypatch.setattr(making, "suspicion", lambda *_: "sospechoso: tiene menos")
-    await ejecutar_respaldo(resources, (await ask(resources)).id)
+    await ask(resources)
+    await run_next(resources)
     assert (await told(conn))[1:] == [("sospechoso", {"motivo": "sospechoso: tiene menos"})]
 
 
@@ -232,24 +230,23 @@ async def test_a_service_database_that_is_down_leaves_it_for_later(
 ) -> None:
     asked = await ask(resources)
     async with opened(store, service="postgresql+asyncpg://nadie@127.0.0.1:9/nada") as cut_off:
-        await ejecutar_respaldo(cut_off, asked.id)
+        await run_next(cut_off)
     assert "DATABASE_URL" in caplog.text
     assert (await row_of(conn, asked.id))["estado"] == "pendiente"
-    await ejecutar_respaldo(resources, asked.id)
+    await run_next(resources)
     assert (await row_of(conn, asked.id))["estado"] == "completado"
 
 
-async def test_a_backup_that_is_gone_is_no_error(resources: Resources) -> None:
-    await ejecutar_respaldo(resources, 4711)
+async def test_nothing_to_do_is_no_error(resources: Resources) -> None:
+    assert await run_next(resources) is False
 
 
 async def test_a_stall_is_tried_again(
     resources: Resources, store: Store, conn: asyncpg.Connection, held: Held, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lease, "BEAT_SECONDS", 0.02)
-    monkeypatch.setattr(lease, "STALLED_SECONDS", 0.2)
+    resources = with_lease(resources, heartbeat_seconds=0.02, stalled_seconds=0.2)
     asked = await ask(resources, LARGE, tipo=TipoRespaldo.AUTOMATICO)
-    await ejecutar_respaldo(resources, asked.id)
+    await run_next(resources)
     row = await row_of(conn, asked.id)
     assert (row["estado"], row["error_type"]) == ("pendiente", "sin_avance")
     await assert_consistent(conn, store)
@@ -259,7 +256,8 @@ async def test_another_backup_is_made_while_one_is_cleaned_after(
     resources: Resources, store: Store, conn: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Ending an attempt looks after its own key only: many leftovers of others must not hold up a stop."""
-    await ejecutar_respaldo(resources, (await ask(resources)).id)
+    await ask(resources)
+    await run_next(resources)
     await conn.execute("UPDATE respaldos.respaldo SET estado = 'fallido', archivo_s3 = NULL")
     await conn.execute("UPDATE respaldos.intento SET limpiado = NULL")
     seen: list[str] = []
@@ -271,9 +269,9 @@ async def test_another_backup_is_made_while_one_is_cleaned_after(
 
     monkeypatch.setattr(S3Storage, "discard", noted)
     monkeypatch.setattr(making, "suspicion", _mistaken)
-    asked = await ask(resources, LARGE)
+    await ask(resources, LARGE)
     with pytest.raises(ZeroDivisionError):
-        await ejecutar_respaldo(resources, asked.id)
+        await run_next(resources)
     assert [key.split("/")[1] for key in seen] == [str(LARGE)]
     assert (await respaldo_rows(conn))[-1].error_type == "error_interno"
 

@@ -9,11 +9,12 @@ import asyncpg
 import pytest
 
 from app.errors import FormatError, LocalFileError, NotCompleted, ObjectNotFound, RespaldosError, StorageUnavailable
+from app.respaldos.databases import transaction
 from app.respaldos.models import Respaldo
 from app.respaldos.progress import Progress
 from app.respaldos.reading.download import descargar_respaldo
 from app.respaldos.reading.verification import verificar_respaldo
-from app.respaldos.resources import Resources, transaction
+from app.respaldos.resources import Resources
 from tests.respaldos.conftest import LARGE, SMALL, back_up, opened
 from tests.storage.conftest import Store
 from tests.support.fault import FaultyS3

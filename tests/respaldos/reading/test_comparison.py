@@ -1,34 +1,27 @@
 """Comparing two backups as a worker does it: what is found, and how it ends where it cannot be."""
 
-import json
-from typing import Any
-
 import asyncpg
 import pytest
 
 from app.errors import NotCompleted, RespaldoNotFound
 from app.respaldos.backup import queries as backup_queries
+from app.respaldos.databases import transaction
+from app.respaldos.jobs.run import run_next
 from app.respaldos.models import Respaldo, Restauracion
 from app.respaldos.reading.comparison import pedir_comparacion
 from app.respaldos.reconcile import reconciliar
-from app.respaldos.resources import Resources, transaction
-from app.respaldos.restore.run import ejecutar_restauracion
+from app.respaldos.resources import Resources
 from tests.respaldos.conftest import ANA, LARGE, SMALL, ask, back_up, told, trail
 from tests.respaldos.reading.test_verification import damage
 from tests.storage.conftest import Store
+from tests.support.jobs import restauracion_row
 from tests.support.restores import conn, resources
 
 __all__ = ["conn", "resources"]
 
 
 async def asked(resources: Resources, older: Respaldo, newer: Respaldo, clinica_id: int = SMALL) -> Restauracion:
-    return await pedir_comparacion(resources, newer.id, clinica_id=clinica_id, desde=older.id, actor=ANA)
-
-
-async def comparison(conn: asyncpg.Connection, restauracion_id: int) -> dict[str, Any]:
-    row = await conn.fetchrow("SELECT * FROM respaldos.restauracion WHERE id = $1", restauracion_id)
-    assert row is not None
-    return {**row, "resultado": json.loads(row["resultado"]) if row["resultado"] is not None else None}
+    return await pedir_comparacion(resources, None, newer.id, clinica_id=clinica_id, desde=older.id, actor=ANA)
 
 
 async def test_it_says_what_changed_from_one_to_the_other(resources: Resources, conn: asyncpg.Connection) -> None:
@@ -43,9 +36,9 @@ async def test_it_says_what_changed_from_one_to_the_other(resources: Resources, 
     )
     newer = await back_up(resources)
     waiting = await asked(resources, older, newer)
-    assert (waiting.estado, waiting.tipo, waiting.comparado_con) == ("pendiente", "comparacion", older.id)
-    await ejecutar_restauracion(resources, waiting.id)
-    found = await comparison(conn, waiting.id)
+    assert (waiting.trabajo.estado, waiting.tipo, waiting.comparado_con) == ("pendiente", "comparacion", older.id)
+    await run_next(resources)
+    found = await restauracion_row(conn, waiting.id)
     assert (found["estado"], found["error"], found["lease_until"]) == ("completado", None, None)
     assert {model: each for model, each in found["resultado"].items() if each["ejemplos"]} == {
         "facturas": {
@@ -78,11 +71,11 @@ async def test_it_is_asked_for_once(resources: Resources, conn: asyncpg.Connecti
     older, newer = await back_up(resources), await back_up(resources)
     waiting = await asked(resources, older, newer)
     assert (await asked(resources, older, newer)).id == waiting.id
-    await ejecutar_restauracion(resources, waiting.id)
+    await run_next(resources)
     done = await asked(resources, older, newer)
-    assert (done.id, done.estado) == (waiting.id, "completado")
+    assert (done.id, done.trabajo.estado) == (waiting.id, "completado")
     back = await asked(resources, newer, older)
-    assert (back.id, back.estado) != (waiting.id, "completado")
+    assert (back.id, back.trabajo.estado) != (waiting.id, "completado")
     lines = [(usuario, detalle) for accion, usuario, detalle in await trail(conn) if accion == "comparacion"]
     assert lines == [
         ("7", {"restauracion_id": waiting.id, "desde": older.id}),
@@ -96,8 +89,8 @@ async def test_a_damaged_file_is_named_and_it_can_be_asked_for_again(
     older, newer = await back_up(resources), await back_up(resources)
     damage(store, older)
     waiting = await asked(resources, older, newer)
-    await ejecutar_restauracion(resources, waiting.id)
-    found = await comparison(conn, waiting.id)
+    await run_next(resources)
+    found = await restauracion_row(conn, waiting.id)
     assert (found["estado"], found["resultado"]) == ("fallido", None)
     assert found["error"].startswith(f"respaldo {older.id}: ")
     assert (await asked(resources, older, newer)).id != waiting.id
@@ -106,8 +99,8 @@ async def test_a_damaged_file_is_named_and_it_can_be_asked_for_again(
 async def test_one_with_itself_has_no_difference(resources: Resources, conn: asyncpg.Connection) -> None:
     own = await back_up(resources)
     waiting = await asked(resources, own, own)
-    await ejecutar_restauracion(resources, waiting.id)
-    found = await comparison(conn, waiting.id)
+    await run_next(resources)
+    found = await restauracion_row(conn, waiting.id)
     assert found["estado"] == "completado"
     nothing = {"insertados": 0, "actualizados": 0, "eliminados": 0, "ejemplos": {}}
     assert set(map(str, found["resultado"].values())) == {str(nothing)}
@@ -128,8 +121,8 @@ async def test_one_that_was_deleted_meanwhile(resources: Resources, conn: asyncp
     older, newer = await back_up(resources), await back_up(resources)
     waiting = await asked(resources, older, newer)
     await conn.execute("UPDATE respaldos.respaldo SET fecha_eliminacion = now() WHERE id = $1", older.id)
-    await ejecutar_restauracion(resources, waiting.id)
-    found = await comparison(conn, waiting.id)
+    await run_next(resources)
+    found = await restauracion_row(conn, waiting.id)
     assert (found["estado"], found["error_type"]) == ("fallido", "respaldo_no_completado")
     assert f"el respaldo {older.id} se eliminó antes de compararlo" in found["error"]
 
@@ -140,13 +133,13 @@ async def test_one_whose_worker_died(resources: Resources, conn: asyncpg.Connect
     before = await told(conn)
     for estado in ("pendiente", "pendiente", "fallido"):
         await conn.execute(
-            "UPDATE respaldos.restauracion SET estado = 'procesando', intento = intento + 1,"
-            " lease_until = now() - interval '1 s' WHERE id = $1",
+            "UPDATE respaldos.trabajo SET estado = 'procesando', intento = intento + 1,"
+            " lease_until = now() - interval '1 s' WHERE restauracion_id = $1",
             waiting.id,
         )
-        pending = await reconciliar(resources)
-        assert (await comparison(conn, waiting.id))["estado"] == estado
-        assert [each.id for each in pending.restauraciones] == ([waiting.id] if estado == "pendiente" else [])
+        waiting_jobs = await reconciliar(resources)
+        assert (await restauracion_row(conn, waiting.id))["estado"] == estado
+        assert waiting_jobs == (1 if estado == "pendiente" else 0)
     assert await told(conn) == before
     async with transaction(resources) as session:
         unharmed = await backup_queries.get(session, newer.id, clinica_id=SMALL)

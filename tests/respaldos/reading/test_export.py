@@ -18,10 +18,11 @@ from app.errors import (
     StorageUnavailable,
 )
 from app.export.format import Formato
+from app.respaldos.databases import transaction
 from app.respaldos.models import Respaldo
 from app.respaldos.progress import Progress
 from app.respaldos.reading.export import exportar_respaldo
-from app.respaldos.resources import Resources, transaction
+from app.respaldos.resources import Resources
 from tests.respaldos.conftest import LARGE, SMALL, back_up
 from tests.storage.conftest import Store
 from tests.support.fault import FaultyS3

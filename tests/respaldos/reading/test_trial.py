@@ -11,9 +11,11 @@ from hypothesis import strategies as st
 from app.clinic.restore.trial import Trial
 from app.errors import FormatError, RestoreDiffers, SchemaDiffers
 from app.respaldos.backup import queries as backup_queries
+from app.respaldos.databases import transaction
+from app.respaldos.jobs.run import run_next
 from app.respaldos.models import Profundidad, Respaldo
-from app.respaldos.reading.verification import ejecutar_verificacion, pedir_verificacion, verificar_respaldo
-from app.respaldos.resources import Resources, transaction
+from app.respaldos.reading.verification import pedir_verificacion, verificar_respaldo
+from app.respaldos.resources import Resources
 from app.respaldos.schedule.trials import WEEK, last_turn, programar_ensayos
 from tests.respaldos.conftest import ANA, LARGE, NEW, SMALL, back_up, told
 from tests.respaldos.reading.test_verification import damage
@@ -42,8 +44,8 @@ async def test_a_sound_backup_passes_and_nothing_stays(
 ) -> None:
     before = await everybody(resources)
     respaldo = await back_up(resources, clinica_id)
-    asked = await pedir_verificacion(resources, respaldo.id, clinica_id=clinica_id, profundidad=ENSAYO, actor=ANA)
-    await ejecutar_verificacion(resources, asked.id)
+    await pedir_verificacion(resources, None, respaldo.id, clinica_id=clinica_id, profundidad=ENSAYO, actor=ANA)
+    await run_next(resources)
     row = await newest(conn)
     assert (row["estado"], row["error"]) == ("completado", None)
     found = await reread(resources, respaldo)
@@ -98,8 +100,8 @@ async def test_tables_that_have_changed_since_say_nothing_of_the_backup(
 ) -> None:
     respaldo = await back_up(resources)
     await conn.execute("ALTER TABLE paciente DROP COLUMN direccion")
-    asked = await pedir_verificacion(resources, respaldo.id, clinica_id=SMALL, profundidad=ENSAYO, actor=ANA)
-    await ejecutar_verificacion(resources, asked.id)
+    await pedir_verificacion(resources, None, respaldo.id, clinica_id=SMALL, profundidad=ENSAYO, actor=ANA)
+    await run_next(resources)
     row = await newest(conn)
     assert (row["estado"], row["error_type"]) == ("fallido", SchemaDiffers.code)
     assert "«direccion»" in row["error"]
@@ -134,7 +136,7 @@ async def test_each_clinics_newest_backup_is_tried_once_a_week(
     assert {each.clinica_id for each in (*first, *second)} == {SMALL, LARGE}, "a few at a time"
     assert next(each for each in (*first, *second) if each.clinica_id == SMALL).respaldo_id == newer.id
     assert await programar_ensayos(resources, now=now) == []
-    await conn.execute("UPDATE respaldos.restauracion SET estado = 'completado'")
+    await conn.execute("UPDATE respaldos.trabajo SET estado = 'completado'")
     week = [await programar_ensayos(resources, now=now + timedelta(hours=hour)) for hour in range(6, 24 * 7 + 1, 6)]
     again = [each.clinica_id for due in week for each in due]
     assert set(again) == {SMALL, LARGE}

@@ -10,17 +10,19 @@ import asyncpg
 import pytest
 
 from app.errors import AlreadyPurged, FormatError, NotCompleted, ObjectNotFound, RespaldoNotFound, StorageUnavailable
-from app.respaldos import lease
 from app.respaldos.backup import queries as backup_queries
+from app.respaldos.databases import transaction
+from app.respaldos.jobs.run import run_next
 from app.respaldos.models import Profundidad, Respaldo, Restauracion
 from app.respaldos.reading import queries as reading_queries
 from app.respaldos.reading import verification as module
-from app.respaldos.reading.verification import ejecutar_verificacion, pedir_verificacion, verificar_respaldo
+from app.respaldos.reading.verification import pedir_verificacion, verificar_respaldo
 from app.respaldos.reconcile import reconciliar
-from app.respaldos.resources import Resources, transaction
+from app.respaldos.resources import Resources
 from tests.respaldos.conftest import ANA, LARGE, SMALL, ask, back_up, opened, row_of, told, trail
 from tests.storage.conftest import Store
 from tests.support.fault import FaultyS3
+from tests.support.jobs import expire, restauracion_row, with_lease
 
 RAPIDA, COMPLETA = Profundidad.RAPIDA, Profundidad.COMPLETA
 
@@ -29,14 +31,9 @@ async def asked(
     resources: Resources, respaldo: Respaldo, profundidad: Profundidad = COMPLETA, clinica_id: int = SMALL
 ) -> Restauracion:
     """A verification that waits for a worker."""
-    return await pedir_verificacion(resources, respaldo.id, clinica_id=clinica_id, profundidad=profundidad, actor=ANA)
-
-
-async def verification(conn: asyncpg.Connection, restauracion_id: int) -> dict[str, Any]:
-    """Its row as PostgreSQL has it."""
-    row = await conn.fetchrow("SELECT * FROM respaldos.restauracion WHERE id = $1", restauracion_id)
-    assert row is not None
-    return {**row, "resultado": json.loads(row["resultado"]) if row["resultado"] is not None else None}
+    return await pedir_verificacion(
+        resources, None, respaldo.id, clinica_id=clinica_id, profundidad=profundidad, actor=ANA
+    )
 
 
 def damage(store: Store, respaldo: Respaldo, *, size: int = 0) -> None:
@@ -52,9 +49,9 @@ def damage(store: Store, respaldo: Respaldo, *, size: int = 0) -> None:
 async def test_a_sound_backup(resources: Resources, conn: asyncpg.Connection, profundidad: Profundidad) -> None:
     respaldo = await back_up(resources)
     waiting = await asked(resources, respaldo, profundidad)
-    assert (waiting.estado, waiting.intento, waiting.tipo) == ("pendiente", 0, "verificacion")
-    await ejecutar_verificacion(resources, waiting.id)
-    found = await verification(conn, waiting.id)
+    assert (waiting.trabajo.estado, waiting.trabajo.intento, waiting.tipo) == ("pendiente", 0, "verificacion")
+    await run_next(resources)
+    found = await restauracion_row(conn, waiting.id)
     assert (found["estado"], found["error"], found["lease_until"]) == ("completado", None, None)
     assert found["resultado"]["correcto"] is True
     assert found["fecha_fin"] is not None
@@ -86,8 +83,8 @@ async def test_an_object_that_is_not_the_backup(
     else:
         damage(store, respaldo, size=1 if harm == "longer" else 0)
     waiting = await asked(resources, respaldo, profundidad, LARGE)
-    await ejecutar_verificacion(resources, waiting.id)
-    found = await verification(conn, waiting.id)
+    await run_next(resources)
+    found = await restauracion_row(conn, waiting.id)
     assert (found["estado"], found["error_type"], found["intento"]) == ("fallido", code, 1)
     assert found["resultado"] == {"correcto": False}
     row = await row_of(conn, respaldo.id)
@@ -106,8 +103,8 @@ async def test_a_store_that_is_down_says_nothing_about_the_backup(
     waiting = await asked(resources, respaldo)
     async with opened(store, service=database, endpoint_url="http://127.0.0.1:9") as cut_off:
         for estado in ("pendiente", "pendiente", "fallido"):
-            await ejecutar_verificacion(cut_off, waiting.id)
-            assert (await verification(conn, waiting.id))["estado"] == estado
+            await run_next(cut_off)
+            assert (await restauracion_row(conn, waiting.id))["estado"] == estado
     row = await row_of(conn, respaldo.id)
     assert (row["verificado"], row["verificado_error"]) == (None, None)
     assert [tipo for tipo, _ in await told(conn)] == ["exito"]
@@ -122,13 +119,12 @@ async def test_a_download_that_breaks_off_is_tried_again(
     respaldo = await back_up(moto_resources, LARGE)
     waiting = await asked(moto_resources, respaldo, COMPLETA, LARGE)
     faults.fail("get", "short", times=2)
-    await ejecutar_verificacion(moto_resources, waiting.id)
-    assert (await verification(conn, waiting.id))["estado"] == "pendiente"
+    await run_next(moto_resources)
+    assert (await restauracion_row(conn, waiting.id))["estado"] == "pendiente"
     faults.restore()
-    pending = await reconciliar(moto_resources)
-    assert [(each.id, each.intento) for each in pending.restauraciones] == [(waiting.id, 1)]
-    await ejecutar_verificacion(moto_resources, waiting.id)
-    found = await verification(conn, waiting.id)
+    assert await reconciliar(moto_resources) == 1, "it is to be announced again"
+    await run_next(moto_resources)
+    found = await restauracion_row(conn, waiting.id)
     assert (found["estado"], found["error"], found["error_type"]) == ("completado", None, None)
 
 
@@ -142,8 +138,8 @@ async def test_an_object_in_parts_is_not_taken_for_a_damaged_one(
     assert found.etag is not None
     assert "-" in found.etag
     waiting = await asked(moto_resources, respaldo, RAPIDA, LARGE)
-    await ejecutar_verificacion(moto_resources, waiting.id)
-    assert (await verification(conn, waiting.id))["estado"] == "completado"
+    await run_next(moto_resources)
+    assert (await restauracion_row(conn, waiting.id))["estado"] == "completado"
 
 
 async def test_a_glance_does_not_clear_what_a_reading_found(
@@ -154,9 +150,11 @@ async def test_a_glance_does_not_clear_what_a_reading_found(
         "UPDATE respaldos.respaldo SET verificado = now(), verificado_profundidad = 'completa',"
         " verificado_error = 'dañado'"
     )
-    await ejecutar_verificacion(resources, (await asked(resources, respaldo, RAPIDA)).id)
+    await asked(resources, respaldo, RAPIDA)
+    await run_next(resources)
     assert (await row_of(conn, respaldo.id))["verificado_error"] == "dañado"
-    await ejecutar_verificacion(resources, (await asked(resources, respaldo, COMPLETA)).id)
+    await asked(resources, respaldo, COMPLETA)
+    await run_next(resources)
     assert (await row_of(conn, respaldo.id))["verificado_error"] is None
 
 
@@ -181,17 +179,20 @@ async def test_nor_does_a_glance_after_another_that_found_the_object_gone(
 ) -> None:
     respaldo = await back_up(resources)
     damage(store, respaldo)
-    await ejecutar_verificacion(resources, (await asked(resources, respaldo, COMPLETA)).id)
+    await asked(resources, respaldo, COMPLETA)
+    await run_next(resources)
     assert store.folder is not None
     path = store.folder / (respaldo.archivo_s3 or "")
     content = path.read_bytes()
     path.unlink()
-    await ejecutar_verificacion(resources, (await asked(resources, respaldo, RAPIDA)).id)
+    await asked(resources, respaldo, RAPIDA)
+    await run_next(resources)
     path.write_bytes(content)
     await conn.execute(
         "UPDATE respaldos.respaldo SET hash_md5 = $1", hashlib.md5(content, usedforsecurity=False).hexdigest()
     )
-    await ejecutar_verificacion(resources, (await asked(resources, respaldo, RAPIDA)).id)
+    await asked(resources, respaldo, RAPIDA)
+    await run_next(resources)
     row = await row_of(conn, respaldo.id)
     assert (row["verificado_profundidad"], row["verificado_error"] is None) == (COMPLETA, False)
 
@@ -219,8 +220,8 @@ async def test_one_at_a_time(resources: Resources, conn: asyncpg.Connection) -> 
     respaldo = await back_up(resources)
     waiting = await asyncio.gather(*(asked(resources, respaldo) for _ in range(6)))
     assert len({each.id for each in waiting}) == 1
-    await asyncio.gather(*(ejecutar_verificacion(resources, waiting[0].id) for _ in range(6)))
-    assert (await verification(conn, waiting[0].id))["intento"] == 1
+    await asyncio.gather(*(run_next(resources) for _ in range(6)))
+    assert (await restauracion_row(conn, waiting[0].id))["intento"] == 1
     assert (await asked(resources, respaldo)).id != waiting[0].id
 
 
@@ -237,8 +238,8 @@ async def test_one_that_is_deleted_meanwhile(resources: Resources, store: Store,
     waiting = await asked(resources, respaldo)
     await conn.execute("UPDATE respaldos.respaldo SET fecha_eliminacion = now()")
     await store.storage.delete(respaldo.archivo_s3 or "")
-    await ejecutar_verificacion(resources, waiting.id)
-    found = await verification(conn, waiting.id)
+    await run_next(resources)
+    found = await restauracion_row(conn, waiting.id)
     assert (found["estado"], found["error_type"]) == ("fallido", "respaldo_no_completado")
     assert [tipo for tipo, _ in await told(conn)] == ["exito"], "nobody is told that a deleted one is bad"
 
@@ -247,14 +248,14 @@ async def test_one_that_is_deleted_meanwhile(resources: Resources, store: Store,
 def held_reading(monkeypatch: pytest.MonkeyPatch) -> tuple[asyncio.Event, asyncio.Event]:
     """A verification stops before it has looked: the first event says so, the second lets it go on."""
     reached, released = asyncio.Event(), asyncio.Event()
-    read = module._Verificacion.read
+    look = module._look
 
     async def held(*given: Any) -> Any:
         reached.set()
         await released.wait()
-        return await read(*given)
+        return await look(*given)
 
-    monkeypatch.setattr(module._Verificacion, "read", held)
+    monkeypatch.setattr(module, "_look", held)
     return reached, released
 
 
@@ -263,27 +264,29 @@ async def test_a_worker_that_is_stopped_hands_it_on(
 ) -> None:
     reached, released = held_reading
     waiting = await asked(resources, await back_up(resources))
-    running = asyncio.create_task(ejecutar_verificacion(resources, waiting.id))
+    running = asyncio.create_task(run_next(resources))
     await reached.wait()
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
         await running
-    found = await verification(conn, waiting.id)
+    found = await restauracion_row(conn, waiting.id)
     assert (found["estado"], found["intento"], found["interrupciones"]) == ("pendiente", 1, 1)
     released.set()
-    await ejecutar_verificacion(resources, waiting.id)
-    assert (await verification(conn, waiting.id))["estado"] == "completado"
+    await run_next(resources)
+    assert (await restauracion_row(conn, waiting.id))["estado"] == "completado"
 
 
 async def test_interruptions_are_none_of_the_three_tries(
     store: Store, database: str, resources: Resources, conn: asyncpg.Connection
 ) -> None:
     waiting = await asked(resources, await back_up(resources))
-    await conn.execute("UPDATE respaldos.restauracion SET intento = 2, interrupciones = 2")
+    await conn.execute(
+        "UPDATE respaldos.trabajo SET intento = 2, interrupciones = 2 WHERE restauracion_id = $1", waiting.id
+    )
     async with opened(store, service=database, endpoint_url="http://127.0.0.1:9") as without_s3:
         for intento, estado in ((3, "pendiente"), (4, "pendiente"), (5, "fallido")):
-            await ejecutar_verificacion(without_s3, waiting.id)
-            found = await verification(conn, waiting.id)
+            await run_next(without_s3)
+            found = await restauracion_row(conn, waiting.id)
             assert (found["intento"], found["interrupciones"], found["estado"]) == (intento, 2, estado)
 
 
@@ -296,29 +299,29 @@ async def test_the_dead_are_followed_by_others(
     reached, released = held_reading
     respaldo = await back_up(resources)
     waiting = await asked(resources, respaldo)
-    late = asyncio.create_task(ejecutar_verificacion(resources, waiting.id))
+    late = asyncio.create_task(run_next(resources))
     await reached.wait()
-    await conn.execute("UPDATE respaldos.restauracion SET lease_until = now() - interval '1 second'")
+    await expire(conn)
     await reconciliar(resources)
-    assert (await verification(conn, waiting.id))["estado"] == "pendiente"
+    assert (await restauracion_row(conn, waiting.id))["estado"] == "pendiente"
     released.set()
     await late
-    found = await verification(conn, waiting.id)
+    found = await restauracion_row(conn, waiting.id)
     assert (found["estado"], found["intento"], found["error_type"]) == ("pendiente", 1, "proceso_muerto")
     assert (await row_of(conn, respaldo.id))["verificado"] is None
-    await ejecutar_verificacion(resources, waiting.id)
-    assert (await verification(conn, waiting.id))["estado"] == "completado"
+    await run_next(resources)
+    assert (await restauracion_row(conn, waiting.id))["estado"] == "completado"
 
 
 async def test_past_the_last_attempt(resources: Resources, conn: asyncpg.Connection) -> None:
     waiting = await asked(resources, await back_up(resources))
-    dead = "UPDATE respaldos.restauracion SET estado = 'procesando', intento = 3, lease_until = now() - interval '1s'"
-    await conn.execute(f"{dead}, interrupciones = 1")
+    dead = "UPDATE respaldos.trabajo SET estado = 'procesando', intento = 3, lease_until = now() - interval '1s'"
+    await conn.execute(f"{dead}, interrupciones = 1 WHERE restauracion_id = $1", waiting.id)
     await reconciliar(resources)
-    assert (await verification(conn, waiting.id))["estado"] == "pendiente"
-    await conn.execute(f"{dead}, interrupciones = 0")
+    assert (await restauracion_row(conn, waiting.id))["estado"] == "pendiente"
+    await conn.execute(f"{dead}, interrupciones = 0 WHERE restauracion_id = $1", waiting.id)
     await reconciliar(resources)
-    found = await verification(conn, waiting.id)
+    found = await restauracion_row(conn, waiting.id)
     assert (found["estado"], found["error_type"]) == ("fallido", "proceso_muerto")
     assert found["fecha_fin"] is not None
     assert (await trail(conn))[-1][0] == "verificacion"
@@ -330,19 +333,19 @@ async def test_how_far_it_is_can_be_seen(
     held_reading: tuple[asyncio.Event, asyncio.Event],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(lease, "BEAT_SECONDS", 0.02)
+    resources = with_lease(resources, heartbeat_seconds=0.02)
     reached, released = held_reading
     respaldo = await back_up(resources)
     waiting = await asked(resources, respaldo)
-    running = asyncio.create_task(ejecutar_verificacion(resources, waiting.id))
+    running = asyncio.create_task(run_next(resources))
     await reached.wait()
     async with asyncio.timeout(10):
-        while (progreso := (await verification(conn, waiting.id))["progreso"]) is None:
+        while (progreso := (await restauracion_row(conn, waiting.id))["progreso"]) is None:
             await asyncio.sleep(0.01)
     assert json.loads(progreso)["bytes_esperados"] == respaldo.tamaño_bytes
     released.set()
     await running
-    assert (await verification(conn, waiting.id))["progreso"] is None
+    assert (await restauracion_row(conn, waiting.id))["progreso"] is None
 
 
 async def test_the_command_line_records_what_it_finds(
@@ -375,10 +378,11 @@ async def test_the_command_line_without_s3_records_nothing(
 async def test_they_are_listed_newest_first_and_apart(resources: Resources) -> None:
     small, large = await back_up(resources, SMALL), await back_up(resources, LARGE)
     theirs = await asked(resources, large, clinica_id=LARGE)
+    await run_next(resources)
     mine = []
     for _ in range(3):
         waiting = await asked(resources, small)
-        await ejecutar_verificacion(resources, waiting.id)
+        await run_next(resources)
         mine.append(waiting.id)
     async with transaction(resources) as session:
         rows, total = await reading_queries.page(session, clinica_id=SMALL, limit=2, offset=0)

@@ -18,16 +18,20 @@ from app.errors import (
     RestoreRefused,
     StorageUnavailable,
 )
+from app.respaldos.jobs import run as job_run
+from app.respaldos.jobs.run import run_next
+from app.respaldos.models import Clase
 from app.respaldos.reconcile import reconciliar
 from app.respaldos.resources import Resources
 from app.respaldos.restore import run as making
 from app.respaldos.restore.request import RestoreRequest, pedir_restauracion
-from app.respaldos.restore.run import ejecutar_restauracion
 from app.respaldos.retention.delete import eliminar_respaldo
 from tests.respaldos.backup.test_clinic_faults import through
 from tests.respaldos.conftest import ANA, LARGE, SMALL, Held, ask, back_up, opened
 from tests.respaldos.reading.test_verification import damage
 from tests.storage.conftest import Store
+from tests.support.jobs import expire, occupy
+from tests.support.jobs import running as running_jobs
 from tests.support.restores import (
     DAMAGE,
     TENANCY,
@@ -74,7 +78,7 @@ async def test_without_a_safety_backup_there_is_no_restore(
     assert await everybody(resources) == before
     await assert_refused(conn, "almacenamiento_no_disponible")
     done = await restore(resources, respaldo, sin_respaldo_previo=True)
-    assert (done.estado, done.respaldo_previo) == ("completado", None)
+    assert (done.trabajo.estado, done.respaldo_previo) == ("completado", None)
 
 
 @pytest.mark.parametrize(
@@ -96,21 +100,21 @@ async def test_what_cannot_be_meant(
     with pytest.raises(error, match=said):
         await restore(resources, respaldo, **request_)
     assert await everybody(resources) == before
-    assert await conn.fetchval("SELECT count(*) FROM respaldos.operacion") == 0
+    assert await running_jobs(conn) == 0
 
 
 async def test_only_a_completed_backup_of_the_clinics_own(resources: Resources, conn: asyncpg.Connection) -> None:
     pending = await ask(resources)
     with pytest.raises(NotCompleted, match="pendiente"):
-        await pedir_restauracion(resources, pending.id, clinica_id=SMALL, request=RestoreRequest(), actor=ANA)
+        await pedir_restauracion(resources, None, pending.id, clinica_id=SMALL, request=RestoreRequest(), actor=ANA)
     await conn.execute("UPDATE respaldos.respaldo SET estado = 'fallido'")
     respaldo = await back_up(resources)
     with pytest.raises(RespaldoNotFound):
-        await pedir_restauracion(resources, respaldo.id, clinica_id=LARGE, request=RestoreRequest(), actor=ANA)
+        await pedir_restauracion(resources, None, respaldo.id, clinica_id=LARGE, request=RestoreRequest(), actor=ANA)
     await back_up(resources)
     await eliminar_respaldo(resources, respaldo.id, clinica_id=SMALL, actor=ANA)
     with pytest.raises(RespaldoNotFound):
-        await pedir_restauracion(resources, respaldo.id, clinica_id=SMALL, request=RestoreRequest(), actor=ANA)
+        await pedir_restauracion(resources, None, respaldo.id, clinica_id=SMALL, request=RestoreRequest(), actor=ANA)
 
 
 async def test_a_backup_and_a_restore_keep_each_other_away(
@@ -127,12 +131,12 @@ async def test_a_backup_and_a_restore_keep_each_other_away(
     held.released.set()
     await running
 
-    asked = await pedir_restauracion(resources, respaldo.id, clinica_id=SMALL, request=RestoreRequest(), actor=ANA)
+    await pedir_restauracion(resources, None, respaldo.id, clinica_id=SMALL, request=RestoreRequest(), actor=ANA)
     with pytest.raises(OperationInProgress, match="ya tiene una restauración en curso"):
         await restore(resources, respaldo)
     held.reached.clear()
     held.released.clear()
-    restoring = asyncio.create_task(ejecutar_restauracion(resources, asked.id))
+    restoring = asyncio.create_task(run_next(resources))
     await asyncio.wait_for(held.reached.wait(), 30)
     with pytest.raises(OperationInProgress):
         await back_up(resources)
@@ -143,17 +147,13 @@ async def test_a_backup_and_a_restore_keep_each_other_away(
 
 async def test_a_restore_waits_where_a_backup_came_first(resources: Resources, conn: asyncpg.Connection) -> None:
     respaldo = await back_up(resources)
-    asked = await pedir_restauracion(resources, respaldo.id, clinica_id=SMALL, request=RestoreRequest(), actor=ANA)
-    await conn.execute(
-        "INSERT INTO respaldos.operacion (clinica_id, tipo, respaldo_id) VALUES ($1, 'respaldo', $2)",
-        SMALL,
-        respaldo.id,
-    )
-    await ejecutar_restauracion(resources, asked.id)
+    await pedir_restauracion(resources, None, respaldo.id, clinica_id=SMALL, request=RestoreRequest(), actor=ANA)
+    other = await occupy(conn, respaldo.id, Clase.RESPALDO)
+    await run_next(resources)
     assert (await newest(conn))["estado"] == "pendiente"
-    await conn.execute("DELETE FROM respaldos.operacion")
-    assert [each.id for each in (await reconciliar(resources)).restauraciones] == [asked.id]
-    await ejecutar_restauracion(resources, asked.id)
+    await conn.execute("DELETE FROM respaldos.trabajo WHERE id = $1", other)
+    assert await reconciliar(resources) == 1, "it is to be announced again"
+    await run_next(resources)
     assert (await newest(conn))["estado"] == "completado"
 
 
@@ -223,7 +223,7 @@ async def test_a_connection_that_is_lost_at_the_moment_of_commit(
         damaged = await everybody(resources)
         monkeypatch.setattr(ClinicRestore, "commit", cut)
         if committed:
-            assert (await restore(resources, respaldo)).estado == "completado"
+            assert (await restore(resources, respaldo)).trabajo.estado == "completado"
             assert await everybody(resources) == before
         else:
             with pytest.raises(DatabaseUnavailable):
@@ -256,11 +256,6 @@ async def test_a_stop_takes_all_of_it_back(
     assert await everybody(resources) == before
 
 
-async def expire(conn: asyncpg.Connection) -> None:
-    """Let the lease of every restore run out."""
-    await conn.execute("UPDATE respaldos.restauracion SET lease_until = clock_timestamp() - interval '1 second'")
-
-
 @pytest.mark.parametrize("moment", ["before", "committed", "uncommitted"])
 async def test_the_dead_are_followed_by_others(
     resources: Resources, conn: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch, moment: str
@@ -283,7 +278,8 @@ async def test_the_dead_are_followed_by_others(
 
     monkeypatch.setattr(ClinicRestore, "prove" if moment == "before" else "commit", die)
     # A dead process writes nothing down.
-    monkeypatch.setattr(making, "_end_failed", silent)
+    monkeypatch.setattr(job_run, "_end_failed", silent)
+    monkeypatch.setattr(making, "_settle", silent)
     dying = asyncio.create_task(restore(resources, respaldo))
     await asyncio.wait_for(reached.wait(), 30)
     await expire(conn)

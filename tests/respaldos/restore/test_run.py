@@ -14,6 +14,7 @@ from app.respaldos.models import Respaldo
 from app.respaldos.resources import Resources
 from tests.respaldos.conftest import LARGE, SMALL, assert_consistent, back_up, told, trail
 from tests.storage.conftest import Store
+from tests.support.jobs import running
 from tests.support.restores import DAMAGE, RELEASE, RELEASED, conn, everybody, newest, resources, restore
 
 __all__ = ["conn", "resources"]
@@ -27,7 +28,11 @@ async def test_the_preview_changes_nothing_and_is_what_then_happens(
     await conn.execute(DAMAGE)
     damaged = await everybody(resources)
     shown = await restore(resources, respaldo, simulada=True)
-    assert (shown.estado, shown.respaldo_previo, shown.fecha_fin is not None) == ("completado", None, True)
+    assert (shown.trabajo.estado, shown.respaldo_previo, shown.trabajo.fecha_fin is not None) == (
+        "completado",
+        None,
+        True,
+    )
     assert await everybody(resources) == damaged
 
     done = await restore(resources, respaldo)
@@ -38,7 +43,7 @@ async def test_the_preview_changes_nothing_and_is_what_then_happens(
     assert (previous["estado"], previous["tipo_respaldo"]) == ("completado", "por_demanda")
     assert previous["descripcion"] == f"Antes de restaurar el respaldo {respaldo.id}"
     await assert_consistent(conn, store)
-    assert await conn.fetchval("SELECT count(*) FROM respaldos.operacion") == 0
+    assert await running(conn) == 0
     news = dict(await told(conn))["restauracion"]
     assert {name: news[name] for name in ("insertados", "actualizados", "eliminados")} == {
         name: sum(changes[name] for changes in (done.resultado or {}).values())
@@ -110,7 +115,7 @@ async def test_a_clinic_that_is_gone_comes_back_without_a_safety_backup(
     with pytest.raises(RestoreRefused, match="no está hoy en «clinica»"):
         await restore(resources, respaldo)
     done = await restore(resources, respaldo, con_clinica=True)
-    assert (done.estado, done.respaldo_previo) == ("completado", None)
+    assert (done.trabajo.estado, done.respaldo_previo) == ("completado", None)
     assert await everybody(resources) == before
     people = await conn.fetch("SELECT email FROM auth_user WHERE NOT is_active ORDER BY id")
     assert {row["email"] for row in people} == {row["email"] for row in gone}

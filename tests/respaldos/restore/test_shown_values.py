@@ -6,10 +6,10 @@ from typing import Any
 import asyncpg
 
 from app.respaldos.contract import RestauracionEnLista
+from app.respaldos.jobs.run import run_next
 from app.respaldos.models import Restauracion
 from app.respaldos.reading.comparison import pedir_comparacion
 from app.respaldos.resources import Resources
-from app.respaldos.restore.run import ejecutar_restauracion
 from tests.respaldos.conftest import ANA, SMALL, back_up
 from tests.support.restores import conn, newest, resources, restore
 
@@ -81,7 +81,7 @@ async def test_previewed_and_restored(resources: Resources, conn: asyncpg.Connec
     await change(conn)
     for simulada in (True, False):
         done = await restore(resources, respaldo, simulada=simulada)
-        assert (done.estado, done.error) == ("completado", None)
+        assert (done.trabajo.estado, done.trabajo.error) == ("completado", None)
         assert_shown(of_ours(done), "despues", "antes")
     assert (await conn.fetchval("SELECT count(*) FROM raro WHERE api_token = 's3cr3t'")) == 2
 
@@ -91,8 +91,8 @@ async def test_compared(resources: Resources, conn: asyncpg.Connection) -> None:
     older = await back_up(resources)
     await change(conn)
     newer = await back_up(resources)
-    waiting = await pedir_comparacion(resources, newer.id, clinica_id=SMALL, desde=older.id, actor=ANA)
-    await ejecutar_restauracion(resources, waiting.id)
+    await pedir_comparacion(resources, None, newer.id, clinica_id=SMALL, desde=older.id, actor=ANA)
+    await run_next(resources)
     found = await newest(conn)
     assert (found["estado"], found["error"]) == ("completado", None)
-    assert_shown(json.loads(found["resultado"]), "antes", "despues")
+    assert_shown(found["resultado"], "antes", "despues")

@@ -11,14 +11,15 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.errors import AlreadyPurged, DatabaseUnavailable
 from app.respaldos.audit import SERVICE
-from app.respaldos.models import Estado, Respaldo, Restauracion, TipoRestauracion
-from app.respaldos.resources import Resources, transaction
+from app.respaldos.models import Estado, Respaldo
+from app.respaldos.resources import Resources
 from app.respaldos.retention import queries as retention_queries
 from app.respaldos.retention.clean import limpiar_respaldos_antiguos
 from app.respaldos.retention.delete import aceptar_respaldo, recuperar_respaldo
 from app.respaldos.retention.policy import Policy
 from app.respaldos.retention.purge import purgar
 from tests.support.fault import FaultyS3
+from tests.support.jobs import add_restauracion
 from tests.support.stored import PERSON, keys, live_ids, row, stored, trail, unused_clinic, waiting_for_a_lock
 
 MONTH = Policy(days=30)
@@ -181,7 +182,7 @@ async def test_objects_go_when_their_days_are_over(resources: Resources) -> None
     assert await purgar(resources, days=7) == 1
     assert await keys(resources) == {(await row(resources, id_)).archivo_s3 for id_ in (alive, recent)}
     gone = await row(resources, old)
-    assert (gone.purgado is not None, gone.progreso) == (True, None)
+    assert (gone.purgado is not None, gone.being_purged) == (True, True)
     assert (await row(resources, recent)).purgado is None
     assert await purgar(resources, days=7) == 0
     assert await purgar(resources, days=0) == 1
@@ -242,8 +243,7 @@ async def test_an_object_in_use_stays(resources: Resources, conn: asyncpg.Connec
     clinic = unused_clinic()
     verified = await deleted(resources, clinic, days=8)
     shared = await deleted(resources, clinic, days=8)
-    async with transaction(resources) as session:
-        session.add(Restauracion(respaldo_id=verified, clinica_id=clinic, tipo=TipoRestauracion.VERIFICACION))
+    await add_restauracion(conn, verified)
     other = await stored(resources, clinic)
     await conn.execute("DELETE FROM respaldos.intento WHERE respaldo_id = $1", shared)
     await conn.execute(
@@ -254,6 +254,6 @@ async def test_an_object_in_use_stays(resources: Resources, conn: asyncpg.Connec
     )
     assert await purgar(resources, days=7) == 0
     assert len(await keys(resources)) == 2
-    await conn.execute("UPDATE respaldos.restauracion SET estado = 'completado'")
+    await conn.execute("UPDATE respaldos.trabajo SET estado = 'completado'")
     assert await purgar(resources, days=7) == 1
     assert await keys(resources) == {(await row(resources, shared)).archivo_s3}

@@ -17,8 +17,9 @@ from app.errors import (
     StorageUnavailable,
 )
 from app.respaldos.backup import queries as backup_queries
+from app.respaldos.databases import transaction
 from app.respaldos.models import Estado
-from app.respaldos.resources import Resources, transaction
+from app.respaldos.resources import Resources
 from app.respaldos.retention.delete import aceptar_respaldo, eliminar_respaldo, recuperar_respaldo
 from app.respaldos.retention.purge import purgar
 from tests.respaldos.conftest import SMALL, back_up

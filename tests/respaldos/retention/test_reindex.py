@@ -191,8 +191,8 @@ async def test_the_objects_of_attempts_are_left_to_whoever_made_them(
     """One that runs, one that failed and is still to be cleaned up after, and one that was deleted."""
     for number, estado in enumerate(("procesando", "fallido"), 1):
         await conn.execute(
-            "INSERT INTO respaldos.respaldo (id, clinica_id, estado, tipo_respaldo, intento)"
-            " OVERRIDING SYSTEM VALUE VALUES ($1, $2, $3, 'manual', 1)",
+            "INSERT INTO respaldos.respaldo (id, clinica_id, estado, tipo_respaldo)"
+            " OVERRIDING SYSTEM VALUE VALUES ($1, $2, $3, 'manual')",
             *(number, SMALL, estado),
         )
         await conn.execute(

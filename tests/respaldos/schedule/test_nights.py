@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from app.clinic.clinic import Tenancy
 from app.errors import CatalogError
-from app.respaldos.models import Respaldo
+from app.respaldos.models import Clase, Respaldo
 from app.respaldos.resources import Resources
 from app.respaldos.schedule.nights import (
     BATCH,
@@ -26,6 +26,7 @@ from app.respaldos.schedule.nights import (
 )
 from tests.respaldos.conftest import LA_PAZ, LARGE, NEW, SMALL, back_up, connected, opened
 from tests.storage.conftest import Store
+from tests.support.jobs import occupy
 
 ZONES = [
     "America/La_Paz",
@@ -247,13 +248,9 @@ async def test_a_running_backup_of_a_person_postpones_the_night(
 
 async def test_a_restore_under_way_postpones_the_night(resources: Resources, conn: asyncpg.Connection) -> None:
     source = await back_up(resources)
-    await conn.execute(
-        "INSERT INTO respaldos.operacion (clinica_id, tipo, respaldo_id) VALUES ($1, 'restauracion', $2)",
-        SMALL,
-        source.id,
-    )
+    restoring = await occupy(conn, source.id, Clase.RESTAURACION)
     assert clinics_of(await whole_night(resources)) == [LARGE, NEW]
-    await conn.execute("DELETE FROM respaldos.operacion")
+    await conn.execute("DELETE FROM respaldos.trabajo WHERE id = $1", restoring)
     assert clinics_of(await night(resources, AT_TWO + timedelta(hours=3))) == [SMALL]
 
 

@@ -7,8 +7,9 @@ import asyncpg
 import pytest
 from sqlalchemy import select
 
+from app.respaldos.databases import transaction
 from app.respaldos.models import Respaldo
-from app.respaldos.resources import Resources, transaction
+from app.respaldos.resources import Resources
 from app.respaldos.schedule.nights import programar
 from app.respaldos.schedule.overdue import vigilar
 from tests.respaldos.conftest import LA_PAZ, LARGE, NEW, SMALL, connected, opened

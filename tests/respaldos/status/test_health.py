@@ -8,8 +8,9 @@ import pytest
 
 from app.clinic.clinic import Clinic
 from app.respaldos.contract import ClinicaEnLista
+from app.respaldos.databases import transaction
 from app.respaldos.models import Estado, Profundidad, TipoOperacion
-from app.respaldos.resources import Resources, transaction
+from app.respaldos.resources import Resources
 from app.respaldos.schedule.overdue import OVERDUE
 from app.respaldos.status import queries as status_queries
 from app.respaldos.status.clinics import listar_clinicas

@@ -1,0 +1,246 @@
+"""The jobs of one clinic, or of the platform where `clinica_id` is None.
+
+Each function takes part in its caller's transaction.
+"""
+
+from datetime import timedelta
+from enum import Enum, auto
+from typing import Any
+
+from sqlalchemy import ColumnElement, DateTime, func, literal, select, update
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.dump.whose import whose
+from app.errors import Cancelled, OperationInProgress, RespaldosError, TooManyReadings
+from app.respaldos.jobs.fleet import serialize
+from app.respaldos.jobs.kinds import those
+from app.respaldos.jobs.lease import Lease
+from app.respaldos.models import Clase, Estado, Respaldo, Trabajo
+from app.respaldos.progress import Progreso
+
+_UNDER_WAY = (Estado.PENDIENTE, Estado.PROCESANDO)
+
+# Readings of a clinic that may wait at once: each may take minutes, and other clinics' come in between.
+MAX_WAITING_READINGS = 3
+
+
+class Heartbeat(Enum):
+    """What a heartbeat brought back: the job is still ours; it is another's; a person wants it stopped."""
+
+    MINE = auto()
+    LOST = auto()
+    CANCELLED = auto()
+
+
+async def refuse_if_busy(session: AsyncSession, *, clinica_id: int | None) -> None:
+    """Raise OperationInProgress where a backup or a restore of the clinic is pending or running.
+
+    Nobody adds one until the transaction ends.
+    """
+    await serialize(session)
+    found = await session.scalar(
+        select(Trabajo)
+        .where(Trabajo.clinica_id == clinica_id, Trabajo.exclusiva, Trabajo.estado.in_(_UNDER_WAY))
+        .order_by(Trabajo.id)
+        .limit(1)
+    )
+    if found is None:
+        return
+    if found.clase == Clase.RESPALDO:
+        raise OperationInProgress(
+            f"{whose(clinica_id)} tiene un respaldo en curso (número {found.respaldo_id}, {found.estado})",
+            found.respaldo_id,
+        )
+    raise OperationInProgress(f"{whose(clinica_id)} ya tiene una restauración en curso")
+
+
+async def refuse_if_many_readings_wait(session: AsyncSession, *, clinica_id: int | None) -> None:
+    """Raise TooManyReadings where MAX_WAITING_READINGS of the clinic wait; nobody adds one meanwhile."""
+    await serialize(session)
+    waiting = await session.scalar(
+        select(func.count()).where(
+            Trabajo.clinica_id == clinica_id,
+            Trabajo.clase.in_(those(lambda kind: kind.reading)),
+            Trabajo.estado == Estado.PENDIENTE,
+        )
+    )
+    if (waiting or 0) >= MAX_WAITING_READINGS:
+        raise TooManyReadings(
+            f"{whose(clinica_id)} ya tiene {waiting} verificaciones, comparaciones o simulaciones en espera;"
+            " pida otra cuando empiece alguna"
+        )
+
+
+async def claim(session: AsyncSession, job_id: int, *, clinica_id: int | None, lease: Lease) -> Trabajo:
+    """Take the pending job for a lease, as its next attempt.
+
+    Raises OperationInProgress, upon which the transaction must be rolled back, where it is not pending any more or an
+    exclusive job of the clinic keeps it waiting.
+    """
+    await serialize(session)
+    running = await session.scalar(
+        select(Trabajo).where(
+            Trabajo.clinica_id == clinica_id, Trabajo.exclusiva, Trabajo.estado == Estado.PROCESANDO
+        )
+    )
+    claimed = await _change(
+        session,
+        *(Trabajo.id == job_id, Trabajo.clinica_id == clinica_id, Trabajo.estado == Estado.PENDIENTE),
+        *((~Trabajo.exclusiva,) if running is not None else ()),
+        estado=Estado.PROCESANDO,
+        intento=Trabajo.intento + 1,
+        lease_until=_in(lease.seconds),
+    )
+    if claimed is not None:
+        return claimed
+    if running is None:
+        raise OperationInProgress(f"el trabajo {job_id} ya no está pendiente")
+    what = "un respaldo" if running.clase == Clase.RESPALDO else "una restauración"
+    raise OperationInProgress(
+        f"{whose(clinica_id)} ya tiene {what} en curso (del respaldo número {running.respaldo_id})",
+        running.respaldo_id,
+    )
+
+
+async def heartbeat(
+    session: AsyncSession, job: Trabajo, *, clinica_id: int | None, renew: Lease | None, progreso: Progreso | None
+) -> Heartbeat:
+    """Renew the lease where one is given, tell the progress where there is any news, and ask how things are."""
+    values: dict[str, Any] = {}
+    if renew is not None:
+        values["lease_until"] = _in(renew.seconds)
+    if progreso is not None:
+        values["progreso"] = progreso
+    mine = _mine(job, clinica_id)
+    statement: Any = (
+        update(Trabajo).where(*mine).values(values).returning(Trabajo.cancelacion)
+        if values
+        else select(Trabajo.cancelacion).where(*mine)
+    )
+    row = (await session.execute(statement)).one_or_none()
+    if row is None:
+        return Heartbeat.LOST
+    return Heartbeat.MINE if row[0] is None else Heartbeat.CANCELLED
+
+
+async def progress(session: AsyncSession, respaldo_id: int, *, clinica_id: int | None) -> Progreso | None:
+    """How far the job that makes the backup is, while it runs."""
+    found: Progreso | None = await session.scalar(
+        select(Trabajo.progreso).where(
+            Trabajo.respaldo_id == respaldo_id,
+            Trabajo.clinica_id == clinica_id,
+            Trabajo.clase == Clase.RESPALDO,
+        )
+    )
+    return found
+
+
+async def locked(session: AsyncSession, job: Trabajo, *, clinica_id: int | None) -> Trabajo | None:
+    """The running job, which nobody ends or cancels until the transaction does; None where it is another's by now."""
+    return await session.scalar(
+        select(Trabajo).where(*_mine(job, clinica_id)).with_for_update().execution_options(populate_existing=True)
+    )
+
+
+async def finish(
+    session: AsyncSession,
+    job: Trabajo,
+    *,
+    clinica_id: int | None,
+    estado: Estado,
+    problem: RespaldosError | None,
+    interrupted: bool = False,
+    wait_seconds: float = 0,
+) -> Trabajo | None:
+    """End the attempt; None, and nothing changed, where it is another's by now.
+
+    One that is to be tried again goes back to `pendiente`, for `wait_seconds` at least. `interrupted` ones are
+    counted.
+    """
+    ended = {"fecha_fin": func.now()} if estado != Estado.PENDIENTE else {"proximo": _in(wait_seconds)}
+    return await _change(
+        session,
+        *_mine(job, clinica_id),
+        estado=estado,
+        error=str(problem) if problem is not None else None,
+        error_type=problem.code if problem is not None else None,
+        interrupciones=Trabajo.interrupciones + (1 if interrupted else 0),
+        lease_until=None,
+        progreso=None,
+        **ended,
+    )
+
+
+async def completed_by(session: AsyncSession, job: Trabajo, *, clinica_id: int | None) -> bool:
+    """Whether just this attempt completed the job."""
+    found = await session.scalar(
+        select(Trabajo.id).where(
+            Trabajo.id == job.id,
+            Trabajo.clinica_id == clinica_id,
+            Trabajo.intento == job.intento,
+            Trabajo.estado == Estado.COMPLETADO,
+        )
+    )
+    return found is not None
+
+
+async def cancel(session: AsyncSession, respaldo_id: int, *, clinica_id: int | None) -> Trabajo | None:
+    """End the job that makes the backup where nobody has begun it, else ask whoever has to stop.
+
+    None where it cannot be cancelled, has ended, or is asked to stop already.
+    """
+    cancellable = (
+        Trabajo.respaldo_id == respaldo_id,
+        Trabajo.clinica_id == clinica_id,
+        Trabajo.clase.in_(those(lambda kind: kind.cancellable)),
+        Trabajo.cancelacion.is_(None),
+    )
+    return await _change(
+        session,
+        *cancellable,
+        Trabajo.estado == Estado.PENDIENTE,
+        estado=Estado.CANCELADO,
+        cancelacion=func.now(),
+        fecha_fin=func.now(),
+        error=f"respaldo {respaldo_id}: se canceló antes de empezar",
+        error_type=Cancelled.code,
+    ) or await _change(session, *cancellable, Trabajo.estado == Estado.PROCESANDO, cancelacion=func.now())
+
+
+async def _change(session: AsyncSession, *which: ColumnElement[bool], **values: Any) -> Trabajo | None:
+    """Change the job, and what the row of the backup that it makes says of it; only here a job's state changes."""
+    job: Trabajo | None = await session.scalar(
+        update(Trabajo)
+        .where(*which)
+        .values(**values)
+        .returning(Trabajo)
+        .execution_options(populate_existing=True, synchronize_session=False)
+    )
+    if job is not None and job.clase == Clase.RESPALDO:
+        respaldo: dict[str, Any] = {"estado": job.estado}
+        if job.error is not None:
+            said: dict[str, Any] = {"error": job.error, "error_type": job.error_type, "avisos": []}
+            respaldo["metadata_"] = Respaldo.metadata_.op("||")(literal(said, JSONB))
+        await session.execute(
+            update(Respaldo)
+            .where(Respaldo.id == job.respaldo_id)
+            .values(**respaldo)
+            .execution_options(synchronize_session=False)
+        )
+    return job
+
+
+def _in(seconds: float) -> ColumnElement[Any]:
+    """So many seconds from now, as SQL."""
+    # By the database's clock: the clocks of two machines may differ by more than a lease.
+    return func.clock_timestamp(type_=DateTime(timezone=True)) + timedelta(seconds=seconds)
+
+
+def _mine(job: Trabajo, clinica_id: int | None) -> tuple[ColumnElement[bool], ...]:
+    return (
+        Trabajo.id == job.id,
+        Trabajo.clinica_id == clinica_id,
+        Trabajo.intento == job.intento,
+        Trabajo.estado == Estado.PROCESANDO,
+    )

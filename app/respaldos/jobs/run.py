@@ -1,0 +1,203 @@
+"""Runs jobs: each attempt is claimed, kept by heartbeats, and ended by one rule."""
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Self
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.errors import Cancelled, ProcessDied, RespaldosError
+from app.respaldos.cancellation import uninterrupted
+from app.respaldos.databases import service_errors, transaction
+from app.respaldos.jobs import fleet as job_fleet
+from app.respaldos.jobs import queries as job_queries
+from app.respaldos.jobs.heartbeat import cancelled, hold_lease, lost
+from app.respaldos.jobs.kinds import KINDS, handlers_of, name_of, those
+from app.respaldos.jobs.lease import Lease
+from app.respaldos.models import Clase, Estado, Trabajo
+from app.respaldos.progress import Progress
+from app.respaldos.resources import Resources
+
+log = logging.getLogger(__name__)
+
+# A job whose process dies, or that fails for a reason that may pass, is tried up to this often in all. What a stop of
+# the worker interrupts is no such try: otherwise two deployments would leave a backup a single one.
+MAX_ATTEMPTS = 3
+
+
+class Attempt:
+    """One attempt at a job, which this process claims in `claiming` and works on in `leased`.
+
+    Where its own block raises, it is ended: the row says why, and the error goes on, unless the job turns out to be
+    completed all the same, since the answer to a COMMIT can get lost. `undecided` is set while nobody here can say
+    how it ended: then that is left to the reconciler.
+    """
+
+    def __init__(self, resources: Resources, progress: Progress | None = None) -> None:
+        self.resources = resources
+        self.progress = progress or Progress()
+        self.undecided = False
+        self._started = time.perf_counter()
+        self._job: Trabajo | None = None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, _: object, exc: BaseException | None, __: object) -> bool:
+        if exc is None or not self.claimed or self.undecided:
+            return False
+        completed = await uninterrupted(_end_failed(self, exc))
+        return completed and isinstance(exc, RespaldosError)
+
+    @property
+    def job(self) -> Trabajo:
+        """The job as it was claimed."""
+        assert self._job is not None  # noqa: S101 (nobody asks before `claim`)
+        return self._job
+
+    @property
+    def claimed(self) -> bool:
+        """Whether `claim` has succeeded; its transaction may have failed since."""
+        return self._job is not None
+
+    @property
+    def seconds(self) -> float:
+        """Since it began."""
+        return time.perf_counter() - self._started
+
+    @asynccontextmanager
+    async def claiming(self) -> AsyncIterator[AsyncSession]:
+        """The transaction in which to `claim`.
+
+        A cancellation waits for its commit: only then can the job be ended.
+        """
+        with service_errors():
+            async with self.resources.sessions() as session:
+                yield session
+                await uninterrupted(session.commit())
+
+    async def claim(self, session: AsyncSession, job: Trabajo) -> None:
+        """Take the pending job for a lease. Raises OperationInProgress, as `queries.claim` does."""
+        self._job = await job_queries.claim(session, job.id, clinica_id=job.clinica_id, lease=self.resources.lease)
+
+    def leased(self) -> AbstractAsyncContextManager[None]:
+        """Keep the job while the block runs; see `hold_lease`."""
+        # Waiting for what came before, such as cleaning after others, was no standstill of this attempt.
+        self.progress.advance(bytes_=0)
+        return hold_lease(self.resources, self.job, self.progress)
+
+    async def complete(self, session: AsyncSession) -> None:
+        """End the job as completed, in the transaction that writes down what came of it.
+
+        Raises LeaseLost, and Cancelled where a person has asked for it to be stopped: nothing may be committed then.
+        """
+        held = await job_queries.locked(session, self.job, clinica_id=self.job.clinica_id)
+        if held is None:
+            raise lost(self.job)
+        if held.cancelacion is not None:
+            raise cancelled(self.job)
+        await end(session, self.job, None, lease=self.resources.lease, seconds=self.seconds)
+
+
+async def run_next(resources: Resources) -> bool:
+    """Claim the best waiting job and do it; False where none waits. Its row says how it went.
+
+    A cancellation of the task leaves it pending, where it may be tried again. Raises what is a mistake of ours.
+    """
+    attempt = Attempt(resources)
+    try:
+        async with attempt:
+            async with attempt.claiming() as session:
+                job = await job_fleet.best_waiting(session)
+                if job is None:
+                    return False
+                await attempt.claim(session, job)
+            await handlers_of(Clase(attempt.job.clase)).run(attempt)
+    except RespaldosError as exc:
+        if not attempt.claimed:
+            log.warning("no se pudo tomar ningún trabajo: %s", exc)
+        else:
+            log.warning("%s no se completó en su intento %s: %s", _the(attempt.job), attempt.job.intento, exc)
+    return True
+
+
+async def end(
+    session: AsyncSession, job: Trabajo, problem: RespaldosError | None, *, lease: Lease, seconds: float | None
+) -> Trabajo | None:
+    """End the attempt by the one rule, in the caller's transaction; None where it is another's by now.
+
+    Without a problem it is completed. `seconds` is how long it took, None where its process died.
+    """
+    held = await job_queries.locked(session, job, clinica_id=job.clinica_id)
+    if held is None:
+        return None
+    # Nobody who looks now may be told that a job failed, when it is the one they cancelled.
+    if problem is not None and held.cancelacion is not None:
+        problem = cancelled(job)
+    kind = KINDS[Clase(job.clase)]
+    interrupted = problem is kind.interrupted
+    estado = _state_after(held, problem)
+    ended = await job_queries.finish(
+        session,
+        job,
+        clinica_id=job.clinica_id,
+        estado=estado,
+        problem=problem,
+        interrupted=interrupted and estado == Estado.PENDIENTE,
+        wait_seconds=0 if interrupted else lease.retry_seconds,
+    )
+    if ended is not None:
+        await handlers_of(Clase(job.clase)).ended(session, ended, seconds)
+    return ended
+
+
+def _state_after(job: Trabajo, problem: RespaldosError | None) -> Estado:
+    kind = KINDS[Clase(job.clase)]
+    if problem is None:
+        return Estado.COMPLETADO
+    if isinstance(problem, Cancelled):
+        return Estado.CANCELADO
+    passes = problem is kind.interrupted or (
+        problem.transient and not isinstance(problem, kind.final) and job.tries < MAX_ATTEMPTS
+    )
+    return Estado.PENDIENTE if passes and job.reintentable else Estado.FALLIDO
+
+
+async def end_expired(session: AsyncSession, *, lease: Lease) -> list[Trabajo]:
+    """End the attempts whose process died, as far as the service's own database knows all of them."""
+    found = await job_fleet.expired(session, kinds=those(lambda kind: not kind.asks_outcome))
+    for job in found:
+        died = ProcessDied(f"el proceso que hacía {_the(job, number=False)} murió sin terminar")
+        await end(session, job, died, lease=lease, seconds=None)
+        log.warning("%s: se venció su arriendo; su intento se dio por terminado", _the(job))
+    return list(found)
+
+
+async def _end_failed(attempt: Attempt, exc: BaseException) -> bool:
+    """Write down why the attempt ended, and clean up after it; True, and neither, where it had been completed."""
+    job, resources = attempt.job, attempt.resources
+    problem = _problem(job, exc)
+    try:
+        async with transaction(resources) as session:
+            ended = await end(session, job, problem, lease=resources.lease, seconds=attempt.seconds)
+            if ended is None and await job_queries.completed_by(session, job, clinica_id=job.clinica_id):
+                return True
+        await handlers_of(Clase(job.clase)).clean(resources, job)
+    except RespaldosError as another:
+        # The reconciler ends it when its lease runs out.
+        log.warning("%s falló y no se pudo anotar por qué: %s", _the(job), another)
+    return False
+
+
+def _problem(job: Trabajo, exc: BaseException) -> RespaldosError:
+    if isinstance(exc, asyncio.CancelledError | KeyboardInterrupt):
+        return KINDS[Clase(job.clase)].interrupted
+    return exc if isinstance(exc, RespaldosError) else RespaldosError(f"error interno: {exc!r}")
+
+
+def _the(job: Trabajo, *, number: bool = True) -> str:
+    kind = KINDS[Clase(job.clase)]
+    return f"{kind.article} {name_of(job) if number else kind.noun}"
