@@ -9,10 +9,16 @@ from app.respaldos.restore.end import end_expired_restores
 
 
 async def reconciliar(resources: Resources) -> int:
-    """End jobs whose lease ran out, clean up after every ended attempt; return how many jobs wait for a worker."""
+    """End jobs whose lease ran out, and clean up after every ended attempt; return as `end_dead` does."""
+    waiting = await end_dead(resources)
+    await clean_up(resources)
+    return waiting
+
+
+async def end_dead(resources: Resources) -> int:
+    """End jobs whose lease ran out; return how many wait for a worker."""
     async with transaction(resources) as session:
         await end_expired(session, lease=resources.lease)
     await end_expired_restores(resources)
-    await clean_up(resources)
     async with transaction(resources) as session:
         return await job_fleet.waiting(session)

@@ -67,6 +67,10 @@ async def end_expired_restores(resources: Resources) -> None:
     async with transaction(resources) as session:
         expired = await job_fleet.expired(session, kinds=those(lambda kind: kind.asks_outcome))
     for job in expired:
+        # Another worker may have ended it since, and the clinic have begun another; or its process is back.
+        async with transaction(resources) as session:
+            if not await job_fleet.is_expired(session, job):
+                continue
         try:
             outcome = await _outcome(resources, job)
         except DatabaseError as exc:
@@ -79,8 +83,9 @@ async def end_expired_restores(resources: Resources) -> None:
             undone = outcome is Outcome.ABORTED
             problem = KINDS[Clase(job.clase)].interrupted if undone else RestoreUncertain(UNKNOWN)
         async with transaction(resources) as session:
-            await end(session, job, problem, lease=resources.lease, seconds=None)
-        log.warning("la %s: se venció su arriendo; se dio por terminada", name_of(job))
+            ended = await end(session, job, problem, lease=resources.lease, seconds=None)
+        if ended is not None:
+            log.warning("la %s: se venció su arriendo; se dio por terminada", name_of(job))
 
 
 async def _outcome(resources: Resources, job: Trabajo) -> Outcome | None:

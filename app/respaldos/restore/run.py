@@ -23,6 +23,7 @@ from app.respaldos.backup.run import crear_respaldo
 from app.respaldos.cancellation import uninterrupted
 from app.respaldos.contract import WHAT, WHO
 from app.respaldos.databases import transaction
+from app.respaldos.jobs import queries as job_queries
 from app.respaldos.jobs.heartbeat import lost
 from app.respaldos.jobs.kinds import Handlers, name_of
 from app.respaldos.jobs.run import Attempt
@@ -232,13 +233,19 @@ async def _settle(attempt: Attempt, target: RestoreDatabase, transaction_id: str
     """
     try:
         outcome = await _outcome(target, transaction_id)
-        if outcome is Outcome.COMMITTED:
+        # The answer to the COMMIT that completed it may have got lost, or the reconciler was first.
+        if outcome is Outcome.COMMITTED and not await _is_completed(attempt):
             await _complete(attempt)
     except RespaldosError as exc:
         log.warning("no se pudo anotar cómo terminó la %s: %s", name_of(attempt.job), exc)
         return False
     attempt.undecided = outcome is not Outcome.ABORTED
     return outcome is Outcome.COMMITTED
+
+
+async def _is_completed(attempt: Attempt) -> bool:
+    async with transaction(attempt.resources) as session:
+        return await job_queries.completed_by(session, attempt.job, clinica_id=attempt.job.clinica_id)
 
 
 async def _outcome(target: RestoreDatabase, transaction_id: str) -> Outcome | None:

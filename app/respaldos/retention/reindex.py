@@ -1,19 +1,18 @@
 """Rebuilds lost `respaldo` rows from the bucket alone: each object says whose it is and of which attempt."""
 
 import asyncio
-import re
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from app.dump.document import Origin
 from app.dump.verifier import FileVerifier, VerifiedFile
-from app.dump.whose import PLATFORM, whose
+from app.dump.whose import whose
 from app.errors import FormatError, ObjectNotFound
 from app.respaldos import audit
 from app.respaldos.audit import COMMAND_LINE, Actor
 from app.respaldos.backup import queries as backup_queries
-from app.respaldos.backup.object_key import PREFIX, key_prefix
+from app.respaldos.backup.object_key import PREFIX, key_prefix, owner_in
 from app.respaldos.backup.outcome import completed_metadata, suspicion
 from app.respaldos.databases import transaction
 from app.respaldos.models import Accion, Respaldo, TipoRespaldo
@@ -21,8 +20,6 @@ from app.respaldos.progress import Etapa, Progress
 from app.respaldos.resources import Resources
 from app.respaldos.retention import fleet as retention_fleet
 from app.storage.s3 import ObjectInfo
-
-_KEY = re.compile(rf"{PREFIX}(0|[1-9]\d{{0,18}}|{PLATFORM})/\d{{4}}/\d{{2}}/backup_\d{{8}}_\d{{6}}\.json\.gz")
 
 # Keys that the database is asked about at once.
 _BATCH = 1000
@@ -105,11 +102,11 @@ async def _batches(resources: Resources, prefix: str) -> AsyncIterator[Sequence[
 async def _index(
     resources: Resources, item: ObjectInfo, clinics: set[int], found: Reindexed, progress: Progress, actor: Actor
 ) -> None:
-    match = _KEY.fullmatch(item.key)
-    if match is None:
+    try:
+        clinica_id = owner_in(item.key)
+    except ValueError:
         found.unknown.append(Unknown(item.key, "su nombre no es el de un respaldo"))
         return
-    clinica_id = int(match[1]) if match[1] != PLATFORM else None
     if clinica_id is not None and clinica_id not in clinics:
         found.unknown.append(Unknown(item.key, f"no existe {whose(clinica_id)}"))
         return

@@ -10,7 +10,7 @@ import pytest
 from app.respaldos.audit import COMMAND_LINE
 from app.respaldos.backup import queries as backup_queries
 from app.respaldos.backup import run as making
-from app.respaldos.backup.object_key import generar_ruta_s3
+from app.respaldos.backup.object_key import generar_ruta_s3, owner_in
 from app.respaldos.databases import transaction
 from app.respaldos.models import TipoRespaldo
 from app.respaldos.resources import Resources
@@ -29,6 +29,25 @@ from tests.respaldos.conftest import SMALL, back_up
 )
 def test_the_key_is_dated_in_the_clinics_time_zone(moment: str, zone: str, key: str) -> None:
     assert generar_ruta_s3(7, datetime.fromisoformat(moment), ZoneInfo(zone)) == key
+
+
+@pytest.mark.parametrize("clinica_id", [7, 0, 10**18, None])
+def test_whose_it_is_can_be_read_from_the_key(clinica_id: int | None) -> None:
+    assert owner_in(generar_ruta_s3(clinica_id, datetime(2026, 7, 3, tzinfo=UTC), ZoneInfo("UTC"))) == clinica_id
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "backups/07/2026/07/backup_20260703_020005.json.gz",
+        "otra/7/2026/07/backup_20260703_020005.json.gz",
+        "backups/7/2026/07/backup_20260703_020005.json.gz.tmp",
+        "backups/7/../8/2026/07/backup_20260703_020005.json.gz",
+    ],
+)
+def test_other_keys_are_nobodys(key: str) -> None:
+    with pytest.raises(ValueError, match="backup_"):
+        owner_in(key)
 
 
 def test_an_hour_that_comes_twice_gives_the_same_key_twice() -> None:
