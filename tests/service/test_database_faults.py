@@ -12,9 +12,11 @@ import asyncpg
 import pytest
 
 from app.demo import embedded
+from app.respaldos.resources import Resources
 from app.settings import EmbeddedServer
 from tests.respaldos.backup.test_clinic_faults import through
 from tests.respaldos.conftest import SMALL, assert_consistent, connected, make_template
+from tests.respaldos.conftest import ask as create_pending
 from tests.service.conftest import settings_for, slowed
 from tests.service.test_redis_faults import ask, completed, log_in
 from tests.storage.conftest import Store
@@ -24,7 +26,7 @@ from tests.support.redis import RedisServer
 from tests.support.tcp_proxy import tcp_proxy
 
 # What asks the database every minute or more often, also where no night is due.
-PERIODIC = ("avisos", "reconciliar")
+PERIODIC = ("avisos", "limpiar_intentos", "reconciliar")
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,16 +92,13 @@ async def test_it_is_started_again_in_the_middle_of_a_backup(
 
 
 async def test_gone_for_long_it_is_one_line_of_each_periodic_task(
-    settings: dict[str, str], conn: asyncpg.Connection, store: Store, log: Path
+    settings: dict[str, str], resources: Resources, conn: asyncpg.Connection, store: Store, log: Path
 ) -> None:
     async def made() -> None:
         """Return when a backup is, of which nobody tells the queue."""
-        respaldo_id = await conn.fetchval(
-            "INSERT INTO respaldos.respaldo (clinica_id, tipo_respaldo) VALUES ($1, 'por_demanda') RETURNING id",
-            SMALL,
-        )
+        asked = await create_pending(resources, SMALL)
         over = "SELECT estado = 'completado' FROM respaldos.respaldo WHERE id = $1"
-        await eventually(lambda: conn.fetchval(over, respaldo_id))
+        await eventually(lambda: conn.fetchval(over, asked.id))
 
     parts = urlsplit(settings["DATABASE_URL"])
     async with tcp_proxy(parts.hostname or "", parts.port or 0) as proxy:
