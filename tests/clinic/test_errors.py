@@ -202,7 +202,7 @@ async def test_a_table_locked_for_too_long_is_named_as_busy(
     try:
         await other.execute("BEGIN; LOCK TABLE persona")
         with pytest.raises(DatabaseUnavailable, match="una tabla está bloqueada por otro proceso"):
-            await asyncio.wait_for(back_up(any_database.clinics(), 1), 10)
+            await asyncio.wait_for(back_up(ClinicDatabase(any_database.url, Tenancy()), 1), 10)
     finally:
         await other.close()
 

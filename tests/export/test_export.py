@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from app.dump.document import Section
+from app.dump.reader import Event, RecordsRead
 from app.dump.verifier import FileVerifier
 from app.errors import ExportError, FormatError, Interrupted, LocalFileError
 from app.export.export import Export, existing_export
@@ -184,16 +185,18 @@ def test_what_a_link_leads_to_is_replaced(tmp_path: Path, formato: Formato) -> N
 def test_leaving_waits_for_the_thread_that_writes_and_ends_it(tmp_path: Path, formato: Formato) -> None:
     writing, ended = threading.Event(), threading.Event()
     raised: list[BaseException] = []
+    file = backup_of({"t": model(("id", "integer"), ("t", "text"))}, {"t": LINES}, {})
 
     def write(under_way: Export) -> None:
-        def take(event: object) -> None:
-            under_way.take(event)  # type: ignore[arg-type]
-            writing.set()
+        def take(event: Event) -> None:
+            under_way.take(event)
+            # It is never at the end by itself.
+            while isinstance(event, RecordsRead):
+                under_way.take(event)
+                writing.set()
 
         try:
-            verifier = FileVerifier(on_event=take)
-            for start in range(0, len(FILE), 10):
-                verifier.feed(FILE[start : start + 10])
+            FileVerifier(on_event=take).feed(file)
         except Interrupted as exc:
             raised.append(exc)
         ended.set()

@@ -14,10 +14,10 @@ from app.respaldos.resources import Resources
 from app.respaldos.restore.request import RestoreRequest
 from app.respaldos.restore.run import restaurar_respaldo
 from app.settings import DEMO_RULES
-from tests.respaldos.conftest import ANA, LARGE, NEW, SMALL, connected, opened
+from tests.respaldos.conftest import ANA, SMALL, connected, opened
 from tests.storage.conftest import Store
-from tests.support.clinic_backup import lines_of
 from tests.support.jobs import restauracion_row, running
+from tests.support.sample_ownership import digest
 
 TENANCY = Tenancy(rules=json.loads(DEMO_RULES))
 
@@ -44,8 +44,6 @@ RELEASED = [
 ]
 """What a restore then says."""
 
-Lines = dict[int, dict[str, list[str]]]
-
 
 @pytest.fixture
 async def resources(store: Store, own_database: str) -> AsyncIterator[Resources]:
@@ -61,9 +59,12 @@ async def conn(own_database: str) -> AsyncIterator[asyncpg.Connection]:
         yield connection
 
 
-async def everybody(resources: Resources) -> Lines:
-    """Each clinic's rows now, to the last digit."""
-    return {clinica_id: await lines_of(resources.clinic, clinica_id) for clinica_id in (LARGE, SMALL, NEW)}
+async def everybody(resources: Resources) -> dict[str, str]:
+    """What every table holds now, to the last digit: a digest of its rows, by name."""
+    async with resources.sessions() as session:
+        raw = await (await session.connection()).get_raw_connection()
+        assert isinstance(raw.driver_connection, asyncpg.Connection)
+        return await digest(raw.driver_connection)
 
 
 async def restore(resources: Resources, respaldo: Respaldo, **request: Any) -> Restauracion:

@@ -1,6 +1,7 @@
 """Whatever goes wrong with a restore: the clinic is as before or as restored, whole, and the row says which."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -81,26 +82,22 @@ async def test_without_a_safety_backup_there_is_no_restore(
     assert (done.trabajo.estado, done.respaldo_previo) == ("completado", None)
 
 
-@pytest.mark.parametrize(
-    ("request_", "error", "said"),
-    [
+async def test_what_cannot_be_meant(resources: Resources, conn: asyncpg.Connection) -> None:
+    respaldo = await back_up(resources)
+    before = await everybody(resources)
+    refused: list[tuple[dict[str, Any], type[Exception], str]] = [
         ({"modelos": ("nada",)}, RestoreRefused, "no tiene el modelo «nada»"),
         ({"registro": "pacientes:987654"}, RestoreRefused, "no tiene el registro «pacientes:987654»"),
         ({"registro": "pacientes:ana"}, InvalidRequest, "no es una clave"),
         ({"registro": "pacientes"}, InvalidRequest, "modelo:clave"),
         ({"modelos": ("pacientes",), "registro": "pacientes:1"}, InvalidRequest, "no las dos"),
         ({"modelos": ()}, InvalidRequest, "vacío"),
-    ],
-)
-async def test_what_cannot_be_meant(
-    resources: Resources, conn: asyncpg.Connection, request_: dict[str, Any], error: type[Exception], said: str
-) -> None:
-    respaldo = await back_up(resources)
-    before = await everybody(resources)
-    with pytest.raises(error, match=said):
-        await restore(resources, respaldo, **request_)
-    assert await everybody(resources) == before
-    assert await running_jobs(conn) == 0
+    ]
+    for request, error, said in refused:
+        with pytest.raises(error, match=said):
+            await restore(resources, respaldo, **request)
+        assert await everybody(resources) == before, request
+        assert await running_jobs(conn) == 0, request
 
 
 async def test_only_a_completed_backup_of_the_clinics_own(resources: Resources, conn: asyncpg.Connection) -> None:
@@ -165,35 +162,32 @@ async def proxy(own_database: str) -> Any:
         yield found
 
 
-STAGES = ["begin", "compare", "apply", "prove", "transaction_id"]
-
-
-@pytest.mark.parametrize("stage", STAGES)
 async def test_a_connection_that_is_lost_on_the_way(
-    store: Store,
-    own_database: str,
-    conn: asyncpg.Connection,
-    proxy: TcpProxy,
-    monkeypatch: pytest.MonkeyPatch,
-    stage: str,
+    store: Store, own_database: str, conn: asyncpg.Connection, proxy: TcpProxy
 ) -> None:
-    original = getattr(ClinicRestore, stage)
-
-    async def cut_before(session: ClinicRestore, *given: Any) -> Any:
-        proxy.drop()
-        return await original(session, *given)
-
+    """At every step, one restore after the other."""
     writer = through(own_database, proxy)
     async with opened(store, service=own_database, writer=writer, tenancy=TENANCY) as resources:
         respaldo = await back_up(resources)
         await conn.execute(DAMAGE)
         before = await everybody(resources)
-        monkeypatch.setattr(ClinicRestore, stage, cut_before)
-        with pytest.raises(DatabaseUnavailable):
-            await restore(resources, respaldo)
-        proxy.restore()
-        assert await everybody(resources) == before
-    await assert_refused(conn, "base_de_datos_no_disponible")
+        for stage in ("begin", "compare", "apply", "prove", "transaction_id"):
+            with pytest.MonkeyPatch.context() as patch:
+                cut = _cut_before(getattr(ClinicRestore, stage), proxy)
+                patch.setattr(ClinicRestore, stage, cut)
+                with pytest.raises(DatabaseUnavailable):
+                    await restore(resources, respaldo)
+            proxy.restore()
+            assert await everybody(resources) == before, stage
+            await assert_refused(conn, "base_de_datos_no_disponible")
+
+
+def _cut_before(step: Callable[..., Awaitable[Any]], proxy: TcpProxy) -> Callable[..., Awaitable[Any]]:
+    async def cut(session: ClinicRestore, *given: Any) -> Any:
+        proxy.drop()
+        return await step(session, *given)
+
+    return cut
 
 
 @pytest.mark.parametrize("committed", [True, False])

@@ -97,8 +97,9 @@ async def test_people_are_told_once_for_each_local_day(resources: Resources, con
     await all_fresh_but_small(conn)
     await good_backup(conn, SMALL, 48)
     told = []
-    for minutes in range(0, 24 * 60, 30):
-        now = NOW + timedelta(minutes=minutes)
+    # Eight in the evening in La Paz is midnight in UTC.
+    for hours in (0, 0.5, 3, 10.5, 11, 14.5, 15, 15.5, 20, 23.5):
+        now = NOW + timedelta(hours=hours)
         await conn.execute("UPDATE respaldos.respaldo SET fecha_respaldo = $1 WHERE clinica_id <> $2", now, SMALL)
         if await vigilar(resources, now=now):
             told.append(now)
