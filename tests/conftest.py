@@ -15,10 +15,14 @@ from typing import Any
 import asyncpg
 import hypothesis
 import pytest
+from hypothesis.configuration import set_hypothesis_home_dir
 from xdist.scheduler import LoadScopeScheduling
 
 from app.demo import embedded
 from app.demo.embedded import Addresses
+
+# In the checkout, where it would be, pytest warns of it, and not every user may write there.
+set_hypothesis_home_dir(Path(tempfile.gettempdir()) / f"hypothesis-{os.getuid()}")
 
 # How long an example takes is the machine's affair.
 hypothesis.settings.register_profile("untimed", deadline=None)

@@ -1,15 +1,12 @@
 """Databases of the test's own on both versions of PostgreSQL, and the clinic database to be backed up."""
 
 import asyncio
-import tempfile
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any, cast
 
 import asyncpg
 import pytest
-from hypothesis.configuration import set_hypothesis_home_dir
 
 from app.clinic.catalogue.secret_columns import SecretColumns
 from app.clinic.clinic import Tenancy
@@ -28,9 +25,6 @@ from app.demo.sample.generate import (
 )
 from app.settings import EmbeddedServer
 from tests.conftest import forget_on_power_loss, plain_url, servers_folder, unique_name
-
-# Its folder would stand in the checkout, where pytest warns of it.
-set_hypothesis_home_dir(Path(tempfile.gettempdir()) / "hypothesis")
 
 SAMPLE = (SampleClinic(1, "Uno", 300), SampleClinic(2, "Dos", 120), SampleClinic(3, "Tres", 1))
 

@@ -4,7 +4,7 @@ import asyncio
 import ssl
 import warnings
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from email import message_from_bytes, policy
 from email.message import EmailMessage
@@ -25,7 +25,9 @@ class Received:
     authenticated: bool
 
 
-@dataclass(slots=True)
+# Without slots: aiosmtpd reads every attribute of a handler, and Python 3.11.2 gives a class with slots one that
+# cannot be read, `__weakref__` (gh-102069). The connection was then left unclosed.
+@dataclass
 class MailServer:
     """`refusals` is what RCPT is answered for an address; `on_data` runs before DATA is answered."""
 
@@ -111,5 +113,7 @@ async def mail_server(
         server.close()
         for each in open_ones:
             if isinstance(each.transport, asyncio.Transport):
-                each.transport.abort()
+                # Of a transport that was closed twice, TLS has forgotten the connection in Python 3.11.2.
+                with suppress(AttributeError):
+                    each.transport.abort()
         await asyncio.sleep(0)

@@ -59,9 +59,13 @@ def command(*arguments: str) -> None:
     run()
 
 
-def _take_terminal() -> None:
-    # pytest-xdist's workers ignore SIGINT, and what is ignored is inherited.
+def heed_ctrl_c() -> None:
+    """For `preexec_fn`: what runs the tests may ignore SIGINT, as CI does, and what is ignored is inherited."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+def _take_terminal() -> None:
+    heed_ctrl_c()
     fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 
 
@@ -109,6 +113,7 @@ async def start(*arguments: str, cwd: Path, **settings: str) -> asyncio.subproce
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
+        preexec_fn=heed_ctrl_c,
     )
 
 
