@@ -60,6 +60,9 @@ lint: $(MODULES) ## style, types and import rules
 	@$(BIN)/lint-imports --no-logo > .lint-imports.log || { cat .lint-imports.log; exit 1; }
 	@$(NPM) run --silent check
 
+# Each of the hundreds of processes that the tests start would compile all of it anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 test: lint $(BUILT) ## everything that CI checks
 	@scripts/install-chromium
 	@$(NPM) run --silent test

@@ -112,6 +112,14 @@ def pytest_configure(config: pytest.Config) -> None:
         config.add_cleanup(folder.cleanup)
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Have xdist say nothing of the processes that it starts, as `-q` asks."""
+    reporter = session.config.pluginmanager.getplugin("terminaldistreporter")
+    if reporter is not None:
+        reporter.ensure_show_status = lambda: None
+
+
 def pytest_collection_finish() -> None:
     """Have the garbage collector leave alone what is there by now: it took a tenth of a run's time."""
     gc.collect()

@@ -14,7 +14,6 @@ from app.demo import embedded
 from app.demo.embedded import Addresses
 from tests.clinic.conftest import any_database, postgres16
 from tests.conftest import plain_url, unique_name
-from tests.respaldos.backup.test_clinic_faults import through
 from tests.respaldos.conftest import (
     LARGE,
     _one_session_for_s3,
@@ -28,7 +27,7 @@ from tests.respaldos.conftest import database as small_database
 from tests.storage.conftest import Store
 from tests.support.program import Ran, respaldos
 from tests.support.rclone import KEY, SECRET
-from tests.support.tcp_proxy import TcpProxy, tcp_proxy
+from tests.support.tcp_proxy import TcpProxy, tcp_proxy, through
 
 __all__ = [
     "_one_session_for_s3",

@@ -12,9 +12,9 @@ from app.clinic.catalogue.advice import Advice, AdviceKind
 from app.clinic.catalogue.introspection import TableName
 from app.clinic.database import ClinicDatabase
 from tests.clinic.conftest import Database
-from tests.clinic.test_ownership import TWO_CLINICS
 from tests.conftest import unique_name
 from tests.support.clinic_backup import back_up
+from tests.support.two_clinics import TWO_CLINICS
 
 # Names with quotes, spaces, accents and capitals; a partitioned table of which one part has the index already and
 # another has partitions itself; an inherited one; a composite key; what this role may not read; what is empty.

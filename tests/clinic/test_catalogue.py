@@ -7,8 +7,8 @@ import pytest
 from app.clinic.reading.checks import unclassified
 from app.errors import CatalogError, ClinicNotFound
 from tests.clinic.conftest import Database
-from tests.clinic.test_ownership import TWO_CLINICS
 from tests.support.clinic_backup import back_up, back_up_all
+from tests.support.two_clinics import TWO_CLINICS
 
 LOGINS = """
 ALTER TABLE persona ADD correo text;

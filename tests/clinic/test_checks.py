@@ -8,9 +8,9 @@ from app.clinic.catalogue.introspection import TableName
 from app.clinic.reading.checks import Check, LargeObjects, Unchecked, unclassified
 from app.errors import DatabaseError
 from tests.clinic.conftest import Database
-from tests.clinic.test_ownership import TWO_CLINICS
 from tests.support.case_blind import CASE_BLIND
 from tests.support.clinic_backup import back_up
+from tests.support.two_clinics import TWO_CLINICS
 
 # A rule that takes its time where that is limited to these tests' 0.2 seconds: in a check, but not in a dump.
 SLOW_RULE = """

@@ -19,10 +19,10 @@ from app.errors import (
     RowSecurityActive,
 )
 from tests.clinic.conftest import Database
-from tests.clinic.test_ownership import TWO_CLINICS
 from tests.conftest import unique_name
 from tests.support.clinic_backup import back_up
 from tests.support.pooler import Pooler, pooler
+from tests.support.two_clinics import TWO_CLINICS
 
 SHARED = """
 CREATE TABLE tipo (id int PRIMARY KEY); INSERT INTO tipo VALUES (1);

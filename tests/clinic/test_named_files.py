@@ -8,8 +8,8 @@ import pytest
 from app.clinic.database import ClinicDatabase
 from app.clinic.reading.named_files import absent_files
 from tests.clinic.conftest import Database
-from tests.clinic.test_ownership import TWO_CLINICS
 from tests.support.clinic_backup import back_up
+from tests.support.two_clinics import TWO_CLINICS
 
 
 async def _found(database: Database, **tenancy: Any) -> dict[str, int]:

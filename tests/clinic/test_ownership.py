@@ -10,13 +10,7 @@ from app.clinic.owners.find import find_owners
 from app.clinic.reading.checks import CrossTenantReference
 from tests.clinic.conftest import Database
 from tests.support.clinic_backup import back_up, back_up_all
-
-TWO_CLINICS = """
-CREATE TABLE clinica (id int PRIMARY KEY, nombre text);
-CREATE TABLE persona (id int PRIMARY KEY, clinica_id int NOT NULL REFERENCES clinica);
-INSERT INTO clinica VALUES (1, 'Uno'), (2, 'Dos');
-INSERT INTO persona VALUES (11, 1), (12, 1), (21, 2);
-"""
+from tests.support.two_clinics import TWO_CLINICS
 
 
 def _counted(strays: list[CrossTenantReference]) -> dict[tuple[str, ...], int]:

@@ -2,8 +2,8 @@
 
 from app.clinic.reading.checks import unclassified
 from tests.clinic.conftest import Database
-from tests.clinic.test_ownership import TWO_CLINICS
 from tests.support.clinic_backup import back_up_all
+from tests.support.two_clinics import TWO_CLINICS
 
 
 async def test_partitions_and_foreign_keys_to_them(any_database: Database) -> None:

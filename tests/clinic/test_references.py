@@ -1,8 +1,8 @@
 """Which shared rows go into `referencias`: those that the clinic's rows point to, and so on upward."""
 
 from tests.clinic.conftest import Database
-from tests.clinic.test_ownership import TWO_CLINICS
 from tests.support.clinic_backup import back_up, back_up_all
+from tests.support.two_clinics import TWO_CLINICS
 
 CATALOGUES = """
 CREATE TABLE pais (id int PRIMARY KEY, nombre text);

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from app.dump.verifier import FileVerifier
 from tests.clinic.conftest import Database
-from tests.clinic.test_ownership import TWO_CLINICS
 from tests.support.clinic_backup import back_up, file_of, record_lines
+from tests.support.two_clinics import TWO_CLINICS
 from tests.support.value import CREATE_TYPES, ROW, VALUES, images, quoted, read_back
 
 COLUMNS = [quoted(type_) for type_ in VALUES]

@@ -12,8 +12,8 @@ import pytest
 from app.clinic.database import ClinicDatabase
 from app.errors import DatabaseUnavailable, SchemaChanged
 from tests.clinic.conftest import Database
-from tests.clinic.test_ownership import TWO_CLINICS
 from tests.support.clinic_backup import back_up, file_of, read_backup
+from tests.support.two_clinics import TWO_CLINICS
 
 MONEY = """
 CREATE TABLE caja (id int PRIMARY KEY, clinica_id int NOT NULL REFERENCES clinica, saldo int NOT NULL);

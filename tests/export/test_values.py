@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from app.clinic.session_settings import SESSION_SQL
 from app.export.format import Formato
 from tests.clinic.conftest import Database
-from tests.clinic.test_ownership import TWO_CLINICS
 from tests.support.clinic_backup import back_up
 from tests.support.exporting import export, parquet_columns, sqlite_rows
+from tests.support.two_clinics import TWO_CLINICS
 from tests.support.value import CREATE_TYPES, ROW, VALUES, images, quoted
 
 TYPES = ["int", "int", *VALUES]

@@ -24,7 +24,7 @@ from app.respaldos.progress import Progress
 from app.respaldos.reconcile import reconciliar
 from app.respaldos.resources import Resources
 from app.storage.s3 import S3Storage, StoredObject
-from tests.respaldos.backup.test_clinic_faults import once_in, through
+from tests.respaldos.backup.test_clinic_faults import once_in
 from tests.respaldos.conftest import (
     LARGE,
     NEW,
@@ -42,7 +42,7 @@ from tests.respaldos.conftest import (
 from tests.storage.conftest import Store
 from tests.support.jobs import add_job, expire, occupy, with_lease
 from tests.support.jobs import running as running_jobs
-from tests.support.tcp_proxy import Direction, TcpProxy, tcp_proxy
+from tests.support.tcp_proxy import Direction, TcpProxy, tcp_proxy, through
 
 
 async def test_a_second_backup_of_a_clinic_is_refused_and_the_first_goes_on(

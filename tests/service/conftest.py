@@ -13,7 +13,6 @@ import pytest
 from app.demo.embedded import Addresses
 from app.respaldos.resources import Resources
 from tests.conftest import plain_url
-from tests.respaldos.backup.test_clinic_faults import through
 from tests.respaldos.conftest import (
     LA_PAZ,
     _one_session_for_s3,
@@ -28,7 +27,7 @@ from tests.storage.conftest import Store
 from tests.support.processes import free_of_nights
 from tests.support.rclone import KEY, SECRET
 from tests.support.redis import RedisServer, running_redis
-from tests.support.tcp_proxy import TcpProxy, tcp_proxy
+from tests.support.tcp_proxy import TcpProxy, tcp_proxy, through
 
 __all__ = ["_one_session_for_s3", "conn", "database", "rclone_server", "store", "template"]
 

@@ -8,9 +8,9 @@ from app.clinic.restore.database import RestoreDatabase
 from app.clinic.restore.session import Plan
 from tests.clinic.conftest import Database
 from tests.clinic.restore.conftest import Writer
-from tests.clinic.test_ownership import TWO_CLINICS
 from tests.support.clinic_backup import Backup, back_up
 from tests.support.clinic_restore import assert_restored, counts, restore
+from tests.support.two_clinics import TWO_CLINICS
 
 Counts = tuple[int, int, int]
 

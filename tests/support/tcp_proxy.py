@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from enum import Enum, auto
 from typing import Any
+from urllib.parse import urlsplit
 
 
 class Direction(Enum):
@@ -156,3 +157,9 @@ async def tcp_proxy(host: str, port: int) -> AsyncIterator[TcpProxy]:
         yield proxy
     finally:
         await proxy.close()
+
+
+def through(url: str, proxy: TcpProxy) -> str:
+    """The address with the proxy in the server's place."""
+    parts = urlsplit(url)
+    return url.replace(f"{parts.hostname}:{parts.port}", f"127.0.0.1:{proxy.port}")

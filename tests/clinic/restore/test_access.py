@@ -7,11 +7,11 @@ from app.clinic.restore.scope import Scope
 from app.errors import RestoreRefused
 from tests.clinic.conftest import Database
 from tests.clinic.restore.conftest import Writer, crossed, superuser
-from tests.clinic.test_ownership import TWO_CLINICS
 from tests.support.clinic_backup import Backup, back_up
 from tests.support.clinic_restore import EVERYTHING, assert_restored, counts, models, record, restore
 from tests.support.edited_files import edited
 from tests.support.restore_cases import assert_unchanged, leftovers
+from tests.support.two_clinics import TWO_CLINICS
 
 # As Django makes them.
 DJANGO = """

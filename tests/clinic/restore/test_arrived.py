@@ -5,10 +5,10 @@ import pytest
 from app.errors import RestoreRefused
 from tests.clinic.conftest import Database
 from tests.clinic.restore.conftest import Writer, crossed
-from tests.clinic.test_ownership import TWO_CLINICS
 from tests.support.clinic_backup import back_up
 from tests.support.clinic_restore import assert_restored, counts, restore
 from tests.support.restore_cases import leftovers
+from tests.support.two_clinics import TWO_CLINICS
 
 TABLES = """
 CREATE TABLE interno (id serial PRIMARY KEY, clinica_id int NOT NULL REFERENCES clinica, correo text UNIQUE);

@@ -5,10 +5,10 @@ import pytest
 from app.errors import RespaldosError, RestoreRefused, SchemaDiffers
 from tests.clinic.conftest import Database
 from tests.clinic.restore.conftest import Writer, crossed
-from tests.clinic.test_ownership import TWO_CLINICS
 from tests.support.clinic_backup import back_up, lines_of
 from tests.support.clinic_restore import counts, restore
 from tests.support.restore_cases import leftovers
+from tests.support.two_clinics import TWO_CLINICS
 
 TABLES = """
 CREATE TABLE ficha (id int PRIMARY KEY, codigo text UNIQUE, monto numeric(12,4), hijo int, clinica_id int NOT NULL);

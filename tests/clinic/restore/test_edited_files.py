@@ -11,11 +11,11 @@ from app.dump.document import Form, Header
 from app.errors import FormatError, RespaldosError, RestoreDiffers, RestoreRefused
 from tests.clinic.conftest import Database
 from tests.clinic.restore.conftest import Writer, superuser
-from tests.clinic.test_ownership import TWO_CLINICS
 from tests.support.clinic_backup import Backup, back_up
 from tests.support.clinic_restore import counts, models, restore
 from tests.support.edited_files import Lines, edited
 from tests.support.restore_cases import assert_unchanged, leftovers
+from tests.support.two_clinics import TWO_CLINICS
 
 TABLES = """
 CREATE TABLE ficha (id int PRIMARY KEY, codigo text UNIQUE, edad int CHECK (edad < 150), cuando date NOT NULL,

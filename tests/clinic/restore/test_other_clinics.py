@@ -5,9 +5,9 @@ import time
 
 from tests.clinic.conftest import Database
 from tests.clinic.restore.conftest import Writer
-from tests.clinic.test_ownership import TWO_CLINICS
 from tests.support.clinic_backup import back_up
 from tests.support.clinic_restore import assert_restored, restore
+from tests.support.two_clinics import TWO_CLINICS
 
 TABLES = """
 CREATE TABLE tipo (id int PRIMARY KEY, nombre text); INSERT INTO tipo SELECT n,

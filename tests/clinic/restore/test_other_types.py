@@ -7,9 +7,9 @@ from app.errors import SchemaDiffers
 from tests.clinic.conftest import Database
 from tests.clinic.restore.conftest import Writer, crossed
 from tests.clinic.restore.test_trial import tried
-from tests.clinic.test_ownership import TWO_CLINICS
 from tests.support.clinic_backup import back_up, lines_of
 from tests.support.clinic_restore import counts, restore
+from tests.support.two_clinics import TWO_CLINICS
 
 TABLES = f"""SET search_path = public; {TWO_CLINICS}
 CREATE TYPE animo AS ENUM ('triste', 'feliz', 'serio');

@@ -5,10 +5,10 @@ import pytest
 from app.errors import RestoreRefused
 from tests.clinic.conftest import Database
 from tests.clinic.restore.conftest import Writer, crossed, ordinary, superuser
-from tests.clinic.test_ownership import TWO_CLINICS
 from tests.support.clinic_backup import back_up
 from tests.support.clinic_restore import EVERYTHING, assert_restored, counts, models, restore, staged
 from tests.support.restore_cases import assert_unchanged, goes_back, leftovers
+from tests.support.two_clinics import TWO_CLINICS
 
 RULE = {"cuenta": "(SELECT p.clinica_id FROM persona p WHERE p.correo = t.email)"}
 TABLES = """

@@ -10,10 +10,10 @@ from app.clinic.restore.session import Plan
 from app.errors import InvalidRequest, RespaldosError, RestoreRefused
 from tests.clinic.conftest import Database
 from tests.clinic.restore.conftest import Writer, superuser
-from tests.clinic.test_ownership import TWO_CLINICS
 from tests.support.clinic_backup import Backup, back_up
 from tests.support.clinic_restore import assert_restored, counts, models, record, restore
 from tests.support.restore_cases import assert_unchanged, leftovers
+from tests.support.two_clinics import TWO_CLINICS
 
 TABLES = """
 CREATE TABLE tipo (id int PRIMARY KEY, nombre text);

@@ -7,9 +7,9 @@ import pytest
 
 from tests.clinic.conftest import Database
 from tests.clinic.restore.conftest import ordinary, superuser
-from tests.clinic.test_ownership import TWO_CLINICS
 from tests.support.clinic_backup import back_up
 from tests.support.clinic_restore import assert_restored, counts, restore
+from tests.support.two_clinics import TWO_CLINICS
 
 # Keys of every behaviour, a unique value in each table, a shared table, a tree, a table without key.
 TABLES = """

@@ -10,10 +10,10 @@ from app.clinic.restore import session as restore_session
 from app.errors import DatabaseUnavailable, OperationInProgress, RestoreDiffers, RestoreRefused
 from tests.clinic.conftest import Database
 from tests.clinic.restore.conftest import Writer, crossed, ordinary, superuser
-from tests.clinic.test_ownership import TWO_CLINICS
 from tests.support.clinic_backup import back_up
 from tests.support.clinic_restore import WHOLE, assert_restored, counts, loaded, restore
 from tests.support.restore_cases import assert_unchanged, leftovers
+from tests.support.two_clinics import TWO_CLINICS
 
 RULES = {
     "nothing": "",

@@ -10,9 +10,9 @@ from app.clinic.restore.database import RestoreDatabase
 from app.errors import RestoreDiffers, RestoreRefused, SchemaDiffers
 from tests.clinic.conftest import Database
 from tests.clinic.restore.conftest import Writer, crossed
-from tests.clinic.test_ownership import TWO_CLINICS
 from tests.support.clinic_backup import Backup, back_up, lines_of
 from tests.support.clinic_restore import assert_restored, counts, loaded, models, restore
+from tests.support.two_clinics import TWO_CLINICS
 
 # What Django makes before the first model of one's own, in the schema that comes first in the path.
 DJANGO = """

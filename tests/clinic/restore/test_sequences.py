@@ -4,9 +4,9 @@ import asyncio
 
 from tests.clinic.conftest import Database
 from tests.clinic.restore.conftest import Writer, crossed
-from tests.clinic.test_ownership import TWO_CLINICS
 from tests.support.clinic_backup import back_up
 from tests.support.clinic_restore import restore
+from tests.support.two_clinics import TWO_CLINICS
 
 TABLES = """
 CREATE TABLE serie (id serial PRIMARY KEY, clinica_id int NOT NULL);

@@ -8,10 +8,10 @@ from app.clinic.restore import database as restoring
 from app.errors import CatalogError, PermissionMissing
 from tests.clinic.conftest import Database
 from tests.clinic.restore.conftest import ROLE, Writer, ordinary
-from tests.clinic.test_ownership import TWO_CLINICS
 from tests.support.clinic_backup import back_up
 from tests.support.clinic_restore import restore, staged
 from tests.support.restore_cases import goes_back
+from tests.support.two_clinics import TWO_CLINICS
 
 HOSTILE = (
     "array_nulls = off",

@@ -5,10 +5,10 @@ import pytest
 from app.errors import RestoreRefused
 from tests.clinic.conftest import Database
 from tests.clinic.restore.conftest import Writer, crossed
-from tests.clinic.test_ownership import TWO_CLINICS
 from tests.support.clinic_backup import back_up
 from tests.support.clinic_restore import EVERYTHING, WHOLE, assert_restored, restore
 from tests.support.restore_cases import assert_unchanged, leftovers
+from tests.support.two_clinics import TWO_CLINICS
 
 TABLES = """
 CREATE TABLE pais (id int PRIMARY KEY, nombre text UNIQUE);

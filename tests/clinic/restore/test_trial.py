@@ -6,9 +6,9 @@ from app.clinic.restore.database import RestoreDatabase
 from app.errors import PermissionMissing, RestoreRefused
 from tests.clinic.conftest import Database
 from tests.clinic.restore.conftest import ROLE, Writer, crossed, ordinary
-from tests.clinic.test_ownership import TWO_CLINICS
 from tests.support.clinic_backup import Backup, back_up
 from tests.support.clinic_restore import counts, restore, staged
+from tests.support.two_clinics import TWO_CLINICS
 
 
 async def tried(clinics: RestoreDatabase, backup: Backup) -> list[str]:

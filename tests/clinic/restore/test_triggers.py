@@ -7,10 +7,10 @@ from app.errors import RespaldosError, RestoreDiffers, RestoreRefused
 from tests.clinic.conftest import Database
 from tests.clinic.restore.conftest import ROLE, Writer, crossed, ordinary, superuser
 from tests.clinic.restore.test_writers import Meanwhile
-from tests.clinic.test_ownership import TWO_CLINICS
 from tests.support.clinic_backup import back_up
 from tests.support.clinic_restore import WHOLE, loaded, models, restore
 from tests.support.restore_cases import assert_unchanged, goes_back, leftovers
+from tests.support.two_clinics import TWO_CLINICS
 
 TABLES = """
 CREATE TABLE ficha (id int PRIMARY KEY, texto text, clinica_id int NOT NULL);

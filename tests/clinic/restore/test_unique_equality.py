@@ -5,11 +5,11 @@ import pytest
 from app.errors import RestoreRefused
 from tests.clinic.conftest import Database
 from tests.clinic.restore.conftest import Writer, crossed, superuser
-from tests.clinic.test_ownership import TWO_CLINICS
 from tests.support.case_blind import CASE_BLIND
 from tests.support.clinic_backup import back_up
 from tests.support.clinic_restore import assert_restored, counts, models, record, restore
 from tests.support.restore_cases import goes_back
+from tests.support.two_clinics import TWO_CLINICS
 
 TABLES = f"""
 SET search_path = public; {TWO_CLINICS} {CASE_BLIND}

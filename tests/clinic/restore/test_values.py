@@ -6,9 +6,9 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from tests.clinic.conftest import Database
-from tests.clinic.test_ownership import TWO_CLINICS
 from tests.support.clinic_backup import back_up
 from tests.support.clinic_restore import counts, restore
+from tests.support.two_clinics import TWO_CLINICS
 from tests.support.value import CREATE_TYPES, ROW, VALUES, images, quoted
 
 COLUMNS = [quoted(type_) for type_ in VALUES]

@@ -12,9 +12,9 @@ from app.clinic.restore.database import RestoreDatabase
 from app.errors import DatabaseUnavailable, RestoreRefused, SchemaChanged
 from tests.clinic.conftest import Database
 from tests.clinic.restore.conftest import Writer, crossed, superuser
-from tests.clinic.test_ownership import TWO_CLINICS
 from tests.support.clinic_backup import Backup, back_up
 from tests.support.clinic_restore import WHOLE, counts, loaded
+from tests.support.two_clinics import TWO_CLINICS
 
 # With so little room left on its page, any SELECT clears away what nobody sees any more.
 TABLES = """

@@ -27,13 +27,7 @@ from tests.conftest import unique_name
 from tests.respaldos.conftest import LARGE, SMALL, assert_failed, back_up, connected, opened
 from tests.storage.conftest import Store
 from tests.support.jobs import with_lease
-from tests.support.tcp_proxy import Direction, TcpProxy, tcp_proxy
-
-
-def through(url: str, proxy: TcpProxy) -> str:
-    """The address with the proxy in the server's place."""
-    parts = urlsplit(url)
-    return url.replace(f"{parts.hostname}:{parts.port}", f"127.0.0.1:{proxy.port}")
+from tests.support.tcp_proxy import Direction, TcpProxy, tcp_proxy, through
 
 
 @pytest.fixture

@@ -17,12 +17,11 @@ from app.respaldos.cancellation import uninterrupted
 from app.respaldos.models import Respaldo
 from app.respaldos.reconcile import reconciliar
 from app.respaldos.resources import Resources
-from tests.respaldos.backup.test_clinic_faults import through
 from tests.respaldos.conftest import LARGE, assert_consistent, back_up, opened, respaldo_rows
 from tests.storage.conftest import Store
 from tests.support.fault import FaultyS3
 from tests.support.jobs import running as running_jobs
-from tests.support.tcp_proxy import tcp_proxy
+from tests.support.tcp_proxy import tcp_proxy, through
 
 STAGES = {
     "reconciliar": "tidying",

@@ -27,7 +27,6 @@ from app.respaldos.resources import Resources
 from app.respaldos.restore import run as making
 from app.respaldos.restore.request import RestoreRequest, pedir_restauracion
 from app.respaldos.retention.delete import eliminar_respaldo
-from tests.respaldos.backup.test_clinic_faults import through
 from tests.respaldos.conftest import ANA, LARGE, SMALL, Held, ask, back_up, opened
 from tests.respaldos.reading.test_verification import damage
 from tests.storage.conftest import Store
@@ -43,7 +42,7 @@ from tests.support.restores import (
     resources,
     restore,
 )
-from tests.support.tcp_proxy import TcpProxy, tcp_proxy
+from tests.support.tcp_proxy import TcpProxy, tcp_proxy, through
 
 __all__ = ["conn", "resources"]
 
