@@ -14,7 +14,6 @@ import pytest
 from app.demo import embedded
 from app.respaldos.resources import Resources
 from app.settings import EmbeddedServer
-from tests.respaldos.backup.test_clinic_faults import through
 from tests.respaldos.conftest import SMALL, assert_consistent, connected, make_template
 from tests.respaldos.conftest import ask as create_pending
 from tests.service.conftest import settings_for, slowed
@@ -23,7 +22,7 @@ from tests.storage.conftest import Store
 from tests.support.moments import mid_dump
 from tests.support.processes import OFTEN, eventually, running_api, running_worker
 from tests.support.redis import RedisServer
-from tests.support.tcp_proxy import tcp_proxy
+from tests.support.tcp_proxy import tcp_proxy, through
 
 # What asks the database every minute or more often, also where no night is due.
 PERIODIC = ("avisos", "limpiar_intentos", "reconciliar")

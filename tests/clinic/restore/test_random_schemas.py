@@ -6,12 +6,11 @@
 from hypothesis import HealthCheck, Phase, given, settings
 
 from tests.clinic.conftest import Database
-from tests.clinic.restore.conftest import Writer, crossed, ordinary
+from tests.clinic.restore.conftest import Writer, ordinary
 from tests.random_restores.restoring import Ground, run
 from tests.random_restores.schemas import Case, cases
 
 
-@crossed
 @settings(
     derandomize=True,
     max_examples=50,
