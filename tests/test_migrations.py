@@ -16,6 +16,7 @@ from app.errors import DatabaseError, DatabaseUnavailable, PermissionMissing
 from app.migrate import alembic_config, migrate
 from app.respaldos.models import SCHEMA
 from tests.conftest import plain_url, unique_name
+from tests.support.jobs import add_job
 
 T = TypeVar("T")
 
@@ -161,6 +162,20 @@ async def test_jobs_are_carried_over_and_back(empty_database: str) -> None:
         await with_connection(empty_database, lambda c: command.downgrade(alembic_config(c), "0007"))
         await connection.reload_schema_state()
         assert await all_rows(connection) == before
+        # A safety backup beside one that waits for its restore to end, of which there can be but one.
+        await migrate(empty_database)
+        await connection.execute(
+            "INSERT INTO respaldos.respaldo (id, clinica_id, tipo_respaldo) OVERRIDING SYSTEM VALUE"
+            " VALUES (10, 3, 'por_demanda')"
+        )
+        await add_job(connection, 10)
+        await with_connection(empty_database, lambda c: command.downgrade(alembic_config(c), "0007"))
+        await connection.reload_schema_state()
+        states = await connection.fetch(
+            "SELECT estado, lease_until IS NULL, metadata ->> 'error_type' FROM respaldos.respaldo"
+            " WHERE clinica_id = 3 ORDER BY id"
+        )
+        assert [tuple(row) for row in states] == [("fallido", True, "interrumpido"), ("pendiente", True, None)]
     finally:
         await connection.close()
 
@@ -178,10 +193,12 @@ async def test_each_rule_of_the_table_is_in_the_database(empty_database: str) ->
     await migrate(empty_database)
     connection = await asyncpg.connect(plain_url(empty_database))
     try:
-        add = "INSERT INTO respaldos.respaldo (clinica_id, tipo_respaldo, estado) VALUES (1, $1, $2)"
-        await connection.execute(add, "manual", "pendiente")
-        with pytest.raises(asyncpg.UniqueViolationError):
-            await connection.execute(add, "manual", "procesando")
+        add = "INSERT INTO respaldos.respaldo (clinica_id, tipo_respaldo, estado) VALUES (1, $1, $2) RETURNING id"
+        first, second = [await connection.fetchval(add, "manual", "pendiente") for _ in range(2)]
+        await add_job(connection, first)
+        with pytest.raises(asyncpg.UniqueViolationError, match="uq_trabajo_respaldo"):
+            await add_job(connection, second)
+        await add_job(connection, second, exclusiva=False)
         with pytest.raises(asyncpg.CheckViolationError):
             await connection.execute(add, "manual", "terminado")
         with pytest.raises(asyncpg.CheckViolationError):

@@ -220,19 +220,6 @@ class Respaldo(Base):
         _one_of("tipo_respaldo", TipoRespaldo),
         Index("ix_respaldo_por_purgar", "fecha_eliminacion", postgresql_where=text("purgado IS NULL")),
         Index(None, "clinica_id", "fecha_respaldo"),
-        Index(
-            "uq_respaldo_en_curso",
-            "clinica_id",
-            unique=True,
-            postgresql_where=text("estado IN ('pendiente', 'procesando')"),
-        ),
-        # To an index every NULL is another.
-        Index(
-            "uq_respaldo_plataforma_en_curso",
-            text("(clinica_id IS NULL)"),
-            unique=True,
-            postgresql_where=text("clinica_id IS NULL AND estado IN ('pendiente', 'procesando')"),
-        ),
     )
 
 
@@ -300,14 +287,17 @@ class Restauracion(Base):
     )
 
 
+_BACKUP_UNDER_WAY = "clase = 'respaldo' AND exclusiva AND estado IN ('pendiente', 'procesando')"
+
+
 class Trabajo(Base):
     """A job: work that a process claims for a lease, on a backup or on a `restauracion` of it.
 
     While one works on attempt number `intento`, `lease_until` is set. `interrupciones` are the attempts that a worker
     gave up because it was told to stop; they count for nothing else. `exclusiva`: while it runs, no other such job of
-    the clinic does. `reintentable`: after an attempt that died, or failed for a reason that may pass, there may be
-    another, not before `proximo`. `cancelacion` is when a person asked for it to be stopped. `error` is the last
-    attempt's. `prioridad`: the least number comes first.
+    the clinic does, and of such backups a clinic has one under way. `reintentable`: after an attempt that died, or
+    failed for a reason that may pass, there may be another, not before `proximo`. `cancelacion` is when a person
+    asked for it to be stopped. `error` is the last attempt's. `prioridad`: the least number comes first.
     """
 
     __tablename__ = "trabajo"
@@ -356,6 +346,14 @@ class Trabajo(Base):
             text("(clinica_id IS NULL)"),
             unique=True,
             postgresql_where=text("clinica_id IS NULL AND exclusiva AND estado = 'procesando'"),
+        ),
+        # A safety backup, which is not exclusive, is made under its restore, whatever backup waits for that to end.
+        Index("uq_trabajo_respaldo", "clinica_id", unique=True, postgresql_where=text(_BACKUP_UNDER_WAY)),
+        Index(
+            "uq_trabajo_plataforma_respaldo",
+            text("(clinica_id IS NULL)"),
+            unique=True,
+            postgresql_where=text(f"clinica_id IS NULL AND {_BACKUP_UNDER_WAY}"),
         ),
     )
 

@@ -17,6 +17,7 @@ JOBS = "('respaldo', 'restauracion', 'simulacion', 'verificacion', 'comparacion'
 STATES = "('pendiente', 'procesando', 'completado', 'fallido', 'cancelado')"
 UNDER_WAY = "estado IN ('pendiente', 'procesando')"
 HOLDING = "exclusiva AND estado = 'procesando'"
+BACKING_UP = f"clase = 'respaldo' AND exclusiva AND {UNDER_WAY}"
 RESTORING = f"tipo = 'restauracion' AND destino IS NULL AND {UNDER_WAY}"
 
 # To a unique index every NULL is another; what PostgreSQL 15 has against that, 13 has not.
@@ -49,6 +50,19 @@ SELECT CASE WHEN tipo = 'restauracion' AND simulada THEN 'simulacion' ELSE tipo 
 FROM respaldos.restauracion ORDER BY id
 """
 
+# A clinic had but one backup under way: a safety backup beside another one ends.
+SAFETY_BACKUPS_DOWN = """
+WITH ended AS (
+    UPDATE respaldos.trabajo t SET estado = 'fallido', lease_until = NULL, progreso = NULL
+    WHERE clase = 'respaldo' AND NOT exclusiva AND estado IN ('pendiente', 'procesando') AND EXISTS (
+        SELECT FROM respaldos.trabajo o WHERE o.clinica_id IS NOT DISTINCT FROM t.clinica_id
+            AND o.clase = 'respaldo' AND o.exclusiva AND o.estado IN ('pendiente', 'procesando'))
+    RETURNING respaldo_id), attempts AS (
+    UPDATE respaldos.intento SET fin = now() WHERE fin IS NULL AND respaldo_id IN (SELECT respaldo_id FROM ended))
+UPDATE respaldos.respaldo SET estado = 'fallido', metadata = metadata || '{"error":
+    "el respaldo se interrumpió antes de terminar", "error_type": "interrumpido", "avisos": []}'
+WHERE id IN (SELECT respaldo_id FROM ended)
+"""
 BACKUPS_DOWN = """
 UPDATE respaldos.respaldo r SET intento = t.intento, interrupciones = t.interrupciones, lease_until = t.lease_until,
     progreso = CASE WHEN r.purga_iniciada IS NOT NULL AND r.purgado IS NULL THEN '{"etapa": "purgando"}'::jsonb
@@ -140,6 +154,24 @@ def upgrade() -> None:
         schema="respaldos",
         postgresql_where=sa.text(f"clinica_id IS NULL AND {HOLDING}"),
     )
+    op.drop_index("uq_respaldo_plataforma_en_curso", table_name="respaldo", schema="respaldos")
+    op.drop_index("uq_respaldo_en_curso", table_name="respaldo", schema="respaldos")
+    op.create_index(
+        "uq_trabajo_respaldo",
+        "trabajo",
+        ["clinica_id"],
+        unique=True,
+        schema="respaldos",
+        postgresql_where=sa.text(BACKING_UP),
+    )
+    op.create_index(
+        "uq_trabajo_plataforma_respaldo",
+        "trabajo",
+        [ONE],
+        unique=True,
+        schema="respaldos",
+        postgresql_where=sa.text(f"clinica_id IS NULL AND {BACKING_UP}"),
+    )
     op.add_column(
         "respaldo", sa.Column("purga_iniciada", sa.DateTime(timezone=True), nullable=True), schema="respaldos"
     )
@@ -196,9 +228,25 @@ def downgrade() -> None:
         schema="respaldos",
         postgresql_where=sa.text("clinica_id IS NULL"),
     )
-    for statement in (BACKUPS_DOWN, REINDEXED_DOWN, READINGS_DOWN, OPERATIONS_DOWN):
+    for statement in (SAFETY_BACKUPS_DOWN, BACKUPS_DOWN, REINDEXED_DOWN, READINGS_DOWN, OPERATIONS_DOWN):
         op.execute(statement)
     op.drop_column("respaldo", "purga_iniciada", schema="respaldos")
+    op.create_index(
+        "uq_respaldo_en_curso",
+        "respaldo",
+        ["clinica_id"],
+        unique=True,
+        schema="respaldos",
+        postgresql_where=sa.text(UNDER_WAY),
+    )
+    op.create_index(
+        "uq_respaldo_plataforma_en_curso",
+        "respaldo",
+        [ONE],
+        unique=True,
+        schema="respaldos",
+        postgresql_where=sa.text(f"clinica_id IS NULL AND {UNDER_WAY}"),
+    )
     op.drop_index(op.f("ix_restauracion_clinica_id_id"), table_name="restauracion", schema="respaldos")
     op.create_index(
         op.f("ix_restauracion_clinica_id_fecha_creacion"),

@@ -17,7 +17,9 @@ from app.dump.whose import whose
 from app.errors import OperationInProgress, RespaldoNotFound
 from app.respaldos.audit import Actor
 from app.respaldos.backup.object_key import generar_ruta_s3
+from app.respaldos.jobs.kinds import job_values
 from app.respaldos.models import (
+    Clase,
     Estado,
     Intento,
     Profundidad,
@@ -51,23 +53,37 @@ _ORDERS: dict[Orden, UnaryExpression[Any]] = {
 
 
 async def add(
-    session: AsyncSession, *, clinica_id: int | None, tipo: TipoRespaldo, descripcion: str, actor: Actor
-) -> Respaldo:
-    """A new pending backup. Raises OperationInProgress where the clinic already has one pending or running."""
-    added: Respaldo | None = await session.scalar(
-        postgresql_insert(Respaldo)
-        .values(
-            clinica_id=clinica_id,
-            tipo_respaldo=tipo,
-            descripcion=descripcion,
-            usuario=actor.usuario,
-            usuario_nombre=actor.nombre,
-        )
-        .on_conflict_do_nothing()
-        .returning(Respaldo)
+    session: AsyncSession,
+    *,
+    clinica_id: int | None,
+    tipo: TipoRespaldo,
+    descripcion: str,
+    actor: Actor,
+    **of_job: bool,
+) -> tuple[Respaldo, Trabajo]:
+    """A new pending backup and its job, with `of_job` as its columns.
+
+    Raises OperationInProgress, upon which the transaction must be rolled back, where the job is exclusive and the
+    clinic already has such a backup pending or running.
+    """
+    respaldo = Respaldo(
+        clinica_id=clinica_id,
+        estado=Estado.PENDIENTE,
+        tipo_respaldo=tipo,
+        descripcion=descripcion,
+        usuario=actor.usuario,
+        usuario_nombre=actor.nombre,
     )
-    if added is not None:
-        return added
+    session.add(respaldo)
+    await session.flush()
+    job: Trabajo | None = await session.scalar(
+        postgresql_insert(Trabajo)
+        .values(**job_values(Clase.RESPALDO, clinica_id=clinica_id, actor=actor, respaldo_id=respaldo.id, **of_job))
+        .on_conflict_do_nothing()
+        .returning(Trabajo)
+    )
+    if job is not None:
+        return respaldo, job
     running = await in_progress(session, clinica_id=clinica_id)
     which = f" (número {running.id}, {running.estado})" if running is not None else ""
     raise OperationInProgress(
@@ -76,10 +92,15 @@ async def add(
 
 
 async def in_progress(session: AsyncSession, *, clinica_id: int | None) -> Respaldo | None:
-    """The clinic's backup that is pending or running."""
+    """The clinic's backup that is pending or running; no safety backup, which is part of its restore."""
     return await session.scalar(
-        select(Respaldo).where(
-            Respaldo.clinica_id == clinica_id, Respaldo.estado.in_([Estado.PENDIENTE, Estado.PROCESANDO])
+        select(Respaldo)
+        .join(Trabajo, Trabajo.respaldo_id == Respaldo.id)
+        .where(
+            Respaldo.clinica_id == clinica_id,
+            Trabajo.clase == Clase.RESPALDO,
+            Trabajo.exclusiva,
+            Trabajo.estado.in_([Estado.PENDIENTE, Estado.PROCESANDO]),
         )
     )
 

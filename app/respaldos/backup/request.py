@@ -8,9 +8,8 @@ from app.respaldos.audit import Actor
 from app.respaldos.backup import queries as backup_queries
 from app.respaldos.databases import Databases, transaction
 from app.respaldos.jobs import queries as job_queries
-from app.respaldos.jobs.kinds import new_job
 from app.respaldos.jobs.request import Announcer, requesting
-from app.respaldos.models import Accion, Clase, Estado, Respaldo, TipoRespaldo, Trabajo
+from app.respaldos.models import Accion, Estado, Respaldo, TipoRespaldo, Trabajo
 
 
 async def pedir_respaldo(
@@ -45,13 +44,12 @@ async def create_pending(
 ) -> tuple[Respaldo, Trabajo]:
     """A pending backup, its job, and its line in the audit trail, in the caller's transaction.
 
-    `of_job` are columns of the job that are not as for every backup. Raises OperationInProgress.
+    `of_job` are columns of the job that are not as for every backup. Raises OperationInProgress, as
+    `backup_queries.add` does.
     """
-    respaldo = await backup_queries.add(
-        session, clinica_id=clinica_id, tipo=tipo, descripcion=descripcion, actor=actor
+    respaldo, job = await backup_queries.add(
+        session, clinica_id=clinica_id, tipo=tipo, descripcion=descripcion, actor=actor, **of_job
     )
-    job = new_job(Clase.RESPALDO, clinica_id=clinica_id, actor=actor, respaldo_id=respaldo.id, **of_job)
-    session.add(job)
     await audit.record(
         session, Accion.CREACION, actor, clinica_id=clinica_id, respaldo_id=respaldo.id, tipo_respaldo=tipo
     )

@@ -85,18 +85,20 @@ def those(wanted: Callable[[Kind], bool]) -> list[Clase]:
     return [clase for clase, kind in KINDS.items() if wanted(kind)]
 
 
-def new_job(clase: Clase, *, clinica_id: int | None, actor: Actor, **others: Any) -> Trabajo:
-    """A pending job as its kind says; `others` are columns of the row, which come before that."""
+def job_values(clase: Clase, *, clinica_id: int | None, actor: Actor, **others: Any) -> dict[str, Any]:
+    """The columns of a pending job as its kind says; `others` are columns, too, which come before that."""
     kind = KINDS[clase]
-    said = {
+    return {
+        "clase": clase,
+        "clinica_id": clinica_id,
         "estado": Estado.PENDIENTE,
         "prioridad": kind.unattended if actor == SERVICE else kind.priority,
         "exclusiva": kind.exclusive,
         "reintentable": kind.retried,
         "usuario": actor.usuario,
         "direccion": actor.direccion,
+        **others,
     }
-    return Trabajo(clase=clase, clinica_id=clinica_id, **(said | others))
 
 
 def name_of(job: Trabajo) -> str:

@@ -13,7 +13,7 @@ from app.errors import RespaldoNotFound
 from app.respaldos.audit import SERVICE, Actor
 from app.respaldos.jobs import queries as job_queries
 from app.respaldos.jobs.fleet import serialize
-from app.respaldos.jobs.kinds import new_job
+from app.respaldos.jobs.kinds import job_values
 from app.respaldos.models import (
     Accion,
     Clase,
@@ -110,7 +110,9 @@ async def add(
 ) -> Restauracion:
     """A new row with these values, and its pending job; `of_job` are columns of that which its kind does not say."""
     added = Restauracion(respaldo_id=respaldo_id, clinica_id=clinica_id, **values)
-    added.trabajo = new_job(clase, clinica_id=clinica_id, actor=actor, respaldo_id=respaldo_id, **(of_job or {}))
+    added.trabajo = Trabajo(
+        **job_values(clase, clinica_id=clinica_id, actor=actor, respaldo_id=respaldo_id, **(of_job or {}))
+    )
     session.add(added)
     await session.flush()
     return added

@@ -16,6 +16,7 @@ from sqlalchemy import (
     any_,
     bindparam,
     column,
+    delete,
     exists,
     func,
     literal,
@@ -30,7 +31,7 @@ from sqlalchemy.sql.selectable import TableValuedAlias
 
 from app.dump.whose import named
 from app.respaldos.audit import SERVICE
-from app.respaldos.jobs.kinds import new_job
+from app.respaldos.jobs.kinds import job_values
 from app.respaldos.models import (
     Accion,
     Aviso,
@@ -88,16 +89,7 @@ async def start_due(
         due += await _failed(session, dia, among, now, limit - len(due))
     if not due:
         return []
-    made = await session.scalars(
-        insert(Respaldo)
-        .values(
-            [{"clinica_id": id_, "tipo_respaldo": TipoRespaldo.AUTOMATICO, "descripcion": DESCRIPTION} for id_ in due]
-        )
-        # Somebody may have asked for one just now.
-        .on_conflict_do_nothing()
-        .returning(Respaldo)
-    )
-    respaldos = list(made)
+    respaldos = await _add(session, due)
     if not respaldos:
         return []
     night = update(Programacion).where(Programacion.dia == dia)
@@ -114,10 +106,6 @@ async def start_due(
         )
     )
     session.add_all(
-        new_job(Clase.RESPALDO, clinica_id=respaldo.clinica_id, actor=SERVICE, respaldo_id=respaldo.id)
-        for respaldo in respaldos
-    )
-    session.add_all(
         Evento(
             clinica_id=respaldo.clinica_id,
             accion=Accion.CREACION,
@@ -129,6 +117,39 @@ async def start_due(
     )
     await session.flush()
     return respaldos
+
+
+async def _add(session: AsyncSession, clinics: Sequence[int | None]) -> list[Respaldo]:
+    """A pending backup with its job for each of them that has no such; somebody may have asked for one just now."""
+    added = await session.scalars(
+        insert(Respaldo)
+        .values(
+            [
+                {"clinica_id": id_, "tipo_respaldo": TipoRespaldo.AUTOMATICO, "descripcion": DESCRIPTION}
+                for id_ in clinics
+            ]
+        )
+        .returning(Respaldo)
+    )
+    respaldos = added.all()
+    with_job = await session.scalars(
+        insert(Trabajo)
+        .values(
+            [
+                job_values(Clase.RESPALDO, clinica_id=respaldo.clinica_id, actor=SERVICE, respaldo_id=respaldo.id)
+                for respaldo in respaldos
+            ]
+        )
+        .on_conflict_do_nothing()
+        .returning(Trabajo.respaldo_id)
+    )
+    kept = set(with_job)
+    refused = [respaldo.id for respaldo in respaldos if respaldo.id not in kept]
+    if refused:
+        await session.execute(
+            delete(Respaldo).where(Respaldo.id.in_(refused)).execution_options(synchronize_session=False)
+        )
+    return [respaldo for respaldo in respaldos if respaldo.id in kept]
 
 
 async def _due(session: AsyncSession, dia: date, among: Among, now: datetime, limit: int) -> list[int | None]:
@@ -243,16 +264,14 @@ def _of_day(dia: date, among: Among) -> tuple[ColumnElement[bool], ...]:
 
 
 def _idle(among: Among) -> ColumnElement[bool]:
-    running = select(Respaldo.clinica_id).where(Respaldo.estado.in_([Estado.PENDIENTE, Estado.PROCESANDO]))
-    operating = select(Trabajo.clinica_id).where(Trabajo.exclusiva, Trabajo.estado == Estado.PROCESANDO)
-    if among is None:
-        own = (running.where(Respaldo.clinica_id.is_(None)), operating.where(Trabajo.clinica_id.is_(None)))
-        return and_(*(~each.exists() for each in own))
-    # A NULL among them, and nobody would be said not to be among them.
-    return and_(
-        Programacion.clinica_id.not_in(running.where(Respaldo.clinica_id.is_not(None))),
-        Programacion.clinica_id.not_in(operating.where(Trabajo.clinica_id.is_not(None))),
+    pending_backup = and_(Trabajo.estado == Estado.PENDIENTE, Trabajo.clase == Clase.RESPALDO)
+    busy = select(Trabajo.clinica_id).where(
+        Trabajo.exclusiva, or_(Trabajo.estado == Estado.PROCESANDO, pending_backup)
     )
+    if among is None:
+        return ~busy.where(Trabajo.clinica_id.is_(None)).exists()
+    # A NULL among them, and nobody would be said not to be among them.
+    return Programacion.clinica_id.not_in(busy.where(Trabajo.clinica_id.is_not(None)))
 
 
 def _clinics(ids: Sequence[int]) -> TableValuedAlias:

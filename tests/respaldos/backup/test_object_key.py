@@ -63,7 +63,7 @@ async def keys_of_attempts(resources: Resources, zone: str, *moments: datetime) 
     keys = []
     for number, moment in enumerate(moments):
         async with transaction(resources) as session:
-            respaldo = await backup_queries.add(
+            respaldo, _ = await backup_queries.add(
                 session, clinica_id=50 + number, tipo=TipoRespaldo.MANUAL, descripcion="", actor=COMMAND_LINE
             )
             keys.append(

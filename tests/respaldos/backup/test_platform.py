@@ -77,7 +77,7 @@ async def test_what_runs_for_the_platform_keeps_no_clinic_from_its_night(
     await ask(resources, clinica_id=None)
     made = await programar(resources, now=now, time_zone=LA_PAZ, hour=2, minute=0)
     assert sorted(item.clinica_id or 0 for item in made) == [1, 2, 3]
-    await conn.execute("UPDATE respaldos.respaldo SET estado = 'completado' WHERE clinica_id IS NULL")
+    await conn.execute("UPDATE respaldos.trabajo SET estado = 'completado' WHERE clinica_id IS NULL")
     (platform,) = await programar(resources, now=now, time_zone=LA_PAZ, hour=2, minute=0)
     assert platform.clinica_id is None
     assert await programar(resources, now=now, time_zone=LA_PAZ, hour=2, minute=0) == []

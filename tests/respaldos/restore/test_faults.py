@@ -19,6 +19,7 @@ from app.errors import (
     RestoreRefused,
     StorageUnavailable,
 )
+from app.respaldos.backup.request import cancelar_respaldo
 from app.respaldos.jobs import run as job_run
 from app.respaldos.jobs.run import run_next
 from app.respaldos.models import Clase
@@ -103,7 +104,7 @@ async def test_only_a_completed_backup_of_the_clinics_own(resources: Resources, 
     pending = await ask(resources)
     with pytest.raises(NotCompleted, match="pendiente"):
         await pedir_restauracion(resources, None, pending.id, clinica_id=SMALL, request=RestoreRequest(), actor=ANA)
-    await conn.execute("UPDATE respaldos.respaldo SET estado = 'fallido'")
+    await cancelar_respaldo(resources, pending.id, clinica_id=SMALL, actor=ANA)
     respaldo = await back_up(resources)
     with pytest.raises(RespaldoNotFound):
         await pedir_restauracion(resources, None, respaldo.id, clinica_id=LARGE, request=RestoreRequest(), actor=ANA)

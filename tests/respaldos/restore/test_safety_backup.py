@@ -1,5 +1,6 @@
 """What a clinic writes while its safety backup is made: in that backup, or the restore is not made."""
 
+import asyncio
 import gzip
 from collections.abc import Callable
 from typing import Any
@@ -7,12 +8,13 @@ from typing import Any
 import asyncpg
 import pytest
 
-from app.errors import RestoreRefused
+from app.errors import OperationInProgress, RestoreRefused
 from app.respaldos.backup.run import crear_respaldo
+from app.respaldos.jobs.run import run_next
 from app.respaldos.models import Respaldo
 from app.respaldos.resources import Resources
 from app.respaldos.restore import run as making
-from tests.respaldos.conftest import SMALL, back_up
+from tests.respaldos.conftest import SMALL, Held, ask, back_up, row_of
 from tests.support.restores import DAMAGE, assert_refused, conn, everybody, resources, restore
 
 __all__ = ["conn", "resources"]
@@ -42,6 +44,45 @@ def writing(conn: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch) -> Callab
         monkeypatch.setattr(making, "crear_respaldo", written_beside)
 
     return begin
+
+
+@pytest.mark.parametrize("clinica_id", [SMALL, None])
+async def test_it_is_made_while_another_backup_waits_for_the_restore(
+    resources: Resources, conn: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch, clinica_id: int | None
+) -> None:
+    respaldo = await back_up(resources, clinica_id)
+    asked: list[Respaldo] = []
+
+    async def with_another(*given: Any, **more: Any) -> Respaldo:
+        asked.append(await ask(resources, clinica_id))
+        made = await crear_respaldo(*given, **more)
+        with pytest.raises(OperationInProgress, match=f"número {asked[0].id}, pendiente"):
+            await ask(resources, clinica_id)
+        return made
+
+    monkeypatch.setattr(making, "crear_respaldo", with_another)
+    done = await restore(resources, respaldo)
+    assert (done.trabajo.estado, done.respaldo_previo) == ("completado", asked[0].id + 1)
+    assert (await row_of(conn, asked[0].id))["estado"] == "pendiente"
+    await run_next(resources)
+    assert (await row_of(conn, asked[0].id))["estado"] == "completado"
+
+
+async def test_a_backup_may_be_asked_for_while_it_is_made(
+    resources: Resources, conn: asyncpg.Connection, held: Held
+) -> None:
+    held.released.set()
+    respaldo = await back_up(resources)
+    held.reached.clear()
+    held.released.clear()
+    restoring = asyncio.create_task(restore(resources, respaldo))
+    await asyncio.wait_for(held.reached.wait(), 30)
+    asked = await ask(resources)
+    assert not await run_next(resources), "it waits for the restore"
+    held.released.set()
+    assert (await restoring).respaldo_previo == respaldo.id + 1
+    await run_next(resources)
+    assert (await row_of(conn, asked.id))["estado"] == "completado"
 
 
 async def test_it_is_made_again(

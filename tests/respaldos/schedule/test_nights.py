@@ -26,7 +26,8 @@ from app.respaldos.schedule.nights import (
 )
 from tests.respaldos.conftest import LA_PAZ, LARGE, NEW, SMALL, back_up, connected, opened
 from tests.storage.conftest import Store
-from tests.support.jobs import occupy
+from tests.support.jobs import add_job, occupy
+from tests.support.stored import waiting_for_a_lock
 
 ZONES = [
     "America/La_Paz",
@@ -180,6 +181,9 @@ async def end_all(conn: asyncpg.Connection, estado: str, made: datetime) -> None
         estado,
         made,
     )
+    await conn.execute(
+        "UPDATE respaldos.trabajo t SET estado = r.estado FROM respaldos.respaldo r WHERE r.id = t.respaldo_id"
+    )
 
 
 async def test_each_active_clinic_once_a_night(resources: Resources, conn: asyncpg.Connection) -> None:
@@ -236,14 +240,43 @@ async def test_a_service_that_comes_up_the_next_day_makes_one_backup(
 async def test_a_running_backup_of_a_person_postpones_the_night(
     resources: Resources, conn: asyncpg.Connection
 ) -> None:
-    await conn.execute(
-        "INSERT INTO respaldos.respaldo (clinica_id, tipo_respaldo, estado) VALUES ($1, 'por_demanda', 'procesando')",
+    id_ = await conn.fetchval(
+        "INSERT INTO respaldos.respaldo (clinica_id, tipo_respaldo, estado) VALUES ($1, 'por_demanda', 'procesando')"
+        " RETURNING id",
         SMALL,
     )
+    await add_job(conn, id_)
     assert clinics_of(await whole_night(resources)) == [LARGE, NEW]
     assert await night(resources, AT_TWO + timedelta(hours=3)) == []
-    await conn.execute("UPDATE respaldos.respaldo SET estado = 'completado' WHERE clinica_id = $1", SMALL)
+    await conn.execute("UPDATE respaldos.trabajo SET estado = 'completado' WHERE clinica_id = $1", SMALL)
     assert clinics_of(await night(resources, AT_TWO + timedelta(hours=3, minutes=1))) == [SMALL]
+
+
+async def test_a_backup_that_is_asked_for_just_then_is_the_only_one(
+    resources: Resources, conn: asyncpg.Connection, database: str
+) -> None:
+    async with connected(database) as person:
+        asking = person.transaction()
+        await asking.start()
+        id_ = await person.fetchval(
+            "INSERT INTO respaldos.respaldo (clinica_id, tipo_respaldo) VALUES ($1, 'por_demanda') RETURNING id",
+            SMALL,
+        )
+        await add_job(person, id_)
+        planning = asyncio.create_task(whole_night(resources))
+        await waiting_for_a_lock(person)
+        await asking.commit()
+        assert clinics_of(await planning) == [LARGE, NEW]
+    made = "SELECT id FROM respaldos.respaldo WHERE clinica_id = $1"
+    assert [row["id"] for row in await conn.fetch(made, SMALL)] == [id_]
+
+
+async def test_a_restore_that_waits_does_not_postpone_the_night(
+    resources: Resources, conn: asyncpg.Connection
+) -> None:
+    source = await back_up(resources)
+    await add_job(conn, source.id, Clase.RESTAURACION, estado="pendiente")
+    assert clinics_of(await whole_night(resources)) == [LARGE, SMALL, NEW]
 
 
 async def test_a_restore_under_way_postpones_the_night(resources: Resources, conn: asyncpg.Connection) -> None:
