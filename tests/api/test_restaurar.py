@@ -53,10 +53,21 @@ async def test_it_is_asked_for(
     assert (asked["tipo"], asked["estado"], asked["respaldo_id"]) == ("restauracion", "pendiente", respaldo_id)
     shown = await client.get(f"{API}/restauraciones/{asked['id']}/", headers=bearer())
     assert shown.json() == asked
-    again = await client.post(f"{API}/respaldos/{respaldo_id}/restaurar/", json=body, headers=bearer())
-    assert (again.status_code, again.json()["codigo"]) == (409, "operacion_en_curso")
     trail = await client.get(f"{API}/eventos/", params={"accion": "restauracion"}, headers=bearer())
     assert [line["detalle"]["restauracion_id"] for line in trail.json()] == [asked["id"]]
+
+
+async def test_a_restore_refuses_another_and_a_preview_does_not(
+    client: httpx.AsyncClient, conn: asyncpg.Connection
+) -> None:
+    url = f"{API}/respaldos/{await add_backup(conn)}/restaurar/"
+    answers = [
+        await client.post(url, json={"simular": simulated}, headers=bearer()) for simulated in (True, False, False)
+    ]
+    assert [answer.status_code for answer in answers] == [202, 202, 409]
+    assert answers[2].json()["codigo"] == "operacion_en_curso"
+    trail = await client.get(f"{API}/eventos/", params={"accion": "restauracion"}, headers=bearer())
+    assert len(trail.json()) == 2
 
 
 @pytest.mark.parametrize(

@@ -34,14 +34,19 @@ class Heartbeat(Enum):
 
 
 async def refuse_if_busy(session: AsyncSession, *, clinica_id: int | None) -> None:
-    """Raise OperationInProgress where a backup or a restore of the clinic is pending or running.
+    """Raise OperationInProgress where a backup or a restore of the clinic is pending or running, and no preview.
 
     Nobody adds one until the transaction ends.
     """
     await serialize(session)
     found = await session.scalar(
         select(Trabajo)
-        .where(Trabajo.clinica_id == clinica_id, Trabajo.exclusiva, Trabajo.estado.in_(_UNDER_WAY))
+        .where(
+            Trabajo.clinica_id == clinica_id,
+            Trabajo.exclusiva,
+            Trabajo.clase.in_(those(lambda kind: not kind.reading)),
+            Trabajo.estado.in_(_UNDER_WAY),
+        )
         .order_by(Trabajo.id)
         .limit(1)
     )
@@ -96,7 +101,9 @@ async def claim(session: AsyncSession, job_id: int, *, clinica_id: int | None, l
         return claimed
     if running is None:
         raise OperationInProgress(f"el trabajo {job_id} ya no está pendiente")
-    what = "un respaldo" if running.clase == Clase.RESPALDO else "una restauración"
+    what = {Clase.RESPALDO: "un respaldo", Clase.SIMULACION: "una simulación"}.get(
+        Clase(running.clase), "una restauración"
+    )
     raise OperationInProgress(
         f"{whose(clinica_id)} ya tiene {what} en curso (del respaldo número {running.respaldo_id})",
         running.respaldo_id,

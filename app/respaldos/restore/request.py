@@ -79,8 +79,9 @@ async def create_pending(
 ) -> Restauracion:
     """A pending restore, with its line in the audit trail, as part of the caller's transaction.
 
-    Raises RespaldoNotFound, NotCompleted, InvalidRequest, and OperationInProgress where the clinic has something
-    under way already: a person who asks for it wants it now, or not at all.
+    Raises RespaldoNotFound, NotCompleted, InvalidRequest, and OperationInProgress where the clinic has a backup or a
+    restore under way already: a person who asks for it wants it now, or not at all. A preview, which takes minutes at
+    most, is waited for.
     """
     _ = request.scope
     if clinica_id is None and request.registro is not None:

@@ -142,6 +142,18 @@ async def test_a_backup_and_a_restore_keep_each_other_away(
     assert (await newest(conn))["estado"] == "completado"
 
 
+async def test_only_a_preview_that_runs_keeps_a_restore_of_the_command_line_away(
+    resources: Resources, conn: asyncpg.Connection
+) -> None:
+    respaldo = await back_up(resources)
+    simulated = RestoreRequest(simulada=True)
+    await pedir_restauracion(resources, None, respaldo.id, clinica_id=SMALL, request=simulated, actor=ANA)
+    assert (await restore(resources, respaldo)).trabajo.estado == "completado"
+    await conn.execute("UPDATE respaldos.trabajo SET estado = 'procesando' WHERE clase = 'simulacion'")
+    with pytest.raises(OperationInProgress, match="ya tiene una simulación en curso"):
+        await restore(resources, respaldo)
+
+
 async def test_a_restore_waits_where_a_backup_came_first(resources: Resources, conn: asyncpg.Connection) -> None:
     respaldo = await back_up(resources)
     await pedir_restauracion(resources, None, respaldo.id, clinica_id=SMALL, request=RestoreRequest(), actor=ANA)
