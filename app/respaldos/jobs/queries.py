@@ -197,22 +197,28 @@ async def cancel(session: AsyncSession, respaldo_id: int, *, clinica_id: int | N
 
     None where it cannot be cancelled, has ended, or is asked to stop already.
     """
-    cancellable = (
-        Trabajo.respaldo_id == respaldo_id,
-        Trabajo.clinica_id == clinica_id,
-        Trabajo.clase.in_(those(lambda kind: kind.cancellable)),
-        Trabajo.cancelacion.is_(None),
+    # Locked, whatever its state: one that is just given back would be neither pending nor running to two statements.
+    job = await session.scalar(
+        select(Trabajo)
+        .where(
+            Trabajo.respaldo_id == respaldo_id,
+            Trabajo.clinica_id == clinica_id,
+            Trabajo.clase.in_(those(lambda kind: kind.cancellable)),
+        )
+        .with_for_update()
+        .execution_options(populate_existing=True)
     )
-    return await _change(
-        session,
-        *cancellable,
-        Trabajo.estado == Estado.PENDIENTE,
-        estado=Estado.CANCELADO,
-        cancelacion=func.now(),
-        fecha_fin=func.now(),
-        error=f"respaldo {respaldo_id}: se canceló antes de empezar",
-        error_type=Cancelled.code,
-    ) or await _change(session, *cancellable, Trabajo.estado == Estado.PROCESANDO, cancelacion=func.now())
+    if job is None or job.cancelacion is not None or job.estado not in _UNDER_WAY:
+        return None
+    ended: dict[str, Any] = {}
+    if job.estado == Estado.PENDIENTE:
+        ended = {
+            "estado": Estado.CANCELADO,
+            "fecha_fin": func.now(),
+            "error": f"respaldo {respaldo_id}: se canceló antes de empezar",
+            "error_type": Cancelled.code,
+        }
+    return await _change(session, Trabajo.id == job.id, cancelacion=func.now(), **ended)
 
 
 async def _change(session: AsyncSession, *which: ColumnElement[bool], **values: Any) -> Trabajo | None:

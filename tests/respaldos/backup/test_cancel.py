@@ -26,6 +26,7 @@ from tests.respaldos.conftest import (
 from tests.storage.conftest import Store
 from tests.support.jobs import expire, with_lease
 from tests.support.jobs import running as running_jobs
+from tests.support.stored import waiting_for_a_lock
 
 
 async def test_a_pending_one_is_over_at_once(resources: Resources, conn: asyncpg.Connection) -> None:
@@ -127,6 +128,27 @@ async def test_a_cancelled_one_whose_process_died(
     row = await row_of(conn, 1)
     assert (row["estado"], row["error_type"]) == ("cancelado", "cancelado")
     assert await told(conn) == []
+
+
+@pytest.mark.parametrize(("was", "becomes"), [("procesando", "pendiente"), ("pendiente", "procesando")])
+async def test_one_that_is_just_changing_its_state_is_cancelled(
+    resources: Resources, conn: asyncpg.Connection, was: str, becomes: str
+) -> None:
+    change = "WITH job AS (UPDATE respaldos.trabajo SET estado = $1) UPDATE respaldos.respaldo SET estado = $1"
+    await ask(resources)
+    await conn.execute(change, was)
+    changing = conn.transaction()
+    await changing.start()
+    await conn.execute(change, becomes)
+    cancelling = asyncio.create_task(cancelar_respaldo(resources, 1, clinica_id=SMALL, actor=ANA))
+    await waiting_for_a_lock(conn)
+    await changing.commit()
+    over = becomes == "pendiente"
+    assert (await cancelling).estado == ("cancelado" if over else "procesando")
+    cancelacion, error = await conn.fetchrow("SELECT cancelacion, error FROM respaldos.trabajo")
+    assert cancelacion is not None
+    assert error == ("respaldo 1: se canceló antes de empezar" if over else None)
+    assert [accion for accion, _, _ in await trail(conn)] == ["creacion", "cancelacion"]
 
 
 async def test_one_that_has_ended_cannot_be_cancelled(resources: Resources, conn: asyncpg.Connection) -> None:
