@@ -145,9 +145,10 @@ async def test_one_that_is_just_changing_its_state_is_cancelled(
     await changing.commit()
     over = becomes == "pendiente"
     assert (await cancelling).estado == ("cancelado" if over else "procesando")
-    cancelacion, error = await conn.fetchrow("SELECT cancelacion, error FROM respaldos.trabajo")
-    assert cancelacion is not None
-    assert error == ("respaldo 1: se canceló antes de empezar" if over else None)
+    job = await conn.fetchrow("SELECT cancelacion, error FROM respaldos.trabajo")
+    assert job is not None
+    assert job["cancelacion"] is not None
+    assert job["error"] == ("respaldo 1: se canceló antes de empezar" if over else None)
     assert [accion for accion, _, _ in await trail(conn)] == ["creacion", "cancelacion"]
 
 
