@@ -17,8 +17,7 @@ async def reconciliar(resources: Resources) -> int:
 
 async def end_dead(resources: Resources) -> int:
     """End jobs whose lease ran out; return how many wait for a worker."""
-    async with transaction(resources) as session:
-        await end_expired(session, lease=resources.lease)
+    await end_expired(resources)
     await end_expired_restores(resources)
     async with transaction(resources) as session:
         return await job_fleet.waiting(session)

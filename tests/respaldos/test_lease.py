@@ -19,7 +19,7 @@ from app.respaldos.backup import run as making
 from app.respaldos.databases import transaction
 from app.respaldos.jobs import queries as job_queries
 from app.respaldos.jobs.run import run_next
-from app.respaldos.models import Clase, Estado
+from app.respaldos.models import Clase, Estado, Trabajo
 from app.respaldos.progress import Progress
 from app.respaldos.reconcile import reconciliar
 from app.respaldos.resources import Resources
@@ -40,7 +40,7 @@ from tests.respaldos.conftest import (
     row_of,
 )
 from tests.storage.conftest import Store
-from tests.support.jobs import add_job, expire, occupy, with_lease
+from tests.support.jobs import add_job, add_restauracion, expire, occupy, with_lease
 from tests.support.jobs import running as running_jobs
 from tests.support.tcp_proxy import Direction, TcpProxy, tcp_proxy, through
 
@@ -239,6 +239,47 @@ async def test_many_reconcilers_at_once_end_a_death_once(
     await asyncio.gather(*(reconciliar(resources) for _ in range(8)))
     assert {row.estado for row in await respaldo_rows(conn)} == {"fallido"}
     assert len([record for record in caplog.records if "se venció su arriendo" in record.getMessage()]) == 10
+
+
+@pytest.mark.parametrize("problem", [StorageError("no"), ZeroDivisionError("no")], ids=["known", "mistake"])
+async def test_a_death_that_cannot_be_ended_keeps_no_other_from_it(
+    resources: Resources,
+    conn: asyncpg.Connection,
+    store: Store,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    problem: Exception,
+) -> None:
+    stored = store.storage.client.put_object
+    for clinica_id in (LARGE, SMALL, NEW):
+        key = f"backups/{clinica_id}/x.json.gz"
+        await insert_running(conn, key, clinica_id=clinica_id)
+        await stored(Bucket=store.options.bucket, Key=key, Body=b"x")
+    for clinica_id in (LARGE, SMALL):
+        job = {"estado": "procesando", "exclusiva": False, "intento": 1}
+        await add_restauracion(conn, clinica_id, Clase.RESTAURACION, job=job)
+    await expire(conn)
+    finish = job_queries.finish
+
+    async def fail_for_one(session: Any, job: Trabajo, **more: Any) -> Any:
+        ended = await finish(session, job, **more)
+        if job.clinica_id == LARGE:
+            raise problem
+        return ended
+
+    with monkeypatch.context() as patch:
+        patch.setattr(job_queries, "finish", fail_for_one)
+        await reconciliar(resources)
+    states = "SELECT estado FROM respaldos.trabajo WHERE clinica_id = ANY ($1) ORDER BY id"
+    assert {row["estado"] for row in await conn.fetch(states, [SMALL, NEW])} == {"fallido"}
+    assert {row["estado"] for row in await conn.fetch(states, [LARGE])} == {"procesando"}
+    assert [item.key async for item in store.storage.list()] == [f"backups/{LARGE}/x.json.gz"]
+    for job_name in ("el respaldo 1", "la restauración 1"):
+        assert f"{job_name}: se venció su arriendo, y no se pudo dar por terminado" in caplog.text
+    assert ("Traceback" in caplog.text) == isinstance(problem, ZeroDivisionError)
+    await reconciliar(resources)
+    assert await running_jobs(conn) == 0
+    assert [item.key async for item in store.storage.list()] == []
 
 
 async def test_a_row_that_somebody_holds_does_not_hold_up_the_others(

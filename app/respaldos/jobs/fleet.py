@@ -66,14 +66,19 @@ async def waiting(session: AsyncSession) -> int:
     return found or 0
 
 
-async def expired(session: AsyncSession, *, kinds: Collection[Clase]) -> Sequence[Trabajo]:
-    """Running jobs of these kinds whose lease has run out, locked; none that somebody else is just ending."""
+async def expired(session: AsyncSession, *, kinds: Collection[Clase], job_id: int | None = None) -> Sequence[Trabajo]:
+    """Running jobs of these kinds whose lease has run out, locked; none that somebody else is just ending.
+
+    Of all of them only that one, where one is named.
+    """
+    which = (Trabajo.id == job_id,) if job_id is not None else ()
     found = await session.scalars(
         select(Trabajo)
         .where(
             Trabajo.clase.in_(kinds),
             Trabajo.estado == Estado.PROCESANDO,
             Trabajo.lease_until < func.clock_timestamp(),
+            *which,
         )
         .order_by(Trabajo.id)
         # Two who wait for each other's rows would deadlock.

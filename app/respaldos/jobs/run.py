@@ -3,8 +3,8 @@
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from typing import Self
 
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -166,14 +166,34 @@ def _state_after(job: Trabajo, problem: RespaldosError | None) -> Estado:
     return Estado.PENDIENTE if passes and job.reintentable else Estado.FALLIDO
 
 
-async def end_expired(session: AsyncSession, *, lease: Lease) -> list[Trabajo]:
-    """End the attempts whose process died, as far as the service's own database knows all of them."""
-    found = await job_fleet.expired(session, kinds=those(lambda kind: not kind.asks_outcome))
+async def end_expired(resources: Resources) -> None:
+    """End the attempts whose process died, as far as the service's own database knows all of them.
+
+    One that cannot be ended keeps no other from it. Raises DatabaseError where none can be found out.
+    """
+    kinds = those(lambda kind: not kind.asks_outcome)
+    async with transaction(resources) as session:
+        found = await job_fleet.expired(session, kinds=kinds)
     for job in found:
         died = ProcessDied(f"el proceso que hacía {_the(job, number=False)} murió sin terminar")
-        await end(session, job, died, lease=lease, seconds=None)
-        log.warning("%s: se venció su arriendo; su intento se dio por terminado", _the(job))
-    return list(found)
+        with logging_failure(job):
+            async with transaction(resources) as session:
+                # Its process may be alive after all, or somebody else has ended it.
+                if not await job_fleet.expired(session, kinds=kinds, job_id=job.id):
+                    continue
+                await end(session, job, died, lease=resources.lease, seconds=None)
+            log.warning("%s: se venció su arriendo; su intento se dio por terminado", _the(job))
+
+
+@contextmanager
+def logging_failure(job: Trabajo) -> Iterator[None]:
+    """Log whatever is raised while a dead process's job is ended: the others are to be ended all the same."""
+    try:
+        yield
+    except RespaldosError as exc:
+        log.warning("%s: se venció su arriendo, y no se pudo dar por terminado: %s", _the(job), exc)
+    except Exception:
+        log.exception("%s: se venció su arriendo, y no se pudo dar por terminado", _the(job))
 
 
 async def _end_failed(attempt: Attempt, exc: BaseException) -> bool:

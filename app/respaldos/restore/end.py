@@ -13,7 +13,7 @@ from app.respaldos.audit import Actor
 from app.respaldos.databases import transaction
 from app.respaldos.jobs import fleet as job_fleet
 from app.respaldos.jobs.kinds import KINDS, name_of, those
-from app.respaldos.jobs.run import end
+from app.respaldos.jobs.run import end, logging_failure
 from app.respaldos.models import Accion, Clase, Estado, TipoAviso, Trabajo
 from app.respaldos.reading import queries as reading_queries
 from app.respaldos.resources import Resources
@@ -61,31 +61,36 @@ def _totals(resultado: Mapping[str, Mapping[str, Any]] | None) -> dict[str, int]
 async def end_expired_restores(resources: Resources) -> None:
     """End every restore whose lease ran out, as completed where its transaction was committed.
 
-    What cannot be found out now is asked again at the next call. Raises DatabaseError where the service's own
-    database fails.
+    What cannot be found out or ended now is tried again at the next call, and keeps no other from it. Raises
+    DatabaseError where none can be found out.
     """
     async with transaction(resources) as session:
         expired = await job_fleet.expired(session, kinds=those(lambda kind: kind.asks_outcome))
     for job in expired:
-        # Another worker may have ended it since, and the clinic have begun another; or its process is back.
-        async with transaction(resources) as session:
-            if not await job_fleet.is_expired(session, job):
-                continue
-        try:
-            outcome = await _outcome(resources, job)
-        except DatabaseError as exc:
-            log.warning("no se sabe cómo terminó la %s: %s", name_of(job), exc)
-            continue
-        if outcome is Outcome.IN_PROGRESS:
-            continue
-        problem: RespaldosError | None = None
-        if outcome is not Outcome.COMMITTED:
-            undone = outcome is Outcome.ABORTED
-            problem = KINDS[Clase(job.clase)].interrupted if undone else RestoreUncertain(UNKNOWN)
-        async with transaction(resources) as session:
-            ended = await end(session, job, problem, lease=resources.lease, seconds=None)
-        if ended is not None:
-            log.warning("la %s: se venció su arriendo; se dio por terminada", name_of(job))
+        with logging_failure(job):
+            await _end_expired(resources, job)
+
+
+async def _end_expired(resources: Resources, job: Trabajo) -> None:
+    # Another worker may have ended it since, and the clinic have begun another; or its process is back.
+    async with transaction(resources) as session:
+        if not await job_fleet.is_expired(session, job):
+            return
+    try:
+        outcome = await _outcome(resources, job)
+    except DatabaseError as exc:
+        log.warning("no se sabe cómo terminó la %s: %s", name_of(job), exc)
+        return
+    if outcome is Outcome.IN_PROGRESS:
+        return
+    problem: RespaldosError | None = None
+    if outcome is not Outcome.COMMITTED:
+        undone = outcome is Outcome.ABORTED
+        problem = KINDS[Clase(job.clase)].interrupted if undone else RestoreUncertain(UNKNOWN)
+    async with transaction(resources) as session:
+        ended = await end(session, job, problem, lease=resources.lease, seconds=None)
+    if ended is not None:
+        log.warning("la %s: se venció su arriendo; se dio por terminada", name_of(job))
 
 
 async def _outcome(resources: Resources, job: Trabajo) -> Outcome | None:
