@@ -200,7 +200,7 @@ class RestoreDiffers(RespaldosError):
 
 
 class RestoreInterrupted(RespaldosError):
-    """The process that restored was stopped, died or lost its connection, and nothing was changed."""
+    """The restore was stopped, died, or lost its connection or its safety backup, and nothing was changed."""
 
     status = 503
     code = "restauracion_interrumpida"

@@ -11,10 +11,12 @@ from app.clinic.restore.session import ClinicRestore, Outcome, Plan
 from app.dump.verifier import VerifiedFile
 from app.dump.whose import whose
 from app.errors import (
+    Cancelled,
     ClinicNotFound,
     DatabaseError,
     NotCompleted,
     RespaldosError,
+    RestoreInterrupted,
     RestoreRefused,
 )
 from app.respaldos.audit import COMMAND_LINE, Actor
@@ -186,15 +188,19 @@ async def _save(resources: Resources, attempt: Attempt) -> None:
     except ClinicNotFound:
         # It is gone with all that was its: there is nothing to save.
         return
-    previous = await crear_respaldo(
-        resources,
-        clinica_id=job.clinica_id,
-        tipo=TipoRespaldo.POR_DEMANDA,
-        descripcion=f"Antes de restaurar el respaldo {job.respaldo_id}",
-        actor=Actor(job.usuario, None, job.direccion),
-        progress=Progress(moved),
-        under_restore=True,
-    )
+    try:
+        previous = await crear_respaldo(
+            resources,
+            clinica_id=job.clinica_id,
+            tipo=TipoRespaldo.POR_DEMANDA,
+            descripcion=f"Antes de restaurar el respaldo {job.respaldo_id}",
+            actor=Actor(job.usuario, None, job.direccion),
+            progress=Progress(moved),
+            under_restore=True,
+        )
+    except Cancelled as exc:
+        # Nobody has cancelled the restore: that cannot be.
+        raise RestoreInterrupted("se canceló el respaldo previo, y la restauración no cambió nada") from exc
     await _note(attempt, respaldo_previo=previous.id)
 
 

@@ -8,14 +8,17 @@ from typing import Any
 import asyncpg
 import pytest
 
-from app.errors import OperationInProgress, RestoreRefused
+from app.errors import OperationInProgress, RestoreInterrupted, RestoreRefused
+from app.respaldos.backup.request import cancelar_respaldo
 from app.respaldos.backup.run import crear_respaldo
 from app.respaldos.jobs.run import run_next
 from app.respaldos.models import Respaldo
 from app.respaldos.resources import Resources
 from app.respaldos.restore import run as making
-from tests.respaldos.conftest import SMALL, Held, ask, back_up, row_of
-from tests.support.restores import DAMAGE, assert_refused, conn, everybody, resources, restore
+from app.respaldos.restore.request import RestoreRequest, pedir_restauracion
+from tests.respaldos.conftest import ANA, SMALL, Held, ask, back_up, row_of
+from tests.support.jobs import with_lease
+from tests.support.restores import DAMAGE, assert_refused, conn, everybody, newest, resources, restore
 
 __all__ = ["conn", "resources"]
 
@@ -83,6 +86,37 @@ async def test_a_backup_may_be_asked_for_while_it_is_made(
     assert (await restoring).respaldo_previo == respaldo.id + 1
     await run_next(resources)
     assert (await row_of(conn, asked.id))["estado"] == "completado"
+
+
+@pytest.mark.parametrize("by", ["worker", "command line"])
+async def test_where_it_is_cancelled_the_restore_fails(
+    resources: Resources, conn: asyncpg.Connection, held: Held, by: str
+) -> None:
+    held.released.set()
+    respaldo = await back_up(resources)
+    await conn.execute(DAMAGE)
+    before = await everybody(resources)
+    held.reached.clear()
+    held.released.clear()
+    resources = with_lease(resources, heartbeat_seconds=0.05)
+    if by == "worker":
+        request = RestoreRequest()
+        await pedir_restauracion(resources, None, respaldo.id, clinica_id=SMALL, request=request, actor=ANA)
+        restoring: asyncio.Task[Any] = asyncio.create_task(run_next(resources))
+    else:
+        restoring = asyncio.create_task(restore(resources, respaldo))
+    await asyncio.wait_for(held.reached.wait(), 30)
+    await cancelar_respaldo(resources, respaldo.id + 1, clinica_id=SMALL, actor=ANA)
+    if by == "worker":
+        await restoring
+    else:
+        with pytest.raises(RestoreInterrupted, match="se canceló el respaldo previo"):
+            await restoring
+    assert await everybody(resources) == before
+    assert (await row_of(conn, respaldo.id + 1))["estado"] == "cancelado"
+    row = await newest(conn)
+    assert (row["estado"], row["error_type"]) == ("fallido", "restauracion_interrumpida")
+    assert row["error"] == "se canceló el respaldo previo, y la restauración no cambió nada"
 
 
 async def test_it_is_made_again(
