@@ -85,16 +85,3 @@ async def expired(session: AsyncSession, *, kinds: Collection[Clase], job_id: in
         .with_for_update(skip_locked=True)
     )
     return found.all()
-
-
-async def is_expired(session: AsyncSession, job: Trabajo) -> bool:
-    """Whether just this attempt is still running, with a lease that has run out."""
-    found = await session.scalar(
-        select(Trabajo.id).where(
-            Trabajo.id == job.id,
-            Trabajo.intento == job.intento,
-            Trabajo.estado == Estado.PROCESANDO,
-            Trabajo.lease_until < func.clock_timestamp(),
-        )
-    )
-    return found is not None

@@ -74,7 +74,7 @@ async def end_expired_restores(resources: Resources) -> None:
 async def _end_expired(resources: Resources, job: Trabajo) -> None:
     # Another worker may have ended it since, and the clinic have begun another; or its process is back.
     async with transaction(resources) as session:
-        if not await job_fleet.is_expired(session, job):
+        if not await job_fleet.expired(session, kinds=[Clase(job.clase)], job_id=job.id):
             return
     try:
         outcome = await _outcome(resources, job)
