@@ -18,8 +18,7 @@ from arq.cron import CronJob
 
 from app.connections.resources import retention_policy
 from app.errors import RespaldosError
-from app.respaldos.backup.cleanup import clean_up as clean_up_attempts
-from app.respaldos.reconcile import end_dead
+from app.respaldos.reconcile import reconciliar
 from app.respaldos.retention.clean import limpiar_respaldos_antiguos
 from app.respaldos.retention.purge import purgar
 from app.respaldos.schedule.nights import programar
@@ -91,15 +90,10 @@ async def _run(cron_job: CronJob, context: Context, logged: Any) -> Any:
 async def reconcile(context: Context) -> None:
     """End what dead processes left open, and put back into Redis what it does not have."""
     queue = context[QUEUE]
-    waiting = await end_dead(context[RESOURCES])
+    waiting = await reconciliar(context[RESOURCES])
     # A Redis that is away is to be in the log, also while nothing waits for it.
     await queue.record_periodic_health()
     await queue.announce_missing(waiting)
-
-
-async def clean_up(context: Context) -> None:
-    """Remove from S3 what ended attempts left. A store that is slow holds nothing else up."""
-    await clean_up_attempts(context[RESOURCES])
 
 
 async def start_night(context: Context) -> None:

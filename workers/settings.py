@@ -52,7 +52,6 @@ class WorkerSettings:
     cron_jobs: ClassVar[Sequence[CronJob]] = [
         cron("workers.periodic.send_notices", name="avisos", second=set(range(0, 60, NOTIFY_SECONDS))),
         cron("workers.periodic.reconcile", name="reconciliar", second=0),
-        cron("workers.periodic.clean_up", name="limpiar_intentos", second=15),
         # Every minute, not once at BACKUP_HOUR:BACKUP_MINUTE: from then on the clinics come one after the other, a
         # failed one again an hour later, and a night that was missed when the worker is back.
         cron("workers.periodic.start_night", name="programar", second=30),

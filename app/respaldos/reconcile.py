@@ -9,15 +9,11 @@ from app.respaldos.restore.end import end_expired_restores
 
 
 async def reconciliar(resources: Resources) -> int:
-    """End jobs whose lease ran out, and clean up after every ended attempt; return as `end_dead` does."""
-    waiting = await end_dead(resources)
-    await clean_up(resources)
-    return waiting
-
-
-async def end_dead(resources: Resources) -> int:
-    """End jobs whose lease ran out; return how many wait for a worker."""
+    """End jobs whose lease ran out, clean up after every ended attempt; return how many jobs wait for a worker."""
     await end_expired(resources)
     await end_expired_restores(resources)
+    # Before the next attempt is announced: the embedded store answers 500 where an upload begins in a folder from
+    # which the last object is just removed.
+    await clean_up(resources)
     async with transaction(resources) as session:
         return await job_fleet.waiting(session)

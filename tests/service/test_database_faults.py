@@ -25,7 +25,7 @@ from tests.support.redis import RedisServer
 from tests.support.tcp_proxy import tcp_proxy, through
 
 # What asks the database every minute or more often, also where no night is due.
-PERIODIC = ("avisos", "limpiar_intentos", "reconciliar")
+PERIODIC = ("avisos", "reconciliar")
 
 
 @dataclass(frozen=True, slots=True)
