@@ -18,7 +18,7 @@ gettext.textdomain("click")
 
 import click  # noqa: E402
 
-from app.errors import EmbeddedServerError, RespaldosError  # noqa: E402
+from app.errors import EmbeddedServerError, Interrupted, RespaldosError  # noqa: E402
 
 # The line of each command in the list of them, so that listing and completing them imports none.
 LINES = {
@@ -129,7 +129,7 @@ def run() -> None:
             exc.show()
         sys.exit(exc.exit_code)
     except (KeyboardInterrupt, click.Abort):
-        _fail("app.cli.commands.interrumpido", "se interrumpió la orden")
+        _fail(Interrupted.code, "se interrumpió la orden")
         sys.exit(130)
     except RespaldosError as exc:
         _fail(exc.code, str(exc))

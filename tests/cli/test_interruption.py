@@ -92,6 +92,17 @@ async def test_an_interrupted_backup_is_failed_and_leaves_nothing(
     await assert_failed(conn, store, "interrumpido", "se interrumpió")
 
 
+async def test_programs_are_told_so_by_its_code(
+    slowly: Slowly, conn: asyncpg.Connection, store: Store, tmp_path: Path
+) -> None:
+    process = await start("crear", "--clinica", str(LARGE), "--json", cwd=tmp_path, **slowly.settings)
+    await stage("dumping", slowly, conn, process)
+    process.send_signal(signal.SIGINT)
+    ran = await ended(process)
+    assert (ran.code, ran.json) == (130, {"error": "se interrumpió la orden", "error_type": "interrumpido"})
+    await assert_failed(conn, store, "interrumpido", "se interrumpió")
+
+
 @pytest.mark.parametrize("where", ["dumping", "last part", "reading back"])
 async def test_a_killed_backup_is_ended_by_the_next_command_after_its_lease(
     slowly: Slowly, addresses: dict[str, str], conn: asyncpg.Connection, store: Store, tmp_path: Path, where: str
