@@ -137,7 +137,7 @@ async def test_jobs_are_carried_over_and_back(empty_database: str) -> None:
             ("respaldo", 5, 1, "cancelado", 30, True, True, 0, 0, "cancelado"),
             ("respaldo", 6, 1, "completado", 30, True, True, 1, 0, None),
             ("respaldo", 7, 1, "completado", 30, True, True, 1, 0, None),
-            ("respaldo", 8, 3, "procesando", 20, False, True, 1, 0, None),
+            ("respaldo", 8, 3, "procesando", 20, False, False, 1, 0, None),
             ("respaldo", 9, None, "procesando", 30, True, True, 1, 0, None),
             ("verificacion", 1, 1, "pendiente", 40, False, True, 2, 1, "y"),
             ("verificacion", 2, 1, "fallido", 50, False, True, 3, 0, "y"),
@@ -169,6 +169,20 @@ async def test_jobs_are_carried_over_and_back(empty_database: str) -> None:
             " VALUES (10, 3, 'por_demanda')"
         )
         await add_job(connection, 10)
+        # Two previews and a restore that wait, where there could be one in all.
+        await connection.execute(
+            """
+            WITH added AS (
+                INSERT INTO respaldos.restauracion (id, respaldo_id, clinica_id, tipo, simulada)
+                OVERRIDING SYSTEM VALUE
+                VALUES (20, 3, 5, 'restauracion', true), (21, 3, 5, 'restauracion', true),
+                    (22, 3, 5, 'restauracion', false)
+                RETURNING id, simulada)
+            INSERT INTO respaldos.trabajo
+                (clase, clinica_id, respaldo_id, restauracion_id, prioridad, exclusiva, reintentable)
+            SELECT CASE WHEN simulada THEN 'simulacion' ELSE 'restauracion' END, 5, 3, id, 40, true, false FROM added
+            """
+        )
         await with_connection(empty_database, lambda c: command.downgrade(alembic_config(c), "0007"))
         await connection.reload_schema_state()
         states = await connection.fetch(
@@ -176,6 +190,8 @@ async def test_jobs_are_carried_over_and_back(empty_database: str) -> None:
             " WHERE clinica_id = 3 ORDER BY id"
         )
         assert [tuple(row) for row in states] == [("fallido", True, "interrumpido"), ("pendiente", True, None)]
+        states = await connection.fetch("SELECT estado FROM respaldos.restauracion WHERE clinica_id = 5 ORDER BY id")
+        assert [row["estado"] for row in states] == ["fallido", "fallido", "pendiente"]
     finally:
         await connection.close()
 

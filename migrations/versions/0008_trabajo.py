@@ -38,6 +38,8 @@ SELECT 'respaldo', r.clinica_id, r.id, r.estado, CASE r.tipo_respaldo WHEN 'auto
         (SELECT max(i.fin) FROM respaldos.intento i WHERE i.respaldo_id = r.id), r.fecha_creacion) END
 FROM respaldos.respaldo r ORDER BY r.id
 """
+# Its restore is gone where its process dies.
+SAFETY_BACKUPS_UP = "UPDATE respaldos.trabajo SET reintentable = false WHERE NOT exclusiva"
 READINGS_UP = """
 INSERT INTO respaldos.trabajo (clase, clinica_id, respaldo_id, restauracion_id, estado, prioridad, exclusiva,
     reintentable, intento, interrupciones, lease_until, progreso, error, error_type, usuario, direccion,
@@ -75,6 +77,17 @@ UPDATE respaldos.respaldo r SET intento = coalesce(
         (SELECT max(i.numero) FROM respaldos.intento i WHERE i.respaldo_id = r.id), 0),
     progreso = CASE WHEN r.purga_iniciada IS NOT NULL AND r.purgado IS NULL THEN '{"etapa": "purgando"}'::jsonb END
 WHERE NOT EXISTS (SELECT FROM respaldos.trabajo t WHERE t.respaldo_id = r.id AND t.clase = 'respaldo')
+"""
+# A clinic had but one restore or preview of its own database under way: others end, previews first.
+RESTORES_DOWN = """
+UPDATE respaldos.trabajo SET estado = 'fallido', lease_until = NULL, progreso = NULL, fecha_fin = now(),
+    error = 'la restauración se interrumpió y no cambió nada', error_type = 'restauracion_interrumpida'
+WHERE id IN (SELECT id FROM (
+    SELECT id, row_number() OVER (PARTITION BY clinica_id
+        ORDER BY clase = 'restauracion' DESC, estado = 'procesando' DESC, id) AS place
+    FROM respaldos.trabajo
+    WHERE clase IN ('restauracion', 'simulacion') AND exclusiva AND estado IN ('pendiente', 'procesando')) AS mine
+    WHERE place > 1)
 """
 READINGS_DOWN = """
 UPDATE respaldos.restauracion r SET estado = t.estado, progreso = t.progreso, error = t.error,
@@ -132,6 +145,7 @@ def upgrade() -> None:
         schema="respaldos",
     )
     op.execute(BACKUPS_UP)
+    op.execute(SAFETY_BACKUPS_UP)
     op.execute(READINGS_UP)
     for column in ("clinica_id", "respaldo_id"):
         op.create_index(op.f(f"ix_trabajo_{column}"), "trabajo", [column], schema="respaldos")
@@ -228,7 +242,10 @@ def downgrade() -> None:
         schema="respaldos",
         postgresql_where=sa.text("clinica_id IS NULL"),
     )
-    for statement in (SAFETY_BACKUPS_DOWN, BACKUPS_DOWN, REINDEXED_DOWN, READINGS_DOWN, OPERATIONS_DOWN):
+    for statement in (
+        *(SAFETY_BACKUPS_DOWN, BACKUPS_DOWN, REINDEXED_DOWN),
+        *(RESTORES_DOWN, READINGS_DOWN, OPERATIONS_DOWN),
+    ):
         op.execute(statement)
     op.drop_column("respaldo", "purga_iniciada", schema="respaldos")
     op.create_index(
