@@ -125,4 +125,4 @@ def _json(value: Any) -> str:
 async def _get(service: Service, respaldo_id: int, caller: Caller) -> Watched:
     async with transaction(service.resources) as session:
         respaldo = await backup_queries.get(session, respaldo_id, clinica_id=caller.clinica_id)
-    return respaldo, await progress_of(service.resources, respaldo)
+        return respaldo, await progress_of(session, respaldo)

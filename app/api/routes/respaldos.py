@@ -29,6 +29,7 @@ from app.respaldos.contract import (
 from app.respaldos.databases import transaction
 from app.respaldos.jobs.request import progress_of
 from app.respaldos.models import Estado, Respaldo, TipoRespaldo
+from app.respaldos.progress import Progreso
 from app.respaldos.reading.comparison import pedir_comparacion
 from app.respaldos.reading.download import enlace_descarga
 from app.respaldos.reading.verification import pedir_verificacion
@@ -134,11 +135,13 @@ async def crear(service: ServiceDep, caller: AdminAccess, body: PedidoRespaldo |
             actor=await _named(service, caller),
         )
     except OperationInProgress as exc:
-        running = await _running(service, caller.clinica_id)
-        if running is None:
-            raise
-        raise WithMembers(exc, respaldo=(await _shown(service, running)).model_dump(mode="json")) from exc
-    return RespaldoConMensaje(mensaje="El respaldo empezará en un momento", respaldo=await _shown(service, respaldo))
+        async with transaction(service.resources) as session:
+            running = await backup_queries.in_progress(session, clinica_id=caller.clinica_id)
+            if running is None:
+                raise
+            progreso = await progress_of(session, running)
+        raise WithMembers(exc, respaldo=_shown(service, running, progreso).model_dump(mode="json")) from exc
+    return RespaldoConMensaje(mensaje="El respaldo empezará en un momento", respaldo=_shown(service, respaldo))
 
 
 @router.get(
@@ -152,7 +155,7 @@ async def ver(service: ServiceDep, caller: ReadAccess, respaldo_id: RespaldoId) 
     """Con lo que contiene, cuánto tardó y, mientras está en curso, hasta dónde ha llegado."""
     async with transaction(service.resources) as session:
         respaldo = await backup_queries.get(session, respaldo_id, clinica_id=caller.clinica_id)
-    return await _shown(service, respaldo)
+        return _shown(service, respaldo, await progress_of(session, respaldo))
 
 
 @router.get(
@@ -181,7 +184,9 @@ async def cancelar(service: ServiceDep, caller: AdminAccess, respaldo_id: Respal
         service.resources, respaldo_id, clinica_id=caller.clinica_id, actor=caller.actor
     )
     said = "El respaldo se canceló" if respaldo.estado == Estado.CANCELADO else "El respaldo se está cancelando"
-    return RespaldoConMensaje(mensaje=said, respaldo=await _shown(service, respaldo))
+    async with transaction(service.resources) as session:
+        progreso = await progress_of(session, respaldo)
+    return RespaldoConMensaje(mensaje=said, respaldo=_shown(service, respaldo, progreso))
 
 
 @router.post(
@@ -298,7 +303,7 @@ async def recuperar(service: ServiceDep, caller: AdminAccess, respaldo_id: Respa
     respaldo = await recuperar_respaldo(
         service.resources, respaldo_id, clinica_id=caller.clinica_id, actor=caller.actor
     )
-    return RespaldoConMensaje(mensaje="El respaldo se recuperó", respaldo=await _shown(service, respaldo))
+    return RespaldoConMensaje(mensaje="El respaldo se recuperó", respaldo=_shown(service, respaldo))
 
 
 @router.post(
@@ -313,7 +318,7 @@ async def aceptar(service: ServiceDep, caller: AdminAccess, respaldo_id: Respald
     respaldo = await aceptar_respaldo(
         service.resources, respaldo_id, clinica_id=caller.clinica_id, actor=caller.actor
     )
-    return RespaldoConMensaje(mensaje="El respaldo se aceptó", respaldo=await _shown(service, respaldo))
+    return RespaldoConMensaje(mensaje="El respaldo se aceptó", respaldo=_shown(service, respaldo))
 
 
 async def _named(service: Service, caller: Caller) -> Actor:
@@ -328,14 +333,5 @@ async def _named(service: Service, caller: Caller) -> Actor:
     return replace(caller.actor, nombre=names.get(caller.actor.usuario or ""))
 
 
-async def _shown(service: Service, respaldo: Respaldo) -> RespaldoCompleto:
-    return RespaldoCompleto.of(
-        respaldo,
-        retention_days=service.settings.retention_days,
-        progreso=await progress_of(service.resources, respaldo),
-    )
-
-
-async def _running(service: Service, clinica_id: int | None) -> Respaldo | None:
-    async with transaction(service.resources) as session:
-        return await backup_queries.in_progress(session, clinica_id=clinica_id)
+def _shown(service: Service, respaldo: Respaldo, progreso: Progreso | None = None) -> RespaldoCompleto:
+    return RespaldoCompleto.of(respaldo, retention_days=service.settings.retention_days, progreso=progreso)

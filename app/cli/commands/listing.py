@@ -91,7 +91,8 @@ def ver(id_: int, as_json: bool) -> None:
 
     async def work(databases: Databases) -> tuple[Respaldo, Progreso | None]:
         respaldo = await find_respaldo(databases, id_)
-        return respaldo, await progress_of(databases, respaldo)
+        async with transaction(databases) as session:
+            return respaldo, await progress_of(session, respaldo)
 
     respaldo, progress = with_databases(work)
     shown = in_full(respaldo, progress)

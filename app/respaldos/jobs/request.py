@@ -47,9 +47,8 @@ async def requesting(databases: Databases, queue: Announcer | None) -> AsyncIter
             log.warning("el trabajo pedido no se anunció todavía: %s", exc)
 
 
-async def progress_of(databases: Databases, respaldo: Respaldo) -> Progreso | None:
-    """How far a running backup is; None of any other. Raises DatabaseError."""
+async def progress_of(session: AsyncSession, respaldo: Respaldo) -> Progreso | None:
+    """How far a running backup is, as read in this transaction; None of any other."""
     if respaldo.estado != Estado.PROCESANDO:
         return None
-    async with transaction(databases) as session:
-        return await job_queries.progress(session, respaldo.id, clinica_id=respaldo.clinica_id)
+    return await job_queries.progress(session, respaldo.id, clinica_id=respaldo.clinica_id)
