@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.respaldos.models import Accion, Evento
+from app.respaldos.models import Accion, Evento, Trabajo
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +20,11 @@ class Actor:
     usuario: str | None
     nombre: str | None
     direccion: str | None
+
+    @classmethod
+    def of(cls, job: Trabajo) -> Self:
+        """Who asked for the job; what people call them stands in the backup's row alone."""
+        return cls(job.usuario, None, job.direccion)
 
 
 COMMAND_LINE = Actor(None, None, "línea de comandos")

@@ -1,4 +1,4 @@
-"""What a verification looked at, and what is written down of what it found."""
+"""Verifications: asked for, made, and what is written down of what they found."""
 
 from dataclasses import dataclass
 from typing import Any, Self
@@ -40,7 +40,7 @@ class Verification:
             restauracion.respaldo_id,
             restauracion.clinica_id,
             Profundidad(restauracion.profundidad or Profundidad.COMPLETA),
-            Actor(restauracion.trabajo.usuario, None, restauracion.trabajo.direccion),
+            Actor.of(restauracion.trabajo),
             restauracion.id,
         )
 
@@ -114,7 +114,7 @@ async def verificar_respaldo(
     """
     verification = Verification(respaldo.id, respaldo.clinica_id, profundidad, actor)
     try:
-        verified = await _check(resources, respaldo, profundidad, progress or Progress(), take)
+        verified, _ = await _check(resources, respaldo, profundidad, progress or Progress(), take)
     except BAD as exc:
         async with transaction(resources) as session:
             await record_verification(session, verification, False, str(exc))
@@ -125,16 +125,17 @@ async def verificar_respaldo(
 
 
 async def _check(
-    resources: Resources, respaldo: Respaldo, profundidad: Profundidad, progress: Progress, take: Take | None
-) -> VerifiedFile | None:
+    resources: Resources, respaldo: Respaldo, profundidad: Profundidad, progress: Progress, take: Take | None = None
+) -> tuple[VerifiedFile | None, list[str]]:
+    """What the file says where it was read, and what a trial has to say besides."""
     match profundidad:
         case Profundidad.RAPIDA:
             await check_quickly(resources, respaldo, progress)
-            return None
+            return None, []
         case Profundidad.COMPLETA:
-            return await check_thoroughly(resources, respaldo, progress, take=take)
+            return await check_thoroughly(resources, respaldo, progress, take=take), []
         case Profundidad.ENSAYO:
-            return (await check_by_trial(resources, respaldo, progress))[0]
+            return await check_by_trial(resources, respaldo, progress)
 
 
 async def run(attempt: Attempt) -> None:
@@ -151,26 +152,15 @@ async def run(attempt: Attempt) -> None:
         raise NotCompleted(f"el respaldo {respaldo.id} se eliminó antes de verificarlo")
     attempt.progress.expected = Expected(respaldo.numero_registros, respaldo.tamaño_bytes)
     async with attempt.leased():
-        found = await _look(attempt.resources, respaldo, asked.profundidad, attempt.progress)
+        verified, said = await _check(attempt.resources, respaldo, asked.profundidad, attempt.progress)
+    found: dict[str, Any] = {"correcto": True, "tamaño_bytes": respaldo.tamaño_bytes}
+    if verified is not None:
+        found |= {"tamaño_bytes": verified.compressed_size, "numero_registros": verified.records}
+    if said:
+        found["avisos"] = said
     async with transaction(attempt.resources) as session:
         await reading_queries.note(session, job, clinica_id=job.clinica_id, resultado=found)
         await attempt.complete(session)
-
-
-async def _look(
-    resources: Resources, respaldo: Respaldo, profundidad: Profundidad, progress: Progress
-) -> dict[str, Any]:
-    """What was found, for `resultado`."""
-    said: list[str] = []
-    if profundidad == Profundidad.RAPIDA:
-        await check_quickly(resources, respaldo, progress)
-        return {"correcto": True, "tamaño_bytes": respaldo.tamaño_bytes}
-    if profundidad == Profundidad.COMPLETA:
-        verified = await check_thoroughly(resources, respaldo, progress)
-    else:
-        verified, said = await check_by_trial(resources, respaldo, progress)
-    found = {"correcto": True, "tamaño_bytes": verified.compressed_size, "numero_registros": verified.records}
-    return {**found, "avisos": said} if said else found
 
 
 async def _ended(session: AsyncSession, job: Trabajo, _seconds: float | None) -> None:

@@ -248,14 +248,14 @@ async def test_one_that_is_deleted_meanwhile(resources: Resources, store: Store,
 def held_reading(monkeypatch: pytest.MonkeyPatch) -> tuple[asyncio.Event, asyncio.Event]:
     """A verification stops before it has looked: the first event says so, the second lets it go on."""
     reached, released = asyncio.Event(), asyncio.Event()
-    look = module._look
+    check = module._check
 
     async def held(*given: Any) -> Any:
         reached.set()
         await released.wait()
-        return await look(*given)
+        return await check(*given)
 
-    monkeypatch.setattr(module, "_look", held)
+    monkeypatch.setattr(module, "_check", held)
     return reached, released
 
 
