@@ -106,6 +106,12 @@ def name_of(job: Trabajo) -> str:
     return f"{KINDS[Clase(job.clase)].noun} {job.restauracion_id or job.respaldo_id}"
 
 
+def the(job: Trabajo, *, number: bool = True) -> str:
+    """The same with its article, for a sentence; without its `number` where that is said besides."""
+    kind = KINDS[Clase(job.clase)]
+    return f"{kind.article} {name_of(job) if number else kind.noun}"
+
+
 async def _nothing(*_: object) -> None:
     """Nothing more is to be done."""
 

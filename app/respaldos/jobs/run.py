@@ -15,7 +15,7 @@ from app.respaldos.databases import service_errors, transaction
 from app.respaldos.jobs import fleet as job_fleet
 from app.respaldos.jobs import queries as job_queries
 from app.respaldos.jobs.heartbeat import cancelled, hold_lease, lost
-from app.respaldos.jobs.kinds import KINDS, handlers_of, name_of, those
+from app.respaldos.jobs.kinds import KINDS, handlers_of, the, those
 from app.respaldos.jobs.lease import Lease
 from app.respaldos.models import Clase, Estado, Trabajo
 from app.respaldos.progress import Progress
@@ -103,7 +103,7 @@ class Attempt:
 
 
 async def run_next(resources: Resources) -> bool:
-    """Claim the best waiting job and do it; False where none waits. Its row says how it went.
+    """Claim the best waiting job and do it; False where there was none to claim. Its row says how it went.
 
     A cancellation of the task leaves it pending, where it may be tried again. Raises what is a mistake of ours.
     """
@@ -119,8 +119,8 @@ async def run_next(resources: Resources) -> bool:
     except RespaldosError as exc:
         if not attempt.claimed:
             log.warning("no se pudo tomar ningún trabajo: %s", exc)
-        else:
-            log.warning("%s no se completó en su intento %s: %s", _the(attempt.job), attempt.job.intento, exc)
+            return False
+        log.warning("%s no se completó en su intento %s: %s", the(attempt.job), attempt.job.intento, exc)
     return True
 
 
@@ -175,14 +175,14 @@ async def end_expired(resources: Resources) -> None:
     async with transaction(resources) as session:
         found = await job_fleet.expired(session, kinds=kinds)
     for job in found:
-        died = ProcessDied(f"el proceso que hacía {_the(job, number=False)} murió sin terminar")
+        died = ProcessDied(f"el proceso que hacía {the(job, number=False)} murió sin terminar")
         with logging_failure(job):
             async with transaction(resources) as session:
                 # Its process may be alive after all, or somebody else has ended it.
                 if not await job_fleet.expired(session, kinds=kinds, job_id=job.id):
                     continue
                 await end(session, job, died, lease=resources.lease, seconds=None)
-            log.warning("%s: se venció su arriendo; su intento se dio por terminado", _the(job))
+            log.warning("%s: se venció su arriendo; su intento se dio por terminado", the(job))
 
 
 @contextmanager
@@ -191,9 +191,9 @@ def logging_failure(job: Trabajo) -> Iterator[None]:
     try:
         yield
     except RespaldosError as exc:
-        log.warning("%s: se venció su arriendo, y no se pudo dar por terminado: %s", _the(job), exc)
+        log.warning("%s: se venció su arriendo, y no se pudo dar por terminado: %s", the(job), exc)
     except Exception:
-        log.exception("%s: se venció su arriendo, y no se pudo dar por terminado", _the(job))
+        log.exception("%s: se venció su arriendo, y no se pudo dar por terminado", the(job))
 
 
 async def _end_failed(attempt: Attempt, exc: BaseException) -> bool:
@@ -205,10 +205,14 @@ async def _end_failed(attempt: Attempt, exc: BaseException) -> bool:
             ended = await end(session, job, problem, lease=resources.lease, seconds=attempt.seconds)
             if ended is None and await job_queries.completed_by(session, job, clinica_id=job.clinica_id):
                 return True
+    except RespaldosError as another:
+        # The reconciler ends it when its lease runs out, and cleans up then.
+        log.warning("%s falló y no se pudo anotar por qué: %s", the(job), another)
+        return False
+    try:
         await handlers_of(Clase(job.clase)).clean(resources, job)
     except RespaldosError as another:
-        # The reconciler ends it when its lease runs out.
-        log.warning("%s falló y no se pudo anotar por qué: %s", _the(job), another)
+        log.warning("%s falló, y queda por limpiar lo que dejó: %s", the(job), another)
     return False
 
 
@@ -216,8 +220,3 @@ def _problem(job: Trabajo, exc: BaseException) -> RespaldosError:
     if isinstance(exc, asyncio.CancelledError | KeyboardInterrupt):
         return KINDS[Clase(job.clase)].interrupted
     return exc if isinstance(exc, RespaldosError) else RespaldosError(f"error interno: {exc!r}")
-
-
-def _the(job: Trabajo, *, number: bool = True) -> str:
-    kind = KINDS[Clase(job.clase)]
-    return f"{kind.article} {name_of(job) if number else kind.noun}"

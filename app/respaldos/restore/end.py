@@ -12,7 +12,7 @@ from app.respaldos import audit, notices
 from app.respaldos.audit import Actor
 from app.respaldos.databases import transaction
 from app.respaldos.jobs import fleet as job_fleet
-from app.respaldos.jobs.kinds import KINDS, name_of, those
+from app.respaldos.jobs.kinds import KINDS, the, those
 from app.respaldos.jobs.run import end, logging_failure
 from app.respaldos.models import Accion, Clase, Estado, TipoAviso, Trabajo
 from app.respaldos.reading import queries as reading_queries
@@ -33,7 +33,7 @@ async def record_end(session: AsyncSession, job: Trabajo, _seconds: float | None
     await audit.record(
         session,
         Accion.RESTAURACION,
-        Actor(job.usuario, None, job.direccion),
+        Actor.of(job),
         clinica_id=job.clinica_id,
         respaldo_id=job.respaldo_id,
         restauracion_id=ended.id,
@@ -79,7 +79,7 @@ async def _end_expired(resources: Resources, job: Trabajo) -> None:
     try:
         outcome = await _outcome(resources, job)
     except DatabaseError as exc:
-        log.warning("no se sabe cómo terminó la %s: %s", name_of(job), exc)
+        log.warning("no se sabe cómo terminó %s: %s", the(job), exc)
         return
     if outcome is Outcome.IN_PROGRESS:
         return
@@ -90,7 +90,7 @@ async def _end_expired(resources: Resources, job: Trabajo) -> None:
     async with transaction(resources) as session:
         ended = await end(session, job, problem, lease=resources.lease, seconds=None)
     if ended is not None:
-        log.warning("la %s: se venció su arriendo; se dio por terminada", name_of(job))
+        log.warning("%s: se venció su arriendo; se dio por terminada", the(job))
 
 
 async def _outcome(resources: Resources, job: Trabajo) -> Outcome | None:

@@ -27,7 +27,7 @@ from app.respaldos.contract import WHAT, WHO
 from app.respaldos.databases import transaction
 from app.respaldos.jobs import queries as job_queries
 from app.respaldos.jobs.heartbeat import lost
-from app.respaldos.jobs.kinds import Handlers, name_of
+from app.respaldos.jobs.kinds import Handlers, the
 from app.respaldos.jobs.run import Attempt
 from app.respaldos.models import Respaldo, Restauracion, TipoRespaldo
 from app.respaldos.progress import Etapa, Expected, Progress
@@ -194,7 +194,7 @@ async def _save(resources: Resources, attempt: Attempt) -> None:
             clinica_id=job.clinica_id,
             tipo=TipoRespaldo.POR_DEMANDA,
             descripcion=f"Antes de restaurar el respaldo {job.respaldo_id}",
-            actor=Actor(job.usuario, None, job.direccion),
+            actor=Actor.of(job),
             progress=Progress(moved),
             under_restore=True,
         )
@@ -243,7 +243,7 @@ async def _settle(attempt: Attempt, target: RestoreDatabase, transaction_id: str
         if outcome is Outcome.COMMITTED and not await _is_completed(attempt):
             await _complete(attempt)
     except RespaldosError as exc:
-        log.warning("no se pudo anotar cómo terminó la %s: %s", name_of(attempt.job), exc)
+        log.warning("no se pudo anotar cómo terminó %s: %s", the(attempt.job), exc)
         return False
     attempt.undecided = outcome is not Outcome.ABORTED
     return outcome is Outcome.COMMITTED
