@@ -45,18 +45,6 @@ def _damage(grown: GrownDatabase, text: str = DAMAGE) -> str:
     return text.format(**mine)
 
 
-# What does not say its clinic is found alike by either role, which then differ in how they write.
-@pytest.mark.parametrize(
-    ("grown", "writer"),
-    [(0, superuser), (0.001, ordinary), (0.1, superuser), (0.1, ordinary)],
-    indirect=True,
-    ids=[
-        "all-labelled-superuser",
-        "thousandth-without-ordinary",
-        "tenth-without-superuser",
-        "tenth-without-ordinary",
-    ],
-)
 async def test_what_changed_goes_back(grown: GrownDatabase, writer: Writer) -> None:
     plan = await goes_back(grown.sql, await writer(grown), _damage(grown))
     changed = counts(plan)

@@ -123,6 +123,7 @@ async def test_a_row_that_has_lost_its_owner_is_in_the_way(database: Database) -
 async def test_another_sessions_lock_is_waited_for_a_while_only(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    assert restore_session.LOCK_SECONDS == 5, "as docs/restore.md says"
     monkeypatch.setattr(restore_database, "LOCK_SECONDS", 0.3)
     monkeypatch.setattr(restore_session, "LOCK_SECONDS", 0.3)
     sql = database.sql
