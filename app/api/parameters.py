@@ -1,4 +1,4 @@
-"""Numbers of rows in a path."""
+"""What routes take from the address: numbers of rows, pages, ranges of time."""
 
 import re
 from dataclasses import dataclass

@@ -1,1 +1,1 @@
-"""Redis: the connection, and the ids of jobs that are put into its queue."""
+"""Redis: the connection, and how workers hear that there are jobs."""

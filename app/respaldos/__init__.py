@@ -1,1 +1,1 @@
-"""The domain: `respaldo` rows, and one module per operation on them."""
+"""The domain: backups, and what is done with them; a room for each part."""

@@ -1,4 +1,4 @@
-"""Commands that put data back: restaurar."""
+"""Commands that put data back, or say what changed: restaurar, comparar."""
 
 import json
 import sys

@@ -1,4 +1,4 @@
-"""What crosses clinics: for the command line, the worker and the superadmin's routes, and nobody else."""
+"""What crosses clinics: for the command line and the worker, and nobody else."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""The jobs of all clinics: for the worker's operations, and nobody else.
+"""The jobs of all clinics, and the lock under which any is added or claimed.
 
 Each function takes part in its caller's transaction.
 """

@@ -1,4 +1,4 @@
-"""A backup's object as a file on this machine, proven by its hash."""
+"""A backup's object as a file on this machine, proven by its hash, or as a link to it."""
 
 import asyncio
 import hashlib

@@ -1,4 +1,4 @@
-"""How a restore ends, whoever ends it: the audit trail, and what people are told."""
+"""How a restore ends, whoever ends it, and how one of a dead process is ended."""
 
 import logging
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""Hides a backup at once; its object is purged days later, so that a mistake can be undone."""
+"""What a person decides of a backup: hidden at once and purged days later, taken back, accepted though suspicious."""
 
 from datetime import UTC, datetime
 

@@ -1,4 +1,4 @@
-"""The nights of all clinics. It crosses clinics, so it is for the worker alone.
+"""The nights of all clinics, their trials and who is overdue. It crosses clinics, so it is for the worker alone.
 
 Every statement is about sets of clinics, or about the platform; each function takes part in its caller's transaction.
 """
