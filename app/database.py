@@ -24,6 +24,9 @@ _SCHEMA = ("42P01", "42703", "3F000")
 # How PostgreSQL says that what a query was planned for was dropped while it ran; XX000 is also much else.
 _DROPPED = ("cache lookup failed", "could not open relation")
 _LOCK_TIMEOUT = "55P03"
+# On a hot standby: what it was to replay could not wait for the query any longer; and what only its primary may.
+_CONFLICT = "40001"
+_READ_ONLY = "25006"
 _LOGIN = ("28",)
 # What asyncpg raises itself, and the network: there was no answer of PostgreSQL's.
 _CLIENT_SIDE = (asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
@@ -168,6 +171,15 @@ def _from_postgres(exc: asyncpg.PostgresError, database: str) -> DatabaseError:
         return PermissionMissing(f"el usuario de {database} no tiene permiso: {said}")
     if state in _SCHEMA or (state == "XX000" and said.startswith(_DROPPED)):
         return SchemaChanged(f"el esquema cambió mientras se leía ({database}): {said}")
+    if state == _CONFLICT:
+        return DatabaseUnavailable(
+            f"PostgreSQL interrumpió la lectura por lo que otros escriben ({database}); en una réplica lo evita"
+            f" max_standby_streaming_delay más largo, o hot_standby_feedback = on: {said}"
+        )
+    if state == _READ_ONLY:
+        return DatabaseError(
+            f"{database} lleva a un servidor de solo lectura, como una réplica: dé la dirección del primario ({said})"
+        )
     if state == _LOCK_TIMEOUT:
         return DatabaseUnavailable(f"una tabla está bloqueada por otro proceso ({database}): {said}")
     return DatabaseError(f"PostgreSQL respondió con un error ({database}, {state}): {said}")

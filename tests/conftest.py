@@ -47,7 +47,7 @@ _MEMORY, _ROOM = Path("/dev/shm"), 4 * 2**30
 # Fixtures that start a server, and tests that start programs themselves. The others are `fast`: see `_alone`.
 _STARTING = {
     *("servers", "any_database", "postgres16", "redis_server", "_redis", "rclone_server", "moto_server", "store"),
-    *("demo", "demo_folder", "busy_home", "browser"),
+    *("demo", "demo_folder", "busy_home", "browser", "two_servers"),
 }
 _STARTED_BY_TESTS = (
     *("tests/auth/test_jwks.py", "tests/cli/", "tests/dump/test_document.py", "tests/notify/test_mail.py"),
@@ -127,7 +127,10 @@ def pytest_collection_finish() -> None:
 
 
 # What is dear to start, or, like a demo's port, there but once.
-_SHARING = ("tests/panel/", "tests/cli/test_commands.py", "tests/cli/test_service_commands.py")
+_SHARING = (
+    *("tests/panel/", "tests/cli/test_commands.py", "tests/cli/test_service_commands.py"),
+    "tests/clinic/test_standby.py",
+)
 
 
 class _Together(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no types

@@ -43,6 +43,7 @@ from app.clinic.reading.checks import (
 from app.clinic.reading.named_files import FileColumn, NamedFiles, all_rows, count_files, find_file_columns
 from app.clinic.reading.platform_statements import platform_entries
 from app.clinic.reading.snapshot import ClinicSnapshot
+from app.clinic.reading.standby import standby_moment
 from app.clinic.session_settings import SESSION_SQL
 from app.database import CONNECT_SECONDS, asyncpg_url, connect_to_session, database_errors
 from app.errors import (
@@ -219,9 +220,10 @@ class ClinicDatabase:
     ) -> ClinicSnapshot:
         clinica_id = clinic.id if clinic is not None else None
         await refuse_too_many_locks(connection, recorded(catalogue, clinica_id))
+        behind = await standby_moment(connection)
         await connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY")
         await connection.execute(_lock(recorded(catalogue, clinica_id)))
-        taken_at = datetime.now(UTC)
+        taken_at = behind or datetime.now(UTC)
         # The first query takes the snapshot. The tables cannot change any more; had they changed before the lock,
         # this shows it.
         text = await connection.fetchval(CATALOGUE_SQL, other_schemas(clinics, clinic))

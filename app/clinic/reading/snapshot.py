@@ -29,7 +29,8 @@ class ClinicSnapshot:
     """One moment of one clinic; without `clinica_id`, of what no clinic owns: the platform's.
 
     It is of no use after its `ClinicDatabase.snapshot` block. `unowned` is what no clinic owns and this one has not
-    either, and the tables that took too long to say so; `taken_at` is UTC; `tables_size` is what all rows of the
+    either, and the tables that took too long to say so; `taken_at` is UTC, on a hot standby that is behind the moment
+    that it has come to; `tables_size` is what all rows of the
     tables that it has take on disk, whoever's they are (bytes). `file_columns` finds the columns that name files, and
     the tables that took too long to say so. `setting` is what an error of its database names.
     """
