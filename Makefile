@@ -79,9 +79,11 @@ LOCALE := app/cli/locale/es/LC_MESSAGES/click
 locale: $(INSTALLED) ## compile the Spanish of click's own sentences
 	$(BIN)/pybabel --quiet compile -i $(LOCALE).po -o $(LOCALE).mo
 
+COMPILE := $(BIN)/uv pip compile --quiet --upgrade --universal --generate-hashes --python-version 3.11 --no-emit-index-url --no-emit-find-links --no-header
 lock: $(INSTALLED) ## resolve the locked versions anew
-	$(BIN)/uv pip compile --quiet --upgrade --universal --generate-hashes --python-version 3.11 --no-emit-index-url --no-emit-find-links --no-header --extra parquet pyproject.toml -o requirements.lock
-	$(BIN)/uv pip compile --quiet --upgrade --universal --generate-hashes --python-version 3.11 --no-emit-index-url --no-emit-find-links --no-header --extra dev -c requirements.lock pyproject.toml -o requirements-dev.lock
+	$(COMPILE) --extra parquet --extra traces pyproject.toml -o requirements.lock
+	$(COMPILE) --extra dev -c requirements.lock pyproject.toml -o requirements-dev.lock
+	echo hatchling | $(COMPILE) -c requirements-dev.lock - -o requirements-build.lock
 
 release: $(BUILT) ## a version, its tag and its wheel, which is tried where nothing else is; VERSION=x.y.z
 	@scripts/release $(VERSION)

@@ -1,14 +1,16 @@
 """The HTTP service."""
 
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, MutableMapping
 from contextlib import asynccontextmanager
 from importlib.metadata import version
+from typing import Any
 
 from fastapi import APIRouter, FastAPI
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 
+from app import tracing
 from app.api import problems
 from app.api.client_address import networks
 from app.api.middleware import API, BodyLimit, SecurityHeaders, Slashes, UnexpectedErrors
@@ -53,6 +55,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         generate_unique_id_function=operation_id,
         lifespan=_lifespan,
         middleware=_middleware(chosen),
+        # Requests of the API, with their own names; `tracing.start` says whether they are sent.
+        telemetry={"exclude": _untraced, "operation_spans": False, "metrics": False, "logs": False},
     )
     app.state.settings = chosen
     app.state.trusted_proxies = networks(chosen.forwarded_allow_ips)
@@ -71,11 +75,17 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    tracing.start("respaldos-api")
     async with open_service(app.state.settings) as service:
         app.state.service = service
         app.state.rejection_log = RejectionLog(service.resources)
         app.state.streams = OpenStreams()
         yield
+
+
+def _untraced(scope: MutableMapping[str, Any]) -> bool:
+    """What asks again and again, and files."""
+    return not scope["path"].startswith(f"{API}/")
 
 
 def _middleware(settings: Settings) -> list[Middleware]:

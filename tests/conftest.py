@@ -55,6 +55,7 @@ _STARTED_BY_TESTS = (
         "tests/panel/",
         "tests/sample/test_command.py",
         "tests/storage/test_upload.py::test_a_f",
+        "tests/deploy/test_systemd.py::test_systemd",
         "tests/test_embedded.py",
     ),
     *(

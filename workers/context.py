@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 from arq.cron import CronJob
 
+from app import tracing
 from app.broker.queue import open_queue
 from app.clinic.people.recipients import ClinicRecipients
 from app.connections.databases import clinic_database_url, tenancy
@@ -31,6 +32,7 @@ async def open_context(settings: Settings, cron_jobs: Sequence[CronJob]) -> Asyn
 
     Nothing is connected before it is used. Raises SettingsError, QueueUnavailable where REDIS_URL is missing.
     """
+    tracing.start("respaldos-worker")
     async with AsyncExitStack() as stack:
         resources = await stack.enter_async_context(open_resources(settings))
         context: Context = {

@@ -10,6 +10,7 @@ from functools import partial
 
 import asyncpg
 
+from app import tracing
 from app.clinic.catalogue.advice import Advice, advise
 from app.clinic.catalogue.classification import (
     build_catalogue,
@@ -179,7 +180,7 @@ class ClinicDatabase:
         SchemaChanged where the schema changes just now, DatabaseUnavailable.
         """
         async with self._connect() as connection:
-            with database_errors(self._setting):
+            with tracing.span("snapshot"), database_errors(self._setting):
                 tenants = await self._tenants(connection, clinica_id)
                 clinics = tenants.clinics
                 clinic = tenants.pick(clinica_id) if clinica_id is not None else None

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
 
+from app import tracing
 from app.errors import ObjectMismatch, ObjectNotFound, SettingsError
 from app.storage.errors import http_status, place, s3_errors
 from app.storage.options import S3Options
@@ -113,6 +114,7 @@ class S3Storage:
         self.options = options
         self._signer = signer
 
+    @tracing.traced("upload")
     async def upload(self, key: str, chunks: AsyncIterator[bytes], *, part_size: int = PART_SIZE) -> StoredObject:
         """Store what `chunks` yields; an error or a cancellation means that nothing is stored.
 
@@ -121,6 +123,7 @@ class S3Storage:
         """
         return await upload_object(self.client, self.options, key, chunks, part_size)
 
+    @tracing.traced("read back")
     async def read_back(self, stored: StoredObject, *, on_bytes: Callable[[int], None] | None = None) -> None:
         """Prove that the object in S3 is the one that was sent, by reading all of it.
 

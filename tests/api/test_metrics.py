@@ -56,6 +56,15 @@ async def test_the_numbers(app: FastAPI, client: httpx.AsyncClient, conn: asyncp
             *(clinic, now.date() - timedelta(days=days), now - timedelta(days=days)),
         )
 
+    await app.state.service.require_queue().record_periodic_health()
+    # One trial ended well, a later one did not; the other clinic has had none.
+    for estado, days in (("completado", 3), ("fallido", 1)):
+        await add_restauracion(
+            *(conn, newest),
+            profundidad="ensayo",
+            job={"estado": estado, "fecha_fin": now - timedelta(days=days)},
+        )
+
     found = samples(await client.get("/metrics"))
     automatic = ("tipo", "automatico")
     assert found["respaldos_total", (("estado", "completado"), automatic)] == 4
@@ -66,11 +75,17 @@ async def test_the_numbers(app: FastAPI, client: httpx.AsyncClient, conn: asyncp
     assert found["respaldos_avisos_pendientes", ()] == 1
     assert found["respaldos_cola_trabajos", ()] == 3
     assert found["respaldos_redis_disponible", ()] == 1
-    ages = {labels[0][1]: value for (name, labels), value in found.items() if name.endswith("edad_segundos")}
+    assert found["respaldos_trabajador_disponible", (("tarea", "trabajos"),)] == 0
+    assert found["respaldos_trabajador_disponible", (("tarea", "periodicas"),)] == 1
+    ages = {labels[0][1]: value for (name, labels), value in found.items() if "ultimo_bueno_edad" in name}
     assert set(ages) == {str(SMALL), str(OTHER), str(NEW)}
     assert 48 * 3600 <= ages[str(NEW)] < 49 * 3600
     assert 30 * 3600 <= ages[str(SMALL)] < 31 * 3600
     assert 3600 <= ages[str(OTHER)] < 2 * 3600
+    trials = {labels[0][1]: value for (name, labels), value in found.items() if "ultimo_ensayo" in name}
+    assert set(trials) == {str(SMALL), str(OTHER)}
+    assert 72 * 3600 <= trials[str(SMALL)] < 73 * 3600
+    assert 3600 <= trials[str(OTHER)] < 2 * 3600
     assert found["respaldos_ultimo_bueno_duracion_segundos", (("clinica_id", str(SMALL)),)] == 4.381
 
 

@@ -11,7 +11,10 @@ import app
 from tests.support.program import PROGRAM, environment
 
 # What only operations on backups, or the service, need: half a second and more.
-HEAVY = {"aioboto3", "botocore", "fastapi", "arq", "alembic", "jwt", "pyarrow", "app.clinic.restore.database"}
+HEAVY = {
+    *("aioboto3", "botocore", "fastapi", "arq", "alembic", "jwt", "pyarrow", "opentelemetry"),
+    "app.clinic.restore.database",
+}
 
 # Each command with what of HEAVY it needs when it is called.
 COMMANDS = {

@@ -48,13 +48,14 @@ async def metrics(request: Request, service: ServiceDep) -> Response:
             groups = await status_fleet.groups(session)
             newest = await status_fleet.newest_good(session)
             without = await status_fleet.without_good(session)
+            unproven = await status_fleet.unproven(session)
             backlog = await status_fleet.backlog(session)
     except TimeoutError as exc:
         raise DatabaseUnavailable(
             f"las métricas tardaron más de {TIMEOUT_SECONDS:g} segundos (DATABASE_URL)"
         ) from exc
     return Response(
-        generate_latest(_registry(groups, newest, without, backlog, await _redis_answers(service))),
+        generate_latest(_registry(groups, newest, without, unproven, backlog, await _worker_health(service))),
         headers={"Content-Type": CONTENT_TYPE_LATEST},
     )
 
@@ -72,20 +73,21 @@ def _authorize(request: Request, service: Service) -> None:
         raise TokenRefused("las métricas necesitan el secreto de METRICS_TOKEN, en «Authorization: Bearer»")
 
 
-async def _redis_answers(service: Service) -> bool:
+async def _worker_health(service: Service) -> tuple[bool, bool] | None:
+    """As `Queue.worker_health`; None where Redis does not answer."""
     try:
-        await service.require_queue().check()
+        return await service.require_queue().worker_health()
     except QueueUnavailable:
-        return False
-    return True
+        return None
 
 
 def _registry(
     groups: Sequence[Group],
     newest: Sequence[Newest],
     without: Sequence[tuple[int | None, float]],
+    unproven: Sequence[tuple[int | None, float]],
     backlog: Backlog,
-    redis_answers: bool,
+    worker_health: tuple[bool, bool] | None,
 ) -> CollectorRegistry:
     """A registry for one answer: what is counted lives in the database, not in this process."""
     registry = CollectorRegistry()
@@ -112,10 +114,21 @@ def _registry(
             size.labels(clinic).set(backup.bytes)
     for clinica_id, seconds in without:
         age.labels(named(clinica_id)).set(seconds)
+    trial = gauge(
+        "ultimo_ensayo_edad_segundos",
+        "Time since a trial of the clinic's ended well; since its oldest good backup, where none has.",
+        "clinica_id",
+    )
+    for clinica_id, seconds in unproven:
+        trial.labels(named(clinica_id)).set(seconds)
     gauge("bytes", "Bytes of all backups in the bucket.").set(backlog.stored)
     expired = Counter("respaldos_arriendos_vencidos", "Attempts whose lease ran out.", registry=registry)
     expired.inc(backlog.expired_leases)
     gauge("avisos_pendientes", "Notices that wait to be sent.").set(backlog.pending_notices)
-    gauge("redis_disponible", "Whether Redis answers.").set(redis_answers)
+    gauge("redis_disponible", "Whether Redis answers.").set(worker_health is not None)
+    worker = gauge("trabajador_disponible", "Whether Redis has lately heard of a worker that does this.", "tarea")
+    taking_jobs, periodic = worker_health or (False, False)
+    worker.labels("trabajos").set(taking_jobs)
+    worker.labels("periodicas").set(periodic)
     gauge("cola_trabajos", "Backups and verifications that wait for a worker.").set(backlog.waiting)
     return registry

@@ -13,6 +13,7 @@ from sqlalchemy import UnaryExpression, and_, false, func, select, update
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app import tracing
 from app.dump.whose import whose
 from app.errors import OperationInProgress, RespaldoNotFound
 from app.respaldos.audit import Actor
@@ -73,6 +74,7 @@ async def add(
         descripcion=descripcion,
         usuario=actor.usuario,
         usuario_nombre=actor.nombre,
+        metadata_=tracing.carried(),
     )
     session.add(respaldo)
     await session.flush()

@@ -9,6 +9,7 @@ from contextlib import aclosing
 from functools import partial
 from importlib.metadata import version
 
+from app import tracing
 from app.clinic.catalogue.entries import Catalogue, Entry
 from app.clinic.catalogue.introspection import Table
 from app.clinic.reading.snapshot import ClinicSnapshot
@@ -126,14 +127,15 @@ class ClinicDump:
     async def _model(self, entry: Entry, statement: str) -> AsyncGenerator[Callable[[], bytes]]:
         self._progress.model = entry.model
         yield partial(self._document.begin_model, entry.model)
-        async with self._snapshot.record_lines(statement) as blocks:
-            started = time.perf_counter()
-            async for lines in blocks:
-                self.seconds["postgresql"] += time.perf_counter() - started
-                self._advance(len(lines))
-                yield partial(self._document.records, lines)
+        with tracing.span("copy", current=False, modelo=entry.model):
+            async with self._snapshot.record_lines(statement) as blocks:
                 started = time.perf_counter()
-            self.seconds["postgresql"] += time.perf_counter() - started
+                async for lines in blocks:
+                    self.seconds["postgresql"] += time.perf_counter() - started
+                    self._advance(len(lines))
+                    yield partial(self._document.records, lines)
+                    started = time.perf_counter()
+                self.seconds["postgresql"] += time.perf_counter() - started
         yield self._document.end_model
 
 

@@ -11,6 +11,7 @@ from sqlalchemy import ColumnElement, DateTime, func, literal, select, update
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app import tracing
 from app.dump.whose import whose
 from app.errors import Cancelled, OperationInProgress, RespaldosError, TooManyReadings
 from app.respaldos.jobs.fleet import serialize
@@ -108,6 +109,18 @@ async def claim(session: AsyncSession, job_id: int, *, clinica_id: int | None, l
         f"{whose(clinica_id)} ya tiene {what} en curso (del respaldo número {running.respaldo_id})",
         running.respaldo_id,
     )
+
+
+async def traceparent(session: AsyncSession, job: Trabajo, *, clinica_id: int | None) -> str | None:
+    """The trace of the request for the backup that the job makes; None of any other job, and where there is none."""
+    if job.clase != Clase.RESPALDO:
+        return None
+    found: str | None = await session.scalar(
+        select(Respaldo.metadata_[tracing.TRACEPARENT].astext).where(
+            Respaldo.id == job.respaldo_id, Respaldo.clinica_id == clinica_id
+        )
+    )
+    return found
 
 
 async def heartbeat(

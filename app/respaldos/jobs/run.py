@@ -4,11 +4,12 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager, contextmanager
 from typing import Self
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app import tracing
 from app.errors import Cancelled, ProcessDied, RespaldosError
 from app.respaldos.cancellation import uninterrupted
 from app.respaldos.databases import service_errors, transaction
@@ -115,13 +116,31 @@ async def run_next(resources: Resources) -> bool:
                 if job is None:
                     return False
                 await attempt.claim(session, job)
-            await handlers_of(Clase(attempt.job.clase)).run(attempt)
+                parent = await _traceparent(session, attempt.job)
+            with _span(attempt.job, parent):
+                await handlers_of(Clase(attempt.job.clase)).run(attempt)
     except RespaldosError as exc:
         if not attempt.claimed:
             log.warning("no se pudo tomar ningún trabajo: %s", exc)
             return False
         log.warning("%s no se completó en su intento %s: %s", the(attempt.job), attempt.job.intento, exc)
     return True
+
+
+async def _traceparent(session: AsyncSession, job: Trabajo) -> str | None:
+    return await job_queries.traceparent(session, job, clinica_id=job.clinica_id) if tracing.enabled() else None
+
+
+def _span(job: Trabajo, parent: str | None) -> AbstractContextManager[None]:
+    return tracing.span(
+        f"job {job.clase}",
+        parent=parent,
+        trabajo_id=job.id,
+        clinica_id=job.clinica_id,
+        respaldo_id=job.respaldo_id,
+        restauracion_id=job.restauracion_id,
+        intento=job.intento,
+    )
 
 
 async def end(

@@ -8,7 +8,16 @@ from sqlalchemy import BigInteger, Float, func, or_, select
 from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.respaldos.models import Aviso, Estado, Intento, Programacion, Respaldo, Trabajo
+from app.respaldos.models import (
+    Aviso,
+    Estado,
+    Intento,
+    Profundidad,
+    Programacion,
+    Respaldo,
+    Restauracion,
+    Trabajo,
+)
 from app.respaldos.status.health import BackupHealth
 from app.respaldos.status.queries import as_health, health_rows_of
 
@@ -106,6 +115,29 @@ async def without_good(session: AsyncSession) -> Sequence[tuple[int | None, floa
         .where(~good, or_(Programacion.clinica_id.is_not(None), ~platforms))
         .group_by(Programacion.clinica_id)
         .order_by(Programacion.clinica_id)
+    )
+    return [(clinic, max(seconds, 0.0)) for clinic, seconds in found]
+
+
+async def unproven(session: AsyncSession) -> Sequence[tuple[int | None, float]]:
+    """Each clinic that has a good backup, and for how long no trial of its has ended well (seconds).
+
+    Where none ever has, since its oldest good backup. None is the platform.
+    """
+    proven = (
+        select(Restauracion.clinica_id, func.max(Trabajo.fecha_fin).label("end"))
+        .join(Trabajo, Trabajo.restauracion_id == Restauracion.id)
+        .where(Restauracion.profundidad == Profundidad.ENSAYO, Trabajo.estado == Estado.COMPLETADO)
+        .group_by(Restauracion.clinica_id)
+        .subquery()
+    )
+    since = func.coalesce(func.max(proven.c.end), func.min(Respaldo.fecha_respaldo))
+    found = await session.execute(
+        select(Respaldo.clinica_id, func.extract("epoch", func.clock_timestamp() - since).cast(Float))
+        .outerjoin(proven, proven.c.clinica_id.is_not_distinct_from(Respaldo.clinica_id))
+        .where(Respaldo.good)
+        .group_by(Respaldo.clinica_id)
+        .order_by(Respaldo.clinica_id)
     )
     return [(clinic, max(seconds, 0.0)) for clinic, seconds in found]
 
