@@ -13,7 +13,7 @@ from tests.service.test_redis_faults import ask, completed, log_in
 from tests.support.collector import Collector, Received, running_collector
 from tests.support.processes import eventually, running_api, running_worker
 
-CALLER = "0af7651916cd43dd8448eb211c80319c"
+CALLER, SEARCHER = "0af7651916cd43dd8448eb211c80319c", "4bf92f3577b34da6a3ce929d0e0e4736"
 
 
 @pytest.fixture
@@ -50,8 +50,11 @@ async def test_a_backup_is_one_trace_from_the_request_to_what_was_read_back(
         respaldo_id = await ask(api, header)
         await completed(api, header, respaldo_id)
         trace = await trace_of(collector, "job respaldo", CALLER)
-        await api.get("/api/v1/respaldos/?busqueda=Quispe", headers=header)
         await api.get("/metrics")
+        header["traceparent"] = f"00-{SEARCHER}-b7ad6b7169203331-01"
+        await api.get("/api/v1/respaldos/?busqueda=Quispe", headers=header)
+        (search,) = await trace_of(collector, "GET /api/v1/respaldos/", SEARCHER)
+    assert search.attributes["url.query"] == "REDACTED"
     spans = {span.span_id: span for span in collector.of(CALLER)}
     job = next(span for span in trace if span.name == "job respaldo")
     assert job.service == "respaldos-worker"
