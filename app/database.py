@@ -76,15 +76,23 @@ _SECOND_SECONDS = 2
 _MARK = "respaldos.sesion"
 
 
-async def connect_to_session(url: str, database: str, *, command_timeout: float | None = None) -> asyncpg.Connection:
+async def connect_to_session(
+    url: str, database: str, *, command_timeout: float | None = None, statement_cache_size: int = 100
+) -> asyncpg.Connection:
     """A connection whose session is its own from one transaction to the next; `database` names its setting.
 
+    The server keeps the last `statement_cache_size` queries that were fetched, for when they are asked again.
     Raises DatabaseError where a pooler shares sessions: nothing that a session is set to would hold there, and other
     clients would get it. Raises what asyncpg raises where there is no connection.
     """
 
     async def connect() -> asyncpg.Connection:
-        return await asyncpg.connect(url, timeout=CONNECT_SECONDS, command_timeout=command_timeout)
+        return await asyncpg.connect(
+            url,
+            timeout=CONNECT_SECONDS,
+            command_timeout=command_timeout,
+            statement_cache_size=statement_cache_size,
+        )
 
     connection = await connect()
     try:

@@ -141,6 +141,7 @@ class Settings(BaseSettings):
     time_zone: ZoneInfo = _setting(ZoneInfo("America/La_Paz"), "una zona horaria, por ejemplo America/La_Paz")
     backup_hour: int = _setting(2, "un entero de 0 a 23", ge=0, le=23)
     backup_minute: int = _setting(0, "un entero de 0 a 59", ge=0, le=59)
+    backup_window_minutes: int = _setting(120, "un número de minutos, de 0 a 720", ge=0, le=720)
     retention_days: int = _setting(30, "un número de días, 1 o más", ge=1)
     retention_minimum: int = _setting(1, "un número de respaldos, 1 o más", ge=1)
     retention_daily: int = _setting(0, "un número de respaldos, 0 o más", ge=0)

@@ -50,6 +50,7 @@ MALFORMED = {
     "time_zone": ["Marte/Olimpo", "/etc/passwd", "../etc", "America", "UTC+4", "."],
     "backup_hour": ["24", "-1", "dos", "2.5"],
     "backup_minute": ["60", "-1", "media"],
+    "backup_window_minutes": ["-1", "721", "dos horas"],
     "retention_days": ["0", "-1", "treinta"],
     "retention_minimum": ["0", "uno"],
     "retention_daily": ["-1", "x"],

@@ -11,7 +11,7 @@ import logging
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from arq.cron import CronJob
@@ -105,6 +105,7 @@ async def start_night(context: Context) -> None:
         time_zone=settings.time_zone,
         hour=settings.backup_hour,
         minute=settings.backup_minute,
+        window=timedelta(minutes=settings.backup_window_minutes),
     )
     await context[QUEUE].announce(len(due))
 

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Iterable, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -14,17 +14,16 @@ from app import tracing
 from app.clinic.catalogue.advice import Advice, advise
 from app.clinic.catalogue.classification import (
     build_catalogue,
-    find_tenant_table,
     narrowed,
     parse_rules,
     refuse_unwritable,
     shared_tenancy,
 )
 from app.clinic.catalogue.entries import ByLink, ByRule, Catalogue, Entry, TableClass, WholeTable
-from app.clinic.catalogue.introspection import CATALOGUE_SQL, Introspection, Table, TableName, parse
+from app.clinic.catalogue.introspection import Introspection, Table, TableName, catalogue_sql, parse
 from app.clinic.catalogue.migrations import migration_heads
 from app.clinic.catalogue.ownership import RULE_ALIAS, RuleFailed, rule_of, rule_value
-from app.clinic.catalogue.sql import from_table, qualified, quote
+from app.clinic.catalogue.sql import from_table, qualified
 from app.clinic.clinic import SETTING, Clinic, Tenancy
 from app.clinic.owners.all_clinics import AllOwners
 from app.clinic.owners.find import find_nulls, find_owners, find_references
@@ -45,13 +44,15 @@ from app.clinic.reading.named_files import FileColumn, NamedFiles, all_rows, cou
 from app.clinic.reading.platform_statements import platform_entries
 from app.clinic.reading.snapshot import ClinicSnapshot
 from app.clinic.reading.standby import standby_moment
-from app.clinic.session_settings import SESSION_SQL
-from app.database import CONNECT_SECONDS, asyncpg_url, connect_to_session, database_errors
+from app.clinic.sessions import Sessions
+from app.clinic.tenants import Tenants, TenantTable
+from app.database import asyncpg_url, database_errors
 from app.errors import (
     CatalogError,
     ClinicNotFound,
     DatabaseUnavailable,
     PermissionMissing,
+    RespaldosError,
     RowSecurityActive,
     SchemaChanged,
 )
@@ -83,6 +84,9 @@ TEMPORARY_LOCKS = 14
 # Every request and every night waits for the list of clinics, and a connection may die without a word.
 CLINICS_SECONDS = 30
 
+# What the catalogue's query is prepared as, where it is the same for all clinics: it takes as long to plan as to do.
+_PREPARED = "respaldos_catalogo"
+
 # Counting the rows without owner may read whole tables, and so may finding which columns name files: a night of many
 # clinics does it once.
 UNOWNED_SECONDS = 6 * 3600
@@ -102,49 +106,46 @@ class Census:
 
 
 @dataclass(frozen=True, slots=True)
-class Tenants:
-    """The tenant table: every clinic by id and, in tenancy `schema`, the platform's own entry, which is none.
+class _Known:
+    """What the database was last found to be like."""
 
-    `text` is PostgreSQL's catalogue without the clinics' own schemas, as it was read to find the table.
-    """
+    tenants: TenantTable
+    catalogue: Catalogue
 
-    clinics: list[Clinic]
-    platform: Clinic | None
-    text: str
 
-    def pick(self, named: int | str | None) -> Clinic:
-        """The clinic of that id or, for a text, of that number or else that schema; for None the first one.
+@dataclass(frozen=True, slots=True)
+class _Begun:
+    """A transaction whose snapshot was taken then (UTC), with the locks that reading these tables needs."""
 
-        Raises ClinicNotFound, which says so where it is the platform's own entry.
-        """
-        if named is None:
-            if not self.clinics:
-                raise ClinicNotFound("la tabla de clínicas está vacía")
-            return self.clinics[0]
-        number = int(named) if isinstance(named, str) and named.isdecimal() else named
-        entries = self.clinics if self.platform is None else [self.platform, *self.clinics]
-        found = next((entry for entry in entries if entry.id == number), None)
-        found = found or next((entry for entry in entries if entry.schema == named), None)
-        if found is None:
-            shown = number if isinstance(number, int) else f"«{number}»; las que hay las muestra: respaldos clinicas"
-            raise ClinicNotFound(f"no existe la clínica {shown}")
-        if found is self.platform:
-            raise ClinicNotFound(
-                f"«{named}» es la plataforma, no una clínica: su esquema, «{found.schema}», es el que comparten todas"
-            )
-        return found
+    tenants: TenantTable
+    clinic: Clinic | None
+    catalogue: Catalogue
+    taken_at: datetime
 
 
 class ClinicDatabase:
-    """The clinic database at one address, which `setting` gave. It holds no connection between calls."""
+    """The clinic database at one address, which `setting` gave.
 
-    def __init__(self, url: str, tenancy: Tenancy, *, setting: str = SETTING) -> None:
-        self._url = asyncpg_url(url)
+    Between calls it keeps up to `keep` sessions, for one event loop: then its owner closes it.
+    """
+
+    def __init__(self, url: str, tenancy: Tenancy, *, setting: str = SETTING, keep: int = 0) -> None:
+        self._prepared = keep > 0 and tenancy.kind == "column"
+        self._sessions = Sessions(
+            asyncpg_url(url),
+            setting,
+            keep=keep,
+            once=f"PREPARE {_PREPARED} AS {catalogue_sql()}" if self._prepared else "",
+        )
         self._setting = setting
         self._tenancy = tenancy
-        self._kept: Catalogue | None = None
+        self._known: _Known | None = None
         self._unowned: tuple[Sequence[object], float, list[Unowned | Unchecked]] | None = None
         self._files: tuple[list[Entry], float, list[FileColumn | Unchecked]] | None = None
+
+    async def close(self) -> None:
+        """End the sessions that are kept."""
+        await self._sessions.close()
 
     async def clinics(self) -> list[Clinic]:
         """Every clinic of the tenant table, by id; in tenancy `schema` without the platform's own entry."""
@@ -155,13 +156,17 @@ class ClinicDatabase:
 
         Raises ClinicNotFound.
         """
+        if isinstance(named, int) or named.isdecimal():
+            # A schema may be called by a number, too.
+            with suppress(ClinicNotFound):
+                return (await self._all(int(named))).pick(int(named))
         return (await self._all()).pick(named)
 
-    async def _all(self) -> Tenants:
+    async def _all(self, only: int | None = None) -> Tenants:
         try:
             async with asyncio.timeout(CLINICS_SECONDS), self._connect() as connection:
                 with database_errors(self._setting):
-                    return await self._tenants(connection)
+                    return await self._tenants(connection, only)
         except TimeoutError as exc:
             raise DatabaseUnavailable(
                 f"la base de datos no respondió en {CLINICS_SECONDS} segundos ({self._setting})"
@@ -181,18 +186,15 @@ class ClinicDatabase:
         """
         async with self._connect() as connection:
             with tracing.span("snapshot"), database_errors(self._setting):
-                tenants = await self._tenants(connection, clinica_id)
-                clinics = tenants.clinics
-                clinic = tenants.pick(clinica_id) if clinica_id is not None else None
-                catalogue = await self._catalogue(connection, clinic, tenants)
-                refuse_unreadable([entry.table for entry in recorded(catalogue, clinica_id)])
+                begun = await self._begin(connection, clinica_id)
                 while True:
                     try:
-                        snapshot = await self._snapshot(connection, clinic, clinics, catalogue, on_step)
+                        snapshot = await self._snapshot(connection, begun, on_step)
                         break
                     except RuleFailed as exc:
                         await connection.execute("ROLLBACK")
-                        catalogue = self._without_rule(catalogue, exc)
+                        catalogue = self._without_rule(begun.catalogue, exc)
+                        begun = await self._lock(connection, begun.tenants, begun.clinic, catalogue)
             yield snapshot
 
     async def _followable(
@@ -211,25 +213,53 @@ class ClinicDatabase:
                 await connection.execute("ROLLBACK")
         return catalogue
 
-    async def _snapshot(
-        self,
-        connection: asyncpg.Connection,
-        clinic: Clinic | None,
-        clinics: list[Clinic],
-        catalogue: Catalogue,
-        on_step: OnStep | None,
-    ) -> ClinicSnapshot:
-        clinica_id = clinic.id if clinic is not None else None
-        await refuse_too_many_locks(connection, recorded(catalogue, clinica_id))
+    async def _begin(self, connection: asyncpg.Connection, clinica_id: int | None) -> _Begun:
+        """Begin the snapshot of the clinic, or of the platform.
+
+        What the database was last found to be like saves reading it twice: under the locks it is seen whether it
+        is still so.
+        """
+        if clinica_id is not None and self._known is not None:
+            try:
+                tenants = await self._known.tenants.read(connection, clinica_id)
+                return await self._begin_by(connection, tenants, clinica_id)
+            except (RespaldosError, asyncpg.SyntaxOrAccessError, asyncpg.DataError):
+                # Whether it is so, is for what is read anew to say.
+                if connection.is_in_transaction():
+                    await connection.execute("ROLLBACK")
+                self._known = None
+        tenants = await self._tenants(connection, clinica_id)
+        return await self._begin_by(connection, tenants, clinica_id)
+
+    async def _begin_by(self, connection: asyncpg.Connection, tenants: Tenants, clinica_id: int | None) -> _Begun:
+        clinic = tenants.pick(clinica_id) if clinica_id is not None else None
+        if clinic is not None and self._known is not None and self._tenancy.kind == "column":
+            catalogue = self._known.catalogue
+        else:
+            catalogue = await self._catalogue(connection, clinic, tenants)
+        refuse_unreadable([entry.table for entry in recorded(catalogue, clinica_id)])
+        return await self._lock(connection, tenants.table, clinic, catalogue)
+
+    async def _lock(
+        self, connection: asyncpg.Connection, tenants: TenantTable, clinic: Clinic | None, catalogue: Catalogue
+    ) -> _Begun:
+        """Begin a transaction in which the tables do not change any more. Raises SchemaChanged where they have."""
+        entries = recorded(catalogue, clinic.id if clinic is not None else None)
+        await refuse_too_many_locks(connection, entries)
         behind = await standby_moment(connection)
-        await connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY")
-        await connection.execute(_lock(recorded(catalogue, clinica_id)))
+        await connection.execute(f"BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY; {_lock(entries)}")
         taken_at = behind or datetime.now(UTC)
         # The first query takes the snapshot. The tables cannot change any more; had they changed before the lock,
         # this shows it.
-        text = await connection.fetchval(CATALOGUE_SQL, other_schemas(clinics, clinic))
-        if text != catalogue.text:
+        if await self._text(connection, tenants.schemas(clinic)) != catalogue.text:
             raise SchemaChanged("el esquema de la base de datos cambió justo ahora; vuelva a intentarlo")
+        return _Begun(tenants, clinic, catalogue, taken_at)
+
+    async def _snapshot(
+        self, connection: asyncpg.Connection, begun: _Begun, on_step: OnStep | None
+    ) -> ClinicSnapshot:
+        clinica_id = begun.clinic.id if begun.clinic is not None else None
+        catalogue = begun.catalogue
         migrations = await migration_heads(connection, catalogue)
         step = on_step or (lambda: None)
         statements = await find_owners(connection, catalogue, clinica_id, step, references=True)
@@ -245,7 +275,16 @@ class ClinicDatabase:
         named = platform_entries(catalogue) if clinica_id is None else catalogue.of_class(TableClass.OWNED)
         files = partial(self._file_columns, connection, named)
         return ClinicSnapshot(
-            connection, clinica_id, catalogue, statements, migrations, unowned, files, size, taken_at, self._setting
+            connection,
+            clinica_id,
+            catalogue,
+            statements,
+            migrations,
+            unowned,
+            files,
+            size,
+            begun.taken_at,
+            self._setting,
         )
 
     async def census(self, named: int | str | None = None) -> Census:
@@ -274,56 +313,21 @@ class ClinicDatabase:
                 catalogue = await self._catalogue(connection, tenants.pick(None), tenants)
         return list(catalogue.problems.values())
 
-    @asynccontextmanager
-    async def _connect(self) -> AsyncIterator[asyncpg.Connection]:
-        with database_errors(self._setting):
-            connection = await connect_to_session(self._url, self._setting)
-        try:
-            with database_errors(self._setting):
-                try:
-                    await connection.execute(SESSION_SQL)
-                except asyncpg.InsufficientPrivilegeError as exc:
-                    raise PermissionMissing(
-                        f"el usuario de {self._setting} trae de ALTER ROLE o ALTER DATABASE un valor que no puede"
-                        f" cambiar ({exc}); quítelo con ALTER ROLE … RESET …"
-                    ) from exc
-            if connection.get_settings().server_encoding == "SQL_ASCII":
-                raise CatalogError("la base de datos está en SQL_ASCII: su texto no tiene una codificación conocida")
-            yield connection
-        except BaseException:
-            # A COPY may be under way; waiting for its end would keep the error from whoever waits for it.
-            connection.terminate()
-            raise
-        # Everything has been read: that the server does not say goodbye changes nothing.
-        with suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
-            await connection.close(timeout=CONNECT_SECONDS)
+    def _connect(self) -> AbstractAsyncContextManager[asyncpg.Connection]:
+        return self._sessions.session()
+
+    async def _text(self, connection: asyncpg.Connection, schemas: str = "true") -> str:
+        """PostgreSQL's catalogue of those schemas, as a condition on `n`."""
+        prepared = self._prepared and schemas == "true"
+        text: str = await connection.fetchval(f"EXECUTE {_PREPARED}" if prepared else catalogue_sql(schemas))
+        return text
 
     async def _tenants(self, connection: asyncpg.Connection, only: int | None = None) -> Tenants:
-        """With `only`, it is enough to know that clinic: where clinics share the tables, the others do not matter."""
-        tenancy = self._tenancy
-        others = await _all_schemas(connection) if tenancy.kind == "schema" else []
-        text = await connection.fetchval(CATALOGUE_SQL, others)
-        shared = parse(text)
-        name, key = find_tenant_table(shared, tenancy)
-        table = shared.tables[name]
-        refuse_unreadable([table])
-
-        def column_or(column: str, otherwise: str) -> str:
-            return quote(column) if table.column(column) is not None else otherwise
-
-        rows = await connection.fetch(
-            f"SELECT {quote(key)}::bigint, {column_or(tenancy.name_column, 'NULL')}::text,"
-            f" {column_or(tenancy.active_column, 'true')}::boolean IS TRUE,"
-            f" {column_or(tenancy.schema_column, 'NULL')}::text FROM {from_table(table)}"
-            f"{f' WHERE {quote(key)} = {only:d}' if only is not None and tenancy.kind == 'column' else ''} ORDER BY 1"
-        )
-        if tenancy.kind == "column":
-            return Tenants([Clinic(id_, title, active, None) for id_, title, active, _ in rows], None, text)
-        if table.column(tenancy.schema_column) is None:
-            raise CatalogError(f"la tabla de clínicas «{name}» no tiene la columna «{tenancy.schema_column}»")
-        entries = [Clinic(*row) for row in rows]
-        platform = next((entry for entry in entries if entry.schema == name.schema), None)
-        return Tenants([entry for entry in entries if entry.schema != name.schema], platform, text)
+        """The clinics; with `only`, it is enough to know that one."""
+        text = await self._text(connection, "n.nspname = 'public'" if self._tenancy.kind == "schema" else "true")
+        tenants = TenantTable.of(parse(text), self._tenancy)
+        refuse_unreadable([tenants.table])
+        return await tenants.read(connection, only)
 
     async def _unowned_rows(
         self, connection: asyncpg.Connection, catalogue: Catalogue, narrow: Catalogue, on_step: OnStep | None
@@ -355,21 +359,21 @@ class ClinicDatabase:
 
     async def _catalogue(self, connection: asyncpg.Connection, clinic: Clinic | None, tenants: Tenants) -> Catalogue:
         schema = clinic.schema if clinic is not None else None
-        text = tenants.text
-        if self._tenancy.kind == "schema":
-            if clinic is not None:
-                _check_schema(clinic, tenants.clinics, self._tenancy)
-            text = await connection.fetchval(CATALOGUE_SQL, other_schemas(tenants.clinics, clinic))
-        kept = self._kept
-        if kept is None or (kept.text, kept.schema) != (text, schema):
+        if clinic is not None and self._tenancy.kind == "schema":
+            _check_schema(clinic, tenants.clinics, self._tenancy)
+        text = await self._text(connection, tenants.table.schemas(clinic))
+        known = self._known
+        if known is None or (known.catalogue.text, known.catalogue.schema) != (text, schema):
             found = parse(text)
+            if TenantTable.of(found, self._tenancy) != tenants.table:
+                raise SchemaChanged("la tabla de clínicas cambió justo ahora; vuelva a intentarlo")
             tenancy = self._tenancy_of(found, schema)
             rules, problems = await _check_rules(connection, found, tenancy, schema)
-            kept = build_catalogue(found, tenancy, schema=schema, text=text, rules=rules, problems=problems)
-            self._kept = kept
+            catalogue = build_catalogue(found, tenancy, schema=schema, text=text, rules=rules, problems=problems)
+            self._known = known = _Known(tenants.table, catalogue)
         if clinic is None:
-            refuse_unwritable(platform_entries(kept))
-        return kept
+            refuse_unwritable(platform_entries(known.catalogue))
+        return known.catalogue
 
     def _tenancy_of(self, found: Introspection, schema: str | None) -> Tenancy:
         if self._tenancy.kind == "schema" and schema is None:
@@ -442,11 +446,6 @@ def other_schemas(clinics: list[Clinic], clinic: Clinic | None) -> list[str]:
     """The schemas of all clinics but this one."""
     own = clinic.schema if clinic is not None else None
     return [other.schema for other in clinics if other.schema is not None and other.schema != own]
-
-
-async def _all_schemas(connection: asyncpg.Connection) -> list[str]:
-    rows = await connection.fetch("SELECT nspname FROM pg_namespace WHERE nspname <> 'public'")
-    return [row[0] for row in rows]
 
 
 async def refuse_too_many_locks(

@@ -81,6 +81,6 @@ SELECT set_config(name, value, false) FROM (VALUES {_known}) AS pinned(name, val
 WHERE current_setting(name, true) IS NOT NULL;
 SELECT set_config(name, value, false) FROM (VALUES {_otherwise}) AS pinned(name, wrong, value)
 WHERE current_setting(name) = wrong;
-SELECT set_config(name, '2s', false) FROM pg_settings
-WHERE name = 'client_connection_check_interval' AND version() LIKE '%linux%'
+SELECT set_config(name, '2s', false) FROM (VALUES ('client_connection_check_interval')) AS pinned(name)
+WHERE current_setting(name, true) IS NOT NULL AND version() LIKE '%linux%'
 """

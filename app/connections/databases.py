@@ -12,6 +12,9 @@ from app.errors import SettingsError
 from app.respaldos.databases import Databases
 from app.settings import Settings
 
+# Sessions in the clinics' database that rest between uses: one for each job that a worker does at a time.
+KEPT_SESSIONS = 2
+
 
 def tenancy(settings: Settings) -> Tenancy:
     """How clinics share the database."""
@@ -36,9 +39,9 @@ def clinic_database_url(settings: Settings) -> str:
     return url.get_secret_value()
 
 
-def clinic_database(settings: Settings) -> ClinicDatabase:
-    """The clinics' database."""
-    return ClinicDatabase(clinic_database_url(settings), tenancy(settings))
+def clinic_database(settings: Settings, *, keep: int = 0) -> ClinicDatabase:
+    """The clinics' database; with `keep`, the caller closes it."""
+    return ClinicDatabase(clinic_database_url(settings), tenancy(settings), keep=keep)
 
 
 @asynccontextmanager
@@ -47,7 +50,9 @@ async def open_databases(settings: Settings) -> AsyncIterator[Databases]:
     if settings.database_url is None:
         raise SettingsError("DATABASE_URL: falta")
     engine = service_engine(settings.database_url.get_secret_value())
+    clinic = clinic_database(settings, keep=KEPT_SESSIONS)
     try:
-        yield Databases(async_sessionmaker(engine, expire_on_commit=False), clinic_database(settings))
+        yield Databases(async_sessionmaker(engine, expire_on_commit=False), clinic)
     finally:
+        await clinic.close()
         await engine.dispose()

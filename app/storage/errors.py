@@ -37,6 +37,7 @@ def s3_errors(bucket: str, key: str | None = None) -> Iterator[None]:
     from botocore.exceptions import (
         BotoCoreError,
         ClientError,
+        FlexibleChecksumError,
         NoCredentialsError,
         ParamValidationError,
         PartialCredentialsError,
@@ -50,6 +51,8 @@ def s3_errors(bucket: str, key: str | None = None) -> Iterator[None]:
         raise StorageCredentialsRefused(
             f"{place(bucket, key)}: no hay credenciales de S3; dé AWS_ACCESS_KEY_ID y AWS_SECRET_ACCESS_KEY"
         ) from exc
+    except FlexibleChecksumError as exc:
+        raise ObjectMismatch(f"{place(bucket, key)}: lo leído no tiene la suma que S3 dice ({exc})") from exc
     except ParamValidationError as exc:
         raise StorageError(f"{place(bucket, key)}: la petición a S3 no es válida ({exc})") from exc
     except (BotoCoreError, HttpError, OSError) as exc:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
 
 from app import tracing
-from app.errors import ObjectMismatch, ObjectNotFound, SettingsError
+from app.errors import ObjectMismatch, SettingsError
 from app.storage.errors import http_status, place, s3_errors
 from app.storage.options import S3Options
 from app.storage.upload import PART_SIZE, StoredObject, delete_object, discard_uploads, upload_object
@@ -133,39 +133,15 @@ class S3Storage:
         ObjectNotFound; StorageUnavailable says nothing about the object, and the same call may be made again.
         """
         where = place(self.options.bucket, stored.key)
-        with s3_errors(self.options.bucket, stored.key):
-            found = await self._head(stored.key)
-        if found is None:
-            raise ObjectNotFound(f"{where}: el objeto no existe")
-        if found["ContentLength"] != stored.size:
-            raise ObjectMismatch(f"{where}: S3 tiene {found['ContentLength']} bytes y se enviaron {stored.size}")
-        sha256 = found.get("ChecksumSHA256")
-        if sha256 and stored.sha256 and sha256 != stored.sha256 and ("-" in sha256) == ("-" in stored.sha256):
-            raise ObjectMismatch(f"{where}: S3 dice SHA-256 {sha256} y se envió {stored.sha256}")
-        md5 = await self._md5(stored.key, on_bytes)
+        async with self._reading(stored.key, ChecksumMode="ENABLED") as (found, pieces):
+            if found["ContentLength"] != stored.size:
+                raise ObjectMismatch(f"{where}: S3 tiene {found['ContentLength']} bytes y se enviaron {stored.size}")
+            sha256 = found.get("ChecksumSHA256")
+            if sha256 and stored.sha256 and sha256 != stored.sha256 and ("-" in sha256) == ("-" in stored.sha256):
+                raise ObjectMismatch(f"{where}: S3 dice SHA-256 {sha256} y se envió {stored.sha256}")
+            md5 = await _md5(pieces, on_bytes)
         if md5 != stored.md5:
             raise ObjectMismatch(f"{where}: lo leído tiene MD5 {md5} y se envió {stored.md5}")
-
-    async def _md5(self, key: str, on_bytes: Callable[[int], None] | None) -> str:
-        digest = hashlib.md5(usedforsecurity=False)
-        block: list[bytes] = []
-        waiting = 0
-
-        def hash_block() -> None:
-            for piece in block:
-                digest.update(piece)
-
-        async with self.download(key) as pieces:
-            async for piece in pieces:
-                block.append(piece)
-                waiting += len(piece)
-                if on_bytes is not None:
-                    on_bytes(len(piece))
-                if waiting >= _HASH_BLOCK:
-                    await asyncio.to_thread(hash_block)
-                    block, waiting = [], 0
-        hash_block()
-        return digest.hexdigest()
 
     @asynccontextmanager
     async def download(self, key: str) -> AsyncIterator[AsyncIterator[bytes]]:
@@ -173,8 +149,14 @@ class S3Storage:
 
         Raises ObjectNotFound, and StorageUnavailable where fewer bytes arrive than S3 announced.
         """
+        async with self._reading(key) as (_, pieces):
+            yield pieces
+
+    @asynccontextmanager
+    async def _reading(self, key: str, **more: Any) -> AsyncIterator[tuple[Any, AsyncIterator[bytes]]]:
+        """What S3 says of the object, and its bytes, by one request, of which `more` are parameters."""
         with s3_errors(self.options.bucket, key):
-            answer = await self.client.get_object(Bucket=self.options.bucket, Key=key)
+            answer = await self.client.get_object(Bucket=self.options.bucket, Key=key, **more)
         body = answer["Body"]
 
         async def pieces() -> AsyncIterator[bytes]:
@@ -186,7 +168,7 @@ class S3Storage:
                 yield piece
 
         try:
-            yield pieces()
+            yield answer, pieces()
         finally:
             body.close()
 
@@ -268,3 +250,24 @@ class S3Storage:
         # A listing, because HEAD's refusals have no body that tells a wrong key from a missing permission.
         # The delimiter keeps a store that walks folders at the first level.
         await self.client.list_objects_v2(Bucket=self.options.bucket, MaxKeys=1, Delimiter="/")
+
+
+async def _md5(pieces: AsyncIterator[bytes], on_bytes: Callable[[int], None] | None) -> str:
+    digest = hashlib.md5(usedforsecurity=False)
+    block: list[bytes] = []
+    waiting = 0
+
+    def hash_block() -> None:
+        for piece in block:
+            digest.update(piece)
+
+    async for piece in pieces:
+        block.append(piece)
+        waiting += len(piece)
+        if on_bytes is not None:
+            on_bytes(len(piece))
+        if waiting >= _HASH_BLOCK:
+            await asyncio.to_thread(hash_block)
+            block, waiting = [], 0
+    hash_block()
+    return digest.hexdigest()

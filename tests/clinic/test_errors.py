@@ -195,7 +195,7 @@ async def test_a_table_locked_for_too_long_is_named_as_busy(
 ) -> None:
     await any_database.sql.execute(TWO_CLINICS)
     monkeypatch.setattr(
-        "app.clinic.database.SESSION_SQL",
+        "app.clinic.sessions.SESSION_SQL",
         "SET search_path = public; SET lock_timeout = '50ms'; SET row_security = off",
     )
     other = await any_database.connect()

@@ -11,9 +11,8 @@ from app.dump.document import Form
 # operators are those of the index that the key points to, and those of an extension (citext) need not be in the
 # search path, where `=` would quietly compare texts. Of two collations, it takes that of the row pointed to.
 EQUALITY_SQL = """
-    CASE WHEN EXISTS (
-        SELECT FROM unnest(f.conpfeqop) AS used(oid) JOIN pg_operator o USING (oid)
-        WHERE o.oprname <> '=' OR o.oprnamespace <> 'pg_catalog'::regnamespace
+    CASE WHEN NOT f.conpfeqop <@ ARRAY(
+        SELECT o.oid FROM pg_operator o WHERE o.oprname = '=' AND o.oprnamespace = 'pg_catalog'::regnamespace
     ) OR EXISTS (
         SELECT FROM unnest(f.conkey, f.confkey) AS k(own, target)
         JOIN pg_attribute a ON a.attrelid = f.conrelid AND a.attnum = k.own
@@ -54,23 +53,27 @@ UNIQUE_EQUALITY_SQL = """(
         HAVING bool_or(o.oprname <> '=' OR os.nspname <> 'pg_catalog' OR k.coll <> a.attcollation)
     )"""
 
+
 # One statement, so that one text answers whether anything has changed. Partitions are read through their
 # root; tables of extensions are the extension's business; schemas `respaldos*` are the service's own. A foreign
 # key with PERIOD (PostgreSQL 18) names no one row, so it cannot say whose a row is. A NOT NULL that has not been
 # validated (18, too) is a promise about tomorrow's rows only.
-CATALOGUE_SQL = f"""
-WITH RECURSIVE
-base(oid, base) AS (
-    SELECT oid, oid FROM pg_type WHERE typtype <> 'd'
-    UNION ALL
-    SELECT t.oid, b.base FROM pg_type t JOIN base b ON t.typbasetype = b.oid WHERE t.typtype = 'd'
-),
-relations AS (
-    SELECT c.oid, n.nspname, c.relname, c.relkind
-    FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+#
+# Where each clinic has a schema, PostgreSQL's catalogue is large, and each backup asks this: so all of it is read by
+# indexes. Only pg_depend has one that finds a schema's tables; DROP SCHEMA finds them by it, too.
+def catalogue_sql(schemas: str = "true") -> str:
+    """The statement that reads the catalogue of those schemas for which that is true, as a condition on `n`."""
+    return f"""
+WITH relations AS MATERIALIZED (
+    SELECT c.oid, n.oid AS namespace, n.nspname, c.relname, c.relkind
+    FROM pg_namespace n CROSS JOIN LATERAL (
+        SELECT c.* FROM pg_depend d JOIN pg_class c ON c.oid = d.objid
+        WHERE d.refclassid = 'pg_namespace'::regclass AND d.refobjid = n.oid AND d.classid = 'pg_class'::regclass
+        OFFSET 0
+    ) AS c
     WHERE c.relkind IN ('r', 'p', 'f') AND NOT c.relispartition AND c.relpersistence <> 't'
       AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema' AND n.nspname !~ '^respaldos'
-      AND n.nspname <> ALL ($1::text[])
+      AND {schemas}
       AND NOT EXISTS (SELECT FROM pg_depend d
                       WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')
 )
@@ -83,16 +86,15 @@ SELECT json_build_object(
         'schema', t.nspname,
         'name', t.relname,
         'partitioned', t.relkind = 'p',
-        'readable', has_schema_privilege(ns.oid, 'USAGE') AND has_table_privilege(t.oid, 'SELECT'),
+        'readable', has_schema_privilege(t.namespace, 'USAGE') AND has_table_privilege(t.oid, 'SELECT'),
         'row_security', row_security_active(t.oid),
         'columns', (
             SELECT json_agg(json_build_object(
                 'name', a.attname,
                 'type', format_type(a.atttypid, a.atttypmod),
-                'nullable', NOT a.attnotnull OR EXISTS (
-                    SELECT FROM pg_constraint n
-                    WHERE n.conrelid = t.oid AND n.contype = 'n' AND NOT n.convalidated
-                      AND a.attnum = ANY (n.conkey)),
+                'nullable', NOT a.attnotnull OR a.attnum = ANY (ARRAY(
+                    SELECT unnest(n.conkey) FROM pg_constraint n
+                    WHERE n.conrelid = t.oid AND n.contype = 'n' AND NOT n.convalidated)),
                 'generated', a.attgenerated <> '',
                 'collated', a.attcollation <> 0,
                 'base', b.typname,
@@ -101,7 +103,14 @@ SELECT json_build_object(
                 'array', b.typcategory = 'A',
                 'number', b.typcategory = 'N'
             ) ORDER BY a.attnum)
-            FROM pg_attribute a JOIN base ON base.oid = a.atttypid JOIN pg_type b ON b.oid = base.base
+            FROM pg_attribute a JOIN pg_type own ON own.oid = a.atttypid
+            JOIN pg_type b ON b.oid = CASE WHEN own.typtype <> 'd' THEN own.oid ELSE (
+                WITH RECURSIVE below AS (
+                    SELECT t.oid, t.typtype, t.typbasetype FROM pg_type t WHERE t.oid = own.typbasetype
+                    UNION ALL
+                    SELECT t.oid, t.typtype, t.typbasetype FROM below JOIN pg_type t ON t.oid = below.typbasetype
+                    WHERE below.typtype = 'd')
+                SELECT below.oid FROM below WHERE below.typtype <> 'd') END
             WHERE a.attrelid = t.oid AND a.attnum > 0 AND NOT a.attisdropped),
         'keys', (
             SELECT json_agg(json_build_object(
@@ -136,9 +145,13 @@ SELECT json_build_object(
             WHERE f.conrelid = t.oid AND f.contype = 'f' AND f.conparentid = 0
               AND to_jsonb(f) -> 'conperiod' IS DISTINCT FROM 'true'::jsonb)
     ) ORDER BY t.nspname COLLATE "C", t.relname COLLATE "C"), '[]'))::text
-FROM relations t JOIN pg_namespace ns ON ns.nspname = t.nspname
+FROM relations t
 WHERE t.relkind <> 'f'
 """
+
+
+# The same without the schemas of $1.
+CATALOGUE_SQL = catalogue_sql("n.nspname <> ALL ($1::text[])")
 
 
 class TableName(NamedTuple):
@@ -239,7 +252,7 @@ class Introspection:
 
 
 def parse(text: str) -> Introspection:
-    """What CATALOGUE_SQL answered, as values."""
+    """What `catalogue_sql` answered, as values."""
     document = json.loads(text)
     unique = {
         TableName(raw["schema"], raw["name"]): [

@@ -88,6 +88,21 @@ def link_value(catalogue: Catalogue, link: ByLink, alias: str) -> str:
     )
 
 
+def linked_owner(catalogue: Catalogue, link: ByLink, alias: str, target_alias: str) -> tuple[str, str]:
+    """The same for every row `alias` of a query: what has to be joined to it, and the value.
+
+    Without an index that serves the link, asking row by row would read the target table for each of them.
+    """
+    target = catalogue.entries[link.target]
+    clinic, key = f"l.{quote(direct_column(target))}", f"l.{quote(link.target_column)}"
+    owner = f"CASE WHEN count(DISTINCT {clinic}) = 1 AND count({clinic}) = count(*) THEN min({clinic})::bigint END"
+    linked = f"lower({key}::text)" if link.folded else key
+    found = f"SELECT {linked} AS value, {owner} AS owner FROM {from_table(target.table)} AS l GROUP BY 1"
+    own = f"{alias}.{quote(link.column)}"
+    same = f"lower({own}::text) AND {own} <> ''" if link.folded else own
+    return f" LEFT JOIN ({found}) AS {target_alias} ON {target_alias}.value = {same}", f"{target_alias}.owner"
+
+
 def direct_column(entry: Entry) -> str:
     """The column that says the clinic of a row. Raises TypeError where the table has none."""
     first = entry.candidates[0]

@@ -9,7 +9,7 @@ from app.clinic.catalogue.ownership import (
     RULE_ALIAS,
     Listing,
     leads_nowhere,
-    link_value,
+    linked_owner,
     owners_of,
     rule_of,
     rule_value,
@@ -144,7 +144,7 @@ class AllOwners:
             case ByRule():
                 return "", rule_value(way)
             case ByLink():
-                return "", link_value(self._catalogue, way, alias)
+                return linked_owner(self._catalogue, way, alias, parent_alias)
             case ByForeignKey():
                 return self._owner_by(way, alias, parent_alias)
         raise TypeError(f"{way} gives no number")

@@ -20,7 +20,6 @@ from app.clinic.database import (
     refuse_too_many_locks,
     refuse_unreadable,
 )
-from app.clinic.reading.snapshot import ClinicSnapshot
 from app.clinic.restore.comparison import Comparison
 from app.clinic.restore.constraints import CONSTRAINTS_SQL, parse_constraints
 from app.clinic.restore.session import ADVISORY_CLASS, LOCK_SECONDS, TRIAL_CLASS, WORK_MEMORY, ClinicRestore, Outcome
@@ -60,10 +59,10 @@ class RestoreDatabase(ClinicDatabase):
         self._secrets = secrets
         self._disable_triggers = disable_triggers
 
-    async def _snapshot(self, connection: asyncpg.Connection, *given: Any) -> ClinicSnapshot:
+    async def _lock(self, connection: asyncpg.Connection, *given: Any) -> Any:
         # A restore's safety backup. Whoever waits for what the restore has locked must not be waited for in turn.
         await connection.execute(f"SET lock_timeout = '{LOCK_SECONDS}s'")
-        return await super()._snapshot(connection, *given)
+        return await super()._lock(connection, *given)
 
     @asynccontextmanager
     async def restoring(

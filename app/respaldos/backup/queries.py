@@ -133,7 +133,7 @@ async def add_attempt(
 async def end_attempt(session: AsyncSession, job: Trabajo, *, clinica_id: int | None, seconds: float | None) -> None:
     """Record that the attempt has ended, after so many seconds, or, where that is None, because its lease ran out.
 
-    Nothing is to be cleaned up after a completed one.
+    Nothing is to be cleaned up after a completed one, whose row is for its maker to fill in.
     """
     completed = job.estado == Estado.COMPLETADO
     ended = await session.scalar(
@@ -147,7 +147,7 @@ async def end_attempt(session: AsyncSession, job: Trabajo, *, clinica_id: int | 
         .values(fin=func.now(), vencido=seconds is None, limpiado=func.now() if completed else None)
         .returning(Intento.numero)
     )
-    if ended is not None and seconds is not None:
+    if ended is not None and seconds is not None and not completed:
         await set_values(session, job.respaldo_id, clinica_id=clinica_id, tiempo_ejecucion=timedelta(seconds=seconds))
 
 

@@ -4,7 +4,7 @@ import asyncio
 import time
 from contextlib import aclosing
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -183,6 +183,7 @@ async def _complete(attempt: Attempt, made: _Made) -> Respaldo:
             tamaño_bytes=made.stored.size,
             hash_md5=made.stored.md5,
             numero_registros=records,
+            tiempo_ejecucion=timedelta(seconds=attempt.seconds),
             sospechoso=doubt is not None,
             metadata_=completed_metadata(
                 dump.totals,

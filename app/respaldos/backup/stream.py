@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import AsyncGenerator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
-from functools import partial
+from functools import cache, partial
 from importlib.metadata import version
 
 from app import tracing
@@ -102,7 +102,7 @@ class ClinicDump:
         header = Header(
             clinica_id=snapshot.clinica_id,
             taken_at=snapshot.taken_at,
-            service=version("respaldos"),
+            service=_service(),
             origin=self._origin,
             postgresql=catalogue.postgresql,
             tenancy="column" if catalogue.schema_column is None else "schema",
@@ -137,6 +137,12 @@ class ClinicDump:
                     started = time.perf_counter()
                 self.seconds["postgresql"] += time.perf_counter() - started
         yield self._document.end_model
+
+
+@cache
+def _service() -> str:
+    # Looked up among the files of all that is installed: 2 ms, as long as reading a small clinic's largest table.
+    return version("respaldos")
 
 
 def _model_header(catalogue: Catalogue, entry: Entry, table: Table) -> ModelHeader:

@@ -7,9 +7,10 @@ from datetime import timedelta
 from enum import Enum, auto
 from typing import Any
 
-from sqlalchemy import ColumnElement, DateTime, func, literal, select, update
+from sqlalchemy import ColumnElement, DateTime, func, literal, or_, select, update
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import aliased
 
 from app import tracing
 from app.dump.whose import whose
@@ -85,29 +86,27 @@ async def claim(session: AsyncSession, job_id: int, *, clinica_id: int | None, l
     exclusive job of the clinic keeps it waiting.
     """
     await serialize(session)
-    running = await session.scalar(
-        select(Trabajo).where(
-            Trabajo.clinica_id == clinica_id, Trabajo.exclusiva, Trabajo.estado == Estado.PROCESANDO
-        )
-    )
+    other = aliased(Trabajo)
+    running = select(other).where(other.clinica_id == clinica_id, other.exclusiva, other.estado == Estado.PROCESANDO)
     claimed = await _change(
         session,
         *(Trabajo.id == job_id, Trabajo.clinica_id == clinica_id, Trabajo.estado == Estado.PENDIENTE),
-        *((~Trabajo.exclusiva,) if running is not None else ()),
+        or_(~Trabajo.exclusiva, ~running.exists()),
         estado=Estado.PROCESANDO,
         intento=Trabajo.intento + 1,
         lease_until=_in(lease.seconds),
     )
     if claimed is not None:
         return claimed
-    if running is None:
+    blocking = await session.scalar(running)
+    if blocking is None:
         raise OperationInProgress(f"el trabajo {job_id} ya no está pendiente")
     what = {Clase.RESPALDO: "un respaldo", Clase.SIMULACION: "una simulación"}.get(
-        Clase(running.clase), "una restauración"
+        Clase(blocking.clase), "una restauración"
     )
     raise OperationInProgress(
-        f"{whose(clinica_id)} ya tiene {what} en curso (del respaldo número {running.respaldo_id})",
-        running.respaldo_id,
+        f"{whose(clinica_id)} ya tiene {what} en curso (del respaldo número {blocking.respaldo_id})",
+        blocking.respaldo_id,
     )
 
 

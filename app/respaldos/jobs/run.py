@@ -100,7 +100,7 @@ class Attempt:
             raise lost(self.job)
         if held.cancelacion is not None:
             raise cancelled(self.job)
-        await end(session, self.job, None, lease=self.resources.lease, seconds=self.seconds)
+        await _end_held(session, held, None, lease=self.resources.lease, seconds=self.seconds)
 
 
 async def run_next(resources: Resources) -> bool:
@@ -156,9 +156,15 @@ async def end(
     # Nobody who looks now may be told that a job failed, when it is the one they cancelled.
     if problem is not None and held.cancelacion is not None:
         problem = cancelled(job)
+    return await _end_held(session, held, problem, lease=lease, seconds=seconds)
+
+
+async def _end_held(
+    session: AsyncSession, job: Trabajo, problem: RespaldosError | None, *, lease: Lease, seconds: float | None
+) -> Trabajo | None:
     kind = KINDS[Clase(job.clase)]
     interrupted = problem is kind.interrupted
-    estado = _state_after(held, problem)
+    estado = _state_after(job, problem)
     ended = await job_queries.finish(
         session,
         job,

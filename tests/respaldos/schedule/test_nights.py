@@ -17,7 +17,7 @@ from app.respaldos.resources import Resources
 from app.respaldos.schedule.nights import (
     BATCH,
     CATCH_UP,
-    LONGEST_WINDOW,
+    WINDOW,
     Night,
     night_at,
     planned_start,
@@ -136,11 +136,13 @@ def test_a_skipped_and_a_doubled_time_start_one_night(
 
 
 @given(clinics=st.integers(1, 20_000), clinica_id=st.integers(1, 2**62))
-def test_the_nights_are_spread_over_a_window_that_grows_up_to_two_hours(clinics: int, clinica_id: int) -> None:
+def test_the_nights_are_spread_over_a_time_that_grows_up_to_the_window(clinics: int, clinica_id: int) -> None:
     night = Night(date(2026, 1, 1), datetime(2026, 1, 1, 6, tzinfo=UTC), datetime(2026, 1, 1, 16, tzinfo=UTC))
     offset = planned_start(night, clinica_id, clinics) - night.start
-    assert timedelta(0) <= offset <= min(timedelta(seconds=5 * (clinics - 1)), LONGEST_WINDOW)
+    assert timedelta(0) <= offset <= min(timedelta(seconds=5 * (clinics - 1)), WINDOW)
     assert planned_start(night, clinica_id, clinics) - night.start == offset
+    assert planned_start(night, clinica_id, clinics, timedelta(minutes=10)) - night.start <= timedelta(minutes=10)
+    assert planned_start(night, clinica_id, clinics, timedelta(0)) == night.start
 
 
 def test_many_clinics_are_spread_evenly() -> None:
@@ -384,6 +386,16 @@ async def test_thousands_of_clinics_are_made_in_batches_by_two_schedulers(own_da
             assert len(answers) <= 2 * BATCH + 1
             made.update(clinics_of(answers))
         assert made == Counter(range(1, clinics + 1))
+
+
+async def test_without_a_window_all_clinics_are_made_at_once(own_database: str, store: Store) -> None:
+    async with connected(own_database) as conn, opened(store, service=own_database) as own:
+        clinics = 2 * BATCH + 10
+        await add_clinics(conn, 4, clinics)
+        at_two = {"now": AT_TWO, "time_zone": LA_PAZ, "hour": 2, "minute": 0}
+        made = await programar(own, **at_two, window=timedelta(0))  # type: ignore[arg-type]
+        assert clinics_of(made) == list(range(1, clinics + 1))
+        assert await programar(own, **at_two, window=timedelta(0)) == []  # type: ignore[arg-type]
 
 
 async def test_a_clinics_table_that_cannot_be_read_is_an_error_and_the_next_call_goes_on(
