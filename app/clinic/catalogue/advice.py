@@ -184,7 +184,11 @@ async def _unindexed_end(
         entry.name,
         f"falta un índice en {name}, por donde OWNERSHIP_RULES enlaza dos tablas; sin él, el respaldo de cada clínica"
         f" lee la tabla entera ({rows:,} registros)",
-        tuple(_index_statements(entry, value, await _partitions(connection, entry))),
+        (
+            *_index_statements(entry, value, await _partitions(connection, entry)),
+            # Of an expression PostgreSQL expects anything until it has been analyzed, and reads both tables whole.
+            *((f"ANALYZE {qualified(entry.table)};",) if folded else ()),
+        ),
     )
 
 
