@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install panel types demo check fix lint test bench random screenshots locale lock release clean
+.PHONY: help install panel types demo check fix lint test bench fleet random screenshots locale lock release clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 13
@@ -71,9 +71,12 @@ test: lint $(BUILT) ## everything that CI checks
 bench: $(BUILT) ## the measurements of tests/bench, as a table
 	@$(BIN)/python -m tests.bench
 
-MINUTES ?= 10
+random fleet: MINUTES ?= $(if $(filter fleet,$@),15,10)
 random: $(INSTALLED) ## restores in random schemas, from a random seed, for MINUTES=10
 	@$(BIN)/python -m tests.random_restores --minutes $(MINUTES)
+
+fleet: $(INSTALLED) ## whole nights of up to 10,000 clinics, and what each backup costs, for MINUTES=15
+	@$(BIN)/python -m tests.bench.fleet --minutes $(MINUTES)
 
 LOCALE := app/cli/locale/es/LC_MESSAGES/click
 locale: $(INSTALLED) ## compile the Spanish of click's own sentences

@@ -54,16 +54,17 @@ async def prepare(settings: Settings) -> None:
     """Make the databases that are not there yet."""
     clinics = (TEN_THOUSAND, FIFTEEN_THOUSAND)
     for name, fraction in FRACTIONS.items():
-        await _make(settings, name, "grown", clinics, fraction, not_null=name == "grown_not_null")
+        await make_database(settings, name, "grown", clinics, fraction, not_null=name == "grown_not_null")
     for name, fraction in MILLIONS.items():
-        await _make(settings, name, "grown", (MILLION, *clinics), fraction)
+        await make_database(settings, name, "grown", (MILLION, *clinics), fraction)
     for name, (schema, number) in FLEETS.items():
-        await _make(settings, name, schema, numbered_clinics(number, FLEET_RECORDS), 0.001)
+        await make_database(settings, name, schema, numbered_clinics(number, FLEET_RECORDS), 0.001)
 
 
-async def _make(
+async def make_database(
     settings: Settings, name: str, schema: str, clinics: Any, fraction: float, *, not_null: bool = False
 ) -> None:
+    """Make the database where it is not there yet, with the indexes that `respaldos catalogo` asks for."""
     url = database_url(settings)
     server = await asyncpg.connect(url)
     try:
@@ -89,7 +90,7 @@ async def _make(
         # As its engineer would: without these, tables of all clinics are read whole in each backup.
         for advice in census.advice:
             for statement in advice.statements:
-                if statement.startswith("CREATE INDEX"):
+                if statement.startswith(("CREATE INDEX", "ANALYZE")):
                     await connection.execute(statement)
     finally:
         await connection.close()

@@ -52,16 +52,16 @@ async def timed(work: Callable[[], Awaitable[object]], times: int = TIMES) -> li
 
 async def backups(resources: Resources, settings: Settings, clinic: int, times: int) -> dict[str, Any]:
     """Seconds of a clinic's backups, and of PostgreSQL's processors for each of them."""
-    postmaster = await _postmaster(settings)
+    server = await postmaster(settings)
 
     async def back_up() -> None:
         await crear_respaldo(resources, clinica_id=clinic, tipo=TipoRespaldo.POR_DEMANDA)
 
     await crear_respaldo(resources, clinica_id=TEN_THOUSAND.id if clinic != 1 else clinic, tipo=TipoRespaldo.MANUAL)
-    before = _processor_seconds(postmaster)
+    before = processor_seconds(server)
     found = await timed(back_up, times)
     # timed() has made one more.
-    return {"seconds": found, "postgresql": (_processor_seconds(postmaster) - before) / (times + 1)}
+    return {"seconds": found, "postgresql": (processor_seconds(server) - before) / (times + 1)}
 
 
 async def restores(resources: Resources) -> dict[str, list[float]]:
@@ -121,7 +121,8 @@ async def statements(settings: Settings) -> dict[str, Any]:
     }
 
 
-async def _postmaster(settings: Settings) -> psutil.Process:
+async def postmaster(settings: Settings) -> psutil.Process:
+    """The process whose children serve the clinics' database."""
     assert settings.clinic_database_url is not None
     connection = await asyncpg.connect(settings.clinic_database_url.get_secret_value())
     try:
@@ -132,7 +133,7 @@ async def _postmaster(settings: Settings) -> psutil.Process:
     return parent
 
 
-def _processor_seconds(postmaster: psutil.Process) -> float:
+def processor_seconds(postmaster: psutil.Process) -> float:
     """What PostgreSQL's processes have used, those that have ended by now included."""
     total = 0.0
     for child in postmaster.children():

@@ -10,7 +10,7 @@ from app.clinic.clinic import Tenancy
 from app.clinic.database import ClinicDatabase
 from app.clinic.session_settings import SESSION_SQL
 from app.clinic.sessions import Sessions
-from app.errors import ClinicNotFound, DatabaseError, PermissionMissing
+from app.errors import CatalogError, ClinicNotFound, DatabaseError, PermissionMissing
 from tests.clinic.conftest import Database
 from tests.support.clinic_backup import back_up
 from tests.support.two_clinics import TWO_CLINICS
@@ -214,3 +214,30 @@ async def test_a_session_that_cannot_be_set_any_more_is_replaced_by_one_that_say
     monkeypatch.setattr("app.clinic.sessions.SESSION_SQL", f"{SESSION_SQL}; SET no_such_setting = 1")
     with pytest.raises(DatabaseError, match="no_such_setting"):
         await _pid(sessions)
+
+
+async def test_clinics_with_a_schema_each_are_kept_apart_and_changes_are_seen(tenant_sample: Database) -> None:
+    keeping = ClinicDatabase(tenant_sample.url, Tenancy(kind="schema"), keep=2)
+    own = f"{tenant_sample.prefix}1"
+    changes = [
+        "SELECT",
+        f"CREATE TABLE {own}.nueva (id int PRIMARY KEY); INSERT INTO {own}.nueva VALUES (1)",
+        "CREATE SCHEMA comun; CREATE TABLE comun.color (id int PRIMARY KEY); INSERT INTO comun.color VALUES (1);"
+        f" ALTER TABLE {own}.nueva ADD color_id int REFERENCES comun.color DEFAULT 1",
+        "ALTER TABLE clinica ALTER nombre TYPE varchar(200)",
+    ]
+    try:
+        for change in changes:
+            await tenant_sample.sql.execute(change)
+            for clinica_id in (1, 2, 3):
+                expected = await back_up(tenant_sample.clinics(kind="schema"), clinica_id)
+                found = await back_up(keeping, clinica_id)
+                assert found.verified.header.models == expected.verified.header.models, change
+                assert found.verified.totals == expected.verified.totals, change
+        assert len(await _there(tenant_sample)) == 1
+        await tenant_sample.sql.execute("ALTER TABLE clinica DROP CONSTRAINT clinica_schema_name_key")
+        await tenant_sample.sql.execute(f"UPDATE clinica SET schema_name = '{own}' WHERE id = 2")
+        with pytest.raises(CatalogError, match="tienen el mismo esquema"):
+            await back_up(keeping, 1)
+    finally:
+        await keeping.close()
