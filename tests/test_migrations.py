@@ -224,8 +224,8 @@ async def test_each_rule_of_the_table_is_in_the_database(empty_database: str) ->
     finally:
         await connection.close()
     definitions = " ".join(row[0] for row in indexed)
-    for column in ("(clinica_id, fecha_respaldo)", "(estado)", "(fecha_respaldo)"):
-        assert column in definitions
+    for columns in ("(clinica_id, fecha_respaldo)", "(estado, tipo_respaldo)", "(fecha_respaldo)"):
+        assert columns in definitions
 
 
 async def test_several_that_migrate_at_once_all_succeed(empty_database: str) -> None:

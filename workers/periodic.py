@@ -3,7 +3,8 @@
 `WorkerSettings.cron_jobs` is the schedule. arq itself would put each of them into its queue, where in a busy night
 they wait behind two hundred backups, and where without Redis nothing is put. So they are run here, as tasks beside
 the jobs: while Redis is away the night's backups are added all the same, and people are told. Every worker runs all
-of them. What they do may be done by several at once, late, or twice; one that is left out loses nothing.
+of them; of what looks at all backups, one does it for all. What they do may be done by several at once, late, or
+twice; one that is left out loses nothing.
 """
 
 import asyncio
@@ -20,10 +21,12 @@ from app.connections.resources import retention_policy
 from app.errors import RespaldosError
 from app.respaldos.reconcile import reconciliar
 from app.respaldos.retention.clean import limpiar_respaldos_antiguos
+from app.respaldos.retention.prune import podar
 from app.respaldos.retention.purge import purgar
 from app.respaldos.schedule.nights import programar
 from app.respaldos.schedule.overdue import vigilar
 from app.respaldos.schedule.trials import programar_ensayos
+from app.respaldos.turns import take_turn
 from workers.jobs import RESOURCES, Context
 from workers.stop import cancel_until_done
 
@@ -33,6 +36,10 @@ log = logging.getLogger(__name__)
 SETTINGS = "settings"
 QUEUE = "queue"
 NOTIFIER = "notifier"
+
+# What one worker does for all is done at least this far apart: a little less than the hour after which all of them
+# ask again, since their clocks may differ (seconds).
+TURN_SECONDS = 50 * 60
 
 # When arq is to run what is run here.
 _NEVER = datetime.max.replace(tzinfo=UTC)
@@ -121,13 +128,21 @@ async def warn_overdue(context: Context) -> None:
 
 
 async def apply_retention(context: Context) -> None:
-    """Delete what retention does not keep; whatever the hour, the answer is the same."""
-    await limpiar_respaldos_antiguos(context[RESOURCES], retention_policy(context[SETTINGS]))
+    """Delete what retention does not keep, once for all workers; whatever the hour, the answer is the same."""
+    resources = context[RESOURCES]
+    if await take_turn(resources, "limpiar", seconds=TURN_SECONDS):
+        await limpiar_respaldos_antiguos(resources, retention_policy(context[SETTINGS]), all_decisions=False)
 
 
 async def purge(context: Context) -> None:
     """Remove from S3 what was deleted PURGE_DAYS ago."""
     await purgar(context[RESOURCES], days=context[SETTINGS].purge_days)
+
+
+async def prune(context: Context) -> None:
+    """Delete the service's own rows that nobody needs any more, once for all workers."""
+    if await take_turn(context[RESOURCES], "podar", seconds=TURN_SECONDS):
+        await podar(context[RESOURCES])
 
 
 async def start_trials(context: Context) -> None:

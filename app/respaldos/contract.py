@@ -343,7 +343,10 @@ class ClinicaPropia(Answer):
 
 
 class ClinicaEnLista(Answer):
-    """Una clínica y cómo están sus respaldos. `fallos_seguidos` son los que hubo desde el último completado."""
+    """Una clínica y cómo están sus respaldos.
+
+    `fallos_seguidos` son los que hubo desde el último completado; `ultimo_error` es por qué falló el último de ellos.
+    """
 
     clinica_id: Annotated[int, eg(3)]
     nombre: Annotated[str | None, eg("Sonrisas del Tunari — Cochabamba")]
@@ -354,6 +357,7 @@ class ClinicaEnLista(Answer):
     ultima_verificacion: Annotated[UltimaVerificacion | None, eg(None)]
     en_curso: Annotated[TipoOperacion | None, eg(None)]
     fallos_seguidos: Annotated[int, eg(3)]
+    ultimo_error: Annotated[str | None, eg("no hay conexión con la base de datos (DATABASE_URL)")]
 
 
 # What is done with a backup's file

@@ -21,6 +21,7 @@ from sqlalchemy import (
     and_,
     false,
     func,
+    literal_column,
     or_,
     text,
 )
@@ -123,6 +124,11 @@ def _one_of(column: str, values: type[StrEnum]) -> CheckConstraint:
     return CheckConstraint(f"{column} IN ({listed})", name=column)
 
 
+def in_words(value: StrEnum) -> ColumnElement[str]:
+    """The value as it stands in the predicate of a partial index: PostgreSQL takes none for a parameter."""
+    return literal_column(f"'{value}'", Text)
+
+
 class Base(DeclarativeBase):
     """All tables live in a schema of their own, apart from the clinics' data."""
 
@@ -138,6 +144,9 @@ class Base(DeclarativeBase):
     )
 
 
+_LIVE = "fecha_eliminacion IS NULL"
+
+
 class Respaldo(Base):
     """One backup of one clinic; of the platform where `clinica_id` is NULL, here and in all tables below.
 
@@ -151,12 +160,12 @@ class Respaldo(Base):
     id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
     clinica_id: Mapped[int | None] = mapped_column(BigInteger)
     archivo_s3: Mapped[str | None] = mapped_column(Text, unique=True)
-    fecha_respaldo: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now(), index=True)
+    fecha_respaldo: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
     tamaño_bytes: Mapped[int | None] = mapped_column(BigInteger)
     hash_md5: Mapped[str | None] = mapped_column(CHAR(32))
     numero_registros: Mapped[int | None] = mapped_column(BigInteger)
     tiempo_ejecucion: Mapped[timedelta | None] = mapped_column(Interval)
-    estado: Mapped[Estado] = mapped_column(Text, server_default=Estado.PENDIENTE, index=True)
+    estado: Mapped[Estado] = mapped_column(Text, server_default=Estado.PENDIENTE)
     tipo_respaldo: Mapped[TipoRespaldo] = mapped_column(Text)
     descripcion: Mapped[str] = mapped_column(Text, server_default="")
     # SQLAlchemy's own `metadata` has the name.
@@ -197,6 +206,16 @@ class Respaldo(Base):
         return self.purgado is not None or self.purga_iniciada is not None
 
     @hybrid_property
+    def failed(self) -> bool:
+        """Failed for good, and not deleted. In a query, `Respaldo.failed` asks PostgreSQL the same."""
+        return self.estado == Estado.FALLIDO and self.fecha_eliminacion is None
+
+    @failed.inplace.expression
+    @classmethod
+    def _failed_in_sql(cls) -> ColumnElement[bool]:
+        return and_(cls.estado == in_words(Estado.FALLIDO), cls.fecha_eliminacion.is_(None))
+
+    @hybrid_property
     def good(self) -> bool:
         """Completed, not deleted, its last verification not failed, and not suspicious unless a person accepted it.
 
@@ -209,7 +228,7 @@ class Respaldo(Base):
     @classmethod
     def _good_in_sql(cls) -> ColumnElement[bool]:
         return and_(
-            cls.estado == Estado.COMPLETADO,
+            cls.estado == in_words(Estado.COMPLETADO),
             cls.fecha_eliminacion.is_(None),
             cls.verificado_error.is_(None),
             or_(cls.sospechoso.is_(False), cls.aceptado.is_not(None)),
@@ -218,8 +237,35 @@ class Respaldo(Base):
     __table_args__ = (
         _one_of("estado", Estado),
         _one_of("tipo_respaldo", TipoRespaldo),
-        Index("ix_respaldo_por_purgar", "fecha_eliminacion", postgresql_where=text("purgado IS NULL")),
+        Index(
+            "ix_respaldo_sin_purgar",
+            "fecha_eliminacion",
+            postgresql_include=["tamaño_bytes"],
+            postgresql_where=text("purgado IS NULL"),
+        ),
         Index(None, "clinica_id", "fecha_respaldo"),
+        # Those that are not deleted, by age and by what is counted of them.
+        Index("ix_respaldo_vivo", "fecha_respaldo", postgresql_where=text(_LIVE)),
+        Index(None, "estado", "tipo_respaldo", postgresql_where=text(_LIVE)),
+        # A clinic's newest good one, its failed ones, and its last proof.
+        Index(
+            "ix_respaldo_bueno",
+            *("clinica_id", "fecha_respaldo", "id"),
+            postgresql_where=text(
+                f"estado = 'completado' AND {_LIVE} AND verificado_error IS NULL"
+                " AND (sospechoso IS FALSE OR aceptado IS NOT NULL)"
+            ),
+        ),
+        Index(
+            "ix_respaldo_fallido",
+            *("clinica_id", "fecha_respaldo"),
+            postgresql_where=text(f"estado = 'fallido' AND {_LIVE}"),
+        ),
+        Index(
+            "ix_respaldo_verificado",
+            *("clinica_id", "verificado"),
+            postgresql_where=text(f"verificado IS NOT NULL AND {_LIVE}"),
+        ),
     )
 
 
@@ -240,7 +286,11 @@ class Intento(Base):
     vencido: Mapped[bool] = mapped_column(server_default=false())
     limpiado: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
 
-    __table_args__ = (Index("ix_intento_por_limpiar", "respaldo_id", postgresql_where=text("limpiado IS NULL")),)
+    __table_args__ = (
+        Index("ix_intento_por_limpiar", "respaldo_id", postgresql_where=text("limpiado IS NULL")),
+        Index("ix_intento_limpiado", "limpiado", postgresql_where=text("NOT vencido")),
+        Index("ix_intento_vencido", "respaldo_id", postgresql_where=text("vencido")),
+    )
 
 
 class Restauracion(Base):
@@ -355,6 +405,7 @@ class Trabajo(Base):
             unique=True,
             postgresql_where=text(f"clinica_id IS NULL AND {_BACKUP_UNDER_WAY}"),
         ),
+        Index("ix_trabajo_respaldo_terminado", "fecha_fin", postgresql_where=text("clase = 'respaldo'")),
     )
 
 
@@ -393,6 +444,7 @@ class Programacion(Base):
     __table_args__ = (
         Index("uq_programacion_clinica_id", "clinica_id", "dia", unique=True),
         Index("uq_programacion_plataforma", "dia", unique=True, postgresql_where=text("clinica_id IS NULL")),
+        Index(None, "dia"),
     )
 
 
@@ -422,4 +474,14 @@ class Aviso(Base):
     __table_args__ = (
         _one_of("tipo", TipoAviso),
         Index("ix_aviso_por_enviar", "proximo", postgresql_where=text("terminado IS NULL")),
+        Index(None, "terminado"),
     )
+
+
+class Tarea(Base):
+    """When a periodic task that one worker does for all was last begun: `nombre` is that of its cron job."""
+
+    __tablename__ = "tarea"
+
+    nombre: Mapped[str] = mapped_column(Text, primary_key=True)
+    inicio: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())

@@ -218,7 +218,7 @@ async def add_backup(conn: asyncpg.Connection, clinica_id: int | None = SMALL, *
     }
     given |= values
     if given["estado"] != "completado":
-        given["archivo_s3"] = given["hash_md5"] = None
+        given["archivo_s3"] = given["hash_md5"] = given["tamaño_bytes"] = None
     given["metadata"] = json.dumps(given["metadata"], ensure_ascii=False)
     of_job = {name: given.pop(name) for name in ("progreso", "intento", "lease_until") if name in given}
     columns = ", ".join(f'"{name}"' for name in given)

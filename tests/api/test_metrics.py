@@ -58,19 +58,23 @@ async def test_the_numbers(app: FastAPI, client: httpx.AsyncClient, conn: asyncp
 
     await app.state.service.require_queue().record_periodic_health()
     # One trial ended well, a later one did not; the other clinic has had none.
-    for estado, days in (("completado", 3), ("fallido", 1)):
-        await add_restauracion(
-            *(conn, newest),
-            profundidad="ensayo",
-            job={"estado": estado, "fecha_fin": now - timedelta(days=days)},
-        )
+    await conn.execute(
+        "UPDATE respaldos.respaldo SET verificado = $2, verificado_profundidad = 'ensayo' WHERE id = $1",
+        *(newest, now - timedelta(days=3)),
+    )
+    await add_backup(
+        *(conn, SMALL),
+        verificado=now - timedelta(days=1),
+        verificado_profundidad="ensayo",
+        verificado_error="no se restaura",
+    )
 
     found = samples(await client.get("/metrics"))
     automatic = ("tipo", "automatico")
-    assert found["respaldos_total", (("estado", "completado"), automatic)] == 4
+    assert found["respaldos_total", (("estado", "completado"), automatic)] == 5
     assert found["respaldos_total", (("estado", "fallido"), automatic)] == 2
     assert found["respaldos_total", (("estado", "pendiente"), ("tipo", "por_demanda"))] == 1
-    assert found["respaldos_bytes", ()] == 5 * (3 << 19)
+    assert found["respaldos_bytes", ()] == 6 * (3 << 19)
     assert found["respaldos_arriendos_vencidos_total", ()] == 1
     assert found["respaldos_avisos_pendientes", ()] == 1
     assert found["respaldos_cola_trabajos", ()] == 3

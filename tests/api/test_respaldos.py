@@ -253,7 +253,13 @@ async def test_the_superadmin_sees_all_clinics_the_worst_first(
         "ultima_verificacion": None,
         "en_curso": None,
         "fallos_seguidos": 0,
+        "ultimo_error": None,
     }
+    late = await client.get(
+        f"{API}/plataforma/clinicas/", params={"situacion": "atrasada", "limit": 1}, headers=bearer(None)
+    )
+    assert (late.json(), late.headers["x-total-count"]) == (found[1:2], "1")
+    assert "situacion=atrasada" in late.headers["link"]
     page = await client.get(f"{API}/plataforma/clinicas/", params={"limit": 1, "offset": 1}, headers=bearer(None))
     assert page.json() == found[1:2]
     assert {"first", "prev", "next", "last"} == set(page.links)

@@ -29,6 +29,9 @@ RESTORED_HOME = HOME / "restored"
 # The databases of what finding the owners costs.
 OWNERS_HOME = HOME / "owners"
 
+# Ten thousand clinics, of which the service's own tables are full, and nothing else.
+MANY_BACKUPS_HOME = HOME / "many_backups"
+
 MILLION = SampleClinic(1, "Un millón", 1_000_000)
 TEN_THOUSAND = SampleClinic(2, "Diez mil", 10_000)
 HUNDRED_THOUSAND = SampleClinic(4, "Cien mil", 100_000)

@@ -51,9 +51,9 @@ def service(home: Path, *arguments: str) -> Iterator[subprocess.Popen[str]]:
             process.wait()
 
 
-def token(home: Path, clinic: int) -> str:
-    """A token of the clinic's administrator."""
-    command = [RESPALDOS, "token", "--clinica", str(clinic)]
+def token(home: Path, clinic: int | None) -> str:
+    """A token of the clinic's administrator; without one, a superadmin's."""
+    command = [RESPALDOS, "token", *(("--clinica", str(clinic)) if clinic is not None else ("--superadmin",))]
     found = subprocess.run(
         command, env=os.environ | {"RESPALDOS_HOME": str(home)}, stdout=subprocess.PIPE, check=True, text=True
     )

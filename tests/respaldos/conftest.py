@@ -98,7 +98,9 @@ async def database(servers: Addresses, template: str) -> str:
         await connection.execute("SET lock_timeout = '10s'")
         # The trail refuses to be emptied; without triggers it cannot.
         await connection.execute("SET session_replication_role = replica")
-        await connection.execute("TRUNCATE respaldos.respaldo, respaldos.evento RESTART IDENTITY CASCADE")
+        await connection.execute(
+            "TRUNCATE respaldos.respaldo, respaldos.evento, respaldos.tarea RESTART IDENTITY CASCADE"
+        )
     return url
 
 

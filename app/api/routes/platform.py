@@ -1,9 +1,9 @@
 """What is of the platform and of no clinic: for a superadmin alone."""
 
 from datetime import UTC, datetime
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 
 from app.api.caller import ServiceDep, platform
 from app.api.openapi import problems
@@ -13,6 +13,7 @@ from app.respaldos import audit
 from app.respaldos.contract import ClinicaEnLista, EventoEnLista
 from app.respaldos.databases import transaction
 from app.respaldos.status.clinics import listar_clinicas
+from app.respaldos.status.health import Situacion
 
 router = APIRouter(prefix="/plataforma", dependencies=[Depends(platform)])
 
@@ -54,18 +55,26 @@ async def listar_eventos(
         **problems(*(401, 403, 422, 500, 503), _403="Solo un superadministrador puede ver lo de todas las clínicas"),
     },
 )
-async def listar(request: Request, response: Response, service: ServiceDep, page: PageDep) -> Any:
+async def listar(
+    request: Request,
+    response: Response,
+    service: ServiceDep,
+    page: PageDep,
+    palabra: Annotated[
+        Situacion | None, Query(alias="situacion", description="Solo las clínicas que están así.")
+    ] = None,
+) -> Any:
     """Primero las que no tienen ningún respaldo bueno, después las atrasadas, las que fallan y las que no se han
     verificado; las inactivas al final. Solo para el superadministrador.
     """
-    clinics = await service.directory.clinics()
-    found = await listar_clinicas(
+    found, total = await listar_clinicas(
         service.resources,
-        clinics,
+        await service.directory.clinics(),
         now=datetime.now(UTC),
         time_zone=service.settings.time_zone,
+        word=palabra,
         limit=page.limit,
         offset=page.offset,
     )
-    page.describe(request, response, len(clinics))
+    page.describe(request, response, total)
     return found

@@ -26,7 +26,7 @@ def clinicas(as_json: bool) -> None:
     async def work(settings: Settings) -> list[tuple[Clinic, ClinicaEnLista]]:
         async with open_databases(settings) as databases:
             clinics = await databases.clinic.clinics()
-            found = await listar_clinicas(
+            found, _ = await listar_clinicas(
                 databases,
                 clinics,
                 now=datetime.now(UTC),

@@ -38,12 +38,14 @@ async def limpiar_respaldos_antiguos(
     *,
     clinica_id: int | None = None,
     simular: bool = False,
+    all_decisions: bool = True,
     now: datetime | None = None,
     actor: Actor = SERVICE,
 ) -> list[ClinicDecisions]:
     """Decide about every clinic that has backups and the platform, or about one clinic, and delete what is not kept.
 
-    With `simular` only decide.
+    With `simular` only decide. Without `all_decisions`, nothing is told of clinics of which nothing is to be deleted:
+    most of them are not even looked at.
 
     Clinics that are inactive, or gone from the tenant table, are treated as all others: they keep their newest good
     backup for ever. Each clinic is a transaction of its own, in which nobody else changes what
@@ -54,7 +56,11 @@ async def limpiar_respaldos_antiguos(
         clinics: Sequence[int | None] = [clinica_id]
     else:
         async with transaction(resources) as session:
-            clinics = await retention_fleet.clinics_with_backups(session)
+            clinics = (
+                await retention_fleet.clinics_with_backups(session)
+                if all_decisions
+                else await retention_fleet.clinics_to_clean(session, policy, now=now, time_zone=resources.time_zone)
+            )
     found, problem = [], None
     for clinic in clinics:
         try:

@@ -2,12 +2,31 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
-from sqlalchemy import func, select, text, true, union
+from sqlalchemy import (
+    ColumnElement,
+    DateTime,
+    ScalarSelect,
+    and_,
+    delete,
+    func,
+    literal,
+    or_,
+    select,
+    text,
+    true,
+    tuple_,
+    union,
+)
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import aliased
 
-from app.respaldos.models import Estado, Intento, Respaldo, Trabajo
+from app.respaldos.models import Aviso, Clase, Estado, Intento, Programacion, Respaldo, Trabajo, in_words
+from app.respaldos.retention.policy import Policy, age_limit, last_periods
 from app.respaldos.retention.queries import deleted_for
 
 
@@ -22,6 +41,61 @@ async def clinics_with_backups(session: AsyncSession) -> Sequence[int | None]:
         .distinct()
         .order_by(Respaldo.clinica_id)
     )
+    return found.all()
+
+
+async def clinics_to_clean(
+    session: AsyncSession, policy: Policy, *, now: datetime, time_zone: ZoneInfo
+) -> Sequence[int | None]:
+    """Those that the policy may delete something of; of all others it certainly deletes nothing.
+
+    That is whoever has a backup that is not kept for its age, unless it is plain that a rule holds it. None is the
+    platform.
+    """
+    candidate = aliased(Respaldo)
+    aged = (
+        candidate.fecha_eliminacion.is_(None),
+        candidate.fecha_respaldo <= age_limit(policy, now),
+        candidate.estado.not_in([Estado.PENDIENTE, Estado.PROCESANDO]),
+    )
+    mine = Respaldo.clinica_id == candidate.clinica_id
+    newer = and_(mine, tuple_(Respaldo.fecha_respaldo, Respaldo.id) > tuple_(candidate.fecha_respaldo, candidate.id))
+    newer_good = (
+        select(Respaldo.fecha_respaldo)
+        .where(newer, Respaldo.good)
+        .order_by(Respaldo.fecha_respaldo, Respaldo.id)
+        .limit(1)
+    )
+    following = newer_good.lateral("siguiente")
+    held: list[ColumnElement[bool]] = [following.c.fecha_respaldo.is_(None)]
+    if policy.minimum > 1:
+        held.append(~newer_good.offset(policy.minimum - 1).exists())
+    for periods in last_periods(policy, now, time_zone):
+        starts = literal(periods, ARRAY(DateTime(timezone=True)))
+        held.append(
+            and_(
+                candidate.fecha_respaldo >= periods[0],
+                func.width_bucket(following.c.fecha_respaldo, starts)
+                > func.width_bucket(candidate.fecha_respaldo, starts),
+            )
+        )
+    newer_completed = select(Respaldo.id).where(
+        newer, Respaldo.estado == Estado.COMPLETADO, Respaldo.fecha_eliminacion.is_(None)
+    )
+    only = and_(
+        candidate.estado == Estado.COMPLETADO,
+        ~select(Respaldo.id).where(mine, Respaldo.good).exists(),
+        ~newer_completed.exists(),
+    )
+    clinics = (
+        select(candidate.clinica_id)
+        .outerjoin(following, true())
+        .where(*aged, candidate.clinica_id.is_not(None), ~or_(and_(candidate.good, or_(*held)), only))
+    )
+    platform = select(candidate.clinica_id).where(*aged, candidate.clinica_id.is_(None))
+    # What is from the future takes the place of what is older in the rules.
+    future = select(Respaldo.clinica_id).where(Respaldo.fecha_eliminacion.is_(None), Respaldo.fecha_respaldo > now)
+    found = await session.scalars(union(clinics, platform, future).order_by("clinica_id"))
     return found.all()
 
 
@@ -57,6 +131,41 @@ async def purgeable(session: AsyncSession, *, days: int, clinica_id: int | None 
         .order_by(Respaldo.fecha_eliminacion, Respaldo.id)
     )
     return [Purgeable(*row) for row in found]
+
+
+async def prune(session: AsyncSession, *, days: int, limit: int) -> int:
+    """Delete what nobody needs any more of what came to its end `days` or more ago; return how many rows that were.
+
+    Of each table the oldest `limit` at most. Those are nights but a clinic's first, from which it counts while it has
+    no good backup; attempts that have been cleaned up after, but those whose lease ran out, which are counted; jobs
+    that made backups, of which the backups' own rows say how they ended; and notices that have been sent.
+    """
+    before = func.now() - timedelta(days=days)
+    first = aliased(Programacion)
+
+    def began(mine: ColumnElement[bool]) -> ScalarSelect[Any]:
+        return select(func.min(first.dia)).where(mine).scalar_subquery()
+
+    night = or_(
+        Programacion.dia > began(first.clinica_id == Programacion.clinica_id),
+        and_(Programacion.clinica_id.is_(None), Programacion.dia > began(first.clinica_id.is_(None))),
+    )
+    deleted = 0
+    for key, age, others in (
+        ((Programacion.id,), Programacion.dia, night),
+        ((Intento.respaldo_id, Intento.numero), Intento.limpiado, ~Intento.vencido),
+        ((Trabajo.id,), Trabajo.fecha_fin, Trabajo.clase == in_words(Clase.RESPALDO)),
+        ((Aviso.id,), Aviso.terminado, true()),
+    ):
+        aged = select(*key).where(age < before, others).order_by(age).limit(limit)
+        gone = await session.execute(
+            delete(key[0].class_)
+            .where(tuple_(*key).in_(aged))
+            .returning(*key)
+            .execution_options(synchronize_session=False)
+        )
+        deleted += len(gone.all())
+    return deleted
 
 
 async def known_keys(session: AsyncSession, keys: Collection[str]) -> set[str]:

@@ -2,13 +2,16 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 from babel.dates import format_date
 
 from app.respaldos.models import Estado, Respaldo
 from app.respaldos.retention.expiry import FOR_EVER_DAYS
+
+# No backup is older.
+EARLIEST_YEAR = 1970
 
 # A pattern of CLDR.
 MONTH = "MMMM 'de' y"
@@ -53,7 +56,7 @@ def decide(
     is all that there is.
     """
     ordered = sorted(backups, key=lambda backup: (backup.fecha_respaldo, backup.id), reverse=True)
-    limit = now - timedelta(days=min(policy.days, FOR_EVER_DAYS))
+    limit = age_limit(policy, now)
     held = _held([backup for backup in ordered if backup.good], policy, time_zone)
     if not held:
         completed = next((backup for backup in ordered if backup.estado == Estado.COMPLETADO), None)
@@ -74,6 +77,57 @@ def decide(
     return decisions
 
 
+def age_limit(policy: Policy, now: datetime) -> datetime:
+    """What was made after then is kept for its age alone."""
+    return now - timedelta(days=min(policy.days, FOR_EVER_DAYS))
+
+
+def last_periods(policy: Policy, now: datetime, time_zone: ZoneInfo) -> list[list[datetime]]:
+    """For each rule that keeps one a period: when its last periods began, as many as it keeps, and when they end.
+
+    Oldest first, in UTC. A period without a backup is not counted, so that the rule may reach further back, but it
+    never reaches less far: the newest good backup of one of these periods is held, whatever else there is, unless
+    some are from the future.
+    """
+    today = now.astimezone(time_zone).date()
+    found = []
+    for rule in _rules(policy):
+        if rule.count < 1:
+            continue
+        first = rule.period_of(today)
+        following = (first + timedelta(days=n) for n in range(1, 32))
+        bounds = [next(day for day in following if rule.period_of(day) != first), first]
+        while len(bounds) <= rule.count and bounds[-1].year > EARLIEST_YEAR:
+            bounds.append(rule.period_of(bounds[-1] - timedelta(days=1)))
+        found.append([datetime.combine(day, time(), time_zone).astimezone(UTC) for day in reversed(bounds)])
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Rule:
+    """Keeps the newest good backup of each of so many periods, told by their first days."""
+
+    count: int
+    period_of: Callable[[date], date]
+    said: Callable[[date], str]
+
+
+def _rules(policy: Policy) -> tuple[_Rule, ...]:
+    return (
+        _Rule(policy.daily, lambda day: day, lambda day: f"se conserva uno por día (el {_date(day)})"),
+        _Rule(
+            policy.weekly,
+            lambda day: day - timedelta(days=day.weekday()),
+            lambda monday: f"se conserva uno por semana (semana del {_date(monday)})",
+        ),
+        _Rule(
+            policy.monthly,
+            lambda day: day.replace(day=1),
+            lambda first: f"se conserva uno por mes ({_written(first, MONTH)})",
+        ),
+    )
+
+
 def _held(good: Sequence[Respaldo], policy: Policy, time_zone: ZoneInfo) -> dict[int, str]:
     """The good backups (newest first) that are kept whatever their age, with the first reason that holds each."""
     held: dict[int, str] = {}
@@ -83,26 +137,13 @@ def _held(good: Sequence[Respaldo], policy: Policy, time_zone: ZoneInfo) -> dict
             if place == 0
             else f"es uno de los {policy.minimum} últimos respaldos buenos"
         )
-    rules: tuple[tuple[int, Callable[[date], date], Callable[[date], str]], ...] = (
-        (policy.daily, lambda day: day, lambda day: f"se conserva uno por día (el {_date(day)})"),
-        (
-            policy.weekly,
-            lambda day: day - timedelta(days=day.weekday()),
-            lambda monday: f"se conserva uno por semana (semana del {_date(monday)})",
-        ),
-        (
-            policy.monthly,
-            lambda day: day.replace(day=1),
-            lambda first: f"se conserva uno por mes ({_written(first, MONTH)})",
-        ),
-    )
-    for count, period_of, said in rules:
+    for rule in _rules(policy):
         seen: set[date] = set()
         for backup in good:
-            period = period_of(backup.fecha_respaldo.astimezone(time_zone).date())
-            if period not in seen and len(seen) < count:
+            period = rule.period_of(backup.fecha_respaldo.astimezone(time_zone).date())
+            if period not in seen and len(seen) < rule.count:
                 seen.add(period)
-                held.setdefault(backup.id, said(period))
+                held.setdefault(backup.id, rule.said(period))
     return held
 
 

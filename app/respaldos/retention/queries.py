@@ -84,8 +84,8 @@ async def mark_deleted(session: AsyncSession, respaldo_id: int, *, clinica_id: i
 
 
 def deleted_for(days: int) -> ColumnElement[bool]:
-    """Whether the backup was deleted at least so many days ago, by the database's clock."""
-    return Respaldo.fecha_eliminacion <= func.clock_timestamp() - timedelta(days=min(days, FOR_EVER_DAYS))
+    """Whether the backup was deleted at least so many days before the transaction began, by the database's clock."""
+    return Respaldo.fecha_eliminacion <= func.now() - timedelta(days=min(days, FOR_EVER_DAYS))
 
 
 async def begin_purge(session: AsyncSession, respaldo_id: int, *, clinica_id: int | None, days: int) -> bool:

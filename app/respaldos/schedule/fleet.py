@@ -12,6 +12,7 @@ from sqlalchemy import (
     BigInteger,
     BindParameter,
     ColumnElement,
+    Select,
     and_,
     any_,
     bindparam,
@@ -19,13 +20,12 @@ from sqlalchemy import (
     delete,
     exists,
     func,
-    literal,
     or_,
     select,
     true,
     update,
 )
-from sqlalchemy.dialects.postgresql import ARRAY, distinct_on, insert
+from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.sql.selectable import TableValuedAlias
 
@@ -298,28 +298,28 @@ async def newest_good_and_trial(session: AsyncSession, *, among: Sequence[int]) 
 
     Whoever has no good backup is not among them.
     """
-    newest = (
-        select(Respaldo.clinica_id, Respaldo.id)
-        .ext(distinct_on(Respaldo.clinica_id))
-        .where(
-            Respaldo.good,
-            or_(Respaldo.clinica_id == any_(literal(list(among), ARRAY(BigInteger))), Respaldo.clinica_id.is_(None)),
-        )
-        .order_by(Respaldo.clinica_id, Respaldo.fecha_respaldo.desc(), Respaldo.id.desc())
-        .subquery()
-    )
+    clinic = _clinics(among)
+    clinics = _trial(Respaldo.clinica_id == clinic.c.id, Restauracion.clinica_id == clinic.c.id).lateral()
+    platform = _trial(Respaldo.clinica_id.is_(None), Restauracion.clinica_id.is_(None))
+    found = await session.execute(select(clinics).select_from(clinic.join(clinics, true())).union_all(platform))
+    return [Trial(*row) for row in found]
+
+
+def _trial(backups: ColumnElement[bool], trials: ColumnElement[bool]) -> Select[int | None, int, datetime]:
+    """One clinic's row of `newest_good_and_trial`."""
     last = (
-        select(func.max(Trabajo.fecha_creacion))
+        select(Trabajo.fecha_creacion)
         .join(Restauracion, Restauracion.id == Trabajo.restauracion_id)
-        .where(
-            # Not IS NOT DISTINCT FROM, for which PostgreSQL uses no index.
-            or_(
-                Restauracion.clinica_id == newest.c.clinica_id,
-                and_(Restauracion.clinica_id.is_(None), newest.c.clinica_id.is_(None)),
-            ),
-            Restauracion.profundidad == Profundidad.ENSAYO,
-        )
+        .where(trials, Restauracion.profundidad == Profundidad.ENSAYO)
+        .order_by(Restauracion.id.desc())
+        .limit(1)
+        # The clinic comes from further out than the backup.
+        .correlate_except(Trabajo, Restauracion)
         .scalar_subquery()
     )
-    found = await session.execute(select(newest.c.clinica_id, newest.c.id, last))
-    return [Trial(*row) for row in found]
+    return (
+        select(Respaldo.clinica_id, Respaldo.id, last.label("ultimo"))
+        .where(backups, Respaldo.good)
+        .order_by(Respaldo.fecha_respaldo.desc(), Respaldo.id.desc())
+        .limit(1)
+    )

@@ -14,23 +14,35 @@ _NEVER = datetime.min.replace(tzinfo=UTC)
 
 
 async def listar_clinicas(
-    databases: Databases, clinics: list[Clinic], *, now: datetime, time_zone: ZoneInfo, limit: int, offset: int
-) -> list[ClinicaEnLista]:
-    """`limit` of them from number `offset` on; of those that are as bad, whose last good backup is older comes first.
+    databases: Databases,
+    clinics: list[Clinic],
+    *,
+    now: datetime,
+    time_zone: ZoneInfo,
+    word: Situacion | None = None,
+    limit: int,
+    offset: int,
+) -> tuple[list[ClinicaEnLista], int]:
+    """`limit` of them from number `offset` on, and how many there are in all; of one `word` only, where it is given.
 
-    All are looked at for that, since the list of clinics and their backups may be in two databases.
+    The worst comes first; of those that are as bad, whose last good backup is older. All are looked at for that,
+    since the list of clinics and their backups may be in two databases.
     """
     known: dict[int | None, Clinic] = {clinic.id: clinic for clinic in clinics}
     async with transaction(databases) as session:
-        found = await status_fleet.health_of_each(session, among=[clinic.id for clinic in clinics])
-    judged = [(situacion(each, active=known[each.clinica_id].active, now=now), each) for each in found]
-
-    def badness(pair: tuple[Situacion, BackupHealth]) -> tuple[int, datetime, int]:
-        good = pair[1].newest_good
-        return WORST_FIRST[pair[0]], good.taken_at if good is not None else _NEVER, pair[1].clinica_id or 0
-
-    judged.sort(key=badness)
-    return [_shown(known[each.clinica_id], word, each, time_zone) for word, each in judged[offset : offset + limit]]
+        found = await status_fleet.summaries(session, among=[clinic.id for clinic in clinics])
+        judged = [
+            (WORST_FIRST[said], each.taken_at or _NEVER, each.clinica_id or 0, said)
+            for each in found
+            if (said := situacion(each, active=known[each.clinica_id].active, now=now)) == (word or said)
+        ]
+        judged.sort()
+        page = {clinica_id: said for _, _, clinica_id, said in judged[offset : offset + limit]}
+        shown = {each.clinica_id: each for each in await status_fleet.health_of_each(session, among=list(page))}
+    return (
+        [_shown(known[clinica_id], said, shown[clinica_id], time_zone) for clinica_id, said in page.items()],
+        len(judged),
+    )
 
 
 def _shown(clinic: Clinic, word: Situacion, health: BackupHealth, time_zone: ZoneInfo) -> ClinicaEnLista:
@@ -44,4 +56,5 @@ def _shown(clinic: Clinic, word: Situacion, health: BackupHealth, time_zone: Zon
         ultima_verificacion=ultima_verificacion(health),
         en_curso=health.running,
         fallos_seguidos=health.failures,
+        ultimo_error=health.last_error,
     )

@@ -48,27 +48,55 @@ class LastProof:
 
 
 @dataclass(frozen=True, slots=True)
+class HealthSummary:
+    """What `situacion` goes by.
+
+    `taken_at` is when the newest good backup was taken, `proven_at` when one was last proven, unless that failed;
+    `failing`: no completed one has followed the last failed one.
+    """
+
+    clinica_id: int | None
+    taken_at: datetime | None
+    proven_at: datetime | None
+    failing: bool
+
+
+@dataclass(frozen=True, slots=True)
 class BackupHealth:
-    """What is known of a clinic's backups. `failures` have followed each other since the last completed one."""
+    """What is known of a clinic's backups. `failures` have followed each other since the last completed one.
+
+    `last_error` is why the last of them failed.
+    """
 
     clinica_id: int | None
     newest_good: GoodBackup | None
     last_proof: LastProof | None
     running: TipoOperacion | None
     failures: int
+    last_error: str | None = None
+
+    @property
+    def summary(self) -> HealthSummary:
+        """The part of it that its word depends on."""
+        good, proof = self.newest_good, self.last_proof
+        return HealthSummary(
+            self.clinica_id,
+            good.taken_at if good is not None else None,
+            proof.verified_at if proof is not None and proof.error is None else None,
+            self.failures > 0,
+        )
 
 
-def situacion(health: BackupHealth, *, active: bool, now: datetime) -> Situacion:
+def situacion(health: HealthSummary, *, active: bool, now: datetime) -> Situacion:
     """`now` is aware."""
-    good, proof = health.newest_good, health.last_proof
     if not active:
         return Situacion.INACTIVA
-    if good is None:
+    if health.taken_at is None:
         return Situacion.SIN_RESPALDO
-    if now - good.taken_at > OVERDUE:
+    if now - health.taken_at > OVERDUE:
         return Situacion.ATRASADA
-    if health.failures:
+    if health.failing:
         return Situacion.FALLANDO
-    if proof is None or proof.error is not None or now - proof.verified_at > UNVERIFIED:
+    if health.proven_at is None or now - health.proven_at > UNVERIFIED:
         return Situacion.SIN_VERIFICAR
     return Situacion.AL_DIA

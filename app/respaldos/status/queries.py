@@ -1,16 +1,17 @@
 """How a clinic's backups stand, or the platform's. Each function takes part in its caller's transaction."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import BigInteger, ColumnElement, FromClause, Row, Select, case, func, literal, select, true
+from sqlalchemy import BigInteger, ColumnElement, FromClause, Row, Select, case, func, literal, select, text, true
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import InstrumentedAttribute, aliased
 
-from app.respaldos.models import Clase, Estado, Profundidad, Respaldo, TipoOperacion, Trabajo
-from app.respaldos.status.health import BackupHealth, GoodBackup, LastProof
+from app.respaldos.models import Clase, Estado, Profundidad, Respaldo, TipoOperacion, Trabajo, in_words
+from app.respaldos.status.health import BackupHealth, GoodBackup, HealthSummary, LastProof
 
 _LIVE = Respaldo.fecha_eliminacion.is_(None)
 _COMPLETED = Respaldo.estado == Estado.COMPLETADO
@@ -22,18 +23,18 @@ async def health_of(session: AsyncSession, *, clinica_id: int | None) -> BackupH
     return as_health(found.one())
 
 
-def health_rows_of(clinics: list[int] | None) -> Select[Any]:
+def health_rows_of(clinics: Sequence[int] | None, *, summary: bool = False) -> Select[Any]:
     """A row for each of these clinics, in one statement; each of its parts is found by an index on the clinic.
 
-    None is the platform, which is one row.
+    None is the platform, which is one row. With `summary`, only what `as_summary` takes.
     """
-    ids = literal(clinics if clinics is not None else [None], ARRAY(BigInteger))
+    ids = literal(list(clinics) if clinics is not None else [None], ARRAY(BigInteger))
     clinic: FromClause = func.unnest(ids).table_valued("id", name="clinica").render_derived()
 
-    def of(column: InstrumentedAttribute[int | None], other: Any) -> ColumnElement[bool]:
-        return column == other if clinics is not None else column.is_(None)
+    def of(column: InstrumentedAttribute[int | None]) -> ColumnElement[bool]:
+        return column == clinic.c.id if clinics is not None else column.is_(None)
 
-    mine = of(Respaldo.clinica_id, clinic.c.id)
+    mine = of(Respaldo.clinica_id)
     good = (
         select(Respaldo.id, Respaldo.fecha_respaldo, func.coalesce(Respaldo.tamaño_bytes, 0).label("bytes"))
         .where(mine, Respaldo.good)
@@ -53,23 +54,39 @@ def health_rows_of(clinics: list[int] | None) -> Select[Any]:
         .limit(1)
         .lateral("prueba")
     )
+    each = clinic.outerjoin(good, true()).outerjoin(proof, true())
     later = aliased(Respaldo)
     made_up_for = (
         select(later.id)
         .where(
-            of(later.clinica_id, Respaldo.clinica_id),
-            later.estado == Estado.COMPLETADO,
+            of(later.clinica_id),
+            later.estado == in_words(Estado.COMPLETADO),
             later.fecha_respaldo > Respaldo.fecha_respaldo,
         )
+        # The clinic comes from further out than the failed backup.
+        .correlate_except(later)
         .exists()
     )
-    failures = (
-        select(func.count()).where(mine, _LIVE, Respaldo.estado == Estado.FALLIDO, ~made_up_for).scalar_subquery()
+    # What the newest good one has followed need not be looked at one by one: most often that is all of them.
+    since = func.coalesce(good.c.fecha_respaldo, text("'-infinity'"))
+    failed = (mine, Respaldo.failed, Respaldo.fecha_respaldo >= since, ~made_up_for)
+    if summary:
+        failing = select(Respaldo.id).where(*failed).exists()
+        return select(
+            clinic.c.id, good.c.fecha_respaldo, proof.c.verificado, proof.c.verificado_error, failing
+        ).select_from(each)
+    last_error = (
+        select(Respaldo.metadata_["error"].astext)
+        .where(*failed)
+        .order_by(Respaldo.fecha_respaldo.desc(), Respaldo.id.desc())
+        .limit(1)
     )
-    waiting = select(Respaldo.id).where(mine, Respaldo.estado.in_([Estado.PENDIENTE, Estado.PROCESANDO])).exists()
+    exclusive = (of(Trabajo.clinica_id), Trabajo.exclusiva)
+    under_way = Trabajo.estado.in_([in_words(Estado.PENDIENTE), in_words(Estado.PROCESANDO)])
+    waiting = select(Trabajo.id).where(*exclusive, Trabajo.clase == in_words(Clase.RESPALDO), under_way).exists()
     operation = (
         select(case((Trabajo.clase == Clase.RESPALDO, TipoOperacion.RESPALDO), else_=TipoOperacion.RESTAURACION))
-        .where(of(Trabajo.clinica_id, clinic.c.id), Trabajo.exclusiva, Trabajo.estado == Estado.PROCESANDO)
+        .where(*exclusive, Trabajo.estado == in_words(Estado.PROCESANDO))
         .scalar_subquery()
     )
     return select(
@@ -82,20 +99,28 @@ def health_rows_of(clinics: list[int] | None) -> Select[Any]:
         proof.c.verificado_profundidad,
         proof.c.verificado_error,
         func.coalesce(operation, case((waiting, TipoOperacion.RESPALDO))),
-        failures,
-    ).select_from(clinic.outerjoin(good, true()).outerjoin(proof, true()))
+        select(func.count()).where(*failed).scalar_subquery(),
+        last_error.scalar_subquery(),
+    ).select_from(each)
 
 
 def as_health(row: Row[Any]) -> BackupHealth:
     """What a row of `health_rows_of` says."""
-    clinica_id, good_id, taken_at, size, proven_id, proven, depth, error, running, failures = tuple(row)
+    clinica_id, good_id, taken_at, size, proven_id, proven, depth, error, running, failures, last_error = tuple(row)
     return BackupHealth(
         clinica_id,
         GoodBackup(good_id, taken_at, size) if good_id is not None else None,
         LastProof(proven_id, proven, Profundidad(depth), error) if proven_id is not None else None,
         TipoOperacion(running) if running is not None else None,
         failures,
+        last_error,
     )
+
+
+def as_summary(row: Row[Any]) -> HealthSummary:
+    """What a row of the summary of `health_rows_of` says."""
+    clinica_id, taken_at, proven, error, failing = tuple(row)
+    return HealthSummary(clinica_id, taken_at, proven if error is None else None, failing)
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,7 +59,7 @@ async def obtener_estadisticas(
         # Small clinics cost less than a cent.
         costo_mensual_estimado_usd=round(totals.stored_bytes / BILLED_GB * price_gb_month, 6),
         serie=_series(ended, first, time_zone),
-        situacion=situacion(health, active=active, now=now),
+        situacion=situacion(health.summary, active=active, now=now),
         ultimo_bueno=ultimo_bueno(health),
         ultima_verificacion=ultima_verificacion(health),
         fallos_seguidos=health.failures,

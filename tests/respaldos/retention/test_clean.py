@@ -2,21 +2,26 @@
 
 import asyncio
 import logging
+import random
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import asyncpg
 import pytest
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.errors import AlreadyPurged, DatabaseUnavailable
 from app.respaldos.audit import SERVICE
+from app.respaldos.databases import transaction
 from app.respaldos.models import Estado, Respaldo
 from app.respaldos.resources import Resources
+from app.respaldos.retention import fleet as retention_fleet
 from app.respaldos.retention import queries as retention_queries
 from app.respaldos.retention.clean import limpiar_respaldos_antiguos
 from app.respaldos.retention.delete import aceptar_respaldo, recuperar_respaldo
-from app.respaldos.retention.policy import Policy
+from app.respaldos.retention.policy import Policy, decide
 from app.respaldos.retention.purge import purgar
 from tests.support.fault import FaultyS3
 from tests.support.jobs import add_restauracion
@@ -169,6 +174,97 @@ async def test_an_accepted_backup_lets_the_older_ones_go(resources: Resources) -
     await aceptar_respaldo(resources, doubtful, clinica_id=clinic, actor=PERSON)
     await limpiar_respaldos_antiguos(resources, MONTH)
     assert await live_ids(resources, clinic) == [doubtful]
+
+
+# What a worker does for all clinics, most of which it does not look at
+
+
+POLICIES = [
+    MONTH,
+    Policy(days=1),
+    Policy(days=30, minimum=3),
+    Policy(days=10, daily=20),
+    Policy(days=5, weekly=6),
+    Policy(days=5, minimum=2, daily=7, weekly=4, monthly=3),
+    Policy(days=1, monthly=2),
+]
+
+
+async def fill_with_histories(
+    conn: asyncpg.Connection, chance: random.Random, now: datetime, *, clinics: int = 120
+) -> None:
+    """Clinics with backups of any age and state, at any hour, and the platform; each history is of its own kind."""
+    rows = []
+    for clinic in (*(unused_clinic() for _ in range(clinics)), None):
+        step, flawed = chance.choice([6, 24, 24, 24, 24 * 7, 24 * 31]), chance.choice([0.0, 0.0, 0.1, 0.6, 1.0])
+        age = chance.choice([-2.0, 0.0, 0.0, 0.0, 40.0 * 24])
+        for _ in range(chance.randint(1, 40)):
+            odd = chance.random() < flawed
+            estado = chance.choice(list(Estado)) if odd else Estado.COMPLETADO
+            doubtful, broken = odd and chance.random() < 0.4, odd and chance.random() < 0.3
+            accepted = now if doubtful and chance.random() < 0.3 else None
+            gone = now if estado == Estado.COMPLETADO and chance.random() < flawed / 4 else None
+            moment = now - timedelta(hours=age)
+            rows.append((clinic, estado, moment, doubtful, accepted, "dañado" if broken else None, gone))
+            age += step * chance.choice([0, 1, 1, 1, 1, 2])
+    await conn.executemany(
+        "INSERT INTO respaldos.respaldo (clinica_id, tipo_respaldo, estado, fecha_respaldo, sospechoso, aceptado,"
+        " verificado_error, fecha_eliminacion) VALUES ($1, 'automatico', $2, $3, $4, $5, $6, $7)",
+        rows,
+    )
+
+
+@pytest.mark.parametrize("zone", ["America/La_Paz", "America/Santiago", "Pacific/Kiritimati"])
+async def test_no_clinic_is_passed_over_of_which_something_is_to_be_deleted(
+    resources: Resources, conn: asyncpg.Connection, zone: str
+) -> None:
+    chance = random.Random(zone)
+    time_zone = ZoneInfo(zone)
+    for policy in POLICIES:
+        await conn.execute("TRUNCATE respaldos.respaldo CASCADE")
+        # Chile's clocks went forward on 6 September 2026.
+        now = datetime(2026, 9, chance.randint(1, 28), chance.randint(0, 23), tzinfo=UTC)
+        await fill_with_histories(conn, chance, now)
+        async with transaction(resources) as session:
+            looked_at = await retention_fleet.clinics_to_clean(session, policy, now=now, time_zone=time_zone)
+            rows = await session.scalars(select(Respaldo).where(Respaldo.fecha_eliminacion.is_(None)))
+        histories: dict[int | None, list[Respaldo]] = {}
+        for each in rows:
+            histories.setdefault(each.clinica_id, []).append(each)
+        wanted = {
+            clinic
+            for clinic, backups in histories.items()
+            if not all(decision.keep for decision in decide(backups, now, policy, time_zone))
+        }
+        assert wanted <= set(looked_at)
+        assert wanted
+        assert len(looked_at) == len(set(looked_at)) < len(histories)
+
+
+async def test_a_worker_deletes_the_same_as_the_command_says(resources: Resources, conn: asyncpg.Connection) -> None:
+    now = datetime(2026, 9, 7, 8, tzinfo=UTC)
+    await fill_with_histories(conn, random.Random(1), now, clinics=12)
+    policy = Policy(days=5, minimum=2, daily=7, weekly=4, monthly=3)
+    told = await limpiar_respaldos_antiguos(resources, policy, now=now, simular=True)
+    await limpiar_respaldos_antiguos(resources, policy, now=now, all_decisions=False)
+    deleted = await conn.fetch("SELECT respaldo_id FROM respaldos.evento WHERE accion = 'eliminacion' ORDER BY 1")
+    assert [row[0] for row in deleted] == sorted(d.respaldo_id for each in told for d in each.decisions if not d.keep)
+
+
+async def test_a_clinic_whose_old_backups_are_plainly_held_is_not_looked_at(resources: Resources) -> None:
+    now = datetime(2026, 11, 23, 7, tzinfo=UTC)
+    age = (datetime.now(UTC) - now).total_seconds() / 86400
+    inactive, monthly, failed, twice = [unused_clinic() for _ in range(4)]
+    await stored(resources, inactive, days=age + 400)
+    await stored(resources, None, days=age + 400)
+    for clinic in (monthly, failed, twice):
+        for days in (1, 40, 70):
+            await stored(resources, clinic, days=age + days)
+    await stored(resources, failed, days=age + 41, estado=Estado.FALLIDO)
+    await stored(resources, twice, days=age + 41)
+    policy = Policy(days=30, monthly=4)
+    found = await limpiar_respaldos_antiguos(resources, policy, now=now, simular=True, all_decisions=False)
+    assert [each.clinica_id for each in found] == [failed, twice, None]
 
 
 # purgar

@@ -1,9 +1,11 @@
 """How safe a clinic is, and all clinics with the worst first."""
 
+import random
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import asyncpg
 import pytest
 
 from app.clinic.clinic import Clinic
@@ -12,9 +14,11 @@ from app.respaldos.databases import transaction
 from app.respaldos.models import Estado, Profundidad, TipoOperacion
 from app.respaldos.resources import Resources
 from app.respaldos.schedule.overdue import OVERDUE
+from app.respaldos.status import fleet as status_fleet
 from app.respaldos.status import queries as status_queries
 from app.respaldos.status.clinics import listar_clinicas
 from app.respaldos.status.health import UNVERIFIED, BackupHealth, GoodBackup, LastProof, Situacion, situacion
+from tests.support.jobs import add_job
 from tests.support.stored import stored, unused_clinic
 
 NOW = datetime(2026, 11, 23, 15, tzinfo=UTC)
@@ -47,8 +51,8 @@ def health(
     ],
 )
 def test_the_worst_that_is_true_is_said(found: BackupHealth, word: Situacion) -> None:
-    assert situacion(found, active=True, now=NOW) is word
-    assert situacion(found, active=False, now=NOW) is Situacion.INACTIVA
+    assert situacion(found.summary, active=True, now=NOW) is word
+    assert situacion(found.summary, active=False, now=NOW) is Situacion.INACTIVA
 
 
 async def of(resources: Resources, clinica_id: int) -> BackupHealth:
@@ -97,9 +101,9 @@ async def test_what_proves_a_backup_has_read_it(resources: Resources) -> None:
     assert found.last_proof == LastProof(broken, NOW - day, Profundidad.COMPLETA, "el archivo cambió")
 
 
-async def test_a_backup_that_waits_is_under_way(resources: Resources) -> None:
+async def test_a_backup_that_waits_is_under_way(resources: Resources, conn: asyncpg.Connection) -> None:
     clinic = unused_clinic()
-    await stored(resources, clinic, estado=Estado.PENDIENTE)
+    await add_job(conn, await stored(resources, clinic, estado=Estado.PENDIENTE))
     assert (await of(resources, clinic)).running is TipoOperacion.RESPALDO
 
 
@@ -112,22 +116,64 @@ async def test_the_worst_clinic_comes_first(resources: Resources) -> None:
     }
     for name, days in (("atrasada", 2), ("más atrasada", 5), ("falla", 1), ("al día", 0)):
         await stored(resources, clinics[name].id, days=days, **proven)
-    await stored(resources, clinics["falla"].id, estado=Estado.FALLIDO)
+    await stored(resources, clinics["falla"].id, estado=Estado.FALLIDO, metadata_={"error": "no hay conexión"})
     await stored(resources, clinics["sin verificar"].id)
 
-    async def page(limit: int = 100, offset: int = 0) -> list[ClinicaEnLista]:
-        return await listar_clinicas(
+    # Backups of a clinic that is gone from the table of clinics are nobody's line.
+    await stored(resources, unused_clinic())
+
+    async def page(limit: int = 100, offset: int = 0, word: Situacion | None = None) -> list[ClinicaEnLista]:
+        page, total = await listar_clinicas(
             resources,
             list(clinics.values()),
             now=datetime.now(UTC),
             time_zone=ZoneInfo("America/La_Paz"),
+            word=word,
             limit=limit,
             offset=offset,
         )
+        assert total == (len(ordered) if word is None else ordered_words.count(word))
+        return page
 
+    ordered_words = [
+        *(Situacion.SIN_RESPALDO, Situacion.ATRASADA, Situacion.ATRASADA, Situacion.FALLANDO),
+        *(Situacion.SIN_VERIFICAR, Situacion.AL_DIA, Situacion.INACTIVA),
+    ]
     found = await page()
+    assert [each.situacion for each in found] == ordered_words
+    for word in Situacion:
+        assert await page(word=word) == [each for each in found if each.situacion == word]
+    assert await page(limit=1, offset=1, word=Situacion.ATRASADA) == found[2:3]
     assert [each.nombre for each in found] == ordered
     assert await page(limit=2, offset=3) == found[3:5]
-    assert found[3].fallos_seguidos == 1
+    assert (found[3].fallos_seguidos, found[3].ultimo_error) == (1, "no hay conexión")
+    assert found[4].ultimo_error is None
     assert found[0].ultimo_bueno is None
     assert found[5].ultima_verificacion is not None
+
+
+async def test_in_short_it_is_the_same(resources: Resources) -> None:
+    """For any history of a few clinics, of which some have nothing; the platform's backups are no clinic's."""
+    chance = random.Random(7)
+    clinics = [unused_clinic() for _ in range(40)]
+    for clinic in (*clinics[1:], None):
+        for _ in range(chance.randint(1, 6)):
+            verified = chance.random() < 0.5
+            await stored(
+                resources,
+                clinic,
+                days=chance.randint(0, 4),
+                estado=chance.choice([Estado.COMPLETADO, Estado.FALLIDO, Estado.CANCELADO]),
+                sospechoso=chance.random() < 0.2,
+                fecha_eliminacion=NOW if chance.random() < 0.2 else None,
+                verificado=NOW - timedelta(days=chance.randint(0, 20)) if verified else None,
+                verificado_profundidad=chance.choice(list(Profundidad)) if verified else None,
+                verificado_error="dañado" if verified and chance.random() < 0.3 else None,
+            )
+    async with transaction(resources) as session:
+        short = await status_fleet.summaries(session, among=clinics)
+        whole = await status_fleet.health_of_each(session, among=clinics)
+        alone = [await status_queries.health_of(session, clinica_id=clinic) for clinic in clinics]
+    assert short == [each.summary for each in whole]
+    assert whole == alone
+    assert len({each.failing for each in short}) == 2

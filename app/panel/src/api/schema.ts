@@ -503,7 +503,9 @@ export interface components {
         Accion: "creacion" | "cancelacion" | "enlace_descarga" | "descarga" | "verificacion" | "restauracion" | "comparacion" | "eliminacion" | "recuperacion" | "aceptacion" | "reindexacion" | "ingreso" | "ingreso_rechazado" | "emision_token" | "acceso_rechazado";
         /**
          * ClinicaEnLista
-         * @description Una clínica y cómo están sus respaldos. `fallos_seguidos` son los que hubo desde el último completado.
+         * @description Una clínica y cómo están sus respaldos.
+         *
+         *     `fallos_seguidos` son los que hubo desde el último completado; `ultimo_error` es por qué falló el último de ellos.
          * @example {
          *       "clinica_id": 3,
          *       "nombre": "Sonrisas del Tunari — Cochabamba",
@@ -517,7 +519,8 @@ export interface components {
          *       },
          *       "ultima_verificacion": null,
          *       "en_curso": null,
-         *       "fallos_seguidos": 3
+         *       "fallos_seguidos": 3,
+         *       "ultimo_error": "no hay conexión con la base de datos (DATABASE_URL)"
          *     }
          */
         ClinicaEnLista: {
@@ -535,6 +538,8 @@ export interface components {
             en_curso: components["schemas"]["TipoOperacion"] | null;
             /** Fallos Seguidos */
             fallos_seguidos: number;
+            /** Ultimo Error */
+            ultimo_error: string | null;
         };
         /**
          * ClinicaPropia
@@ -5262,6 +5267,8 @@ export interface operations {
     plataforma_clinicas_listar: {
         parameters: {
             query?: {
+                /** @description Solo las clínicas que están así. */
+                situacion?: components["schemas"]["Situacion"];
                 /** @description Cuántos se quieren, como máximo. */
                 limit?: number;
                 /** @description Cuántos se saltan antes. */

@@ -88,6 +88,7 @@ function Row({ clinica }: { clinica: ClinicaEnLista }) {
         {clinica.fallos_seguidos > 0 ? (
           <span className="small">{count(clinica.fallos_seguidos, "falla seguida", "fallas seguidas")}</span>
         ) : null}
+        {clinica.ultimo_error === null ? null : <span className="muted small">{clinica.ultimo_error}</span>}
       </td>
       <td data-label="Último respaldo bueno">
         {good === null ? (
