@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
-from sqlalchemy import BigInteger, Float, func, or_, select
-from sqlalchemy.dialects.postgresql import distinct_on
+from sqlalchemy import BigInteger, Float, func, literal, or_, select, true
+from sqlalchemy.dialects.postgresql import ARRAY, distinct_on
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.respaldos.models import Aviso, Estado, Intento, Programacion, Respaldo, Trabajo
@@ -117,3 +117,29 @@ def _seconds(took: timedelta | None) -> float | None:
 async def health_of_each(session: AsyncSession, *, among: Sequence[int]) -> list[BackupHealth]:
     """One for each of these clinics, by one statement."""
     return [as_health(row) for row in await session.execute(health_rows_of(list(among)))]
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A clinic's newest failed backup, deleted or not; `error` is why."""
+
+    clinica_id: int
+    respaldo_id: int
+    taken_at: datetime
+    error: str | None
+
+
+async def last_failures(session: AsyncSession, *, among: Sequence[int]) -> list[Failure]:
+    """One for each of these clinics that has a failed backup, by one statement; each is found by an index."""
+    clinic = func.unnest(literal(list(among), ARRAY(BigInteger))).table_valued("id", name="clinica").render_derived()
+    newest = (
+        select(Respaldo.id, Respaldo.fecha_respaldo, Respaldo.metadata_["error"].astext.label("error"))
+        .where(Respaldo.clinica_id == clinic.c.id, Respaldo.estado == Estado.FALLIDO)
+        .order_by(Respaldo.fecha_respaldo.desc())
+        .limit(1)
+        .lateral("fallo")
+    )
+    found = await session.execute(
+        select(clinic.c.id, newest.c.id, newest.c.fecha_respaldo, newest.c.error).join(newest, onclause=true())
+    )
+    return [Failure(*row) for row in found]
