@@ -56,6 +56,7 @@ _STARTED_BY_TESTS = (
         "tests/sample/test_command.py",
         "tests/storage/test_upload.py::test_a_f",
         "tests/test_embedded.py",
+        "tests/test_compose.py::test_the_secret",
     ),
     *(
         "tests/test_imports.py::test_the_layers_are_kept",
