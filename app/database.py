@@ -66,7 +66,9 @@ def service_engine(url: str, *, query_seconds: float | None = QUERY_SECONDS) -> 
             raise
         return connection
 
-    return create_async_engine("postgresql+asyncpg://", async_creator=connect, pool_pre_ping=True)
+    return create_async_engine(
+        "postgresql+asyncpg://", async_creator=connect, pool_pre_ping=True, hide_parameters=True
+    )
 
 
 # How long a pooler may take to give us a second session; one that has none to give has not given away ours (seconds).

@@ -1,8 +1,9 @@
 """The one tree of errors that this service raises on purpose.
 
 Each class carries the HTTP status it is answered with, a stable `code` that is stored with a failed row
-(`metadata.error_type`), and whether the same call may succeed a little later (`transient`). The message is
-Spanish, names the thing that is wrong, and is shown to people as it stands.
+(`metadata.error_type`), whether the same call may succeed a little later (`transient`), and whether its message may
+hold what is in a clinic's rows (`tells_rows`), which no log is to have. The message is Spanish, names the thing that
+is wrong, and is shown to people as it stands.
 """
 
 from collections.abc import Sequence
@@ -15,6 +16,12 @@ class RespaldosError(Exception):
     status: ClassVar[int] = 500
     code: ClassVar[str] = "error_interno"
     transient: ClassVar[bool] = False
+    tells_rows: ClassVar[bool] = False
+
+    @property
+    def for_log(self) -> str:
+        """What a log may have of it: the message, or else the code alone; the failed row has all of it."""
+        return self.code if self.tells_rows or type(self) is RespaldosError else f"{self} ({self.code})"
 
 
 # What the person asked for, or how the service was set up
@@ -184,12 +191,14 @@ class RestoreRefused(RespaldosError):
 
     status = 409
     code = "restauracion_rechazada"
+    tells_rows = True
 
 
 class SchemaDiffers(RestoreRefused):
     """The tables of today are not those of the backup. That says nothing of the backup itself."""
 
     code = "esquema_distinto"
+    tells_rows = False
 
 
 class RestoreDiffers(RespaldosError):
@@ -197,6 +206,7 @@ class RestoreDiffers(RespaldosError):
 
     status = 409
     code = "restauracion_distinta"
+    tells_rows = True
 
 
 class RestoreInterrupted(RespaldosError):
@@ -288,6 +298,7 @@ class DatabaseError(RespaldosError):
     """PostgreSQL refused or failed; the message carries its own words."""
 
     code = "base_de_datos"
+    tells_rows = True
 
 
 class DatabaseUnavailable(DatabaseError):
@@ -295,6 +306,7 @@ class DatabaseUnavailable(DatabaseError):
 
     status = 503
     code = "base_de_datos_no_disponible"
+    tells_rows = False
     transient = True
 
 
@@ -303,24 +315,28 @@ class DatabaseNotMigrated(DatabaseError):
 
     status = 503
     code = "base_de_datos_sin_migrar"
+    tells_rows = False
 
 
 class PermissionMissing(DatabaseError):
     """The database role may not do something that a backup or a restore needs."""
 
     code = "permiso_insuficiente"
+    tells_rows = False
 
 
 class RowSecurityActive(DatabaseError):
     """A row-level security policy would hide rows from the backup."""
 
     code = "seguridad_por_filas"
+    tells_rows = False
 
 
 class SchemaChanged(DatabaseError):
     """A table or column went away between the reading of the catalogue and the dump."""
 
     code = "esquema_cambiado"
+    tells_rows = False
     transient = True
 
 
@@ -328,6 +344,7 @@ class CatalogError(DatabaseError):
     """The clinic schema does not fit: no tenant table, a colliding name, a rule that is wrong."""
 
     code = "catalogo_invalido"
+    tells_rows = False
 
 
 # Redis
@@ -349,6 +366,7 @@ class FormatError(RespaldosError):
 
     status = 422
     code = "archivo_invalido"
+    tells_rows = True
 
 
 # S3

@@ -13,7 +13,7 @@ from starlette.middleware.cors import CORSMiddleware
 from app import tracing
 from app.api import problems
 from app.api.client_address import networks
-from app.api.middleware import API, BodyLimit, SecurityHeaders, Slashes, UnexpectedErrors
+from app.api.middleware import API, BodyLimit, HeadAsGet, RequestLog, SecurityHeaders, Slashes, UnexpectedErrors
 from app.api.openapi import DESCRIPTION, SUMMARY, TAGS, DocumentedApp, operation_id
 from app.api.rejection_log import RejectionLog
 from app.api.routes import (
@@ -31,6 +31,7 @@ from app.api.routes import (
 )
 from app.api.routes.progress import OpenStreams
 from app.connections.service import open_service
+from app.diagnostics.local import log_local
 from app.settings import Settings, load_settings
 
 
@@ -77,6 +78,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     tracing.start("respaldos-api")
     async with open_service(app.state.settings) as service:
+        log_local(app.state.settings)
         app.state.service = service
         app.state.rejection_log = RejectionLog(service.resources)
         app.state.streams = OpenStreams()
@@ -99,12 +101,14 @@ def _middleware(settings: Settings) -> list[Middleware]:
         allow_methods=["GET", "POST", "DELETE"],
         # Only the clinics' own origins are let in; what headers their front ends add is their own affair.
         allow_headers=["*"],
-        expose_headers=["X-Total-Count", "Link", "Retry-After"],
+        expose_headers=["X-Total-Count", "Link", "Retry-After", "X-Request-ID"],
     )
     return [
         Middleware(SecurityHeaders),
+        Middleware(HeadAsGet),
+        Middleware(Slashes),
+        Middleware(RequestLog),
         *([cors] if settings.cors_allowed_origins else []),
         Middleware(UnexpectedErrors),
         Middleware(BodyLimit),
-        Middleware(Slashes),
     ]

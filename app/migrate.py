@@ -1,5 +1,6 @@
 """Brings schema `respaldos` to the version that this program needs."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from alembic import command
@@ -34,6 +35,66 @@ async def migrate(url: str) -> str:
                 return await connection.run_sync(_upgrade)
     finally:
         await engine.dispose()
+
+
+@dataclass(frozen=True, slots=True)
+class SchemaState:
+    """How schema `respaldos` is: `current` is its revision, None where it is not there; `newer`, where we have no
+    such. `lacking` are tables and sequences that `role` cannot use as it should, each with the statement for it."""
+
+    role: str
+    current: str | None
+    head: str
+    newer: bool
+    lacking: list[tuple[str, str]]
+
+
+# What the service does with its tables, and what the next migration will: that takes their owner.
+_LACKING = """
+SELECT format('respaldos.%I', c.relname),
+       format('ALTER %s respaldos.%I OWNER TO %I;', CASE c.relkind WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END,
+              c.relname, current_user)
+FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE n.nspname = 'respaldos' AND c.relkind IN ('r', 'p', 'S') AND NOT (
+    pg_has_role(c.relowner, 'USAGE')
+    AND CASE c.relkind WHEN 'S' THEN has_sequence_privilege(c.oid, 'USAGE')
+        ELSE has_table_privilege(c.oid, 'SELECT') AND has_table_privilege(c.oid, 'INSERT')
+            AND has_table_privilege(c.oid, 'UPDATE') AND has_table_privilege(c.oid, 'DELETE') END)
+    -- A sequence of a column follows its table.
+    AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.objid = c.oid AND d.classid = 'pg_class'::regclass
+                    AND c.relkind = 'S' AND d.deptype IN ('a', 'i'))
+UNION ALL
+SELECT 'respaldos', format('ALTER SCHEMA respaldos OWNER TO %I;', current_user)
+FROM pg_namespace WHERE nspname = 'respaldos' AND NOT has_schema_privilege(oid, 'USAGE, CREATE')
+"""
+
+
+async def schema_state(url: str) -> SchemaState:
+    """Look at schema `respaldos` of the database at `url`, and change nothing. Raises DatabaseError."""
+    engine = service_engine(url)
+    try:
+        with database_errors("DATABASE_URL"):
+            async with engine.connect() as connection:
+                return await connection.run_sync(_look)
+    finally:
+        await engine.dispose()
+
+
+def _look(connection: Connection) -> SchemaState:
+    ask = connection.exec_driver_sql
+    role = str(ask("SELECT current_user").scalar_one())
+    there = ask(
+        "SELECT true FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
+        " WHERE n.nspname = 'respaldos' AND c.relname = 'alembic_version'"
+    ).scalar()
+    lacking = [(str(name), str(statement)) for name, statement in ask(_LACKING)]
+    script = ScriptDirectory.from_config(alembic_config(connection))
+    head = script.get_current_head() or ""
+    current = None
+    if there:
+        current = ask("SELECT version_num FROM respaldos.alembic_version").scalar()
+    known = {revision.revision for revision in script.walk_revisions()}
+    return SchemaState(role, current, head, current is not None and current not in known, lacking)
 
 
 def alembic_config(connection: Connection) -> Config:

@@ -4,6 +4,9 @@ import json
 import os
 import re
 import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
 from enum import StrEnum
 from ipaddress import ip_network
 from pathlib import Path
@@ -11,6 +14,7 @@ from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from dotenv import dotenv_values
 from pydantic import BeforeValidator, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
@@ -70,6 +74,19 @@ _SUBDOMAINS = re.compile(
 
 # Not SecretStr, but whoever has one can use it, or it was meant to be one of those.
 _NOT_SHOWN = ("aws_access_key_id", "s3_sse_kms_key_id", "jwt_public_key", "webhook_url")
+
+
+# How alike a name has to be to a setting's to be taken for it: one letter in six may be wrong.
+_ALIKE = 0.85
+
+# What this service is called: a setting of that name was meant for it.
+_PREFIX = "RESPALDOS_"
+
+# What Kubernetes tells every container of a Service that is called like us.
+_OF_KUBERNETES = re.compile(r"\w+_(SERVICE_(HOST|PORT)(_\w+)?|PORT(_\d+_(TCP|UDP)\w*)?)")
+
+# What S3's client reads itself, and may be taken for one of ours.
+_OTHERS = {"AWS_ENDPOINT_URL", "AWS_REGION", "AWS_DEFAULT_REGION", "AWS_PROFILE", "AWS_SESSION_TOKEN"}
 
 
 def _setting(default: Any, valid: str, **limits: Any) -> Any:
@@ -167,6 +184,8 @@ class Settings(BaseSettings):
     email_host_password: SecretStr | None = _setting(None, "la clave del servidor SMTP")
     default_from_email: str = _setting("respaldos@localhost", "una dirección de correo", pattern=r"^[^@\s]+@[^@\s]+$")
     notify_success: Literal["always", "on_demand", "never"] = _setting("always", "always, on_demand o never")
+
+    log_format: Literal["text", "json"] = _setting("text", "text o json")
 
     embedded: Annotated[frozenset[EmbeddedServer] | None, NoDecode, BeforeValidator(_split)] = _setting(
         None, "postgres, redis y s3, separados por comas"
@@ -288,6 +307,40 @@ def load_settings() -> Settings:
     if settings.embedded_servers == frozenset(EmbeddedServer):
         return _read(settings.respaldos_home / DEMO_ENV, Path(".env"))
     return settings
+
+
+@dataclass(frozen=True, slots=True)
+class UnknownName:
+    """A name that looks like a setting and is none; `nearest` is the one that may have been meant."""
+
+    name: str
+    place: str
+    nearest: str | None
+
+
+def unknown_names(given: Mapping[str, str] = os.environ, file: Path = Path(".env")) -> list[UnknownName]:
+    """What stands in the file or in the environment, and is ignored though somebody may think that it counts.
+
+    Of the file all that is no setting; of the environment, which is everybody's, what is named like this service or
+    much like a setting that is not given itself.
+    """
+    known = {name.upper() for name in Settings.model_fields}
+    in_file = {name.upper() for name in dotenv_values(file)} if file.is_file() else set()
+    in_environment = {name.upper() for name in given}
+
+    def nearest(name: str) -> str | None:
+        found = next(iter(get_close_matches(name, sorted(known), n=1, cutoff=_ALIKE)), None)
+        return None if found in in_file | in_environment else found
+
+    def found(names: set[str], place: str) -> list[UnknownName]:
+        return [UnknownName(name, place, nearest(name)) for name in sorted(names - known - _OTHERS)]
+
+    elsewhere = [
+        each
+        for each in found(in_environment - in_file, "el entorno")
+        if each.nearest is not None or (each.name.startswith(_PREFIX) and _OF_KUBERNETES.fullmatch(each.name) is None)
+    ]
+    return [*found(in_file, f"«{file}»"), *elsewhere]
 
 
 def demo_settings() -> Settings:

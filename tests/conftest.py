@@ -57,6 +57,7 @@ _STARTED_BY_TESTS = (
         "tests/storage/test_upload.py::test_a_f",
         "tests/deploy/test_systemd.py::test_systemd",
         "tests/test_embedded.py",
+        "tests/test_compose.py::test_the_secret",
     ),
     *(
         "tests/test_imports.py::test_the_layers_are_kept",

@@ -19,6 +19,7 @@ from app.settings import (
     Settings,
     demo_settings,
     load_settings,
+    unknown_names,
 )
 
 SERVED = {"DATABASE_URL": "postgresql://u:p@h:5432/b", "AWS_BACKUP_BUCKET_NAME": "respaldos-clinica"}
@@ -72,6 +73,7 @@ MALFORMED = {
     "email_use_tls": ["quizás", "2"],
     "restore_disable_triggers": ["quizás", "2"],
     "default_from_email": ["nadie", "a@b@c", "con espacio@h"],
+    "log_format": ["xml", "JSON"],
     "notify_success": ["nunca", "Always"],
     "embedded": ["oracle", "postgres;redis", "postgres,mysql"],
 }
@@ -362,3 +364,29 @@ def test_the_example_gives_the_defaults(folder: Path) -> None:
     lines = re.findall(r"^#([A-Z][A-Z0-9_]*=.*)$", text, re.MULTILINE)
     (folder / ".env").write_text("\n".join(line for line in lines if line.partition("=")[0] not in placeholders))
     assert load_settings().model_dump() == Settings().model_dump()
+
+
+def test_a_misspelt_setting_is_told_with_the_one_that_was_meant(tmp_path: Path) -> None:
+    file = tmp_path / ".env"
+    file.write_text("RETENTION_DAY=90\nBACKUP_HOUR=3\nDJANGO_DEBUG=1\n# RETENTION_DAIYS=1\n")
+    environment = {
+        "EMAIL_HOST_PASWORD": "x",
+        "PATH": "/bin",
+        "RESPALDOS_DIAS_A_GUARDAR": "2",
+        "AWS_ENDPOINT_URL": "http://s3",
+    }
+    found = unknown_names(environment, file)
+    assert [(each.name, each.nearest) for each in found] == [
+        ("DJANGO_DEBUG", None),
+        ("RETENTION_DAY", "RETENTION_DAYS"),
+        ("EMAIL_HOST_PASWORD", "EMAIL_HOST_PASSWORD"),
+        ("RESPALDOS_DIAS_A_GUARDAR", None),
+    ]
+    assert {each.place for each in found} == {f"«{file}»", "el entorno"}
+
+
+def test_a_name_beside_the_one_that_it_is_like_is_somebodys_own(tmp_path: Path) -> None:
+    cluster = {"RESPALDOS_SERVICE_HOST": "10.0.0.1", "RESPALDOS_API_PORT_8000_TCP_ADDR": "10.0.0.1"}
+    assert unknown_names(cluster, tmp_path / "none") == []
+    both = {"DATABASE_URL": "x", "DATABASE_URL_OLD": "x", "retention_days": "9", "RETENTION_DAYS_": "1"}
+    assert unknown_names(both, tmp_path / "none") == []

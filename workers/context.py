@@ -11,10 +11,12 @@ from app import tracing
 from app.broker.queue import open_queue
 from app.clinic.people.recipients import ClinicRecipients
 from app.connections.databases import clinic_database_url, tenancy
+from app.connections.notify import smtp_options, webhook_options
 from app.connections.redis import redis_url
 from app.connections.resources import open_resources
-from app.errors import RespaldosError, SettingsError
-from app.notify.options import NotifySuccess, SmtpOptions, WebhookOptions
+from app.diagnostics.local import log_local
+from app.errors import RespaldosError
+from app.notify.options import NotifySuccess
 from app.notify.sender import Notifier
 from app.respaldos.databases import Databases
 from app.respaldos.resources import Resources
@@ -46,6 +48,7 @@ async def open_context(settings: Settings, cron_jobs: Sequence[CronJob]) -> Asyn
         await stack.enter_async_context(run_periodically(cron_jobs, context))
         problems = asyncio.create_task(_log_problems(resources))
         stack.push_async_callback(cancel_until_done, lambda: {problems})
+        log_local(settings)
         yield context
 
 
@@ -55,32 +58,17 @@ async def _log_problems(resources: Resources) -> None:
         for problem in await resources.clinic.problems():
             log.warning("%s", problem)
     except RespaldosError as exc:
-        log.warning("%s", exc)
+        log.warning("%s", exc.for_log)
 
 
 def _notifier(settings: Settings, databases: Databases) -> Notifier:
-    smtp = webhook = None
-    if settings.email_host is not None:
-        password = settings.email_host_password
-        smtp = SmtpOptions(
-            host=settings.email_host,
-            port=settings.email_port,
-            tls=settings.email_use_tls,
-            user=settings.email_host_user,
-            password=password.get_secret_value() if password is not None else None,
-            sender=settings.default_from_email,
-        )
-    if settings.webhook_url is not None:
-        if settings.webhook_secret is None:
-            raise SettingsError("WEBHOOK_SECRET: falta, porque WEBHOOK_URL tiene valor")
-        webhook = WebhookOptions(settings.webhook_url, settings.webhook_secret.get_secret_value())
     return Notifier(
         databases,
         recipients=ClinicRecipients(
             clinic_database_url(settings), tenancy(settings), admin_roles=settings.admin_roles
         ),
-        smtp=smtp,
-        webhook=webhook,
+        smtp=smtp_options(settings),
+        webhook=webhook_options(settings),
         notify_success=NotifySuccess(settings.notify_success),
         time_zone=settings.time_zone,
     )

@@ -1,6 +1,7 @@
 """What a worker does when the queue says that there is something to do; the database says what."""
 
 import asyncio
+import logging
 from typing import Any
 
 from app.respaldos.jobs.run import run_next
@@ -13,6 +14,8 @@ STOPPING = "stopping"
 
 Context = dict[Any, Any]
 
+log = logging.getLogger(__name__)
+
 
 async def trabajar(context: Context) -> None:
     """Do the best job that waits, if any does."""
@@ -23,5 +26,9 @@ async def trabajar(context: Context) -> None:
         task.cancel()
     try:
         await run_next(context[RESOURCES])
+    except Exception:
+        # arq, whose log nobody is shown, only counts it.
+        log.exception("error interno en un trabajo")
+        raise
     finally:
         context[RUNNING].discard(task)

@@ -83,7 +83,7 @@ async def _run(cron_job: CronJob, context: Context, logged: Any) -> Any:
         # Not its words: what a server that is away answers changes while it comes back.
         failure: Any = type(exc)
         if failure != logged:
-            log.warning("%s: %s", cron_job.name, exc)
+            log.warning("%s: %s", cron_job.name, exc.for_log)
         return failure
     except Exception as exc:
         # A mistake of ours in one of them must not end the others: who would say so, if not the reconciler?

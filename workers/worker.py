@@ -7,13 +7,12 @@ mid-cleaning: they went as by kill -9.
 
 import asyncio
 import logging
-from logging.config import dictConfig
 
 import uvloop
-from arq.logs import default_log_config
 from arq.worker import Worker, create_worker
 from redis.exceptions import RedisError
 
+from app.logs import configure_logging
 from workers.context import open_context
 from workers.jobs import RUNNING, STOPPING, Context
 from workers.settings import WorkerSettings, settings
@@ -83,5 +82,5 @@ async def _end(worker: Worker, context: Context, taking: "asyncio.Task[None]") -
 
 
 if __name__ == "__main__":
-    dictConfig(default_log_config(verbose=False))
+    configure_logging(settings.log_format, settings.time_zone)
     uvloop.run(work())

@@ -1,8 +1,7 @@
 """Errors as RFC 9457 problem documents, with the two keys that the earlier front end reads: `error` and `detail`."""
 
-import logging
-import uuid
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, Final
 from urllib.parse import quote
@@ -29,12 +28,13 @@ from app.errors import (
     TooManyAttempts,
 )
 
-log = logging.getLogger(__name__)
-
 MEDIA_TYPE: Final = "application/problem+json"
 
 # A server that was restarted is back by then (seconds).
 RETRY_SECONDS: Final = 5
+
+# What the state of a failed request has of it: see `note_failure`.
+FAILURE: Final = "failure"
 
 CHALLENGE: Final = 'Bearer realm="respaldos"'
 
@@ -116,13 +116,27 @@ def problem(
         more.setdefault("WWW-Authenticate", CHALLENGE)
     if status == HTTPStatus.SERVICE_UNAVAILABLE:
         more.setdefault("Retry-After", str(RETRY_SECONDS))
+    note_failure(request, code)
     return JSONResponse(document | dict(members or {}), status, more, MEDIA_TYPE)
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a request failed, for its line in the log; `exc` where nobody foresaw it."""
+
+    reason: str
+    exc: Exception | None = None
+
+
+def note_failure(request: Request, reason: str, exc: Exception | None = None) -> None:
+    """Leave it for who writes the line; the first reason is the nearest."""
+    request.scope.setdefault("state", {}).setdefault(FAILURE, Failure(reason, exc))
 
 
 def unexpected(request: Request, exc: Exception) -> Response:
     """A problem of status 500 that shows nothing of what happened but an id, under which the log has all of it."""
-    number = uuid.uuid4().hex
-    log.error("%s %s failed; id %s", request.method, path_of(request), number, exc_info=exc)
+    number = request.state.request_id
+    note_failure(request, "error_interno", exc)
     sentence = f"Ocurrió un error inesperado; quien administra el servicio lo encuentra en el registro como {number}"
     return problem(request, 500, "error_interno", sentence, members={"id": number})
 
@@ -148,10 +162,9 @@ async def _ours(request: Request, exc: Exception) -> Response:
     headers = {"Retry-After": str(error.retry_after)} if isinstance(error, TooManyAttempts) else None
     if error.status < 500 or error.status == HTTPStatus.NOT_IMPLEMENTED:
         return problem(request, error.status, error.code, str(error), members=members, headers=headers)
-    number = uuid.uuid4().hex
-    log.error("%s %s: %s (%s); id %s", request.method, path_of(request), error, error.code, number)
+    note_failure(request, error.for_log)
     sentence = next((said for kind, said in _OUTAGES if isinstance(error, kind)), "El servicio tuvo un error")
-    return problem(request, error.status, error.code, sentence, members={**members, "id": number})
+    return problem(request, error.status, error.code, sentence, members={**members, "id": request.state.request_id})
 
 
 async def _of_http(request: Request, exc: Exception) -> Response:
@@ -165,12 +178,13 @@ async def _of_http(request: Request, exc: Exception) -> Response:
 
 
 def _methods(request: Request) -> list[str]:
-    """All that the path takes: Starlette names only those of the first route that has it."""
-    return [
+    """All that the path takes: Starlette names only those of the first route that has it. HEAD is GET's."""
+    found = [
         method
-        for method in ("GET", "HEAD", "POST", "DELETE")
+        for method in ("GET", "POST", "DELETE")
         if any(route.matches({**request.scope, "method": method})[0] is Match.FULL for route in request.app.routes)
     ]
+    return ["GET", "HEAD", *found[1:]] if "GET" in found else found
 
 
 async def _invalid(request: Request, exc: Exception) -> Response:

@@ -47,7 +47,12 @@ class RejectionLog:
                 await audit.record(session, accion, actor, clinica_id=clinica_id, **detalle)
         except DatabaseError as exc:
             self._omitted += omitted + 1
-            log.warning("a refusal (%s from %s) is not in the audit trail: %s", accion, actor.direccion, exc)
+            log.warning(
+                "no quedó en la auditoría que se rechazó a alguien (%s, desde %s): %s",
+                accion,
+                actor.direccion,
+                exc.for_log,
+            )
 
     def _room(self, direccion: str) -> bool:
         now = time.monotonic()

@@ -4,11 +4,11 @@ import atexit
 import gc
 import gettext
 import io
-import json
 import logging
 import os
 import sys
 from importlib import import_module
+from itertools import zip_longest
 from pathlib import Path
 
 # click's own sentences in Spanish; it looks them up through these when it is imported or used.
@@ -19,36 +19,45 @@ gettext.textdomain("click")
 import click  # noqa: E402
 
 from app.errors import EmbeddedServerError, Interrupted, RespaldosError  # noqa: E402
+from app.logs import PlainFormatter  # noqa: E402
 
-# The line of each command in the list of them, so that listing and completing them imports none.
+# The line of each command in the list of them, so that listing and completing them imports none. They stand in the
+# order in which they are needed; WIDTHS says how long one may be.
 LINES = {
-    "demo": "Prueba el servicio en esta máquina, sin instalar ni configurar nada.",
-    "serve": "Sirve la API HTTP hasta que se lo detenga con Ctrl-C.",
-    "worker": "Hace el trabajo de fondo hasta que se lo detenga con Ctrl-C.",
-    "migrar": "Crea o actualiza el esquema «respaldos» en la base de datos del servicio.",
-    "crear": "Respalda ahora los datos de una clínica, o los de la plataforma, que no son de ninguna.",
-    "listar": "Lista los respaldos, del más nuevo al más viejo.",
-    "ver": "Muestra todo lo que se sabe de un respaldo.",
-    "descargar": "Baja un respaldo a un archivo, y su hash a F.md5 al lado.",
-    "verificar": "Comprueba un respaldo de principio a fin.",
-    "exportar": "Saca los datos de un respaldo a archivos que abren otros programas.",
-    "estadisticas": "Resume cómo van los respaldos de una clínica, o de la plataforma, y cuánto cuestan.",
-    "restaurar": "Deja los datos de una clínica exactamente como están en un respaldo.",
-    "comparar": "Dice qué cambió entre un respaldo y hoy, o entre dos respaldos.",
-    "eliminar": "Elimina un respaldo.",
-    "recuperar": "Trae de vuelta un respaldo eliminado, si su archivo todavía está en S3.",
-    "aceptar": "Da por bueno un respaldo sospechoso, después de revisarlo.",
-    "limpiar": "Elimina los respaldos que RETENTION_DAYS y las demás reglas ya no conservan.",
-    "reindexar": "Rehace, a partir de los archivos del bucket, los respaldos que la base de datos perdió.",
-    "clinicas": "Lista las clínicas, por su número, y el último respaldo bueno de cada una.",
-    "catalogo": "Muestra de quién es cada tabla: qué se respalda, por qué camino, y qué no tiene dueño.",
-    "configurar-s3": "Deja el bucket como debe estar: privado, cifrado, con versiones y con limpieza automática.",
-    "token": "Emite un token para la API, que vale TOKEN_HOURS horas. Necesita JWT_SECRET.",
+    "demo": "Lo prueba sin instalar",
+    "migrar": "Prepara las tablas",
+    "configurar-s3": "Prepara el bucket",
+    "catalogo": "De quién es cada tabla",
+    "revisar": "Dice qué está mal puesto",
+    "serve": "Sirve la API y el panel",
+    "worker": "Hace el trabajo de fondo",
+    "token": "Emite un token",
+    "crear": "Respalda ahora",
+    "listar": "Lista los respaldos",
+    "ver": "Muestra un respaldo",
+    "descargar": "Baja un respaldo",
+    "verificar": "Comprueba un respaldo",
+    "exportar": "A CSV, SQLite o Parquet",
+    "restaurar": "Restaura una clínica",
+    "comparar": "Dice qué cambió",
+    "eliminar": "Elimina un respaldo",
+    "recuperar": "Recupera uno eliminado",
+    "aceptar": "Acepta uno sospechoso",
+    "limpiar": "Elimina los viejos",
+    "reindexar": "Rehace filas perdidas",
+    "situacion": "Cómo están las clínicas",
+    "clinicas": "Lista las clínicas",
+    "estadisticas": "Resume una clínica",
 }
+
+# Of a name and of its line, in the list: two beside each other have room in 80 columns, and all of them in 24 lines.
+WIDTHS = (14, 24)
 
 MODULES = {
     "app.cli.commands.backup": ("crear", "descargar"),
-    "app.cli.commands.catalogue": ("clinicas", "catalogo"),
+    "app.cli.commands.catalogue": ("catalogo",),
+    "app.cli.commands.check": ("revisar",),
+    "app.cli.commands.clinics": ("clinicas", "situacion"),
     "app.cli.commands.export": ("exportar",),
     "app.cli.commands.listing": ("listar", "ver", "estadisticas"),
     "app.cli.commands.restore": ("restaurar", "comparar"),
@@ -72,6 +81,15 @@ class LazyGroup(click.Group):
         """The command itself, where its name is known."""
         name, command, rest = super().resolve_command(ctx, args)
         return name, load(name) if name in LINES else command, rest
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        """Two columns, where the terminal is wide enough for them: the help is to be seen at once."""
+        name_width, line_width = WIDTHS
+        listed = [f"{name:{name_width}}{line:{line_width}}" for name, line in LINES.items()]
+        half = len(listed) if formatter.width < 2 * (sum(WIDTHS) + 1) else (len(listed) + 1) // 2
+        with formatter.section("Órdenes"):
+            for first, second in zip_longest(listed[:half], listed[half:], fillvalue=""):
+                formatter.write(f"{'':{formatter.current_indent}}{first} {second}".rstrip() + "\n")
 
 
 def load(name: str) -> click.Command:
@@ -104,10 +122,8 @@ def load(name: str) -> click.Command:
 )
 @click.version_option(None, "-V", "--version", package_name="respaldos", message="%(version)s")
 def respaldos() -> None:
-    """Respalda los datos de cada clínica, y demuestra que se pueden recuperar.
-
-    Se configura con variables de entorno o un archivo .env (vea .env.example). Sin ninguna dirección
-    configurada usa servidores propios, en la carpeta .respaldos/.
+    """Respalda los datos de cada clínica, y demuestra que se pueden recuperar. Se configura con variables de entorno
+    o un archivo .env (vea .env.example). «respaldos ORDEN --help» explica cada orden.
     """
 
 
@@ -118,7 +134,9 @@ def run() -> None:
             # A terminal without ✓ must not make an error of what has succeeded.
             stream.reconfigure(errors="replace")
     atexit.register(gc.freeze)
-    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(PlainFormatter())
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
     try:
         # Without its standalone mode, click returns the code that a command has ended itself with.
         sys.exit(respaldos(standalone_mode=False))
@@ -142,10 +160,12 @@ def _wants_json() -> bool:
 
 
 def _fail(code: str, message: str) -> None:
+    from app.cli.output import failed, print_json
+
     if _wants_json():
-        click.echo(json.dumps({"error": message, "error_type": code}, ensure_ascii=False))
+        print_json({"error": message, "error_type": code})
     else:
-        click.secho(f"✗ {message}", fg="red", err=True)
+        failed(message)
 
 
 if __name__ == "__main__":

@@ -1,17 +1,25 @@
 """How the command line shows things to people and to programs."""
 
 import json
+import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
+from functools import cache
 from typing import Any, TypeVar
+from zoneinfo import ZoneInfo
 
 import click
 from pydantic_core import to_jsonable_python
 
+from app.printable import printable
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 MIB = 1 << 20
+
+# Of what JSON lets stand in a string, what a terminal heeds, or what turns the writing around.
+_HEEDED = re.compile(r"[\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 
 
 def json_option(command: F) -> F:
@@ -21,23 +29,51 @@ def json_option(command: F) -> F:
 
 def print_json(value: object) -> None:
     """A document for other programs, on standard output."""
-    click.echo(json.dumps(to_jsonable_python(value), ensure_ascii=False, indent=2))
+    click.echo(json_text(value, indent=2))
+
+
+def json_text(value: object, *, indent: int | None = None) -> str:
+    """The value as JSON, which may be shown on a terminal whatever its strings hold."""
+    text = json.dumps(to_jsonable_python(value), ensure_ascii=False, indent=indent)
+    return _HEEDED.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
+def say(text: str = "") -> None:
+    """A line of the result, on standard output."""
+    click.echo(printable(text))
 
 
 def done(text: str) -> None:
     """A line that says that something has succeeded."""
-    click.secho(f"✓ {text}", fg="green")
+    click.secho(f"✓ {printable(text)}", fg="green")
 
 
 def warn(text: str) -> None:
     """A line that a person should read, apart from the result."""
-    click.secho(f"⚠ {text}", fg="yellow", err=True)
+    click.secho(f"⚠ {printable(text)}", fg="yellow", err=True)
+
+
+def failed(text: str) -> None:
+    """A line that says that something has failed."""
+    click.secho(f"✗ {printable(text)}", fg="red", err=True)
+
+
+# Of what was looked at, by how it is: as for what a command has done.
+_MARKS = {"bien": ("✓", "green"), "aviso": ("⚠", "yellow"), "mal": ("✗", "red")}
+
+
+def finding(level: str, text: str, remedy: str | None) -> None:
+    """A line that says how something is (`bien`, `aviso` or `mal`), and those that mend it."""
+    mark, color = _MARKS[level]
+    click.secho(f"{mark} {printable(text)}", fg=color)
+    for line in (remedy or "").splitlines():
+        say(f"    → {line}")
 
 
 def confirm(question: str) -> bool:
     """Ask a person; anything but a yes is a no."""
     # click's own confirmation takes an answer in English only.
-    answer = click.prompt(f"{question} [s/N]", default="n", show_default=False)
+    answer = click.prompt(f"{printable(question)} [s/N]", default="n", show_default=False)
     return str(answer).strip().lower() in {"s", "si", "sí"}
 
 
@@ -68,9 +104,23 @@ def number(value: int | None) -> str:
     return "—" if value is None else f"{value:,}"
 
 
+@cache
+def time_zone() -> ZoneInfo:
+    """TIME_ZONE, in which people are shown every moment. Raises SettingsError."""
+    # What is about a file alone does not wait for the settings (0.1 s).
+    from app.settings import load_settings
+
+    return load_settings().time_zone
+
+
 def timestamp(at: datetime) -> str:
-    """A date and time, to the second, for people."""
-    return f"{at:%Y-%m-%d %H:%M:%S}"
+    """An aware moment in TIME_ZONE, to the second, for people; where it stands, `dated` says which zone that is."""
+    return f"{at.astimezone(time_zone()):%Y-%m-%d %H:%M:%S}"
+
+
+def dated(name: str) -> str:
+    """The header of a column, or the name of a field, with timestamps in it: `Fecha (America/La_Paz)`."""
+    return f"{name} ({time_zone()})"
 
 
 def table(headers: Sequence[str], rows: Sequence[Sequence[str]], *, right: Sequence[int] = ()) -> None:
@@ -84,7 +134,7 @@ def table(headers: Sequence[str], rows: Sequence[Sequence[str]], *, right: Seque
     for index, header in enumerate(headers):
         shown.add_column(header, justify="right" if index in right else "left", overflow="fold")
     for row in rows:
-        shown.add_row(*row)
+        shown.add_row(*map(printable, row))
     # Piped into a file or another program, no line is broken.
     Console(width=None if sys.stdout.isatty() else 1000, markup=False).print(shown)
 
@@ -92,4 +142,4 @@ def table(headers: Sequence[str], rows: Sequence[Sequence[str]], *, right: Seque
 def fields(values: Mapping[str, str], *, indent: int = 0) -> None:
     """Names and values, one a line."""
     for name, value in values.items():
-        click.echo(f"{' ' * indent}{name}: {value}")
+        say(f"{' ' * indent}{name}: {value}")

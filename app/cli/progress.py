@@ -4,6 +4,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from app.printable import printable
 from app.respaldos.progress import Progress
 
 
@@ -17,11 +18,12 @@ def progress_bar(title: str, *, total: int | None = None) -> Iterator[Progress]:
     from rich.progress import BarColumn, DownloadColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
     from rich.progress import Progress as Bar
 
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeElapsedColumn())
+    said = TextColumn("{task.description}", markup=False)
+    columns = (SpinnerColumn(), said, BarColumn(), DownloadColumn(), TimeElapsedColumn())
     with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task(title, total=total)
 
         def show(progress: Progress) -> None:
-            bar.update(task, completed=progress.bytes, description=f"{title} {progress.model}".rstrip())
+            bar.update(task, completed=progress.bytes, description=printable(f"{title} {progress.model}".rstrip()))
 
         yield Progress(show)

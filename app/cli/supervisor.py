@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import ctypes
+import logging
 import os
 import re
 import signal
@@ -16,6 +17,7 @@ import click
 
 from app.connections.redis import redis_url
 from app.errors import LocalFileError
+from app.logs import configure_logging
 from app.respaldos.cancellation import uninterrupted
 from app.settings import Settings
 
@@ -46,6 +48,8 @@ WORKER_MODULE = "workers.worker"
 # From <linux/prctl.h>.
 PR_SET_PDEATHSIG = 1
 
+logger = logging.getLogger(__name__)
+
 
 async def keep_working(settings: Settings, folder: Path | None = None) -> NoReturn:
     """Run a worker until cancelled, again whenever it ends.
@@ -55,6 +59,8 @@ async def keep_working(settings: Settings, folder: Path | None = None) -> NoRetu
     Raises QueueUnavailable without REDIS_URL, LocalFileError where the log cannot be written.
     """
     redis_url(settings)
+    if folder is None:
+        configure_logging(settings.log_format, settings.time_zone)
     environment = dict(os.environ) if folder is None else _only_home(settings)
     with _log(folder) as log:
         await _keep_running(environment, folder, log)
@@ -85,7 +91,10 @@ async def _keep_running(environment: dict[str, str], folder: Path | None, log: I
         if quick_ends >= QUICK_ENDS:
             said += f". Van {quick_ends} veces seguidas que dura menos de {HEALTHY_AFTER_SECONDS:g} s;"
             said += f" lo último que dijo: {last_line}"
-        click.echo(said.encode(), file=log, err=True)
+        if log is None:
+            logger.warning("%s", said)
+        else:
+            click.echo(said.encode(), file=log)
         await asyncio.sleep(pause)
         pause = min(2 * pause, LONGEST_PAUSE)
 

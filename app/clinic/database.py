@@ -44,6 +44,7 @@ from app.clinic.reading.named_files import FileColumn, NamedFiles, all_rows, cou
 from app.clinic.reading.platform_statements import platform_entries
 from app.clinic.reading.snapshot import ClinicSnapshot
 from app.clinic.reading.standby import standby_moment
+from app.clinic.rights import Needed, RoleRights, lacking, needed_on
 from app.clinic.sessions import Sessions
 from app.clinic.tenants import Tenants, TenantTable
 from app.database import asyncpg_url, database_errors
@@ -313,6 +314,23 @@ class ClinicDatabase:
                 catalogue = await self._catalogue(connection, tenants.pick(None), tenants)
         return list(catalogue.problems.values())
 
+    async def rights(self) -> RoleRights:
+        """What the role is to do with the clinics' tables, all clinics' where each has a schema, and may not.
+
+        Raises DatabaseError.
+        """
+        async with self._looking() as (connection, catalogue, tenants):
+            return await role_rights(connection, catalogue, tenants, reading(catalogue))
+
+    @asynccontextmanager
+    async def _looking(self) -> AsyncIterator[tuple[asyncpg.Connection, Catalogue, Tenants]]:
+        """A connection, with the catalogue of the first clinic or, where there is none, of the platform."""
+        async with self._connect() as connection:
+            with database_errors(self._setting):
+                tenants = await self._tenants(connection)
+                first = tenants.clinics[0] if tenants.clinics else None
+                yield connection, await self._catalogue(connection, first, tenants), tenants
+
     def _connect(self) -> AbstractAsyncContextManager[asyncpg.Connection]:
         return self._sessions.session()
 
@@ -414,6 +432,26 @@ async def _take_census(connection: asyncpg.Connection, catalogue: Catalogue) -> 
     return Census(
         catalogue, rows, unowned, cross_tenant, lost, files, await advise(connection, catalogue, narrow, rows)
     )
+
+
+def reading(catalogue: Catalogue) -> list[Needed]:
+    """The rights that backups take: to read all that any of them has."""
+    platforms = {entry.name for entry in platform_entries(catalogue)}
+    read = [entry for entry in catalogue.entries.values() if entry.recorded or entry.name in platforms]
+    return [each for entry in read for each in needed_on(entry.name, "SELECT")]
+
+
+async def role_rights(
+    connection: asyncpg.Connection, catalogue: Catalogue, tenants: Tenants, needed: Sequence[Needed]
+) -> RoleRights:
+    """What the connection's role lacks of those rights; where clinics have schemas, of the same in each of them."""
+    ((role, database),) = await connection.fetch("SELECT current_user::text, current_database()::text")
+    wanted = [*needed, *(Needed(schema, None, "USAGE") for schema in {each.schema for each in needed})]
+    own = [each for each in wanted if each.schema == catalogue.schema]
+    for schema in {clinic.schema for clinic in tenants.clinics} - {catalogue.schema}:
+        wanted += [replace(each, schema=schema) for each in own if schema is not None]
+    hidden = [entry.name for entry in catalogue.entries.values() if entry.table.row_security]
+    return RoleRights(role, database, await lacking(connection, wanted), hidden=hidden)
 
 
 def recorded(catalogue: Catalogue, clinica_id: int | None) -> list[Entry]:

@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import hmac
 import json
+from http import HTTPStatus
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -64,6 +65,24 @@ class Webhook:
         if 400 <= status < 500 and status not in NOT_NOW:
             return f"respondió {status}"
         raise NotifyError(f"el webhook {self._place} respondió {status}")
+
+    async def check(self) -> None:
+        """Ask for the address without telling it anything; any answer but an error of the server will do.
+
+        Raises NotifyError.
+        """
+        try:
+            async with (
+                asyncio.timeout(self._options.timeout),
+                self._open().head(self._options.url, allow_redirects=False) as answer,
+            ):
+                status = answer.status
+        except (aiohttp.ClientError, OSError, ValueError) as exc:
+            said = "no respondió a tiempo" if isinstance(exc, TimeoutError) else _what_failed(exc)
+            raise NotifyError(f"el webhook {self._place} falló: {said}") from None
+        # Whoever takes a POST alone may answer this as it likes.
+        if status >= 500 and status != HTTPStatus.NOT_IMPLEMENTED:
+            raise NotifyError(f"el webhook {self._place} respondió {status}")
 
     async def close(self) -> None:
         """Close what is open."""

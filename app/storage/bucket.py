@@ -3,7 +3,8 @@
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 
 from app.storage.errors import error_code, http_status, s3_errors
 from app.storage.s3 import S3Storage
@@ -13,6 +14,15 @@ if TYPE_CHECKING:
     from types_aiobotocore_s3.type_defs import LifecycleRuleTypeDef, PublicAccessBlockConfigurationTypeDef
 
 T = TypeVar("T")
+
+# `_ensure`, which is told by then whether it is to change anything.
+_Ensure: TypeAlias = Callable[..., Awaitable["BucketSetting"]]
+
+# The name of the setting that says whether everybody may.
+ACL = "privado"
+
+# Of the keys of all backups.
+PREFIX = "backups/"
 
 _RULE_PREFIX = "respaldos-"
 _PUBLIC_GRANTEES = (
@@ -41,10 +51,11 @@ _UNSUPPORTED = {
 
 
 class Outcome(StrEnum):
-    """What became of one setting of the bucket."""
+    """What became of one setting of the bucket; WRONG where it was only looked at."""
 
     CHANGED = "changed"
     ALREADY = "already"
+    WRONG = "wrong"
     UNSUPPORTED = "unsupported"
 
 
@@ -63,7 +74,8 @@ async def configure_bucket(
     lock_days: int | None = None,
     noncurrent_days: int = 30,
     abort_days: int = 2,
-    prefix: str = "backups/",
+    prefix: str = PREFIX,
+    look: bool = False,
 ) -> tuple[BucketSetting, ...]:
     """Create the bucket where it is missing, and make it private, encrypted, versioned and tidy.
 
@@ -71,25 +83,29 @@ async def configure_bucket(
     rules alone: unfinished uploads are aborted after `abort_days`, versions that are no longer current are
     deleted after `noncurrent_days`, where no lock protects them. With `lock_days`, every new version is
     protected that long from deletion (GOVERNANCE, or COMPLIANCE where the bucket has it); None leaves the lock
-    as it is. Encryption by KMS stays where AES256 is asked for.
+    as it is. Encryption by KMS stays where AES256 is asked for. With `look`, nothing is changed.
 
     Raises StorageError and its kinds; then the settings that come before the failed one have been made.
     """
     client, options = storage.client, storage.options
     bucket = options.bucket
     with s3_errors(bucket):
+        existing = await _create(client, bucket, options.region, lock=lock_days is not None, look=look)
+        if existing.outcome is Outcome.WRONG:
+            return (existing,)
+        ensure = partial(_ensure, look=look)
         return (
-            await _create(client, bucket, options.region, lock=lock_days is not None),
-            await _block_public_access(client, bucket),
-            await _make_acl_private(client, bucket),
-            await _encrypt(client, bucket, options.sse, options.sse_kms_key_id),
-            await _keep_versions(client, bucket),
-            await _expire(client, bucket, prefix, noncurrent_days=noncurrent_days, abort_days=abort_days),
-            *([] if lock_days is None else [await _lock(client, bucket, lock_days)]),
+            existing,
+            await _block_public_access(client, bucket, ensure),
+            await _make_acl_private(client, bucket, ensure),
+            await _encrypt(client, bucket, options.sse, options.sse_kms_key_id, ensure),
+            await _keep_versions(client, bucket, ensure),
+            await _expire(client, bucket, prefix, ensure, noncurrent_days=noncurrent_days, abort_days=abort_days),
+            *([] if lock_days is None else [await _lock(client, bucket, lock_days, ensure)]),
         )
 
 
-async def _create(client: "S3Client", bucket: str, region: str, *, lock: bool) -> BucketSetting:
+async def _create(client: "S3Client", bucket: str, region: str, *, lock: bool, look: bool) -> BucketSetting:
     from botocore.exceptions import ClientError
 
     try:
@@ -99,6 +115,8 @@ async def _create(client: "S3Client", bucket: str, region: str, *, lock: bool) -
             raise
     else:
         return BucketSetting("bucket", Outcome.ALREADY, f"«{bucket}» existe")
+    if look:
+        return BucketSetting("bucket", Outcome.WRONG, f"«{bucket}» no existe")
     more: dict[str, Any] = {}
     if region != "us-east-1":
         more["CreateBucketConfiguration"] = {"LocationConstraint": region}
@@ -118,8 +136,10 @@ async def _ensure(
     read: Callable[[], Awaitable[T]],
     is_right: Callable[[T | None], bool],
     write: Callable[[T | None], Awaitable[object]],
+    *,
+    look: bool,
 ) -> BucketSetting:
-    """Read a setting (None where it was never made), and write it where it is not right."""
+    """Read a setting (None where it was never made), and write it where it is not right and not just looked at."""
     from botocore.exceptions import ClientError
 
     try:
@@ -131,6 +151,8 @@ async def _ensure(
             found = None
         if is_right(found):
             return BucketSetting(name, Outcome.ALREADY, detail)
+        if look:
+            return BucketSetting(name, Outcome.WRONG, f"no está así: {detail}")
         await write(found)
     except ClientError as exc:
         if http_status(exc) not in {405, 501} and error_code(exc) not in _UNSUPPORTED:
@@ -139,7 +161,7 @@ async def _ensure(
     return BucketSetting(name, Outcome.CHANGED, detail)
 
 
-async def _block_public_access(client: "S3Client", bucket: str) -> BucketSetting:
+async def _block_public_access(client: "S3Client", bucket: str, ensure: _Ensure) -> BucketSetting:
     blocked: PublicAccessBlockConfigurationTypeDef = {
         "BlockPublicAcls": True,
         "IgnorePublicAcls": True,
@@ -150,7 +172,7 @@ async def _block_public_access(client: "S3Client", bucket: str) -> BucketSetting
     async def read() -> Mapping[str, Any]:
         return (await client.get_public_access_block(Bucket=bucket))["PublicAccessBlockConfiguration"]
 
-    return await _ensure(
+    return await ensure(
         "acceso público",
         "todo acceso público está bloqueado",
         read,
@@ -162,13 +184,13 @@ async def _block_public_access(client: "S3Client", bucket: str) -> BucketSetting
     )
 
 
-async def _make_acl_private(client: "S3Client", bucket: str) -> BucketSetting:
+async def _make_acl_private(client: "S3Client", bucket: str, ensure: _Ensure) -> BucketSetting:
     async def read() -> list[str]:
         answer = await client.get_bucket_acl(Bucket=bucket)
         return [grant.get("Grantee", {}).get("URI", "") for grant in answer.get("Grants", ())]
 
-    return await _ensure(
-        "privado",
+    return await ensure(
+        ACL,
         "ningún permiso (ACL) es de todos",
         read,
         lambda found: not any(grantee in _PUBLIC_GRANTEES for grantee in found or ()),
@@ -177,7 +199,7 @@ async def _make_acl_private(client: "S3Client", bucket: str) -> BucketSetting:
 
 
 async def _encrypt(
-    client: "S3Client", bucket: str, sse: Literal["AES256", "aws:kms", "none"], kms_key: str | None
+    client: "S3Client", bucket: str, sse: Literal["AES256", "aws:kms", "none"], kms_key: str | None, ensure: _Ensure
 ) -> BucketSetting:
     if sse == "none":
         return BucketSetting("cifrado", Outcome.UNSUPPORTED, "S3_SSE=none: no se pide cifrado a este almacén")
@@ -197,7 +219,7 @@ async def _encrypt(
             return True
         return all(found.get(name) == value for name, value in wanted.items())
 
-    return await _ensure(
+    return await ensure(
         "cifrado",
         f"lo que llega se cifra ({sse})",
         read,
@@ -209,11 +231,11 @@ async def _encrypt(
     )
 
 
-async def _keep_versions(client: "S3Client", bucket: str) -> BucketSetting:
+async def _keep_versions(client: "S3Client", bucket: str, ensure: _Ensure) -> BucketSetting:
     async def read() -> str | None:
         return (await client.get_bucket_versioning(Bucket=bucket)).get("Status")
 
-    return await _ensure(
+    return await ensure(
         "versiones",
         "lo que se borra o se pisa queda como versión anterior",
         read,
@@ -223,7 +245,7 @@ async def _keep_versions(client: "S3Client", bucket: str) -> BucketSetting:
 
 
 async def _expire(
-    client: "S3Client", bucket: str, prefix: str, *, noncurrent_days: int, abort_days: int
+    client: "S3Client", bucket: str, prefix: str, ensure: _Ensure, *, noncurrent_days: int, abort_days: int
 ) -> BucketSetting:
     wanted: list[LifecycleRuleTypeDef] = [
         {
@@ -255,7 +277,7 @@ async def _expire(
             Bucket=bucket, LifecycleConfiguration={"Rules": [*theirs, *wanted]}, **kept
         )
 
-    return await _ensure(
+    return await ensure(
         "ciclo de vida",
         f"bajo «{prefix}», las subidas incompletas se anulan a los {abort_days} días y las versiones anteriores "
         f"se borran a los {noncurrent_days}",
@@ -288,7 +310,7 @@ def _terms(rule: Mapping[str, Any]) -> tuple[str, ...]:
     )
 
 
-async def _lock(client: "S3Client", bucket: str, days: int) -> BucketSetting:
+async def _lock(client: "S3Client", bucket: str, days: int, ensure: _Ensure) -> BucketSetting:
     async def read() -> Mapping[str, Any]:
         answer = await client.get_object_lock_configuration(Bucket=bucket)
         return answer["ObjectLockConfiguration"].get("Rule", {}).get("DefaultRetention", {})
@@ -299,7 +321,7 @@ async def _lock(client: "S3Client", bucket: str, days: int) -> BucketSetting:
         found_days = found.get("Days") or found.get("Years", 0) * 365
         return found_days == days or (found.get("Mode") == "COMPLIANCE" and found_days > days)
 
-    return await _ensure(
+    return await ensure(
         "bloqueo",
         f"cada versión queda protegida {days} días (el ciclo de vida no borra lo que está protegido)",
         read,

@@ -6,11 +6,12 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
 
 from app import tracing
-from app.errors import ObjectMismatch, SettingsError
+from app.errors import ObjectMismatch, SettingsError, StorageError
 from app.storage.errors import http_status, place, s3_errors
 from app.storage.options import S3Options
 from app.storage.upload import PART_SIZE, StoredObject, delete_object, discard_uploads, upload_object
@@ -237,6 +238,31 @@ class S3Storage:
             # upload into it that has just begun.
             if await self.head(key) is not None:
                 await delete_object(self.client, self.options.bucket, key)
+
+    async def probe(self, key: str) -> None:
+        """Write a small object of that key, read it back and delete it. Raises StorageError and its kinds."""
+
+        async def content() -> AsyncIterator[bytes]:
+            yield key.encode()
+
+        try:
+            await self.read_back(await self.upload(key, content()))
+        finally:
+            await self.delete(key)
+        if await self.head(key) is not None:
+            raise StorageError(f"{place(self.options.bucket, key)}: sigue estando después de borrarlo")
+
+    async def ahead(self) -> float | None:
+        """By how many seconds the store's clock is ahead of ours, to a second; None where it does not tell."""
+        before = datetime.now(UTC)
+        with s3_errors(self.options.bucket):
+            answer = await self.client.list_objects_v2(Bucket=self.options.bucket, MaxKeys=1, Delimiter="/")
+        said = answer["ResponseMetadata"]["HTTPHeaders"].get("date")
+        if said is None:
+            return None
+        ours = before + (datetime.now(UTC) - before) / 2
+        # It leaves out what has passed of the second.
+        return (parsedate_to_datetime(said) - ours).total_seconds() + 0.5
 
     async def check(self) -> None:
         """Raise unless the bucket is there and these credentials may list it.

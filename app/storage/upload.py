@@ -316,7 +316,7 @@ class _Upload:
                     continue
                 except (StorageError, TimeoutError) as exc:
                     where = place(self._options.bucket, self._key)
-                    _log.warning("%s: something may be left of a failed upload: %r", where, exc)
+                    _log.warning("%s: puede haber quedado algo de una subida que falló: %r", where, exc)
 
         await _ended(asyncio.create_task(one_by_one()))
 

@@ -35,9 +35,9 @@ async def test_unknown_routes_and_methods(client: httpx.AsyncClient) -> None:
     assert_problem(await client.get(f"{API}/respaldo/ñ"), 404, "http_404")
     wrong = await client.put(f"{API}/respaldos/")
     assert_problem(wrong, 405, "http_405")
-    assert wrong.headers["allow"] == "GET"
+    assert wrong.headers["allow"] == "GET, HEAD"
     of_two_routes = await client.patch(f"{API}/respaldos/1")
-    assert of_two_routes.headers["allow"] == "GET, DELETE"
+    assert of_two_routes.headers["allow"] == "GET, HEAD, DELETE"
 
 
 @pytest.mark.parametrize("host", ["[", "[::1", "a b", "", "@", "x:y"])
@@ -198,7 +198,7 @@ async def test_a_front_end_of_another_origin_can_read_every_error(
     assert answer.headers["access-control-allow-origin"] == FRONT_END
     assert answer.headers["access-control-allow-credentials"] == "true"
     exposed = {name.strip() for name in answer.headers["access-control-expose-headers"].split(",")}
-    assert exposed == {"X-Total-Count", "Link", "Retry-After"}
+    assert exposed == {"X-Total-Count", "Link", "Retry-After", "X-Request-ID"}
 
 
 async def test_a_preflight_lets_a_known_origin_send_its_headers(client: httpx.AsyncClient) -> None:

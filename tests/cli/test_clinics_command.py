@@ -2,7 +2,9 @@
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import asyncpg
 import click
@@ -54,7 +56,9 @@ async def test_clinicas_says_of_each_what_it_is_called_and_its_last_good_backup(
     made = platform.run("crear", "--clinica", "1", "--json").json
     lines = platform.run("clinicas").out.splitlines()
     shown = [line.split() for line in lines if line[:1].isspace() or line[:1].isdigit()]
-    day, clock = made["fecha_respaldo"][:19].split("T")
+    # As the panel shows it, and not in UTC.
+    taken = datetime.fromisoformat(made["fecha_respaldo"]).astimezone(ZoneInfo("America/La_Paz"))
+    day, clock = f"{taken:%Y-%m-%d %H:%M:%S}".split()
     assert ["1", "Uno", "clinica1", "activa", day, clock] in shown
     assert ["2", "Dos", "clinica2", "inactiva", "ninguno", "todavía"] in shown
     assert ["3", "Tres", "0077", "activa", "ninguno", "todavía"] in shown
@@ -122,3 +126,52 @@ def test_the_help_says_how_a_clinic_is_called(name: str) -> None:
     assert isinstance(said, click.Option)
     assert "número" in (said.help or "")
     assert "esquema" in (said.help or "")
+
+
+async def test_situacion_shows_the_worst_first_with_its_last_failure(platform: Platform) -> None:
+    made = platform.run("crear", "--clinica", "1", "--json").json
+    await platform.sql.execute(
+        "INSERT INTO respaldos.respaldo (clinica_id, tipo_respaldo, estado, metadata)"
+        """ VALUES (3, 'manual', 'fallido', '{"error": "el bucket no existe\\u001b[2J", "error_type": "x"}')"""
+    )
+    shown = platform.run("situacion").out
+    order = [shown.index(name) for name in ("Tres", "Uno", "Dos")]
+    assert order == sorted(order)
+    assert "Sin ningún respaldo" in shown
+    assert r"el bucket no existe\x1b[2J" in shown
+    assert "\x1b" not in shown
+    assert "Página 1 de 1. Clínicas en total: 3" in shown
+    found = platform.run("situacion", "--json").json
+    assert [each["clinica_id"] for each in found["clinicas"]] == [3, 1, 2]
+    assert [each["situacion"] for each in found["clinicas"]] == ["sin_respaldo", "sin_verificar", "inactiva"]
+    assert found["clinicas"][0]["ultimo_error"].startswith("el bucket no existe")
+    assert found["clinicas"][1]["ultimo_bueno"]["id"] == made["id"]
+    assert (found["total"], found["resumen"]["sin_respaldo"], found["resumen"]["al_dia"]) == (3, 1, 0)
+    one = platform.run(
+        "situacion", "--estado", "inactiva", "--estado", "sin_verificar", "--limite", "1", "--json"
+    ).json
+    assert ([each["clinica_id"] for each in one["clinicas"]], one["total"]) == ([1], 2)
+    two = platform.run("situacion", "--limite", "1", "--pagina", "3", "--json").json
+    assert [each["clinica_id"] for each in two["clinicas"]] == [2]
+    assert platform.run("situacion", "--pagina", "9").code == 0
+    assert platform.run("situacion", "--estado", "mal").code == 2
+
+
+async def test_situacion_of_a_large_platform(platform: Platform) -> None:
+    await platform.sql.execute(
+        "INSERT INTO clinica"
+        " SELECT (jsonb_populate_record(uno, jsonb_build_object('id', n, 'schema_name', 'c' || n))).*"
+        " FROM clinica AS uno, generate_series(10000, 19999) AS n WHERE uno.id = 1"
+    )
+    found = platform.run("situacion", "--pagina", "500", "--json").json
+    assert (found["total"], len(found["clinicas"])) == (10_003, 20)
+    assert "Página 2 de 501" in platform.run("situacion", "--pagina", "2").out
+
+
+async def test_no_name_of_a_clinic_moves_the_cursor(platform: Platform) -> None:
+    await platform.sql.execute("UPDATE clinica SET nombre = E'Uno\\x1b[2J\\nforjada\\u202e' WHERE id = 1")
+    for order in ("clinicas", "situacion"):
+        shown = platform.run(order).out
+        assert r"Uno\x1b[2J\nforjada\u202e" in shown
+        assert not {"\x1b", "\u202e"} & set(shown)
+        assert not {"\x1b", "\u202e"} & set(platform.run(order, "--json").out)

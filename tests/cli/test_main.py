@@ -1,5 +1,6 @@
 """The commands as a group: their modules are imported when they are called, and all the same they are listed."""
 
+import re
 import subprocess
 import sys
 from importlib.metadata import version
@@ -8,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import app
+from app.cli.main import LINES, WIDTHS
 from tests.support.program import PROGRAM, environment
 
 # What only operations on backups, or the service, need: half a second and more.
@@ -22,6 +24,7 @@ COMMANDS = {
     "ver": set[str](),
     "estadisticas": set[str](),
     "clinicas": set[str](),
+    "situacion": set[str](),
     "catalogo": set[str](),
     "worker": set[str](),
     "verificar": set[str](),
@@ -40,19 +43,34 @@ def python(program: str, *arguments: str) -> str:
     return ran.stdout
 
 
-def test_each_command_is_listed_with_its_own_first_sentence() -> None:
+def test_each_command_is_listed_and_explains_itself() -> None:
     said = python(
         "import app.cli.main as m\n"
         "from itertools import chain\n"
         "assert sorted(chain(*m.MODULES.values())) == sorted(m.LINES)\n"
-        "for name, line in m.LINES.items():\n"
+        "for name in m.LINES:\n"
         "    command = m.load(name)\n"
         "    assert command.name == name, command.name\n"
-        "    own = ' '.join((command.help or '').split('\\n\\n')[0].split())\n"
-        "    assert own == line, (own, line)\n"
+        "    assert (command.help or '').split('\\n\\n')[0].strip().endswith('.'), command.help\n"
         "print(len(m.LINES))"
     )
     assert int(said) > 20
+
+
+def test_the_help_is_seen_at_once_and_no_line_of_it_is_cut() -> None:
+    for columns in ("80", "200", "40"):
+        said = subprocess.run(
+            [PROGRAM, "--help"], capture_output=True, text=True, check=True, env=environment(COLUMNS=columns)
+        ).stdout
+        assert "..." not in said.replace("[ARGUMENTOS]...", "")
+        lines = said.splitlines()
+        assert max(map(len, lines)) <= 80
+        # The last line of the terminal is the prompt's.
+        assert len(lines) < 24 or columns == "40"
+        for name, line in LINES.items():
+            assert re.search(rf"(^|  ?){name} +{line}( |$)", said, re.MULTILINE), name
+    name_width, line_width = WIDTHS
+    assert all(len(name) < name_width and len(line) <= line_width for name, line in LINES.items())
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -65,7 +83,7 @@ def test_a_command_imports_what_it_needs(name: str) -> None:
 
 def test_listing_and_completing_import_no_command() -> None:
     for arguments, wanted in (
-        ({}, "Lista los respaldos, del más nuevo al más viejo."),
+        ({}, "Lista los respaldos"),
         ({"_RESPALDOS_COMPLETE": "bash_complete", "COMP_WORDS": "respaldos li", "COMP_CWORD": "1"}, "plain,listar"),
     ):
         said = subprocess.run(

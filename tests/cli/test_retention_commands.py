@@ -43,7 +43,7 @@ async def test_eliminar_and_recuperar(resources: Resources, run: Any) -> None:
         f"✓ Respaldo {last} eliminado; «respaldos recuperar {last}» lo trae de vuelta mientras su archivo exista\n",
     )
     assert run("listar", "--json").json[0]["id"] == last - 1
-    assert "Eliminado (UTC): 20" in run("ver", str(last)).out
+    assert "Eliminado (America/La_Paz): 20" in run("ver", str(last)).out
     again = run("eliminar", str(last), "--si", "--json")
     assert (again.code, again.json["error_type"]) == (1, "respaldo_inexistente")
     only = run("eliminar", str(last - 1), "--si")
@@ -165,5 +165,5 @@ async def test_estadisticas_has_every_number(resources: Resources, run: Any) -> 
     assert (found["costo_mensual_estimado_usd"], len(found["serie"])) == (0.5, 90)
     shown = run("estadisticas", "--clinica", str(SMALL), BACKUP_HOUR="5", BACKUP_MINUTE="30", TIME_ZONE="UTC").out
     assert "Costo mensual estimado: 0.0125 USD\n" in shown
-    assert " 05:30:00 UTC\n" in shown
+    assert " 05:30:00 (UTC)\n" in shown
     assert "Últimos 90 días: 1 con respaldo, 0 fallidos, 89 sin ninguno\n" in shown

@@ -71,7 +71,7 @@ async def test_it_is_started_again_in_the_middle_of_a_backup(
     async with (
         running_api(settings, log) as api,
         slowed(settings) as slow,
-        running_worker(slow.settings, log) as worker,
+        running_worker(slow.settings, log, own_log=True) as worker,
     ):
         header = await log_in(api)
         respaldo_id = await ask(api, header)
@@ -88,6 +88,13 @@ async def test_it_is_started_again_in_the_middle_of_a_backup(
     async with connected(postgres.url) as conn:
         assert await conn.fetchval("SELECT intento FROM respaldos.trabajo") == 2
         await assert_consistent(conn, store)
+    # API and worker write to it. An attempt that failed is one line, and so is the one that did not.
+    said = log.read_text()
+    assert "Traceback" not in said, said
+    assert "    " not in {line[:4] for line in said.splitlines()}, said
+    of_job = [line for line in said.splitlines() if f"respaldo {respaldo_id} de la clínica" in line]
+    assert len(of_job) in (1, 2), said
+    assert ": completado, " in of_job[-1]
 
 
 async def test_gone_for_long_it_is_one_line_of_each_periodic_task(

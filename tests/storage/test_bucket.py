@@ -138,3 +138,19 @@ async def test_a_refusal_is_no_unsupported_setting(rclone_store: Store, moto_sto
     faults.fail("put", "503")
     with pytest.raises(StorageUnavailable):
         await configure_bucket(moto_store.storage)
+
+
+async def test_a_look_says_what_is_not_right_and_changes_nothing(moto_store: Store, faults: FaultyS3) -> None:
+    faults.restore()
+    found = await outcomes(moto_store, look=True)
+    assert found["bucket"] is Outcome.ALREADY
+    assert {name for name, outcome in found.items() if outcome is Outcome.WRONG} >= {"versiones", "ciclo de vida"}
+    assert {name for name, _ in faults.seen} <= {"get", "head"}
+    await configure_bucket(moto_store.storage)
+    assert set((await outcomes(moto_store, look=True)).values()) == {Outcome.ALREADY}
+    client, bucket = moto_store.storage.client, moto_store.options.bucket
+    await client.put_bucket_acl(Bucket=bucket, ACL="public-read")
+    assert (await outcomes(moto_store, look=True))["privado"] is Outcome.WRONG
+    async with open_storage(replace(moto_store.options, bucket="no-hay")) as storage:
+        (missing,) = await configure_bucket(storage, look=True)
+        assert missing.outcome is Outcome.WRONG

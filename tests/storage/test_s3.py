@@ -280,3 +280,11 @@ async def test_an_error_of_the_reader_is_not_taken_for_the_stores(store: Store) 
 
     with pytest.raises(OSError, match="the reader's own"):
         await read()
+
+
+async def test_a_probe_leaves_nothing_and_tells_the_time(store: Store) -> None:
+    await store.storage.probe("backups/revision/x")
+    assert [found.key async for found in store.storage.list("backups/")] == []
+    ahead = await store.storage.ahead()
+    assert ahead is not None
+    assert abs(ahead) < 30

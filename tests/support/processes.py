@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import httpx
 import pytest
@@ -14,6 +15,7 @@ import uvloop
 
 from app.broker import queue
 from app.connections import resources as connections
+from app.logs import configure_logging
 from app.respaldos.backup import run as backup_run
 from app.respaldos.jobs.lease import Lease
 from tests.support.forked import Forked, fork
@@ -29,13 +31,16 @@ REDIS_PAUSE = 0.05
 """Seconds after which a worker asks a Redis again that is away."""
 
 
-def _work() -> None:
-    """What `respaldos worker` runs, but for these figures."""
+def _work(own_log: bool) -> None:
+    """What `respaldos worker` runs, but for these figures and, unless `own_log`, for all that libraries say."""
     patch = pytest.MonkeyPatch()
     patch.setattr(connections, "LEASE", Lease(LEASE, OFTEN, OFTEN, retry_seconds=0))
     patch.setattr(backup_run, "_part_size", lambda _: 2**16)
     patch.setattr(queue, "WORKER_PAUSE_SECONDS", REDIS_PAUSE)
-    logging.basicConfig(level=logging.INFO)
+    if own_log:
+        configure_logging("text", ZoneInfo("UTC"))
+    else:
+        logging.basicConfig(level=logging.INFO)
     from workers import periodic, worker
 
     seconds_to_next = periodic._seconds_to_next
@@ -80,9 +85,9 @@ class Worker:
 
 
 @asynccontextmanager
-async def running_worker(settings: dict[str, str], log: Path) -> AsyncIterator[Worker]:
-    """A worker with leases of LEASE seconds."""
-    process = fork(_work, env=environment(**settings), out=log, err=log)
+async def running_worker(settings: dict[str, str], log: Path, *, own_log: bool = False) -> AsyncIterator[Worker]:
+    """A worker with leases of LEASE seconds; with `own_log` it logs what it does in production."""
+    process = fork(_work, own_log, env=environment(**settings), out=log, err=log)
     try:
         yield Worker(process, log)
     finally:

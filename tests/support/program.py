@@ -38,7 +38,12 @@ class Ran:
 
 def environment(**given: str) -> dict[str, str]:
     """This process's, without any setting of the service but the given ones."""
-    inherited = {name: value for name, value in os.environ.items() if name.lower() not in Settings.model_fields}
+    inherited = {
+        name: value
+        for name, value in os.environ.items()
+        # Those of the tests would be taken for misspelt ones of the service.
+        if name.lower() not in Settings.model_fields and not name.startswith("RESPALDOS_")
+    }
     return inherited | given
 
 

@@ -38,7 +38,7 @@ async def test_it_makes_a_requested_backup_and_starts_the_night(
         await queue.announce()
 
         async def healthy() -> bool:
-            return await queue.worker_health() == (True, True)
+            return await queue.silent_workers() is None
 
         with log.open("ab") as out:
             process = await asyncio.create_subprocess_exec(

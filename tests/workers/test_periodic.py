@@ -106,7 +106,10 @@ async def test_an_outage_is_one_line_in_the_log(caplog: pytest.LogCaptureFixture
     with caplog.at_level(logging.DEBUG, "workers"):
         async with asyncio.timeout(10), run_periodically([cron_job(one.act)], {}):
             await one.often.wait()
-    assert [record.getMessage() for record in caplog.records] == ["una: se cierra", "una: tampoco"]
+    assert [record.getMessage() for record in caplog.records] == [
+        "una: se cierra (base_de_datos_no_disponible)",
+        "una: tampoco (redis_no_disponible)",
+    ]
     assert "Traceback" not in caplog.text
 
 
@@ -116,7 +119,8 @@ async def test_each_outage_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     one = Counted(away, None, away, wanted=4)
     async with asyncio.timeout(10), run_periodically([cron_job(one.act)], {}):
         await one.often.wait()
-    assert [record.getMessage() for record in caplog.records] == ["una: no responde"] * 2
+    said = "una: no responde (base_de_datos_no_disponible)"
+    assert [record.getMessage() for record in caplog.records] == [said] * 2
 
 
 async def test_they_end_with_their_block() -> None:

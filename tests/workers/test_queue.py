@@ -54,7 +54,7 @@ async def test_the_ticket_of_a_worker_that_died_is_made_up_for(queue: Queue, red
 
 async def test_opening_asks_nothing(redis: RedisServer) -> None:
     async with open_queue("redis://127.0.0.1:9/0") as queue:
-        for ask in (queue.check(), queue.announce(), queue.announce_missing(1), queue.worker_health()):
+        for ask in (queue.check(), queue.announce(), queue.announce_missing(1), queue.silent_workers()):
             with pytest.raises(QueueUnavailable, match=r"^Redis no responde \(REDIS_URL\): .+"):
                 await ask
 
@@ -93,10 +93,19 @@ async def test_a_waiting_request_is_not_kept_long() -> None:
     assert time.monotonic() - started < 15
 
 
-async def test_who_has_not_been_worker_health_is_told_apart(queue: Queue, redis: RedisServer) -> None:
-    assert await queue.worker_health() == (False, False)
+async def test_which_worker_is_silent_is_told_apart(queue: Queue, redis: RedisServer) -> None:
+    both = await queue.silent_workers()
+    assert both is not None
+    assert "de quien hace los respaldos ni de quien programa" in both
     await queue.record_periodic_health()
-    assert await queue.worker_health() == (False, True)
+    one = await queue.silent_workers()
+    assert one is not None
+    assert "programa" not in one
     with redis.client() as client:
         # By itself, or a process that died would be well for ever.
         assert 60 < int(client.ttl("respaldos:periodic:health-check")) <= 150
+
+
+async def test_how_the_server_is_set_up(queue: Queue, redis: RedisServer) -> None:
+    server = await queue.server()
+    assert (server.maxmemory, server.policy, server.appends) == (0, "noeviction", True)

@@ -53,6 +53,6 @@ async def listar(
     try:
         names = await service.users.display_names({evento.usuario for evento in found}, clinica_id=caller.clinica_id)
     except DatabaseError as exc:
-        log.warning("no names of the people of clinic %s: %s", caller.clinica_id, exc)
+        log.warning("no se supieron los nombres de la gente de la clínica %s: %s", caller.clinica_id, exc.for_log)
         names = {}
     return [EventoDeClinica.of(evento, names) for evento in found]

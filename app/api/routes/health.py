@@ -88,9 +88,4 @@ async def _redis(service: Service) -> None:
 
 
 async def _worker(service: Service) -> str | None:
-    taking_jobs, periodic = await service.require_queue().worker_health()
-    heard = {"de quien hace los respaldos": taking_jobs, "de quien programa la noche y avisa": periodic}
-    silent = [of_whom for of_whom, well in heard.items() if not well]
-    if not silent:
-        return None
-    return f"no hay noticias {' ni '.join(silent)}; revise que «respaldos worker» esté en marcha, y qué dice"
+    return await service.require_queue().silent_workers()

@@ -42,7 +42,6 @@ router = APIRouter(prefix="/panel", include_in_schema=False)
 
 
 @router.get("/assets/{name}")
-@router.head("/assets/{name}")
 async def asset(request: Request, name: str) -> Response:
     """A script, a style or an image; compressed by the build where that makes it smaller."""
     found = _ASSET.fullmatch(name)
@@ -58,9 +57,7 @@ async def asset(request: Request, name: str) -> Response:
 
 
 @router.get("")
-@router.head("")
 @router.get("/{place:path}")
-@router.head("/{place:path}")
 async def page(place: str = "") -> Response:  # noqa: ARG001 (the panel itself reads the address)
     """The one page that there is, whichever of the panel's addresses was typed."""
     headers = {"Content-Security-Policy": _POLICY, "Cache-Control": "no-store"}

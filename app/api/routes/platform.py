@@ -67,14 +67,15 @@ async def listar(
     """Primero las que no tienen ningún respaldo bueno, después las atrasadas, las que fallan y las que no se han
     verificado; las inactivas al final. Solo para el superadministrador.
     """
-    found, total = await listar_clinicas(
+    words = tuple(Situacion) if palabra is None else (palabra,)
+    found, counts = await listar_clinicas(
         service.resources,
         await service.directory.clinics(),
         now=datetime.now(UTC),
         time_zone=service.settings.time_zone,
-        word=palabra,
+        words=words,
         limit=page.limit,
         offset=page.offset,
     )
-    page.describe(request, response, total)
+    page.describe(request, response, sum(counts[each] for each in words))
     return found

@@ -328,7 +328,12 @@ async def _named(service: Service, caller: Caller) -> Actor:
     try:
         names = await service.users.display_names([caller.actor.usuario], clinica_id=caller.clinica_id)
     except DatabaseError as exc:
-        log.warning("no name for user %s of clinic %s: %s", caller.actor.usuario, caller.clinica_id, exc)
+        log.warning(
+            "no se supo el nombre del usuario %s de la clínica %s: %s",
+            caller.actor.usuario,
+            caller.clinica_id,
+            exc.for_log,
+        )
         names = {}
     return replace(caller.actor, nombre=names.get(caller.actor.usuario or ""))
 

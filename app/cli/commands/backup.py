@@ -6,7 +6,7 @@ import click
 
 from app.cli.clinic_option import clinic_number, one_of, whose_option
 from app.cli.find import file_name, find_respaldo, in_full
-from app.cli.output import ask_first, done, fields, json_option, number, print_json, size, warn
+from app.cli.output import ask_first, done, fields, json_option, number, print_json, say, size, warn
 from app.cli.parameters import IDENTIFIER
 from app.cli.progress import progress_bar
 from app.cli.resources import with_resources
@@ -20,14 +20,30 @@ from app.respaldos.resources import Resources
 
 @click.command()
 @whose_option
+@click.option("--todas", is_flag=True, help="Cada clínica activa; los hacen los trabajadores («respaldos worker»).")
 @click.option("--descripcion", default="", metavar="T", help="Para qué es este respaldo.")
 @json_option
-def crear(clinica: str | None, plataforma: bool, descripcion: str, as_json: bool) -> None:
+@click.pass_context
+def crear(
+    context: click.Context, clinica: str | None, plataforma: bool, todas: bool, descripcion: str, as_json: bool
+) -> None:
     """Respalda ahora los datos de una clínica, o los de la plataforma, que no son de ninguna.
 
     Los respaldos de todas las clínicas y el de la plataforma son la base de datos entera. Termina bien solo cuando
     el archivo se volvió a leer de S3 y es idéntico al enviado.
+
+    Con --todas se piden los de todas las clínicas activas, y se espera a que los trabajadores los hagan; Ctrl-C deja
+    de esperar, y ellos siguen. Termina con error si alguno falló.
     """
+    if todas:
+        if clinica is not None or plataforma:
+            raise click.UsageError("--todas no va con --clinica ni con --plataforma")
+        # One clinic's does not wait for what talks to Redis.
+        from app.cli.all_clinics import create_all
+
+        if not create_all(descripcion, as_json):
+            context.exit(1)
+        return
     owner = one_of(clinica, plataforma)
 
     async def work(resources: Resources) -> Respaldo:
@@ -63,7 +79,7 @@ def show_created(respaldo: Respaldo) -> None:
         },
         indent=2,
     )
-    click.echo("Detalles de compresión:")
+    say("Detalles de compresión:")
     fields(
         {
             "Original": size(metadata["tamaño_original_bytes"]),

@@ -1,62 +1,17 @@
-"""Commands that look at the clinic database: clinicas, catalogo."""
+"""The command catalogo."""
 
-from datetime import UTC, datetime
 from typing import Any
 
 import click
 
 from app.cli.clinic_option import clinic_option
-from app.cli.output import json_option, number, print_json, table, timestamp, warn
+from app.cli.output import json_option, number, print_json, say, table, warn
 from app.cli.running import with_settings
 from app.clinic.catalogue.entries import Entry, TableClass
-from app.clinic.clinic import Clinic
 from app.clinic.database import Census
 from app.clinic.reading.checks import unclassified
-from app.connections.databases import clinic_database, open_databases
-from app.respaldos.contract import ClinicaEnLista
-from app.respaldos.status.clinics import listar_clinicas
+from app.connections.databases import clinic_database
 from app.settings import Settings
-
-
-@click.command()
-@json_option
-def clinicas(as_json: bool) -> None:
-    """Lista las clínicas, por su número, y el último respaldo bueno de cada una."""
-
-    async def work(settings: Settings) -> list[tuple[Clinic, ClinicaEnLista]]:
-        async with open_databases(settings) as databases:
-            clinics = await databases.clinic.clinics()
-            found, _ = await listar_clinicas(
-                databases,
-                clinics,
-                now=datetime.now(UTC),
-                time_zone=settings.time_zone,
-                limit=len(clinics),
-                offset=0,
-            )
-        seen = {each.clinica_id: each for each in found}
-        return [(clinic, seen[clinic.id]) for clinic in clinics]
-
-    found = with_settings(work)
-    if as_json:
-        print_json([{**seen.model_dump(), "esquema": clinic.schema} for clinic, seen in found])
-    elif not found:
-        click.echo("La tabla de clínicas está vacía.")
-    else:
-        table(
-            ("Número", "Nombre", "Esquema", "Estado", "Último respaldo bueno (UTC)"),
-            [
-                (
-                    str(clinic.id),
-                    clinic.name or "—",
-                    clinic.schema or "—",
-                    "activa" if clinic.active else "inactiva",
-                    "ninguno todavía" if (good := seen.ultimo_bueno) is None else timestamp(good.fecha),
-                )
-                for clinic, seen in found
-            ],
-            right=(0,),
-        )
 
 
 @click.command()
@@ -115,13 +70,13 @@ def catalogo(context: click.Context, clinica: str | None, estricto: bool, as_jso
 
 def _show_advice(census: "Census") -> None:
     """As a script of psql, whatever names the tables have."""
-    click.echo("-- Para que los respaldos tarden menos:")
+    say("-- Para que los respaldos tarden menos:")
     for advice in census.advice:
-        click.echo()
+        say()
         for line in str(advice).splitlines():
-            click.echo(f"-- {line}")
+            say(f"-- {line}")
         for statement in advice.statements:
-            click.echo(statement)
+            say(statement)
 
 
 def _class(entry: "Entry") -> str:

@@ -6,7 +6,19 @@ import click
 
 from app.cli.clinic_option import clinic_number, clinic_option, one_of, whose_option
 from app.cli.find import find_respaldo, in_full
-from app.cli.output import fields, json_option, number, print_json, size, table, timestamp, warn
+from app.cli.output import (
+    dated,
+    fields,
+    json_option,
+    number,
+    print_json,
+    say,
+    size,
+    table,
+    time_zone,
+    timestamp,
+    warn,
+)
 from app.cli.parameters import IDENTIFIER, WholeNumber
 from app.cli.running import with_databases, with_settings
 from app.connections.databases import open_databases
@@ -54,10 +66,10 @@ def listar(clinica: str | None, plataforma: bool, limite: int, as_json: bool) ->
     if as_json:
         print_json(rows)
     elif not rows:
-        click.echo("No hay respaldos todavía. Haga uno con: respaldos crear --clinica N")
+        say("No hay respaldos todavía. Haga uno con: respaldos crear --clinica N")
     else:
         table(
-            ("ID", "Clínica", "Fecha (UTC)", "Estado", "Tipo", "Tamaño", "Registros", "Verificado", "Descripción"),
+            ("ID", "Clínica", dated("Fecha"), "Estado", "Tipo", "Tamaño", "Registros", "Verificado", "Descripción"),
             [
                 (
                     str(row.id),
@@ -106,15 +118,15 @@ def ver(id_: int, as_json: bool) -> None:
             "Clínica": named(shown.clinica_id),
             "Estado": shown.estado_display,
             "Tipo": shown.tipo_respaldo_display,
-            "Fecha (UTC)": timestamp(shown.fecha_respaldo),
+            dated("Fecha"): timestamp(shown.fecha_respaldo),
             "Descripción": shown.descripcion or "—",
-            **({"Eliminado (UTC)": timestamp(deleted)} if deleted is not None else {}),
+            **({dated("Eliminado"): timestamp(deleted)} if deleted is not None else {}),
             "Archivo S3": shown.archivo_s3 or "—",
             "Tamaño": size(respaldo.tamaño_bytes),
             "Registros": number(respaldo.numero_registros),
             "Tiempo": shown.tiempo_ejecucion or "—",
             "Hash MD5": shown.hash_md5 or "—",
-            "Verificado (UTC)": _verified(shown.verificado),
+            dated("Verificado"): _verified(shown.verificado),
             **({"Error": f"{metadata['error']} ({metadata['error_type']})"} if "error" in metadata else {}),
         }
     )
@@ -161,10 +173,10 @@ def estadisticas(clinica: str | None, plataforma: bool, as_json: bool) -> None:
             "Costo mensual estimado": f"{found.costo_mensual_estimado_usd:,.4f} USD",
             "Último respaldo": "ninguno"
             if last is None
-            else f"número {last.id}, {timestamp(last.fecha)} UTC, {last.tamaño_mb:,.2f} MB",
+            else f"número {last.id}, {timestamp(last.fecha)} ({time_zone()}), {last.tamaño_mb:,.2f} MB",
             "Próximo respaldo": "ninguno: la clínica no está activa"
             if upcoming is None
-            else f"{timestamp(upcoming)} UTC",
+            else f"{timestamp(upcoming)} ({time_zone()})",
             f"Últimos {len(days)} días": f"{days.count('completado')} con respaldo, {days.count('fallido')} fallidos,"
             f" {days.count(None)} sin ninguno",
         }

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import click
 
 from app.cli.find import find_respaldo
-from app.cli.output import confirm, done, json_option, number, print_json, table, warn
+from app.cli.output import confirm, done, json_option, json_text, number, print_json, say, table, warn
 from app.cli.parameters import IDENTIFIER
 from app.cli.progress import progress_bar
 from app.cli.resources import with_resources
@@ -160,12 +160,12 @@ def show_restored(restauracion: "Restauracion") -> None:
         if any(changes[what] for what in ("insertados", "actualizados", "eliminados"))
     }
     if restauracion.simulada:
-        click.echo(f"Simulación: así quedaría {whose(restauracion.clinica_id)}. No se cambió nada.")
+        say(f"Simulación: así quedaría {whose(restauracion.clinica_id)}. No se cambió nada.")
     else:
         whole = whose(restauracion.clinica_id).removeprefix("la ").capitalize()
         done(f"{whole} restaurada desde el respaldo {restauracion.respaldo_id}")
         if restauracion.respaldo_previo is not None:
-            click.echo(f"  Cómo estaba antes quedó en el respaldo {restauracion.respaldo_previo}")
+            say(f"  Cómo estaba antes quedó en el respaldo {restauracion.respaldo_previo}")
     held = [
         line
         for model, each in (restauracion.resultado or {}).items()
@@ -173,7 +173,7 @@ def show_restored(restauracion: "Restauracion") -> None:
         for line in _examples(model, each["ejemplos"])
     ]
     if not found and not held:
-        click.echo("  Todo estaba ya como en el respaldo.")
+        say("  Todo estaba ya como en el respaldo.")
     if found:
         table(
             ("Modelo", "Se agregan", "Se corrigen", "Se quitan"),
@@ -185,11 +185,11 @@ def show_restored(restauracion: "Restauracion") -> None:
         )
         for model, each in found.items():
             if shared := each.get("compartidos"):
-                click.echo(f"  De {model} no son de ninguna clínica: {number(shared)}")
+                say(f"  De {model} no son de ninguna clínica: {number(shared)}")
             for line in _examples(model, each["ejemplos"]):
-                click.echo(f"  {line}")
+                say(f"  {line}")
     for line in held:
-        click.echo(f"  Se queda como está hoy: {line}")
+        say(f"  Se queda como está hoy: {line}")
     for aviso in restauracion.avisos:
         warn(aviso)
 
@@ -271,7 +271,7 @@ async def _print(found: "Comparacion", *, rows: bool) -> None:
         return
     if rows:
         async for model, row in found.rows():
-            click.echo(_line(model, row))
+            say(_line(model, row))
     table(
         ("Modelo", "Agregados", "Cambiados", "Quitados"),
         [(name, number(each.inserted), number(each.updated), number(each.deleted)) for name, each in changed.items()],
@@ -296,7 +296,7 @@ async def _print_json(found: "Comparacion", *, rows: bool) -> None:
         for name, each in found.modelos.items()
     }
     said = {"modelos": models, "avisos": found.avisos}
-    click.echo(f'{json.dumps(said, ensure_ascii=False)[:-1]}, "cambios": [', nl=False)
+    click.echo(f'{json_text(said)[:-1]}, "cambios": [', nl=False)
     separator = "\n"
     async for model, row in found.rows(whole=True):
         if not rows:
@@ -307,6 +307,6 @@ async def _print_json(found: "Comparacion", *, rows: bool) -> None:
             "clave": row.key,
             "campos": {name: {"antes": before, "despues": after} for name, (before, after) in row.fields.items()},
         }
-        click.echo(f"{separator}{json.dumps(document, ensure_ascii=False)}", nl=False)
+        click.echo(f"{separator}{json_text(document)}", nl=False)
         separator = ",\n"
     click.echo("]}")

@@ -7,7 +7,21 @@ import click
 
 from app.cli.clinic_option import clinic_number, clinic_option
 from app.cli.find import find_respaldo, in_full
-from app.cli.output import ask_first, done, json_option, number, print_json, size, table, timestamp, warn
+from app.cli.output import (
+    ask_first,
+    dated,
+    done,
+    failed,
+    json_option,
+    number,
+    print_json,
+    say,
+    size,
+    table,
+    time_zone,
+    timestamp,
+    warn,
+)
 from app.cli.parameters import IDENTIFIER
 from app.cli.progress import progress_bar
 from app.cli.resources import with_resources
@@ -47,7 +61,7 @@ def eliminar(id_: int, si: bool, as_json: bool) -> None:
 
     if not si:
         respaldo = with_databases(look)
-        of = f"de {whose(respaldo.clinica_id)}, {timestamp(respaldo.fecha_respaldo)} UTC"
+        of = f"de {whose(respaldo.clinica_id)}, {timestamp(respaldo.fecha_respaldo)} ({time_zone()})"
         ask_first(f"¿Eliminar el respaldo {id_} ({of})?", si, refusal="use --si para eliminar sin que se le pregunte")
     with_databases(work)
     if as_json:
@@ -171,7 +185,7 @@ def _show_decisions(found: list[ClinicDecisions], as_json: bool, purged: int | N
         return
     if decided:
         table(
-            ("Clínica", "ID", "Fecha (UTC)", "Estado", "Tamaño", "Decisión", "Razón"),
+            ("Clínica", "ID", dated("Fecha"), "Estado", "Tamaño", "Decisión", "Razón"),
             [
                 (
                     named(clinica_id),
@@ -188,7 +202,7 @@ def _show_decisions(found: list[ClinicDecisions], as_json: bool, purged: int | N
         )
     doomed = sum(not decision.keep for _, decision, _ in decided)
     if purged is None:
-        click.echo(f"Respaldos que se eliminarían: {number(doomed)} de {number(len(decided))}")
+        say(f"Respaldos que se eliminarían: {number(doomed)} de {number(len(decided))}")
     else:
         done(f"Respaldos eliminados: {number(doomed)}; borrados de S3: {number(purged)}")
 
@@ -222,7 +236,7 @@ def reindexar(context: click.Context, clinica: str | None, as_json: bool) -> Non
     else:
         if found.rebuilt:
             table(
-                ("ID", "Clínica", "Fecha (UTC)", "Tamaño", "Registros", "Archivo S3"),
+                ("ID", "Clínica", dated("Fecha"), "Tamaño", "Registros", "Archivo S3"),
                 [
                     (
                         str(respaldo.id),
@@ -242,7 +256,7 @@ def reindexar(context: click.Context, clinica: str | None, as_json: bool) -> Non
             warn(f"dañado, no se tocó: «{item.archivo_s3}»: {item.reason}")
         said = f"Respaldos reconstruidos: {number(len(found.rebuilt))}; ya registrados: {number(found.known)}"
         if found.damaged:
-            click.secho(f"✗ {said}; archivos dañados: {number(len(found.damaged))}", fg="red", err=True)
+            failed(f"{said}; archivos dañados: {number(len(found.damaged))}")
         else:
             done(said)
     if found.damaged:

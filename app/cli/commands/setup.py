@@ -2,7 +2,7 @@
 
 import click
 
-from app.cli.output import done, json_option, print_json
+from app.cli.output import done, json_option, print_json, say
 from app.cli.parameters import WholeNumber
 from app.cli.running import with_settings
 from app.connections.storage import s3_options
@@ -52,4 +52,4 @@ def configurar_s3(bloqueo: int | None, as_json: bool) -> None:
         return
     marks = {"changed": "✓ cambiado", "already": "= ya estaba", "unsupported": "– no admitido"}
     for setting in found:
-        click.echo(f"{marks[setting.outcome]:13}  {setting.name}: {setting.detail}")
+        say(f"{marks[setting.outcome]:13}  {setting.name}: {setting.detail}")

@@ -1,11 +1,12 @@
 """The command verificar: a backup's object, or a file on disk, from end to end."""
 
+from datetime import datetime
 from pathlib import Path
 
 import click
 
 from app.cli.file import verify_file
-from app.cli.output import done, fields, json_option, number, print_json, size
+from app.cli.output import dated, done, fields, json_option, number, print_json, size, timestamp
 from app.cli.parameters import id_of
 from app.dump.verifier import VerifiedFile
 from app.dump.whose import whose
@@ -66,7 +67,7 @@ def verificar(cual: str, profundidad: str, as_json: bool) -> None:
         done(f"Respaldo {verified.header.origin.id} de {whose(verified.header.clinica_id)}: {proven}")
         fields(
             {
-                "Fecha (UTC)": f"{verified.header.taken_at:%Y-%m-%d %H:%M:%S}",
+                **_taken(verified.header.taken_at, of_file=id_ is None),
                 "Registros": number(verified.records),
                 "Modelos": number(len(verified.totals)),
                 "Tamaño": f"{size(verified.compressed_size)} ({size(verified.original_size)} sin comprimir)",
@@ -74,3 +75,8 @@ def verificar(cual: str, profundidad: str, as_json: bool) -> None:
             },
             indent=2,
         )
+
+
+def _taken(at: datetime, *, of_file: bool) -> dict[str, str]:
+    # A file is verified where no settings are.
+    return {"Fecha (UTC)": f"{at:%Y-%m-%d %H:%M:%S}"} if of_file else {dated("Fecha"): timestamp(at)}

@@ -5,10 +5,12 @@ import secrets
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 from typing import Any
 
 import asyncpg
 
+from app.clinic.catalogue.entries import TableClass
 from app.clinic.catalogue.secret_columns import SecretColumns
 from app.clinic.catalogue.sql import literal, quote
 from app.clinic.clinic import SETTING, Clinic, Tenancy
@@ -16,14 +18,18 @@ from app.clinic.database import (
     TEMPORARY_LOCKS,
     ClinicDatabase,
     other_schemas,
+    reading,
     recorded,
     refuse_too_many_locks,
     refuse_unreadable,
+    role_rights,
 )
 from app.clinic.restore.comparison import Comparison
 from app.clinic.restore.constraints import CONSTRAINTS_SQL, parse_constraints
 from app.clinic.restore.session import ADVISORY_CLASS, LOCK_SECONDS, TRIAL_CLASS, WORK_MEMORY, ClinicRestore, Outcome
 from app.clinic.restore.trial import PREFIX, Trial
+from app.clinic.restore.writer import ADDED, WRITTEN, also_needed
+from app.clinic.rights import RoleRights, may_switch_off_triggers, needed_on
 from app.database import CONNECT_SECONDS, database_errors
 from app.dump.whose import whose
 from app.errors import ClinicNotFound, DatabaseUnavailable, OperationInProgress, RespaldosError
@@ -34,6 +40,18 @@ STAGE_LOCKS = 5
 # Tables dropped in one transaction: each is up to fourteen locks, with its types, indexes and what it keeps long
 # values in. When a session ends, or for a schema, PostgreSQL drops them all in one.
 DROPPED_AT_ONCE = 50
+
+# What a restore and a trial take of the database itself, where the role has it not.
+OF_DATABASE_SQL = """
+SELECT "right" FROM unnest(ARRAY['TEMPORARY', 'CREATE']) AS needed("right")
+WHERE NOT has_database_privilege(current_database(), "right")
+"""
+
+# Those of the named tables whose triggers the role may disable.
+OWN_SQL = """
+SELECT name FROM unnest($1::text[]) AS name JOIN pg_class AS c ON c.oid = name::regclass
+WHERE pg_has_role(c.relowner, 'USAGE')
+"""
 
 # A session that is told to end does so at once, unless it is writing a lot (seconds).
 END_SECONDS = 10
@@ -63,6 +81,28 @@ class RestoreDatabase(ClinicDatabase):
         # A restore's safety backup. Whoever waits for what the restore has locked must not be waited for in turn.
         await connection.execute(f"SET lock_timeout = '{LOCK_SECONDS}s'")
         return await super()._lock(connection, *given)
+
+    async def rights(self) -> RoleRights:
+        """The same for restores and trials: to write, and to keep triggers from acting. Raises DatabaseError."""
+        async with self._looking() as (connection, catalogue, tenants):
+            others = [clinic.schema for clinic in tenants.clinics if clinic.schema not in (None, catalogue.schema)]
+            constraints = parse_constraints(await connection.fetchval(CONSTRAINTS_SQL, others))
+            replica = await may_switch_off_triggers(connection)
+            owned = [entry.name for entry in catalogue.of_class(TableClass.OWNED)]
+            own = {name for name in owned if not catalogue.entries[name].access}
+            needed = reading(catalogue)
+            tables = {each.table for each in needed}
+            for table in tables:
+                needed += needed_on(table, *(WRITTEN if table in own else ADDED))
+            needed += also_needed(constraints, tables, replica=replica)
+            found = await role_rights(connection, catalogue, tenants, needed)
+            of_database = [right for (right,) in await connection.fetch(OF_DATABASE_SQL)]
+            acting = [] if replica else [name for name in owned if constraints.of(name).acting(replica=False)]
+            if acting and self._disable_triggers:
+                names = [f"{quote(table.schema)}.{quote(table.name)}" for table in acting]
+                mine = {name for (name,) in await connection.fetch(OWN_SQL, names)}
+                acting = [table for table, name in zip(acting, names, strict=True) if name not in mine]
+            return replace(found, of_database=of_database, acting=acting)
 
     @asynccontextmanager
     async def restoring(

@@ -7,7 +7,7 @@ import asyncpg
 
 from app.clinic.catalogue.entries import Catalogue
 from app.clinic.catalogue.introspection import TableName
-from app.clinic.catalogue.sql import columns, joined, qualified, quote
+from app.clinic.catalogue.sql import columns, joined, quote
 from app.clinic.reading.records import LINE
 from app.clinic.restore.conflicts import parent_of
 from app.clinic.restore.constraints import Constraints, Reference
@@ -17,6 +17,8 @@ from app.clinic.restore.naming import named_keys
 from app.clinic.restore.proof import OnRead, holds
 from app.clinic.restore.staged_tables import AT, StagedTable, refuse_required_columns, typed_rows
 from app.clinic.restore.staging import Staging
+from app.clinic.restore.writer import ADDED, WRITTEN, also_needed
+from app.clinic.rights import Needed, lacking, may_switch_off_triggers, needed_on
 from app.dump.document import ModelTotal, Section
 from app.errors import PermissionMissing, RestoreDiffers
 
@@ -27,15 +29,6 @@ SELECT k.conname AS name, k.contype = 'n' AS not_null, a.attname AS column,
 FROM pg_constraint AS k LEFT JOIN pg_attribute AS a ON a.attrelid = k.conrelid AND a.attnum = k.conkey[1]
 WHERE k.conrelid = $1::text::regclass AND k.contype IN ('c', 'n') AND NOT k.convalidated
   AND to_jsonb(k) -> 'conenforced' IS DISTINCT FROM 'false'::jsonb
-"""
-
-# A row is locked, too, by whoever may update one of its table's columns.
-RIGHTS_SQL = """
-SELECT DISTINCT needed."right" || ' en «' || needed.shown || '»' FROM unnest($1::text[], $2::text[], $3::text[])
-    AS needed(name, "right", shown)
-WHERE NOT CASE WHEN needed."right" = 'UPDATE' THEN has_any_column_privilege(needed.name, 'UPDATE')
-               ELSE has_table_privilege(needed.name, needed."right") END
-ORDER BY 1
 """
 
 # Never the clinics': the catalogue leaves out every schema that begins with `respaldos`.
@@ -101,42 +94,21 @@ class Trial:
     async def _refuse_without_rights(self, staged_tables: Sequence[StagedTable]) -> None:
         """What a restore of all of it would do with these tables has to be allowed."""
         platform = self.staging.header.clinica_id is None
-        needed: list[tuple[str, str, TableName]] = []
+        needed: list[Needed] = []
         written = set()
         for staged in staged_tables:
-            name = qualified(staged.entry.table)
             if not platform and staged.entry.name == self.staging.tenant_table:
                 continue
             own = not platform and staged.section is Section.DATA and not staged.entry.access
-            rights = ("SELECT", "INSERT", "UPDATE", "DELETE") if own else ("SELECT", "INSERT")
-            needed += [(name, right, staged.entry.name) for right in rights]
+            needed += needed_on(staged.entry.name, *(WRITTEN if own else ADDED))
             written.add(staged.entry.name)
-            for sequence in self.constraints.of(staged.entry.name).sequences:
-                place = TableName(sequence.schema, sequence.name)
-                sequence_name = f"{quote(place.schema)}.{quote(place.name)}"
-                needed += [(sequence_name, right, place) for right in ("SELECT", "UPDATE")]
-        if await self._may_switch_off():
-            # What rows point to is locked by the restore itself then, and not by the key.
-            needed += [
-                (parent_of(reference).removeprefix("ONLY "), "UPDATE", reference.parent)
-                for reference in self.constraints.references
-                if reference.child_root in written and reference.validated
-            ]
-        asked = [[each[part] for each in needed] for part in range(2)]
-        shown = [str(name) for _, _, name in needed]
-        if lacking := [text for (text,) in await self.connection.fetch(RIGHTS_SQL, *asked, shown)]:
+        needed += also_needed(self.constraints, written, replica=await may_switch_off_triggers(self.connection))
+        if missing := await lacking(self.connection, needed):
             role = await self.connection.fetchval("SELECT current_user::text")
             raise PermissionMissing(
-                f"el rol «{role}», con que se restaura, no podría: le falta {', '.join(lacking)}; déselo (GRANT)"
+                f"el rol «{role}», con que se restaura, no podría: le falta"
+                f" {', '.join(sorted(map(str, missing)))}; déselo (GRANT)"
             )
-
-    async def _may_switch_off(self) -> bool:
-        try:
-            await self.connection.execute("SET session_replication_role = replica")
-        except asyncpg.InsufficientPrivilegeError:
-            return False
-        await self.connection.execute("SET session_replication_role = origin")
-        return True
 
     async def _fill(self, staged: StagedTable) -> None:
         name = staged.entry.name

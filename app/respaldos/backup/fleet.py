@@ -4,10 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
-from sqlalchemy import func, select, update
+from sqlalchemy import BigInteger, any_, delete, func, literal, select, update
+from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.respaldos.models import Intento, Respaldo
+from app.respaldos.audit import Actor
+from app.respaldos.jobs.kinds import KINDS, job_values, those
+from app.respaldos.models import Accion, Clase, Estado, Evento, Intento, Respaldo, TipoRespaldo, Trabajo
 
 # What S3 was asked for before an attempt ended, it may still carry out when the attempt has been cleaned up after:
 # a connection that broke or a machine that slept. So cleaning is done again until this long after (seconds).
@@ -37,6 +40,111 @@ async def newest_of_all(session: AsyncSession, *, limit: int) -> Sequence[Respal
         .limit(limit)
     )
     return found.all()
+
+
+async def busy(session: AsyncSession, *, among: Sequence[int]) -> set[int]:
+    """Those of the clinics that have a backup or a restore pending or running, and no preview."""
+    found = await session.scalars(
+        select(Trabajo.clinica_id).where(
+            Trabajo.clinica_id == any_(literal(list(among), ARRAY(BigInteger))),
+            Trabajo.exclusiva,
+            Trabajo.clase.in_(those(lambda kind: not kind.reading)),
+            Trabajo.estado.in_([Estado.PENDIENTE, Estado.PROCESANDO]),
+        )
+    )
+    return {clinica_id for clinica_id in found if clinica_id is not None}
+
+
+async def add_pending(
+    session: AsyncSession,
+    clinics: Sequence[int | None],
+    *,
+    tipo: TipoRespaldo,
+    descripcion: str,
+    actor: Actor,
+) -> list[Respaldo]:
+    """A pending backup with its job, and its line in the audit trail, for each of them that has no such.
+
+    Whoever asks for so many at once comes after a person who asks for one.
+    """
+    added = await session.scalars(
+        insert(Respaldo)
+        .values([{"clinica_id": id_, "tipo_respaldo": tipo, "descripcion": descripcion} for id_ in clinics])
+        .returning(Respaldo)
+    )
+    respaldos = added.all()
+    priority = KINDS[Clase.RESPALDO].unattended
+    with_job = await session.scalars(
+        insert(Trabajo)
+        .values(
+            [
+                job_values(
+                    Clase.RESPALDO,
+                    clinica_id=respaldo.clinica_id,
+                    actor=actor,
+                    respaldo_id=respaldo.id,
+                    prioridad=priority,
+                )
+                for respaldo in respaldos
+            ]
+        )
+        # Somebody may have asked for one just now.
+        .on_conflict_do_nothing()
+        .returning(Trabajo.respaldo_id)
+    )
+    kept = set(with_job)
+    refused = [respaldo.id for respaldo in respaldos if respaldo.id not in kept]
+    if refused:
+        await session.execute(
+            delete(Respaldo).where(Respaldo.id.in_(refused)).execution_options(synchronize_session=False)
+        )
+    pending = [respaldo for respaldo in respaldos if respaldo.id in kept]
+    session.add_all(
+        Evento(
+            clinica_id=respaldo.clinica_id,
+            accion=Accion.CREACION,
+            respaldo_id=respaldo.id,
+            usuario=actor.usuario,
+            direccion=actor.direccion,
+            detalle={"tipo_respaldo": respaldo.tipo_respaldo},
+        )
+        for respaldo in pending
+    )
+    await session.flush()
+    return pending
+
+
+async def count_states(session: AsyncSession, ids: Sequence[int]) -> dict[Estado, int]:
+    """How many of these backups are in each state, by one statement."""
+    found = await session.execute(
+        select(Respaldo.estado, func.count())
+        .where(Respaldo.id == any_(literal(list(ids), ARRAY(BigInteger))))
+        .group_by(Respaldo.estado)
+    )
+    return {Estado(estado): count for estado, count in found}
+
+
+@dataclass(frozen=True, slots=True)
+class Unmade:
+    """A backup that came to an end and is not there; `error` says why, where somebody knows."""
+
+    clinica_id: int | None
+    respaldo_id: int
+    estado: Estado
+    error: str | None
+
+
+async def unmade(session: AsyncSession, ids: Sequence[int]) -> list[Unmade]:
+    """Those of these backups that failed or were cancelled, by clinic."""
+    found = await session.execute(
+        select(Respaldo.clinica_id, Respaldo.id, Respaldo.estado, Respaldo.metadata_["error"].astext)
+        .where(
+            Respaldo.id == any_(literal(list(ids), ARRAY(BigInteger))),
+            Respaldo.estado.in_([Estado.FALLIDO, Estado.CANCELADO]),
+        )
+        .order_by(Respaldo.clinica_id)
+    )
+    return [Unmade(clinica_id, id_, Estado(estado), error) for clinica_id, id_, estado, error in found]
 
 
 async def dangling_attempts(session: AsyncSession, *, respaldo_id: int | None = None) -> list[DanglingAttempt]:

@@ -10,13 +10,15 @@ from typing import Self
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app import tracing
+from app.dump.whose import whose
 from app.errors import Cancelled, ProcessDied, RespaldosError
+from app.logs import fields
 from app.respaldos.cancellation import uninterrupted
 from app.respaldos.databases import service_errors, transaction
 from app.respaldos.jobs import fleet as job_fleet
 from app.respaldos.jobs import queries as job_queries
 from app.respaldos.jobs.heartbeat import cancelled, hold_lease, lost
-from app.respaldos.jobs.kinds import KINDS, handlers_of, the, those
+from app.respaldos.jobs.kinds import KINDS, handlers_of, name_of, the, those
 from app.respaldos.jobs.lease import Lease
 from app.respaldos.models import Clase, Estado, Trabajo
 from app.respaldos.progress import Progress
@@ -34,13 +36,15 @@ class Attempt:
 
     Where its own block raises, it is ended: the row says why, and the error goes on, unless the job turns out to be
     completed all the same, since the answer to a COMMIT can get lost. `undecided` is set while nobody here can say
-    how it ended: then that is left to the reconciler.
+    how it ended: then that is left to the reconciler. `ended_as` is what became of the job where the attempt failed;
+    None while that could not be written down.
     """
 
     def __init__(self, resources: Resources, progress: Progress | None = None) -> None:
         self.resources = resources
         self.progress = progress or Progress()
         self.undecided = False
+        self.ended_as: Estado | None = None
         self._started = time.perf_counter()
         self._job: Trabajo | None = None
 
@@ -109,6 +113,7 @@ async def run_next(resources: Resources) -> bool:
     A cancellation of the task leaves it pending, where it may be tried again. Raises what is a mistake of ours.
     """
     attempt = Attempt(resources)
+    problem: BaseException | None = None
     try:
         async with attempt:
             async with attempt.claiming() as session:
@@ -120,10 +125,16 @@ async def run_next(resources: Resources) -> bool:
             with _span(attempt.job, parent):
                 await handlers_of(Clase(attempt.job.clase)).run(attempt)
     except RespaldosError as exc:
+        problem = exc
         if not attempt.claimed:
-            log.warning("no se pudo tomar ningún trabajo: %s", exc)
+            log.warning("no se pudo tomar ningún trabajo: %s", exc.for_log)
             return False
-        log.warning("%s no se completó en su intento %s: %s", the(attempt.job), attempt.job.intento, exc)
+    except BaseException as exc:
+        problem = exc
+        raise
+    finally:
+        if attempt.claimed:
+            _log_end(attempt, problem)
     return True
 
 
@@ -140,6 +151,41 @@ def _span(job: Trabajo, parent: str | None) -> AbstractContextManager[None]:
         respaldo_id=job.respaldo_id,
         restauracion_id=job.restauracion_id,
         intento=job.intento,
+    )
+
+
+# What became of a job whose attempt failed, in words; None where nobody could write it down, and the reconciler will.
+_ENDED = {
+    Estado.PENDIENTE: "se hará de nuevo",
+    Estado.FALLIDO: "falló",
+    Estado.CANCELADO: "se canceló",
+    None: "terminó sin que se anotara cómo",
+}
+
+
+def _log_end(attempt: Attempt, problem: BaseException | None) -> None:
+    """The one line that the log has of an attempt, with the reason but for what is in a clinic's rows."""
+    job, seconds = attempt.job, round(attempt.seconds, 1)
+    outcome = Estado.COMPLETADO if problem is None else attempt.ended_as
+    said = f"{name_of(job)} de {whose(job.clinica_id)}: {_ENDED.get(outcome, 'completado')}, {seconds} s"
+    reason = None
+    if problem is not None:
+        reason = _problem(job, problem).for_log
+        said += f", intento {job.intento}: {reason}"
+    log.log(
+        logging.INFO if outcome in (Estado.COMPLETADO, Estado.CANCELADO) else logging.WARNING,
+        "%s",
+        said,
+        extra=fields(
+            clase=job.clase,
+            clinica_id=job.clinica_id,
+            respaldo_id=job.respaldo_id,
+            restauracion_id=job.restauracion_id,
+            resultado=outcome or "sin anotar",
+            segundos=seconds,
+            intento=job.intento,
+            razon=reason,
+        ),
     )
 
 
@@ -216,7 +262,7 @@ def logging_failure(job: Trabajo) -> Iterator[None]:
     try:
         yield
     except RespaldosError as exc:
-        log.warning("%s: se venció su arriendo, y no se pudo dar por terminado: %s", the(job), exc)
+        log.warning("%s: se venció su arriendo, y no se pudo dar por terminado: %s", the(job), exc.for_log)
     except Exception:
         log.exception("%s: se venció su arriendo, y no se pudo dar por terminado", the(job))
 
@@ -230,14 +276,14 @@ async def _end_failed(attempt: Attempt, exc: BaseException) -> bool:
             ended = await end(session, job, problem, lease=resources.lease, seconds=attempt.seconds)
             if ended is None and await job_queries.completed_by(session, job, clinica_id=job.clinica_id):
                 return True
-    except RespaldosError as another:
+    except RespaldosError:
         # The reconciler ends it when its lease runs out, and cleans up then.
-        log.warning("%s falló y no se pudo anotar por qué: %s", the(job), another)
         return False
+    attempt.ended_as = Estado(ended.estado) if ended is not None else None
     try:
         await handlers_of(Clase(job.clase)).clean(resources, job)
     except RespaldosError as another:
-        log.warning("%s falló, y queda por limpiar lo que dejó: %s", the(job), another)
+        log.warning("%s falló, y queda por limpiar lo que dejó: %s", the(job), another.for_log)
     return False
 
 

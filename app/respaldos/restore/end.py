@@ -79,7 +79,7 @@ async def _end_expired(resources: Resources, job: Trabajo) -> None:
     try:
         outcome = await _outcome(resources, job)
     except DatabaseError as exc:
-        log.warning("no se sabe cómo terminó %s: %s", the(job), exc)
+        log.warning("no se sabe cómo terminó %s: %s", the(job), exc.for_log)
         return
     if outcome is Outcome.IN_PROGRESS:
         return

@@ -243,7 +243,7 @@ async def _settle(attempt: Attempt, target: RestoreDatabase, transaction_id: str
         if outcome is Outcome.COMMITTED and not await _is_completed(attempt):
             await _complete(attempt)
     except RespaldosError as exc:
-        log.warning("no se pudo anotar cómo terminó %s: %s", the(attempt.job), exc)
+        log.warning("no se pudo anotar cómo terminó %s: %s", the(attempt.job), exc.for_log)
         return False
     attempt.undecided = outcome is not Outcome.ABORTED
     return outcome is Outcome.COMMITTED

@@ -17,7 +17,6 @@ from sqlalchemy import (
     any_,
     bindparam,
     column,
-    delete,
     exists,
     func,
     or_,
@@ -31,13 +30,11 @@ from sqlalchemy.sql.selectable import TableValuedAlias
 
 from app.dump.whose import named
 from app.respaldos.audit import SERVICE
-from app.respaldos.jobs.kinds import job_values
+from app.respaldos.backup import fleet as backup_fleet
 from app.respaldos.models import (
-    Accion,
     Aviso,
     Clase,
     Estado,
-    Evento,
     Profundidad,
     Programacion,
     Respaldo,
@@ -89,7 +86,9 @@ async def start_due(
         due += await _failed(session, dia, among, now, limit - len(due))
     if not due:
         return []
-    respaldos = await _add(session, due)
+    respaldos = await backup_fleet.add_pending(
+        session, due, tipo=TipoRespaldo.AUTOMATICO, descripcion=DESCRIPTION, actor=SERVICE
+    )
     if not respaldos:
         return []
     night = update(Programacion).where(Programacion.dia == dia)
@@ -105,51 +104,7 @@ async def start_due(
             synchronize_session=False
         )
     )
-    session.add_all(
-        Evento(
-            clinica_id=respaldo.clinica_id,
-            accion=Accion.CREACION,
-            respaldo_id=respaldo.id,
-            direccion=SERVICE.direccion,
-            detalle={"tipo_respaldo": respaldo.tipo_respaldo},
-        )
-        for respaldo in respaldos
-    )
-    await session.flush()
     return respaldos
-
-
-async def _add(session: AsyncSession, clinics: Sequence[int | None]) -> list[Respaldo]:
-    """A pending backup with its job for each of them that has no such; somebody may have asked for one just now."""
-    added = await session.scalars(
-        insert(Respaldo)
-        .values(
-            [
-                {"clinica_id": id_, "tipo_respaldo": TipoRespaldo.AUTOMATICO, "descripcion": DESCRIPTION}
-                for id_ in clinics
-            ]
-        )
-        .returning(Respaldo)
-    )
-    respaldos = added.all()
-    with_job = await session.scalars(
-        insert(Trabajo)
-        .values(
-            [
-                job_values(Clase.RESPALDO, clinica_id=respaldo.clinica_id, actor=SERVICE, respaldo_id=respaldo.id)
-                for respaldo in respaldos
-            ]
-        )
-        .on_conflict_do_nothing()
-        .returning(Trabajo.respaldo_id)
-    )
-    kept = set(with_job)
-    refused = [respaldo.id for respaldo in respaldos if respaldo.id not in kept]
-    if refused:
-        await session.execute(
-            delete(Respaldo).where(Respaldo.id.in_(refused)).execution_options(synchronize_session=False)
-        )
-    return [respaldo for respaldo in respaldos if respaldo.id in kept]
 
 
 async def _due(session: AsyncSession, dia: date, among: Among, now: datetime, limit: int) -> list[int | None]:

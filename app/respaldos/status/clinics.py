@@ -1,5 +1,7 @@
 """Every clinic and how its backups stand, the worst first."""
 
+from collections import Counter
+from collections.abc import Collection
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
@@ -19,11 +21,11 @@ async def listar_clinicas(
     *,
     now: datetime,
     time_zone: ZoneInfo,
-    word: Situacion | None = None,
+    words: Collection[Situacion] = tuple(Situacion),
     limit: int,
     offset: int,
-) -> tuple[list[ClinicaEnLista], int]:
-    """`limit` of them from number `offset` on, and how many there are in all; of one `word` only, where it is given.
+) -> tuple[list[ClinicaEnLista], Counter[Situacion]]:
+    """`limit` of those that are as one of `words`, from number `offset` on; and how many of all there are of each.
 
     The worst comes first; of those that are as bad, whose last good backup is older. All are looked at for that,
     since the list of clinics and their backups may be in two databases.
@@ -31,17 +33,17 @@ async def listar_clinicas(
     known: dict[int | None, Clinic] = {clinic.id: clinic for clinic in clinics}
     async with transaction(databases) as session:
         found = await status_fleet.summaries(session, among=[clinic.id for clinic in clinics])
-        judged = [
+        judged = [(situacion(each, active=known[each.clinica_id].active, now=now), each) for each in found]
+        wanted = sorted(
             (WORST_FIRST[said], each.taken_at or _NEVER, each.clinica_id or 0, said)
-            for each in found
-            if (said := situacion(each, active=known[each.clinica_id].active, now=now)) == (word or said)
-        ]
-        judged.sort()
-        page = {clinica_id: said for _, _, clinica_id, said in judged[offset : offset + limit]}
+            for said, each in judged
+            if said in words
+        )
+        page = {clinica_id: said for _, _, clinica_id, said in wanted[offset : offset + limit]}
         shown = {each.clinica_id: each for each in await status_fleet.health_of_each(session, among=list(page))}
     return (
         [_shown(known[clinica_id], said, shown[clinica_id], time_zone) for clinica_id, said in page.items()],
-        len(judged),
+        Counter(said for said, _ in judged),
     )
 
 

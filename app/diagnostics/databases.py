@@ -1,0 +1,89 @@
+"""PostgreSQL: roles, rights, migrations."""
+
+from collections.abc import Sequence
+
+from app.clinic.rights import RoleRights
+from app.connections.databases import clinic_database
+from app.connections.resources import restore_database
+from app.diagnostics.finding import Finding, good, warning, wrong
+from app.errors import SettingsError
+from app.migrate import schema_state
+from app.settings import Settings
+
+# Of what is the same of many tables, as many are named (the grants are for all of them).
+NAMED = 5
+
+
+async def service(settings: Settings) -> list[Finding]:
+    """The service's own schema: whether it is there and at head, and whether the role may do all with it."""
+    subject = "base del servicio"
+    if settings.database_url is None:
+        raise SettingsError("DATABASE_URL: falta")
+    state = await schema_state(settings.database_url.get_secret_value())
+    if state.current is None:
+        return [wrong(subject, "falta el esquema «respaldos»", "respaldos migrar")]
+    if state.newer:
+        said = f"el esquema «respaldos» está en «{state.current}», que este programa no conoce: es de uno más nuevo"
+        return [wrong(subject, said, "actualice este programa")]
+    if state.current != state.head:
+        return [
+            wrong(subject, f"las migraciones están en {state.current}, y van por {state.head}", "respaldos migrar")
+        ]
+    found = [good(subject, f"las migraciones están al día ({state.head})")]
+    found += [
+        wrong(subject, f"el rol «{state.role}» no puede todo en «{name}»", statement)
+        for name, statement in state.lacking
+    ]
+    return found
+
+
+async def reader(settings: Settings) -> list[Finding]:
+    """Whether backups can read every table; what is wrong with OWNERSHIP_RULES, too."""
+    database = clinic_database(settings)
+    rights = await database.rights()
+    found = _lacking("rol que lee", rights, "lee todas las tablas del catálogo")
+    return [*found, *(wrong("reglas", problem, "respaldos catalogo") for problem in await database.problems())]
+
+
+async def writer(settings: Settings) -> list[Finding]:
+    """Whether restores and trials can write every table, and are not taken back for a trigger."""
+    subject = "rol que restaura"
+    rights = await restore_database(settings).rights()
+    found = _lacking(subject, rights, "escribe todas las tablas que una restauración escribe")
+    if settings.clinic_restore_database_url is None and (rights.lacking or rights.of_database):
+        found.insert(
+            0,
+            wrong(
+                subject,
+                f"falta CLINIC_RESTORE_DATABASE_URL: se restauraría con «{rights.role}», que no puede escribir",
+                "haga el tercer rol del README, y dé su dirección en CLINIC_RESTORE_DATABASE_URL",
+            ),
+        )
+    if rights.acting and settings.restore_disable_triggers:
+        said = f"con RESTORE_DISABLE_TRIGGERS, «{rights.role}» debe ser dueño de {_named(rights.acting)}"
+        found.append(wrong(subject, said, f"ALTER TABLE … OWNER TO {rights.role};"))
+    elif rights.acting:
+        said = f"no puede apagar los disparadores de {_named(rights.acting)}: una restauración puede ser rechazada"
+        remedy = f'GRANT SET ON PARAMETER session_replication_role TO "{rights.role}"; (PostgreSQL 15 o más nuevo)'
+        found.append(warning(subject, said, remedy))
+    return found
+
+
+def _lacking(subject: str, rights: RoleRights, otherwise: str) -> list[Finding]:
+    said = []
+    if rights.of_database:
+        said.append(f"{', '.join(rights.of_database)} en la base «{rights.database}»")
+    if rights.lacking:
+        said.append(", ".join(map(str, rights.lacking[:NAMED])))
+        if len(rights.lacking) > NAMED:
+            said.append(f"y {len(rights.lacking) - NAMED:,} permisos más")
+    if rights.hidden:
+        said.append(f"BYPASSRLS, porque una política oculta registros de {_named(rights.hidden)}")
+    if not said:
+        return [good(subject, f"«{rights.role}» {otherwise}")]
+    return [wrong(subject, f"a «{rights.role}» le falta {'; '.join(said)}", "\n".join(rights.grants()))]
+
+
+def _named(tables: Sequence[object]) -> str:
+    more = f" y {len(tables) - NAMED:,} tablas más" if len(tables) > NAMED else ""
+    return ", ".join(f"«{table}»" for table in tables[:NAMED]) + more

@@ -1,0 +1,67 @@
+"""What can be looked at without asking anybody: API and worker do, when they start."""
+
+import logging
+
+from app.connections.service import tokens
+from app.diagnostics.finding import Finding, Level, good, warning, wrong
+from app.errors import SettingsError
+from app.settings import Settings, unknown_names
+
+log = logging.getLogger(__name__)
+
+_DRAW_ONE = 'JWT_SECRET="$(openssl rand -base64 32)"'
+
+# A secret of fewer different characters was typed, and not drawn.
+FEW_CHARACTERS = 10
+
+
+def log_local(settings: Settings) -> None:
+    """Log a warning for each thing that is not as it should be."""
+    for each in local(settings):
+        if each.level is not Level.GOOD:
+            log.warning("%s: %s%s", each.subject, each.detail, f"; {each.remedy}" if each.remedy is not None else "")
+
+
+def local(settings: Settings) -> list[Finding]:
+    """Names that are no settings, and the keys of tokens."""
+    return [*names(), *jwt(settings)]
+
+
+def names() -> list[Finding]:
+    """Misspelt settings: they are ignored, and what they were to change is not changed."""
+    found = [
+        wrong("ajustes", f"{each.name}, en {each.place}, no es ningún ajuste y se ignora", f"¿{each.nearest}?")
+        if each.nearest is not None
+        else warning("ajustes", f"{each.name}, en {each.place}, no es ningún ajuste y se ignora")
+        for each in unknown_names()
+    ]
+    return found or [good("ajustes", "todos los nombres se conocen")]
+
+
+def jwt(settings: Settings) -> list[Finding]:
+    """Whether anybody can get in, and nobody who should not."""
+    try:
+        # It reads the public key.
+        tokens(settings)
+    except SettingsError as exc:
+        return [wrong("tokens", str(exc))]
+    theirs = "JWT_PUBLIC_KEY" if settings.jwt_public_key is not None else "JWT_JWKS_URL"
+    has_theirs = settings.jwt_public_key is not None or settings.jwt_jwks_url is not None
+    if settings.jwt_secret is None:
+        if has_theirs:
+            return [warning("tokens", f"sin JWT_SECRET nadie ingresa aquí: solo valen los de {theirs}", _DRAW_ONE)]
+        return [wrong("tokens", "faltan JWT_SECRET y la clave de otro emisor: nadie puede entrar", _DRAW_ONE)]
+    secret = settings.jwt_secret.get_secret_value()
+    found = []
+    if len(set(secret)) < FEW_CHARACTERS:
+        found.append(wrong("tokens", "JWT_SECRET se repite tanto que se adivina", _DRAW_ONE))
+    if has_theirs and (settings.jwt_issuer is None or settings.jwt_audience is None):
+        found.append(
+            warning(
+                "tokens",
+                f"con {theirs} vale también un token que su emisor firmó para otro servicio",
+                "dé valor a JWT_ISSUER y JWT_AUDIENCE",
+            )
+        )
+    said = f"JWT_SECRET tiene {len(secret.encode())} bytes"
+    return found or [good("tokens", f"{said}, y {theirs} se entiende" if has_theirs else said)]

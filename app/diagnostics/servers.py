@@ -1,0 +1,112 @@
+"""The other servers: S3, Redis, mail, webhook; the worker; the clocks."""
+
+import uuid
+from datetime import UTC, datetime
+
+from sqlalchemy import func, select
+
+from app.broker.queue import open_queue
+from app.connections.databases import open_databases
+from app.connections.notify import smtp_options, webhook_options
+from app.connections.redis import redis_url
+from app.connections.storage import s3_options
+from app.diagnostics.finding import Finding, good, warning, wrong
+from app.notify.mail import Mailer
+from app.notify.webhook import Webhook
+from app.respaldos.databases import transaction
+from app.settings import Settings
+from app.storage.bucket import ACL, PREFIX, Outcome, configure_bucket
+from app.storage.s3 import open_storage
+
+# Apart by more than this, what is shown is confusing, and by more than that, leases, tokens and S3's signatures fail
+# (seconds).
+NOTICED_SECONDS, FATAL_SECONDS = 5.0, 60.0
+
+
+async def bucket(settings: Settings) -> list[Finding]:
+    """Whether objects can be written, read and deleted, and how the bucket is set up."""
+    subject = "bucket"
+    async with open_storage(s3_options(settings)) as storage:
+        await storage.check()
+        # Of the backups' prefix, since a policy may allow that alone; none of them is called so.
+        await storage.probe(f"{PREFIX}revision/{uuid.uuid4().hex}")
+        found = [good(subject, f"en «{settings.aws_backup_bucket_name}» se escribe, se lee y se borra")]
+        for setting in await configure_bucket(storage, look=True):
+            if setting.outcome is Outcome.WRONG:
+                # Other stores say of what they do not know that it was never set; only setting it would tell.
+                level = wrong if settings.aws_endpoint_url_s3 is None or setting.name == ACL else warning
+                remedy = "respaldos configurar-s3" + ("" if level is wrong else " (si el almacén lo admite)")
+                found.append(level(subject, f"{setting.name}: {setting.detail}", remedy))
+            elif setting.outcome is Outcome.UNSUPPORTED:
+                found.append(warning(subject, f"{setting.name}: {setting.detail}"))
+    return found
+
+
+async def redis(settings: Settings) -> list[Finding]:
+    """Whether it answers, throws nothing away, and remembers; whether it has heard of a worker."""
+    async with open_queue(redis_url(settings)) as queue:
+        server = await queue.server()
+        silent = await queue.silent_workers()
+    found = []
+    if server.policy.startswith("allkeys"):
+        said = f"cuando se llena olvida cualquier cosa ({server.policy}): trabajos por hacer e intentos de ingreso"
+        found.append(wrong("Redis", said, "redis-cli CONFIG SET maxmemory-policy noeviction"))
+    if not server.appends:
+        said = "olvida todo al reiniciarse, también los ingresos fallidos que cuentan contra quien adivina claves"
+        found.append(warning("Redis", said, "redis-cli CONFIG SET appendonly yes"))
+    found = found or [good("Redis", f"responde, y conserva lo que se le da ({server.policy})")]
+    if silent is not None:
+        return [*found, wrong("trabajador", silent, "respaldos worker")]
+    return [*found, good("trabajador", "hay noticias suyas")]
+
+
+async def mail(settings: Settings) -> list[Finding]:
+    """Whether the mail server lets us in, by STARTTLS or TLS where that is asked for."""
+    options = smtp_options(settings)
+    if options is None:
+        return [warning("correo", "sin EMAIL_HOST nadie recibe avisos por correo")]
+    mailer = Mailer(options)
+    try:
+        await mailer.connect()
+    finally:
+        await mailer.close()
+    how = "con TLS" if options.tls else "sin TLS: todo va a la vista"
+    who = f", como «{options.user}»" if options.user is not None else ""
+    said = f"«{options.host}:{options.port}» atiende {how}{who}"
+    return [good("correo", said) if options.tls else warning("correo", said, "EMAIL_USE_TLS=true")]
+
+
+async def webhook(settings: Settings) -> list[Finding]:
+    """Whether its address answers; it is told nothing."""
+    options = webhook_options(settings)
+    if options is None:
+        return [good("webhook", "no se usa (WEBHOOK_URL)")]
+    target = Webhook(options)
+    try:
+        await target.check()
+    finally:
+        await target.close()
+    return [good("webhook", "su dirección responde")]
+
+
+async def clocks(settings: Settings) -> list[Finding]:
+    """How far ours is from PostgreSQL's and from S3's."""
+    async with open_databases(settings) as databases, transaction(databases) as session:
+        # Connected by then.
+        await session.execute(select(1))
+        before = datetime.now(UTC)
+        theirs = await session.scalar(select(func.clock_timestamp()))
+        ours = before + (datetime.now(UTC) - before) / 2
+    found = [_clock("PostgreSQL", (theirs - ours).total_seconds())] if theirs is not None else []
+    async with open_storage(s3_options(settings)) as storage:
+        ahead = await storage.ahead()
+    return [*found, *([_clock("S3", ahead)] if ahead is not None else [])]
+
+
+def _clock(whose: str, ahead: float) -> Finding:
+    said = f"el de {whose} y el de esta máquina difieren en {abs(ahead):.1f} s"
+    if abs(ahead) <= NOTICED_SECONDS:
+        return good("reloj", said)
+    which = "adelanta" if ahead > 0 else "atrasa"
+    remedy = "timedatectl set-ntp true (en la máquina cuyo reloj esté mal)"
+    return (wrong if abs(ahead) > FATAL_SECONDS else warning)("reloj", f"{said}; {which} el de {whose}", remedy)
