@@ -108,7 +108,7 @@ def dump_alone(settings: Settings, respaldo_id: int, folder: Path) -> Path:
         subprocess.run([programs / "pg_dump", "--schema-only", "-N", "respaldos", url], stdout=file, check=True)
     run(str(programs / "psql"), "-qXv", "ON_ERROR_STOP=1", "-f", str(schema), f"{base}/{EMPTY}")
     asyncio.run(statements(url, f"CREATE DATABASE {ALONE} TEMPLATE {EMPTY}"))
-    restored(respaldo_id, "--destino", f"{base}/{ALONE}")
+    restored(respaldo_id, "--con-clinica", "--destino", f"{base}/{ALONE}")
     with data.open("wb") as file:
         subprocess.run([programs / "pg_dump", "--data-only", f"{base}/{ALONE}"], stdout=file, check=True)
     return data
