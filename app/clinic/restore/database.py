@@ -20,6 +20,7 @@ from app.clinic.database import (
     refuse_too_many_locks,
     refuse_unreadable,
 )
+from app.clinic.reading.checks import Unchecked, Unowned
 from app.clinic.reading.snapshot import ClinicSnapshot
 from app.clinic.restore.comparison import Comparison
 from app.clinic.restore.constraints import CONSTRAINTS_SQL, parse_constraints
@@ -48,7 +49,8 @@ class RestoreDatabase(ClinicDatabase):
     """As ClinicDatabase. Each session is for one thing, and undoes at its end what it was not told to keep.
 
     Whoever is shown what differs is not shown `secrets`. With `disable_triggers`, a restore disables the triggers
-    that the role cannot switch off for its session; see docs/restore.md.
+    that the role cannot switch off for its session; see docs/restore.md. Without `count_unowned` no snapshot says how
+    many rows of all clinics are nobody's.
     """
 
     def __init__(
@@ -59,8 +61,10 @@ class RestoreDatabase(ClinicDatabase):
         *,
         setting: str = SETTING,
         disable_triggers: bool = False,
+        count_unowned: bool = True,
     ) -> None:
         super().__init__(url, tenancy, setting=setting)
+        self._count_unowned = count_unowned
         self._secrets = secrets
         self._disable_triggers = disable_triggers
 
@@ -68,6 +72,9 @@ class RestoreDatabase(ClinicDatabase):
         # A restore's safety backup. Whoever waits for what the restore has locked must not be waited for in turn.
         await connection.execute(f"SET lock_timeout = '{LOCK_SECONDS}s'")
         return await super()._snapshot(connection, *given)
+
+    async def _unowned_rows(self, *given: Any) -> list[Unowned | Unchecked]:
+        return await super()._unowned_rows(*given) if self._count_unowned else []
 
     @asynccontextmanager
     async def restoring(

@@ -306,6 +306,7 @@ class ClinicRestore:
         replica = await self._switch_off_triggers()
         self._applying = ChangeApplier(self._connection, self._found(), constraints, replica=replica)
         await self._applying.include_dependents()
+        await self._found().settle()
         return [
             f"«{table}»: sus disparadores ({', '.join(triggers)}) se deshabilitan mientras se restaura, y nadie más"
             " puede escribir en ella hasta que termine"
