@@ -115,15 +115,16 @@ class DocumentReader:
             block = yield from self._record_lines()
             if not block:
                 break
-            commas = block.count(b",\n")
-            count = block.count(b"\n")
+            # Quicker than to replace, and than to count.
+            lines = b"\n".join(block.split(b",\n"))
+            commas = len(block) - len(lines)
+            count = lines.count(b"\n")
             # Every record but a model's last is followed by a comma.
             if not comma or commas < count - 1:
                 raise FormatError(f"{self._where}: falta una coma cerca del registro {records:,}")
             comma = block.endswith(b",\n")
             if comma and commas < count:
                 raise FormatError(f"{self._where}: falta una coma cerca del registro {records:,}")
-            lines = block.replace(b",\n", b"\n")
             digest.update(lines)
             records += count
             size += len(lines)

@@ -6,8 +6,11 @@ from typing import Any
 import pytest
 
 from app.clinic.catalogue.introspection import TableName
+from app.clinic.catalogue.secret_columns import SecretColumns
+from app.clinic.clinic import Tenancy
 from app.clinic.owners.find import find_owners
 from app.clinic.reading.checks import CrossTenantReference
+from app.clinic.restore.database import RestoreDatabase
 from tests.clinic.conftest import Database
 from tests.support.clinic_backup import back_up, back_up_all
 from tests.support.two_clinics import TWO_CLINICS
@@ -395,3 +398,14 @@ async def test_a_long_way_up_costs_what_there_are_rows_and_not_what_there_are_pa
         backups = await back_up_all(any_database.clinics())
     assert backups[1].ids("carpeta") == list(range(1, 300, 2))
     assert backups[2].ids("carpeta") == list(range(2, 301, 2))
+
+
+async def test_a_restores_own_backup_does_not_count_what_is_nobodys(database: Database) -> None:
+    await database.sql.execute(TWO_CLINICS)
+    await database.sql.execute(
+        "CREATE TABLE nota (id int PRIMARY KEY, clinica_id int REFERENCES clinica); INSERT INTO nota VALUES (1, NULL)"
+    )
+    hurried = RestoreDatabase(database.url, Tenancy(), SecretColumns(()), count_unowned=False)
+    slow, quick = await back_up(database.clinics(), 1), await back_up(hurried, 1)
+    assert ([count.rows for count in slow.unowned], quick.unowned) == ([1], [])
+    assert quick.verified.totals == slow.verified.totals

@@ -42,6 +42,6 @@ def edited(
             parts.append(writer.begin_references())
         for name, records in lines[section].items():
             parts.append(writer.begin_model(names.get(name, name)))
-            parts += [writer.records(f"{record}\n".encode()) for record in records]
+            parts += [writer.records(f"{record}\n".encode(errors="surrogateescape")) for record in records]
             parts.append(writer.end_model())
     return compress(b"".join([*parts, writer.finish()]))

@@ -274,15 +274,20 @@ class ChangeApplier:
         pointing = f"WITH pointing AS MATERIALIZED ({pointing})"
         # As PostgreSQL's own triggers do: nobody may delete them before this is committed.
         values = f"SELECT {columns('f', reference.columns)} FROM pointing AS f"
-        await self._connection.execute(
-            f"{pointing} SELECT count(*) FROM (SELECT FROM {parent_of(reference)} AS p"
-            f" WHERE {pointed_to_from(reference, 'p', values)} FOR KEY SHARE) AS locked"
+        rows_pointing, _ = await one_row(
+            self._connection,
+            f"{pointing} SELECT (SELECT count(*) FROM pointing), (SELECT count(*) FROM (SELECT"
+            f" FROM {parent_of(reference)} AS p WHERE {pointed_to_from(reference, 'p', values)} FOR KEY SHARE)"
+            " AS locked)",
         )
+        partly_filled = reference.match_full and len(filled) > 1
+        if not rows_pointing and not partly_filled:
+            return
         dangling = (
             f"{pointing} SELECT f.* FROM pointing AS f WHERE NOT EXISTS (SELECT FROM {parent_of(reference)} AS p"
             f" WHERE {joined(reference, 'f', 'p')})"
         )
-        if reference.match_full and len(filled) > 1:
+        if partly_filled:
             dangling += (
                 f" UNION ALL SELECT f.* FROM ({rows}) AS f"
                 f" WHERE ({' OR '.join(filled)}) AND NOT ({' AND '.join(filled)})"

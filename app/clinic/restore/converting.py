@@ -9,7 +9,7 @@ from app.clinic.catalogue.sql import columns, literal, quote
 from app.clinic.reading.records import LINE, with_lines
 from app.clinic.restore.naming import named_keys
 from app.clinic.restore.staged_tables import AT, StagedTable, typed_rows
-from app.dump.document import Form
+from app.dump.document import JSON_NULL_KEY, Form
 from app.errors import SchemaDiffers
 
 
@@ -46,13 +46,17 @@ async def convert_lines(connection: asyncpg.Connection, staged: StagedTable) -> 
         # What a document loses as jsonb (blanks, the order of names) it has lost in every row that is there.
         if not (column.type == "json" and today[column.name].type == "jsonb")
     ]
+    # A column that a line lacks would be NULL in both.
+    named = ", ".join(literal(name) for name in staged.names)
+    lost.append(
+        f"ARRAY(SELECT k.name FROM json_object_keys(l.{quote(LINE)}::json) AS k(name)"
+        f" WHERE k.name <> {literal(JSON_NULL_KEY)}) <> ARRAY[{named}]::text[]"
+    )
     try:
-        if lost and (
-            found := await named_keys(
-                connection,
-                staged.key or staged.names,
-                f"SELECT {columns('l', staged.names)} FROM ({typed}) AS l WHERE {' OR '.join(lost)}",
-            )
+        if found := await named_keys(
+            connection,
+            staged.key or staged.names,
+            f"SELECT {columns('l', staged.names)} FROM ({typed}) AS l WHERE {' OR '.join(lost)}",
         ):
             raise SchemaDiffers(f"«{staged.model}»: {changed}, y estos registros perderían algo: {found}")
         anew = with_lines(staged.table, f"SELECT y.* FROM ({typed_rows(read, lines)}) AS y", AT)

@@ -131,6 +131,8 @@ class Difference:
         self.left: dict[str, int] = {}
         # How many rows of today were read of each staged table, by number.
         self._read: dict[int, int] = {}
+        # What `count` gives of each, when that is settled.
+        self._counts: dict[int, tuple[int, int, int]] = {}
         self.moved: list[StagedTable] = []
         self.said: list[str] = []
         clinics = [staged for staged in self.data if staged.entry.name == statements.catalogue.tenant_table]
@@ -408,7 +410,13 @@ class Difference:
 
     async def count(self, staged: StagedTable) -> tuple[int, int, int]:
         """How many rows have to be deleted, inserted and updated: a replaced one is both deleted and inserted."""
-        return (0, 0, 0) if staged is self.held else await self._count(staged)
+        if staged is self.held:
+            return 0, 0, 0
+        return self._counts.get(staged.number) or await self._count(staged)
+
+    async def settle(self) -> None:
+        """From here on nothing changes in the difference: what is counted is counted."""
+        self._counts = {staged.number: await self._count(staged) for staged in self.staged_tables}
 
     async def _count(self, staged: StagedTable) -> tuple[int, int, int]:
         files, today, updates = await one_row(

@@ -7,7 +7,7 @@ from enum import StrEnum
 
 import asyncpg
 
-from app.clinic.catalogue.entries import Catalogue
+from app.clinic.catalogue.entries import ByColumn, ByLink, ByRule, Catalogue, Entry
 from app.clinic.catalogue.introspection import TableName
 from app.clinic.catalogue.migrations import migrations_since
 from app.clinic.catalogue.secret_columns import SecretColumns
@@ -25,7 +25,7 @@ from app.clinic.restore.platform import PlatformDifference, PlatformDigestCheck,
 from app.clinic.restore.proof import DigestCheck, OnRead
 from app.clinic.restore.release import staying, unknown_columns, unknown_tables
 from app.clinic.restore.scope import RecordSearch, Scope, refuse_access
-from app.clinic.restore.staged_tables import KEEP_PLACES
+from app.clinic.restore.staged_tables import KEEP_PLACES, StagedTable
 from app.clinic.restore.staging import Staging
 from app.clinic.restore.triggers import disable_triggers
 from app.clinic.restore.written import refuse_unplanned
@@ -35,8 +35,8 @@ from app.dump.verifier import VerifiedFile
 # No other session is kept waiting, nor waited for, longer than a person notices.
 LOCK_SECONDS = 5
 
-# More than a connection's usual share: joins over a clinic's rows stay in memory, or spill less.
-WORK_MEMORY = "64MB"
+# Where so much of a table was written, its statistics are made anew: as autovacuum would, later on.
+STALE = 0.1
 
 # What a restore holds while it works, so that no second one begins and the reconciler finds whose connection it is.
 ADVISORY_CLASS = 0x7265_7370
@@ -264,10 +264,20 @@ class ClinicRestore:
         # Until autovacuum comes by, no plan would know of the rows: a backup right afterwards took a minute longer.
         # A role that may not gets a warning. It stands already, whatever becomes of this.
         with suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
-            await self._connection.execute(f"SET lock_timeout = '{LOCK_SECONDS}s'")
+            await self._connection.execute(
+                f"SET lock_timeout = '{LOCK_SECONDS}s'; SET default_statistics_target TO DEFAULT"
+            )
             for staged in self._found().staged_tables:
-                if any(await self._found().count(staged)):
-                    await self._connection.execute(f"ANALYZE {staged.real.removeprefix('ONLY ')}")
+                if written := sum(await self._found().count(staged)):
+                    await self._analyze(staged, written)
+
+    async def _analyze(self, staged: StagedTable, written: int) -> None:
+        """The columns that rows are found by; autovacuum, which sees to the others, is not kept from it."""
+        table = staged.real.removeprefix("ONLY ")
+        asked = "SELECT reltuples FROM pg_class WHERE oid = $1::text::regclass"
+        known = await self._connection.fetchval(asked, table)
+        if written > STALE * known:
+            await self._connection.execute(f"ANALYZE {table} {_found_by(staged.entry)}")
 
     async def rollback(self) -> None:
         """Take all of it back."""
@@ -296,6 +306,7 @@ class ClinicRestore:
         replica = await self._switch_off_triggers()
         self._applying = ChangeApplier(self._connection, self._found(), constraints, replica=replica)
         await self._applying.include_dependents()
+        await self._found().settle()
         return [
             f"«{table}»: sus disparadores ({', '.join(triggers)}) se deshabilitan mientras se restaura, y nadie más"
             " puede escribir en ella hasta que termine"
@@ -336,3 +347,15 @@ class ClinicRestore:
 
     def _errors(self) -> AbstractContextManager[None]:
         return restore_errors(self._setting)
+
+
+def _found_by(entry: Entry) -> str:
+    """The columns that the table's rows are found by, in parentheses; nothing where it may be any."""
+    names = [*entry.table.key, *(name for fk in entry.table.foreign_keys for name in fk.columns)]
+    for way in entry.candidates:
+        match way:
+            case ByColumn(column) | ByLink(column):
+                names.append(column)
+            case ByRule():
+                return ""
+    return f"({', '.join(map(quote, dict.fromkeys(names)))})" if names else ""

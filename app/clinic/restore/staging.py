@@ -89,7 +89,13 @@ class Staging:
                 self._unconverted.append(staged)
                 await self._connection.execute(create_stage(staged))
             case RecordsRead(lines) if self._taking is not None:
-                await self._copy(self._taking, lines)
+                try:
+                    await self._copy(self._taking, lines)
+                except asyncpg.DataError as exc:
+                    self._problems[self._taking.section, self._taking.model] = RestoreRefused(
+                        f"«{self._taking.model}» tiene un registro que la base de datos no lee: {exc}"
+                    )
+                    self._taking = None
 
     async def _copy(self, staged: StagedTable, lines: bytes) -> None:
         async def block() -> AsyncIterator[bytes]:

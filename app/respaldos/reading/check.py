@@ -41,19 +41,26 @@ async def check_quickly(resources: Resources, respaldo: Respaldo, progress: Prog
 
 
 async def check_thoroughly(
-    resources: Resources, respaldo: Respaldo, progress: Progress, *, take: Take | None = None
+    resources: Resources,
+    respaldo: Respaldo,
+    progress: Progress,
+    *,
+    take: Take | None = None,
+    parse_data: bool = True,
 ) -> VerifiedFile:
     """Read the object from S3 and check hash, gzip to its end, structure, counts and digests.
 
     `take` is given what the file holds as it is read, while the next part is being checked: whether all of it is
-    true is known only when this returns. Raises NotCompleted, AlreadyPurged, ObjectNotFound, StorageError, what
-    `take` raises, or FormatError that says what is wrong.
+    true is known only when this returns. `parse_data` is as for FileVerifier. Raises NotCompleted, AlreadyPurged,
+    ObjectNotFound, StorageError, what `take` raises, or FormatError that says what is wrong.
     """
     key = _key(respaldo)
     progress.enter(Etapa.VERIFICANDO)
     events: list[Event] = []
     verifier = FileVerifier(
-        max_size=respaldo.metadata_["tamaño_original_bytes"], on_event=events.append if take is not None else None
+        max_size=respaldo.metadata_["tamaño_original_bytes"],
+        on_event=events.append if take is not None else None,
+        parse_data=parse_data,
     )
     async with resources.storage.download(key) as chunks, taking(take) as hand_on:
         async for chunk in chunks:

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -16,8 +17,10 @@ from app.errors import (
     DatabaseError,
     NotCompleted,
     RespaldosError,
+    RestoreDiffers,
     RestoreInterrupted,
     RestoreRefused,
+    StorageError,
 )
 from app.respaldos.audit import COMMAND_LINE, Actor
 from app.respaldos.backup import queries as backup_queries
@@ -86,7 +89,14 @@ async def run(attempt: Attempt, *, database: RestoreDatabase | None = None, stri
     made = _Made()
     try:
         async with attempt.leased():
-            await _make(attempt, target, respaldo, request, made, strict=strict)
+            # Of a whole clinic PostgreSQL parses what is not there today already, and the digests prove all of it.
+            parsed = not request.scope.whole or job.clinica_id is None
+            try:
+                await _make(attempt, target, respaldo, request, made, strict=strict, parse_data=parsed)
+            except (RestoreRefused, RestoreDiffers):
+                if not parsed:
+                    await _name_wrong_record(attempt, respaldo)
+                raise
         await _complete(attempt)
     except BaseException as exc:
         if made.transaction_id is None:
@@ -110,12 +120,15 @@ async def _make(
     made: _Made,
     *,
     strict: bool,
+    parse_data: bool,
 ) -> None:
     resources, clinica_id, progress = attempt.resources, attempt.job.clinica_id, attempt.progress
     async with transaction(resources) as service:
         unbroken = await reading_queries.is_unbroken(service, respaldo, clinica_id=clinica_id)
     async with target.restoring(clinica_id, strict=strict, update=request.actualizar, unbroken=unbroken) as session:
-        verified = await check_thoroughly(resources, respaldo, progress, take=session.staging.take)
+        verified = await check_thoroughly(
+            resources, respaldo, progress, take=session.staging.take, parse_data=parse_data
+        )
         progress.enter(Etapa.COMPARANDO)
         migrations = await session.migrations_since()
         if migrations:
@@ -138,6 +151,12 @@ async def _make(
         attempt.undecided = True
         made.transaction_id = number
         await session.commit()
+
+
+async def _name_wrong_record(attempt: Attempt, respaldo: Respaldo) -> None:
+    """Where a record of the file is none, that is why it was refused. Raises FormatError, which says which."""
+    with suppress(StorageError):
+        await check_thoroughly(attempt.resources, respaldo, attempt.progress)
 
 
 async def _compare(attempt: Attempt, request: RestoreRequest, session: ClinicRestore, migrations: list[str]) -> None:
