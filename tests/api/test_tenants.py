@@ -61,13 +61,15 @@ def example(document: dict[str, Any], schema: dict[str, Any]) -> Any:
     raise AssertionError(f"a body without an example: {schema}")
 
 
+EVERY = operations()
+
 # A superadmin's alone, who chooses no clinic for them.
-PLATFORM = [operation for operation in operations() if operation.path.startswith("/api/v1/plataforma/")]
+PLATFORM = [operation for operation in EVERY if operation.path.startswith("/api/v1/plataforma/")]
 
 # It tells of the token itself, of whatever clinic that is.
-OF_THE_TOKEN = [operation for operation in operations() if operation.path == "/api/v1/auth/verificar-token/"]
+OF_THE_TOKEN = [operation for operation in EVERY if operation.path == "/api/v1/auth/verificar-token/"]
 
-OPERATIONS = [operation for operation in operations() if operation not in PLATFORM + OF_THE_TOKEN]
+OPERATIONS = [operation for operation in EVERY if operation not in PLATFORM + OF_THE_TOKEN]
 
 # Everybody may ask for these.
 OPEN = {"/api/v1/auth/login/", "/salud/viva", "/salud/lista", "/metrics"}

@@ -12,7 +12,7 @@ from tests.cli.conftest import Slowly
 from tests.respaldos.conftest import LARGE, SMALL, assert_consistent, assert_failed, respaldo_rows
 from tests.storage.conftest import Store
 from tests.support.jobs import expire
-from tests.support.program import ended, respaldos, start
+from tests.support.program import Ran, Running, begin, ended, respaldos, start
 from tests.support.tcp_proxy import Direction
 
 MB = 10**6
@@ -49,12 +49,18 @@ STAGES: dict[str, Reached] = {
 }
 
 
-async def stage(name: str, slowly: Slowly, conn: asyncpg.Connection, process: asyncio.subprocess.Process) -> None:
+async def stage(
+    name: str, slowly: Slowly, conn: asyncpg.Connection, process: asyncio.subprocess.Process | Running
+) -> None:
     """Return when the backup has come there."""
     async with asyncio.timeout(60):
         while not await STAGES[name](slowly, conn):
-            assert process.returncode is None, await ended(process)
+            assert process.returncode is None, await _ended(process)
             await asyncio.sleep(0.005)
+
+
+async def _ended(process: asyncio.subprocess.Process | Running) -> Ran:
+    return await (process.ended() if isinstance(process, Running) else ended(process))
 
 
 ONCE = (signal.SIGINT,)
@@ -79,13 +85,13 @@ async def test_an_interrupted_backup_is_failed_and_leaves_nothing(
     where: str,
     signals: tuple[signal.Signals, ...],
 ) -> None:
-    process = await start("crear", "--clinica", str(LARGE), cwd=tmp_path, **slowly.settings)
-    await stage(where, slowly, conn, process)
+    running = begin("crear", "--clinica", str(LARGE), cwd=tmp_path, **slowly.settings)
+    await stage(where, slowly, conn, running)
     for number in signals:
-        process.send_signal(number)
+        running.send_signal(number)
         # Long enough to be a second signal for the process, and not the same one.
         await asyncio.sleep(0.02)
-    ran = await ended(process)
+    ran = await running.ended()
     assert (ran.code, ran.out) == (130, ""), ran
     assert "Traceback" not in ran.err
     assert "✗ se interrumpió la orden" in ran.err
@@ -107,10 +113,10 @@ async def test_programs_are_told_so_by_its_code(
 async def test_a_killed_backup_is_ended_by_the_next_command_after_its_lease(
     slowly: Slowly, addresses: dict[str, str], conn: asyncpg.Connection, store: Store, tmp_path: Path, where: str
 ) -> None:
-    process = await start("crear", "--clinica", str(LARGE), cwd=tmp_path, **slowly.settings)
-    await stage(where, slowly, conn, process)
-    process.kill()
-    await ended(process)
+    running = begin("crear", "--clinica", str(LARGE), cwd=tmp_path, **slowly.settings)
+    await stage(where, slowly, conn, running)
+    running.send_signal(signal.SIGKILL)
+    await running.ended()
     assert [row.estado for row in await respaldo_rows(conn)] == ["procesando"]
     refused = await asyncio.to_thread(respaldos, "crear", "--clinica", str(LARGE), cwd=tmp_path, **addresses)
     assert refused.code == 1

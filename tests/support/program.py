@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from app.settings import Settings
-from tests.support.forked import fork
+from tests.support.forked import Forked, fork
 
 PROGRAM = Path(sys.executable).with_name("respaldos")
 
@@ -54,6 +54,35 @@ def respaldos(*arguments: str, cwd: Path, given: str = "", **settings: str) -> R
         typed.write_text(given)
         process = fork(command, *arguments, env=environment(**settings), cwd=cwd, given=typed, out=out, err=err)
         return Ran(process.ended(90), out.read_text(), err.read_text())
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A command that runs; what it writes goes to files in `folder`."""
+
+    process: Forked
+    folder: Path
+
+    @property
+    def returncode(self) -> int | None:
+        """How it ended; None while it runs."""
+        return self.process.returncode
+
+    def send_signal(self, number: int) -> None:
+        """Send a signal, unless it has ended."""
+        self.process.send_signal(number)
+
+    async def ended(self) -> Ran:
+        """How the command ended; killed where it does not within a minute."""
+        code = await asyncio.to_thread(self.process.ended, 60)
+        return Ran(code, (self.folder / "out").read_text(), (self.folder / "err").read_text())
+
+
+def begin(*arguments: str, cwd: Path, **settings: str) -> Running:
+    """Start a command for which it does not matter how a program starts: that takes longer than its work."""
+    folder = Path(tempfile.mkdtemp(dir=cwd))
+    process = fork(command, *arguments, env=environment(**settings), cwd=cwd, out=folder / "out", err=folder / "err")
+    return Running(process, folder)
 
 
 def command(*arguments: str) -> None:

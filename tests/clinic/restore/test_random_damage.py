@@ -7,8 +7,9 @@ import pytest
 
 from tests.clinic.conftest import Database
 from tests.clinic.restore.conftest import ordinary, superuser
-from tests.support.clinic_backup import back_up
-from tests.support.clinic_restore import assert_restored, counts, restore
+from tests.support.clinic_backup import clinic_file
+from tests.support.clinic_restore import counts, restore
+from tests.support.restore_cases import contents
 from tests.support.two_clinics import TWO_CLINICS
 
 # Keys of every behaviour, a unique value in each table, a shared table, a tree, a table without key.
@@ -76,7 +77,7 @@ async def test_what_is_foreseen_is_what_happens(any_database: Database, seed: in
     await sql.execute(f"SET search_path = public; {TWO_CLINICS} {TABLES} {VIEW}")
     chance = random.Random(seed)
     roles = [await superuser(any_database), await ordinary(any_database)]
-    backup, other = await back_up(roles[0], 1), await back_up(roles[0], 2)
+    before, file = await contents(sql), await clinic_file(roles[0], 1)
     for turn in range(4):
         clinics = roles[turn % 2]
         done = 0
@@ -94,8 +95,7 @@ async def test_what_is_foreseen_is_what_happens(any_database: Database, seed: in
                 await transaction.commit()
                 done += 1
         assert done
-        foreseen = await restore(clinics, backup.file, simulate=True)
-        assert await restore(clinics, backup.file) == foreseen
-        await assert_restored(clinics, backup)
-        await assert_restored(clinics, other, 2)
-        assert counts(await restore(clinics, backup.file)) == {}
+        foreseen = await restore(clinics, file, simulate=True)
+        assert await restore(clinics, file) == foreseen
+        assert await contents(sql) == before
+        assert counts(await restore(clinics, file)) == {}
