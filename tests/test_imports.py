@@ -46,8 +46,13 @@ def sources(folder: str) -> Iterator[Path]:
     yield from (ROOT / folder).rglob("*.py")
 
 
-# The audit trail and the outbox belong to no room.
-APART = {"app/respaldos/audit.py", "app/respaldos/notices.py", "app/notify/outbox.py"}
+# The audit trail, the outbox and the workers' turns belong to no room.
+APART = {
+    "app/respaldos/audit.py",
+    "app/respaldos/notices.py",
+    "app/respaldos/turns.py",
+    "app/notify/outbox.py",
+}
 
 
 def test_only_queries_and_fleet_write_sql_about_respaldos() -> None:
@@ -62,14 +67,16 @@ def test_only_queries_and_fleet_write_sql_about_respaldos() -> None:
                 assert not found, f"{path}: {found}"
 
 
-def test_only_three_places_open_connections_and_clients() -> None:
-    """The app's lifespan, the worker's context and the command line; they do it through app.connections."""
+def test_only_few_places_open_connections_and_clients() -> None:
+    """The app's lifespan, the worker's context and the command line; and what looks whether each can be opened."""
     openers = {"open_resources", "open_databases", "open_storage", "service_engine"}
     allowed = {
         "app/connections/databases.py",
         "app/connections/resources.py",
         "app/connections/service.py",
         "app/demo/command.py",
+        "app/diagnostics/databases.py",
+        "app/diagnostics/servers.py",
         "app/database.py",
         "app/migrate.py",
         "app/main.py",

@@ -1,4 +1,4 @@
-"""TODO."""
+"""A clinic, and how clinics share the database."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

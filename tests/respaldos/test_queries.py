@@ -24,6 +24,7 @@ CROSSING = {
     "backup": {
         "app/cli/commands/listing.py",
         "app/cli/find.py",
+        "app/respaldos/backup/all_clinics.py",
         "app/respaldos/backup/cleanup.py",
     },
     # Of these, the queries only wait for each other.
@@ -36,6 +37,7 @@ CROSSING = {
     },
     "retention": {
         "app/respaldos/retention/clean.py",
+        "app/respaldos/retention/prune.py",
         "app/respaldos/retention/purge.py",
         "app/respaldos/retention/reindex.py",
     },
