@@ -3,7 +3,7 @@
 import uuid
 from datetime import UTC, datetime
 
-from sqlalchemy import func, select
+from sqlalchemy import func
 
 from app.broker.queue import open_queue
 from app.connections.databases import open_databases
@@ -92,10 +92,9 @@ async def webhook(settings: Settings) -> list[Finding]:
 async def clocks(settings: Settings) -> list[Finding]:
     """How far ours is from PostgreSQL's and from S3's."""
     async with open_databases(settings) as databases, transaction(databases) as session:
-        # Connected by then.
-        await session.execute(select(1))
+        await session.connection()
         before = datetime.now(UTC)
-        theirs = await session.scalar(select(func.clock_timestamp()))
+        theirs = await session.scalar(func.clock_timestamp())
         ours = before + (datetime.now(UTC) - before) / 2
     found = [_clock("PostgreSQL", (theirs - ours).total_seconds())] if theirs is not None else []
     async with open_storage(s3_options(settings)) as storage:
