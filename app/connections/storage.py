@@ -1,7 +1,7 @@
-"""Where the bucket is."""
+"""Where the bucket is, and what it costs."""
 
 from app.settings import EmbeddedServer, Settings
-from app.storage.options import S3Options
+from app.storage.options import LEAST, S3Options, StoragePrice
 
 
 def s3_options(settings: Settings) -> S3Options:
@@ -20,3 +20,9 @@ def s3_options(settings: Settings) -> S3Options:
         checksums=settings.s3_checksums,
         folder=settings.respaldos_home if EmbeddedServer.S3 in settings.embedded_servers else None,
     )
+
+
+def storage_price(settings: Settings) -> StoragePrice:
+    """What the bucket costs; of the minimums of other stores than AWS nothing is known."""
+    least = LEAST.get(settings.s3_storage_class, (0, 0)) if settings.aws_endpoint_url_s3 is None else (0, 0)
+    return StoragePrice(settings.storage_price_gb_month, *least)

@@ -303,7 +303,8 @@ class Estadisticas(Answer):
     """Cómo han ido los respaldos de la clínica. `tasa_exito` es un porcentaje, 0 si no terminó ninguno.
 
     `situacion` dice en una palabra si los datos están a salvo. El costo es de `tamaño_almacenado_mb`, que incluye lo
-    eliminado mientras se puede recuperar, a `precio_gb_mes_usd`.
+    eliminado mientras se puede recuperar, a `precio_gb_mes_usd`; en AWS, con los 128 KB y los días que STANDARD_IA
+    cobra por objeto como mínimo.
     """
 
     total_respaldos: Annotated[int, eg(92)]

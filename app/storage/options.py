@@ -6,6 +6,19 @@ from typing import Literal
 
 
 @dataclass(frozen=True, slots=True)
+class StoragePrice:
+    """What a store charges: USD a month for 2**30 bytes, each object for as many bytes and days as this at least."""
+
+    gb_month: float
+    least_bytes: int = 0
+    least_days: int = 0
+
+
+# AWS's storage classes that have such minimums, in bytes and days. https://aws.amazon.com/s3/storage-classes/
+LEAST = {"STANDARD_IA": (128 << 10, 30), "ONEZONE_IA": (128 << 10, 30), "GLACIER_IR": (128 << 10, 90)}
+
+
+@dataclass(frozen=True, slots=True)
 class S3Options:
     """One bucket of one store, and how to treat it.
 

@@ -13,6 +13,7 @@ from app.api.parameters import PAGE_HEADERS, PageDep, RespaldoId, Timestamp, tim
 from app.api.problems import WithMembers
 from app.api.schemas import PedidoComparacion, PedidoRespaldo, PedidoRestauracion, PedidoVerificacion
 from app.connections.service import Service
+from app.connections.storage import storage_price
 from app.errors import DatabaseError, OperationInProgress
 from app.respaldos.audit import Actor
 from app.respaldos.backup import queries as backup_queries
@@ -108,7 +109,7 @@ async def estadisticas(service: ServiceDep, caller: ReadAccess) -> Any:
         time_zone=settings.time_zone,
         hour=settings.backup_hour,
         minute=settings.backup_minute,
-        price_gb_month=settings.storage_price_gb_month,
+        price=storage_price(settings),
     )
 
 

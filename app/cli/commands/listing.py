@@ -22,6 +22,7 @@ from app.cli.output import (
 from app.cli.parameters import IDENTIFIER, WholeNumber
 from app.cli.running import with_databases, with_settings
 from app.connections.databases import open_databases
+from app.connections.storage import storage_price
 from app.dump.whose import named
 from app.respaldos.backup import fleet as backup_fleet
 from app.respaldos.backup import queries as backup_queries
@@ -154,7 +155,7 @@ def estadisticas(clinica: str | None, plataforma: bool, as_json: bool) -> None:
                 time_zone=settings.time_zone,
                 hour=settings.backup_hour,
                 minute=settings.backup_minute,
-                price_gb_month=settings.storage_price_gb_month,
+                price=storage_price(settings),
             )
 
     found = with_settings(work)

@@ -5,13 +5,27 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import BigInteger, ColumnElement, FromClause, Row, Select, case, func, literal, select, text, true
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    FromClause,
+    Row,
+    Select,
+    case,
+    func,
+    literal,
+    or_,
+    select,
+    text,
+    true,
+)
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import InstrumentedAttribute, aliased
 
 from app.respaldos.models import Clase, Estado, Profundidad, Respaldo, TipoOperacion, Trabajo, in_words
 from app.respaldos.status.health import BackupHealth, GoodBackup, HealthSummary, LastProof
+from app.storage.options import StoragePrice
 
 _LIVE = Respaldo.fecha_eliminacion.is_(None)
 _COMPLETED = Respaldo.estado == Estado.COMPLETADO
@@ -127,7 +141,7 @@ def as_summary(row: Row[Any]) -> HealthSummary:
 class Totals:
     """Numbers of a clinic's backups that are not deleted, the bytes of the completed ones, and the newest of these.
 
-    `stored_bytes` is what is in S3: also what is deleted and not purged yet.
+    `stored_bytes` is what is in S3: also what is deleted and not purged yet; `billed_bytes` what is paid for.
     """
 
     all: int
@@ -135,18 +149,21 @@ class Totals:
     failed: int
     bytes: int
     stored_bytes: int
+    billed_bytes: int
     last_id: int | None
     last_moment: datetime | None
     last_bytes: int | None
 
 
-async def totals(session: AsyncSession, *, clinica_id: int | None) -> Totals:
-    """Count the clinic's backups."""
+async def totals(session: AsyncSession, *, clinica_id: int | None, price: StoragePrice, now: datetime) -> Totals:
+    """Count the clinic's backups; `now` is aware."""
 
-    def bytes_of(condition: ColumnElement[bool]) -> ColumnElement[int]:
-        return func.coalesce(func.sum(Respaldo.tamaño_bytes).filter(_COMPLETED, condition), 0).cast(BigInteger)
+    def bytes_of(condition: ColumnElement[bool], each: Any = Respaldo.tamaño_bytes) -> ColumnElement[int]:
+        return func.coalesce(func.sum(each).filter(_COMPLETED, condition), 0).cast(BigInteger)
 
     mine = Respaldo.clinica_id == clinica_id
+    # What is removed sooner is paid for as long all the same.
+    paid = or_(Respaldo.purgado.is_(None), Respaldo.fecha_respaldo > now - timedelta(days=price.least_days))
     counted = (
         select(
             func.count().filter(_LIVE).label("all"),
@@ -154,6 +171,7 @@ async def totals(session: AsyncSession, *, clinica_id: int | None) -> Totals:
             func.count().filter(_LIVE, Respaldo.estado == Estado.FALLIDO).label("failed"),
             bytes_of(_LIVE).label("bytes"),
             bytes_of(Respaldo.purgado.is_(None)).label("stored"),
+            bytes_of(paid, func.greatest(Respaldo.tamaño_bytes, price.least_bytes)).label("billed"),
         )
         .where(mine)
         .subquery()

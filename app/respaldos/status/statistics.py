@@ -11,6 +11,7 @@ from app.respaldos.schedule.nights import proxima_hora
 from app.respaldos.status import queries as status_queries
 from app.respaldos.status.health import BackupHealth, situacion
 from app.respaldos.status.queries import Ended
+from app.storage.options import StoragePrice
 
 # Days of `serie`, today included.
 SERIES_DAYS = 90
@@ -27,21 +28,20 @@ async def obtener_estadisticas(
     time_zone: ZoneInfo,
     hour: int,
     minute: int,
-    price_gb_month: float,
+    price: StoragePrice,
 ) -> Estadisticas:
     """Without a clinic, of the platform.
 
-    Deleted backups are left out, but for the cost, which is that of all bytes in S3 until they are purged, and for
-    `serie`, which has a point for each of the last SERIES_DAYS local days, oldest first. `proximo_respaldo` is when
-    the next night begins; None where the clinic is inactive.
-    `hour` and `minute` are the local time of the nightly backups; the price is in USD for 2**30 bytes.
+    Deleted backups are left out, but for the cost, which is that of all bytes that S3 charges for, and for `serie`,
+    which has a point for each of the last SERIES_DAYS local days, oldest first. `proximo_respaldo` is when the next
+    night begins; None where the clinic is inactive. `hour` and `minute` are the local time of the nightly backups.
     """
     clinica_id, active = (clinic.id, clinic.active) if clinic is not None else (None, True)
     today = now.astimezone(time_zone).date()
     first = today - timedelta(days=SERIES_DAYS - 1)
     midnight = datetime(first.year, first.month, first.day, tzinfo=time_zone).astimezone(UTC)
     async with transaction(databases) as session:
-        totals = await status_queries.totals(session, clinica_id=clinica_id)
+        totals = await status_queries.totals(session, clinica_id=clinica_id, price=price, now=now)
         ended = await status_queries.ended_since(session, clinica_id=clinica_id, since=midnight)
         health = await status_queries.health_of(session, clinica_id=clinica_id)
     tried = totals.completed + totals.failed
@@ -57,14 +57,14 @@ async def obtener_estadisticas(
         tasa_exito=round(100 * totals.completed / tried, 1) if tried else 0.0,
         proximo_respaldo=upcoming.astimezone(UTC) if upcoming is not None else None,
         # Small clinics cost less than a cent.
-        costo_mensual_estimado_usd=round(totals.stored_bytes / BILLED_GB * price_gb_month, 6),
+        costo_mensual_estimado_usd=round(totals.billed_bytes / BILLED_GB * price.gb_month, 6),
         serie=_series(ended, first, time_zone),
         situacion=situacion(health.summary, active=active, now=now),
         ultimo_bueno=ultimo_bueno(health),
         ultima_verificacion=ultima_verificacion(health),
         fallos_seguidos=health.failures,
         tamaño_almacenado_mb=mib(totals.stored_bytes),
-        precio_gb_mes_usd=price_gb_month,
+        precio_gb_mes_usd=price.gb_month,
     )
 
 

@@ -1,7 +1,7 @@
 """The platform's backups: made, kept, proven and restored as a clinic's are, and apart from every clinic's."""
 
 import asyncio
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import asyncpg
 import pytest
@@ -24,6 +24,7 @@ from app.respaldos.schedule.fleet import newest_good_and_trial
 from app.respaldos.schedule.nights import programar
 from app.respaldos.schedule.overdue import vigilar
 from app.respaldos.status import queries as status_queries
+from app.storage.options import StoragePrice
 from tests.respaldos.conftest import ANA, LA_PAZ, SMALL, Held, ask, back_up
 from tests.support.jobs import expire
 from tests.support.restores import assert_refused, conn, newest, resources, restore
@@ -42,7 +43,11 @@ async def test_its_file_is_apart_and_no_clinic_sees_it(resources: Resources) -> 
             with pytest.raises(RespaldoNotFound):
                 await backup_queries.get(session, respaldo.id, clinica_id=clinica_id)
             assert (await backup_queries.page(session, clinica_id=clinica_id, limit=10, offset=0))[1] == 0
-            assert (await status_queries.totals(session, clinica_id=clinica_id)).all == 0
+            assert (
+                await status_queries.totals(
+                    session, clinica_id=clinica_id, price=StoragePrice(0), now=datetime.now(UTC)
+                )
+            ).all == 0
         assert (await backup_queries.get(session, respaldo.id, clinica_id=None)).id == respaldo.id
 
 

@@ -7,9 +7,12 @@ from zoneinfo import ZoneInfo
 import asyncpg
 import pytest
 
+from app.connections.storage import storage_price
 from app.respaldos.models import Estado
 from app.respaldos.resources import Resources
 from app.respaldos.status.statistics import obtener_estadisticas
+from app.settings import demo_settings
+from app.storage.options import StoragePrice
 from tests.respaldos.conftest import LARGE, SMALL, back_up, connected, opened
 from tests.storage.conftest import Store
 from tests.support.stored import stored
@@ -17,6 +20,7 @@ from tests.support.stored import stored
 LA_PAZ = ZoneInfo("America/La_Paz")
 NOW = datetime(2026, 11, 23, 15, tzinfo=UTC)
 GIB = 2**30
+PRICE = StoragePrice(0.0125)
 
 
 async def statistics(
@@ -25,7 +29,7 @@ async def statistics(
     *,
     now: datetime = NOW,
     time_zone: ZoneInfo = LA_PAZ,
-    price_gb_month: float = 0.0125,
+    price: StoragePrice = PRICE,
 ) -> dict[str, Any]:
     """As for a night that begins at two."""
     found = await obtener_estadisticas(
@@ -35,7 +39,7 @@ async def statistics(
         time_zone=time_zone,
         hour=2,
         minute=0,
-        price_gb_month=price_gb_month,
+        price=price,
     )
     return found.model_dump(mode="json")
 
@@ -91,12 +95,38 @@ async def test_the_cost_is_that_of_what_is_in_s3(resources: Resources) -> None:
     now = datetime.now(UTC)
     await stored(resources, SMALL, tamaño_bytes=3 * GIB)
     await stored(resources, SMALL, tamaño_bytes=GIB, fecha_eliminacion=now)
-    await stored(resources, SMALL, tamaño_bytes=50 * GIB, fecha_eliminacion=now, purgado=now)
+    await stored(resources, SMALL, days=1, tamaño_bytes=50 * GIB, fecha_eliminacion=now, purgado=now)
     await stored(resources, LARGE, tamaño_bytes=7 * GIB)
-    found = await statistics(resources, price_gb_month=0.25)
+    found = await statistics(resources, now=now, price=StoragePrice(0.25))
     assert found["costo_mensual_estimado_usd"] == 1.0
     assert found["tamaño_total_mb"] == 3 * 1024
     assert found["total_respaldos"] == 1
+
+
+async def test_the_cost_counts_what_the_store_charges_at_least(resources: Resources) -> None:
+    now = datetime.now(UTC)
+    await stored(resources, SMALL, days=40, tamaño_bytes=GIB)
+    await stored(resources, SMALL, days=1, tamaño_bytes=GIB // 4)
+    for days in (29, 31):
+        await stored(resources, SMALL, days=days, tamaño_bytes=GIB, fecha_eliminacion=now, purgado=now)
+    await stored(resources, SMALL, estado=Estado.FALLIDO)
+    found = await statistics(resources, now=now, price=StoragePrice(1.0, least_bytes=GIB // 2, least_days=30))
+    assert found["costo_mensual_estimado_usd"] == 2.5
+    assert found["tamaño_almacenado_mb"] == 1280
+
+
+@pytest.mark.parametrize(
+    ("settings", "least"),
+    [
+        ({}, (128 << 10, 30)),
+        ({"s3_storage_class": "GLACIER_IR"}, (128 << 10, 90)),
+        ({"s3_storage_class": "STANDARD"}, (0, 0)),
+        ({"aws_endpoint_url_s3": "https://s3.example.com"}, (0, 0)),
+    ],
+)
+def test_only_aws_has_the_minimums_of_its_classes(settings: dict[str, str], least: tuple[int, int]) -> None:
+    price = storage_price(demo_settings().model_copy(update={"aws_endpoint_url_s3": None, **settings}))
+    assert (price.least_bytes, price.least_days) == least
 
 
 async def test_deleted_ones_are_not_the_last(resources: Resources) -> None:

@@ -595,7 +595,8 @@ export interface components {
          * @description Cómo han ido los respaldos de la clínica. `tasa_exito` es un porcentaje, 0 si no terminó ninguno.
          *
          *     `situacion` dice en una palabra si los datos están a salvo. El costo es de `tamaño_almacenado_mb`, que incluye lo
-         *     eliminado mientras se puede recuperar, a `precio_gb_mes_usd`.
+         *     eliminado mientras se puede recuperar, a `precio_gb_mes_usd`; en AWS, con los 128 KB y los días que STANDARD_IA
+         *     cobra por objeto como mínimo.
          * @example {
          *       "total_respaldos": 92,
          *       "completados": 91,
