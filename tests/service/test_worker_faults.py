@@ -122,7 +122,7 @@ async def test_a_worker_back_from_the_dead_changes_nothing(
             slow.restore()
             row = await ended(conn, respaldo_id)
             frozen.signal(signal.SIGCONT)
-            await frozen.said(f"el respaldo {respaldo_id} no se completó")
+            await frozen.said(f"respaldo {respaldo_id}: otro proceso se hizo cargo")
     assert row["intento"] == 2
     assert await ended(conn, respaldo_id) == row
     await assert_one_object(conn, store, row)

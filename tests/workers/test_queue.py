@@ -74,7 +74,8 @@ async def test_a_redis_that_hangs_is_given_up(redis: RedisServer, monkeypatch: p
                 await queue.announce()
         proxy.restore()
         await queue.announce()
-        assert redis.jobs() == 1
+        # What was given up may have been on its way: a ticket too many has a worker look once in vain.
+        assert redis.jobs() in (1, 2)
 
 
 async def test_a_connection_that_was_lost_meanwhile_is_made_anew(queue: Queue, redis: RedisServer) -> None:

@@ -57,7 +57,7 @@ async def test_a_store_that_is_down(store: Store, database: str, conn: asyncpg.C
         *((LARGE, "upload_part", nth, kind) for nth in (1, 3, 5) for kind in ("500", "cut before", "cut after")),
         (LARGE, "upload_part", 2, "slow"),
         *((LARGE, "complete", 1, kind) for kind in KINDS),
-        *((SMALL, "head", 1, kind) for kind in ("503", "cut before", "slow")),
+        *((SMALL, "get", 1, kind) for kind in ("503", "cut before", "slow")),
         *((LARGE, "get", 1, kind) for kind in (*KINDS, "short")),
     ],
 )
