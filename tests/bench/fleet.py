@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -231,7 +231,7 @@ def show(nights: list[Night], left_out: list[str]) -> None:
         console.print(f"Left out for time: {what}")
 
 
-def measure(settings: Settings, minutes: float) -> tuple[list[Night], list[str]]:
+def measure(settings: Settings, minutes: float, numbers: Sequence[int] = WORKERS) -> tuple[list[Night], list[str]]:
     """Every night for which there is time, and what there was none for."""
     end = time.monotonic() + 60 * minutes
     nights: list[Night] = []
@@ -249,8 +249,8 @@ def measure(settings: Settings, minutes: float) -> tuple[list[Night], list[str]]
         except TimeoutError:
             left_out.append(f"{fleet.database}: its database is not made yet")
             continue
-        for workers in WORKERS:
-            half = until if workers == WORKERS[-1] else time.monotonic() + (until - time.monotonic()) / len(WORKERS)
+        for workers in numbers:
+            half = until if workers == numbers[-1] else time.monotonic() + (until - time.monotonic()) / len(numbers)
             night = asyncio.run(run_night(settings, fleet, workers, half))
             nights.append(night)
             if night.done + night.failed < fleet.clinics:
@@ -269,11 +269,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--minutes", type=float, default=15)
     parser.add_argument("--only", help="one fleet, by the name of its database: tidy_200")
+    parser.add_argument("--workers", type=int, choices=WORKERS, help="with so many alone, not with each number")
     arguments = parser.parse_args()
     if arguments.only:
         FLEETS[:] = [fleet for fleet in FLEETS if fleet.database == arguments.only]
     with measured_ground(OWNERS_HOME, ()) as settings:
-        nights, left_out = measure(settings, arguments.minutes)
+        nights, left_out = measure(settings, arguments.minutes, [arguments.workers] if arguments.workers else WORKERS)
     show(nights, left_out)
     with suppress(OSError):
         RESULTS.write_text(json.dumps([_plain(night) for night in nights], indent=2))
