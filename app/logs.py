@@ -102,6 +102,9 @@ def _level(record: logging.LogRecord) -> str:
 def _message(record: logging.LogRecord) -> str:
     library = record.name.partition(".")[0]
     said = record.getMessage()
+    if library == "asyncio":
+        # Below is the task, with the words of its error.
+        said = said.partition("\n")[0]
     return said if library in _OURS else f"{library}: {said}"
 
 
@@ -112,7 +115,7 @@ def _traceback(record: logging.LogRecord) -> Iterator[str]:
 
 
 def _lines(exc: BaseException, seen: set[int]) -> Iterator[str]:
-    """What it came of, then where it was raised; of its words the first line: PostgreSQL's others may hold rows."""
+    """What it came of, then where it was raised; its words where they quote nothing that people wrote."""
     seen.add(id(exc))
     cause = exc.__cause__ or (None if exc.__suppress_context__ else exc.__context__)
     inner = [
@@ -124,5 +127,14 @@ def _lines(exc: BaseException, seen: set[int]) -> Iterator[str]:
             yield from _lines(each, seen)
     for frame in format_tb(exc.__traceback__):
         yield from frame.rstrip().splitlines()
-    said = str(exc).partition("\n")[0][:_LONGEST]
+    said = _words(exc).partition("\n")[0][:_LONGEST]
     yield f"{type(exc).__module__}.{type(exc).__qualname__}{f': {said}' if said else ''}"
+
+
+def _words(exc: BaseException) -> str:
+    """PostgreSQL's and those of a value that does not fit quote it; of our own errors, what a log may have."""
+    if isinstance(ours := getattr(exc, "for_log", None), str):
+        return ours
+    if type(exc).__module__.partition(".")[0] in {"asyncpg", "sqlalchemy"}:
+        return getattr(exc, "sqlstate", None) or ""
+    return "" if isinstance(exc, ValueError | LookupError) else str(exc)

@@ -31,7 +31,7 @@ from app.api.routes import (
 )
 from app.api.routes.progress import OpenStreams
 from app.connections.service import open_service
-from app.diagnostics.local import log_local
+from app.diagnostics.local import local, log_problems
 from app.settings import Settings, load_settings
 
 
@@ -78,7 +78,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     tracing.start("respaldos-api")
     async with open_service(app.state.settings) as service:
-        log_local(app.state.settings)
+        log_problems(local(app.state.settings))
         app.state.service = service
         app.state.rejection_log = RejectionLog(service.resources)
         app.state.streams = OpenStreams()

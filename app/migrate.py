@@ -65,7 +65,8 @@ WHERE n.nspname = 'respaldos' AND c.relkind IN ('r', 'p', 'S') AND NOT (
                     AND c.relkind = 'S' AND d.deptype IN ('a', 'i'))
 UNION ALL
 SELECT 'respaldos', format('ALTER SCHEMA respaldos OWNER TO %I;', current_user)
-FROM pg_namespace WHERE nspname = 'respaldos' AND NOT has_schema_privilege(oid, 'USAGE, CREATE')
+FROM pg_namespace WHERE nspname = 'respaldos'
+    AND NOT (has_schema_privilege(oid, 'USAGE') AND has_schema_privilege(oid, 'CREATE'))
 """
 
 
@@ -86,6 +87,7 @@ def _look(connection: Connection) -> SchemaState:
     there = ask(
         "SELECT true FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
         " WHERE n.nspname = 'respaldos' AND c.relname = 'alembic_version'"
+        " AND has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT')"
     ).scalar()
     lacking = [(str(name), str(statement)) for name, statement in ask(_LACKING)]
     script = ScriptDirectory.from_config(alembic_config(connection))

@@ -7,10 +7,12 @@ import sys
 from collections.abc import Iterator
 from zoneinfo import ZoneInfo
 
+import asyncpg
 import pytest
+from sqlalchemy.exc import DBAPIError
 
 from app.database import database_errors
-from app.errors import DatabaseError, DatabaseUnavailable, RestoreDiffers
+from app.errors import DatabaseError, DatabaseUnavailable, FormatError, RestoreDiffers
 from app.logs import JsonFormatter, TextFormatter, configure_logging, fields
 
 LA_PAZ = ZoneInfo("America/La_Paz")
@@ -39,14 +41,14 @@ def record(name: str, said: str, *args: object, exc: Exception | None = None, **
     return made
 
 
-def raised() -> ValueError:
+def raised() -> RuntimeError:
     """An error with a cause, whose words would forge a line."""
     try:
         try:
             raise KeyError(FORGED)
         except KeyError as exc:
-            raise ValueError(f"malo: {FORGED}") from exc
-    except ValueError as exc:
+            raise RuntimeError(f"malo: {FORGED}") from exc
+    except RuntimeError as exc:
         return exc
 
 
@@ -62,11 +64,37 @@ def test_a_traceback_is_there_and_forges_none_either() -> None:
     first, *others = TextFormatter(LA_PAZ).format(record("app.x", "mal", exc=raised())).splitlines()
     assert re.fullmatch(rf"{LINE}mal", first)
     assert all(line.startswith("    ") for line in others)
-    assert any("KeyError" in line for line in others)
-    assert others[-1] == "    builtins.ValueError: malo: Ana"
+    assert "    builtins.KeyError" in others
+    assert others[-1] == "    builtins.RuntimeError: malo: Ana"
     found = json.loads(JsonFormatter(LA_PAZ).format(record("app.x", "mal", exc=raised())))
-    assert found["excepcion"].endswith("builtins.ValueError: malo: Ana")
+    assert found["excepcion"].endswith("builtins.RuntimeError: malo: Ana")
     assert "in raised" in found["excepcion"]
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (
+            asyncpg.InvalidDatetimeFormatError('invalid input: "Ana"'),
+            "asyncpg.exceptions.InvalidDatetimeFormatError: 22007",
+        ),
+        (DBAPIError("INSERT", {"nombre": "Ana"}, ValueError("Ana")), "sqlalchemy.exc.DBAPIError"),
+        (FormatError("el registro de Ana"), "app.errors.FormatError: archivo_invalido"),
+        (DatabaseUnavailable("no hay conexión"), "app.errors.DatabaseUnavailable: no hay conexión"),
+        (ValueError("invalid literal: 'Ana'"), "builtins.ValueError"),
+    ],
+)
+def test_no_traceback_quotes_what_people_wrote(error: Exception, line: str) -> None:
+    said = TextFormatter(LA_PAZ).format(record("app.x", "mal", exc=error))
+    assert said.splitlines()[-1].strip().startswith(line), said
+    assert "Ana" not in said
+
+
+def test_a_task_that_nobody_awaited_quotes_none_either() -> None:
+    said = TextFormatter(LA_PAZ).format(
+        record("asyncio", "Task exception was never retrieved\nfuture: exception='Ana'")
+    )
+    assert said.endswith("asyncio: Task exception was never retrieved")
 
 
 def test_programs_are_given_the_fields() -> None:

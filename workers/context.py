@@ -14,7 +14,7 @@ from app.connections.databases import clinic_database_url, tenancy
 from app.connections.notify import smtp_options, webhook_options
 from app.connections.redis import redis_url
 from app.connections.resources import open_resources
-from app.diagnostics.local import log_local
+from app.diagnostics.local import log_problems, names
 from app.errors import RespaldosError
 from app.notify.options import NotifySuccess
 from app.notify.sender import Notifier
@@ -48,7 +48,7 @@ async def open_context(settings: Settings, cron_jobs: Sequence[CronJob]) -> Asyn
         await stack.enter_async_context(run_periodically(cron_jobs, context))
         problems = asyncio.create_task(_log_problems(resources))
         stack.push_async_callback(cancel_until_done, lambda: {problems})
-        log_local(settings)
+        log_problems(names())
         yield context
 
 

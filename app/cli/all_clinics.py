@@ -10,6 +10,7 @@ from app.cli.running import with_settings
 from app.connections.databases import open_databases
 from app.connections.redis import redis_url
 from app.dump.whose import named
+from app.errors import RespaldosError
 from app.respaldos.audit import COMMAND_LINE
 from app.respaldos.backup.all_clinics import FleetBackup, request_all, watch_all
 from app.respaldos.contract import ESTADO_DISPLAY
@@ -34,7 +35,7 @@ def create_all(descripcion: str, as_json: bool) -> bool:
 
     try:
         with_settings(work)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, RespaldosError):
         if found.requested:
             warn(
                 f"se dejó de esperar: los trabajadores siguen con los {number(len(found.requested))} respaldos"
@@ -42,7 +43,7 @@ def create_all(descripcion: str, as_json: bool) -> bool:
             )
         raise
     _show(found, as_json)
-    return not found.unmade
+    return not found.unmade and not found.skipped
 
 
 @contextmanager
@@ -103,5 +104,7 @@ def _show(found: FleetBackup, as_json: bool) -> None:
         said += f"; omitidas por tener algo en curso: {number(len(found.skipped))} (clínicas {some}{more})"
     if found.unmade:
         failed(f"{said}; sin hacer: {number(len(found.unmade))}")
+    elif found.skipped:
+        failed(said)
     else:
         done(said)

@@ -61,7 +61,8 @@ class Sessions:
         await self._rest(session)
 
     async def close(self) -> None:
-        """End those that rest."""
+        """End those that rest, and from now on each when its use ends."""
+        self._keep = 0
         while self._resting:
             await self._end(self._take())
 

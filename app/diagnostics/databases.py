@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from app.clinic.catalogue.sql import quote
 from app.clinic.rights import RoleRights
 from app.connections.databases import clinic_database
 from app.connections.resources import restore_database
@@ -20,21 +21,21 @@ async def service(settings: Settings) -> list[Finding]:
     if settings.database_url is None:
         raise SettingsError("DATABASE_URL: falta")
     state = await schema_state(settings.database_url.get_secret_value())
+    lacking = [
+        wrong(subject, f"el rol «{state.role}» no puede todo en «{name}»", statement)
+        for name, statement in state.lacking
+    ]
+    if state.current is None and lacking:
+        return lacking
     if state.current is None:
         return [wrong(subject, "falta el esquema «respaldos»", "respaldos migrar")]
     if state.newer:
         said = f"el esquema «respaldos» está en «{state.current}», que este programa no conoce: es de uno más nuevo"
         return [wrong(subject, said, "actualice este programa")]
     if state.current != state.head:
-        return [
-            wrong(subject, f"las migraciones están en {state.current}, y van por {state.head}", "respaldos migrar")
-        ]
-    found = [good(subject, f"las migraciones están al día ({state.head})")]
-    found += [
-        wrong(subject, f"el rol «{state.role}» no puede todo en «{name}»", statement)
-        for name, statement in state.lacking
-    ]
-    return found
+        said = f"las migraciones están en {state.current}, y van por {state.head}"
+        return [*lacking, wrong(subject, said, "respaldos migrar")]
+    return [good(subject, f"las migraciones están al día ({state.head})"), *lacking]
 
 
 async def reader(settings: Settings) -> list[Finding]:
@@ -51,17 +52,21 @@ async def writer(settings: Settings) -> list[Finding]:
     rights = await restore_database(settings).rights()
     found = _lacking(subject, rights, "escribe todas las tablas que una restauración escribe")
     if settings.clinic_restore_database_url is None and (rights.lacking or rights.of_database):
-        found.insert(
-            0,
+        # No right is for the role that reads.
+        return [
             wrong(
                 subject,
                 f"falta CLINIC_RESTORE_DATABASE_URL: se restauraría con «{rights.role}», que no puede escribir",
                 "haga el tercer rol del README, y dé su dirección en CLINIC_RESTORE_DATABASE_URL",
-            ),
-        )
+            )
+        ]
     if rights.acting and settings.restore_disable_triggers:
+        owned = [
+            f"ALTER TABLE {quote(table.schema)}.{quote(table.name)} OWNER TO {quote(rights.role)};"
+            for table in rights.acting
+        ]
         said = f"con RESTORE_DISABLE_TRIGGERS, «{rights.role}» debe ser dueño de {_named(rights.acting)}"
-        found.append(wrong(subject, said, f"ALTER TABLE … OWNER TO {rights.role};"))
+        found.append(wrong(subject, said, "\n".join(owned)))
     elif rights.acting:
         said = f"no puede apagar los disparadores de {_named(rights.acting)}: una restauración puede ser rechazada"
         remedy = f'GRANT SET ON PARAMETER session_replication_role TO "{rights.role}"; (PostgreSQL 15 o más nuevo)'

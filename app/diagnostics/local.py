@@ -15,9 +15,9 @@ _DRAW_ONE = 'JWT_SECRET="$(openssl rand -base64 32)"'
 FEW_CHARACTERS = 10
 
 
-def log_local(settings: Settings) -> None:
+def log_problems(found: list[Finding]) -> None:
     """Log a warning for each thing that is not as it should be."""
-    for each in local(settings):
+    for each in found:
         if each.level is not Level.GOOD:
             log.warning("%s: %s%s", each.subject, each.detail, f"; {each.remedy}" if each.remedy is not None else "")
 

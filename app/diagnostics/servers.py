@@ -37,7 +37,7 @@ async def bucket(settings: Settings) -> list[Finding]:
                 level = wrong if settings.aws_endpoint_url_s3 is None or setting.name == ACL else warning
                 remedy = "respaldos configurar-s3" + ("" if level is wrong else " (si el almacén lo admite)")
                 found.append(level(subject, f"{setting.name}: {setting.detail}", remedy))
-            elif setting.outcome is Outcome.UNSUPPORTED:
+            elif setting.outcome in (Outcome.UNSUPPORTED, Outcome.UNSEEN):
                 found.append(warning(subject, f"{setting.name}: {setting.detail}"))
     return found
 

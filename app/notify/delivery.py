@@ -171,7 +171,9 @@ class Delivery:
             renewed = await outbox.renew(session, outcome.aviso_id, outcome.claim)
         if refusal is not None:
             outcome.refusals[who] = refusal
-            log.error("el aviso %s no llegará a «%s»: %s", outcome.aviso_id, who, refusal)
+            # A person's address, and what a mail server said of it, is in the notice's own row.
+            whom = f"«{WEBHOOK}»: {refusal}" if who == WEBHOOK else "uno de sus destinatarios"
+            log.error("el aviso %s no llegará a %s", outcome.aviso_id, whom)
         if renewed is None:
             raise LeaseLost(f"otro proceso tomó el aviso {outcome.aviso_id}")
         outcome.claim = renewed

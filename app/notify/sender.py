@@ -90,6 +90,6 @@ class Notifier:
                 return
             given_up = await outbox.postpone(session, outcome.aviso_id, outcome.claim, error=str(outcome))
         if given_up:
-            log.error("el aviso %s no se pudo enviar y ya no se intentará: %s", outcome.aviso_id, outcome)
+            log.error("el aviso %s no se pudo enviar y ya no se intentará; su fila dice por qué", outcome.aviso_id)
         else:
-            log.warning("el aviso %s no se pudo enviar todavía: %s", outcome.aviso_id, outcome)
+            log.warning("el aviso %s no se pudo enviar todavía; su fila dice por qué", outcome.aviso_id)

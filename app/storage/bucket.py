@@ -51,11 +51,12 @@ _UNSUPPORTED = {
 
 
 class Outcome(StrEnum):
-    """What became of one setting of the bucket; WRONG where it was only looked at."""
+    """What became of one setting of the bucket; WRONG and UNSEEN where it was only looked at."""
 
     CHANGED = "changed"
     ALREADY = "already"
     WRONG = "wrong"
+    UNSEEN = "unseen"
     UNSUPPORTED = "unsupported"
 
 
@@ -155,6 +156,9 @@ async def _ensure(
             return BucketSetting(name, Outcome.WRONG, f"no está así: {detail}")
         await write(found)
     except ClientError as exc:
+        if look and http_status(exc) == 403:
+            # The service itself does without the rights to look at settings.
+            return BucketSetting(name, Outcome.UNSEEN, f"no se pudo mirar ({error_code(exc)})")
         if http_status(exc) not in {405, 501} and error_code(exc) not in _UNSUPPORTED:
             raise
         return BucketSetting(name, Outcome.UNSUPPORTED, f"este almacén no lo admite ({error_code(exc)})")

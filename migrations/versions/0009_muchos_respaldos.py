@@ -1,9 +1,9 @@
 """Indexes by which what is asked of all clinics reads no more rows than it answers; and who does what is done once.
 
 They are made in the one transaction of all migrations, and not CONCURRENTLY, which is for no transaction: what is
-interrupted leaves nothing behind, and no invalid index. Until they are there, what would write to these tables waits.
+interrupted leaves nothing behind. Until they are there, what would write to these tables waits.
 Whoever has so many rows that this takes too long makes them beforehand, CONCURRENTLY and by the same names: what is
-there is left as it is.
+there is left as it is, unless it is invalid, as a CREATE INDEX CONCURRENTLY that was interrupted leaves it.
 
 Revision ID: 0009
 Revises: 0008
@@ -48,6 +48,7 @@ REPLACED = (
 
 
 def upgrade() -> None:
+    _drop_invalid(ADDED)
     _create(ADDED)
     op.create_table(
         "tarea",
@@ -64,6 +65,18 @@ def downgrade() -> None:
     op.drop_table("tarea", schema="respaldos")
     _create(REPLACED)
     _drop(ADDED)
+
+
+def _drop_invalid(indexes: tuple[Any, ...]) -> None:
+    found = op.get_bind().execute(
+        sa.text(
+            "SELECT c.relname FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid"
+            " WHERE c.relnamespace = 'respaldos'::regnamespace AND NOT i.indisvalid AND c.relname = ANY (:names)"
+        ),
+        {"names": [name for name, *_ in indexes]},
+    )
+    for name in found.scalars().all():
+        op.drop_index(name, schema="respaldos")
 
 
 def _create(indexes: tuple[Any, ...]) -> None:

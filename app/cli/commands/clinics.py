@@ -127,7 +127,12 @@ def situacion(estado: Sequence[str], limite: int, pagina: int, as_json: bool) ->
             ],
             right=(0,),
         )
+    elif total:
+        say(f"Esa página no existe: la última es la {number(-(-total // limite))}.")
+    else:
+        say("Ninguna clínica está así." if estado else "La tabla de clínicas está vacía.")
     pages = max(1, -(-total // limite))
     of_each = [f"{WORDS[each].lower()}: {number(counts[each])}" for each in Situacion if counts[each]]
     say(f"Página {number(pagina)} de {number(pages)}. Clínicas en total: {number(counts.total())}")
-    say(f"  {', '.join(of_each)}")
+    if of_each:
+        say(f"  {', '.join(of_each)}")

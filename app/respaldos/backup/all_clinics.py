@@ -1,9 +1,11 @@
 """A backup of many clinics at once, made by the workers."""
 
 import asyncio
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from app.errors import DatabaseUnavailable
 from app.respaldos.audit import Actor
 from app.respaldos.backup import fleet as backup_fleet
 from app.respaldos.backup.fleet import Unmade
@@ -16,6 +18,9 @@ BATCH = 500
 
 # How often it is asked how far they are: one statement, however many they are (seconds).
 POLL_SECONDS = 2.0
+
+# The workers go on meanwhile, and whoever looks can wait as long (seconds).
+AWAY_SECONDS = 300.0
 
 
 @dataclass(slots=True)
@@ -79,11 +84,17 @@ async def request_all(
 async def watch_all(databases: Databases, found: FleetBackup, on_look: Callable[[], None]) -> None:
     """Return when all that was requested has come to an end; `on_look` is called after each look.
 
-    Raises DatabaseError: who looks may look again.
+    A database that is away is asked again for AWAY_SECONDS. Raises DatabaseError: who looks may look again.
     """
+    answered = time.monotonic()
     while True:
-        async with transaction(databases) as session:
-            found.states = await backup_fleet.count_states(session, found.requested)
+        try:
+            async with transaction(databases) as session:
+                found.states = await backup_fleet.count_states(session, found.requested)
+            answered = time.monotonic()
+        except DatabaseUnavailable:
+            if time.monotonic() - answered > AWAY_SECONDS:
+                raise
         on_look()
         # What retention has removed meanwhile is no longer anywhere.
         if found.ended >= sum(found.states.values()):

@@ -67,9 +67,11 @@ async def add_pending(
 
     Whoever asks for so many at once comes after a person who asks for one.
     """
+    # In one order, so that two who do this at once wait for each other in the same one.
+    ordered = sorted(clinics, key=lambda id_: (id_ is not None, id_))
     added = await session.scalars(
         insert(Respaldo)
-        .values([{"clinica_id": id_, "tipo_respaldo": tipo, "descripcion": descripcion} for id_ in clinics])
+        .values([{"clinica_id": id_, "tipo_respaldo": tipo, "descripcion": descripcion} for id_ in ordered])
         .returning(Respaldo)
     )
     respaldos = added.all()

@@ -12,6 +12,7 @@ from app.clinic.restore.session import ClinicRestore, Outcome, Plan
 from app.dump.verifier import VerifiedFile
 from app.dump.whose import whose
 from app.errors import (
+    AlreadyPurged,
     Cancelled,
     ClinicNotFound,
     DatabaseError,
@@ -155,7 +156,7 @@ async def _make(
 
 async def _name_wrong_record(attempt: Attempt, respaldo: Respaldo) -> None:
     """Where a record of the file is none, that is why it was refused. Raises FormatError, which says which."""
-    with suppress(StorageError):
+    with suppress(StorageError, NotCompleted, AlreadyPurged):
         await check_thoroughly(attempt.resources, respaldo, attempt.progress)
 
 

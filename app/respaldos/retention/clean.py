@@ -66,7 +66,7 @@ async def limpiar_respaldos_antiguos(
         try:
             found.append(await _clean(resources, policy, clinic, now, None if simular else actor))
         except RespaldosError as exc:
-            log.warning("%s: no se pudo decidir qué respaldos se conservan: %s", whose(clinic), exc)
+            log.warning("%s: no se pudo decidir qué respaldos se conservan: %s", whose(clinic), exc.for_log)
             problem = problem or exc
     if problem is not None:
         raise problem

@@ -16,6 +16,9 @@ from app.respaldos.schedule.fleet import Among
 SPREAD = timedelta(seconds=5)
 WINDOW = timedelta(hours=2)
 
+# How long after the window's end the failed backups of a long one are made again.
+LAST_RETRIES = timedelta(hours=2)
+
 # A night that nobody has begun by then is left to the next one, which is nearer.
 CATCH_UP = timedelta(hours=22)
 
@@ -99,12 +102,14 @@ async def _make_due(
             await schedule_fleet.plan(session, night.dia, planned)
     # Without a window, all of them in one minute.
     limit = max(BATCH, math.ceil(clinics * min(timedelta(minutes=1) / window, 1) if window else clinics))
+    # Noon may come before the last of a long window has had a second try.
+    retries_end = max(night.retries_end, night.start + window + LAST_RETRIES)
     made: list[Respaldo] = []
     while len(made) < limit:
         asked = min(BATCH, limit - len(made))
         async with transaction(databases) as session:
             some = await schedule_fleet.start_due(
-                session, night.dia, among=among, now=now, retry=now < night.retries_end, limit=asked
+                session, night.dia, among=among, now=now, retry=now < retries_end, limit=asked
             )
         made += some
         if len(some) < asked:

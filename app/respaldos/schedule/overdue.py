@@ -6,7 +6,8 @@ from app.respaldos.databases import Databases, transaction
 from app.respaldos.schedule import fleet as schedule_fleet
 from app.respaldos.schedule.fleet import Among
 
-# A day, and the two hours over which the nights are spread.
+# A day, and the two hours over which nights are spread unless the settings say otherwise: a clinic whose place in the
+# night moves by more than that, as with a longer window, is told of once.
 OVERDUE = timedelta(hours=26)
 
 # Rows of one transaction.

@@ -388,6 +388,21 @@ async def test_thousands_of_clinics_are_made_in_batches_by_two_schedulers(own_da
         assert made == Counter(range(1, clinics + 1))
 
 
+async def test_whoever_comes_last_in_a_long_window_is_tried_again(own_database: str, store: Store) -> None:
+    async with connected(own_database) as conn, opened(store, service=own_database) as own:
+        at_two = {"time_zone": LA_PAZ, "hour": 2, "minute": 0, "window": timedelta(hours=12)}
+        made = await programar(own, now=AT_TWO + timedelta(hours=11), **at_two)  # type: ignore[arg-type]
+        assert made
+        await conn.execute("UPDATE respaldos.trabajo SET estado = 'fallido', fecha_fin = now()")
+        await conn.execute(
+            "UPDATE respaldos.respaldo SET estado = 'fallido', fecha_creacion = $1, fecha_respaldo = $1",
+            AT_TWO + timedelta(hours=11),
+        )
+        again = await programar(own, now=AT_TWO + timedelta(hours=13), **at_two)  # type: ignore[arg-type]
+        assert clinics_of(again) == clinics_of(made)
+        assert await programar(own, now=AT_TWO + timedelta(hours=15), **at_two) == []  # type: ignore[arg-type]
+
+
 async def test_without_a_window_all_clinics_are_made_at_once(own_database: str, store: Store) -> None:
     async with connected(own_database) as conn, opened(store, service=own_database) as own:
         clinics = 2 * BATCH + 10
