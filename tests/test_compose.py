@@ -10,7 +10,7 @@ import yaml
 
 from app.cli.main import LINES
 from app.settings import Settings
-from tests.cli.test_roles import three_roles
+from tests.support.roles import three_roles
 
 ROOT = Path(__file__).parents[1]
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "compose.yaml").read_text(encoding="utf-8"))

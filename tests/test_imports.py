@@ -90,3 +90,11 @@ def test_only_few_places_open_connections_and_clients() -> None:
             continue
         used = {node.id for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Name)}
         assert not used & openers, name
+
+
+def test_no_test_module_imports_another() -> None:
+    """What two of them need is in tests/support, or a fixture in a conftest.py."""
+    for path in sources("tests"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom):
+                assert not (node.module or "").rpartition(".")[2].startswith("test_"), path

@@ -2,8 +2,7 @@
 
 import json
 import logging
-from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator
 
 import asyncpg
 import httpx
@@ -15,6 +14,7 @@ from app.errors import StorageUnavailable
 from app.settings import Settings
 from tests.api.conftest import API, FRONT_END, add_backup, application, asking, bearer, client_of
 from tests.respaldos.conftest import SMALL
+from tests.support.broken_route import broken
 
 MEMBERS = {"type", "title", "status", "detail", "instance", "error", "codigo"}
 
@@ -137,18 +137,6 @@ async def test_a_password_is_never_repeated(client: httpx.AsyncClient) -> None:
     answer = await client.post(f"{API}/auth/login/", json={"contraseña": "mi secreto", "correo": 7})
     assert_problem(answer, 422, "solicitud_invalida", "errores")
     assert "secreto" not in answer.text
-
-
-@contextmanager
-def broken(app: FastAPI, error: Exception) -> Iterator[None]:
-    """Give the app a route that nobody foresaw, for the time of the block."""
-
-    @app.get("/roto")
-    async def roto() -> None:
-        raise error
-
-    yield
-    app.router.routes.pop()
 
 
 async def test_what_nobody_foresaw_is_found_in_the_log_and_not_in_the_answer(

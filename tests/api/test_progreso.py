@@ -16,8 +16,8 @@ from app.auth.tokens import LEEWAY
 from app.respaldos.jobs.run import run_next
 from app.settings import Settings
 from tests.api.conftest import API, JWT_SECRET, add_backup, application, bearer, served
-from tests.api.test_respaldos import DETAIL
 from tests.respaldos.conftest import LARGE, SMALL
+from tests.support.answer_keys import DETAIL
 
 
 @pytest.fixture(autouse=True)

@@ -13,7 +13,7 @@ from fastapi.responses import StreamingResponse
 from app.errors import DatabaseError, DatabaseUnavailable
 from app.logs import JsonFormatter, TextFormatter
 from tests.api.conftest import API, bearer
-from tests.api.test_problems import broken
+from tests.support.broken_route import broken
 
 UTC = ZoneInfo("UTC")
 

@@ -28,23 +28,9 @@ from tests.api.conftest import (
     rows,
 )
 from tests.respaldos.conftest import LARGE, SMALL
+from tests.support.answer_keys import DETAIL, SUMMARY, keys
 from tests.support.tcp_proxy import tcp_proxy
 
-
-def keys(listed: str) -> set[str]:
-    """The names of a list as DESIGN §3.3 writes it."""
-    return {name.strip() for name in listed.split(",")}
-
-
-SUMMARY = keys(
-    """id, clinica_id, fecha_respaldo, tamaño_bytes, tamaño_mb, numero_registros, estado, estado_display,
-    tipo_respaldo, tipo_respaldo_display, descripcion, usuario, fecha_creacion, puede_restaurar, verificado,
-    sospechoso, fecha_expiracion"""
-)
-DETAIL = SUMMARY | keys(
-    """archivo_s3, hash_md5, tiempo_ejecucion, tiempo_ejecucion_segundos, metadata, usuario_nombre,
-    fecha_actualizacion, progreso"""
-)
 METADATA = keys(
     """modelos_respaldados, detalles_registros, tamaño_original_mb, tamaño_comprimido_mb, compresion_porcentaje,
     avisos"""

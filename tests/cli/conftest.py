@@ -12,6 +12,8 @@ import pytest
 
 from app.demo import embedded
 from app.demo.embedded import Addresses
+from app.demo.sample.generate import SampleClinic, create_tenant_schema
+from app.migrate import migrate
 from tests.clinic.conftest import any_database, postgres16
 from tests.conftest import plain_url, unique_name
 from tests.respaldos.conftest import (
@@ -25,6 +27,7 @@ from tests.respaldos.conftest import (
 )
 from tests.respaldos.conftest import database as small_database
 from tests.storage.conftest import Store
+from tests.support.platform import Platform
 from tests.support.program import Ran, respaldos
 from tests.support.rclone import KEY, SECRET
 from tests.support.tcp_proxy import TcpProxy, tcp_proxy, through
@@ -139,3 +142,21 @@ async def slowly(addresses: dict[str, str], database: str) -> AsyncIterator[Slow
             "AWS_ENDPOINT_URL_S3": f"http://127.0.0.1:{store.port}",
         }
         yield Slowly(addresses | settings, clinic, store)
+
+
+@pytest.fixture
+async def platform(store: Store, empty_database: str, tmp_path: Path) -> AsyncIterator[Platform]:
+    """Clinics 1, in use, 2, closed, and 3, whose schema is called by another number."""
+    async with connected(empty_database) as sql:
+        for clinic in (
+            SampleClinic(1, "Uno", 60),
+            SampleClinic(2, "Dos", 1, activa=False),
+            SampleClinic(3, "Tres", 1),
+        ):
+            await create_tenant_schema(sql, clinic)
+        await sql.execute(
+            "ALTER SCHEMA clinica3 RENAME TO \"0077\"; UPDATE clinica SET schema_name = '0077' WHERE id = 3"
+        )
+        await migrate(empty_database)
+        settings = addresses_of(store, empty_database) | {"TENANCY": "schema", "JWT_SECRET": "s" * 32}
+        yield Platform(sql, tmp_path, settings)

@@ -14,9 +14,9 @@ from app.migrate import migrate
 from app.respaldos.jobs.kinds import KINDS
 from app.respaldos.models import Clase
 from tests.cli.conftest import addresses_of
-from tests.cli.test_service_commands import killed_at_the_end
 from tests.respaldos.conftest import connected
 from tests.storage.conftest import Store
+from tests.support.killed import killed_at_the_end
 from tests.support.processes import eventually
 from tests.support.program import Ran, ended, respaldos, start
 from tests.support.redis import RedisServer, running_redis

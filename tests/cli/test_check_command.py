@@ -16,7 +16,6 @@ import pytest
 from app.demo.sample.generate import SampleClinic, create_schema, create_tenant_schema, fill
 from app.settings import DEMO_RULES
 from tests.cli.conftest import addresses_of
-from tests.cli.test_roles import three_roles
 from tests.clinic.conftest import SAMPLE
 from tests.conftest import unique_name
 from tests.respaldos.conftest import connected
@@ -25,6 +24,7 @@ from tests.support.hook import hook_server
 from tests.support.mail_server import mail_server
 from tests.support.program import Ran, respaldos
 from tests.support.redis import RedisServer, running_redis
+from tests.support.roles import three_roles
 
 
 @dataclass(slots=True)

@@ -1,55 +1,17 @@
 """Which clinics there are, and what a clinic is called at the command line."""
 
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 from zoneinfo import ZoneInfo
 
-import asyncpg
 import click
 import pytest
 
 from app.cli.main import LINES, load
-from app.demo.sample.generate import PLATFORM_ID, SampleClinic, create_tenant_schema
-from app.migrate import migrate
-from tests.cli.conftest import addresses_of
-from tests.respaldos.conftest import connected
-from tests.storage.conftest import Store
-from tests.support.program import Ran, respaldos
+from app.demo.sample.generate import PLATFORM_ID
+from tests.support.platform import Platform
 
 NAMING = sorted(name for name in LINES if "clinica" in {each.name for each in load(name).params})
 """The commands that are about a clinic."""
-
-
-@dataclass(frozen=True, slots=True)
-class Platform:
-    """A platform with a schema per clinic, and the program set up for it."""
-
-    sql: asyncpg.Connection
-    folder: Path
-    settings: dict[str, str]
-
-    def run(self, *arguments: str) -> Ran:
-        return respaldos(*arguments, cwd=self.folder, **self.settings)
-
-
-@pytest.fixture
-async def platform(store: Store, empty_database: str, tmp_path: Path) -> AsyncIterator[Platform]:
-    """Clinics 1, in use, 2, closed, and 3, whose schema is called by another number."""
-    async with connected(empty_database) as sql:
-        for clinic in (
-            SampleClinic(1, "Uno", 60),
-            SampleClinic(2, "Dos", 1, activa=False),
-            SampleClinic(3, "Tres", 1),
-        ):
-            await create_tenant_schema(sql, clinic)
-        await sql.execute(
-            "ALTER SCHEMA clinica3 RENAME TO \"0077\"; UPDATE clinica SET schema_name = '0077' WHERE id = 3"
-        )
-        await migrate(empty_database)
-        settings = addresses_of(store, empty_database) | {"TENANCY": "schema", "JWT_SECRET": "s" * 32}
-        yield Platform(sql, tmp_path, settings)
 
 
 async def test_clinicas_says_of_each_what_it_is_called_and_its_last_good_backup(platform: Platform) -> None:

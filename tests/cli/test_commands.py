@@ -16,15 +16,8 @@ from app.demo.embedded.programs import postgres_bin
 from tests.cli.conftest import Demo, addresses_of
 from tests.respaldos.conftest import SMALL, connected
 from tests.storage.conftest import Store
+from tests.support.nowhere import NOWHERE
 from tests.support.program import PROGRAM, Ran, environment, on_a_terminal, respaldos
-
-NOWHERE = {
-    "DATABASE_URL": "postgresql://nadie:nada@127.0.0.1:9/nada",
-    "AWS_BACKUP_BUCKET_NAME": "nada",
-    "AWS_ENDPOINT_URL_S3": "http://127.0.0.1:9",
-    "AWS_ACCESS_KEY_ID": "nadie",
-    "AWS_SECRET_ACCESS_KEY": "nada",
-}
 
 STAYING = ("serve", "worker")
 """Commands that answer nothing to programs: they run until they are stopped."""

@@ -8,10 +8,8 @@ from pathlib import Path
 import pytest
 
 from app.demo.embedded import postgres_bin
-from tests.cli.test_clinics_command import Platform, platform
+from tests.support.platform import Platform
 from tests.support.program import PROGRAM, Ran, environment
-
-__all__ = ["platform"]
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "restore.md"
 

@@ -12,8 +12,8 @@ import pytest
 
 from app.export.format import Formato
 from tests.cli.conftest import Demo
-from tests.cli.test_commands import NOWHERE
 from tests.support.exporting import FORMATOS, backup_of, csv_rows, left_in, model, parquet_columns, sqlite_rows
+from tests.support.nowhere import NOWHERE
 from tests.support.program import PROGRAM, Ran, ended, environment, on_a_terminal, respaldos, start
 
 every_format = pytest.mark.parametrize("formato", FORMATOS)

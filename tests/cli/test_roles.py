@@ -14,6 +14,7 @@ from tests.clinic.conftest import SAMPLE, Database
 from tests.conftest import unique_name
 from tests.storage.conftest import Store
 from tests.support.program import Ran, respaldos
+from tests.support.roles import sql_of, three_roles
 
 ROOT = Path(__file__).parents[2]
 
@@ -34,20 +35,6 @@ DELETE FROM pago_en_linea WHERE id % 2 = 0;
 UPDATE factura SET idestadofactura = 1 WHERE idestadofactura = 900;
 DELETE FROM estadodefactura WHERE id = 900;
 """
-
-
-def sql_of(document: str, wanted: str) -> str:
-    """The SQL that a page of the documentation gives to be run, the first piece that has this in it."""
-    pieces = re.findall(
-        r"^ *```sql\n(.*?)^ *```$", (ROOT / document).read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE
-    )
-    found: str = next(piece for piece in pieces if wanted in piece)
-    return found
-
-
-def three_roles() -> str:
-    """README's."""
-    return sql_of("README.md", "CREATE ROLE")
 
 
 def narrow_writer() -> str:

@@ -6,8 +6,7 @@ import secrets
 import signal
 import socket
 import subprocess
-from collections.abc import AsyncIterator
-from contextlib import ExitStack, asynccontextmanager, suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import asyncpg
@@ -21,21 +20,11 @@ from tests.conftest import plain_url
 from tests.respaldos.conftest import LARGE, SMALL
 from tests.storage.conftest import Store
 from tests.support.jobs import add_job
+from tests.support.killed import killed_at_the_end
 from tests.support.processes import eventually
 from tests.support.program import Ran, ended, environment, on_a_terminal, respaldos, start
 from tests.support.redis import running_redis
 from tests.support.tcp_proxy import Direction
-
-
-@asynccontextmanager
-async def killed_at_the_end(process: asyncio.subprocess.Process) -> AsyncIterator[asyncio.subprocess.Process]:
-    """The process, which does not outlive a test that fails."""
-    try:
-        yield process
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
 
 
 async def shown(process: asyncio.subprocess.Process, line: str) -> str:

@@ -13,6 +13,7 @@ from app.clinic.reading.checks import CrossTenantReference
 from app.clinic.restore.database import RestoreDatabase
 from tests.clinic.conftest import Database
 from tests.support.clinic_backup import back_up, back_up_all
+from tests.support.odd_names import NAMES
 from tests.support.two_clinics import TWO_CLINICS
 
 
@@ -313,22 +314,6 @@ async def test_a_temporal_foreign_key_names_no_one_row(database: Database) -> No
     # Nothing ties the row to an owner, and that is said.
     assert (kinds["contrato"], kinds["cuota"]) == ("propia", "sin clasificar")
     assert len((await back_up(database.clinics(), 1)).records("contrato")) == 2
-
-
-NAMES = [
-    'Niño "x"',
-    "select",
-    "r",
-    "t",
-    "q",
-    "línea\ncon salto",
-    "a.b",
-    "$1",
-    "x1",
-    "ñ" * 31 + "x",
-    "🦷",
-    "$jsonnull_",
-]
 
 
 @pytest.mark.parametrize("schema", ["public", 'Clínica "Ñ"'])

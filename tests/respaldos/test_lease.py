@@ -24,7 +24,6 @@ from app.respaldos.progress import Progress
 from app.respaldos.reconcile import reconciliar
 from app.respaldos.resources import Resources
 from app.storage.s3 import S3Storage, StoredObject
-from tests.respaldos.backup.test_clinic_faults import once_in
 from tests.respaldos.conftest import (
     LARGE,
     NEW,
@@ -42,6 +41,7 @@ from tests.respaldos.conftest import (
 from tests.storage.conftest import Store
 from tests.support.jobs import add_job, add_restauracion, expire, occupy, with_lease
 from tests.support.jobs import running as running_jobs
+from tests.support.once_in import once_in
 from tests.support.tcp_proxy import Direction, TcpProxy, tcp_proxy, through
 
 

@@ -17,8 +17,8 @@ from app.settings import EmbeddedServer
 from tests.respaldos.conftest import SMALL, assert_consistent, connected, make_template
 from tests.respaldos.conftest import ask as create_pending
 from tests.service.conftest import settings_for, slowed
-from tests.service.test_redis_faults import ask, completed, log_in
 from tests.storage.conftest import Store
+from tests.support.api_client import ask, completed, log_in
 from tests.support.moments import mid_dump
 from tests.support.processes import OFTEN, eventually, running_api, running_worker
 from tests.support.redis import RedisServer

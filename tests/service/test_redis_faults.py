@@ -6,47 +6,18 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 import asyncpg
-import httpx
 
 from app.respaldos.resources import Resources
 from tests.respaldos.conftest import LA_PAZ, LARGE, NEW, SMALL, assert_consistent
 from tests.respaldos.conftest import ask as ask_for
 from tests.service.conftest import Slowed, slowed
 from tests.storage.conftest import Store
+from tests.support.api_client import LOGIN, ask, completed, log_in
 from tests.support.jobs import running
 from tests.support.mail_server import mail_server
 from tests.support.moments import mid_dump
 from tests.support.processes import REDIS_PAUSE, Worker, eventually, running_api, running_worker
 from tests.support.redis import RedisServer
-
-LOGIN = {"email": f"admin@clinica{LARGE}.example", "contraseña": "demo1234"}
-
-
-async def log_in(api: httpx.AsyncClient) -> dict[str, str]:
-    """The header of the large clinic's administrator."""
-    answer = await api.post("/api/v1/auth/login/", json=LOGIN)
-    assert answer.status_code == 200, answer.text
-    return {"Authorization": f"Bearer {answer.json()['token']}"}
-
-
-async def ask(api: httpx.AsyncClient, header: dict[str, str]) -> int:
-    """The number of a backup that was accepted."""
-    answer = await api.post("/api/v1/respaldos/crear_respaldo_manual/", headers=header)
-    assert answer.status_code == 202, answer.text
-    respaldo_id: int = answer.json()["respaldo"]["id"]
-    return respaldo_id
-
-
-async def completed(api: httpx.AsyncClient, header: dict[str, str], respaldo_id: int) -> None:
-    """Return when the API says that it is."""
-
-    async def over() -> bool:
-        answer = await api.get(f"/api/v1/respaldos/{respaldo_id}/", headers=header)
-        estado = answer.json().get("estado")
-        assert estado not in ("fallido", "cancelado"), answer.text
-        return answer.status_code == 200 and estado == "completado"
-
-    await eventually(over)
 
 
 async def test_without_redis_the_api_lists_and_refuses_what_needs_it(

@@ -9,7 +9,7 @@ import asyncpg
 import pytest
 
 from tests.respaldos.conftest import LARGE
-from tests.service.test_redis_faults import ask, completed, log_in
+from tests.support.api_client import ask, completed, log_in
 from tests.support.collector import Collector, Received, running_collector
 from tests.support.processes import eventually, running_api, running_worker
 

@@ -9,7 +9,7 @@ from app.errors import StorageCredentialsRefused, StorageUnavailable
 from app.storage.bucket import Outcome, configure_bucket
 from app.storage.s3 import open_storage
 from tests.storage.conftest import Store
-from tests.storage.test_s3 import chunked
+from tests.support.chunked import chunked
 from tests.support.fault import FaultyS3
 
 SETTINGS = ["acceso público", "privado", "cifrado", "versiones", "ciclo de vida"]

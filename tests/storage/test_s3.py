@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 import os
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -21,14 +21,9 @@ from app.errors import (
 )
 from app.storage.s3 import S3Storage, open_storage
 from tests.storage.conftest import PART, Store
+from tests.support.chunked import chunked
 from tests.support.fault import FaultyS3, Kind
 from tests.support.rclone import KEY, SECRET, Rclone
-
-
-async def chunked(content: bytes, size: int = 10_007) -> AsyncIterator[bytes]:
-    """The content in pieces that never fall on a part's end."""
-    for start in range(0, len(content), size):
-        yield content[start : start + size]
 
 
 async def until(condition: Callable[[], Awaitable[object]]) -> None:

@@ -2,9 +2,9 @@
 
 from tests.clinic.conftest import Database
 from tests.clinic.restore.conftest import Writer, crossed, ordinary
-from tests.clinic.test_ownership import NAMES
 from tests.support.clinic_backup import back_up
 from tests.support.clinic_restore import counts, restore
+from tests.support.odd_names import NAMES
 from tests.support.restore_cases import Case, come_back, create, goes_back
 
 CASES = [

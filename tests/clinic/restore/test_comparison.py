@@ -8,9 +8,9 @@ import pytest
 from app.clinic.restore.database import RestoreDatabase
 from tests.clinic.conftest import Database
 from tests.clinic.restore.conftest import Writer, crossed
-from tests.clinic.restore.test_release import DJANGO
 from tests.support.clinic_backup import Backup, back_up
 from tests.support.clinic_restore import counts, restore, staged
+from tests.support.django import DJANGO
 from tests.support.two_clinics import TWO_CLINICS
 
 TABLES = f"""

@@ -6,9 +6,9 @@ from app.clinic.restore.scope import Scope
 from app.errors import SchemaDiffers
 from tests.clinic.conftest import Database
 from tests.clinic.restore.conftest import Writer, crossed
-from tests.clinic.restore.test_trial import tried
 from tests.support.clinic_backup import back_up, lines_of
 from tests.support.clinic_restore import counts, restore
+from tests.support.tried import tried
 from tests.support.two_clinics import TWO_CLINICS
 
 TABLES = f"""SET search_path = public; {TWO_CLINICS}

@@ -2,20 +2,13 @@
 
 import pytest
 
-from app.clinic.restore.database import RestoreDatabase
 from app.errors import PermissionMissing, RestoreRefused
 from tests.clinic.conftest import Database
 from tests.clinic.restore.conftest import ROLE, Writer, crossed, ordinary
-from tests.support.clinic_backup import Backup, back_up
-from tests.support.clinic_restore import counts, restore, staged
+from tests.support.clinic_backup import back_up
+from tests.support.clinic_restore import counts, restore
+from tests.support.tried import tried
 from tests.support.two_clinics import TWO_CLINICS
-
-
-async def tried(clinics: RestoreDatabase, backup: Backup) -> list[str]:
-    """What a trial of clinic 1's backup says."""
-    async with clinics.trying(1) as trial:
-        verified = await staged(trial.staging, backup.file)
-        return await trial.load(verified.totals, lambda _model: None, lambda _model, _size: None)
 
 
 @crossed

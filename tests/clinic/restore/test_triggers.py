@@ -6,9 +6,9 @@ import pytest
 from app.errors import RespaldosError, RestoreDiffers, RestoreRefused
 from tests.clinic.conftest import Database
 from tests.clinic.restore.conftest import ROLE, Writer, crossed, ordinary, superuser
-from tests.clinic.restore.test_writers import Meanwhile
 from tests.support.clinic_backup import back_up
 from tests.support.clinic_restore import WHOLE, loaded, models, restore
+from tests.support.meanwhile import Meanwhile
 from tests.support.restore_cases import assert_unchanged, goes_back, leftovers
 from tests.support.two_clinics import TWO_CLINICS
 

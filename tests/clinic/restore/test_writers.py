@@ -1,8 +1,6 @@
 """Others write at chosen moments of a restore: what they wrote stays, and the restore says that it was in the way."""
 
 import asyncio
-from collections.abc import Sequence
-from threading import Thread
 
 import asyncpg
 import pytest
@@ -14,6 +12,7 @@ from tests.clinic.conftest import Database
 from tests.clinic.restore.conftest import Writer, crossed, superuser
 from tests.support.clinic_backup import Backup, back_up
 from tests.support.clinic_restore import WHOLE, counts, loaded
+from tests.support.meanwhile import Meanwhile
 from tests.support.two_clinics import TWO_CLINICS
 
 # With so little room left on its page, any SELECT clears away what nobody sees any more.
@@ -64,27 +63,6 @@ async def prepare(database: Database, writer: Writer) -> tuple[RestoreDatabase, 
     for statement in DAMAGE:
         await database.sql.execute(statement)
     return clinics, backup
-
-
-class Meanwhile:
-    """Called at the first step of a restore, it has somebody else execute these statements before the next one."""
-
-    def __init__(self, url: str, statements: Sequence[str]) -> None:
-        self._url = url
-        self._statements = list(statements)
-
-    def __call__(self, _model: str) -> None:
-        if self._statements:
-            thread = Thread(target=lambda: asyncio.run(self._execute()))
-            thread.start()
-            thread.join()
-            self._statements.clear()
-
-    async def _execute(self) -> None:
-        connection = await asyncpg.connect(self._url)
-        for statement in self._statements:
-            await connection.execute(statement)
-        await connection.close()
 
 
 @crossed

@@ -1,7 +1,7 @@
 """What is wrong with the clinic database ends the backup `fallido`, says so by name, and leaves nothing in S3."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -21,12 +21,12 @@ from app.errors import (
     SchemaChanged,
     Stalled,
 )
-from app.respaldos.progress import Progress
 from app.respaldos.resources import Resources
 from tests.conftest import unique_name
 from tests.respaldos.conftest import LARGE, SMALL, assert_failed, back_up, connected, opened
 from tests.storage.conftest import Store
 from tests.support.jobs import with_lease
+from tests.support.once_in import once_in
 from tests.support.tcp_proxy import Direction, TcpProxy, tcp_proxy, through
 
 
@@ -69,17 +69,6 @@ async def test_a_clinic_database_lost_in_the_middle(
         await back_up(proxied, LARGE)
     assert clinic_proxy.cuts == 1
     await assert_failed(conn, store, "base_de_datos_no_disponible", "CLINIC_DATABASE_URL")
-
-
-def once_in(model: str, act: Callable[[], None]) -> Progress:
-    """A progress that acts when the first records of the model have passed."""
-    pending = [act]
-
-    def look(progress: Progress) -> None:
-        if progress.model == model and pending:
-            pending.pop()()
-
-    return Progress(look)
 
 
 async def test_a_backend_that_the_database_ends(

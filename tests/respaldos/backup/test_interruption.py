@@ -1,11 +1,8 @@
 """A backup that is cancelled, whenever that is and however often, is `fallido` or completed, and nothing between."""
 
 import asyncio
-import inspect
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Coroutine, Generator
-from functools import partial
-from typing import Any
+from collections.abc import AsyncIterator, Callable
 from urllib.parse import urlsplit
 
 import asyncpg
@@ -14,69 +11,16 @@ import pytest
 from app.errors import RespaldosError
 from app.respaldos.backup import cleanup
 from app.respaldos.cancellation import uninterrupted
-from app.respaldos.models import Respaldo
 from app.respaldos.reconcile import reconciliar
 from app.respaldos.resources import Resources
 from tests.respaldos.conftest import LARGE, assert_consistent, back_up, opened, respaldo_rows
 from tests.storage.conftest import Store
+from tests.support.cancelled import Cancelled
 from tests.support.fault import FaultyS3
 from tests.support.jobs import running as running_jobs
 from tests.support.tcp_proxy import tcp_proxy, through
 
-STAGES = {
-    "reconciliar": "tidying",
-    "_complete": "completing",
-    "read_back": "reading back",
-    "upload": "uploading",
-    "__aexit__": "closing",
-    "__aenter__": "opening",
-}
 """What a backup is doing, by the function that says so; the first that is being awaited decides."""
-
-
-def stage_of(work: Coroutine[Any, Any, object]) -> str:
-    """What a suspended backup is doing; between two stages, that is waiting for a task of its own."""
-    awaited: object = work
-    functions = set[str]()
-    while inspect.iscoroutine(awaited):
-        functions.add(awaited.cr_code.co_name)
-        awaited = awaited.cr_await
-    return next((stage for function, stage in STAGES.items() if function in functions), "waiting")
-
-
-class Cancelled:
-    """Awaits `work`, and cancels its own task at each suspension where `when` says so.
-
-    `seen` counts the suspensions by stage, so that a moment of a backup can be met without a clock.
-    """
-
-    def __init__(self, work: Coroutine[Any, Any, Respaldo], when: "Callable[[Cancelled], bool]") -> None:
-        self.seen: Counter[str] = Counter()
-        self.stage = ""
-        self.times = 0
-        self._work = work
-        self._when = when
-
-    def __await__(self) -> Generator[Any, Any, Respaldo]:
-        steps = self._work.__await__()
-        proceed: Callable[[], Any] = partial(steps.send, None)
-        while True:
-            try:
-                waited_for = proceed()
-            except StopIteration as end:
-                respaldo: Respaldo = end.value
-                return respaldo
-            self.stage = stage_of(self._work)
-            self.seen[self.stage] += 1
-            task = asyncio.current_task()
-            if self._when(self) and task is not None:
-                self.times += 1
-                task.cancel()
-            try:
-                yield waited_for
-                proceed = partial(steps.send, None)
-            except BaseException as exc:  # noqa: BLE001 — handed on to the coroutine, as an await does
-                proceed = partial(steps.throw, exc)
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,6 @@ from app.respaldos.models import Clase, TipoRespaldo
 from app.respaldos.reconcile import reconciliar
 from app.respaldos.resources import Resources
 from app.storage.s3 import S3Storage
-from tests.respaldos.backup.test_interruption import Cancelled
 from tests.respaldos.conftest import (
     LARGE,
     Held,
@@ -27,6 +26,7 @@ from tests.respaldos.conftest import (
     trail,
 )
 from tests.storage.conftest import Store
+from tests.support.cancelled import Cancelled
 from tests.support.fault import FaultyS3
 from tests.support.jobs import expire, occupy, with_lease
 from tests.support.jobs import running as running_jobs

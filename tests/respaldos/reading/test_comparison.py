@@ -12,8 +12,8 @@ from app.respaldos.reading.comparison import pedir_comparacion
 from app.respaldos.reconcile import reconciliar
 from app.respaldos.resources import Resources
 from tests.respaldos.conftest import ANA, LARGE, SMALL, ask, back_up, told, trail
-from tests.respaldos.reading.test_verification import damage
 from tests.storage.conftest import Store
+from tests.support.damage import damage
 from tests.support.jobs import restauracion_row
 from tests.support.restores import conn, resources
 

@@ -18,8 +18,8 @@ from app.respaldos.reading.verification import pedir_verificacion, verificar_res
 from app.respaldos.resources import Resources
 from app.respaldos.schedule.trials import WEEK, last_turn, programar_ensayos
 from tests.respaldos.conftest import ANA, LARGE, NEW, SMALL, back_up, told
-from tests.respaldos.reading.test_verification import damage
 from tests.storage.conftest import Store
+from tests.support.damage import damage
 from tests.support.restores import conn, everybody, newest, resources
 
 __all__ = ["conn", "resources"]

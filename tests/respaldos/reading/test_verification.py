@@ -21,6 +21,7 @@ from app.respaldos.reconcile import reconciliar
 from app.respaldos.resources import Resources
 from tests.respaldos.conftest import ANA, LARGE, SMALL, ask, back_up, opened, row_of, told, trail
 from tests.storage.conftest import Store
+from tests.support.damage import damage
 from tests.support.fault import FaultyS3
 from tests.support.jobs import expire, restauracion_row, with_lease
 
@@ -34,15 +35,6 @@ async def asked(
     return await pedir_verificacion(
         resources, None, respaldo.id, clinica_id=clinica_id, profundidad=profundidad, actor=ANA
     )
-
-
-def damage(store: Store, respaldo: Respaldo, *, size: int = 0) -> None:
-    """Change a byte in the middle of the object, or its size."""
-    assert store.folder is not None
-    path = store.folder / (respaldo.archivo_s3 or "")
-    content = bytearray(path.read_bytes())
-    content[len(content) // 2] ^= 1
-    path.write_bytes(bytes(content) + b"x" * size)
 
 
 @pytest.mark.parametrize("profundidad", list(Profundidad))

@@ -29,8 +29,8 @@ from app.respaldos.restore import run as making
 from app.respaldos.restore.request import RestoreRequest, pedir_restauracion
 from app.respaldos.retention.delete import eliminar_respaldo
 from tests.respaldos.conftest import ANA, LARGE, SMALL, Held, ask, back_up, opened
-from tests.respaldos.reading.test_verification import damage
 from tests.storage.conftest import Store
+from tests.support.damage import damage
 from tests.support.jobs import expire, occupy
 from tests.support.jobs import running as running_jobs
 from tests.support.restores import (
