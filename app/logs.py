@@ -36,6 +36,7 @@ def configure_logging(form: Literal["text", "json"], time_zone: ZoneInfo) -> Non
     """Write this process's log to standard error in that form, with times in that zone."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter(time_zone) if form == "json" else TextFormatter(time_zone))
+    handler.addFilter(_is_news)
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
     for name in _OURS:
         logging.getLogger(name).setLevel(logging.INFO)
@@ -93,6 +94,12 @@ class JsonFormatter(logging.Formatter):
 
 def _time(record: logging.LogRecord, time_zone: ZoneInfo) -> str:
     return datetime.fromtimestamp(record.created, time_zone).isoformat(timespec="seconds")
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """Whether it is not what asyncpg leaves behind of a connection that broke: whoever had it says so."""
+    exc = record.exc_info[1] if record.exc_info else None
+    return record.name != "asyncio" or not type(exc).__module__.startswith("asyncpg.")
 
 
 def _level(record: logging.LogRecord) -> str:

@@ -124,3 +124,15 @@ def test_what_is_in_rows_stays_out_of_it() -> None:
         raise ConnectionRefusedError("rechazada")
     assert "DATABASE_URL" in caught.value.for_log
     assert sys.exc_info() == (None, None, None)
+
+
+def test_what_the_driver_leaves_of_a_broken_connection_is_no_news(
+    root: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    configure_logging("text", LA_PAZ)
+    log = logging.getLogger("asyncio")
+    log.error("Future exception was never retrieved", exc_info=asyncpg.ConnectionDoesNotExistError())
+    log.error("Task exception was never retrieved", exc_info=RuntimeError("otra"))
+    said = capsys.readouterr().err
+    assert "Future" not in said
+    assert "otra" in said

@@ -19,6 +19,9 @@ RESET_SQL = "RESET ROLE; RESET ALL; SELECT pg_advisory_unlock_all()"
 # role, or the address, was when a session began holds no longer than this (seconds).
 MOST_USES, LONGEST_LIFE = 100, 300.0
 
+# What a session raises that is not to be had any more; the last by its driver, where the server ended it just now.
+_GONE = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
+
 # One that nobody wants any more is ended (seconds).
 LONGEST_REST = 30.0
 
@@ -72,7 +75,7 @@ class Sessions:
             session = self._take()
             try:
                 await session.connection.execute(f"{RESET_SQL}; {SESSION_SQL}", timeout=CONNECT_SECONDS)
-            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            except _GONE:
                 # The server was restarted, or the role may no longer do it: a new one says so.
                 session.connection.terminate()
             except BaseException:
@@ -117,7 +120,7 @@ class Sessions:
             try:
                 if session.connection.is_in_transaction():
                     await session.connection.execute("ROLLBACK", timeout=CONNECT_SECONDS)
-            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            except _GONE:
                 session.connection.terminate()
             except BaseException:
                 session.connection.terminate()
@@ -135,5 +138,5 @@ class Sessions:
 
     async def _end(self, session: _Session) -> None:
         # Everything has been read: that the server does not say goodbye changes nothing.
-        with suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+        with suppress(*_GONE):
             await session.connection.close(timeout=CONNECT_SECONDS)

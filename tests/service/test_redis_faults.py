@@ -258,7 +258,9 @@ async def test_connections_that_break_at_any_moment_disturb_nothing(
     """arq watches the keys of the jobs that run: what breaks meanwhile ended it, and with it every backup."""
     async with slowed(settings) as slow, running_worker(slow.settings, log) as worker:
         # A worker that has no place free has no questions for Redis.
-        await under_way(slow, resources, conn, LARGE)
+        await ask_for(resources, LARGE)
+        # Not before it has its connections: making one may take ten seconds, and this some twenty.
+        await mid_dump(slow, conn, store)
         await lose_connections(redis, worker)
         slow.restore()
 
