@@ -47,12 +47,11 @@ async def metrics(request: Request, service: ServiceDep) -> Response:
     y a nadie por medio de un proxy que diga serlo: las métricas nombran a todas las clínicas."""
     _authorize(request, service)
     try:
-        async with asyncio.timeout(TIMEOUT_SECONDS), transaction(service.resources) as session:
-            groups = await status_fleet.groups(session)
-            newest = await status_fleet.newest_good(session)
-            without = await status_fleet.without_good(session)
-            unproven = await status_fleet.unproven(session)
-            backlog = await status_fleet.backlog(session)
+        async with asyncio.timeout(TIMEOUT_SECONDS):
+            # By two connections: with ten thousand clinics each takes a fifth of a second.
+            (groups, newest, backlog), (without, unproven) = await asyncio.gather(
+                _backups(service), _clinics_to_watch(service)
+            )
     except TimeoutError as exc:
         raise DatabaseUnavailable(
             f"las métricas tardaron más de {TIMEOUT_SECONDS:g} segundos (DATABASE_URL)"
@@ -64,6 +63,22 @@ async def metrics(request: Request, service: ServiceDep) -> Response:
         await asyncio.to_thread(generate_latest, registry),
         headers={"Content-Type": CONTENT_TYPE_LATEST},
     )
+
+
+async def _backups(service: Service) -> tuple[Sequence[Group], Sequence[Newest], Backlog]:
+    async with transaction(service.resources) as session:
+        return (
+            await status_fleet.groups(session),
+            await status_fleet.newest_good(session),
+            await status_fleet.backlog(session),
+        )
+
+
+async def _clinics_to_watch(
+    service: Service,
+) -> tuple[Sequence[tuple[int | None, float]], Sequence[tuple[int | None, float]]]:
+    async with transaction(service.resources) as session:
+        return await status_fleet.without_good(session), await status_fleet.unproven(session)
 
 
 def _authorize(request: Request, service: Service) -> None:
