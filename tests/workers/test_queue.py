@@ -72,10 +72,11 @@ async def test_a_redis_that_hangs_is_given_up(redis: RedisServer, monkeypatch: p
         async with asyncio.timeout(20):
             with pytest.raises(QueueUnavailable):
                 await queue.announce()
+        # What was given up is on its way still, and would arrive as a ticket too many.
+        proxy.drop()
         proxy.restore()
         await queue.announce()
-        # What was given up may have been on its way: a ticket too many has a worker look once in vain.
-        assert redis.jobs() in (1, 2)
+        assert redis.jobs() == 1
 
 
 async def test_a_connection_that_was_lost_meanwhile_is_made_anew(queue: Queue, redis: RedisServer) -> None:
