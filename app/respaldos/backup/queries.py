@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import UnaryExpression, and_, false, func, select, update
+from sqlalchemy import BigInteger, Integer, Text, UnaryExpression, and_, false, func, literal, select, update
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -116,12 +116,19 @@ async def add_attempt(
     started: datetime,
     time_zone: ZoneInfo,
 ) -> str:
-    """Record the attempt under a key that no other has: that of its second, or of the next free one."""
+    """Record the attempt under a key that no other has, nor any backup: that of its second, or of the next free one.
+
+    Attempts that are long over are no longer there, and a clock may be set back to the time of a backup that is.
+    """
     while True:
         key = generar_ruta_s3(clinica_id, started, time_zone)
+        taken = select(Respaldo.id).where(Respaldo.archivo_s3 == key).exists()
         added = await session.scalar(
             postgresql_insert(Intento)
-            .values(respaldo_id=respaldo_id, numero=numero, archivo_s3=key)
+            .from_select(
+                [Intento.respaldo_id, Intento.numero, Intento.archivo_s3],
+                select(literal(respaldo_id, BigInteger), literal(numero, Integer), literal(key, Text)).where(~taken),
+            )
             .on_conflict_do_nothing(index_elements=[Intento.archivo_s3])
             .returning(Intento.archivo_s3)
         )

@@ -137,9 +137,8 @@ async def prune(session: AsyncSession, *, days: int, limit: int) -> int:
     """Delete what nobody needs any more of what came to its end `days` or more ago; return how many rows that were.
 
     Of each table the oldest `limit` at most. Those are nights but a clinic's first, from which it counts while it has
-    no good backup; attempts that have been cleaned up after, but those whose lease ran out, which are counted, and
-    those whose key a backup has, which keeps others from it whatever the clock says; jobs that made backups, of which
-    the backups' own rows say how they ended; and notices that have been sent.
+    no good backup; attempts that have been cleaned up after, but those whose lease ran out, which are counted; jobs
+    that made backups, of which the backups' own rows say how they ended; and notices that have been sent.
     """
     before = func.now() - timedelta(days=days)
     first = aliased(Programacion)
@@ -151,11 +150,10 @@ async def prune(session: AsyncSession, *, days: int, limit: int) -> int:
         Programacion.dia > began(first.clinica_id == Programacion.clinica_id),
         and_(Programacion.clinica_id.is_(None), Programacion.dia > began(first.clinica_id.is_(None))),
     )
-    kept = select(Respaldo.id).where(Respaldo.archivo_s3 == Intento.archivo_s3, Respaldo.purgado.is_(None)).exists()
     deleted = 0
     for key, age, others in (
         ((Programacion.id,), Programacion.dia, night),
-        ((Intento.respaldo_id, Intento.numero), Intento.limpiado, and_(~Intento.vencido, ~kept)),
+        ((Intento.respaldo_id, Intento.numero), Intento.limpiado, ~Intento.vencido),
         ((Trabajo.id,), Trabajo.fecha_fin, Trabajo.clase == in_words(Clase.RESPALDO)),
         ((Aviso.id,), Aviso.terminado, true()),
     ):
