@@ -68,9 +68,8 @@ def worker_redis(redis_url: str) -> ArqRedis:
 
 @dataclass(frozen=True, slots=True)
 class RedisServer:
-    """`maxmemory` in bytes, 0 for no limit; by `policy` it makes room then. `appends`: it writes each change down."""
+    """By `policy` it makes room when it is full. `appends`: it writes each change down."""
 
-    maxmemory: int
     policy: str
     appends: bool
 
@@ -89,12 +88,11 @@ class Queue:
         with redis_errors():
             await self._redis.ping()
 
-    async def server(self) -> "RedisServer":
+    async def server(self) -> RedisServer:
         """How the Redis is set up, as far as it tells."""
         with redis_errors():
             memory, persistence = await self._redis.info("memory"), await self._redis.info("persistence")
         return RedisServer(
-            maxmemory=int(memory.get("maxmemory", 0)),
             policy=str(memory.get("maxmemory_policy", "noeviction")),
             appends=bool(int(persistence.get("aof_enabled", 0))),
         )

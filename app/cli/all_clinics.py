@@ -21,7 +21,7 @@ SHOWN = 20
 
 
 def create_all(descripcion: str, as_json: bool) -> bool:
-    """Ask, wait and say what came of it; whether none failed. Raises QueueUnavailable without REDIS_URL."""
+    """Ask, wait and say what came of it; whether all have one. Raises QueueUnavailable without REDIS_URL."""
     found = FleetBackup()
 
     async def work(settings: Settings) -> None:

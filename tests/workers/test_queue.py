@@ -110,4 +110,4 @@ async def test_which_worker_is_silent_is_told_apart(queue: Queue, redis: RedisSe
 
 async def test_how_the_server_is_set_up(queue: Queue, redis: RedisServer) -> None:
     server = await queue.server()
-    assert (server.maxmemory, server.policy, server.appends) == (0, "noeviction", True)
+    assert (server.policy, server.appends) == ("noeviction", True)

@@ -33,7 +33,8 @@ def crear(
     el archivo se volvió a leer de S3 y es idéntico al enviado.
 
     Con --todas se piden los de todas las clínicas activas, y se espera a que los trabajadores los hagan; Ctrl-C deja
-    de esperar, y ellos siguen. Termina con error si alguno falló.
+    de esperar, y ellos siguen. Termina con error si alguno falló, o si a una clínica no se le pidió por tener algo en
+    curso.
     """
     if todas:
         if clinica is not None or plataforma:

@@ -38,11 +38,6 @@ class FleetBackup:
         return self.states.get(Estado.COMPLETADO, 0)
 
     @property
-    def waiting(self) -> int:
-        """How many no worker has begun yet."""
-        return self.states.get(Estado.PENDIENTE, 0)
-
-    @property
     def ended(self) -> int:
         """How many have come to an end, one way or another."""
         return sum(self.states.get(estado, 0) for estado in (Estado.COMPLETADO, Estado.FALLIDO, Estado.CANCELADO))
