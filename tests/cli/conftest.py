@@ -30,6 +30,7 @@ from tests.storage.conftest import Store
 from tests.support.platform import Platform
 from tests.support.program import Ran, respaldos
 from tests.support.rclone import KEY, SECRET
+from tests.support.redis import RedisServer, running_redis
 from tests.support.tcp_proxy import TcpProxy, tcp_proxy, through
 
 __all__ = [
@@ -160,3 +161,12 @@ async def platform(store: Store, empty_database: str, tmp_path: Path) -> AsyncIt
         await migrate(empty_database)
         settings = addresses_of(store, empty_database) | {"TENANCY": "schema", "JWT_SECRET": "s" * 32}
         yield Platform(sql, tmp_path, settings)
+
+
+@pytest.fixture
+def redis(tmp_path: Path) -> Iterator[RedisServer]:
+    """One of the test's own."""
+    folder = tmp_path / "redis"
+    folder.mkdir()
+    with running_redis(folder) as server:
+        yield server

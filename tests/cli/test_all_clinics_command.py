@@ -2,7 +2,7 @@
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from tests.storage.conftest import Store
 from tests.support.killed import killed_at_the_end
 from tests.support.processes import eventually
 from tests.support.program import Ran, ended, respaldos, start
-from tests.support.redis import RedisServer, running_redis
+from tests.support.redis import RedisServer
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,15 +41,6 @@ class Platform:
             return bool(found == count)
 
         await eventually(there)
-
-
-@pytest.fixture
-def redis(tmp_path: Path) -> Iterator[RedisServer]:
-    """One of the test's own."""
-    folder = tmp_path / "redis"
-    folder.mkdir()
-    with running_redis(folder) as server:
-        yield server
 
 
 @pytest.fixture

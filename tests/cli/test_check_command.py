@@ -4,7 +4,7 @@ import asyncio
 import json
 import re
 import secrets
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from tests.storage.conftest import Store
 from tests.support.hook import hook_server
 from tests.support.mail_server import mail_server
 from tests.support.program import Ran, respaldos
-from tests.support.redis import RedisServer, running_redis
+from tests.support.redis import RedisServer
 from tests.support.roles import three_roles
 
 
@@ -49,15 +49,6 @@ class Setup:
         wrong = any(each["estado"] == "mal" for some in by_subject.values() for each in some)
         assert ran.code == int(wrong), ran
         return by_subject
-
-
-@pytest.fixture
-def redis(tmp_path: Path) -> Iterator[RedisServer]:
-    """One of the test's own."""
-    folder = tmp_path / "redis"
-    folder.mkdir()
-    with running_redis(folder) as server:
-        yield server
 
 
 @pytest.fixture
