@@ -35,7 +35,9 @@ class Night:
     retries_end: datetime
 
 
-def night_at(now: datetime, *, time_zone: ZoneInfo, hour: int, minute: int) -> Night | None:
+def night_at(
+    now: datetime, *, time_zone: ZoneInfo, hour: int, minute: int, window: timedelta = WINDOW
+) -> Night | None:
     """The night that `now` (aware) belongs to: the last one that has started, unless it is too late for it.
 
     A local time that the clock skips counts as that long after the skip began; of one that comes twice, the
@@ -48,7 +50,8 @@ def night_at(now: datetime, *, time_zone: ZoneInfo, hour: int, minute: int) -> N
     noon = _start(dia, time_zone, 12, 0)
     if noon <= start:
         noon = _start(dia + timedelta(days=1), time_zone, 12, 0)
-    return Night(dia, start, noon)
+    # Noon may come before the last of a long window has had a second try.
+    return Night(dia, start, max(noon, start + window + LAST_RETRIES))
 
 
 def proxima_hora(now: datetime, *, time_zone: ZoneInfo, hour: int, minute: int) -> datetime:
@@ -73,11 +76,11 @@ async def programar(
     """Make the pending backups that are due `now` (aware), for the caller to announce.
 
     To be called every minute, which makes BATCH clinics' at most, or as many as the window has in a minute. A clinic
-    with something else under way comes later; a failed backup is made anew an hour after it was made, until noon; a
-    cancelled one is not. Raises DatabaseError where either database cannot be read; nothing is lost then, the next
-    call goes on.
+    with something else under way comes later; a failed backup is made anew an hour after it was made, until the
+    night's `retries_end`; a cancelled one is not. Raises DatabaseError where either database cannot be read; nothing
+    is lost then, the next call goes on.
     """
-    night = night_at(now, time_zone=time_zone, hour=hour, minute=minute)
+    night = night_at(now, time_zone=time_zone, hour=hour, minute=minute, window=window)
     if night is None:
         return []
     active = [clinic.id for clinic in await databases.clinic.clinics() if clinic.active]
@@ -102,14 +105,12 @@ async def _make_due(
             await schedule_fleet.plan(session, night.dia, planned)
     # Without a window, all of them in one minute.
     limit = max(BATCH, math.ceil(clinics * min(timedelta(minutes=1) / window, 1) if window else clinics))
-    # Noon may come before the last of a long window has had a second try.
-    retries_end = max(night.retries_end, night.start + window + LAST_RETRIES)
     made: list[Respaldo] = []
     while len(made) < limit:
         asked = min(BATCH, limit - len(made))
         async with transaction(databases) as session:
             some = await schedule_fleet.start_due(
-                session, night.dia, among=among, now=now, retry=now < retries_end, limit=asked
+                session, night.dia, among=among, now=now, retry=now < night.retries_end, limit=asked
             )
         made += some
         if len(some) < asked:
