@@ -25,7 +25,7 @@ ORDER BY needed.schema, needed.name NULLS FIRST, needed."right"
 # Rights asked about by one statement: thousands of clinics may have a schema each.
 AT_ONCE = 20_000
 
-# Where a role lacks the same of more tables of a schema, one line for all of them.
+# Where a role lacks the reading of more tables of a schema, one line for all of them. To write is for none but those.
 ONE_BY_ONE = 8
 
 
@@ -106,7 +106,7 @@ class RoleRights:
         for (schema, sequence, several), names in alike.items():
             kind = "SEQUENCE" if sequence else "TABLE"
             where = _list(kind, schema, names)
-            if len(names) > ONE_BY_ONE:
+            if several == "SELECT" and len(names) > ONE_BY_ONE:
                 where = f"ALL {kind}S IN SCHEMA {quote(schema)}"
             statements.append(f"GRANT {several} ON {where} {to}")
         if self.hidden:

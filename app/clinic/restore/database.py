@@ -11,6 +11,7 @@ from typing import Any
 import asyncpg
 
 from app.clinic.catalogue.entries import TableClass
+from app.clinic.catalogue.introspection import TableName
 from app.clinic.catalogue.secret_columns import SecretColumns
 from app.clinic.catalogue.sql import literal, quote
 from app.clinic.clinic import SETTING, Clinic, Tenancy
@@ -52,9 +53,11 @@ SELECT "right" FROM unnest(ARRAY['TEMPORARY', 'CREATE']) AS needed("right")
 WHERE NOT has_database_privilege(current_database(), "right")
 """
 
-# Those of the named tables whose triggers the role may disable.
+# Those of the named tables whose triggers the role may disable; by name, since a closed schema refuses a cast.
 OWN_SQL = """
-SELECT name FROM unnest($1::text[]) AS name JOIN pg_class AS c ON c.oid = name::regclass
+SELECT given.* FROM unnest($1::text[], $2::text[]) AS given(schema, name)
+JOIN pg_namespace AS n ON n.nspname = given.schema
+JOIN pg_class AS c ON c.relnamespace = n.oid AND c.relname = given.name
 WHERE pg_has_role(c.relowner, 'USAGE')
 """
 
@@ -107,9 +110,9 @@ class RestoreDatabase(ClinicDatabase):
             of_database = [right for (right,) in await connection.fetch(OF_DATABASE_SQL)]
             acting = [] if replica else [name for name in owned if constraints.of(name).acting(replica=False)]
             if acting and self._disable_triggers:
-                names = [f"{quote(table.schema)}.{quote(table.name)}" for table in acting]
-                mine = {name for (name,) in await connection.fetch(OWN_SQL, names)}
-                acting = [table for table, name in zip(acting, names, strict=True) if name not in mine]
+                asked = [table.schema for table in acting], [table.name for table in acting]
+                mine = {TableName(*row) for row in await connection.fetch(OWN_SQL, *asked)}
+                acting = [table for table in acting if table not in mine]
             return replace(found, of_database=of_database, acting=acting)
 
     async def _unowned_rows(self, *given: Any) -> list[Unowned | Unchecked]:
