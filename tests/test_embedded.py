@@ -85,7 +85,8 @@ def ports_of(addresses: Addresses) -> dict[EmbeddedServer, int]:
 
 
 def server_number(home: Path, name: str) -> int:
-    return int((home / name / "server.lock").read_text())
+    # Empty while a supervisor is about to write who it is now.
+    return int((home / name / "server.lock").read_text() or 0)
 
 
 def server(home: Path, name: str) -> psutil.Process:
@@ -149,7 +150,9 @@ def stopping(addresses: Addresses, watcher: psutil.Process) -> bool:
 
 def back(home: Path, killed: Mapping[EmbeddedServer, psutil.Process], ports: Mapping[EmbeddedServer, int]) -> bool:
     """Whether each server that was killed has a successor on its port."""
-    return all(server_number(home, name) != dead.pid and listens(ports[name]) for name, dead in killed.items())
+    return all(
+        server_number(home, name) not in (0, dead.pid) and listens(ports[name]) for name, dead in killed.items()
+    )
 
 
 @contextmanager
