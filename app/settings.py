@@ -142,6 +142,7 @@ class Settings(BaseSettings):
     s3_sse: Literal["AES256", "aws:kms", "none"] = _setting("AES256", "AES256, aws:kms o none")
     s3_sse_kms_key_id: str | None = _setting(None, "el identificador de una clave de KMS")
     s3_checksums: Literal["sha256", "none"] = _setting("sha256", "sha256 o none")
+    compression: Literal["small", "fast"] | None = _setting(None, "small o fast")
 
     jwt_secret: SecretStr | None = _setting(None, "un secreto de 32 bytes o más")
     jwt_public_key: str | None = _setting(

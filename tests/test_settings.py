@@ -8,7 +8,7 @@ import pytest
 
 from app.connections.databases import clinic_database, tenancy
 from app.connections.embedded import embedded_servers
-from app.connections.resources import open_resources, secret_columns
+from app.connections.resources import compression, open_resources, secret_columns
 from app.connections.storage import s3_options
 from app.demo.embedded import Addresses
 from app.errors import SettingsError
@@ -44,6 +44,7 @@ MALFORMED = {
     "s3_storage_class": ["standard", "STANDARD-IA"],
     "s3_sse": ["aes", "kms"],
     "s3_checksums": ["md5", "crc32"],
+    "compression": ["FAST", "gzip", "6"],
     "jwt_secret": ["Secreta9-corta"],
     "jwt_public_key": ["Secreta9", "/ruta/clave.pem"],
     "jwt_jwks_url": ["h/jwks", "ftp://h"],
@@ -262,6 +263,17 @@ def test_a_webhook_is_always_signed(monkeypatch: pytest.MonkeyPatch) -> None:
     given(monkeypatch, SERVED | {"WEBHOOK_URL": "https://avisos.example"})
     with pytest.raises(SettingsError, match="WEBHOOK_SECRET"):
         load_settings()
+
+
+@pytest.mark.parametrize(("processors", "chosen"), [(1, "fast"), (3, "fast"), (4, "small"), (64, "small")])
+def test_what_compresses_is_chosen_by_the_processors(
+    processors: int, chosen: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(processors)))
+    assert compression(Settings()) == chosen
+    for said in ("small", "fast"):
+        monkeypatch.setenv("COMPRESSION", said)
+        assert compression(Settings()) == said
 
 
 async def test_without_an_address_nothing_is_opened(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,5 +1,6 @@
 """What operations that make, read and restore backups need besides the databases."""
 
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -7,6 +8,7 @@ from app.clinic.catalogue.secret_columns import SecretColumns
 from app.clinic.restore.database import RestoreDatabase
 from app.connections.databases import open_databases, tenancy
 from app.connections.storage import s3_options
+from app.dump.gzip_member import Compression
 from app.errors import SettingsError
 from app.respaldos.jobs.lease import Lease
 from app.respaldos.resources import Resources
@@ -16,6 +18,9 @@ from app.storage.s3 import open_storage
 
 # Of the jobs that this process claims.
 LEASE = Lease()
+
+# On fewer processors PostgreSQL, which prints the rows, would wait for what compresses them.
+_PROCESSORS_FOR_SMALL = 4
 
 
 def secret_columns(settings: Settings) -> SecretColumns:
@@ -50,10 +55,25 @@ def retention_policy(settings: Settings) -> Policy:
     )
 
 
+def compression(settings: Settings) -> Compression:
+    """COMPRESSION; where it is not set, by how many processors this process may use."""
+    if settings.compression is not None:
+        return Compression(settings.compression)
+    # Linux alone tells; elsewhere nobody runs this for speed.
+    processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else _PROCESSORS_FOR_SMALL
+    return Compression.SMALL if processors >= _PROCESSORS_FOR_SMALL else Compression.FAST
+
+
 @asynccontextmanager
 async def open_resources(settings: Settings) -> AsyncIterator[Resources]:
     """Everything a backup needs, closed at the end of the block. Nothing is connected before it is used."""
     async with open_databases(settings) as databases, open_storage(s3_options(settings)) as storage:
         yield Resources(
-            databases.sessions, databases.clinic, storage, settings.time_zone, restore_database(settings), LEASE
+            databases.sessions,
+            databases.clinic,
+            storage,
+            settings.time_zone,
+            restore_database(settings),
+            LEASE,
+            compression(settings),
         )

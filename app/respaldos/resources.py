@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from zoneinfo import ZoneInfo
 
 from app.clinic.restore.database import RestoreDatabase
+from app.dump.gzip_member import Compression
 from app.respaldos.databases import Databases
 from app.respaldos.jobs.lease import Lease
 from app.storage.s3 import S3Storage
@@ -14,10 +15,11 @@ class Resources(Databases):
     """The databases and the bucket; `time_zone` is the clinics'.
 
     `restore` is the clinics' database for a role that may write, used by restores only; `lease` is for the jobs that
-    this process claims.
+    this process claims, `compression` for the files that it makes.
     """
 
     storage: S3Storage
     time_zone: ZoneInfo
     restore: RestoreDatabase
     lease: Lease
+    compression: Compression

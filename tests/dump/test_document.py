@@ -9,7 +9,7 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from app.dump.gzip_member import HEADER, GzipWriter
+from app.dump.gzip_member import HEADER, Compression, GzipWriter
 from tests.support.backup_file import RECORDS, compress, document
 
 SCHEMA = json.loads((Path(__file__).parents[2] / "docs" / "format.schema.json").read_text())
@@ -63,9 +63,10 @@ def test_a_document_without_records_is_json() -> None:
     assert read["datos"]["usuarios"] == []
 
 
+@pytest.mark.parametrize("compression", Compression)
 @pytest.mark.parametrize("parts", [[], [b""], [b"a"], [b"a" * (3 << 20), b"", b"b"]])
-def test_the_member_is_one_that_any_gzip_reads(parts: list[bytes]) -> None:
-    writer = GzipWriter()
+def test_the_member_is_one_that_any_gzip_reads(compression: Compression, parts: list[bytes]) -> None:
+    writer = GzipWriter(compression)
     file = b"".join([*(writer.feed(part) for part in parts), writer.finish()])
     assert file.startswith(HEADER)
     assert gzip.decompress(file) == b"".join(parts)

@@ -21,6 +21,7 @@ from app.clinic.restore.database import RestoreDatabase
 from app.database import service_engine
 from app.demo.embedded import Addresses
 from app.demo.sample.generate import SampleClinic, create_schema, fill
+from app.dump.gzip_member import Compression
 from app.migrate import migrate
 from app.respaldos.audit import Actor
 from app.respaldos.backup import run as making
@@ -198,6 +199,7 @@ async def opened(
                     setting="CLINIC_RESTORE_DATABASE_URL",
                 ),
                 LEASE,
+                Compression.SMALL,
             )
     finally:
         await engine.dispose()

@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from app.dump.document import ColumnHeader, DocumentWriter, Form, Header, ModelHeader, Origin
-from app.dump.gzip_member import HEADER, GzipWriter
+from app.dump.gzip_member import HEADER, Compression, GzipWriter
 from app.dump.verifier import FileVerifier, VerifiedFile
 
 MODEL = ModelHeader(
@@ -53,7 +53,7 @@ def document(header: Header = HEAD, records: list[bytes] | None = None) -> bytes
 
 def compress(data: bytes) -> bytes:
     """The gzip member that the service writes."""
-    writer = GzipWriter()
+    writer = GzipWriter(Compression.SMALL)
     return writer.feed(data) + writer.finish()
 
 

@@ -13,6 +13,7 @@ from app.clinic.database import ClinicDatabase
 from app.clinic.reading.checks import CrossTenantReference, Lost, Unchecked, Unowned
 from app.clinic.reading.snapshot import ClinicSnapshot
 from app.dump.document import Origin
+from app.dump.gzip_member import Compression
 from app.dump.verifier import FileVerifier, VerifiedFile
 from app.respaldos.backup.stream import ClinicDump
 from app.respaldos.progress import Progress
@@ -69,7 +70,7 @@ async def clinic_file(clinics: ClinicDatabase, clinica_id: int | None) -> bytes:
 async def file_of(snapshot: ClinicSnapshot) -> bytes:
     """The backup file of a snapshot."""
     chunks = []
-    async with aclosing(ClinicDump(snapshot, ORIGIN, Progress()).chunks()) as dump:
+    async with aclosing(ClinicDump(snapshot, ORIGIN, Progress(), Compression.FAST).chunks()) as dump:
         async for chunk in dump:
             chunks.append(chunk)
     return b"".join(chunks)

@@ -117,7 +117,7 @@ async def _make(resources: Resources, clinica_id: int | None, key: str, origin: 
     async with resources.clinic.snapshot(clinica_id, on_step=step) as snapshot:
         opened = time.perf_counter()
         progress.enter(Etapa.LEYENDO)
-        dump = ClinicDump(snapshot, origin, progress)
+        dump = ClinicDump(snapshot, origin, progress, resources.compression)
         async with aclosing(dump.chunks()) as chunks:
             stored = await resources.storage.upload(key, chunks, part_size=_part_size(snapshot.tables_size))
         sent = time.perf_counter()

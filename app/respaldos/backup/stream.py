@@ -15,7 +15,7 @@ from app.clinic.catalogue.entries import Catalogue, Entry
 from app.clinic.catalogue.introspection import Table
 from app.clinic.reading.snapshot import ClinicSnapshot
 from app.dump.document import ColumnHeader, DocumentWriter, Header, ModelHeader, ModelTotal, Origin
-from app.dump.gzip_member import GzipWriter
+from app.dump.gzip_member import Compression, GzipWriter
 from app.respaldos.progress import Etapa, Progress
 
 # Parts that wait for the thread beside the one it is at: it goes on to the next at once. Otherwise it would wait for
@@ -37,13 +37,15 @@ class ClinicDump:
     takes the chunks.
     """
 
-    def __init__(self, snapshot: ClinicSnapshot, origin: Origin, progress: Progress) -> None:
+    def __init__(
+        self, snapshot: ClinicSnapshot, origin: Origin, progress: Progress, compression: Compression
+    ) -> None:
         self.seconds = {"postgresql": 0.0, "compresion": 0.0, "envio": 0.0}
         self._snapshot = snapshot
         self._origin = origin
         self._progress = progress
         self._document = DocumentWriter()
-        self._gzip = GzipWriter()
+        self._gzip = GzipWriter(compression)
         # Records of which the progress knows.
         self._told = 0
 
