@@ -78,6 +78,11 @@ class Plan:
     differing: dict[str, int] = field(default_factory=dict)
     of_clinics: dict[str, int] = field(default_factory=dict)
 
+    @property
+    def any(self) -> bool:
+        """Whether it writes anything."""
+        return any(changes.any and changes.restored for changes in (*self.models.values(), *self.references.values()))
+
 
 class ClinicRestore:
     """Made by `RestoreDatabase.restoring`, of no use after its block; whatever is not committed by then is undone.

@@ -135,8 +135,8 @@ async def _make(
         if migrations:
             # Where the restore is refused, they may be why.
             await _note(attempt, avisos=migrations)
-        await _compare(attempt, request, session, migrations)
-        if not (request.simulada or request.sin_respaldo_previo or request.destino is not None):
+        plan = await _compare(attempt, request, session, migrations)
+        if plan.any and not (request.simulada or request.sin_respaldo_previo or request.destino is not None):
             # What is restored into, and no replica that may be behind.
             await _save_first(replace(resources, clinic=target), attempt, request, session, migrations)
         progress.enter(Etapa.APLICANDO)
@@ -160,7 +160,7 @@ async def _name_wrong_record(attempt: Attempt, respaldo: Respaldo) -> None:
         await check_thoroughly(attempt.resources, respaldo, attempt.progress)
 
 
-async def _compare(attempt: Attempt, request: RestoreRequest, session: ClinicRestore, migrations: list[str]) -> None:
+async def _compare(attempt: Attempt, request: RestoreRequest, session: ClinicRestore, migrations: list[str]) -> Plan:
     """Begin the transaction, and write down what would change."""
     await session.begin(request.scope)
     plan = await session.compare(_step(attempt.progress))
@@ -169,6 +169,7 @@ async def _compare(attempt: Attempt, request: RestoreRequest, session: ClinicRes
         resultado=_shown(plan),
         avisos=[*_said(plan, request), *migrations, *plan.avisos],
     )
+    return plan
 
 
 async def _save_first(

@@ -119,6 +119,7 @@ async def test_a_backup_and_a_restore_keep_each_other_away(
 ) -> None:
     held.released.set()
     respaldo = await back_up(resources)
+    await conn.execute(DAMAGE)
     held.reached.clear()
     held.released.clear()
     running = asyncio.create_task(back_up(resources))

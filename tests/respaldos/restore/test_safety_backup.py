@@ -54,6 +54,7 @@ async def test_it_is_made_while_another_backup_waits_for_the_restore(
     resources: Resources, conn: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch, clinica_id: int | None
 ) -> None:
     respaldo = await back_up(resources, clinica_id)
+    await conn.execute("UPDATE auth_user SET first_name = 'otro'" if clinica_id is None else DAMAGE)
     asked: list[Respaldo] = []
 
     async def with_another(*given: Any, **more: Any) -> Respaldo:
@@ -64,11 +65,18 @@ async def test_it_is_made_while_another_backup_waits_for_the_restore(
         return made
 
     monkeypatch.setattr(making, "crear_respaldo", with_another)
-    done = await restore(resources, respaldo)
+    done = await restore(resources, respaldo, actualizar=clinica_id is None)
     assert (done.trabajo.estado, done.respaldo_previo) == ("completado", asked[0].id + 1)
     assert (await row_of(conn, asked[0].id))["estado"] == "pendiente"
     await run_next(resources)
     assert (await row_of(conn, asked[0].id))["estado"] == "completado"
+
+
+async def test_where_nothing_is_written_there_is_none(resources: Resources, conn: asyncpg.Connection) -> None:
+    respaldo = await back_up(resources)
+    done = await restore(resources, respaldo)
+    assert (done.trabajo.estado, done.respaldo_previo) == ("completado", None)
+    assert await conn.fetchval("SELECT count(*) FROM respaldos.respaldo") == 1
 
 
 async def test_a_backup_may_be_asked_for_while_it_is_made(
@@ -76,6 +84,7 @@ async def test_a_backup_may_be_asked_for_while_it_is_made(
 ) -> None:
     held.released.set()
     respaldo = await back_up(resources)
+    await conn.execute(DAMAGE)
     held.reached.clear()
     held.released.clear()
     restoring = asyncio.create_task(restore(resources, respaldo))
@@ -178,6 +187,7 @@ async def test_a_clinic_that_never_rests(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     respaldo = await back_up(resources)
+    await conn.execute(DAMAGE)
     before = await everybody(resources)
     monkeypatch.setattr(making, "SAFETY_BACKUPS", 1)
     writing([NOTE])
