@@ -36,7 +36,7 @@ async def open_context(settings: Settings, cron_jobs: Sequence[CronJob]) -> Asyn
     """
     tracing.start("respaldos-worker")
     async with AsyncExitStack() as stack:
-        resources = await stack.enter_async_context(open_resources(settings))
+        resources = await stack.enter_async_context(open_resources(settings, count_unowned=True))
         context: Context = {
             SETTINGS: settings,
             RESOURCES: resources,

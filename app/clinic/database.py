@@ -127,10 +127,13 @@ class _Begun:
 class ClinicDatabase:
     """The clinic database at one address, which `setting` gave.
 
-    Between calls it keeps up to `keep` sessions, for one event loop: then its owner closes it.
+    Between calls it keeps up to `keep` sessions, for one event loop: then its owner closes it. Without
+    `count_unowned` no clinic's snapshot says how many rows of all clinics are nobody's.
     """
 
-    def __init__(self, url: str, tenancy: Tenancy, *, setting: str = SETTING, keep: int = 0) -> None:
+    def __init__(
+        self, url: str, tenancy: Tenancy, *, setting: str = SETTING, keep: int = 0, count_unowned: bool = True
+    ) -> None:
         self._prepared = keep > 0 and tenancy.kind == "column"
         self._sessions = Sessions(
             asyncpg_url(url),
@@ -140,6 +143,7 @@ class ClinicDatabase:
         )
         self._setting = setting
         self._tenancy = tenancy
+        self._count_unowned = count_unowned
         self._known: _Known | None = None
         self._unowned: tuple[Sequence[object], float, list[Unowned | Unchecked]] | None = None
         self._files: tuple[list[Entry], float, list[FileColumn | Unchecked]] | None = None
@@ -267,7 +271,11 @@ class ClinicDatabase:
         await find_references(connection, statements, step)
         unowned: Sequence[Unowned | Unchecked]
         if clinica_id is not None:
-            unowned = await self._unowned_rows(connection, catalogue, statements.catalogue, on_step)
+            unowned = (
+                await self._unowned_rows(connection, catalogue, statements.catalogue, on_step)
+                if self._count_unowned
+                else []
+            )
         else:
             # The rows that no clinic owns are those of this snapshot.
             async with Counter(connection, seconds=COUNT_SECONDS, on_step=on_step) as counter:

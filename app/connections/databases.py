@@ -39,18 +39,18 @@ def clinic_database_url(settings: Settings) -> str:
     return url.get_secret_value()
 
 
-def clinic_database(settings: Settings, *, keep: int = 0) -> ClinicDatabase:
+def clinic_database(settings: Settings, *, keep: int = 0, count_unowned: bool = False) -> ClinicDatabase:
     """The clinics' database; with `keep`, the caller closes it."""
-    return ClinicDatabase(clinic_database_url(settings), tenancy(settings), keep=keep)
+    return ClinicDatabase(clinic_database_url(settings), tenancy(settings), keep=keep, count_unowned=count_unowned)
 
 
 @asynccontextmanager
-async def open_databases(settings: Settings) -> AsyncIterator[Databases]:
+async def open_databases(settings: Settings, *, count_unowned: bool = False) -> AsyncIterator[Databases]:
     """Both databases, closed at the end of the block. Nothing is connected before it is used."""
     if settings.database_url is None:
         raise SettingsError("DATABASE_URL: falta")
     engine = service_engine(settings.database_url.get_secret_value())
-    clinic = clinic_database(settings, keep=KEPT_SESSIONS)
+    clinic = clinic_database(settings, keep=KEPT_SESSIONS, count_unowned=count_unowned)
     try:
         yield Databases(async_sessionmaker(engine, expire_on_commit=False), clinic)
     finally:

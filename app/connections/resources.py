@@ -39,7 +39,7 @@ def restore_database(settings: Settings) -> RestoreDatabase:
         secret_columns(settings),
         setting="CLINIC_RESTORE_DATABASE_URL",
         disable_triggers=settings.restore_disable_triggers,
-        # Each night's backup says it. To put one record back, all clinics' rows would be read.
+        # Its snapshots are of safety backups.
         count_unowned=False,
     )
 
@@ -65,9 +65,16 @@ def compression(settings: Settings) -> Compression:
 
 
 @asynccontextmanager
-async def open_resources(settings: Settings) -> AsyncIterator[Resources]:
-    """Everything a backup needs, closed at the end of the block. Nothing is connected before it is used."""
-    async with open_databases(settings) as databases, open_storage(s3_options(settings)) as storage:
+async def open_resources(settings: Settings, *, count_unowned: bool = False) -> AsyncIterator[Resources]:
+    """Everything a backup needs, closed at the end of the block. Nothing is connected before it is used.
+
+    With `count_unowned` a clinic's backup says how many rows are nobody's. All clinics' rows are read for that, once
+    in a while: that is for a process that goes on, the workers', and not for one backup or one record put back.
+    """
+    async with (
+        open_databases(settings, count_unowned=count_unowned) as databases,
+        open_storage(s3_options(settings)) as storage,
+    ):
         yield Resources(
             databases.sessions,
             databases.clinic,

@@ -49,15 +49,15 @@ async def metrics(request: Request, service: ServiceDep) -> Response:
     try:
         async with asyncio.timeout(TIMEOUT_SECONDS):
             # By two connections: with ten thousand clinics each takes a fifth of a second.
-            (groups, newest, backlog), (without, unproven) = await asyncio.gather(
-                _backups(service), _clinics_to_watch(service)
+            (groups, newest, backlog), (without, unproven), health = await asyncio.gather(
+                _backups(service), _clinics_to_watch(service), _worker_health(service)
             )
     except TimeoutError as exc:
         raise DatabaseUnavailable(
             f"las métricas tardaron más de {TIMEOUT_SECONDS:g} segundos (DATABASE_URL)"
         ) from exc
     registry = CollectorRegistry()
-    registry.register(_Numbers(groups, newest, without, unproven, backlog, await _worker_health(service)))
+    registry.register(_Numbers(groups, newest, without, unproven, backlog, health))
     return Response(
         # Ten thousand clinics' take a fifth of a second, in which others want to be answered.
         await asyncio.to_thread(generate_latest, registry),

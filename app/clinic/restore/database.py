@@ -25,7 +25,6 @@ from app.clinic.database import (
     refuse_unreadable,
     role_rights,
 )
-from app.clinic.reading.checks import Unchecked, Unowned
 from app.clinic.restore.comparison import Comparison
 from app.clinic.restore.constraints import CONSTRAINTS_SQL, parse_constraints
 from app.clinic.restore.session import ADVISORY_CLASS, LOCK_SECONDS, TRIAL_CLASS, ClinicRestore, Outcome
@@ -69,8 +68,7 @@ class RestoreDatabase(ClinicDatabase):
     """As ClinicDatabase. Each session is for one thing, and undoes at its end what it was not told to keep.
 
     Whoever is shown what differs is not shown `secrets`. With `disable_triggers`, a restore disables the triggers
-    that the role cannot switch off for its session; see docs/restore.md. Without `count_unowned` no snapshot says how
-    many rows of all clinics are nobody's.
+    that the role cannot switch off for its session; see docs/restore.md.
     """
 
     def __init__(
@@ -83,8 +81,7 @@ class RestoreDatabase(ClinicDatabase):
         disable_triggers: bool = False,
         count_unowned: bool = True,
     ) -> None:
-        super().__init__(url, tenancy, setting=setting)
-        self._count_unowned = count_unowned
+        super().__init__(url, tenancy, setting=setting, count_unowned=count_unowned)
         self._secrets = secrets
         self._disable_triggers = disable_triggers
 
@@ -114,9 +111,6 @@ class RestoreDatabase(ClinicDatabase):
                 mine = {TableName(*row) for row in await connection.fetch(OWN_SQL, *asked)}
                 acting = [table for table in acting if table not in mine]
             return replace(found, of_database=of_database, acting=acting)
-
-    async def _unowned_rows(self, *given: Any) -> list[Unowned | Unchecked]:
-        return await super()._unowned_rows(*given) if self._count_unowned else []
 
     @asynccontextmanager
     async def restoring(
