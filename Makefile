@@ -84,7 +84,7 @@ locale: $(INSTALLED) ## compile the Spanish of click's own sentences
 
 COMPILE := $(BIN)/uv pip compile --quiet --upgrade --universal --generate-hashes --python-version 3.11 --no-emit-index-url --no-emit-find-links --no-header
 lock: $(INSTALLED) ## resolve the locked versions anew
-	$(COMPILE) --extra parquet --extra traces pyproject.toml -o requirements.lock
+	$(COMPILE) --extra parquet --extra pdf --extra traces pyproject.toml -o requirements.lock
 	$(COMPILE) --extra dev -c requirements.lock pyproject.toml -o requirements-dev.lock
 	echo hatchling | $(COMPILE) -c requirements-dev.lock - -o requirements-build.lock
 

@@ -19,6 +19,7 @@ from app.api.rejection_log import RejectionLog
 from app.api.routes import (
     auth,
     clinicas,
+    constancias,
     docs,
     eventos,
     health,
@@ -63,7 +64,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.trusted_proxies = networks(chosen.forwarded_allow_ips)
     problems.add_handlers(app)
     api = APIRouter(prefix=API)
-    parts = (auth, clinicas, respaldos, progress, restauraciones, eventos, platform)
+    parts = (auth, clinicas, respaldos, progress, restauraciones, constancias, eventos, platform)
     for part in parts:
         api.include_router(part.router)
     app.include_router(api)

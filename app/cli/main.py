@@ -38,6 +38,7 @@ LINES = {
     "descargar": "Baja un respaldo",
     "verificar": "Comprueba un respaldo",
     "exportar": "A CSV, SQLite o Parquet",
+    "constancia": "Certifica en un PDF",
     "restaurar": "Restaura una clínica",
     "comparar": "Dice qué cambió",
     "eliminar": "Elimina un respaldo",
@@ -56,6 +57,7 @@ WIDTHS = (14, 24)
 MODULES = {
     "app.cli.commands.backup": ("crear", "descargar"),
     "app.cli.commands.catalogue": ("catalogo",),
+    "app.cli.commands.certificate": ("constancia",),
     "app.cli.commands.check": ("revisar",),
     "app.cli.commands.clinics": ("clinicas", "situacion"),
     "app.cli.commands.export": ("exportar",),
@@ -122,8 +124,8 @@ def load(name: str) -> click.Command:
 )
 @click.version_option(None, "-V", "--version", package_name="respaldos", message="%(version)s")
 def respaldos() -> None:
-    """Respalda los datos de cada clínica, y demuestra que se pueden recuperar. Se configura con variables de entorno
-    o un archivo .env (vea .env.example). «respaldos ORDEN --help» explica cada orden.
+    """Respalda los datos de cada clínica, y demuestra que se pueden recuperar. Se
+    configura en .env (vea .env.example). Ayuda: «respaldos ORDEN --help».
     """
 
 

@@ -12,7 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, TemplateError
 
 from app.errors import NotifyError
 from app.notify.notification import Notification
-from app.notify.wording import one_line
+from app.wording import one_line
 
 SENDER_NAME = "Respaldos"
 

@@ -5,9 +5,9 @@ from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from app import wording
 from app.dump.whose import whose
 from app.errors import RestoreUncertain
-from app.notify import wording
 from app.notify.outbox import REFUSALS, SENT_TO, ClaimedAviso
 from app.respaldos.contract import TIPO_DISPLAY, RespaldoEnLista
 from app.respaldos.models import Profundidad, TipoAviso, TipoRespaldo
