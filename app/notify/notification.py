@@ -102,6 +102,15 @@ class Notification:
         return wording.one_line(str(said), ERROR_LIMIT) if said else None
 
     @property
+    def panel_path(self) -> str:
+        """Where the panel shows what it is about."""
+        respaldo = self.claimed.respaldo
+        # A superadmin's pages begin with the clinic, and the platform's has none.
+        if respaldo is None or respaldo.clinica_id is None or self.claimed.aviso.clinica_id is None:
+            return "/panel/"
+        return f"/panel/respaldos/{respaldo.id}"
+
+    @property
     def untried(self) -> bool:
         """The verification could not be made, which says nothing of the backup."""
         return bool(self.claimed.aviso.datos.get("sin_ensayo"))
