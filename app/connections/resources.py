@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from app.clinic.catalogue.secret_columns import SecretColumns
+from app.clinic.labels import RecordLabels
 from app.clinic.restore.database import RestoreDatabase
 from app.connections.databases import open_databases, tenancy
 from app.connections.storage import s3_options
@@ -23,6 +24,11 @@ def secret_columns(settings: Settings) -> SecretColumns:
     return SecretColumns(settings.secret_columns)
 
 
+def record_labels(settings: Settings) -> RecordLabels:
+    """What the clinics' records are called."""
+    return RecordLabels(settings.record_labels, settings.time_zone)
+
+
 def restore_database(settings: Settings) -> RestoreDatabase:
     """The clinics' database for a role that may write: CLINIC_RESTORE_DATABASE_URL, by default as the other."""
     url = settings.clinic_restore_database_url or settings.clinic_database_url or settings.database_url
@@ -32,6 +38,7 @@ def restore_database(settings: Settings) -> RestoreDatabase:
         url.get_secret_value(),
         tenancy(settings),
         secret_columns(settings),
+        labels=record_labels(settings),
         setting="CLINIC_RESTORE_DATABASE_URL",
         disable_triggers=settings.restore_disable_triggers,
         # Each night's backup says it. To put one record back, all clinics' rows would be read.
@@ -55,5 +62,12 @@ async def open_resources(settings: Settings) -> AsyncIterator[Resources]:
     """Everything a backup needs, closed at the end of the block. Nothing is connected before it is used."""
     async with open_databases(settings) as databases, open_storage(s3_options(settings)) as storage:
         yield Resources(
-            databases.sessions, databases.clinic, storage, settings.time_zone, restore_database(settings), LEASE
+            databases.sessions,
+            databases.clinic,
+            storage,
+            settings.time_zone,
+            restore_database(settings),
+            LEASE,
+            secret_columns(settings),
+            record_labels(settings),
         )

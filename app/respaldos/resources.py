@@ -1,8 +1,10 @@
 """What the operations work with. The app's lifespan, the worker's startup and the command line build it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from zoneinfo import ZoneInfo
 
+from app.clinic.catalogue.secret_columns import SecretColumns
+from app.clinic.labels import RecordLabels
 from app.clinic.restore.database import RestoreDatabase
 from app.respaldos.databases import Databases
 from app.respaldos.jobs.lease import Lease
@@ -14,10 +16,12 @@ class Resources(Databases):
     """The databases and the bucket; `time_zone` is the clinics'.
 
     `restore` is the clinics' database for a role that may write, used by restores only; `lease` is for the jobs that
-    this process claims.
+    this process claims. `secrets` are what nobody is shown of the clinics' rows, `labels` what these are called.
     """
 
     storage: S3Storage
     time_zone: ZoneInfo
     restore: RestoreDatabase
     lease: Lease
+    secrets: SecretColumns = field(default_factory=SecretColumns)
+    labels: RecordLabels = field(default_factory=RecordLabels)
