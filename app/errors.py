@@ -54,6 +54,13 @@ class RespaldoNotFound(RespaldosError):
     code = "respaldo_inexistente"
 
 
+class RecordNotFound(RespaldosError):
+    """Neither today nor a backup has such a record of this clinic."""
+
+    status = 404
+    code = "registro_inexistente"
+
+
 class OperationInProgress(RespaldosError):
     """The clinic already has a backup or a restore under way; `respaldo_id` says which, where it is known."""
 

@@ -32,6 +32,7 @@ TAGS: Final = [
         "name": "Restauraciones",
         "description": "Las verificaciones, restauraciones y comparaciones, y cómo terminaron.",
     },
+    {"name": "Registros", "description": "Buscar un registro hoy y en los respaldos, y ver cómo fue cambiando."},
     {"name": "Auditoría", "description": "Quién hizo qué, cuándo y desde dónde."},
     {"name": "Clínicas", "description": "Qué clínica es la de quien pregunta, y cómo están todas."},
     {"name": "Salud", "description": "Para quien opera el servicio. Sin token."},
@@ -39,6 +40,7 @@ TAGS: Final = [
 
 _ENUMERATIONS: Final = {
     "Accion": "Qué se hizo.",
+    "EstadoRegistro": "Qué pasó con el registro.",
     "Estado": "Va de pendiente a procesando, y termina en completado, fallido o cancelado.",
     "Profundidad": "Cuánto se comprueba: que el archivo esté y tenga su tamaño (rapida), o todo (completa).",
     "Orden": "Por qué se ordena; con `-`, de mayor a menor. Lo que no tiene tamaño o registros va al final.",

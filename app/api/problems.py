@@ -20,6 +20,7 @@ from app.errors import (
     DatabaseUnavailable,
     NotCompleted,
     QueueUnavailable,
+    RecordNotFound,
     RespaldoNotFound,
     RespaldosError,
     StorageError,
@@ -154,7 +155,7 @@ async def _ours(request: Request, exc: Exception) -> Response:
     members = exc.members if isinstance(exc, WithMembers) else {}
     if not isinstance(error, RespaldosError):
         raise exc
-    if isinstance(error, RespaldoNotFound) and hasattr(request.state, "refuse"):
+    if isinstance(error, RespaldoNotFound | RecordNotFound) and hasattr(request.state, "refuse"):
         # Most such numbers are mistyped, and some are another clinic's: who tries them is to be seen.
         await request.state.refuse(motivo=str(error))
     if isinstance(error, NotCompleted):

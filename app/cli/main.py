@@ -38,6 +38,8 @@ LINES = {
     "descargar": "Baja un respaldo",
     "verificar": "Comprueba un respaldo",
     "exportar": "A CSV, SQLite o Parquet",
+    "buscar": "Busca un registro",
+    "historia": "Cómo cambió un registro",
     "restaurar": "Restaura una clínica",
     "comparar": "Dice qué cambió",
     "eliminar": "Elimina un respaldo",
@@ -62,6 +64,7 @@ MODULES = {
     "app.cli.commands.listing": ("listar", "ver", "estadisticas"),
     "app.cli.commands.restore": ("restaurar", "comparar"),
     "app.cli.commands.retention": ("eliminar", "recuperar", "aceptar", "limpiar", "reindexar"),
+    "app.cli.commands.search": ("buscar", "historia"),
     "app.cli.commands.serve": ("serve",),
     "app.cli.commands.setup": ("migrar", "configurar-s3"),
     "app.cli.commands.token": ("token",),
@@ -122,8 +125,8 @@ def load(name: str) -> click.Command:
 )
 @click.version_option(None, "-V", "--version", package_name="respaldos", message="%(version)s")
 def respaldos() -> None:
-    """Respalda los datos de cada clínica, y demuestra que se pueden recuperar. Se configura con variables de entorno
-    o un archivo .env (vea .env.example). «respaldos ORDEN --help» explica cada orden.
+    """Respalda los datos de cada clínica, y demuestra que se pueden recuperar. Se configura como dice
+    .env.example. Ayuda: «respaldos ORDEN --help».
     """
 
 

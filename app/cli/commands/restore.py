@@ -18,7 +18,7 @@ from app.cli.running import with_settings
 from app.clinic.restore.changed_rows import Change, ChangedRow, Value
 from app.clinic.restore.database import RestoreDatabase
 from app.connections.databases import tenancy
-from app.connections.resources import open_resources, secret_columns
+from app.connections.resources import open_resources, record_labels, secret_columns
 from app.dump.whose import whose
 from app.respaldos.contract import RestauracionEnLista
 from app.respaldos.models import Restauracion
@@ -199,16 +199,22 @@ def _examples(model: str, examples: dict[str, list[dict[str, Any]]]) -> list[str
     for kind, sign in (("insertados", "+"), ("actualizados", "~"), ("eliminados", "-")):
         for example in examples.get(kind, ()):
             changed = "; ".join(
-                f"{name}: {_value(field['antes'])} → {_value(field['despues'])}"
+                f"{name}: {_labelled(_value(field['antes']), field.get('etiqueta_antes'))}"
+                f" → {_labelled(_value(field['despues']), field.get('etiqueta_despues'))}"
                 for name, field in example.get("campos", {}).items()
             )
-            key = ", ".join(_value(value) for value in example["clave"].values())
+            key = _labelled(", ".join(_value(value) for value in example["clave"].values()), example.get("etiqueta"))
             lines.append(f"{sign} {model} {key}{f'  {changed}' if changed else ''}")
     return lines
 
 
 def _value(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _labelled(value: str, label: str | None) -> str:
+    """A key, with what it is called."""
+    return f"{value} ({label})" if label else value
 
 
 def _place(destino: str) -> str:
@@ -224,6 +230,7 @@ def _database(settings: Settings, destino: str) -> RestoreDatabase:
         destino,
         tenancy(settings),
         secret_columns(settings),
+        labels=record_labels(settings),
         setting="--destino",
         disable_triggers=settings.restore_disable_triggers,
     )
@@ -280,9 +287,14 @@ async def _print(found: "Comparacion", *, rows: bool) -> None:
 
 
 def _line(model: str, row: ChangedRow) -> str:
-    key = ", ".join(_text(value) for value in row.key.values())
-    changed = "; ".join(f"{name}: {_text(before)} → {_text(after)}" for name, (before, after) in row.fields.items())
+    key = _labelled(", ".join(_text(value) for value in row.key.values()), row.label)
+    changed = "; ".join(f"{name}: {_change(row, name)}" for name in row.fields)
     return f"{SIGNS[row.kind]} {model} {key}{f'  {changed}' if changed else ''}"
+
+
+def _change(row: ChangedRow, name: str) -> str:
+    labels = row.field_labels.get(name, (None, None))
+    return " → ".join(_labelled(_text(value), label) for value, label in zip(row.fields[name], labels, strict=True))
 
 
 def _text(value: "Value") -> str:
@@ -301,12 +313,7 @@ async def _print_json(found: "Comparacion", *, rows: bool) -> None:
     async for model, row in found.rows(whole=True):
         if not rows:
             break
-        document = {
-            "modelo": model,
-            "cambio": WORDS[row.kind],
-            "clave": row.key,
-            "campos": {name: {"antes": before, "despues": after} for name, (before, after) in row.fields.items()},
-        }
+        document = {"modelo": model, "cambio": WORDS[row.kind], "campos": {}, **row.shown()}
         click.echo(f"{separator}{json_text(document)}", nl=False)
         separator = ",\n"
     click.echo("]}")

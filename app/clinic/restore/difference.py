@@ -1,6 +1,6 @@
 """What differs between the file and today, row by row, and what becomes of each."""
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -11,13 +11,15 @@ from app.clinic.catalogue.introspection import Column, ForeignKey
 from app.clinic.catalogue.ownership import ANY_WAY, BY_HASH
 from app.clinic.catalogue.secret_columns import SecretColumns
 from app.clinic.catalogue.sql import columns, joined, literal, pointed_to_from, points_into, quote
+from app.clinic.labels import Labels
 from app.clinic.reading.platform_statements import PlatformStatements, Statements
 from app.clinic.reading.records import LINE, with_lines
 from app.clinic.reading.statements import ClinicStatements
-from app.clinic.restore.changed_rows import changed_rows
+from app.clinic.restore.changed_rows import PREFETCH, PREFETCH_WHOLE, ChangedRow, changed_rows
 from app.clinic.restore.constraints import Constraints
 from app.clinic.restore.logins import link_of, privileges_given, same_login, who
 from app.clinic.restore.moved import MovedRows
+from app.clinic.restore.named_rows import NamedRows
 from app.clinic.restore.naming import named_keys, named_people
 from app.clinic.restore.release import staying
 from app.clinic.restore.scope import RecordSearch, Scope, chosen, create_all_typed
@@ -343,10 +345,10 @@ class Difference:
         paired = f"SELECT FROM {staged.pairs} AS p WHERE p.{quote(FILE)} = f.ctid"
         return f"SELECT f.* FROM {staged.file} AS f WHERE NOT EXISTS ({paired})"
 
-    async def changes(self, *, examples: SecretColumns | None) -> dict[Section, dict[str, Changes]]:
+    async def changes(self, *, examples: Labels | None) -> dict[Section, dict[str, Changes]]:
         """What was found of each model, those without any change included where they were compared.
 
-        With `examples`, some of the rows as well, and of them all but these secrets.
+        With `examples`, some of the rows as well, called so, and of them all but the secrets.
         """
         found: dict[Section, dict[str, Changes]] = {section: {} for section in Section}
         for staged in self.staged_tables:
@@ -746,7 +748,15 @@ class Difference:
         await self._connection.execute(ANY_WAY)
         return added != "INSERT 0 0"
 
-    async def _changes(self, staged: StagedTable, examples: SecretColumns | None) -> Changes:
+    def rows(
+        self, staged: StagedTable, labels: Labels, *, limit: int | None = None, whole: bool = False
+    ) -> AsyncIterator[ChangedRow]:
+        """The rows of the model that differ, with what they are called; `limit` and `whole` as for `changed_rows`."""
+        found = changed_rows(self._connection, staged, labels.secrets, limit=limit, whole=whole)
+        naming = NamedRows(self._connection, self.statements, self.staged_tables, labels)
+        return naming.named(staged, found, together=PREFETCH_WHOLE if whole else PREFETCH)
+
+    async def _changes(self, staged: StagedTable, examples: Labels | None) -> Changes:
         deletes, inserts, updates = await self._count(staged)
         replaced, again = await one_row(
             self._connection,
@@ -756,7 +766,7 @@ class Difference:
         twice = replaced + again
         changes = Changes(inserts - twice, updates + replaced, deletes - twice)
         if examples is not None and changes.any:
-            async for row in changed_rows(self._connection, staged, examples, limit=EXAMPLES):
+            async for row in self.rows(staged, examples, limit=EXAMPLES):
                 changes.examples.setdefault(row.kind, []).append(row.shown())
         return Changes(0, 0, 0, changes.examples, restored=not changes.any) if staged is self.held else changes
 

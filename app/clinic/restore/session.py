@@ -10,8 +10,8 @@ import asyncpg
 from app.clinic.catalogue.entries import ByColumn, ByLink, ByRule, Catalogue, Entry
 from app.clinic.catalogue.introspection import TableName
 from app.clinic.catalogue.migrations import migrations_since
-from app.clinic.catalogue.secret_columns import SecretColumns
 from app.clinic.catalogue.sql import quote
+from app.clinic.labels import Labels
 from app.clinic.owners.find import find_owners
 from app.clinic.reading.platform_statements import PlatformStatements, Statements
 from app.clinic.restore.apply import ChangeApplier
@@ -98,7 +98,7 @@ class ClinicRestore:
         catalogue: Catalogue,
         constraints: Constraints,
         setting: str,
-        secrets: SecretColumns,
+        labels: Labels,
         *,
         other_schemas: Sequence[str],
         name_column: str,
@@ -113,7 +113,7 @@ class ClinicRestore:
         self._catalogue = catalogue
         self._constraints = constraints
         self._setting = setting
-        self._secrets = secrets
+        self._labels = labels
         self._other_schemas = other_schemas
         self._name_column = name_column
         self._strict = strict
@@ -174,7 +174,7 @@ class ClinicRestore:
                     strict=self._strict,
                     unbroken=self._unbroken,
                 )
-            changes = await difference.changes(examples=self._secrets)
+            changes = await difference.changes(examples=self._labels)
             tables = await unknown_tables(
                 self._connection, self._catalogue, difference.statements, self.staging.header
             )
@@ -194,7 +194,7 @@ class ClinicRestore:
                 await difference.privileges(),
                 self.staging.left_out,
                 any(staged.entry.access for staged in difference.data),
-                await difference.other_meanings(self._secrets),
+                await difference.other_meanings(self._labels.secrets),
             )
             plan = replace(plan, avisos=(*plan.avisos, *await self._prepare_applying()))
         if isinstance(difference, PlatformDifference):

@@ -365,6 +365,48 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/registros/": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Busca registros, hoy y en los respaldos
+         * @description Con `Accept: application/x-ndjson` responde un registro por línea, apenas lo encuentra. Si al leer respaldos
+         *     más viejos se sabe más de uno, su línea se repite con el mismo `numero`, y vale la última. La última línea tiene
+         *     `hay_mas` y `avisos`; si algo falló a medias, `problema`.
+         */
+        get: operations["registros_buscar"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/registros/{modelo}/{clave}/historia/": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Muestra cómo fue cambiando un registro
+         * @description Mira los respaldos de los últimos días, y hoy. Con él se cuentan los registros que dependen de él.
+         */
+        get: operations["registros_historia"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/eventos/": {
         parameters: {
             query?: never;
@@ -502,6 +544,34 @@ export interface components {
          */
         Accion: "creacion" | "cancelacion" | "enlace_descarga" | "descarga" | "verificacion" | "restauracion" | "comparacion" | "eliminacion" | "recuperacion" | "aceptacion" | "reindexacion" | "ingreso" | "ingreso_rechazado" | "emision_token" | "acceso_rechazado";
         /**
+         * CambioDeColumna
+         * @description Una columna que cambió. Lo largo se muestra cortado, alrededor de lo que es distinto.
+         *
+         *     Si la columna apunta a otro registro, las etiquetas dicen a cuál.
+         * @example {
+         *       "columna": "direccion",
+         *       "modelo": "pacientes",
+         *       "antes": "Calle 9",
+         *       "despues": "Av. Busch 1234",
+         *       "etiqueta_antes": null,
+         *       "etiqueta_despues": null
+         *     }
+         */
+        CambioDeColumna: {
+            /** Columna */
+            columna: string;
+            /** Modelo */
+            modelo: string;
+            /** Antes */
+            antes: string | number | boolean | null;
+            /** Despues */
+            despues: string | number | boolean | null;
+            /** Etiqueta Antes */
+            etiqueta_antes: string | null;
+            /** Etiqueta Despues */
+            etiqueta_despues: string | null;
+        };
+        /**
          * ClinicaEnLista
          * @description Una clínica y cómo están sus respaldos.
          *
@@ -569,6 +639,59 @@ export interface components {
             respaldo_diario: string;
             /** Puede Administrar */
             puede_administrar: boolean;
+        };
+        /**
+         * Coincidencia
+         * @description Dónde está lo que se buscó: la columna de qué modelo, y lo que dice ahí.
+         * @example {
+         *       "modelo": "usuarios",
+         *       "columna": "apellido",
+         *       "extracto": "Muñoz"
+         *     }
+         */
+        Coincidencia: {
+            /** Modelo */
+            modelo: string;
+            /** Columna */
+            columna: string;
+            /** Extracto */
+            extracto: string;
+        };
+        /**
+         * Dependiente
+         * @description Un registro que apunta al de la historia.
+         * @example {
+         *       "clave": "81",
+         *       "etiqueta": "2026-07-02 · Ana María Muñoz · Carla Rojas"
+         *     }
+         */
+        Dependiente: {
+            /** Clave */
+            clave: string | null;
+            /** Etiqueta */
+            etiqueta: string;
+        };
+        /**
+         * Dependientes
+         * @description Cuántos registros de un modelo apuntan al de la historia, y algunos de ellos.
+         * @example {
+         *       "modelo": "consultas",
+         *       "cantidad": 12,
+         *       "ejemplos": [
+         *         {
+         *           "clave": "81",
+         *           "etiqueta": "2026-07-02 · Ana María Muñoz · Carla Rojas"
+         *         }
+         *       ]
+         *     }
+         */
+        Dependientes: {
+            /** Modelo */
+            modelo: string;
+            /** Cantidad */
+            cantidad: number;
+            /** Ejemplos */
+            ejemplos: components["schemas"]["Dependiente"][];
         };
         /**
          * Enlace
@@ -676,6 +799,12 @@ export interface components {
          */
         Estado: "pendiente" | "procesando" | "completado" | "fallido" | "cancelado";
         /**
+         * EstadoRegistro
+         * @description Qué pasó con el registro.
+         * @enum {string}
+         */
+        EstadoRegistro: "eliminado" | "cambio" | "nuevo" | "igual";
+        /**
          * EventoDeClinica
          * @description Con el nombre de quien lo hizo, si hoy es alguien de la clínica.
          * @example {
@@ -755,6 +884,66 @@ export interface components {
             detalle: {
                 [key: string]: unknown;
             };
+        };
+        /**
+         * HistoriaDeRegistro
+         * @description Las versiones de un registro, de la más nueva a la más vieja.
+         *
+         *     `dependientes` son los que dependen de él hoy o, si ya no está, en el último respaldo que lo tiene.
+         * @example {
+         *       "modelo": "pacientes",
+         *       "modelo_nombre": "Pacientes",
+         *       "clave": "15",
+         *       "etiqueta": "Ana María Muñoz",
+         *       "versiones": [
+         *         {
+         *           "desde": "2026-07-01T06:00:09+00:00",
+         *           "hasta": "2026-07-03T06:00:12+00:00",
+         *           "existe": true,
+         *           "en_respaldo": 7,
+         *           "hoy": false,
+         *           "cambios": [
+         *             {
+         *               "columna": "direccion",
+         *               "modelo": "pacientes",
+         *               "antes": "Calle 9",
+         *               "despues": "Av. Busch 1234",
+         *               "etiqueta_antes": null,
+         *               "etiqueta_despues": null
+         *             }
+         *           ]
+         *         }
+         *       ],
+         *       "dependientes": [
+         *         {
+         *           "modelo": "consultas",
+         *           "cantidad": 12,
+         *           "ejemplos": [
+         *             {
+         *               "clave": "81",
+         *               "etiqueta": "2026-07-02 · Ana María Muñoz · Carla Rojas"
+         *             }
+         *           ]
+         *         }
+         *       ],
+         *       "avisos": []
+         *     }
+         */
+        HistoriaDeRegistro: {
+            /** Modelo */
+            modelo: string;
+            /** Modelo Nombre */
+            modelo_nombre: string;
+            /** Clave */
+            clave: string;
+            /** Etiqueta */
+            etiqueta: string;
+            /** Versiones */
+            versiones: components["schemas"]["VersionDeRegistro"][];
+            /** Dependientes */
+            dependientes: components["schemas"]["Dependientes"][];
+            /** Avisos */
+            avisos: string[];
         };
         /**
          * Ingresado
@@ -1007,6 +1196,122 @@ export interface components {
             "tama\u00F1o_mb": number;
             /** Segundos */
             segundos: number;
+        };
+        /**
+         * RegistroEncontrado
+         * @description Un registro y qué pasó con él.
+         *
+         *     `igual`: está hoy como en todos los respaldos que lo tienen. `cambio`: está hoy, y en `en_respaldo` está como era
+         *     antes de cambiar. `eliminado`: hoy no está; `en_respaldo` es el último respaldo que lo tiene. `nuevo`: ningún
+         *     respaldo lo tiene todavía. Lo que se restaura es el registro `modelo:clave`.
+         * @example {
+         *       "numero": 1,
+         *       "modelo": "pacientes",
+         *       "modelo_nombre": "Pacientes",
+         *       "clave": "15",
+         *       "etiqueta": "Ana María Muñoz",
+         *       "estado": "eliminado",
+         *       "en_respaldo": 7,
+         *       "fecha_respaldo": "2026-07-03T06:00:12+00:00",
+         *       "visto_hasta": "2026-07-03T06:00:12+00:00",
+         *       "eliminado_entre": [
+         *         "2026-07-03T06:00:12+00:00",
+         *         "2026-07-04T06:00:10+00:00"
+         *       ],
+         *       "coincidencia": {
+         *         "modelo": "usuarios",
+         *         "columna": "apellido",
+         *         "extracto": "Muñoz"
+         *       }
+         *     }
+         */
+        RegistroEncontrado: {
+            /**
+             * Numero
+             * @description Cuál es en esta búsqueda. Si se lee por líneas y una lo repite, vale la última: al leer respaldos más viejos se supo más.
+             */
+            numero: number;
+            /** Modelo */
+            modelo: string;
+            /** Modelo Nombre */
+            modelo_nombre: string;
+            /**
+             * Clave
+             * @description Los valores de su clave, separados por comas. Vacía si la tabla no tiene clave.
+             */
+            clave: string | null;
+            /**
+             * Etiqueta
+             * @description Cómo lo llama la gente.
+             */
+            etiqueta: string;
+            estado: components["schemas"]["EstadoRegistro"];
+            /**
+             * En Respaldo
+             * @description De qué respaldo se puede traer como era.
+             */
+            en_respaldo: number | null;
+            /** Fecha Respaldo */
+            fecha_respaldo: string | null;
+            /**
+             * Visto Hasta
+             * Format: date-time
+             * @description El último momento del que se sabe que estaba.
+             */
+            visto_hasta: string;
+            /**
+             * Eliminado Entre
+             * @description Si está eliminado: la fecha del último respaldo que lo tiene, y la del siguiente, u hoy.
+             */
+            eliminado_entre: [
+                string,
+                string
+            ] | null;
+            coincidencia: components["schemas"]["Coincidencia"];
+        };
+        /**
+         * RegistrosEncontrados
+         * @description Los registros que tienen todas las palabras: primero los eliminados, después los que cambiaron.
+         * @example {
+         *       "hay_mas": false,
+         *       "avisos": [],
+         *       "resultados": [
+         *         {
+         *           "numero": 1,
+         *           "modelo": "pacientes",
+         *           "modelo_nombre": "Pacientes",
+         *           "clave": "15",
+         *           "etiqueta": "Ana María Muñoz",
+         *           "estado": "eliminado",
+         *           "en_respaldo": 7,
+         *           "fecha_respaldo": "2026-07-03T06:00:12+00:00",
+         *           "visto_hasta": "2026-07-03T06:00:12+00:00",
+         *           "eliminado_entre": [
+         *             "2026-07-03T06:00:12+00:00",
+         *             "2026-07-04T06:00:10+00:00"
+         *           ],
+         *           "coincidencia": {
+         *             "modelo": "usuarios",
+         *             "columna": "apellido",
+         *             "extracto": "Muñoz"
+         *           }
+         *         }
+         *       ]
+         *     }
+         */
+        RegistrosEncontrados: {
+            /**
+             * Hay Mas
+             * @description Hay más registros de los que se muestran.
+             */
+            hay_mas: boolean;
+            /**
+             * Avisos
+             * @description Qué respaldos no se pudieron leer, y por qué.
+             */
+            avisos: string[];
+            /** Resultados */
+            resultados: components["schemas"]["RegistroEncontrado"][];
         };
         /**
          * RespaldoCompleto
@@ -1543,6 +1848,55 @@ export interface components {
             profundidad: components["schemas"]["Profundidad"] | null;
             /** Error */
             error: string | null;
+        };
+        /**
+         * VersionDeRegistro
+         * @description Cómo estuvo un registro, desde el primer momento en que se lo vio así hasta el último.
+         *
+         *     `existe` es falso mientras no estaba. `cambios` son los que hubo desde la versión anterior.
+         * @example {
+         *       "desde": "2026-07-01T06:00:09+00:00",
+         *       "hasta": "2026-07-03T06:00:12+00:00",
+         *       "existe": true,
+         *       "en_respaldo": 7,
+         *       "hoy": false,
+         *       "cambios": [
+         *         {
+         *           "columna": "direccion",
+         *           "modelo": "pacientes",
+         *           "antes": "Calle 9",
+         *           "despues": "Av. Busch 1234",
+         *           "etiqueta_antes": null,
+         *           "etiqueta_despues": null
+         *         }
+         *       ]
+         *     }
+         */
+        VersionDeRegistro: {
+            /**
+             * Desde
+             * Format: date-time
+             */
+            desde: string;
+            /**
+             * Hasta
+             * Format: date-time
+             */
+            hasta: string;
+            /** Existe */
+            existe: boolean;
+            /**
+             * En Respaldo
+             * @description El respaldo más nuevo que lo tiene así.
+             */
+            en_respaldo: number | null;
+            /**
+             * Hoy
+             * @description Si está así hoy.
+             */
+            hoy: boolean;
+            /** Cambios */
+            cambios: components["schemas"]["CambioDeColumna"][];
         };
         /**
          * Vida
@@ -4913,6 +5267,428 @@ export interface operations {
                      *       "instance": "/api/v1/respaldos/",
                      *       "error": "Ocurrió un error inesperado",
                      *       "codigo": "error_interno"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problema"];
+                };
+            };
+            /** @description No disponible */
+            503: {
+                headers: {
+                    /**
+                     * @description Segundos.
+                     * @example 5
+                     */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:respaldos:error:base_de_datos_no_disponible",
+                     *       "title": "No disponible",
+                     *       "status": 503,
+                     *       "detail": "La base de datos no responde; vuelva a intentarlo en unos segundos",
+                     *       "instance": "/api/v1/respaldos/",
+                     *       "error": "La base de datos no responde; vuelva a intentarlo en unos segundos",
+                     *       "codigo": "base_de_datos_no_disponible"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problema"];
+                };
+            };
+        };
+    };
+    registros_buscar: {
+        parameters: {
+            query: {
+                /** @description Palabras: cada una tiene que estar, en cualquier orden, sin importar mayúsculas ni acentos. */
+                buscar: string;
+                /** @description De cuántos días hacia atrás se miran los respaldos. */
+                dias?: number;
+                /** @description Solo en estos modelos, separados por comas. */
+                modelos?: string;
+                /** @description Cuántos, como máximo, de los que están hoy, y cuántos de los que ya no están. */
+                limite?: number;
+                /** @description La clínica. Solo la elige el superadministrador, y debe hacerlo; para los demás es la suya. */
+                clinica_id?: number;
+                /** @description Lo de la plataforma, que no es de ninguna clínica. Solo lo elige el superadministrador. */
+                plataforma?: "true";
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Los registros que tienen todas las palabras, y qué pasó con cada uno. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RegistrosEncontrados"];
+                    "application/x-ndjson": string;
+                };
+            };
+            /** @description No autenticado */
+            401: {
+                headers: {
+                    /** @example Bearer realm="respaldos" */
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:respaldos:error:token_invalido",
+                     *       "title": "No autenticado",
+                     *       "status": 401,
+                     *       "detail": "El token venció",
+                     *       "instance": "/api/v1/respaldos/",
+                     *       "error": "El token venció",
+                     *       "codigo": "token_invalido"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problema"];
+                };
+            };
+            /** @description Sin permiso */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:respaldos:error:sin_permiso",
+                     *       "title": "Sin permiso",
+                     *       "status": 403,
+                     *       "detail": "Solo un administrador de la clínica puede hacer esto",
+                     *       "instance": "/api/v1/respaldos/",
+                     *       "error": "Solo un administrador de la clínica puede hacer esto",
+                     *       "codigo": "sin_permiso"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problema"];
+                };
+            };
+            /** @description No encontrado */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:respaldos:error:respaldo_inexistente",
+                     *       "title": "No encontrado",
+                     *       "status": 404,
+                     *       "detail": "No existe la clínica 3",
+                     *       "instance": "/api/v1/respaldos/",
+                     *       "error": "No existe la clínica 3",
+                     *       "codigo": "respaldo_inexistente"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problema"];
+                };
+            };
+            /** @description Datos no válidos */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:respaldos:error:solicitud_invalida",
+                     *       "title": "Datos no válidos",
+                     *       "status": 422,
+                     *       "detail": "«limit» debe ser 1000 o menos",
+                     *       "instance": "/api/v1/respaldos/",
+                     *       "error": "«limit» debe ser 1000 o menos",
+                     *       "codigo": "solicitud_invalida",
+                     *       "errores": [
+                     *         {
+                     *           "campo": "limit",
+                     *           "mensaje": "«limit» debe ser 1000 o menos"
+                     *         }
+                     *       ]
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problema"];
+                };
+            };
+            /** @description Demasiadas peticiones */
+            429: {
+                headers: {
+                    /**
+                     * @description Segundos.
+                     * @example 900
+                     */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:respaldos:error:demasiados_intentos",
+                     *       "title": "Demasiadas peticiones",
+                     *       "status": 429,
+                     *       "detail": "Hay demasiadas búsquedas a la vez",
+                     *       "instance": "/api/v1/respaldos/",
+                     *       "error": "Hay demasiadas búsquedas a la vez",
+                     *       "codigo": "demasiados_intentos"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problema"];
+                };
+            };
+            /** @description Error interno */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:respaldos:error:error_interno",
+                     *       "title": "Error interno",
+                     *       "status": 500,
+                     *       "detail": "Ocurrió un error inesperado",
+                     *       "instance": "/api/v1/respaldos/",
+                     *       "error": "Ocurrió un error inesperado",
+                     *       "codigo": "error_interno"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problema"];
+                };
+            };
+            /** @description Falló otro servidor */
+            502: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:respaldos:error:almacenamiento",
+                     *       "title": "Falló otro servidor",
+                     *       "status": 502,
+                     *       "detail": "El almacenamiento respondió con un error",
+                     *       "instance": "/api/v1/respaldos/",
+                     *       "error": "El almacenamiento respondió con un error",
+                     *       "codigo": "almacenamiento"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problema"];
+                };
+            };
+            /** @description No disponible */
+            503: {
+                headers: {
+                    /**
+                     * @description Segundos.
+                     * @example 5
+                     */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:respaldos:error:base_de_datos_no_disponible",
+                     *       "title": "No disponible",
+                     *       "status": 503,
+                     *       "detail": "La base de datos no responde; vuelva a intentarlo en unos segundos",
+                     *       "instance": "/api/v1/respaldos/",
+                     *       "error": "La base de datos no responde; vuelva a intentarlo en unos segundos",
+                     *       "codigo": "base_de_datos_no_disponible"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problema"];
+                };
+            };
+        };
+    };
+    registros_historia: {
+        parameters: {
+            query?: {
+                /** @description De cuántos días hacia atrás se miran los respaldos. */
+                dias?: number;
+                /** @description La clínica. Solo la elige el superadministrador, y debe hacerlo; para los demás es la suya. */
+                clinica_id?: number;
+                /** @description Lo de la plataforma, que no es de ninguna clínica. Solo lo elige el superadministrador. */
+                plataforma?: "true";
+            };
+            header?: never;
+            path: {
+                /** @description El modelo, o su tabla. */
+                modelo: string;
+                /** @description Los valores de su clave, separados por comas. */
+                clave: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Cada versión distinta, desde cuándo y hasta cuándo, y qué cambió. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HistoriaDeRegistro"];
+                };
+            };
+            /** @description No autenticado */
+            401: {
+                headers: {
+                    /** @example Bearer realm="respaldos" */
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:respaldos:error:token_invalido",
+                     *       "title": "No autenticado",
+                     *       "status": 401,
+                     *       "detail": "El token venció",
+                     *       "instance": "/api/v1/respaldos/",
+                     *       "error": "El token venció",
+                     *       "codigo": "token_invalido"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problema"];
+                };
+            };
+            /** @description Sin permiso */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:respaldos:error:sin_permiso",
+                     *       "title": "Sin permiso",
+                     *       "status": 403,
+                     *       "detail": "Solo un administrador de la clínica puede hacer esto",
+                     *       "instance": "/api/v1/respaldos/",
+                     *       "error": "Solo un administrador de la clínica puede hacer esto",
+                     *       "codigo": "sin_permiso"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problema"];
+                };
+            };
+            /** @description No encontrado */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:respaldos:error:respaldo_inexistente",
+                     *       "title": "No encontrado",
+                     *       "status": 404,
+                     *       "detail": "No existe el registro «pacientes:15»",
+                     *       "instance": "/api/v1/respaldos/",
+                     *       "error": "No existe el registro «pacientes:15»",
+                     *       "codigo": "respaldo_inexistente"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problema"];
+                };
+            };
+            /** @description Datos no válidos */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:respaldos:error:solicitud_invalida",
+                     *       "title": "Datos no válidos",
+                     *       "status": 422,
+                     *       "detail": "«limit» debe ser 1000 o menos",
+                     *       "instance": "/api/v1/respaldos/",
+                     *       "error": "«limit» debe ser 1000 o menos",
+                     *       "codigo": "solicitud_invalida",
+                     *       "errores": [
+                     *         {
+                     *           "campo": "limit",
+                     *           "mensaje": "«limit» debe ser 1000 o menos"
+                     *         }
+                     *       ]
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problema"];
+                };
+            };
+            /** @description Demasiadas peticiones */
+            429: {
+                headers: {
+                    /**
+                     * @description Segundos.
+                     * @example 900
+                     */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:respaldos:error:demasiados_intentos",
+                     *       "title": "Demasiadas peticiones",
+                     *       "status": 429,
+                     *       "detail": "Demasiados intentos fallidos; vuelva a intentarlo en 15 minutos",
+                     *       "instance": "/api/v1/respaldos/",
+                     *       "error": "Demasiados intentos fallidos; vuelva a intentarlo en 15 minutos",
+                     *       "codigo": "demasiados_intentos"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problema"];
+                };
+            };
+            /** @description Error interno */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:respaldos:error:error_interno",
+                     *       "title": "Error interno",
+                     *       "status": 500,
+                     *       "detail": "Ocurrió un error inesperado",
+                     *       "instance": "/api/v1/respaldos/",
+                     *       "error": "Ocurrió un error inesperado",
+                     *       "codigo": "error_interno"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problema"];
+                };
+            };
+            /** @description Falló otro servidor */
+            502: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:respaldos:error:almacenamiento",
+                     *       "title": "Falló otro servidor",
+                     *       "status": 502,
+                     *       "detail": "El almacenamiento respondió con un error",
+                     *       "instance": "/api/v1/respaldos/",
+                     *       "error": "El almacenamiento respondió con un error",
+                     *       "codigo": "almacenamiento"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problema"];
