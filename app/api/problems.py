@@ -233,7 +233,9 @@ def _sentence(error: Mapping[str, Any]) -> str:
             return f"{name} debe ser un texto"
         case "string_too_long":
             return f"{name} puede tener {limits['max_length']} caracteres como máximo"
-        case "string_too_short":
+        case "too_long":
+            return f"{name} puede tener {limits['max_length']:,} elementos como máximo"
+        case "string_too_short" | "too_short":
             return f"{name} no puede estar vacío"
         case "string_pattern_mismatch" | "string_unicode":
             return f"{name} tiene caracteres que no se admiten"

@@ -20,6 +20,7 @@ import click  # noqa: E402
 
 from app.errors import EmbeddedServerError, Interrupted, RespaldosError  # noqa: E402
 from app.logs import PlainFormatter  # noqa: E402
+from app.printable import printable  # noqa: E402
 
 # The line of each command in the list of them, so that listing and completing them imports none. They stand in the
 # order in which they are needed; WIDTHS says how long one may be.
@@ -147,7 +148,11 @@ def run() -> None:
         if _wants_json():
             _fail("uso_incorrecto", exc.format_message())
         else:
-            exc.show()
+            # What was typed need not have been typed by a person: a script may have had it from anywhere.
+            shown = io.StringIO()
+            exc.show(shown)
+            for line in shown.getvalue().expandtabs().removesuffix("\n").split("\n"):
+                click.echo(printable(line), err=True)
         sys.exit(exc.exit_code)
     except (KeyboardInterrupt, click.Abort):
         _fail(Interrupted.code, "se interrumpió la orden")

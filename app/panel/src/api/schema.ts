@@ -248,9 +248,10 @@ export interface paths {
         put?: never;
         /**
          * Pide que se restaure un respaldo, o que se muestre qué cambiaría
-         * @description Todo lo de la clínica vuelve a estar como en el respaldo; o solo `modelos`, o un `registro` con lo que depende
-         *     de él. Antes se hace un respaldo de cómo está ahora (`respaldo_previo`). Con `simular` no cambia nada, y
-         *     `resultado` dice exactamente qué cambiaría. Los accesos que existen, y la fila de la clínica en la tabla de
+         * @description Todo lo de la clínica vuelve a estar como en el respaldo; o solo `modelos`, o unos `registros` con lo que
+         *     depende de ellos. Con `modo`, solo vuelve lo que falta, o también lo que cambió, y nada se elimina. Antes se hace
+         *     un respaldo de cómo está ahora (`respaldo_previo`). Con `simular` no cambia nada, y `resultado` dice exactamente
+         *     qué cambiaría, o `conflictos` por qué no se puede. Los accesos que existen, y la fila de la clínica en la tabla de
          *     clínicas, se quedan como están si el superadministrador no pide otra cosa. De un respaldo de la plataforma solo se
          *     agrega lo que falta y, con `actualizar`, se cambia lo que es distinto; no se elimina nada. Cómo avanza se ve en
          *     `GET /restauraciones/{id}/`.
@@ -658,6 +659,47 @@ export interface components {
             extracto: string;
         };
         /**
+         * Conflicto
+         * @description Un registro del respaldo que no puede volver, porque otro de hoy tiene algo que no pueden tener dos.
+         *
+         *     `ocupado_por` es la clave del que hoy lo tiene; vacía si no es de la clínica, o si no tiene clave. `explicacion`
+         *     dice todo en una frase, y qué se puede hacer.
+         * @example {
+         *       "modelo": "consultas",
+         *       "clave": {
+         *         "id": 81
+         *       },
+         *       "restriccion": "consulta_turno_key",
+         *       "valor": {
+         *         "turno": 4
+         *       },
+         *       "ocupado_por": {
+         *         "id": 95
+         *       },
+         *       "explicacion": "«consultas» 81 no puede volver: «consultas» 95 tiene hoy turno = 4, y no pueden estar los dos (consulta_turno_key). Cambie eso en «consultas» 95, o quítelo; o restaure sin «consultas» 81"
+         *     }
+         */
+        Conflicto: {
+            /** Modelo */
+            modelo: string;
+            /** Clave */
+            clave: {
+                [key: string]: unknown;
+            };
+            /** Restriccion */
+            restriccion: string;
+            /** Valor */
+            valor: {
+                [key: string]: unknown;
+            };
+            /** Ocupado Por */
+            ocupado_por: {
+                [key: string]: unknown;
+            } | null;
+            /** Explicacion */
+            explicacion: string;
+        };
+        /**
          * Dependiente
          * @description Un registro que apunta al de la historia.
          * @example {
@@ -1040,6 +1082,12 @@ export interface components {
             [key: string]: unknown;
         };
         /**
+         * Modo
+         * @description Qué se restaura: lo que falta hoy, también lo que cambió, o todo tal como estaba.
+         * @enum {string}
+         */
+        Modo: "faltantes" | "cambiados" | "todo";
+        /**
          * Orden
          * @description Por qué se ordena; con `-`, de mayor a menor. Lo que no tiene tamaño o registros va al final.
          * @enum {string}
@@ -1072,9 +1120,10 @@ export interface components {
         };
         /**
          * PedidoRestauracion
-         * @description Qué se restaura: todo, unos modelos, o un registro con lo que depende de él.
+         * @description Qué se restaura: todo, unos modelos, o unos registros, cada uno con lo que depende de él.
          *
-         *     Con `simular` solo se muestra qué pasaría.
+         *     `modo` dice hasta dónde: solo lo que falta hoy (faltantes), también lo que cambió (cambiados), o exactamente como
+         *     estaba, sin lo que se agregó después (todo). Con `simular` solo se muestra qué pasaría.
          * @example {
          *       "simular": true
          *     }
@@ -1087,6 +1136,14 @@ export interface components {
          *       "registro": "pacientes:15",
          *       "simular": true
          *     }
+         * @example {
+         *       "modo": "faltantes",
+         *       "motivo": "Se borró por error la ficha de la paciente",
+         *       "registros": [
+         *         "pacientes:15",
+         *         "consultas:81"
+         *       ]
+         *     }
          */
         PedidoRestauracion: {
             /**
@@ -1094,6 +1151,8 @@ export interface components {
              * @default false
              */
             simular: boolean;
+            /** @description Si no se envía, `todo`. */
+            modo?: components["schemas"]["Modo"] | null;
             /**
              * Con Accesos
              * @description También los accesos y privilegios de la clínica, si son suyos. Solo para el superadministrador.
@@ -1112,11 +1171,21 @@ export interface components {
              */
             registro?: string | null;
             /**
+             * Registros
+             * @description Varios, cada uno modelo:clave. `registro` es lo mismo con uno solo.
+             */
+            registros?: string[] | null;
+            /**
+             * Motivo
+             * @description Por qué se pide: queda en la restauración, en la auditoría y en el correo.
+             */
+            motivo?: string | null;
+            /**
              * Actualizar
-             * @description De un respaldo de la plataforma: además de agregar lo que falta, cambiar lo que es distinto. Los datos de una clínica vuelven a estar igual en cualquier caso.
+             * @description De un respaldo de la plataforma: además de agregar lo que falta, cambiar lo que es distinto. De los datos de una clínica lo dice `modo`.
              */
             actualizar?: boolean | null;
-        };
+        } & (unknown & unknown & unknown);
         /**
          * PedidoVerificacion
          * @description Cuánto se comprueba: que el archivo esté y tenga su tamaño (rapida), todo su contenido (completa), o que se
@@ -1566,8 +1635,9 @@ export interface components {
          *     ejemplos para quien administra. `compartidos`, si está, son los que se insertan y no son de ninguna clínica;
          *     `restaurado`, si es falso, dice que lo que difiere se queda como está. `respaldo_previo` es el respaldo de cómo
          *     estaba todo antes; `avisos` son frases con lo que hay que saber además: qué se agrega sin pedirlo, qué no se
-         *     restaura, y qué migraciones, tablas y columnas conoce el sistema hoy y el respaldo no. El resultado de una
-         *     comparación dice lo mismo de lo que cambió desde el respaldo `comparado_con`.
+         *     restaura, y qué migraciones, tablas y columnas conoce el sistema hoy y el respaldo no. Con `conflictos` no se
+         *     puede restaurar así: una simulación los muestra, y una restauración falla. El resultado de una comparación dice lo
+         *     mismo de lo que cambió desde el respaldo `comparado_con`.
          * @example {
          *       "id": 3,
          *       "respaldo_id": 7,
@@ -1578,6 +1648,11 @@ export interface components {
          *       "simulada": true,
          *       "modelos": null,
          *       "registro": "pacientes:15",
+         *       "registros": [
+         *         "pacientes:15"
+         *       ],
+         *       "modo": "todo",
+         *       "motivo": "Se borró por error la ficha de la paciente",
          *       "destino": null,
          *       "con_accesos": false,
          *       "con_clinica": false,
@@ -1624,6 +1699,7 @@ export interface components {
          *         }
          *       },
          *       "avisos": [],
+         *       "conflictos": [],
          *       "respaldo_previo": null,
          *       "comparado_con": null,
          *       "error": null,
@@ -1649,8 +1725,16 @@ export interface components {
             simulada: boolean;
             /** Modelos */
             modelos: string[] | null;
-            /** Registro */
+            /**
+             * Registro
+             * @description Si se pidió uno solo.
+             */
             registro: string | null;
+            /** Registros */
+            registros: string[] | null;
+            modo: components["schemas"]["Modo"];
+            /** Motivo */
+            motivo: string | null;
             /** Destino */
             destino: string | null;
             /** Con Accesos */
@@ -1664,6 +1748,8 @@ export interface components {
             } | null;
             /** Avisos */
             avisos: string[];
+            /** Conflictos */
+            conflictos: components["schemas"]["Conflicto"][];
             /** Respaldo Previo */
             respaldo_previo: number | null;
             /** Comparado Con */
@@ -2040,9 +2126,9 @@ export interface operations {
                      *       "type": "urn:respaldos:error:http_413",
                      *       "title": "Petición demasiado grande",
                      *       "status": 413,
-                     *       "detail": "El cuerpo de la petición pasa de 65536 bytes",
+                     *       "detail": "El cuerpo de la petición pasa de 1048576 bytes",
                      *       "instance": "/api/v1/respaldos/",
-                     *       "error": "El cuerpo de la petición pasa de 65536 bytes",
+                     *       "error": "El cuerpo de la petición pasa de 1048576 bytes",
                      *       "codigo": "http_413"
                      *     }
                      */
@@ -2891,9 +2977,9 @@ export interface operations {
                      *       "type": "urn:respaldos:error:http_413",
                      *       "title": "Petición demasiado grande",
                      *       "status": 413,
-                     *       "detail": "El cuerpo de la petición pasa de 65536 bytes",
+                     *       "detail": "El cuerpo de la petición pasa de 1048576 bytes",
                      *       "instance": "/api/v1/respaldos/",
-                     *       "error": "El cuerpo de la petición pasa de 65536 bytes",
+                     *       "error": "El cuerpo de la petición pasa de 1048576 bytes",
                      *       "codigo": "http_413"
                      *     }
                      */
@@ -3838,9 +3924,9 @@ export interface operations {
                      *       "type": "urn:respaldos:error:http_413",
                      *       "title": "Petición demasiado grande",
                      *       "status": 413,
-                     *       "detail": "El cuerpo de la petición pasa de 65536 bytes",
+                     *       "detail": "El cuerpo de la petición pasa de 1048576 bytes",
                      *       "instance": "/api/v1/respaldos/",
-                     *       "error": "El cuerpo de la petición pasa de 65536 bytes",
+                     *       "error": "El cuerpo de la petición pasa de 1048576 bytes",
                      *       "codigo": "http_413"
                      *     }
                      */
@@ -4063,9 +4149,9 @@ export interface operations {
                      *       "type": "urn:respaldos:error:http_413",
                      *       "title": "Petición demasiado grande",
                      *       "status": 413,
-                     *       "detail": "El cuerpo de la petición pasa de 65536 bytes",
+                     *       "detail": "El cuerpo de la petición pasa de 1048576 bytes",
                      *       "instance": "/api/v1/respaldos/",
-                     *       "error": "El cuerpo de la petición pasa de 65536 bytes",
+                     *       "error": "El cuerpo de la petición pasa de 1048576 bytes",
                      *       "codigo": "http_413"
                      *     }
                      */
@@ -4288,9 +4374,9 @@ export interface operations {
                      *       "type": "urn:respaldos:error:http_413",
                      *       "title": "Petición demasiado grande",
                      *       "status": 413,
-                     *       "detail": "El cuerpo de la petición pasa de 65536 bytes",
+                     *       "detail": "El cuerpo de la petición pasa de 1048576 bytes",
                      *       "instance": "/api/v1/respaldos/",
-                     *       "error": "El cuerpo de la petición pasa de 65536 bytes",
+                     *       "error": "El cuerpo de la petición pasa de 1048576 bytes",
                      *       "codigo": "http_413"
                      *     }
                      */
