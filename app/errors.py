@@ -54,6 +54,13 @@ class RespaldoNotFound(RespaldosError):
     code = "respaldo_inexistente"
 
 
+class RecordNotFound(RespaldosError):
+    """Neither today nor a backup has such a record of this clinic."""
+
+    status = 404
+    code = "registro_inexistente"
+
+
 class OperationInProgress(RespaldosError):
     """The clinic already has a backup or a restore under way; `respaldo_id` says which, where it is known."""
 
@@ -192,6 +199,10 @@ class RestoreRefused(RespaldosError):
     status = 409
     code = "restauracion_rechazada"
     tells_rows = True
+
+
+class ValueTaken(RestoreRefused):
+    """A row would get a value that no two may have, and another row has it."""
 
 
 class SchemaDiffers(RestoreRefused):

@@ -27,11 +27,14 @@ from app.api.routes import (
     panel,
     platform,
     progress,
+    registros,
     respaldos,
     restauraciones,
 )
-from app.api.routes.progress import OpenStreams
+from app.api.routes.progress import progress_streams
+from app.api.routes.registros import open_searches
 from app.connections.service import open_service
+from app.diagnostics.databases import refuse_wrong_labels
 from app.diagnostics.local import local, log_problems
 from app.settings import Settings, load_settings
 
@@ -64,7 +67,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.trusted_proxies = networks(chosen.forwarded_allow_ips)
     problems.add_handlers(app)
     api = APIRouter(prefix=API)
-    parts = (auth, clinicas, respaldos, progress, restauraciones, constancias, eventos, platform)
+    parts = (auth, clinicas, respaldos, progress, restauraciones, registros, constancias, eventos, platform)
     for part in parts:
         api.include_router(part.router)
     app.include_router(api)
@@ -80,9 +83,11 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     tracing.start("respaldos-api")
     async with open_service(app.state.settings) as service:
         log_problems(local(app.state.settings))
+        await refuse_wrong_labels(app.state.settings, service.resources.clinic)
         app.state.service = service
         app.state.rejection_log = RejectionLog(service.resources)
-        app.state.streams = OpenStreams()
+        app.state.streams = progress_streams()
+        app.state.searches = open_searches()
         yield
 
 

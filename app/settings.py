@@ -10,6 +10,7 @@ from difflib import get_close_matches
 from enum import StrEnum
 from ipaddress import ip_network
 from pathlib import Path
+from string import Formatter
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -121,6 +122,10 @@ class Settings(BaseSettings):
         ' {"columna": "tabla.columna"}}',
     )
     secret_columns: CommaSeparated = _setting((), "nombres columna o tabla.columna separados por comas")
+    record_labels: Annotated[dict[str, str], NoDecode, BeforeValidator(_parse_json)] = _setting(
+        {},
+        'JSON, cada tabla una vez: {"tabla": "{columna} {columna.columna de la tabla a la que apunta}"}',
+    )
 
     redis_url: SecretStr | None = _setting(None, "una dirección redis://host:puerto/0")
 
@@ -209,6 +214,16 @@ class Settings(BaseSettings):
             # Reading the port raises ValueError where it is none.
             _ = urlsplit(f"//{host}").port
         return SecretStr(f"postgresql+asyncpg://{rest}")
+
+    @field_validator("record_labels")
+    @classmethod
+    def _templates(cls, value: dict[str, str]) -> dict[str, str]:
+        for template in value.values():
+            # It raises ValueError where a brace is missing.
+            fields = [field for field in Formatter().parse(template) if field[1] is not None]
+            if not fields or any(how or as_ or not all((name or "").split(".")) for _, name, how, as_ in fields):
+                raise ValueError("not a template of columns")
+        return value
 
     @field_validator("redis_url")
     @classmethod

@@ -36,6 +36,10 @@ MALFORMED = {
     "clinic_restore_database_url": ["Secreta9", "postgresql://[::1/b"],
     "tenancy": ["columna", "COLUMN"],
     "ownership_rules": ["auth_user=shared", "[]", '{"auth_user": 1}', '"texto"', "{"],
+    "record_labels": [
+        *("paciente={nombre}", "[]", '{"a": 1}', '{"a": "sin columnas"}', '{"a": "{}"}', '{"a": "{b"}'),
+        *('{"a": "{b.}"}', '{"a": "{b!r}"}', '{"a": "{b:>9}"}', '{"a": "{b}", "a": "{c}"}'),
+    ],
     "redis_url": ["http://:Secreta9@h", "Secreta9", "redis://:Secreta9@h:puerto/0", "redis://"],
     "aws_s3_region_name": ["us east", "us_east_1"],
     "aws_backup_bucket_name": ["A", "Mayúsculas", "con espacio", "-guion", "x" * 64, "s3://bucket"],
@@ -373,7 +377,7 @@ def test_the_example_names_every_setting_and_no_other() -> None:
 def test_the_example_gives_the_defaults(folder: Path) -> None:
     """Every value of it that is not a placeholder, taken as it stands, changes nothing."""
     text = (Path(__file__).parents[1] / ".env.example").read_text(encoding="utf-8")
-    placeholders = (*ADDRESSES[:-1], "OWNERSHIP_RULES", "EMBEDDED", "AWS_BACKUP_BUCKET_NAME")
+    placeholders = (*ADDRESSES[:-1], "OWNERSHIP_RULES", "RECORD_LABELS", "EMBEDDED", "AWS_BACKUP_BUCKET_NAME")
     lines = re.findall(r"^#([A-Z][A-Z0-9_]*=.*)$", text, re.MULTILINE)
     (folder / ".env").write_text("\n".join(line for line in lines if line.partition("=")[0] not in placeholders))
     assert load_settings().model_dump() == Settings().model_dump()

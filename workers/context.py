@@ -54,9 +54,10 @@ async def open_context(settings: Settings, cron_jobs: Sequence[CronJob]) -> Asyn
 
 
 async def _log_problems(resources: Resources) -> None:
-    """Say at the start which rules of OWNERSHIP_RULES cannot be followed; the backups say so, too."""
+    """Say at the start what of OWNERSHIP_RULES, of which backups tell too, and RECORD_LABELS cannot be followed."""
     try:
-        for problem in await resources.clinic.problems():
+        labels = await resources.clinic.label_problems(resources.secrets, resources.labels)
+        for problem in (*await resources.clinic.problems(), *labels):
             log.warning("%s", problem)
     except RespaldosError as exc:
         log.warning("%s", exc.for_log)

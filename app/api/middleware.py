@@ -17,8 +17,8 @@ from app.logs import fields
 
 API: Final = "/api/v1"
 
-# Far more than any body that a route takes (bytes).
-LARGEST_BODY: Final = 64 * 1024
+# More than any body that a route takes, the longest of which names thousands of records (bytes).
+LARGEST_BODY: Final = 1024 * 1024
 
 log = logging.getLogger(__name__)
 

@@ -36,6 +36,7 @@ TAGS: Final = [
         "name": "Constancias",
         "description": "Un respaldo, o lo que se hizo con él, en un papel que cualquiera comprueba.",
     },
+    {"name": "Registros", "description": "Buscar un registro hoy y en los respaldos, y ver cómo fue cambiando."},
     {"name": "Auditoría", "description": "Quién hizo qué, cuándo y desde dónde."},
     {"name": "Clínicas", "description": "Qué clínica es la de quien pregunta, y cómo están todas."},
     {"name": "Salud", "description": "Para quien opera el servicio. Sin token."},
@@ -43,7 +44,9 @@ TAGS: Final = [
 
 _ENUMERATIONS: Final = {
     "Accion": "Qué se hizo.",
+    "EstadoRegistro": "Qué pasó con el registro.",
     "Estado": "Va de pendiente a procesando, y termina en completado, fallido o cancelado.",
+    "Modo": "Qué se restaura: lo que falta hoy, también lo que cambió, o todo tal como estaba.",
     "Profundidad": "Cuánto se comprueba: que el archivo esté y tenga su tamaño (rapida), o todo (completa).",
     "Orden": "Por qué se ordena; con `-`, de mayor a menor. Lo que no tiene tamaño o registros va al final.",
     "Situacion": "Cómo están los respaldos de una clínica, de lo peor a lo mejor; de una inactiva no se espera nada.",
@@ -59,7 +62,7 @@ _EXAMPLES: Final[Mapping[int, tuple[str, str]]] = {
     404: ("respaldo_inexistente", "No existe el respaldo 7"),
     409: ("operacion_en_curso", "La clínica 1 ya tiene un respaldo en curso"),
     410: ("respaldo_purgado", "El archivo del respaldo 7 ya se borró"),
-    413: ("http_413", "El cuerpo de la petición pasa de 65536 bytes"),
+    413: ("http_413", "El cuerpo de la petición pasa de 1048576 bytes"),
     422: ("solicitud_invalida", "«limit» debe ser 1000 o menos"),
     429: ("demasiados_intentos", "Demasiados intentos fallidos; vuelva a intentarlo en 15 minutos"),
     500: ("error_interno", "Ocurrió un error inesperado"),

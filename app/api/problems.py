@@ -20,6 +20,7 @@ from app.errors import (
     DatabaseUnavailable,
     NotCompleted,
     QueueUnavailable,
+    RecordNotFound,
     RespaldoNotFound,
     RespaldosError,
     StorageError,
@@ -154,7 +155,7 @@ async def _ours(request: Request, exc: Exception) -> Response:
     members = exc.members if isinstance(exc, WithMembers) else {}
     if not isinstance(error, RespaldosError):
         raise exc
-    if isinstance(error, RespaldoNotFound) and hasattr(request.state, "refuse"):
+    if isinstance(error, RespaldoNotFound | RecordNotFound) and hasattr(request.state, "refuse"):
         # Most such numbers are mistyped, and some are another clinic's: who tries them is to be seen.
         await request.state.refuse(motivo=str(error))
     if isinstance(error, NotCompleted):
@@ -232,7 +233,9 @@ def _sentence(error: Mapping[str, Any]) -> str:
             return f"{name} debe ser un texto"
         case "string_too_long":
             return f"{name} puede tener {limits['max_length']} caracteres como máximo"
-        case "string_too_short":
+        case "too_long":
+            return f"{name} puede tener {limits['max_length']:,} elementos como máximo"
+        case "string_too_short" | "too_short":
             return f"{name} no puede estar vacío"
         case "string_pattern_mismatch" | "string_unicode":
             return f"{name} tiene caracteres que no se admiten"

@@ -5,8 +5,10 @@ from typing import Annotated, Any, Literal
 from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, StrictBool
 from pydantic_core import PydanticKnownError
 
+from app.clinic.restore.mode import Modo
 from app.respaldos.contract import Answer, eg
 from app.respaldos.models import Profundidad
+from app.respaldos.restore.request import MOST_RECORDS
 
 # PostgreSQL cannot store a NUL.
 WITHOUT_NUL = r"^[^\x00]*$"
@@ -71,10 +73,22 @@ class PedidoVerificacion(BaseModel):
     profundidad: Profundidad = Profundidad.RAPIDA
 
 
-class PedidoRestauracion(BaseModel):
-    """Qué se restaura: todo, unos modelos, o un registro con lo que depende de él.
+# Said of the field, and checked with better words where it is read.
+RegistroPedido = Annotated[
+    str, Field(max_length=LONGEST_DESCRIPTION, pattern=WITHOUT_NUL, json_schema_extra={"pattern": A_RECORD})
+]
 
-    Con `simular` solo se muestra qué pasaría.
+
+def _not_both(one: str, other: str) -> dict[str, Any]:
+    given = {"not": {"type": "null"}}
+    return {"not": {"properties": {one: given, other: given}, "required": [one, other]}}
+
+
+class PedidoRestauracion(BaseModel):
+    """Qué se restaura: todo, unos modelos, o unos registros, cada uno con lo que depende de él.
+
+    `modo` dice hasta dónde: solo lo que falta hoy (faltantes), también lo que cambió (cambiados), o exactamente como
+    estaba, sin lo que se agregó después (todo). Con `simular` solo se muestra qué pasaría.
     """
 
     model_config = ConfigDict(
@@ -83,16 +97,22 @@ class PedidoRestauracion(BaseModel):
                 {"simular": True},
                 {"modelos": ["consultas"]},
                 {"simular": True, "registro": "pacientes:15"},
+                {
+                    "registros": ["pacientes:15", "consultas:81"],
+                    "modo": "faltantes",
+                    "motivo": "Se borró por error la ficha de la paciente",
+                },
             ],
-            # One or the other.
-            "not": {
-                "properties": {"modelos": {"type": "array"}, "registro": {"type": "string"}},
-                "required": ["modelos", "registro"],
-            },
+            "allOf": [
+                _not_both("modelos", "registro"),
+                _not_both("modelos", "registros"),
+                _not_both("registro", "registros"),
+            ],
         }
     )
 
     simular: StrictBool = False
+    modo: Modo | None = Field(None, description="Si no se envía, `todo`.")
     con_accesos: StrictBool | None = Field(
         None,
         description="También los accesos y privilegios de la clínica, si son suyos. Solo para el superadministrador.",
@@ -104,18 +124,23 @@ class PedidoRestauracion(BaseModel):
     modelos: list[Annotated[str, Field(min_length=1, max_length=200, pattern=WITHOUT_NUL)]] | None = Field(
         None, min_length=1, max_length=1000
     )
-    registro: str | None = Field(
+    registro: RegistroPedido | None = Field(None, description="modelo:clave, por ejemplo pacientes:15")
+    registros: list[RegistroPedido] | None = Field(
+        None,
+        min_length=1,
+        max_length=MOST_RECORDS,
+        description="Varios, cada uno modelo:clave. `registro` es lo mismo con uno solo.",
+    )
+    motivo: str | None = Field(
         None,
         max_length=LONGEST_DESCRIPTION,
         pattern=WITHOUT_NUL,
-        # Said of the field, and checked with better words where it is read.
-        json_schema_extra={"pattern": A_RECORD},
-        description="modelo:clave, por ejemplo pacientes:15",
+        description="Por qué se pide: queda en la restauración, en la auditoría y en el correo.",
     )
     actualizar: StrictBool | None = Field(
         None,
-        description="De un respaldo de la plataforma: además de agregar lo que falta, cambiar lo que es distinto. Los"
-        " datos de una clínica vuelven a estar igual en cualquier caso.",
+        description="De un respaldo de la plataforma: además de agregar lo que falta, cambiar lo que es distinto. De"
+        " los datos de una clínica lo dice `modo`.",
     )
 
 

@@ -12,6 +12,7 @@ from importlib.metadata import version
 from zoneinfo import ZoneInfo
 
 from app import wording
+from app.clinic.restore.mode import Modo
 from app.dump.verifier import VerifiedFile
 from app.dump.whose import whose
 from app.respaldos.audit import COMMAND_LINE, SERVICE
@@ -29,6 +30,15 @@ _DONE = {
     TipoRestauracion.RESTAURACION: "Restauración",
     TipoRestauracion.COMPARACION: "Comparación",
 }
+
+_MODES = {
+    Modo.FALTANTES: "solo lo que faltaba; lo que había quedó como estaba",
+    Modo.CAMBIADOS: "lo que faltaba y lo que había cambiado; no se quitó nada",
+    Modo.TODO: "exactamente como estaba en el respaldo",
+}
+
+# Records of a restore that are listed.
+NAMED = 20
 
 _DEPTHS = {
     Profundidad.RAPIDA: "que el archivo esté y tenga su tamaño",
@@ -168,7 +178,9 @@ def _operation(issue: Issue, restauracion: Restauracion) -> list[Part]:
         facts.append(("Qué se comprobó", _DEPTHS[restauracion.profundidad]))
     if restauracion.tipo == TipoRestauracion.RESTAURACION:
         facts += [
+            ("Motivo", restauracion.motivo or "sin motivo anotado"),
             ("Qué se restauró", _scope(restauracion)),
+            ("Hasta dónde", _MODES[restauracion.modo]),
             *([("Simulación", "sí: no se cambió nada")] if restauracion.simulada else []),
             *([("En otra base de datos", restauracion.destino)] if restauracion.destino else []),
             ("Cómo estaba antes", _before(restauracion)),
@@ -177,8 +189,10 @@ def _operation(issue: Issue, restauracion: Restauracion) -> list[Part]:
 
 
 def _scope(restauracion: Restauracion) -> str:
-    if restauracion.registro is not None:
-        return f"el registro {restauracion.registro}, con lo que es suyo"
+    # By their keys, which say whose they are only to those who may look them up.
+    if (records := restauracion.registros) is not None:
+        more = f" y {wording.count(len(records) - NAMED)} más" if len(records) > NAMED else ""
+        return f"{', '.join(records[:NAMED])}{more}, con lo que es suyo"
     if restauracion.modelos is not None:
         return f"los modelos {', '.join(restauracion.modelos)}"
     return "todo lo de la clínica"

@@ -20,6 +20,7 @@ import click  # noqa: E402
 
 from app.errors import EmbeddedServerError, Interrupted, RespaldosError  # noqa: E402
 from app.logs import PlainFormatter  # noqa: E402
+from app.printable import printable  # noqa: E402
 
 # The line of each command in the list of them, so that listing and completing them imports none. They stand in the
 # order in which they are needed; WIDTHS says how long one may be.
@@ -39,6 +40,8 @@ LINES = {
     "verificar": "Comprueba un respaldo",
     "exportar": "A CSV, SQLite o Parquet",
     "constancia": "Certifica en un PDF",
+    "buscar": "Busca un registro",
+    "historia": "Cómo cambió un registro",
     "restaurar": "Restaura una clínica",
     "comparar": "Dice qué cambió",
     "eliminar": "Elimina un respaldo",
@@ -64,6 +67,7 @@ MODULES = {
     "app.cli.commands.listing": ("listar", "ver", "estadisticas"),
     "app.cli.commands.restore": ("restaurar", "comparar"),
     "app.cli.commands.retention": ("eliminar", "recuperar", "aceptar", "limpiar", "reindexar"),
+    "app.cli.commands.search": ("buscar", "historia"),
     "app.cli.commands.serve": ("serve",),
     "app.cli.commands.setup": ("migrar", "configurar-s3"),
     "app.cli.commands.token": ("token",),
@@ -124,9 +128,7 @@ def load(name: str) -> click.Command:
 )
 @click.version_option(None, "-V", "--version", package_name="respaldos", message="%(version)s")
 def respaldos() -> None:
-    """Respalda los datos de cada clínica, y demuestra que se pueden recuperar. Se
-    configura en .env (vea .env.example). Ayuda: «respaldos ORDEN --help».
-    """
+    """Respalda los datos de cada clínica, y demuestra que vuelven (.env.example)."""
 
 
 def run() -> None:
@@ -146,7 +148,11 @@ def run() -> None:
         if _wants_json():
             _fail("uso_incorrecto", exc.format_message())
         else:
-            exc.show()
+            # What was typed need not have been typed by a person: a script may have had it from anywhere.
+            shown = io.StringIO()
+            exc.show(shown)
+            for line in shown.getvalue().expandtabs().removesuffix("\n").split("\n"):
+                click.echo(printable(line), err=True)
         sys.exit(exc.exit_code)
     except (KeyboardInterrupt, click.Abort):
         _fail(Interrupted.code, "se interrumpió la orden")

@@ -99,6 +99,17 @@ def size(bytes_: int | None) -> str:
     return f"{bytes_ / 1024:,.1f} KB" if bytes_ < MIB else f"{bytes_ / MIB:,.2f} MB"
 
 
+def elapsed(seconds: float) -> str:
+    """How long something took, for people: `0.4 s`, `3 min 5 s`, `1 h 2 min`."""
+    if seconds < 59.95:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s"
+    hours, minutes = divmod(round(seconds / 60), 60)
+    return f"{hours:,} h {minutes} min"
+
+
 def number(value: int | None) -> str:
     """A count with thousands separators."""
     return "—" if value is None else f"{value:,}"

@@ -23,8 +23,10 @@ from app.clinic.catalogue.entries import ByLink, ByRule, Catalogue, Entry, Table
 from app.clinic.catalogue.introspection import Introspection, Table, TableName, catalogue_sql, parse
 from app.clinic.catalogue.migrations import migration_heads
 from app.clinic.catalogue.ownership import RULE_ALIAS, RuleFailed, rule_of, rule_value
+from app.clinic.catalogue.secret_columns import SecretColumns
 from app.clinic.catalogue.sql import from_table, qualified
 from app.clinic.clinic import SETTING, Clinic, Tenancy
+from app.clinic.labels import Labels, RecordLabels
 from app.clinic.owners.all_clinics import AllOwners
 from app.clinic.owners.find import find_nulls, find_owners, find_references
 from app.clinic.reading.checks import (
@@ -178,13 +180,16 @@ class ClinicDatabase:
             ) from exc
 
     @asynccontextmanager
-    async def snapshot(self, clinica_id: int | None, on_step: OnStep | None = None) -> AsyncIterator[ClinicSnapshot]:
+    async def snapshot(
+        self, clinica_id: int | None, on_step: OnStep | None = None, *, own: bool = False
+    ) -> AsyncIterator[ClinicSnapshot]:
         """One moment of the clinic's rows, consistent over all tables, for as long as the block runs.
 
         Without a clinic, of what no clinic owns.
 
         Before it, whose rows they are is found, and the rows that no clinic owns are counted: no statement takes
-        longer than OWNERS_SECONDS, no such count longer than COUNT_SECONDS, and `on_step` is called after each.
+        longer than OWNERS_SECONDS, no such count longer than COUNT_SECONDS, and `on_step` is called after each. With
+        `own` it is good for the clinic's own rows alone, and so there sooner.
 
         Raises ClinicNotFound, PermissionMissing or RowSecurityActive (naming the tables), CatalogError,
         SchemaChanged where the schema changes just now, DatabaseUnavailable.
@@ -194,7 +199,7 @@ class ClinicDatabase:
                 begun = await self._begin(connection, clinica_id)
                 while True:
                     try:
-                        snapshot = await self._snapshot(connection, begun, on_step)
+                        snapshot = await self._snapshot(connection, begun, on_step, own=own)
                         break
                     except RuleFailed as exc:
                         await connection.execute("ROLLBACK")
@@ -261,25 +266,22 @@ class ClinicDatabase:
         return _Begun(tenants, clinic, catalogue, taken_at)
 
     async def _snapshot(
-        self, connection: asyncpg.Connection, begun: _Begun, on_step: OnStep | None
+        self, connection: asyncpg.Connection, begun: _Begun, on_step: OnStep | None, *, own: bool
     ) -> ClinicSnapshot:
         clinica_id = begun.clinic.id if begun.clinic is not None else None
         catalogue = begun.catalogue
         migrations = await migration_heads(connection, catalogue)
         step = on_step or (lambda: None)
-        statements = await find_owners(connection, catalogue, clinica_id, step, references=True)
-        await find_references(connection, statements, step)
-        unowned: Sequence[Unowned | Unchecked]
-        if clinica_id is not None:
-            unowned = (
-                await self._unowned_rows(connection, catalogue, statements.catalogue, on_step)
-                if self._count_unowned
-                else []
-            )
-        else:
-            # The rows that no clinic owns are those of this snapshot.
-            async with Counter(connection, seconds=COUNT_SECONDS, on_step=on_step) as counter:
-                unowned = [*await count_large_objects(counter), *counter.unchecked]
+        statements = await find_owners(connection, catalogue, clinica_id, step, references=not own)
+        unowned: Sequence[Unowned | Unchecked] = ()
+        if not own:
+            await find_references(connection, statements, step)
+            if clinica_id is None:
+                # The rows that no clinic owns are those of this snapshot.
+                async with Counter(connection, seconds=COUNT_SECONDS, on_step=on_step) as counter:
+                    unowned = [*await count_large_objects(counter), *counter.unchecked]
+            elif self._count_unowned:
+                unowned = await self._unowned_rows(connection, catalogue, statements.catalogue, on_step)
         size = await connection.fetchval(SIZE_SQL, [qualified(entry.table) for entry in statements.own_entries])
         named = platform_entries(catalogue) if clinica_id is None else catalogue.of_class(TableClass.OWNED)
         files = partial(self._file_columns, connection, named)
@@ -321,6 +323,11 @@ class ClinicDatabase:
                 tenants = await self._tenants(connection)
                 catalogue = await self._catalogue(connection, tenants.pick(None), tenants)
         return list(catalogue.problems.values())
+
+    async def label_problems(self, secrets: SecretColumns, labels: RecordLabels) -> list[str]:
+        """A sentence for each template that names what there is not. Raises DatabaseError."""
+        async with self._looking() as (_, catalogue, _):
+            return Labels(catalogue, secrets, labels).problems
 
     async def rights(self) -> RoleRights:
         """What the role is to do with the clinics' tables, all clinics' where each has a schema, and may not.

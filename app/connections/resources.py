@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from app.clinic.catalogue.secret_columns import SecretColumns
+from app.clinic.labels import RecordLabels
 from app.clinic.restore.database import RestoreDatabase
 from app.connections.databases import open_databases, tenancy
 from app.connections.storage import s3_options
@@ -28,6 +29,11 @@ def secret_columns(settings: Settings) -> SecretColumns:
     return SecretColumns(settings.secret_columns)
 
 
+def record_labels(settings: Settings) -> RecordLabels:
+    """What the clinics' records are called."""
+    return RecordLabels(settings.record_labels, settings.time_zone)
+
+
 def restore_database(settings: Settings) -> RestoreDatabase:
     """The clinics' database for a role that may write: CLINIC_RESTORE_DATABASE_URL, by default as the other."""
     url = settings.clinic_restore_database_url or settings.clinic_database_url or settings.database_url
@@ -37,6 +43,7 @@ def restore_database(settings: Settings) -> RestoreDatabase:
         url.get_secret_value(),
         tenancy(settings),
         secret_columns(settings),
+        labels=record_labels(settings),
         setting="CLINIC_RESTORE_DATABASE_URL",
         disable_triggers=settings.restore_disable_triggers,
         # Its snapshots are of safety backups.
@@ -83,4 +90,6 @@ async def open_resources(settings: Settings, *, count_unowned: bool = False) -> 
             restore_database(settings),
             LEASE,
             compression(settings),
+            secret_columns(settings),
+            record_labels(settings),
         )

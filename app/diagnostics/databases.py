@@ -1,15 +1,19 @@
 """PostgreSQL: roles, rights, migrations."""
 
+import logging
 from collections.abc import Sequence
 
 from app.clinic.catalogue.sql import quote
+from app.clinic.database import ClinicDatabase
 from app.clinic.rights import RoleRights
 from app.connections.databases import clinic_database
-from app.connections.resources import restore_database
+from app.connections.resources import record_labels, restore_database, secret_columns
 from app.diagnostics.finding import Finding, good, warning, wrong
-from app.errors import SettingsError
+from app.errors import DatabaseError, SettingsError
 from app.migrate import schema_state
 from app.settings import Settings
+
+log = logging.getLogger(__name__)
 
 # Of what is the same of many tables, as many are named (the grants are for all of them).
 NAMED = 5
@@ -39,11 +43,26 @@ async def service(settings: Settings) -> list[Finding]:
 
 
 async def reader(settings: Settings) -> list[Finding]:
-    """Whether backups can read every table; what is wrong with OWNERSHIP_RULES, too."""
+    """Whether backups can read every table; what is wrong with OWNERSHIP_RULES and RECORD_LABELS, too."""
     database = clinic_database(settings)
     rights = await database.rights()
     found = _lacking("rol que lee", rights, "lee todas las tablas del catálogo")
-    return [*found, *(wrong("reglas", problem, "respaldos catalogo") for problem in await database.problems())]
+    found += [wrong("reglas", problem, "respaldos catalogo") for problem in await database.problems()]
+    labels = await database.label_problems(secret_columns(settings), record_labels(settings))
+    return [*found, *(wrong("nombres", problem, "respaldos catalogo") for problem in labels)]
+
+
+async def refuse_wrong_labels(settings: Settings, database: ClinicDatabase) -> None:
+    """Raise SettingsError where RECORD_LABELS names what there is not, if the database can be asked just now."""
+    if not settings.record_labels:
+        return
+    try:
+        problems = await database.label_problems(secret_columns(settings), record_labels(settings))
+    except DatabaseError as exc:
+        log.warning("no se supo si RECORD_LABELS vale: %s", exc.for_log)
+        return
+    if problems:
+        raise SettingsError("; ".join(problems))
 
 
 async def writer(settings: Settings) -> list[Finding]:

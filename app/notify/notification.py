@@ -34,6 +34,9 @@ CHANGED = {
 # Of these, how long the backup once took says nothing.
 NOT_ABOUT_MAKING = {TipoAviso.VERIFICACION_FALLIDA, TipoAviso.RESTAURACION, TipoAviso.RESTAURACION_FALLIDA}
 
+# Of these, a person has said why.
+ASKED_FOR = {TipoAviso.RESTAURACION, TipoAviso.RESTAURACION_FALLIDA}
+
 # Of these, when the last good backup was taken is no news.
 GOOD_NEWS = {TipoAviso.EXITO, TipoAviso.RECUPERACION, TipoAviso.RESTAURACION}
 
@@ -142,6 +145,8 @@ class Notification:
                 found += [("Tamaño", wording.size(bytes_))]
             if elapsed is not None and self.tipo not in NOT_ABOUT_MAKING:
                 found += [("Duración", wording.duration(elapsed.total_seconds()))]
+        if self.tipo in ASKED_FOR and (reason := datos.get("motivo")) is not None:
+            found += [("Motivo", wording.one_line(str(reason), ERROR_LIMIT))]
         for what, name in CHANGED.items():
             if what in datos:
                 found += [(name, wording.count(datos[what]))]

@@ -17,6 +17,7 @@ from pydantic import (
     WithJsonSchema,
 )
 
+from app.clinic.restore.mode import Modo
 from app.respaldos.models import (
     Accion,
     Estado,
@@ -364,6 +365,27 @@ class ClinicaEnLista(Answer):
 # What is done with a backup's file
 
 
+class Conflicto(Answer):
+    """Un registro del respaldo que no puede volver, porque otro de hoy tiene algo que no pueden tener dos.
+
+    `ocupado_por` es la clave del que hoy lo tiene; vacía si no es de la clínica, o si no tiene clave. `explicacion`
+    dice todo en una frase, y qué se puede hacer.
+    """
+
+    modelo: Annotated[str, eg("consultas")]
+    clave: Annotated[dict[str, Any], eg({"id": 81})]
+    restriccion: Annotated[str, eg("consulta_turno_key")]
+    valor: Annotated[dict[str, Any], eg({"turno": 4})]
+    ocupado_por: Annotated[dict[str, Any] | None, eg({"id": 95})]
+    explicacion: Annotated[
+        str,
+        eg(
+            "«consultas» 81 no puede volver: «consultas» 95 tiene hoy turno = 4, y no pueden estar los dos"
+            " (consulta_turno_key). Cambie eso en «consultas» 95, o quítelo; o restaure sin «consultas» 81"
+        ),
+    ]
+
+
 class RestauracionEnLista(Answer):
     """Una verificación, una restauración o una comparación de un respaldo, hecha o por hacer.
 
@@ -371,8 +393,9 @@ class RestauracionEnLista(Answer):
     ejemplos para quien administra. `compartidos`, si está, son los que se insertan y no son de ninguna clínica;
     `restaurado`, si es falso, dice que lo que difiere se queda como está. `respaldo_previo` es el respaldo de cómo
     estaba todo antes; `avisos` son frases con lo que hay que saber además: qué se agrega sin pedirlo, qué no se
-    restaura, y qué migraciones, tablas y columnas conoce el sistema hoy y el respaldo no. El resultado de una
-    comparación dice lo mismo de lo que cambió desde el respaldo `comparado_con`.
+    restaura, y qué migraciones, tablas y columnas conoce el sistema hoy y el respaldo no. Con `conflictos` no se
+    puede restaurar así: una simulación los muestra, y una restauración falla. El resultado de una comparación dice lo
+    mismo de lo que cambió desde el respaldo `comparado_con`.
     """
 
     id: Annotated[int, eg(3)]
@@ -383,7 +406,10 @@ class RestauracionEnLista(Answer):
     estado: Annotated[Estado, eg("completado")] = Field(validation_alias=AliasPath("trabajo", "estado"))
     simulada: Annotated[bool, eg(True)]
     modelos: Annotated[list[str] | None, eg(None)]
-    registro: Annotated[str | None, eg("pacientes:15")]
+    registro: Annotated[str | None, eg("pacientes:15")] = Field(description="Si se pidió uno solo.")
+    registros: Annotated[list[str] | None, eg(["pacientes:15"])]
+    modo: Annotated[Modo, eg("todo")]
+    motivo: Annotated[str | None, eg("Se borró por error la ficha de la paciente")]
     destino: Annotated[str | None, eg(None)]
     con_accesos: Annotated[bool, eg(False)]
     con_clinica: Annotated[bool, eg(False)]
@@ -415,6 +441,7 @@ class RestauracionEnLista(Answer):
         ),
     ]
     avisos: Annotated[list[str], eg([])]
+    conflictos: Annotated[list[Conflicto], BeforeValidator(lambda stored: stored or []), eg([])]
     respaldo_previo: Annotated[int | None, eg(None)]
     comparado_con: Annotated[int | None, eg(None)]
     error: Annotated[str | None, eg(None)] = Field(validation_alias=AliasPath("trabajo", "error"))
@@ -431,6 +458,7 @@ class RestauracionEnLista(Answer):
         """What was done; without `examples` of rows, or names, for who may not see what backups hold."""
         answer = cls.model_validate(restauracion)
         if not examples:
+            answer.conflictos = []
             answer.avisos = [aviso for aviso in answer.avisos if not aviso.startswith((WHO, WHAT))]
             if answer.resultado is not None and answer.tipo != TipoRestauracion.VERIFICACION:
                 answer.resultado = {model: {**changes, "ejemplos": {}} for model, changes in answer.resultado.items()}

@@ -29,6 +29,8 @@ from sqlalchemy.dialects.postgresql import JSON, JSONB
 from sqlalchemy.ext.hybrid import hybrid_property
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
+from app.clinic.restore.mode import Modo
+
 SCHEMA = "respaldos"
 
 
@@ -298,11 +300,12 @@ class Restauracion(Base):
 
     Its job (`trabajo`) says who asked, and how it goes.
 
-    Of a restore: `modelos` or `registro` where it is about a part, `destino` where it is about another database (its
-    host and name), `actualizar` where rows of the platform that differ are changed, too, `respaldo_previo` the safety
-    backup unless `sin_respaldo_previo`, `transaccion` the number of the transaction that is about to be committed,
-    `avisos` what a person should know of the plan. Of a comparison:
-    `comparado_con` the backup since which the changes are told.
+    Of a restore: `modelos` or `registros` where it is about a part, `modo` which differences it applies, `motivo` why
+    it was asked for, `destino` where it is about another database (its host and name), `actualizar` where rows of the
+    platform that differ are changed, too, `respaldo_previo` the safety backup unless `sin_respaldo_previo`,
+    `transaccion` the number of the transaction that is about to be committed, `avisos` what a person should know of
+    the plan, `conflictos` why some rows cannot come back. Of a comparison: `comparado_con` the backup since which the
+    changes are told.
     """
 
     __tablename__ = "restauracion"
@@ -317,7 +320,9 @@ class Restauracion(Base):
     # Not jsonb, which would forget in which order the models stand.
     resultado: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     respaldo_previo: Mapped[int | None] = mapped_column(ForeignKey(Respaldo.id, ondelete="SET NULL"))
-    registro: Mapped[str | None] = mapped_column(Text)
+    registros: Mapped[list[str] | None] = mapped_column(JSONB(none_as_null=True))
+    modo: Mapped[Modo] = mapped_column(Text, server_default=Modo.TODO)
+    motivo: Mapped[str | None] = mapped_column(Text)
     destino: Mapped[str | None] = mapped_column(Text)
     sin_respaldo_previo: Mapped[bool] = mapped_column(server_default=false())
     actualizar: Mapped[bool] = mapped_column(server_default=false())
@@ -325,14 +330,22 @@ class Restauracion(Base):
     con_clinica: Mapped[bool] = mapped_column(server_default=false())
     transaccion: Mapped[str | None] = mapped_column(Text)
     avisos: Mapped[list[str]] = mapped_column(JSONB, server_default=text("'[]'"))
+    # Not jsonb, which would forget in which order a key's columns stand.
+    conflictos: Mapped[list[dict[str, Any]] | None] = mapped_column(JSON(none_as_null=True))
     comparado_con: Mapped[int | None] = mapped_column(ForeignKey(Respaldo.id, ondelete="CASCADE"), index=True)
 
     # Every reader wants to know how it goes, so it comes along.
     trabajo: Mapped["Trabajo"] = relationship(lazy="joined", innerjoin=True, foreign_keys="Trabajo.restauracion_id")
 
+    @property
+    def registro(self) -> str | None:
+        """The record, where it is about one alone."""
+        return self.registros[0] if self.registros is not None and len(self.registros) == 1 else None
+
     __table_args__ = (
         _one_of("tipo", TipoRestauracion),
         _one_of("profundidad", Profundidad),
+        _one_of("modo", Modo),
         Index(None, "clinica_id", "id"),
     )
 

@@ -1,8 +1,10 @@
 """What the operations work with. The app's lifespan, the worker's startup and the command line build it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from zoneinfo import ZoneInfo
 
+from app.clinic.catalogue.secret_columns import SecretColumns
+from app.clinic.labels import RecordLabels
 from app.clinic.restore.database import RestoreDatabase
 from app.dump.gzip_member import Compression
 from app.respaldos.databases import Databases
@@ -15,7 +17,8 @@ class Resources(Databases):
     """The databases and the bucket; `time_zone` is the clinics'.
 
     `restore` is the clinics' database for a role that may write, used by restores only; `lease` is for the jobs that
-    this process claims, `compression` for the files that it makes.
+    this process claims, `compression` for the files that it makes. `secrets` are what nobody is shown of the clinics'
+    rows, `labels` what these are called.
     """
 
     storage: S3Storage
@@ -23,3 +26,5 @@ class Resources(Databases):
     restore: RestoreDatabase
     lease: Lease
     compression: Compression
+    secrets: SecretColumns = field(default_factory=SecretColumns)
+    labels: RecordLabels = field(default_factory=RecordLabels)

@@ -1,6 +1,7 @@
 """Who comes in, who may do what, and what is written down about those who may not."""
 
 import socket
+from functools import reduce
 from typing import Any
 
 import asyncpg
@@ -170,6 +171,9 @@ ADMINISTRATORS = [
     ("POST", "respaldos/{id}/aceptar/", 409),
     ("DELETE", "respaldos/{id}/", 409),
     ("GET", "eventos/", 200),
+    # It has to be said what is looked for.
+    ("GET", "registros/", 422),
+    ("GET", "registros/pacientes/0/historia/", 404),
 ]
 # Patients too, who may do nothing else.
 WHOSE_TOKEN_IS_GOOD = [("GET", "auth/verificar-token/", 200)]
@@ -192,8 +196,9 @@ def test_every_route_is_in_the_matrix_of_roles(app: FastAPI) -> None:
         for method, operation in item.items()
         if operation.get("security")
     }
+    named = {"{id}": "{respaldo_id}", "999": "{restauracion_id}", "pacientes/0": "{modelo}/{clave}"}
     listed = {
-        (method, path.replace("{id}", "{respaldo_id}").replace("999", "{restauracion_id}"))
+        (method, reduce(lambda found, each: found.replace(*each), named.items(), path))
         for method, path, _ in ADMINISTRATORS + EVERYBODYS + SUPERADMINS + WHOSE_TOKEN_IS_GOOD
     }
     assert paths == listed

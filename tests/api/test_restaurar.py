@@ -24,6 +24,14 @@ RESULT: dict[str, Any] = {
     },
     "bitacoras": {"insertados": 0, "actualizados": 0, "eliminados": 2, "ejemplos": {"eliminados": [{"clave": {}}]}},
 }
+CONFLICT: dict[str, Any] = {
+    "modelo": "facturas",
+    "clave": {"id": "1"},
+    "restriccion": "factura_numero_key",
+    "valor": {"numero": "F1"},
+    "ocupado_por": None,
+    "explicacion": "«facturas» 1 no puede volver",
+}
 
 
 @pytest.mark.parametrize(
@@ -37,8 +45,17 @@ RESULT: dict[str, Any] = {
         ),
         (
             {"simular": True, "registro": "pacientes:15"},
-            {"simulada": True, "modelos": None, "registro": "pacientes:15"},
+            {"simulada": True, "modelos": None, "registro": "pacientes:15", "registros": ["pacientes:15"]},
         ),
+        (
+            {"registros": ["pacientes:15", "diente:1,ñ", "pacientes:15"], "modo": "faltantes"},
+            {"registros": ["pacientes:15", "diente:1,ñ", "pacientes:15"], "modo": "faltantes"},
+        ),
+        (
+            {"modo": "cambiados", "motivo": "  Se borró  sin querer "},
+            {"modo": "cambiados", "motivo": "Se borró  sin querer"},
+        ),
+        ({"modo": None, "motivo": "   "}, {}),
     ],
 )
 async def test_it_is_asked_for(
@@ -48,13 +65,34 @@ async def test_it_is_asked_for(
     answer = await client.post(f"{API}/respaldos/{respaldo_id}/restaurar/", json=body, headers=bearer())
     assert answer.status_code == 202
     asked = answer.json()
-    usual = {"simulada": False, "modelos": None, "registro": None}
-    assert {name: asked[name] for name in usual} == usual | row
+    usual: dict[str, Any] = {
+        "simulada": False,
+        "modelos": None,
+        "registro": None,
+        "modo": "todo",
+        "motivo": None,
+        "conflictos": [],
+    }
+    assert {name: asked[name] for name in usual | row} == usual | row
     assert (asked["tipo"], asked["estado"], asked["respaldo_id"]) == ("restauracion", "pendiente", respaldo_id)
     shown = await client.get(f"{API}/restauraciones/{asked['id']}/", headers=bearer())
     assert shown.json() == asked
     trail = await client.get(f"{API}/eventos/", params={"accion": "restauracion"}, headers=bearer())
     assert [line["detalle"]["restauracion_id"] for line in trail.json()] == [asked["id"]]
+
+
+async def test_thousands_of_records_may_be_named(client: httpx.AsyncClient, conn: asyncpg.Connection) -> None:
+    url = f"{API}/respaldos/{await add_backup(conn)}/restaurar/"
+    records = [f"historiales_clinicos:{number:036}" for number in range(5001)]
+    many = await client.post(url, json={"registros": records}, headers=bearer())
+    assert many.status_code == 422
+    assert many.json()["error"] == "«registros» puede tener 5,000 elementos como máximo"
+    answer = await client.post(url, json={"registros": records[:5000], "motivo": "Ñandú"}, headers=bearer())
+    assert (answer.status_code, answer.json()["registros"]) == (202, records[:5000])
+    trail = await client.get(f"{API}/eventos/", params={"accion": "restauracion"}, headers=bearer())
+    (line,) = trail.json()
+    assert line["detalle"]["registros"] == records[:20]
+    assert (line["detalle"]["numero_registros"], line["detalle"]["motivo"]) == (5000, "Ñandú")
 
 
 async def test_a_restore_refuses_another_and_a_preview_does_not(
@@ -76,6 +114,13 @@ async def test_a_restore_refuses_another_and_a_preview_does_not(
         ({"modelos": []}, 422),
         ({"modelos": ["a"], "registro": "a:1"}, 422),
         ({"registro": "pacientes"}, 422),
+        ({"registros": []}, 422),
+        ({"registros": ["pacientes:1", "pacientes"]}, 422),
+        ({"registros": ["a:1"], "registro": "a:1"}, 422),
+        ({"registros": ["a:1"], "modelos": ["a"]}, 422),
+        ({"modo": "algunos"}, 422),
+        ({"motivo": "x" * 501}, 422),
+        ({"motivo": "a\0b"}, 422),
         ({"simular": "sí"}, 422),
         ({"modelos": "consultas"}, 422),
     ],
@@ -190,6 +235,7 @@ async def test_rows_are_shown_only_to_those_who_may_download_them(
         job={"estado": "completado"},
         resultado=json.dumps(RESULT),
         avisos=json.dumps(["faltan 1 accesos", f"{WHO}«auth_user»: ana (1)", f"{WHAT}«forma»: 1 (era «qr»)"]),
+        conflictos=json.dumps([CONFLICT]),
     )
     for path in (f"restauraciones/{id_}/", "restauraciones/"):
         found = [(await client.get(f"{API}/{path}", headers=bearer(**who))).json() for who in ({}, STAFF)]
@@ -198,3 +244,4 @@ async def test_rows_are_shown_only_to_those_who_may_download_them(
         assert list(admin["resultado"]) == ["facturas", "bitacoras"], "in the order of the backup"
         assert staff["resultado"]["facturas"] == RESULT["facturas"] | {"ejemplos": {}}
         assert (len(admin["avisos"]), staff["avisos"]) == (3, admin["avisos"][:1])
+        assert (admin["conflictos"], staff["conflictos"]) == ([CONFLICT], [])

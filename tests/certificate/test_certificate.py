@@ -78,9 +78,11 @@ async def test_of_a_backup(resources: Resources, conn: asyncpg.Connection, tmp_p
 async def test_of_a_restore_and_of_a_trial(resources: Resources, conn: asyncpg.Connection) -> None:
     respaldo = await back_up(resources)
     await conn.execute(DAMAGE)
-    done = await restore(resources, respaldo)
+    done = await restore(resources, respaldo, motivo="Se borró por error, dice «Ana»")
     text = text_of(await emitir_constancia(resources, respaldo, done, actor=COMMAND_LINE))
     assert "Constancia de restauración" in text
+    assert "Se borró por error, dice «Ana»" in text
+    assert "exactamente como estaba en el respaldo" in text
     assert f"quedó en el respaldo {done.respaldo_previo}" in text
     assert re.search(r"bitacoras 0 0 1\b", text)
     assert "línea de comandos" in text

@@ -1,5 +1,6 @@
 """The commands as a group: their modules are imported when they are called, and all the same they are listed."""
 
+import os
 import re
 import subprocess
 import sys
@@ -127,3 +128,50 @@ def test_without_the_demo_it_is_said_so(tmp_path: Path) -> None:
         assert ran.returncode == 1
         assert ran.stderr.startswith("✗ esta instalación no trae la demo")
         assert "Traceback" not in ran.stderr
+
+
+# What each shell is told of `restaurar --so`: in bash the kind and the value, in zsh also what it is for.
+COMPLETED = {
+    "bash": "plain,--solo\n",
+    "zsh": "plain\n--solo\nfaltantes: agrega",
+    "fish": "plain,--solo\tfaltantes: agrega",
+}
+
+
+@pytest.mark.parametrize("shell", COMPLETED)
+def test_what_the_documentation_says_has_the_shell_complete(shell: str) -> None:
+    documented = (Path(__file__).parents[2] / "docs" / "command-line.md").read_text(encoding="utf-8")
+    assert f"_RESPALDOS_COMPLETE={shell}_source respaldos" in documented
+    script = subprocess.run(
+        [PROGRAM],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=environment(_RESPALDOS_COMPLETE=f"{shell}_source"),
+    ).stdout
+    assert f"_RESPALDOS_COMPLETE={shell}_complete" in script
+    typed = {"COMP_WORDS": "respaldos restaurar --so", "COMP_CWORD": "--so" if shell == "fish" else "2"}
+    said = subprocess.run(
+        [PROGRAM],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=environment(_RESPALDOS_COMPLETE=f"{shell}_complete", **typed),
+    ).stdout
+    assert said.startswith(COMPLETED[shell])
+
+
+def test_bash_completes() -> None:
+    said = subprocess.run(
+        [
+            "bash",
+            "-c",
+            'eval "$(_RESPALDOS_COMPLETE=bash_source respaldos)"; COMP_WORDS=(respaldos restau); COMP_CWORD=1;'
+            ' _respaldos_completion respaldos; echo "${COMPREPLY[@]}"',
+        ],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=environment(PATH=f"{PROGRAM.parent}:{os.environ['PATH']}"),
+    )
+    assert said.stdout == "restaurar\n"

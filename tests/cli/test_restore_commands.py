@@ -1,6 +1,7 @@
 """Restoring, comparing and proving, as the engineer who runs the platform does it."""
 
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from app.settings import DEMO_RULES
 from tests.cli.conftest import addresses_of
 from tests.respaldos.conftest import SMALL, back_up, connected, opened
 from tests.storage.conftest import Store
-from tests.support.program import Ran, on_a_terminal, respaldos
+from tests.support.program import on_a_terminal, respaldos
 from tests.support.restores import DAMAGE, RELEASE, RELEASED, TENANCY, everybody
 
 CHANGED = "facturas"
@@ -42,10 +43,7 @@ def addresses(store: Store, own_database: str) -> dict[str, str]:
 def run(addresses: dict[str, str], tmp_path: Path) -> Any:
     """Run a command on those servers, without a terminal."""
 
-    def command(*arguments: str, **settings: str) -> Ran:
-        return respaldos(*arguments, cwd=tmp_path, **addresses, **settings)
-
-    return command
+    return partial(respaldos, cwd=tmp_path, **addresses)
 
 
 async def test_what_is_the_platforms(conn: asyncpg.Connection, run: Any, resources: Resources) -> None:
@@ -110,6 +108,74 @@ async def test_the_way_back(resources: Resources, conn: asyncpg.Connection, run:
     assert changed["modelos"]["bitacoras"] == {"agregados": 1, "cambiados": 0, "quitados": 0}
 
 
+async def test_what_is_missing_of_some_records(
+    resources: Resources, conn: asyncpg.Connection, run: Any, tmp_path: Path
+) -> None:
+    respaldo = str((await back_up(resources)).id)
+    ids = [
+        row["id"]
+        for row in await conn.fetch(f"SELECT id FROM factura WHERE clinica_id = {SMALL} ORDER BY id LIMIT 3")
+    ]
+    await conn.execute("UPDATE factura SET razon_social = 'corregida' WHERE id = ANY ($1::int[])", ids[:1])
+    before = await everybody(resources)
+    listed = tmp_path / "lista.txt"
+    listed.write_text("\ufeff" + "".join(f"  facturas:{id_}\r\n\r\n" for id_ in ids), encoding="utf-8")
+    shown = run("restaurar", respaldo, "--registros-de", str(listed), "--solo", "faltantes", "--simular")
+    assert shown.code == 0
+    assert "No falta nada de lo que tiene el respaldo." in shown.out
+    assert "con los 3 registros pedidos va lo que apunta a ellos" in shown.err
+    assert "registros que se dejan como están hoy: «facturas» (1 con otro contenido)" in shown.err
+    assert await everybody(resources) == before
+    done = run(
+        *("restaurar", respaldo, "--registro", f"facturas:{ids[0]}", "--registro", f"facturas:{ids[1]}"),
+        *("--solo", "cambiados", "--motivo", "Ñandú «x»", "--si", "--json"),
+    ).json
+    assert (done["modo"], done["motivo"], done["registro"]) == ("cambiados", "Ñandú «x»", None)
+    assert done["registros"] == [f"facturas:{ids[0]}", f"facturas:{ids[1]}"]
+    assert done["resultado"]["facturas"]["actualizados"] == 1
+    given = run(
+        *("restaurar", respaldo, "--registros-de", "-", "--simular", "--json"), given=f"facturas:{ids[2]}\n"
+    ).json
+    assert given["registro"] == f"facturas:{ids[2]}"
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"", "«registros» está vacío"),
+        (b"\n \n", "«registros» está vacío"),
+        (b"facturas:1\nfacturas\n", "«facturas» no es un registro"),
+        (b"facturas:1\xff", "no es texto en UTF-8"),
+        (b"\n".join(b"a:%d\n" % n for n in range(5001)), "pueden ser 5,000 como máximo"),
+    ],
+    ids=["empty", "blank", "no key", "no text", "too many"],
+)
+def test_a_list_of_records_that_is_none(run: Any, tmp_path: Path, content: bytes, says: str) -> None:
+    (tmp_path / "lista.txt").write_bytes(content)
+    ran = run("restaurar", "1", "--registros-de", "lista.txt", "--si")
+    assert (ran.code in {1, 2}, says in ran.err) == (True, True), ran
+
+
+async def test_a_preview_of_what_cannot_be_shows_it(resources: Resources, conn: asyncpg.Connection, run: Any) -> None:
+    await conn.execute(
+        "CREATE TABLE caja (id int PRIMARY KEY, clinica_id bigint NOT NULL REFERENCES clinica, turno int UNIQUE);"
+        f" INSERT INTO caja VALUES (1, {SMALL}, 7)"
+    )
+    respaldo = str((await back_up(resources)).id)
+    await conn.execute("UPDATE caja SET id = 2")
+    says = "✗ «caja» 1 no puede volver: «caja» 2 tiene hoy turno = 7, y no pueden estar los dos (caja_turno_key)."
+    shown = run("restaurar", respaldo, "--solo", "faltantes", "--simular")
+    assert shown.code == 1
+    assert shown.out.startswith(f"Simulación: la clínica {SMALL} no se puede restaurar así.")
+    assert says in shown.err
+    found = run("restaurar", respaldo, "--solo", "faltantes", "--simular", "--json")
+    assert (found.code, found.json["estado"]) == (1, "completado")
+    assert [each["ocupado_por"] for each in found.json["conflictos"]] == [{"id": "2"}]
+    refused = run("restaurar", respaldo, "--solo", "faltantes", "--si")
+    assert (refused.code, says in refused.err) == (1, True)
+    assert await conn.fetchval("SELECT array_agg(id) FROM caja") == [2]
+
+
 async def test_values_that_are_long_or_secret(resources: Resources, conn: asyncpg.Connection, run: Any) -> None:
     await conn.execute(
         "CREATE TABLE raro (id int PRIMARY KEY, clinica_id bigint NOT NULL REFERENCES clinica, j jsonb, nit text,"
@@ -121,7 +187,7 @@ async def test_values_that_are_long_or_secret(resources: Resources, conn: asyncp
 
     hidden = "(no se muestra)"
     told = run("comparar", respaldo, SECRET_COLUMNS="raro.nit")
-    assert told.out.splitlines()[0] == (
+    assert told.out.splitlines()[-1] == (
         f"~ raro 1  j: {{}} → [{'7' * 199}…; nit: {hidden} → {hidden}; password: {hidden} → {hidden}"
     )
     changed = run("comparar", respaldo, "--json", SECRET_COLUMNS="raro.nit").json["cambios"]

@@ -19,6 +19,7 @@ from tests.notify.conftest import ANA, LA_PAZ
 NIGHT = datetime(2026, 11, 23, 6, 0, tzinfo=UTC)
 CLINIC = "Consultorio Ñuñoz e Hijos"
 MOTIVE = "tiene 120 registros, y el último respaldo bueno (número 3) 15,000"
+REASON = "Se borró la ficha de «Ana <Ñ> & Eva»"
 SAID = "S3 no responde (bucket respaldos): 503 <Slow & Down>"
 
 DATOS: dict[TipoAviso, dict[str, Any]] = {
@@ -28,8 +29,14 @@ DATOS: dict[TipoAviso, dict[str, Any]] = {
     TipoAviso.SOSPECHOSO: {"motivo": f"sospechoso: {MOTIVE}"},
     TipoAviso.ATRASADO: {"ultimo": "2026-11-20T06:00:00+00:00"},
     TipoAviso.VERIFICACION_FALLIDA: {"error": SAID, "profundidad": "completa"},
-    TipoAviso.RESTAURACION: {"restauracion_id": 3, "insertados": 12_345, "actualizados": 2, "eliminados": 0},
-    TipoAviso.RESTAURACION_FALLIDA: {"restauracion_id": 3, "error": SAID, "error_type": "restauracion_rechazada"},
+    TipoAviso.RESTAURACION: {
+        **{"restauracion_id": 3, "insertados": 12_345, "actualizados": 2, "eliminados": 0},
+        "motivo": REASON,
+    },
+    TipoAviso.RESTAURACION_FALLIDA: {
+        **{"restauracion_id": 3, "error": SAID, "error_type": "restauracion_rechazada"},
+        "motivo": REASON,
+    },
 }
 
 SUBJECTS = {
@@ -51,8 +58,8 @@ FACTS = {
     TipoAviso.SOSPECHOSO: (*MADE, MOTIVE, "21 de noviembre de 2026, 02:00"),
     TipoAviso.ATRASADO: ("20 de noviembre de 2026, 02:00",),
     TipoAviso.VERIFICACION_FALLIDA: (*MADE, "Completa", SAID, "21 de noviembre de 2026, 02:00"),
-    TipoAviso.RESTAURACION: ("23 de noviembre de 2026, 02:00", "n.º 42", "12.345", "Registros agregados"),
-    TipoAviso.RESTAURACION_FALLIDA: (*MADE, SAID, "no cambiaron"),
+    TipoAviso.RESTAURACION: ("23 de noviembre de 2026, 02:00", "n.º 42", "12.345", "Registros agregados", REASON),
+    TipoAviso.RESTAURACION_FALLIDA: (*MADE, SAID, "no cambiaron", REASON),
 }
 
 

@@ -11,13 +11,15 @@ import asyncpg
 from app.clinic.catalogue.secret_columns import SecretColumns
 from app.clinic.clinic import Tenancy
 from app.clinic.restore.database import RestoreDatabase
+from app.clinic.restore.scope import Scope
 from app.clinic.restore.session import Plan
 from app.errors import DatabaseError, DatabaseUnavailable, RespaldosError, SchemaChanged
 from tests.random_restores.damage import MINE, Damage
 from tests.random_restores.fingerprint import Ambiguous, Fingerprint, Key, Row, broken_keys, take
+from tests.random_restores.promises import Promise, scope_of
 from tests.random_restores.schemas import NOBODY, Case, Table, script
 from tests.support.clinic_backup import Backup, back_up
-from tests.support.clinic_restore import WHOLE, counts, loaded, restore, staged
+from tests.support.clinic_restore import counts, loaded, restore, staged
 
 Counts = tuple[int, int, int]
 
@@ -97,21 +99,22 @@ async def run(ground: Ground, case: Case) -> Result:
     damage = Damage(ground.sql, tables, case.statements)
     if case.trial:
         await _try(clinics, backup)
+    scope = scope_of(case.part, before, tables, MINE)
     happened = [await damage.do(*act) for act in case.acts]
     if not any(happened):
-        plan = await restore(clinics, backup.file)
+        plan = await restore(clinics, backup.file, scope=scope)
         if counts(plan):
             raise Finding(f"nada cambió, y se restauraría {counts(plan)}")
         return Result(Outcome.NOTHING)
     damaged = await take(ground.sql, tables)
     foreseen: Plan | RespaldosError | None = None
     if case.preview:
-        foreseen = await _attempt(clinics, backup, simulate=True)
+        foreseen = await _attempt(clinics, backup, scope, simulate=True)
         if (await take(ground.sql, tables)).everything() != damaged.everything():
             raise Finding("la simulación cambió algo")
     writer = _Writer(ground, case, damaged)
     try:
-        done = await _attempt(clinics, backup, writer=writer)
+        done = await _attempt(clinics, backup, scope, writer=writer)
     finally:
         await writer.close()
     after = await take(ground.sql, tables)
@@ -124,13 +127,18 @@ async def run(ground: Ground, case: Case) -> Result:
         return Result(Outcome.REFUSED, str(done))
     if foreseen is not None and not writer.wrote and foreseen != done:
         raise Finding(f"la simulación dijo: {foreseen}; y la restauración: {done}")
-    _exact(before, writer.compared, writer.others, after)
+    if scope.exact:
+        _exact(before, writer.compared, writer.others, after)
+    else:
+        moved = _moved(before, writer.compared) | _moved(before, writer.others)
+        if why := Promise(scope, before, writer.others, MINE).broken(after, moved=moved):
+            raise Finding(why)
     if broken := await broken_keys(ground.sql, tables):
         raise Finding(f"claves foráneas que no se cumplen: {broken}")
     if not writer.wrote and (said := counts(done)) != (found := _changes(damaged, after, tables, done)):
         raise Finding(f"dijo {said} e hizo {found}")
     if not case.preview:
-        again = await _attempt(clinics, backup, simulate=True)
+        again = await _attempt(clinics, backup, scope, simulate=True)
         if isinstance(again, RespaldosError) or counts(again):
             raise Finding(f"restaurada, no está como en el respaldo: {again}")
     return Result(Outcome.EXACT)
@@ -156,12 +164,12 @@ async def _try(clinics: RestoreDatabase, backup: Backup) -> None:
 
 
 async def _attempt(
-    clinics: RestoreDatabase, backup: Backup, *, simulate: bool = False, writer: "_Writer | None" = None
+    clinics: RestoreDatabase, backup: Backup, scope: Scope, *, simulate: bool = False, writer: "_Writer | None" = None
 ) -> Plan | RespaldosError:
     """What it did, or why it did not."""
     try:
         async with loaded(clinics, backup.file) as (session, verified):
-            await session.begin(WHOLE)
+            await session.begin(scope)
             await _then(writer, 0)
             plan = await session.compare(lambda _model: None)
             await _then(writer, 1)

@@ -6,6 +6,8 @@ from random import Random
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn, SearchStrategy
 
+from tests.random_restores.choices import WHOLE, Part, parts
+
 CLINICS = (1, 2, 3)
 NOBODY = 0
 
@@ -192,12 +194,13 @@ class Case:
     rows: tuple[tuple[int, ...], ...]
     acts: tuple[tuple[str, int, int], ...]
     writer: tuple[tuple[int, str, int, int], ...]
+    part: Part
     preview: bool
     trial: bool
     statements: list[str] = field(default_factory=list, compare=False)
 
     def __repr__(self) -> str:
-        return f"Case(acts={self.acts}, writer={self.writer}):\n" + ";\n".join(self.statements)
+        return f"Case(acts={self.acts}, writer={self.writer}, part={self.part}):\n" + ";\n".join(self.statements)
 
 
 @st.composite
@@ -271,12 +274,19 @@ def _table(draw: DrawFn, place: int, before: list[Table], count: int) -> Table:
     numbered: dict[str, str] = {}
     constraints: list[str] = []
     keyed = draw(
-        st.sampled_from(("single", "single", "single", "identity", "serial", "two", "unique", "none", "clinic"))
+        st.sampled_from(
+            ("single", "single", "single", "identity", "serial", "two", "unique", "none", "clinic", "one")
+        )
     )
+    # Whose key is that of a row of another table: a user who is a patient.
+    ones = [table for table in owned if table.key == ("id",) and table.referable and not table.partitions]
+    if keyed == "one" and (not ones or kind == "shared"):
+        keyed = "single"
     if keyed == "clinic" and kind != "tenant":
         keyed = "single"
     if partitions:
         keyed = "single"
+    one = draw(st.sampled_from(ones)) if keyed == "one" else None
     key: tuple[str, ...] = ()
     type_ = draw(st.sampled_from(sorted(KEYS)))
     deferrable = draw(st.integers(0, 9)) == 0
@@ -289,6 +299,10 @@ def _table(draw: DrawFn, place: int, before: list[Table], count: int) -> Table:
             always = draw(st.booleans())
             key_columns.append(("id", f"integer GENERATED {'ALWAYS' if always else 'BY DEFAULT'} AS IDENTITY"))
             numbered["id"] = KEYS["integer"]
+            key = ("id",)
+        case "one" if one is not None:
+            key_columns.append(("id", f"{_plain(dict(one.key_columns)['id'])} NOT NULL"))
+            numbered["id"] = one.numbered["id"]
             key = ("id",)
         case "serial":
             sequence = f"secuencia{place}"
@@ -401,6 +415,12 @@ def _table(draw: DrawFn, place: int, before: list[Table], count: int) -> Table:
         unchecked,
     )
     by_place = {table.place: table for table in before}
+    if one is not None:
+        deferred = draw(st.sampled_from(DEFERRED))
+        own = ForeignKey(
+            "uno", ("id",), one.place, one.key, f"ON DELETE CASCADE {deferred}", nullable=False, valid=True
+        )
+        made = replace(made, foreign_keys=(own,))
     for foreign_key in foreign_keys:
         made = _with_key(made, foreign_key, by_place[foreign_key.target])
     if made.referable and draw(st.integers(0, 3)) == 0:
@@ -419,8 +439,8 @@ MEANWHILE = ("delete other", "change other", "insert other", "take", "delete sha
 _number = st.integers(0, 2**20)
 
 
-def cases(most: int = 8) -> SearchStrategy[Case]:
-    """Schemas of at most so many tables with rows, and what happens to them."""
+def cases(most: int = 8, chosen: SearchStrategy[Part] | None = None) -> SearchStrategy[Case]:
+    """Schemas of at most so many tables with rows, what happens to them, and what of that is restored: often all."""
     return st.builds(
         Case,
         tables=_tables(most),
@@ -443,6 +463,7 @@ def cases(most: int = 8) -> SearchStrategy[Case]:
                 max_size=2,
             ).map(tuple),
         ),
+        part=chosen if chosen is not None else st.one_of(st.just(WHOLE), parts()),
         preview=st.booleans(),
         trial=st.integers(0, 3).map(lambda number: number == 0),
     )
@@ -485,6 +506,9 @@ def rows_of(case: Case) -> list[list[Row]]:
                     continue
                 there = [(o, r) for o, r in made[fk.target] if o in {found, NOBODY}]
                 mine = [(o, r) for o, r in there if o == found] or there
+                if fk.columns == table.key:
+                    taken = {tuple(r[name] for name in table.key) for _, r in rows}
+                    mine = [(o, r) for o, r in mine if tuple(r[name] for name in fk.target_columns) not in taken]
                 if "clinica_id" in fk.columns:
                     mine = [(o, r) for o, r in mine if r["clinica_id"] == row["clinica_id"]]
                 if not mine or (fk.nullable and chance.random() < 0.25):

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from app.clinic.restore.mode import Modo
 from app.respaldos.contract import (
     EventoEnLista,
     RespaldoCompleto,
@@ -42,7 +43,8 @@ METADATA = {
 RESTORATION = {
     *("id", "respaldo_id", "clinica_id", "tipo", "profundidad", "estado", "simulada", "modelos", "progreso"),
     *("resultado", "respaldo_previo", "error", "usuario", "fecha_creacion", "fecha_fin"),
-    *("registro", "destino", "con_accesos", "con_clinica", "avisos", "comparado_con"),
+    *("registro", "registros", "modo", "motivo", "destino", "con_accesos", "con_clinica", "avisos", "conflictos"),
+    "comparado_con",
 }
 
 
@@ -170,6 +172,7 @@ def test_a_verification_can_be_shown_before_and_after_its_end(ended: datetime | 
             simulada=False,
             con_accesos=False,
             con_clinica=False,
+            modo=Modo.TODO,
             avisos=[],
             trabajo=Trabajo(
                 estado=Estado.PENDIENTE,

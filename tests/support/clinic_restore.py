@@ -2,8 +2,10 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 from app.clinic.restore.database import RestoreDatabase
+from app.clinic.restore.mode import Modo
 from app.clinic.restore.scope import Record, Scope
 from app.clinic.restore.session import ClinicRestore, Plan
 from app.clinic.restore.staging import Staging
@@ -70,9 +72,19 @@ def models(*names: str) -> Scope:
     return Scope(models=names)
 
 
-def record(text: str) -> Scope:
-    """One record with what hangs from it."""
-    return Scope(record=Record.parse(text))
+def record(*texts: str) -> Scope:
+    """One record with what hangs from it, or several, each with its own."""
+    return Scope(records=tuple(map(Record.parse, texts)))
+
+
+def missing(scope: Scope = WHOLE) -> Scope:
+    """Of that, only what is missing."""
+    return replace(scope, mode=Modo.FALTANTES)
+
+
+def changed(scope: Scope = WHOLE) -> Scope:
+    """Of that, only what is missing or has changed."""
+    return replace(scope, mode=Modo.CAMBIADOS)
 
 
 def counts(plan: Plan) -> dict[str, tuple[int, int, int]]:

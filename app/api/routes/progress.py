@@ -46,20 +46,28 @@ Watched: TypeAlias = tuple[Respaldo, Progreso | None]
 
 
 class OpenStreams:
-    """How many progress streams each clinic has open in this process."""
+    """How many streams of one kind each clinic has open in this process; `said` is why there may be no more."""
 
-    def __init__(self) -> None:
+    def __init__(self, said: str, *, per_clinic: int, in_all: int) -> None:
+        self._said = said
+        self._per_clinic = per_clinic
+        self._in_all = in_all
         self._open: Counter[int | None] = Counter()
 
     def enter(self, clinica_id: int | None) -> None:
         """Count one more. Raises TooManyAttempts where there are too many."""
-        if self._open[clinica_id] >= PER_CLINIC or self._open.total() >= IN_ALL:
-            raise TooManyAttempts("hay demasiadas pantallas siguiendo respaldos a la vez", RETRY_SECONDS)
+        if self._open[clinica_id] >= self._per_clinic or self._open.total() >= self._in_all:
+            raise TooManyAttempts(self._said, RETRY_SECONDS)
         self._open[clinica_id] += 1
 
     def leave(self, clinica_id: int | None) -> None:
         """Count one less."""
         self._open[clinica_id] -= 1
+
+
+def progress_streams() -> OpenStreams:
+    """None of them open yet."""
+    return OpenStreams("hay demasiadas pantallas siguiendo respaldos a la vez", per_clinic=PER_CLINIC, in_all=IN_ALL)
 
 
 async def _watched(

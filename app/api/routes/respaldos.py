@@ -12,9 +12,10 @@ from app.api.parameters import PAGE_HEADERS, PageDep, RespaldoId, Timestamp, tim
 from app.api.people import names_of
 from app.api.problems import WithMembers
 from app.api.schemas import PedidoComparacion, PedidoRespaldo, PedidoRestauracion, PedidoVerificacion
+from app.clinic.restore.mode import Modo
 from app.connections.service import Service
 from app.connections.storage import storage_price
-from app.errors import OperationInProgress
+from app.errors import InvalidRequest, OperationInProgress
 from app.respaldos.audit import Actor
 from app.respaldos.backup import queries as backup_queries
 from app.respaldos.backup.queries import Orden
@@ -250,9 +251,10 @@ async def restaurar(
     respaldo_id: RespaldoId,
     body: PedidoRestauracion | None = None,
 ) -> Any:
-    """Todo lo de la clínica vuelve a estar como en el respaldo; o solo `modelos`, o un `registro` con lo que depende
-    de él. Antes se hace un respaldo de cómo está ahora (`respaldo_previo`). Con `simular` no cambia nada, y
-    `resultado` dice exactamente qué cambiaría. Los accesos que existen, y la fila de la clínica en la tabla de
+    """Todo lo de la clínica vuelve a estar como en el respaldo; o solo `modelos`, o unos `registros` con lo que
+    depende de ellos. Con `modo`, solo vuelve lo que falta, o también lo que cambió, y nada se elimina. Antes se hace
+    un respaldo de cómo está ahora (`respaldo_previo`). Con `simular` no cambia nada, y `resultado` dice exactamente
+    qué cambiaría, o `conflictos` por qué no se puede. Los accesos que existen, y la fila de la clínica en la tabla de
     clínicas, se quedan como están si el superadministrador no pide otra cosa. De un respaldo de la plataforma solo se
     agrega lo que falta y, con `actualizar`, se cambia lo que es distinto; no se elimina nada. Cómo avanza se ve en
     `GET /restauraciones/{id}/`.
@@ -268,7 +270,9 @@ async def restaurar(
         request=RestoreRequest(
             simulada=wanted.simular,
             modelos=tuple(wanted.modelos) if wanted.modelos is not None else None,
-            registro=wanted.registro,
+            registros=_chosen_records(wanted),
+            modo=wanted.modo or Modo.TODO,
+            motivo=(wanted.motivo or "").strip() or None,
             actualizar=bool(wanted.actualizar),
             con_accesos=bool(wanted.con_accesos),
             con_clinica=bool(wanted.con_clinica),
@@ -318,6 +322,14 @@ async def aceptar(service: ServiceDep, caller: AdminAccess, respaldo_id: Respald
         service.resources, respaldo_id, clinica_id=caller.clinica_id, actor=caller.actor
     )
     return RespaldoConMensaje(mensaje="El respaldo se aceptó", respaldo=_shown(service, respaldo))
+
+
+def _chosen_records(wanted: PedidoRestauracion) -> tuple[str, ...] | None:
+    if wanted.registro is None:
+        return tuple(wanted.registros) if wanted.registros is not None else None
+    if wanted.registros is not None:
+        raise InvalidRequest("«registro» es lo mismo que «registros» con uno solo: envíe uno de los dos")
+    return (wanted.registro,)
 
 
 async def _named(service: Service, caller: Caller) -> Actor:

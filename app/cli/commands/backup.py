@@ -6,12 +6,11 @@ import click
 
 from app.cli.clinic_option import clinic_number, one_of, whose_option
 from app.cli.find import file_name, find_respaldo, in_full
-from app.cli.output import ask_first, done, fields, json_option, number, print_json, say, size, warn
+from app.cli.output import ask_first, done, elapsed, fields, json_option, number, print_json, say, size, warn
 from app.cli.parameters import IDENTIFIER
 from app.cli.progress import progress_bar
 from app.cli.resources import with_resources
 from app.respaldos.backup.run import crear_respaldo
-from app.respaldos.contract import clock
 from app.respaldos.models import Respaldo, TipoRespaldo
 from app.respaldos.reading.download import descargar_respaldo
 from app.respaldos.reconcile import reconciliar
@@ -75,7 +74,7 @@ def show_created(respaldo: Respaldo) -> None:
             "Archivo S3": respaldo.archivo_s3 or "",
             "Tamaño": size(respaldo.tamaño_bytes),
             "Registros": number(respaldo.numero_registros),
-            "Tiempo": clock(respaldo.tiempo_ejecucion.total_seconds() if respaldo.tiempo_ejecucion else 0),
+            "Tiempo": elapsed(respaldo.tiempo_ejecucion.total_seconds() if respaldo.tiempo_ejecucion else 0),
             "Hash MD5": respaldo.hash_md5 or "",
         },
         indent=2,

@@ -8,6 +8,7 @@ from app.cli.clinic_option import clinic_number, clinic_option, one_of, whose_op
 from app.cli.find import find_respaldo, in_full
 from app.cli.output import (
     dated,
+    elapsed,
     fields,
     json_option,
     number,
@@ -125,7 +126,7 @@ def ver(id_: int, as_json: bool) -> None:
             "Archivo S3": shown.archivo_s3 or "—",
             "Tamaño": size(respaldo.tamaño_bytes),
             "Registros": number(respaldo.numero_registros),
-            "Tiempo": shown.tiempo_ejecucion or "—",
+            "Tiempo": elapsed(taken.total_seconds()) if (taken := respaldo.tiempo_ejecucion) is not None else "—",
             "Hash MD5": shown.hash_md5 or "—",
             dated("Verificado"): _verified(shown.verificado),
             **({"Error": f"{metadata['error']} ({metadata['error_type']})"} if "error" in metadata else {}),

@@ -2,30 +2,33 @@
 
 import json
 import sys
+from collections import Counter
 from contextlib import AsyncExitStack
 from dataclasses import replace
-from typing import Any
+from itertools import islice
+from typing import Any, TextIO
 from urllib.parse import urlsplit
 
 import click
 
 from app.cli.find import find_respaldo
-from app.cli.output import confirm, done, json_option, json_text, number, print_json, say, table, warn
+from app.cli.output import confirm, done, failed, json_option, json_text, number, print_json, say, table, warn
 from app.cli.parameters import IDENTIFIER
 from app.cli.progress import progress_bar
 from app.cli.resources import with_resources
 from app.cli.running import with_settings
 from app.clinic.restore.changed_rows import Change, ChangedRow, Value
 from app.clinic.restore.database import RestoreDatabase
+from app.clinic.restore.mode import Modo
 from app.connections.databases import tenancy
-from app.connections.resources import open_resources, secret_columns
+from app.connections.resources import open_resources, record_labels, secret_columns
 from app.dump.whose import whose
 from app.respaldos.contract import RestauracionEnLista
 from app.respaldos.models import Restauracion
 from app.respaldos.reading.comparison import Comparacion, comparar_respaldos
 from app.respaldos.reconcile import reconciliar
 from app.respaldos.resources import Resources
-from app.respaldos.restore.request import RestoreRequest
+from app.respaldos.restore.request import MOST_RECORDS, RestoreRequest
 from app.respaldos.restore.run import restaurar_respaldo
 from app.settings import Settings
 
@@ -35,8 +38,27 @@ from app.settings import Settings
 @click.option("--simular", is_flag=True, help="Solo muestra qué cambiaría, exactamente, sin cambiar nada.")
 @click.option("--modelos", metavar="a,b", help="Solo estos modelos, enteros, separados por comas.")
 @click.option(
-    "--registro", metavar="modelo:clave", help="Solo este registro y lo que depende de él, como pacientes:15."
+    "--registro",
+    "registros",
+    metavar="modelo:clave",
+    multiple=True,
+    help="Solo este registro y lo que depende de él, como pacientes:15; se puede repetir.",
 )
+@click.option(
+    "--registros-de",
+    metavar="ARCHIVO",
+    type=click.File(encoding="utf-8-sig"),
+    help="Solo los registros de un archivo, uno por línea, escritos así; «-» es la entrada estándar.",
+)
+@click.option(
+    "--solo",
+    type=click.Choice([modo.value for modo in Modo]),
+    default=Modo.TODO.value,
+    show_default=True,
+    help="faltantes: agrega lo que hoy falta, y no toca nada más. cambiados: además corrige lo que cambió. todo:"
+    " además quita lo que se agregó después.",
+)
+@click.option("--motivo", metavar="TEXTO", help="Por qué se restaura: queda anotado, y va en el correo.")
 @click.option(
     "--destino",
     metavar="URL",
@@ -77,7 +99,10 @@ def restaurar(
     id_: int,
     simular: bool,
     modelos: str | None,
-    registro: str | None,
+    registros: tuple[str, ...],
+    registros_de: TextIO | None,
+    solo: str,
+    motivo: str | None,
     destino: str | None,
     actualizar: bool,
     sin_respaldo_previo: bool,
@@ -88,7 +113,7 @@ def restaurar(
     si: bool,
     as_json: bool,
 ) -> None:
-    """Deja los datos de una clínica exactamente como están en un respaldo.
+    """Deja los datos de una clínica exactamente como están en un respaldo, o solo trae de él lo que falta o cambió.
 
     Primero comprueba el respaldo entero, y muestra qué cambiaría. Después, en una sola transacción, cambia solo lo
     que es distinto, lo vuelve a leer y lo compara con el respaldo: si algo no coincide, no queda cambiado nada. Las
@@ -103,7 +128,9 @@ def restaurar(
     request = RestoreRequest(
         simulada=simular,
         modelos=tuple(name.strip() for name in modelos.split(",") if name.strip()) if modelos is not None else None,
-        registro=registro,
+        registros=_chosen(registros, registros_de),
+        modo=Modo(solo),
+        motivo=(motivo or "").strip() or None,
         sin_respaldo_previo=sin_respaldo_previo,
         destino=_place(destino) if destino is not None else None,
         actualizar=actualizar,
@@ -118,6 +145,21 @@ def restaurar(
         print_json(RestauracionEnLista.of(restauracion))
     else:
         show_restored(restauracion)
+    if restauracion.conflictos:
+        # Done, it would be refused.
+        sys.exit(1)
+
+
+def _chosen(named: tuple[str, ...], file: TextIO | None) -> tuple[str, ...] | None:
+    """The records that were named, and those that the file lists; None where nobody asked for any."""
+    if file is None:
+        return named or None
+    try:
+        # One more than there may be, so that it is known that they are too many.
+        listed = tuple(islice((line for line in map(str.strip, file) if line), MOST_RECORDS + 1))
+    except UnicodeDecodeError as exc:
+        raise click.BadParameter("el archivo no es texto en UTF-8", param_hint="--registros-de") from exc
+    return (*named, *listed)
 
 
 def _preview(
@@ -128,6 +170,8 @@ def _preview(
         raise click.UsageError("use --si para restaurar sin que se le pregunte, o --simular para ver qué cambiaría")
     shown = _restore(id_, replace(request, simulada=True), destino, estricto, sin_disparadores)
     show_restored(shown)
+    if shown.conflictos:
+        sys.exit(1)
     where = f" en {request.destino}" if request.destino is not None else ""
     if not confirm(f"¿Restaurar el respaldo {id_} de {whose(shown.clinica_id)}{where}?"):
         raise click.Abort
@@ -159,7 +203,9 @@ def show_restored(restauracion: "Restauracion") -> None:
         for model, changes in (restauracion.resultado or {}).items()
         if any(changes[what] for what in ("insertados", "actualizados", "eliminados"))
     }
-    if restauracion.simulada:
+    if restauracion.conflictos:
+        say(f"Simulación: {whose(restauracion.clinica_id)} no se puede restaurar así. No se cambió nada.")
+    elif restauracion.simulada:
         say(f"Simulación: así quedaría {whose(restauracion.clinica_id)}. No se cambió nada.")
     else:
         whole = whose(restauracion.clinica_id).removeprefix("la ").capitalize()
@@ -173,7 +219,7 @@ def show_restored(restauracion: "Restauracion") -> None:
         for line in _examples(model, each["ejemplos"])
     ]
     if not found and not held:
-        say("  Todo estaba ya como en el respaldo.")
+        say(f"  {_NOTHING[Modo(restauracion.modo)]}")
     if found:
         table(
             ("Modelo", "Se agregan", "Se corrigen", "Se quitan"),
@@ -186,29 +232,47 @@ def show_restored(restauracion: "Restauracion") -> None:
         for model, each in found.items():
             if shared := each.get("compartidos"):
                 say(f"  De {model} no son de ninguna clínica: {number(shared)}")
-            for line in _examples(model, each["ejemplos"]):
+            lines = _examples(model, each["ejemplos"])
+            for line in lines:
                 say(f"  {line}")
+            if (more := sum(each[kind] for kind in SIGNS) - len(lines)) > 0:
+                say(f"  … y {number(more)} más de {model}")
     for line in held:
         say(f"  Se queda como está hoy: {line}")
     for aviso in restauracion.avisos:
         warn(aviso)
+    for conflict in restauracion.conflictos or ():
+        failed(conflict["explicacion"])
+
+
+_NOTHING = {
+    Modo.FALTANTES: "No falta nada de lo que tiene el respaldo.",
+    Modo.CAMBIADOS: "No falta ni cambió nada de lo que tiene el respaldo.",
+    Modo.TODO: "Todo estaba ya como en el respaldo.",
+}
 
 
 def _examples(model: str, examples: dict[str, list[dict[str, Any]]]) -> list[str]:
     lines = []
-    for kind, sign in (("insertados", "+"), ("actualizados", "~"), ("eliminados", "-")):
+    for kind, sign in SIGNS.items():
         for example in examples.get(kind, ()):
             changed = "; ".join(
-                f"{name}: {_value(field['antes'])} → {_value(field['despues'])}"
+                f"{name}: {_labelled(_value(field['antes']), field.get('etiqueta_antes'))}"
+                f" → {_labelled(_value(field['despues']), field.get('etiqueta_despues'))}"
                 for name, field in example.get("campos", {}).items()
             )
-            key = ", ".join(_value(value) for value in example["clave"].values())
+            key = _labelled(", ".join(_value(value) for value in example["clave"].values()), example.get("etiqueta"))
             lines.append(f"{sign} {model} {key}{f'  {changed}' if changed else ''}")
     return lines
 
 
 def _value(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _labelled(value: str, label: str | None) -> str:
+    """A key, with what it is called."""
+    return f"{value} ({label})" if label else value
 
 
 def _place(destino: str) -> str:
@@ -224,10 +288,14 @@ def _database(settings: Settings, destino: str) -> RestoreDatabase:
         destino,
         tenancy(settings),
         secret_columns(settings),
+        labels=record_labels(settings),
         setting="--destino",
         disable_triggers=settings.restore_disable_triggers,
     )
 
+
+# How many rows of each model are shown to whoever has not asked for all of them: about a screen.
+ROWS_SHOWN = 20
 
 SIGNS: dict[Change, str] = {"insertados": "+", "actualizados": "~", "eliminados": "-"}
 WORDS: dict[Change, str] = {"insertados": "agregado", "actualizados": "cambiado", "eliminados": "quitado"}
@@ -237,12 +305,14 @@ WORDS: dict[Change, str] = {"insertados": "agregado", "actualizados": "cambiado"
 @click.argument("id_", metavar="ID", type=IDENTIFIER)
 @click.argument("otro", metavar="[ID2]", type=IDENTIFIER, required=False)
 @click.option("--resumen", is_flag=True, help="Solo cuántos registros de cada modelo, no cuáles.")
+@click.option("--detalle", is_flag=True, help=f"Todos los registros, y no los primeros {ROWS_SHOWN} de cada modelo.")
 @json_option
-def comparar(id_: int, otro: int | None, resumen: bool, as_json: bool) -> None:
+def comparar(id_: int, otro: int | None, resumen: bool, detalle: bool, as_json: bool) -> None:
     """Dice qué cambió entre un respaldo y hoy, o entre dos respaldos.
 
-    De cada registro distinto muestra si se agregó (+), se quitó (-) o cambió (~), y qué campos, antes y después. Los
-    valores largos se muestran cortados, salvo con --json; contraseñas y otros secretos no se muestran nunca.
+    Primero cuántos registros de cada modelo; después, de cada uno, si se agregó (+), se quitó (-) o cambió (~), y qué
+    campos, antes y después. Los valores largos se muestran cortados, salvo con --json, que trae además todos los
+    registros; contraseñas y otros secretos no se muestran nunca.
     Con hoy, lo que una restauración dejaría como está (registros que pasaron a otra clínica o vinieron de una) no se
     cuenta, y se nombra. Siempre termina bien si pudo comparar, haya o no diferencias.
     """
@@ -257,32 +327,48 @@ def comparar(id_: int, otro: int | None, resumen: bool, as_json: bool) -> None:
                 found = await stack.enter_async_context(
                     comparar_respaldos(resources, respaldo, other, progress=progress)
                 )
-            await (_print_json if as_json else _print)(found, rows=not resumen)
+            if as_json:
+                await _print_json(found, rows=not resumen)
+            else:
+                await _print(found, most=0 if resumen else None if detalle else ROWS_SHOWN)
 
     with_resources(work)
 
 
-async def _print(found: "Comparacion", *, rows: bool) -> None:
+async def _print(found: "Comparacion", *, most: int | None) -> None:
+    """The counts first, then at most so many rows of each model."""
     for aviso in found.avisos:
         warn(aviso)
     changed = {name: each for name, each in found.modelos.items() if each.any}
     if not changed:
         done("No hay ninguna diferencia")
         return
-    if rows:
-        async for model, row in found.rows():
-            say(_line(model, row))
     table(
         ("Modelo", "Agregados", "Cambiados", "Quitados"),
         [(name, number(each.inserted), number(each.updated), number(each.deleted)) for name, each in changed.items()],
         right=(1, 2, 3),
     )
+    if most == 0:
+        return
+    shown: Counter[str] = Counter()
+    async for model, row in found.rows(limit=most + 1 if most is not None else None):
+        shown[model] += 1
+        if most is None or shown[model] <= most:
+            say(_line(model, row))
+        elif shown[model] == most + 1:
+            more = changed[model].inserted + changed[model].updated + changed[model].deleted - most
+            say(f"… y {number(more)} más de {model}: con --detalle se ven todos")
 
 
 def _line(model: str, row: ChangedRow) -> str:
-    key = ", ".join(_text(value) for value in row.key.values())
-    changed = "; ".join(f"{name}: {_text(before)} → {_text(after)}" for name, (before, after) in row.fields.items())
+    key = _labelled(", ".join(_text(value) for value in row.key.values()), row.label)
+    changed = "; ".join(f"{name}: {_change(row, name)}" for name in row.fields)
     return f"{SIGNS[row.kind]} {model} {key}{f'  {changed}' if changed else ''}"
+
+
+def _change(row: ChangedRow, name: str) -> str:
+    labels = row.field_labels.get(name, (None, None))
+    return " → ".join(_labelled(_text(value), label) for value, label in zip(row.fields[name], labels, strict=True))
 
 
 def _text(value: "Value") -> str:
@@ -301,12 +387,7 @@ async def _print_json(found: "Comparacion", *, rows: bool) -> None:
     async for model, row in found.rows(whole=True):
         if not rows:
             break
-        document = {
-            "modelo": model,
-            "cambio": WORDS[row.kind],
-            "clave": row.key,
-            "campos": {name: {"antes": before, "despues": after} for name, (before, after) in row.fields.items()},
-        }
+        document = {"modelo": model, "cambio": WORDS[row.kind], "campos": {}, **row.shown()}
         click.echo(f"{separator}{json_text(document)}", nl=False)
         separator = ",\n"
     click.echo("]}")

@@ -180,6 +180,16 @@ class Catalogue:
         wanted = set(names)
         return {name: number for number, name in enumerate(self.entries) if name in wanted}
 
+    def one_with(self, entry: Entry) -> list[ForeignKey]:
+        """The keys that make a row of the table one with another, as a patient's that is their user's."""
+        return [
+            fk
+            for fk in entry.table.foreign_keys
+            if set(fk.columns) == set(entry.table.key)
+            and fk.target in self.entries
+            and fk.target not in (entry.name, self.tenant_table)
+        ]
+
     def owner_path(self, entry: Entry) -> str | None:
         """How the owner of a row is found, in words: `pago → factura.clinica_id`. None where there is none."""
         paths = [self._path(entry, candidate, {entry.name}) for candidate in entry.candidates]

@@ -1,6 +1,6 @@
 """One moment of one clinic, or of the platform, its rows read with COPY."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 
@@ -20,6 +20,7 @@ from app.clinic.reading.checks import (
     count_lost,
 )
 from app.clinic.reading.copy import copied_lines
+from app.clinic.reading.look_up import Lookup, look_up, pointing
 from app.clinic.reading.named_files import FileColumn, NamedFiles, count_files
 from app.clinic.reading.platform_statements import PlatformStatements, Statements
 from app.database import database_errors
@@ -62,6 +63,16 @@ class ClinicSnapshot:
     def record_lines(self, statement: str) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
         """The lines of a statement that gives one record a row: see `copied_lines`."""
         return copied_lines(self._connection, statement, self._setting)
+
+    async def look_up(self, lookups: Collection[Lookup]) -> dict[Lookup, str]:
+        """The lines of these records, of the clinic's own and of shared ones; see `look_up`."""
+        with database_errors(self._setting):
+            return await look_up(self._connection, self.statements, lookups)
+
+    async def pointing(self, lookup: Lookup, *, limit: int) -> tuple[int, list[str]]:
+        """How many of the clinic's own records have these values, and the lines of the first; see `pointing`."""
+        with database_errors(self._setting):
+            return await pointing(self._connection, self.statements, lookup, limit=limit)
 
     async def cross_tenant(self, on_step: OnStep | None = None) -> list[CrossTenantReference | Unchecked]:
         """The clinic's own rows that point to rows of another clinic, and the tables that took too long to check.

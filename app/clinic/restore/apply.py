@@ -29,7 +29,7 @@ from app.clinic.restore.staged_tables import (
     and_columns,
 )
 from app.clinic.restore.triggers import way_out
-from app.errors import RestoreRefused
+from app.errors import RestoreRefused, ValueTaken
 
 # So many numbers of a sequence are drawn one by one, in some milliseconds; across a wider gap nobody catches up.
 DRAWN = 10_000
@@ -323,7 +323,7 @@ class ChangeApplier:
             f" GROUP BY {columns('t', unique)} HAVING count(*) > 1"
         )
         if found := await named_keys(self._connection, unique, twice):
-            raise RestoreRefused(f"en «{staged.model}» ya hay registros con ese valor único ({index.name}): {found}")
+            raise ValueTaken(f"en «{staged.model}» ya hay registros con ese valor único ({index.name}): {found}")
 
     async def raise_sequences(self) -> None:
         """Have the next new rows come after the restored ones. No rollback takes this back, so it comes last."""

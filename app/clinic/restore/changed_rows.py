@@ -1,8 +1,8 @@
 """The rows that differ, one by one, as people see them."""
 
 import re
-from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import asyncpg
@@ -53,25 +53,37 @@ class ChangedRow:
     """What is done with one row; `fields` of an updated one: name → its value before and after.
 
     The key of a row of a table without one is all of it. Texts, documents and all but short whole numbers are as
-    PostgreSQL prints them; of a secret both sides are HIDDEN.
+    PostgreSQL prints them; of a secret both sides are HIDDEN. `label` is what the row is called, empty where nothing
+    says; of fields that point to another row, `field_labels` say what that is called.
     """
 
     kind: Change
     key: dict[str, Value]
     fields: dict[str, tuple[Value, Value]]
+    label: str = ""
+    field_labels: Mapping[str, tuple[str | None, str | None]] = field(default_factory=dict)
 
     def reversed(self) -> "ChangedRow":
         """What undoes it."""
         fields = {name: (after, before) for name, (before, after) in self.fields.items()}
-        return ChangedRow(OPPOSITE[self.kind], self.key, fields)
+        labels = {name: (after, before) for name, (before, after) in self.field_labels.items()}
+        return ChangedRow(OPPOSITE[self.kind], self.key, fields, self.label, labels)
 
     def shown(self) -> dict[str, Any]:
         """As a document for people."""
         shown: dict[str, Any] = {"clave": self.key}
+        if self.label:
+            shown["etiqueta"] = self.label
         if self.fields:
-            shown["campos"] = {
-                name: {"antes": before, "despues": after} for name, (before, after) in self.fields.items()
-            }
+            shown["campos"] = {name: self._shown_field(name) for name in self.fields}
+        return shown
+
+    def _shown_field(self, name: str) -> dict[str, Value]:
+        before, after = self.fields[name]
+        shown = {"antes": before, "despues": after}
+        for key, label in zip(("etiqueta_antes", "etiqueta_despues"), self.field_labels.get(name, ()), strict=False):
+            if label is not None:
+                shown[key] = label
         return shown
 
 
@@ -191,8 +203,8 @@ class _Printed:
             texts = [self._secrets.masked(text) if text is not None else None for text in texts]
             if new is not None and old is not None and texts[0] == texts[1]:
                 return HIDDEN, HIDDEN
-        first, second = texts if self._whole else _cut(*texts, begun=at == 1)
-        return _value(column, first), _value(column, second)
+        first, second = texts if self._whole else cut_both(*texts, begun=at == 1)
+        return shown_value(column.type, column.number, first), shown_value(column.type, column.number, second)
 
     def _kind(self, column: Column) -> str:
         if self._secrets.has(self._shape.entry.name, self._shape.model, column.name):
@@ -236,7 +248,7 @@ def _first_difference() -> str:
     )
 
 
-def _cut(one: str | None, other: str | None, *, begun: bool) -> tuple[str | None, str | None]:
+def cut_both(one: str | None, other: str | None, *, begun: bool = True) -> tuple[str | None, str | None]:
     """The same part of both, with the first difference in it; `begun`: the texts begin where the values do."""
     texts = (one or "", other or "")
     start = 0
@@ -251,9 +263,10 @@ def _cut(one: str | None, other: str | None, *, begun: bool) -> tuple[str | None
     return first if one is not None else None, second if other is not None else None
 
 
-def _value(column: Column, text: str | None) -> Value:
+def shown_value(type_: str, number: bool, text: str | None) -> Value:
+    """A value of a column as programs take it; `number` says that it compares with an integer."""
     if text is None:
         return None
-    if column.type == "boolean":
+    if type_ == "boolean":
         return text == "true"
-    return int(text) if column.number and _INTEGER.fullmatch(text) else text
+    return int(text) if number and _INTEGER.fullmatch(text) else text

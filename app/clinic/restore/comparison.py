@@ -5,12 +5,12 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 import asyncpg
 
 from app.clinic.catalogue.entries import Catalogue, TableClass
-from app.clinic.catalogue.secret_columns import SecretColumns
 from app.clinic.catalogue.sql import columns, quote
+from app.clinic.labels import Labels
 from app.clinic.owners.find import find_owners
 from app.clinic.reading.records import LINE
 from app.clinic.restore.arrived import leave_what_stays
-from app.clinic.restore.changed_rows import ChangedRow, changed_rows
+from app.clinic.restore.changed_rows import ChangedRow
 from app.clinic.restore.constraints import Constraints
 from app.clinic.restore.difference import Changes, Difference, copy_number
 from app.clinic.restore.errors import restore_errors
@@ -44,7 +44,7 @@ class Comparison:
         constraints: Constraints,
         clinica_id: int | None,
         setting: str,
-        secrets: SecretColumns,
+        labels: Labels,
     ) -> None:
         self.older = Staging(connection, catalogue, setting)
         self.newer = Staging(connection, catalogue, setting, first=SECOND_FILE)
@@ -53,7 +53,7 @@ class Comparison:
         self._constraints = constraints
         self._clinica_id = clinica_id
         self._setting = setting
-        self._secrets = secrets
+        self._labels = labels
         self._difference: Difference | None = None
         self.avisos: list[str] = []
 
@@ -124,7 +124,7 @@ class Comparison:
         assert self._difference is not None  # noqa: S101 (the caller's promise)
         with restore_errors(self._setting):
             for staged in self._difference.data:
-                async for row in changed_rows(self._connection, staged, self._secrets, limit=limit, whole=whole):
+                async for row in self._difference.rows(staged, self._labels, limit=limit, whole=whole):
                     yield staged.model, row
 
 

@@ -25,6 +25,7 @@ from app.clinic.database import (
     refuse_unreadable,
     role_rights,
 )
+from app.clinic.labels import Labels, RecordLabels
 from app.clinic.restore.comparison import Comparison
 from app.clinic.restore.constraints import CONSTRAINTS_SQL, parse_constraints
 from app.clinic.restore.session import ADVISORY_CLASS, LOCK_SECONDS, TRIAL_CLASS, ClinicRestore, Outcome
@@ -67,8 +68,8 @@ END_SECONDS = 10
 class RestoreDatabase(ClinicDatabase):
     """As ClinicDatabase. Each session is for one thing, and undoes at its end what it was not told to keep.
 
-    Whoever is shown what differs is not shown `secrets`. With `disable_triggers`, a restore disables the triggers
-    that the role cannot switch off for its session; see docs/restore.md.
+    Whoever is shown what differs is not shown `secrets`, and sees what `labels` call it. With `disable_triggers`, a
+    restore disables the triggers that the role cannot switch off for its session; see docs/restore.md.
     """
 
     def __init__(
@@ -77,12 +78,14 @@ class RestoreDatabase(ClinicDatabase):
         tenancy: Tenancy,
         secrets: SecretColumns,
         *,
+        labels: RecordLabels | None = None,
         setting: str = SETTING,
         disable_triggers: bool = False,
         count_unowned: bool = True,
     ) -> None:
         super().__init__(url, tenancy, setting=setting, count_unowned=count_unowned)
         self._secrets = secrets
+        self._labels = labels or RecordLabels()
         self._disable_triggers = disable_triggers
 
     async def _lock(self, connection: asyncpg.Connection, *given: Any) -> Any:
@@ -158,7 +161,7 @@ class RestoreDatabase(ClinicDatabase):
                     catalogue,
                     parse_constraints(text),
                     self._setting,
-                    self._secrets,
+                    Labels(catalogue, self._secrets, self._labels),
                     other_schemas=others,
                     name_column=self._tenancy.name_column,
                     strict=strict,
@@ -225,7 +228,8 @@ class RestoreDatabase(ClinicDatabase):
                 catalogue = await self._followable(connection, catalogue, clinica_id)
                 text = await connection.fetchval(CONSTRAINTS_SQL, other_schemas(clinics, clinic))
             constraints = parse_constraints(text)
-            yield Comparison(connection, catalogue, constraints, clinica_id, self._setting, self._secrets)
+            labels = Labels(catalogue, self._secrets, self._labels)
+            yield Comparison(connection, catalogue, constraints, clinica_id, self._setting, labels)
 
     async def drop_abandoned_trials(self) -> None:
         """Drop the tables of trials whose session is gone. Raises DatabaseError."""

@@ -1,6 +1,6 @@
 """What differs between the file and today, row by row, and what becomes of each."""
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -11,16 +11,19 @@ from app.clinic.catalogue.introspection import Column, ForeignKey
 from app.clinic.catalogue.ownership import ANY_WAY, BY_HASH
 from app.clinic.catalogue.secret_columns import SecretColumns
 from app.clinic.catalogue.sql import columns, joined, literal, pointed_to_from, points_into, quote
+from app.clinic.labels import Labels
 from app.clinic.reading.platform_statements import PlatformStatements, Statements
 from app.clinic.reading.records import LINE, with_lines
 from app.clinic.reading.statements import ClinicStatements
-from app.clinic.restore.changed_rows import changed_rows
+from app.clinic.restore.changed_rows import PREFETCH, PREFETCH_WHOLE, ChangedRow, changed_rows
 from app.clinic.restore.constraints import Constraints
 from app.clinic.restore.logins import link_of, privileges_given, same_login, who
+from app.clinic.restore.mode import Modo
 from app.clinic.restore.moved import MovedRows
+from app.clinic.restore.named_rows import NamedRows
 from app.clinic.restore.naming import named_keys, named_people
 from app.clinic.restore.release import staying
-from app.clinic.restore.scope import RecordSearch, Scope, chosen, create_all_typed
+from app.clinic.restore.scope import Record, RecordSearch, Scope, chosen, create_all_typed
 from app.clinic.restore.staged_tables import (
     AT,
     COPY,
@@ -85,10 +88,10 @@ class Changes:
 class Difference:
     """Compares in one transaction; what it finds stays in the temporary tables of each model.
 
-    `scoped` are the models that are compared as wholes; `narrowed` says that it is about one record instead. `left`
-    are the models of which rows stay that the file does not have, with their number; `moved` the
-    models of whose rows in the file some are not restored, because they are another clinic's today. `said` are
-    sentences on all of them, and on what belongs to the record.
+    `scoped` are the models that are compared as wholes; `narrowed` says that it is about records instead. `left`
+    are the models of which rows stay that the file does not have, with their number; `differing` those of which rows
+    stay that the file has with other content; `moved` the models of whose rows in the file some are not restored,
+    because they are another clinic's today. `said` are sentences on all of them, and on what belongs to the records.
     `logins` are access tables whose rows stay as they are today; of those that are missing, some are inserted, with
     which nobody gets in. Whether those of `stated` are the clinic's people's, a column or a rule says, which can only
     be asked when they are there. `clinics` is the table of clinics, `held` the same where its difference is shown and
@@ -127,8 +130,10 @@ class Difference:
         ]
         self._compared = [staged for staged in self.data if staged not in self.logins]
         self.scoped = [staged for staged in chosen(scope, staged_tables) if staged not in self.logins]
-        self.narrowed = scope.record is not None
+        self.narrowed = scope.records is not None
+        self.mode = scope.mode
         self.left: dict[str, int] = {}
+        self.differing: dict[str, int] = {}
         # How many rows of today were read of each staged table, by number.
         self._read: dict[int, int] = {}
         # What `count` gives of each, when that is settled.
@@ -149,20 +154,18 @@ class Difference:
         await create_all_typed(self._connection, [*self.references, *own_logins])
         if not self._scope.whole:
             await create_all_typed(self._connection, self._compared)
-        if self._scope.record is not None:
-            await self._search.find(self._scope.record)
-            hanging = await self._search.hanging()
-            self.said.append(
-                f"con «{self._scope.record}» va lo que apunta a él, por cualquier clave:"
-                f" {', '.join(f'{model} ({rows:,})' for model, rows in hanging.items()) or 'nada'}"
-            )
-        for staged in self._compared if self.narrowed else self.scoped:
+        if self._scope.records is not None:
+            await self._search.find(self._scope.records)
+            self.said.append(_going_with(self._scope.records, await self._search.hanging()))
+        for staged in self._in_scope:
             await self._compare(staged)
+            await self._leave_by_mode(staged)
             on_step(staged.model)
+        self.said += self._left_by_mode()
         if self._scope.whole:
             await self._put_back([*self.references, *own_logins])
         else:
-            if self.narrowed:
+            if self.narrowed and self.mode is Modo.TODO:
                 await self._leave_somebody_elses()
             await self._add_needed()
             for staged in self.logins:
@@ -170,6 +173,43 @@ class Difference:
         await self._refuse_other_logins()
         await self._refuse_without_clinic()
         await self._analyze()
+
+    @property
+    def _in_scope(self) -> list[StagedTable]:
+        """The models that are compared, as wholes or for the records' sake."""
+        return self._compared if self.narrowed else self.scoped
+
+    async def _leave_by_mode(self, staged: StagedTable) -> None:
+        """Take out of the compared model's difference what the mode leaves as it is."""
+        if self.mode is Modo.TODO:
+            return
+        extra = await self.keep(staged, "true")
+        if extra and not staged.key and await self._connection.fetchval(f"SELECT EXISTS (SELECT FROM {staged.file})"):
+            self.said.append(
+                f"«{staged.model}» no tiene clave, así que de un registro que cambió no se sabe cuál era: vuelve a"
+                " agregarse como era, y queda también como es hoy"
+            )
+        if self.mode is Modo.FALTANTES and (differing := await self._leave_differing(staged)):
+            self.differing[staged.model] = differing
+
+    async def _leave_differing(self, staged: StagedTable) -> int:
+        """Have rows stay as they are that the file has with other content; how many they are."""
+        left = await self._connection.execute(
+            f"DELETE FROM {staged.file} AS f USING {staged.pairs} AS p WHERE p.{quote(FILE)} = f.ctid"
+        )
+        await self._connection.execute(f"TRUNCATE {staged.today}, {staged.pairs}")
+        return int(left.rpartition(" ")[2])
+
+    def _left_by_mode(self) -> list[str]:
+        """A sentence on what stays as it is because of the mode; none where there is nothing."""
+        if self.mode is Modo.TODO:
+            return []
+        parts = []
+        for staged in self._in_scope:
+            counted = ((self.differing, "con otro contenido"), (self.left, "que el respaldo no tiene"))
+            if said := [f"{rows[staged.model]:,} {what}" for rows, what in counted if rows.get(staged.model)]:
+                parts.append(f"«{staged.model}» ({' y '.join(said)})")
+        return [f"registros que se dejan como están hoy: {', '.join(parts)}"] if parts else []
 
     async def leave(self, tables: Collection[str]) -> None:
         """After `find`: have the rows of these tables stay that the file does not have, instead of deleting them.
@@ -316,9 +356,10 @@ class Difference:
         ]
         said = []
         for child in self._compared:
-            if child in self.scoped or not child.key:
+            if not child.key or (child in self.scoped and self.mode is not Modo.FALTANTES):
                 continue
-            restored = f"SELECT {quote(AT)} FROM {child.wanted if self.narrowed else child.file}"
+            wanted = self.narrowed and self.mode is not Modo.FALTANTES
+            restored = f"SELECT {quote(AT)} FROM {child.wanted if wanted else child.file}"
             for fk in child.entry.table.foreign_keys:
                 for parent in back:
                     if fk.target != parent.entry.name or not child.has(fk.columns):
@@ -343,10 +384,10 @@ class Difference:
         paired = f"SELECT FROM {staged.pairs} AS p WHERE p.{quote(FILE)} = f.ctid"
         return f"SELECT f.* FROM {staged.file} AS f WHERE NOT EXISTS ({paired})"
 
-    async def changes(self, *, examples: SecretColumns | None) -> dict[Section, dict[str, Changes]]:
+    async def changes(self, *, examples: Labels | None) -> dict[Section, dict[str, Changes]]:
         """What was found of each model, those without any change included where they were compared.
 
-        With `examples`, some of the rows as well, and of them all but these secrets.
+        With `examples`, some of the rows as well, called so, and of them all but the secrets.
         """
         found: dict[Section, dict[str, Changes]] = {section: {} for section in Section}
         for staged in self.staged_tables:
@@ -360,22 +401,32 @@ class Difference:
 
         No version of a row has the place of another: see KEEP_PLACES.
         """
-        changed = []
-        for staged in self._compared if self.narrowed else self.scoped:
-            if staged is self.held:
-                continue
-            place = f"{quote(REL)}, {quote(TID)}"
-            read = f"SELECT {place} FROM {staged.current}"
-            if staged.model in self.left:
-                read += f" UNION ALL SELECT {place} FROM {staged.left}"
-            rows, same = await one_row(
-                self._connection,
-                f"SELECT count(*), count(k.{quote(TID)}) FROM ({self.rows_today(staged)}) AS q"
-                f" LEFT JOIN ({read}) AS k ON k.{quote(REL)} = q.tableoid AND k.{quote(TID)} = q.ctid",
-            )
-            if not rows == same == self._read[staged.number]:
-                changed.append(staged.model)
-        return changed
+        return [
+            staged.model for staged in self._in_scope if staged is not self.held and await self._has_changed(staged)
+        ]
+
+    async def _has_changed(self, staged: StagedTable) -> bool:
+        if self.mode is not Modo.TODO:
+            return await self._is_overtaken(staged)
+        place = f"{quote(REL)}, {quote(TID)}"
+        read = f"SELECT {place} FROM {staged.current}"
+        if staged.model in self.left:
+            read += f" UNION ALL SELECT {place} FROM {staged.left}"
+        rows, same = await one_row(
+            self._connection,
+            f"SELECT count(*), count(k.{quote(TID)}) FROM ({self.rows_today(staged)}) AS q"
+            f" LEFT JOIN ({read}) AS k ON k.{quote(REL)} = q.tableoid AND k.{quote(TID)} = q.ctid",
+        )
+        return not rows == same == self._read[staged.number]
+
+    async def _is_overtaken(self, staged: StagedTable) -> bool:
+        """Whether somebody has changed a row that will be written; where nothing goes, no other can get lost."""
+        rows, same = await one_row(
+            self._connection,
+            f"SELECT count(*), count(t.ctid) FROM {staged.today} AS c"
+            f" LEFT JOIN {staged.real} AS t ON {staged.same_version('t', 'c')}",
+        )
+        return bool(rows != same)
 
     async def needed(self) -> dict[str, int]:
         """How many rows of each model are outside the scope, and only put back because others point to them."""
@@ -481,7 +532,7 @@ class Difference:
 
     async def _give_back(self, staged: StagedTable) -> None:
         """Have rows that the file knows as nobody's, and that are the clinic's today, be nobody's again."""
-        if self.narrowed:
+        if self.narrowed or self.mode is not Modo.TODO:
             return
         for nobodys in self.references:
             if nobodys.entry.name == staged.entry.name:
@@ -746,7 +797,15 @@ class Difference:
         await self._connection.execute(ANY_WAY)
         return added != "INSERT 0 0"
 
-    async def _changes(self, staged: StagedTable, examples: SecretColumns | None) -> Changes:
+    def rows(
+        self, staged: StagedTable, labels: Labels, *, limit: int | None = None, whole: bool = False
+    ) -> AsyncIterator[ChangedRow]:
+        """The rows of the model that differ, with what they are called; `limit` and `whole` as for `changed_rows`."""
+        found = changed_rows(self._connection, staged, labels.secrets, limit=limit, whole=whole)
+        naming = NamedRows(self._connection, self.statements, self.staged_tables, labels)
+        return naming.named(staged, found, together=PREFETCH_WHOLE if whole else PREFETCH)
+
+    async def _changes(self, staged: StagedTable, examples: Labels | None) -> Changes:
         deletes, inserts, updates = await self._count(staged)
         replaced, again = await one_row(
             self._connection,
@@ -756,9 +815,17 @@ class Difference:
         twice = replaced + again
         changes = Changes(inserts - twice, updates + replaced, deletes - twice)
         if examples is not None and changes.any:
-            async for row in changed_rows(self._connection, staged, examples, limit=EXAMPLES):
+            async for row in self.rows(staged, examples, limit=EXAMPLES):
                 changes.examples.setdefault(row.kind, []).append(row.shown())
         return Changes(0, 0, 0, changes.examples, restored=not changes.any) if staged is self.held else changes
+
+
+def _going_with(records: Sequence[Record], hanging: Mapping[str, int]) -> str:
+    """A sentence on what hangs from the records, of which there are so many rows of each model."""
+    some = len(records) > 1
+    these, them = (f"los {len(records):,} registros pedidos", "ellos") if some else (f"«{records[0]}»", "él")
+    found = ", ".join(f"{model} ({rows:,})" for model, rows in hanging.items()) or "nada"
+    return f"con {these} va lo que apunta a {them}, por cualquier clave: {found}"
 
 
 async def one_row(connection: asyncpg.Connection, statement: str) -> asyncpg.Record:

@@ -13,7 +13,7 @@ from app.clinic.reading.platform_statements import PlatformStatements, Statement
 from app.clinic.reading.records import LINE, with_lines
 from app.clinic.restore.conflicts import ConflictChecks, same_row
 from app.clinic.restore.constraints import Constraints
-from app.clinic.restore.difference import Difference, OnStep, one_row
+from app.clinic.restore.difference import Difference, OnStep
 from app.clinic.restore.naming import named_keys
 from app.clinic.restore.proof import DigestCheck, OnRead, of_line
 from app.clinic.restore.scope import RecordSearch, Scope, create_all_typed
@@ -25,8 +25,8 @@ from app.errors import RestoreRefused
 class PlatformDifference(Difference):
     """As Difference, and nothing is deleted; rows that differ are left alone unless they are to be updated.
 
-    After `find`, `differing` counts those that are left alone by model, and `of_clinics` the rows of the file that
-    are a clinic's today, which are left alone in any case.
+    After `find`, `of_clinics` counts by model the rows of the file that are a clinic's today, which are left alone in
+    any case.
     """
 
     def __init__(
@@ -42,7 +42,6 @@ class PlatformDifference(Difference):
     ) -> None:
         super().__init__(connection, search, statements, constraints, staged_tables, scope)
         self._update = update
-        self.differing: dict[str, int] = {}
         self.of_clinics: dict[str, int] = {}
 
     async def find(self, on_step: OnStep) -> None:
@@ -66,18 +65,9 @@ class PlatformDifference(Difference):
         there = f"SELECT {columns('t', staged.key)} FROM {staged.typed} AS t"
         return f"SELECT q.* FROM ({rows}) AS q WHERE {points_into(staged.unique_key, 'q', there)}"
 
-    async def changed_since(self) -> list[str]:
-        """Only of rows that will be written: people log in meanwhile, and those who are not written may."""
-        changed = []
-        for staged in self.scoped:
-            rows, same = await one_row(
-                self._connection,
-                f"SELECT count(*), count(t.ctid) FROM {staged.today} AS c"
-                f" LEFT JOIN {staged.real} AS t ON {staged.same_version('t', 'c')}",
-            )
-            if rows != same:
-                changed.append(staged.model)
-        return changed
+    async def _has_changed(self, staged: StagedTable) -> bool:
+        """Only a row that will be written counts: people log in meanwhile, and those who are not written may."""
+        return await self._is_overtaken(staged)
 
     async def _adopt(self, staged: StagedTable) -> None:
         """There is nothing to adopt: what is nobody's is the platform's."""
@@ -89,20 +79,11 @@ class PlatformDifference(Difference):
             return
         paired = f"EXISTS (SELECT FROM {staged.pairs} AS p WHERE p.{quote(FILE)} = f.ctid)"
         there = f"EXISTS (SELECT FROM {staged.real} AS r WHERE {staged.same_key('r', 'f')})"
-        if others := await self._leave(staged, f"NOT {paired} AND {there}"):
+        left = await self._connection.execute(f"DELETE FROM {staged.file} AS f WHERE NOT {paired} AND {there}")
+        if others := int(left.rpartition(" ")[2]):
             self.of_clinics[staged.model] = others
-        if not self._update:
-            if differing := await self._leave(staged, paired):
-                self.differing[staged.model] = differing
-            await self._connection.execute(f"TRUNCATE {staged.today}, {staged.pairs}")
-
-    async def _leave(self, staged: StagedTable, condition: str) -> int:
-        """Leave alone what the file has in these rows `f`; how many they are."""
-        (left,) = await one_row(
-            self._connection,
-            f"WITH gone AS (DELETE FROM {staged.file} AS f WHERE {condition} RETURNING 1) SELECT count(*) FROM gone",
-        )
-        return int(left)
+        if not self._update and (differing := await self._leave_differing(staged)):
+            self.differing[staged.model] = differing
 
 
 class PlatformRefusals(ConflictChecks):

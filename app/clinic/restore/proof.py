@@ -13,8 +13,9 @@ from app.clinic.reading.platform_statements import Statements
 from app.clinic.reading.records import LINE, record_lines, with_lines
 from app.clinic.restore.constraints import Constraints
 from app.clinic.restore.difference import Difference
+from app.clinic.restore.mode import Modo
 from app.clinic.restore.naming import named_keys
-from app.clinic.restore.staged_tables import AT, HASH, PLACE, REL, TID, StagedTable, and_columns, line_hash
+from app.clinic.restore.staged_tables import AT, HASH, PLACE, REL, TID, StagedTable, line_hash
 from app.clinic.restore.triggers import way_out
 from app.clinic.restore.written import acting_triggers
 from app.dump.document import ModelTotal, Section
@@ -24,9 +25,10 @@ OnRead = Callable[[str, int], None]
 
 
 class DigestCheck:
-    """Holds each model's digest against the file's; of a part of a model, each line. Raises RestoreDiffers.
+    """Holds each model's digest against the file's; where only a part of it is the file's, each line of that part.
 
-    `replica` as in `ChangeApplier`.
+    That every other row is as before says PostgreSQL, which counts what was written: see `refuse_unplanned`. Raises
+    RestoreDiffers. `replica` as in `ChangeApplier`.
     """
 
     def __init__(
@@ -49,7 +51,11 @@ class DigestCheck:
     async def compare(self, totals: Mapping[str, ModelTotal], on_read: OnRead) -> None:
         """`totals` are what the file says of `datos`; `on_read` is told the model and the bytes of each block."""
         for staged in self._difference.staged_tables:
-            if staged in self._difference.scoped and staged is not self._difference.held:
+            if staged in self._difference.logins:
+                await self._hold_logins(staged)
+            elif staged is self._difference.held:
+                continue
+            elif staged in self._difference.scoped and self._difference.mode is Modo.TODO:
                 await self._hold_left(staged)
                 rows = self._restored(staged)
                 if staged in self._difference.moved:
@@ -60,9 +66,8 @@ class DigestCheck:
                     same = await holds(self._connection, staged, rows, total, self._setting, on_read)
                 if not same:
                     await self._raise_difference(staged)
-            elif staged in self._difference.logins:
-                await self._hold_logins(staged)
-            elif staged is not self._difference.held:
+            else:
+                on_read(staged.model, 0)
                 await self._hold_lines(staged)
 
     def _restored(self, staged: StagedTable) -> str:
@@ -87,22 +92,30 @@ class DigestCheck:
                 raise RestoreDiffers(await self._sentence(staged, moved))
 
     async def _hold_lines(self, staged: StagedTable) -> None:
-        chosen = f"SELECT f.{quote(AT)}{and_columns('f', staged.key)} FROM {staged.file} AS f"
-        if self._difference.narrowed and staged.section is Section.DATA:
-            chosen += (
-                f" UNION SELECT t.{quote(AT)}{and_columns('t', staged.key)} FROM {staged.typed} AS t"
-                f" WHERE t.{quote(AT)} IN (SELECT {quote(AT)} FROM {staged.wanted})"
-            )
-        found = self._rows_now(staged)
-        same = " AND ".join(
-            [f"x.{quote(LINE)} = s.{quote(LINE)}", *([staged.same_key("x", "c")] if staged.key else [])]
-        )
-        wrong = (
-            f"SELECT {of_line(staged)} FROM ({chosen}) AS c JOIN {staged.stage} AS s ON s.ctid = c.{quote(AT)}"
-            f" WHERE NOT EXISTS (SELECT FROM ({with_lines(staged.table, found, *staged.key)}) AS x WHERE {same})"
-        )
+        """See that every line that has to be there is, as often as the file has it."""
+        lines = f"SELECT s.{quote(LINE)} FROM {staged.stage} AS s WHERE {self._has_to_be_there(staged)}"
+        # Texts of equal bytes are equal by this collation, and no others.
+        rows = with_lines(staged.table, self._rows_now(staged))
+        now = f'SELECT x.{quote(LINE)} COLLATE "C" FROM ({rows}) AS x'
+        wrong = f"SELECT {of_line(staged)} FROM (({lines}) EXCEPT ALL ({now})) AS s"
         if keys := await named_keys(self._connection, staged.key or staged.names, wrong):
             await self._differ(staged, keys)
+
+    def _has_to_be_there(self, staged: StagedTable) -> str:
+        """The condition that the restore promises the line `s` of the file: it was written, or else is in the scope.
+
+        Of what is there today with other content, a restore of what is missing promises nothing.
+        """
+        difference = self._difference
+        places = [f"SELECT f.{quote(AT)} FROM {staged.file} AS f"]
+        # Without a key, a line is missing or it is there.
+        if staged.section is Section.DATA and (difference.mode is not Modo.FALTANTES or not staged.key):
+            if difference.narrowed:
+                places.append(f"SELECT w.{quote(AT)} FROM {staged.wanted} AS w")
+            elif staged in difference.scoped and difference.mode is not Modo.TODO:
+                moved = f" WHERE a.ctid NOT IN (SELECT {quote(AT)} FROM {staged.moved})"
+                places.append(f"SELECT a.ctid FROM {staged.stage} AS a{moved if staged in difference.moved else ''}")
+        return f"s.ctid IN ({' UNION ALL '.join(places)})"
 
     def _rows_now(self, staged: StagedTable) -> str:
         """A query for the rows among which those of the file have to be."""

@@ -10,8 +10,8 @@ import asyncpg
 from app.clinic.catalogue.entries import ByColumn, ByLink, ByRule, Catalogue, Entry
 from app.clinic.catalogue.introspection import TableName
 from app.clinic.catalogue.migrations import migrations_since
-from app.clinic.catalogue.secret_columns import SecretColumns
 from app.clinic.catalogue.sql import quote
+from app.clinic.labels import Labels
 from app.clinic.owners.find import find_owners
 from app.clinic.reading.platform_statements import PlatformStatements, Statements
 from app.clinic.restore.apply import ChangeApplier
@@ -27,10 +27,12 @@ from app.clinic.restore.release import staying, unknown_columns, unknown_tables
 from app.clinic.restore.scope import RecordSearch, Scope, refuse_access
 from app.clinic.restore.staged_tables import KEEP_PLACES, StagedTable
 from app.clinic.restore.staging import Staging
+from app.clinic.restore.taken import ConflictsFound, find_conflicts
 from app.clinic.restore.triggers import disable_triggers
 from app.clinic.restore.written import refuse_unplanned
 from app.dump.document import Section
 from app.dump.verifier import VerifiedFile
+from app.errors import ValueTaken
 
 # No other session is kept waiting, nor waited for, longer than a person notices.
 LOCK_SECONDS = 5
@@ -98,7 +100,7 @@ class ClinicRestore:
         catalogue: Catalogue,
         constraints: Constraints,
         setting: str,
-        secrets: SecretColumns,
+        labels: Labels,
         *,
         other_schemas: Sequence[str],
         name_column: str,
@@ -113,7 +115,7 @@ class ClinicRestore:
         self._catalogue = catalogue
         self._constraints = constraints
         self._setting = setting
-        self._secrets = secrets
+        self._labels = labels
         self._other_schemas = other_schemas
         self._name_column = name_column
         self._strict = strict
@@ -174,7 +176,7 @@ class ClinicRestore:
                     strict=self._strict,
                     unbroken=self._unbroken,
                 )
-            changes = await difference.changes(examples=self._secrets)
+            changes = await difference.changes(examples=self._labels)
             tables = await unknown_tables(
                 self._connection, self._catalogue, difference.statements, self.staging.header
             )
@@ -194,7 +196,7 @@ class ClinicRestore:
                 await difference.privileges(),
                 self.staging.left_out,
                 any(staged.entry.access for staged in difference.data),
-                await difference.other_meanings(self._secrets),
+                await difference.other_meanings(self._labels.secrets),
             )
             plan = replace(plan, avisos=(*plan.avisos, *await self._prepare_applying()))
         if isinstance(difference, PlatformDifference):
@@ -211,7 +213,10 @@ class ClinicRestore:
             return await self._found().changed_since()
 
     async def apply(self, on_step: OnStep) -> None:
-        """Change the rows; `on_step` is told each model. Triggers and foreign keys are off where the role may."""
+        """Change the rows; `on_step` is told each model. Triggers and foreign keys are off where the role may.
+
+        Raises ConflictsFound where rows of today have what rows of the file would have to have: none is changed then.
+        """
         difference, applying = self._found(), self._compared()
         with self._errors():
             replica = applying.replica
@@ -228,22 +233,36 @@ class ClinicRestore:
                 name_column=self._name_column,
             )
             await conflicts.check()
-            put_back = []
+            put_back: list[str] = []
             if tables := await self._to_disable():
                 # Nobody else can write these tables from here on, so it comes last.
                 put_back = await disable_triggers(self._connection, list(tables), replica=replica)
-            if (schema := self._catalogue.schema) is not None:
-                # What a constraint or a trigger names without a schema is the clinic's, as it is for its own system.
-                await self._connection.execute(f"SET LOCAL search_path = {quote(schema)}, public")
-            await applying.apply(on_step)
-            # From here on nothing writes.
-            for statement in put_back:
-                await self._connection.execute(statement)
-            # As the file's lines are printed.
-            await self._connection.execute("SET LOCAL search_path = public")
-            self._written = await self._find_owners()
-            await conflicts.check_written(self._written)
-            await applying.check_constraints(self._written)
+            await self._connection.execute("SAVEPOINT escritura")
+            try:
+                await self._write(conflicts, put_back, on_step)
+            except (asyncpg.UniqueViolationError, asyncpg.ExclusionViolationError, ValueTaken) as exc:
+                # PostgreSQL says the first, and not whose value it is.
+                await self._connection.execute("ROLLBACK TO escritura")
+                secrets = self._labels.secrets
+                if found := await find_conflicts(self._connection, difference, self._constraints, secrets):
+                    raise ConflictsFound(found) from exc
+                raise
+
+    async def _write(self, conflicts: ConflictChecks, put_back: Sequence[str], on_step: OnStep) -> None:
+        """Change the rows, and check what was off meanwhile; `put_back` are the statements that have triggers act."""
+        applying = self._compared()
+        if (schema := self._catalogue.schema) is not None:
+            # What a constraint or a trigger names without a schema is the clinic's, as it is for its own system.
+            await self._connection.execute(f"SET LOCAL search_path = {quote(schema)}, public")
+        await applying.apply(on_step)
+        # From here on nothing writes.
+        for statement in put_back:
+            await self._connection.execute(statement)
+        # As the file's lines are printed.
+        await self._connection.execute("SET LOCAL search_path = public")
+        self._written = await self._find_owners()
+        await conflicts.check_written(self._written)
+        await applying.check_constraints(self._written)
 
     async def prove(self, verified: VerifiedFile, on_read: OnRead) -> None:
         """Read the rows again: they are the file's, and no other row was written, or nothing stays."""

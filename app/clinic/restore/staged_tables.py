@@ -17,7 +17,8 @@ from app.errors import RestoreRefused, SchemaDiffers
 HASH, COPY = "respaldos$hash", "respaldos$copia"
 AT, REL, TID = "respaldos$at", "respaldos$rel", "respaldos$tid"
 FILE, TODAY, KIND, VERSION = "respaldos$file", "respaldos$today", "respaldos$kind", "respaldos$xmin"
-OURS = {LINE, HASH, COPY, AT, REL, TID, FILE, TODAY, KIND, VERSION}
+OWN = "respaldos$own"
+OURS = {LINE, HASH, COPY, AT, REL, TID, FILE, TODAY, KIND, VERSION, OWN}
 
 # The physical place of a row. None of ours moves while a restore looks at it; a row that somebody else has changed
 # meanwhile is at another place, and is not found there. No other row takes its place: see KEEP_PLACES.
@@ -93,12 +94,12 @@ class StagedTable:
 
     @property
     def wanted(self) -> str:
-        """Where in `stage` the lines of one record and of what hangs from it are."""
+        """Where in `stage` the lines of records and of what hangs from them are; OWN: of the records themselves."""
         return f'pg_temp."wanted_{self.number}"'
 
     @property
     def present(self) -> str:
-        """Where the rows of today are that belong to that record."""
+        """Where the rows of today are that belong to those records."""
         return f'pg_temp."present_{self.number}"'
 
     @property

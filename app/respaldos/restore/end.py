@@ -30,6 +30,7 @@ async def record_end(session: AsyncSession, job: Trabajo, _seconds: float | None
     """Write down, in the transaction that ends the job, what became of it."""
     ended = await reading_queries.for_job(session, job, clinica_id=job.clinica_id)
     error = {"error": job.error, "error_type": job.error_type} if job.error is not None else {}
+    reason = {"motivo": ended.motivo} if ended.motivo is not None else {}
     await audit.record(
         session,
         Accion.RESTAURACION,
@@ -39,6 +40,7 @@ async def record_end(session: AsyncSession, job: Trabajo, _seconds: float | None
         restauracion_id=ended.id,
         estado=job.estado,
         simulada=ended.simulada,
+        **reason,
         **error,
     )
     if not ended.simulada:
@@ -49,6 +51,7 @@ async def record_end(session: AsyncSession, job: Trabajo, _seconds: float | None
             clinica_id=job.clinica_id,
             respaldo_id=job.respaldo_id,
             restauracion_id=ended.id,
+            **reason,
             **(_totals(ended.resultado) if completed else error),
         )
 

@@ -5,6 +5,7 @@ from typing import Any, Self
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.clinic.restore.mode import Modo
 from app.clinic.restore.scope import Record, Scope
 from app.errors import InvalidRequest, NotCompleted
 from app.respaldos import audit
@@ -16,11 +17,18 @@ from app.respaldos.jobs.request import Announcer, requesting
 from app.respaldos.models import Accion, Clase, Estado, Restauracion, TipoRestauracion
 from app.respaldos.reading import queries as reading_queries
 
+# The records that one restore may name: more than people pick, and few enough to be read in one request and kept.
+MOST_RECORDS = 5000
+
+# Of the records that a restore names, so many stand in its line of the audit trail; the restore itself has them all.
+AUDITED_RECORDS = 20
+
 
 @dataclass(frozen=True, slots=True)
 class RestoreRequest:
-    """What is to be restored, or, where `simulada`, only tried; neither `modelos` nor `registro`: the whole clinic.
+    """What is to be restored, or, where `simulada`, only tried; neither `modelos` nor `registros`: the whole clinic.
 
+    `registros` are written `modelo:clave`. `modo` says which differences are applied, `motivo` why a person wants it.
     `sin_respaldo_previo`: without a safety backup of how things are now. `destino` names another database.
     `actualizar`: change rows of the platform that differ, too; of a clinic all of them are, in any case.
     `con_accesos` and `con_clinica`: logins and privileges, or the clinic's row in the table of clinics, too; both are
@@ -29,7 +37,9 @@ class RestoreRequest:
 
     simulada: bool = False
     modelos: tuple[str, ...] | None = None
-    registro: str | None = None
+    registros: tuple[str, ...] | None = None
+    modo: Modo = Modo.TODO
+    motivo: str | None = None
     sin_respaldo_previo: bool = False
     destino: str | None = None
     actualizar: bool = False
@@ -39,12 +49,18 @@ class RestoreRequest:
     @property
     def scope(self) -> Scope:
         """The part of the clinic. Raises InvalidRequest."""
-        if self.modelos is not None and self.registro is not None:
-            raise InvalidRequest("se restauran unos modelos o un registro, no las dos cosas a la vez")
-        if self.modelos is not None and not self.modelos:
-            raise InvalidRequest("«modelos» está vacío: nombre al menos uno, o no lo envíe para restaurar todo")
-        record = Record.parse(self.registro) if self.registro is not None else None
-        return Scope(self.modelos, record, access=self.con_accesos, clinic=self.con_clinica)
+        if self.modelos is not None and self.registros is not None:
+            raise InvalidRequest("se restauran unos modelos o unos registros, no las dos cosas a la vez")
+        for name, chosen in (("modelos", self.modelos), ("registros", self.registros)):
+            if chosen is not None and not chosen:
+                raise InvalidRequest(f"«{name}» está vacío: nombre al menos uno, o no lo envíe para restaurar todo")
+        if self.registros is not None and len(self.registros) > MOST_RECORDS:
+            raise InvalidRequest(
+                f"se nombran {len(self.registros):,} registros, y pueden ser {MOST_RECORDS:,} como máximo: restaure"
+                " modelos enteros, o en varias veces"
+            )
+        records = tuple(map(Record.parse, dict.fromkeys(self.registros))) if self.registros is not None else None
+        return Scope(self.modelos, records, self.modo, access=self.con_accesos, clinic=self.con_clinica)
 
     @classmethod
     def of(cls, row: Restauracion) -> Self:
@@ -52,7 +68,9 @@ class RestoreRequest:
         return cls(
             simulada=row.simulada,
             modelos=tuple(row.modelos) if row.modelos is not None else None,
-            registro=row.registro,
+            registros=tuple(row.registros) if row.registros is not None else None,
+            modo=Modo(row.modo),
+            motivo=row.motivo,
             sin_respaldo_previo=row.sin_respaldo_previo,
             destino=row.destino,
             actualizar=row.actualizar,
@@ -65,7 +83,9 @@ class RestoreRequest:
         return {
             "simulada": self.simulada,
             "modelos": list(self.modelos) if self.modelos is not None else None,
-            "registro": self.registro,
+            "registros": list(self.registros) if self.registros is not None else None,
+            "modo": self.modo,
+            "motivo": self.motivo,
             "sin_respaldo_previo": self.sin_respaldo_previo,
             "destino": self.destino,
             "actualizar": self.actualizar,
@@ -84,8 +104,13 @@ async def create_pending(
     most, is waited for.
     """
     _ = request.scope
-    if clinica_id is None and request.registro is not None:
+    if clinica_id is None and request.registros is not None:
         raise InvalidRequest("de la plataforma se restaura todo, o modelos enteros, y no un registro")
+    if clinica_id is None and request.modo is not Modo.TODO:
+        raise InvalidRequest(
+            "del respaldo de la plataforma se agrega siempre lo que falta, sin quitar nada, y con `actualizar` se"
+            " cambia también lo que difiere: no tiene otro modo"
+        )
     if clinica_id is None and (request.con_accesos or request.con_clinica):
         raise InvalidRequest(
             "en el respaldo de la plataforma los accesos y la tabla de clínicas son filas como las demás: las que"
@@ -113,7 +138,6 @@ async def create_pending(
         tipo=TipoRestauracion.RESTAURACION,
         **request.values(),
     )
-    asked = {name: value for name, value in request.values().items() if value}
     await audit.record(
         session,
         Accion.RESTAURACION,
@@ -122,9 +146,18 @@ async def create_pending(
         respaldo_id=respaldo_id,
         restauracion_id=restauracion.id,
         estado=Estado.PENDIENTE,
-        **asked,
+        **_audited(request),
     )
     return restauracion
+
+
+def _audited(request: RestoreRequest) -> dict[str, Any]:
+    """What was asked beyond the usual, for the audit trail; of many records the first, and how many they are."""
+    asked = {name: value for name, value in request.values().items() if value and value != Modo.TODO}
+    if request.registros is not None and len(request.registros) > AUDITED_RECORDS:
+        asked["registros"] = list(request.registros[:AUDITED_RECORDS])
+        asked["numero_registros"] = len(request.registros)
+    return asked
 
 
 async def pedir_restauracion(

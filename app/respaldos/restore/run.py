@@ -9,6 +9,7 @@ from typing import Any
 from app.clinic.restore.database import RestoreDatabase
 from app.clinic.restore.difference import EXAMPLES, Changes
 from app.clinic.restore.session import ClinicRestore, Outcome, Plan
+from app.clinic.restore.taken import ConflictsFound
 from app.dump.verifier import VerifiedFile
 from app.dump.whose import whose
 from app.errors import (
@@ -91,7 +92,7 @@ async def run(attempt: Attempt, *, database: RestoreDatabase | None = None, stri
     try:
         async with attempt.leased():
             # Of a whole clinic PostgreSQL parses what is not there today already, and the digests prove all of it.
-            parsed = not request.scope.whole or job.clinica_id is None
+            parsed = not request.scope.exact or job.clinica_id is None
             try:
                 await _make(attempt, target, respaldo, request, made, strict=strict, parse_data=parsed)
             except (RestoreRefused, RestoreDiffers):
@@ -140,7 +141,15 @@ async def _make(
             # What is restored into, and no replica that may be behind.
             await _save_first(replace(resources, clinic=target), attempt, request, session, migrations)
         progress.enter(Etapa.APLICANDO)
-        await session.apply(_step(progress))
+        try:
+            await session.apply(_step(progress))
+        except ConflictsFound as exc:
+            await _note(attempt, conflictos=[conflict.shown() for conflict in exc.conflicts])
+            if request.simulada:
+                # That is the answer.
+                await session.rollback()
+                return
+            raise
         progress.enter(Etapa.COMPROBANDO)
         await _prove(session, verified, progress)
         if request.simulada:
@@ -306,12 +315,9 @@ def _shown(plan: Plan) -> dict[str, Any]:
 
 def _said(plan: Plan, request: RestoreRequest) -> list[str]:
     """What a person should know before it is done."""
-    said = [
-        f"«{model}»: se agregan {count:,} registros que no se pidieron, porque otros los necesitan"
-        for model, count in plan.needed.items()
-    ]
+    said = [_needed(f"«{model}»", count) for model, count in plan.needed.items()]
     said += [
-        f"«{model}», que es de todas las clínicas: se agregan {changes.inserted:,} registros que hoy faltan"
+        _needed(f"«{model}», que es de todas las clínicas", changes.inserted)
         for model, changes in plan.references.items()
         if changes.inserted and model not in plan.new_logins
     ]
@@ -350,6 +356,12 @@ def _said(plan: Plan, request: RestoreRequest) -> list[str]:
         if not changes.restored
     ]
     return said
+
+
+def _needed(what: str, rows: int) -> str:
+    if rows == 1:
+        return f"hace falta también: 1 registro de {what}, al que apunta lo que se restaura y que hoy falta"
+    return f"hace falta también: {rows:,} registros de {what}, a los que apunta lo que se restaura y que hoy faltan"
 
 
 def _different(changes: Changes) -> list[str]:

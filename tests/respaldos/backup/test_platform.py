@@ -157,7 +157,7 @@ async def test_a_restore_saves_first_inserts_and_says_what_it_left(
     await restore(resources, respaldo, actualizar=True)
     assert await conn.fetchval("SELECT nombre FROM clinica WHERE id = 1") == "Clínica grande"
     with pytest.raises(InvalidRequest, match="no un registro"):
-        await restore(resources, respaldo, registro="clinica:1")
+        await restore(resources, respaldo, registros=("clinica:1",))
     for asked in ({"con_accesos": True}, {"con_clinica": True}):
         with pytest.raises(InvalidRequest, match="filas como las demás"):
             await restore(resources, respaldo, **asked)

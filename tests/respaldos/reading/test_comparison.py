@@ -1,5 +1,7 @@
 """Comparing two backups as a worker does it: what is found, and how it ends where it cannot be."""
 
+from datetime import UTC
+
 import asyncpg
 import pytest
 
@@ -28,11 +30,18 @@ async def test_it_says_what_changed_from_one_to_the_other(resources: Resources, 
     older = await back_up(resources)
     first = await conn.fetchrow(f"SELECT * FROM factura WHERE clinica_id = {SMALL} ORDER BY id LIMIT 1")
     assert first is not None
-    gone = [row[0] for row in await conn.fetch(f"SELECT id FROM bitacora WHERE clinica_id = {SMALL} ORDER BY id")][:7]
+    lines = await conn.fetch(
+        "SELECT id, concat_ws(' · ', to_char(fecha AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI'),"
+        " nombre || ' ' || apellido) FROM bitacora AS b LEFT JOIN usuario ON codigo = usuario_id"
+        f" WHERE b.clinica_id = {SMALL} ORDER BY id LIMIT 7"
+    )
+    gone = [id_ for id_, _ in lines]
+    issued = f"{first['fechaemision'].astimezone(UTC):%Y-%m-%d %H:%M}"
     await conn.execute(
         f"UPDATE factura SET razon_social = 'Otra' WHERE id = {first['id']}; DELETE FROM bitacora"
         f" WHERE id = ANY(ARRAY{gone}); INSERT INTO bitacora (id, accion, modelo, descripcion, ip_address,"
-        f" user_agent, fecha, clinica_id) VALUES (987654, 'x', 'y', 'z', '10.0.0.1', 'w', now(), {SMALL})"
+        " user_agent, fecha, clinica_id)"
+        f" VALUES (987654, 'x', 'y', 'z', '10.0.0.1', 'w', '2026-11-30 07:00Z', {SMALL})"
     )
     newer = await back_up(resources)
     waiting = await asked(resources, older, newer)
@@ -49,6 +58,7 @@ async def test_it_says_what_changed_from_one_to_the_other(resources: Resources, 
                 "actualizados": [
                     {
                         "clave": {"id": first["id"]},
+                        "etiqueta": f"{first['numero']} · Otra · {issued}",
                         "campos": {"razon_social": {"antes": first["razon_social"], "despues": "Otra"}},
                     }
                 ]
@@ -59,8 +69,8 @@ async def test_it_says_what_changed_from_one_to_the_other(resources: Resources, 
             "actualizados": 0,
             "eliminados": 7,
             "ejemplos": {
-                "insertados": [{"clave": {"id": 987654}}],
-                "eliminados": [{"clave": {"id": id_}} for id_ in gone[:5]],
+                "insertados": [{"clave": {"id": 987654}, "etiqueta": "2026-11-30 07:00"}],
+                "eliminados": [{"clave": {"id": id_}, "etiqueta": label} for id_, label in lines[:5]],
             },
         },
     }

@@ -87,10 +87,10 @@ async def test_what_cannot_be_meant(resources: Resources, conn: asyncpg.Connecti
     before = await everybody(resources)
     refused: list[tuple[dict[str, Any], type[Exception], str]] = [
         ({"modelos": ("nada",)}, RestoreRefused, "no tiene el modelo «nada»"),
-        ({"registro": "pacientes:987654"}, RestoreRefused, "no tiene el registro «pacientes:987654»"),
-        ({"registro": "pacientes:ana"}, InvalidRequest, "no es una clave"),
-        ({"registro": "pacientes"}, InvalidRequest, "modelo:clave"),
-        ({"modelos": ("pacientes",), "registro": "pacientes:1"}, InvalidRequest, "no las dos"),
+        ({"registros": ("pacientes:987654",)}, RestoreRefused, "no tiene el registro «pacientes:987654»"),
+        ({"registros": ("pacientes:ana",)}, InvalidRequest, "no es una clave"),
+        ({"registros": ("pacientes",)}, InvalidRequest, "modelo:clave"),
+        ({"modelos": ("pacientes",), "registros": ("pacientes:1",)}, InvalidRequest, "no las dos"),
         ({"modelos": ()}, InvalidRequest, "vacío"),
     ]
     for request, error, said in refused:

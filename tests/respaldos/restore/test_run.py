@@ -8,7 +8,8 @@ import pytest
 from app.clinic.catalogue.entries import TableClass
 from app.clinic.catalogue.sql import qualified
 from app.clinic.owners.find import find_owners
-from app.errors import RestoreRefused, SchemaDiffers
+from app.clinic.restore.mode import Modo
+from app.errors import InvalidRequest, RestoreRefused, SchemaDiffers
 from app.respaldos.contract import WHAT
 from app.respaldos.models import Respaldo
 from app.respaldos.resources import Resources
@@ -121,6 +122,48 @@ async def test_a_clinic_that_is_gone_comes_back_without_a_safety_backup(
     people = await conn.fetch("SELECT email FROM auth_user WHERE NOT is_active ORDER BY id")
     assert {row["email"] for row in people} == {row["email"] for row in gone}
     assert len(gone) == 3
+
+
+async def test_why_it_was_asked_for_is_kept(resources: Resources, conn: asyncpg.Connection) -> None:
+    respaldo = await back_up(resources)
+    await conn.execute(DAMAGE)
+    done = await restore(resources, respaldo, motivo="Se borró «sin querer»", modo=Modo.FALTANTES)
+    assert (done.motivo, done.modo) == ("Se borró «sin querer»", "faltantes")
+    details = [detail for action, _, detail in await trail(conn) if action == "restauracion"]
+    assert [detail["motivo"] for detail in details] == ["Se borró «sin querer»"] * 2
+    assert details[0]["modo"] == "faltantes"
+    assert dict(await told(conn))["restauracion"]["motivo"] == "Se borró «sin querer»"
+
+
+async def test_a_preview_of_what_cannot_be_ends_well_and_shows_it(
+    resources: Resources, conn: asyncpg.Connection
+) -> None:
+    await conn.execute(
+        "CREATE TABLE caja (id int PRIMARY KEY, clinica_id bigint NOT NULL REFERENCES clinica, turno int UNIQUE);"
+        f" INSERT INTO caja VALUES (1, {SMALL}, 7)"
+    )
+    respaldo = await back_up(resources)
+    await conn.execute(f"UPDATE caja SET id = 2; {DAMAGE}")
+    damaged = await everybody(resources)
+    shown = await restore(resources, respaldo, modo=Modo.CAMBIADOS, simulada=True)
+    assert shown.conflictos is not None
+    (conflict,) = shown.conflictos
+    assert (shown.trabajo.estado, conflict["restriccion"], conflict["clave"]) == (
+        *("completado", "caja_turno_key"),
+        {"id": "1"},
+    )
+    assert (shown.resultado or {})["caja"]["insertados"] == 1
+    with pytest.raises(RestoreRefused, match=r"«caja» 1 no puede volver: «caja» 2 tiene hoy turno = 7"):
+        await restore(resources, respaldo, modo=Modo.CAMBIADOS)
+    row = await newest(conn)
+    assert (row["estado"], json.loads(row["conflictos"])) == ("fallido", [conflict])
+    assert await everybody(resources) == damaged
+
+
+async def test_of_the_platform_there_is_no_mode(resources: Resources) -> None:
+    respaldo = await back_up(resources, None)
+    with pytest.raises(InvalidRequest, match="no tiene otro modo"):
+        await restore(resources, respaldo, modo=Modo.FALTANTES)
 
 
 async def test_after_a_release_it_says_what_has_come_since(resources: Resources, conn: asyncpg.Connection) -> None:

@@ -248,9 +248,10 @@ export interface paths {
         put?: never;
         /**
          * Pide que se restaure un respaldo, o que se muestre qué cambiaría
-         * @description Todo lo de la clínica vuelve a estar como en el respaldo; o solo `modelos`, o un `registro` con lo que depende
-         *     de él. Antes se hace un respaldo de cómo está ahora (`respaldo_previo`). Con `simular` no cambia nada, y
-         *     `resultado` dice exactamente qué cambiaría. Los accesos que existen, y la fila de la clínica en la tabla de
+         * @description Todo lo de la clínica vuelve a estar como en el respaldo; o solo `modelos`, o unos `registros` con lo que
+         *     depende de ellos. Con `modo`, solo vuelve lo que falta, o también lo que cambió, y nada se elimina. Antes se hace
+         *     un respaldo de cómo está ahora (`respaldo_previo`). Con `simular` no cambia nada, y `resultado` dice exactamente
+         *     qué cambiaría, o `conflictos` por qué no se puede. Los accesos que existen, y la fila de la clínica en la tabla de
          *     clínicas, se quedan como están si el superadministrador no pide otra cosa. De un respaldo de la plataforma solo se
          *     agrega lo que falta y, con `actualizar`, se cambia lo que es distinto; no se elimina nada. Cómo avanza se ve en
          *     `GET /restauraciones/{id}/`.
@@ -357,6 +358,48 @@ export interface paths {
          * @description Si falló, `error` dice por qué, y no cambió nada. Los ejemplos de registros los ve quien administra.
          */
         get: operations["restauraciones_ver"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/registros/": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Busca registros, hoy y en los respaldos
+         * @description Con `Accept: application/x-ndjson` responde un registro por línea, apenas lo encuentra. Si al leer respaldos
+         *     más viejos se sabe más de uno, su línea se repite con el mismo `numero`, y vale la última. La última línea tiene
+         *     `hay_mas` y `avisos`; si algo falló a medias, `problema`.
+         */
+        get: operations["registros_buscar"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/registros/{modelo}/{clave}/historia/": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Muestra cómo fue cambiando un registro
+         * @description Mira los respaldos de los últimos días, y hoy. Con él se cuentan los registros que dependen de él.
+         */
+        get: operations["registros_historia"];
         put?: never;
         post?: never;
         delete?: never;
@@ -544,6 +587,34 @@ export interface components {
          */
         Accion: "creacion" | "cancelacion" | "enlace_descarga" | "descarga" | "verificacion" | "restauracion" | "comparacion" | "eliminacion" | "recuperacion" | "aceptacion" | "reindexacion" | "ingreso" | "ingreso_rechazado" | "emision_token" | "acceso_rechazado";
         /**
+         * CambioDeColumna
+         * @description Una columna que cambió. Lo largo se muestra cortado, alrededor de lo que es distinto.
+         *
+         *     Si la columna apunta a otro registro, las etiquetas dicen a cuál.
+         * @example {
+         *       "columna": "direccion",
+         *       "modelo": "pacientes",
+         *       "antes": "Calle 9",
+         *       "despues": "Av. Busch 1234",
+         *       "etiqueta_antes": null,
+         *       "etiqueta_despues": null
+         *     }
+         */
+        CambioDeColumna: {
+            /** Columna */
+            columna: string;
+            /** Modelo */
+            modelo: string;
+            /** Antes */
+            antes: string | number | boolean | null;
+            /** Despues */
+            despues: string | number | boolean | null;
+            /** Etiqueta Antes */
+            etiqueta_antes: string | null;
+            /** Etiqueta Despues */
+            etiqueta_despues: string | null;
+        };
+        /**
          * ClinicaEnLista
          * @description Una clínica y cómo están sus respaldos.
          *
@@ -611,6 +682,100 @@ export interface components {
             respaldo_diario: string;
             /** Puede Administrar */
             puede_administrar: boolean;
+        };
+        /**
+         * Coincidencia
+         * @description Dónde está lo que se buscó: la columna de qué modelo, y lo que dice ahí.
+         * @example {
+         *       "modelo": "usuarios",
+         *       "columna": "apellido",
+         *       "extracto": "Muñoz"
+         *     }
+         */
+        Coincidencia: {
+            /** Modelo */
+            modelo: string;
+            /** Columna */
+            columna: string;
+            /** Extracto */
+            extracto: string;
+        };
+        /**
+         * Conflicto
+         * @description Un registro del respaldo que no puede volver, porque otro de hoy tiene algo que no pueden tener dos.
+         *
+         *     `ocupado_por` es la clave del que hoy lo tiene; vacía si no es de la clínica, o si no tiene clave. `explicacion`
+         *     dice todo en una frase, y qué se puede hacer.
+         * @example {
+         *       "modelo": "consultas",
+         *       "clave": {
+         *         "id": 81
+         *       },
+         *       "restriccion": "consulta_turno_key",
+         *       "valor": {
+         *         "turno": 4
+         *       },
+         *       "ocupado_por": {
+         *         "id": 95
+         *       },
+         *       "explicacion": "«consultas» 81 no puede volver: «consultas» 95 tiene hoy turno = 4, y no pueden estar los dos (consulta_turno_key). Cambie eso en «consultas» 95, o quítelo; o restaure sin «consultas» 81"
+         *     }
+         */
+        Conflicto: {
+            /** Modelo */
+            modelo: string;
+            /** Clave */
+            clave: {
+                [key: string]: unknown;
+            };
+            /** Restriccion */
+            restriccion: string;
+            /** Valor */
+            valor: {
+                [key: string]: unknown;
+            };
+            /** Ocupado Por */
+            ocupado_por: {
+                [key: string]: unknown;
+            } | null;
+            /** Explicacion */
+            explicacion: string;
+        };
+        /**
+         * Dependiente
+         * @description Un registro que apunta al de la historia.
+         * @example {
+         *       "clave": "81",
+         *       "etiqueta": "2026-07-02 · Ana María Muñoz · Carla Rojas"
+         *     }
+         */
+        Dependiente: {
+            /** Clave */
+            clave: string | null;
+            /** Etiqueta */
+            etiqueta: string;
+        };
+        /**
+         * Dependientes
+         * @description Cuántos registros de un modelo apuntan al de la historia, y algunos de ellos.
+         * @example {
+         *       "modelo": "consultas",
+         *       "cantidad": 12,
+         *       "ejemplos": [
+         *         {
+         *           "clave": "81",
+         *           "etiqueta": "2026-07-02 · Ana María Muñoz · Carla Rojas"
+         *         }
+         *       ]
+         *     }
+         */
+        Dependientes: {
+            /** Modelo */
+            modelo: string;
+            /** Cantidad */
+            cantidad: number;
+            /** Ejemplos */
+            ejemplos: components["schemas"]["Dependiente"][];
         };
         /**
          * Enlace
@@ -718,6 +883,12 @@ export interface components {
          */
         Estado: "pendiente" | "procesando" | "completado" | "fallido" | "cancelado";
         /**
+         * EstadoRegistro
+         * @description Qué pasó con el registro.
+         * @enum {string}
+         */
+        EstadoRegistro: "eliminado" | "cambio" | "nuevo" | "igual";
+        /**
          * EventoDeClinica
          * @description Con el nombre de quien lo hizo, si hoy es alguien de la clínica.
          * @example {
@@ -797,6 +968,66 @@ export interface components {
             detalle: {
                 [key: string]: unknown;
             };
+        };
+        /**
+         * HistoriaDeRegistro
+         * @description Las versiones de un registro, de la más nueva a la más vieja.
+         *
+         *     `dependientes` son los que dependen de él hoy o, si ya no está, en el último respaldo que lo tiene.
+         * @example {
+         *       "modelo": "pacientes",
+         *       "modelo_nombre": "Pacientes",
+         *       "clave": "15",
+         *       "etiqueta": "Ana María Muñoz",
+         *       "versiones": [
+         *         {
+         *           "desde": "2026-07-01T06:00:09+00:00",
+         *           "hasta": "2026-07-03T06:00:12+00:00",
+         *           "existe": true,
+         *           "en_respaldo": 7,
+         *           "hoy": false,
+         *           "cambios": [
+         *             {
+         *               "columna": "direccion",
+         *               "modelo": "pacientes",
+         *               "antes": "Calle 9",
+         *               "despues": "Av. Busch 1234",
+         *               "etiqueta_antes": null,
+         *               "etiqueta_despues": null
+         *             }
+         *           ]
+         *         }
+         *       ],
+         *       "dependientes": [
+         *         {
+         *           "modelo": "consultas",
+         *           "cantidad": 12,
+         *           "ejemplos": [
+         *             {
+         *               "clave": "81",
+         *               "etiqueta": "2026-07-02 · Ana María Muñoz · Carla Rojas"
+         *             }
+         *           ]
+         *         }
+         *       ],
+         *       "avisos": []
+         *     }
+         */
+        HistoriaDeRegistro: {
+            /** Modelo */
+            modelo: string;
+            /** Modelo Nombre */
+            modelo_nombre: string;
+            /** Clave */
+            clave: string;
+            /** Etiqueta */
+            etiqueta: string;
+            /** Versiones */
+            versiones: components["schemas"]["VersionDeRegistro"][];
+            /** Dependientes */
+            dependientes: components["schemas"]["Dependientes"][];
+            /** Avisos */
+            avisos: string[];
         };
         /**
          * Ingresado
@@ -893,6 +1124,12 @@ export interface components {
             [key: string]: unknown;
         };
         /**
+         * Modo
+         * @description Qué se restaura: lo que falta hoy, también lo que cambió, o todo tal como estaba.
+         * @enum {string}
+         */
+        Modo: "faltantes" | "cambiados" | "todo";
+        /**
          * Orden
          * @description Por qué se ordena; con `-`, de mayor a menor. Lo que no tiene tamaño o registros va al final.
          * @enum {string}
@@ -925,9 +1162,10 @@ export interface components {
         };
         /**
          * PedidoRestauracion
-         * @description Qué se restaura: todo, unos modelos, o un registro con lo que depende de él.
+         * @description Qué se restaura: todo, unos modelos, o unos registros, cada uno con lo que depende de él.
          *
-         *     Con `simular` solo se muestra qué pasaría.
+         *     `modo` dice hasta dónde: solo lo que falta hoy (faltantes), también lo que cambió (cambiados), o exactamente como
+         *     estaba, sin lo que se agregó después (todo). Con `simular` solo se muestra qué pasaría.
          * @example {
          *       "simular": true
          *     }
@@ -940,6 +1178,14 @@ export interface components {
          *       "registro": "pacientes:15",
          *       "simular": true
          *     }
+         * @example {
+         *       "modo": "faltantes",
+         *       "motivo": "Se borró por error la ficha de la paciente",
+         *       "registros": [
+         *         "pacientes:15",
+         *         "consultas:81"
+         *       ]
+         *     }
          */
         PedidoRestauracion: {
             /**
@@ -947,6 +1193,8 @@ export interface components {
              * @default false
              */
             simular: boolean;
+            /** @description Si no se envía, `todo`. */
+            modo?: components["schemas"]["Modo"] | null;
             /**
              * Con Accesos
              * @description También los accesos y privilegios de la clínica, si son suyos. Solo para el superadministrador.
@@ -965,11 +1213,21 @@ export interface components {
              */
             registro?: string | null;
             /**
+             * Registros
+             * @description Varios, cada uno modelo:clave. `registro` es lo mismo con uno solo.
+             */
+            registros?: string[] | null;
+            /**
+             * Motivo
+             * @description Por qué se pide: queda en la restauración, en la auditoría y en el correo.
+             */
+            motivo?: string | null;
+            /**
              * Actualizar
-             * @description De un respaldo de la plataforma: además de agregar lo que falta, cambiar lo que es distinto. Los datos de una clínica vuelven a estar igual en cualquier caso.
+             * @description De un respaldo de la plataforma: además de agregar lo que falta, cambiar lo que es distinto. De los datos de una clínica lo dice `modo`.
              */
             actualizar?: boolean | null;
-        };
+        } & (unknown & unknown & unknown);
         /**
          * PedidoVerificacion
          * @description Cuánto se comprueba: que el archivo esté y tenga su tamaño (rapida), todo su contenido (completa), o que se
@@ -1049,6 +1307,122 @@ export interface components {
             "tama\u00F1o_mb": number;
             /** Segundos */
             segundos: number;
+        };
+        /**
+         * RegistroEncontrado
+         * @description Un registro y qué pasó con él.
+         *
+         *     `igual`: está hoy como en todos los respaldos que lo tienen. `cambio`: está hoy, y en `en_respaldo` está como era
+         *     antes de cambiar. `eliminado`: hoy no está; `en_respaldo` es el último respaldo que lo tiene. `nuevo`: ningún
+         *     respaldo lo tiene todavía. Lo que se restaura es el registro `modelo:clave`.
+         * @example {
+         *       "numero": 1,
+         *       "modelo": "pacientes",
+         *       "modelo_nombre": "Pacientes",
+         *       "clave": "15",
+         *       "etiqueta": "Ana María Muñoz",
+         *       "estado": "eliminado",
+         *       "en_respaldo": 7,
+         *       "fecha_respaldo": "2026-07-03T06:00:12+00:00",
+         *       "visto_hasta": "2026-07-03T06:00:12+00:00",
+         *       "eliminado_entre": [
+         *         "2026-07-03T06:00:12+00:00",
+         *         "2026-07-04T06:00:10+00:00"
+         *       ],
+         *       "coincidencia": {
+         *         "modelo": "usuarios",
+         *         "columna": "apellido",
+         *         "extracto": "Muñoz"
+         *       }
+         *     }
+         */
+        RegistroEncontrado: {
+            /**
+             * Numero
+             * @description Cuál es en esta búsqueda. Si se lee por líneas y una lo repite, vale la última: al leer respaldos más viejos se supo más.
+             */
+            numero: number;
+            /** Modelo */
+            modelo: string;
+            /** Modelo Nombre */
+            modelo_nombre: string;
+            /**
+             * Clave
+             * @description Los valores de su clave, separados por comas. Vacía si la tabla no tiene clave.
+             */
+            clave: string | null;
+            /**
+             * Etiqueta
+             * @description Cómo lo llama la gente.
+             */
+            etiqueta: string;
+            estado: components["schemas"]["EstadoRegistro"];
+            /**
+             * En Respaldo
+             * @description De qué respaldo se puede traer como era.
+             */
+            en_respaldo: number | null;
+            /** Fecha Respaldo */
+            fecha_respaldo: string | null;
+            /**
+             * Visto Hasta
+             * Format: date-time
+             * @description El último momento del que se sabe que estaba.
+             */
+            visto_hasta: string;
+            /**
+             * Eliminado Entre
+             * @description Si está eliminado: la fecha del último respaldo que lo tiene, y la del siguiente, u hoy.
+             */
+            eliminado_entre: [
+                string,
+                string
+            ] | null;
+            coincidencia: components["schemas"]["Coincidencia"];
+        };
+        /**
+         * RegistrosEncontrados
+         * @description Los registros que tienen todas las palabras: primero los eliminados, después los que cambiaron.
+         * @example {
+         *       "hay_mas": false,
+         *       "avisos": [],
+         *       "resultados": [
+         *         {
+         *           "numero": 1,
+         *           "modelo": "pacientes",
+         *           "modelo_nombre": "Pacientes",
+         *           "clave": "15",
+         *           "etiqueta": "Ana María Muñoz",
+         *           "estado": "eliminado",
+         *           "en_respaldo": 7,
+         *           "fecha_respaldo": "2026-07-03T06:00:12+00:00",
+         *           "visto_hasta": "2026-07-03T06:00:12+00:00",
+         *           "eliminado_entre": [
+         *             "2026-07-03T06:00:12+00:00",
+         *             "2026-07-04T06:00:10+00:00"
+         *           ],
+         *           "coincidencia": {
+         *             "modelo": "usuarios",
+         *             "columna": "apellido",
+         *             "extracto": "Muñoz"
+         *           }
+         *         }
+         *       ]
+         *     }
+         */
+        RegistrosEncontrados: {
+            /**
+             * Hay Mas
+             * @description Hay más registros de los que se muestran.
+             */
+            hay_mas: boolean;
+            /**
+             * Avisos
+             * @description Qué respaldos no se pudieron leer, y por qué.
+             */
+            avisos: string[];
+            /** Resultados */
+            resultados: components["schemas"]["RegistroEncontrado"][];
         };
         /**
          * RespaldoCompleto
@@ -1303,8 +1677,9 @@ export interface components {
          *     ejemplos para quien administra. `compartidos`, si está, son los que se insertan y no son de ninguna clínica;
          *     `restaurado`, si es falso, dice que lo que difiere se queda como está. `respaldo_previo` es el respaldo de cómo
          *     estaba todo antes; `avisos` son frases con lo que hay que saber además: qué se agrega sin pedirlo, qué no se
-         *     restaura, y qué migraciones, tablas y columnas conoce el sistema hoy y el respaldo no. El resultado de una
-         *     comparación dice lo mismo de lo que cambió desde el respaldo `comparado_con`.
+         *     restaura, y qué migraciones, tablas y columnas conoce el sistema hoy y el respaldo no. Con `conflictos` no se
+         *     puede restaurar así: una simulación los muestra, y una restauración falla. El resultado de una comparación dice lo
+         *     mismo de lo que cambió desde el respaldo `comparado_con`.
          * @example {
          *       "id": 3,
          *       "respaldo_id": 7,
@@ -1315,6 +1690,11 @@ export interface components {
          *       "simulada": true,
          *       "modelos": null,
          *       "registro": "pacientes:15",
+         *       "registros": [
+         *         "pacientes:15"
+         *       ],
+         *       "modo": "todo",
+         *       "motivo": "Se borró por error la ficha de la paciente",
          *       "destino": null,
          *       "con_accesos": false,
          *       "con_clinica": false,
@@ -1361,6 +1741,7 @@ export interface components {
          *         }
          *       },
          *       "avisos": [],
+         *       "conflictos": [],
          *       "respaldo_previo": null,
          *       "comparado_con": null,
          *       "error": null,
@@ -1386,8 +1767,16 @@ export interface components {
             simulada: boolean;
             /** Modelos */
             modelos: string[] | null;
-            /** Registro */
+            /**
+             * Registro
+             * @description Si se pidió uno solo.
+             */
             registro: string | null;
+            /** Registros */
+            registros: string[] | null;
+            modo: components["schemas"]["Modo"];
+            /** Motivo */
+            motivo: string | null;
             /** Destino */
             destino: string | null;
             /** Con Accesos */
@@ -1401,6 +1790,8 @@ export interface components {
             } | null;
             /** Avisos */
             avisos: string[];
+            /** Conflictos */
+            conflictos: components["schemas"]["Conflicto"][];
             /** Respaldo Previo */
             respaldo_previo: number | null;
             /** Comparado Con */
@@ -1587,6 +1978,55 @@ export interface components {
             error: string | null;
         };
         /**
+         * VersionDeRegistro
+         * @description Cómo estuvo un registro, desde el primer momento en que se lo vio así hasta el último.
+         *
+         *     `existe` es falso mientras no estaba. `cambios` son los que hubo desde la versión anterior.
+         * @example {
+         *       "desde": "2026-07-01T06:00:09+00:00",
+         *       "hasta": "2026-07-03T06:00:12+00:00",
+         *       "existe": true,
+         *       "en_respaldo": 7,
+         *       "hoy": false,
+         *       "cambios": [
+         *         {
+         *           "columna": "direccion",
+         *           "modelo": "pacientes",
+         *           "antes": "Calle 9",
+         *           "despues": "Av. Busch 1234",
+         *           "etiqueta_antes": null,
+         *           "etiqueta_despues": null
+         *         }
+         *       ]
+         *     }
+         */
+        VersionDeRegistro: {
+            /**
+             * Desde
+             * Format: date-time
+             */
+            desde: string;
+            /**
+             * Hasta
+             * Format: date-time
+             */
+            hasta: string;
+            /** Existe */
+            existe: boolean;
+            /**
+             * En Respaldo
+             * @description El respaldo más nuevo que lo tiene así.
+             */
+            en_respaldo: number | null;
+            /**
+             * Hoy
+             * @description Si está así hoy.
+             */
+            hoy: boolean;
+            /** Cambios */
+            cambios: components["schemas"]["CambioDeColumna"][];
+        };
+        /**
          * Vida
          * @description El proceso responde.
          */
@@ -1728,9 +2168,9 @@ export interface operations {
                      *       "type": "urn:respaldos:error:http_413",
                      *       "title": "Petición demasiado grande",
                      *       "status": 413,
-                     *       "detail": "El cuerpo de la petición pasa de 65536 bytes",
+                     *       "detail": "El cuerpo de la petición pasa de 1048576 bytes",
                      *       "instance": "/api/v1/respaldos/",
-                     *       "error": "El cuerpo de la petición pasa de 65536 bytes",
+                     *       "error": "El cuerpo de la petición pasa de 1048576 bytes",
                      *       "codigo": "http_413"
                      *     }
                      */
@@ -2579,9 +3019,9 @@ export interface operations {
                      *       "type": "urn:respaldos:error:http_413",
                      *       "title": "Petición demasiado grande",
                      *       "status": 413,
-                     *       "detail": "El cuerpo de la petición pasa de 65536 bytes",
+                     *       "detail": "El cuerpo de la petición pasa de 1048576 bytes",
                      *       "instance": "/api/v1/respaldos/",
-                     *       "error": "El cuerpo de la petición pasa de 65536 bytes",
+                     *       "error": "El cuerpo de la petición pasa de 1048576 bytes",
                      *       "codigo": "http_413"
                      *     }
                      */
@@ -3526,9 +3966,9 @@ export interface operations {
                      *       "type": "urn:respaldos:error:http_413",
                      *       "title": "Petición demasiado grande",
                      *       "status": 413,
-                     *       "detail": "El cuerpo de la petición pasa de 65536 bytes",
+                     *       "detail": "El cuerpo de la petición pasa de 1048576 bytes",
                      *       "instance": "/api/v1/respaldos/",
-                     *       "error": "El cuerpo de la petición pasa de 65536 bytes",
+                     *       "error": "El cuerpo de la petición pasa de 1048576 bytes",
                      *       "codigo": "http_413"
                      *     }
                      */
@@ -3751,9 +4191,9 @@ export interface operations {
                      *       "type": "urn:respaldos:error:http_413",
                      *       "title": "Petición demasiado grande",
                      *       "status": 413,
-                     *       "detail": "El cuerpo de la petición pasa de 65536 bytes",
+                     *       "detail": "El cuerpo de la petición pasa de 1048576 bytes",
                      *       "instance": "/api/v1/respaldos/",
-                     *       "error": "El cuerpo de la petición pasa de 65536 bytes",
+                     *       "error": "El cuerpo de la petición pasa de 1048576 bytes",
                      *       "codigo": "http_413"
                      *     }
                      */
@@ -3976,9 +4416,9 @@ export interface operations {
                      *       "type": "urn:respaldos:error:http_413",
                      *       "title": "Petición demasiado grande",
                      *       "status": 413,
-                     *       "detail": "El cuerpo de la petición pasa de 65536 bytes",
+                     *       "detail": "El cuerpo de la petición pasa de 1048576 bytes",
                      *       "instance": "/api/v1/respaldos/",
-                     *       "error": "El cuerpo de la petición pasa de 65536 bytes",
+                     *       "error": "El cuerpo de la petición pasa de 1048576 bytes",
                      *       "codigo": "http_413"
                      *     }
                      */
@@ -4955,6 +5395,428 @@ export interface operations {
                      *       "instance": "/api/v1/respaldos/",
                      *       "error": "Ocurrió un error inesperado",
                      *       "codigo": "error_interno"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problema"];
+                };
+            };
+            /** @description No disponible */
+            503: {
+                headers: {
+                    /**
+                     * @description Segundos.
+                     * @example 5
+                     */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:respaldos:error:base_de_datos_no_disponible",
+                     *       "title": "No disponible",
+                     *       "status": 503,
+                     *       "detail": "La base de datos no responde; vuelva a intentarlo en unos segundos",
+                     *       "instance": "/api/v1/respaldos/",
+                     *       "error": "La base de datos no responde; vuelva a intentarlo en unos segundos",
+                     *       "codigo": "base_de_datos_no_disponible"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problema"];
+                };
+            };
+        };
+    };
+    registros_buscar: {
+        parameters: {
+            query: {
+                /** @description Palabras: cada una tiene que estar, en cualquier orden, sin importar mayúsculas ni acentos. */
+                buscar: string;
+                /** @description De cuántos días hacia atrás se miran los respaldos. */
+                dias?: number;
+                /** @description Solo en estos modelos, separados por comas. */
+                modelos?: string;
+                /** @description Cuántos, como máximo, de los que están hoy, y cuántos de los que ya no están. */
+                limite?: number;
+                /** @description La clínica. Solo la elige el superadministrador, y debe hacerlo; para los demás es la suya. */
+                clinica_id?: number;
+                /** @description Lo de la plataforma, que no es de ninguna clínica. Solo lo elige el superadministrador. */
+                plataforma?: "true";
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Los registros que tienen todas las palabras, y qué pasó con cada uno. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RegistrosEncontrados"];
+                    "application/x-ndjson": string;
+                };
+            };
+            /** @description No autenticado */
+            401: {
+                headers: {
+                    /** @example Bearer realm="respaldos" */
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:respaldos:error:token_invalido",
+                     *       "title": "No autenticado",
+                     *       "status": 401,
+                     *       "detail": "El token venció",
+                     *       "instance": "/api/v1/respaldos/",
+                     *       "error": "El token venció",
+                     *       "codigo": "token_invalido"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problema"];
+                };
+            };
+            /** @description Sin permiso */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:respaldos:error:sin_permiso",
+                     *       "title": "Sin permiso",
+                     *       "status": 403,
+                     *       "detail": "Solo un administrador de la clínica puede hacer esto",
+                     *       "instance": "/api/v1/respaldos/",
+                     *       "error": "Solo un administrador de la clínica puede hacer esto",
+                     *       "codigo": "sin_permiso"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problema"];
+                };
+            };
+            /** @description No encontrado */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:respaldos:error:respaldo_inexistente",
+                     *       "title": "No encontrado",
+                     *       "status": 404,
+                     *       "detail": "No existe la clínica 3",
+                     *       "instance": "/api/v1/respaldos/",
+                     *       "error": "No existe la clínica 3",
+                     *       "codigo": "respaldo_inexistente"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problema"];
+                };
+            };
+            /** @description Datos no válidos */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:respaldos:error:solicitud_invalida",
+                     *       "title": "Datos no válidos",
+                     *       "status": 422,
+                     *       "detail": "«limit» debe ser 1000 o menos",
+                     *       "instance": "/api/v1/respaldos/",
+                     *       "error": "«limit» debe ser 1000 o menos",
+                     *       "codigo": "solicitud_invalida",
+                     *       "errores": [
+                     *         {
+                     *           "campo": "limit",
+                     *           "mensaje": "«limit» debe ser 1000 o menos"
+                     *         }
+                     *       ]
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problema"];
+                };
+            };
+            /** @description Demasiadas peticiones */
+            429: {
+                headers: {
+                    /**
+                     * @description Segundos.
+                     * @example 900
+                     */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:respaldos:error:demasiados_intentos",
+                     *       "title": "Demasiadas peticiones",
+                     *       "status": 429,
+                     *       "detail": "Hay demasiadas búsquedas a la vez",
+                     *       "instance": "/api/v1/respaldos/",
+                     *       "error": "Hay demasiadas búsquedas a la vez",
+                     *       "codigo": "demasiados_intentos"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problema"];
+                };
+            };
+            /** @description Error interno */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:respaldos:error:error_interno",
+                     *       "title": "Error interno",
+                     *       "status": 500,
+                     *       "detail": "Ocurrió un error inesperado",
+                     *       "instance": "/api/v1/respaldos/",
+                     *       "error": "Ocurrió un error inesperado",
+                     *       "codigo": "error_interno"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problema"];
+                };
+            };
+            /** @description Falló otro servidor */
+            502: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:respaldos:error:almacenamiento",
+                     *       "title": "Falló otro servidor",
+                     *       "status": 502,
+                     *       "detail": "El almacenamiento respondió con un error",
+                     *       "instance": "/api/v1/respaldos/",
+                     *       "error": "El almacenamiento respondió con un error",
+                     *       "codigo": "almacenamiento"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problema"];
+                };
+            };
+            /** @description No disponible */
+            503: {
+                headers: {
+                    /**
+                     * @description Segundos.
+                     * @example 5
+                     */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:respaldos:error:base_de_datos_no_disponible",
+                     *       "title": "No disponible",
+                     *       "status": 503,
+                     *       "detail": "La base de datos no responde; vuelva a intentarlo en unos segundos",
+                     *       "instance": "/api/v1/respaldos/",
+                     *       "error": "La base de datos no responde; vuelva a intentarlo en unos segundos",
+                     *       "codigo": "base_de_datos_no_disponible"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problema"];
+                };
+            };
+        };
+    };
+    registros_historia: {
+        parameters: {
+            query?: {
+                /** @description De cuántos días hacia atrás se miran los respaldos. */
+                dias?: number;
+                /** @description La clínica. Solo la elige el superadministrador, y debe hacerlo; para los demás es la suya. */
+                clinica_id?: number;
+                /** @description Lo de la plataforma, que no es de ninguna clínica. Solo lo elige el superadministrador. */
+                plataforma?: "true";
+            };
+            header?: never;
+            path: {
+                /** @description El modelo, o su tabla. */
+                modelo: string;
+                /** @description Los valores de su clave, separados por comas. */
+                clave: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Cada versión distinta, desde cuándo y hasta cuándo, y qué cambió. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HistoriaDeRegistro"];
+                };
+            };
+            /** @description No autenticado */
+            401: {
+                headers: {
+                    /** @example Bearer realm="respaldos" */
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:respaldos:error:token_invalido",
+                     *       "title": "No autenticado",
+                     *       "status": 401,
+                     *       "detail": "El token venció",
+                     *       "instance": "/api/v1/respaldos/",
+                     *       "error": "El token venció",
+                     *       "codigo": "token_invalido"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problema"];
+                };
+            };
+            /** @description Sin permiso */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:respaldos:error:sin_permiso",
+                     *       "title": "Sin permiso",
+                     *       "status": 403,
+                     *       "detail": "Solo un administrador de la clínica puede hacer esto",
+                     *       "instance": "/api/v1/respaldos/",
+                     *       "error": "Solo un administrador de la clínica puede hacer esto",
+                     *       "codigo": "sin_permiso"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problema"];
+                };
+            };
+            /** @description No encontrado */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:respaldos:error:respaldo_inexistente",
+                     *       "title": "No encontrado",
+                     *       "status": 404,
+                     *       "detail": "No existe el registro «pacientes:15»",
+                     *       "instance": "/api/v1/respaldos/",
+                     *       "error": "No existe el registro «pacientes:15»",
+                     *       "codigo": "respaldo_inexistente"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problema"];
+                };
+            };
+            /** @description Datos no válidos */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:respaldos:error:solicitud_invalida",
+                     *       "title": "Datos no válidos",
+                     *       "status": 422,
+                     *       "detail": "«limit» debe ser 1000 o menos",
+                     *       "instance": "/api/v1/respaldos/",
+                     *       "error": "«limit» debe ser 1000 o menos",
+                     *       "codigo": "solicitud_invalida",
+                     *       "errores": [
+                     *         {
+                     *           "campo": "limit",
+                     *           "mensaje": "«limit» debe ser 1000 o menos"
+                     *         }
+                     *       ]
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problema"];
+                };
+            };
+            /** @description Demasiadas peticiones */
+            429: {
+                headers: {
+                    /**
+                     * @description Segundos.
+                     * @example 900
+                     */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:respaldos:error:demasiados_intentos",
+                     *       "title": "Demasiadas peticiones",
+                     *       "status": 429,
+                     *       "detail": "Demasiados intentos fallidos; vuelva a intentarlo en 15 minutos",
+                     *       "instance": "/api/v1/respaldos/",
+                     *       "error": "Demasiados intentos fallidos; vuelva a intentarlo en 15 minutos",
+                     *       "codigo": "demasiados_intentos"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problema"];
+                };
+            };
+            /** @description Error interno */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:respaldos:error:error_interno",
+                     *       "title": "Error interno",
+                     *       "status": 500,
+                     *       "detail": "Ocurrió un error inesperado",
+                     *       "instance": "/api/v1/respaldos/",
+                     *       "error": "Ocurrió un error inesperado",
+                     *       "codigo": "error_interno"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problema"];
+                };
+            };
+            /** @description Falló otro servidor */
+            502: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:respaldos:error:almacenamiento",
+                     *       "title": "Falló otro servidor",
+                     *       "status": 502,
+                     *       "detail": "El almacenamiento respondió con un error",
+                     *       "instance": "/api/v1/respaldos/",
+                     *       "error": "El almacenamiento respondió con un error",
+                     *       "codigo": "almacenamiento"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problema"];

@@ -1,0 +1,117 @@
+"""The rows that differ, with what people call them."""
+
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from itertools import groupby
+from typing import Literal
+
+import asyncpg
+
+from app.clinic.catalogue.sql import columns
+from app.clinic.labels import Labels
+from app.clinic.reading.look_up import Lookup, Values, look_up, look_up_among, record_values
+from app.clinic.reading.platform_statements import Statements
+from app.clinic.restore.changed_rows import ChangedRow, Value
+from app.clinic.restore.staged_tables import StagedTable
+
+Side = Literal["file", "today"]
+
+
+class NamedRows:
+    """Says what the rows that differ are called: those of the file as it says, those of today as today does.
+
+    In the comparing transaction. A row that does not differ is the same on both sides, and asked of today.
+    """
+
+    def __init__(
+        self,
+        connection: asyncpg.Connection,
+        statements: Statements,
+        staged_tables: Sequence[StagedTable],
+        labels: Labels,
+    ) -> None:
+        self._connection = connection
+        self._statements = statements
+        self._staged_tables = staged_tables
+        self._labels = labels
+
+    async def named(
+        self, staged: StagedTable, rows: AsyncIterator[ChangedRow], *, together: int
+    ) -> AsyncIterator[ChangedRow]:
+        """The same rows of one model, with their labels, and those of what their fields point to.
+
+        For so many `together` the same questions are asked.
+        """
+        some: list[ChangedRow] = []
+        async for row in rows:
+            some.append(row)
+            if len(some) == together:
+                for each in await self._named(staged, some):
+                    yield each
+                some = []
+        for each in await self._named(staged, some):
+            yield each
+
+    async def _named(self, staged: StagedTable, rows: Sequence[ChangedRow]) -> list[ChangedRow]:
+        fetches = {"file": partial(self._fetch, "file"), "today": partial(self._fetch, "today")}
+        of_file = {lookup for row in rows for lookup in self._lookups(staged, row, "file")}
+        of_today = {lookup for row in rows for lookup in self._lookups(staged, row, "today")}
+        file = await self._labels.at(of_file, fetches["file"])
+        today = await self._labels.at(of_today, fetches["today"])
+        return [self._with_labels(staged, row, file, today) for row in rows]
+
+    def _with_labels(
+        self, staged: StagedTable, row: ChangedRow, file: Mapping[Lookup, str], today: Mapping[Lookup, str]
+    ) -> ChangedRow:
+        own = self._own(staged, row)
+        label = (file if row.kind == "insertados" else today).get(own, "") if own is not None else ""
+        fields = {}
+        for name, (before, after) in row.fields.items():
+            old, new = self._target(staged, name, before), self._target(staged, name, after)
+            pair = today.get(old) if old is not None else None, file.get(new) if new is not None else None
+            if pair != (None, None):
+                fields[name] = pair
+        return replace(row, label=label, field_labels=fields)
+
+    def _lookups(self, staged: StagedTable, row: ChangedRow, side: Side) -> Iterator[Lookup]:
+        """What is to be named as that side has it: an updated row as it is today, what it points to as on each."""
+        own = self._own(staged, row)
+        if own is not None and (row.kind == "insertados") == (side == "file"):
+            yield own
+        for name, (before, after) in row.fields.items():
+            target = self._target(staged, name, after if side == "file" else before)
+            if target is not None:
+                yield target
+
+    def _own(self, staged: StagedTable, row: ChangedRow) -> Lookup | None:
+        if not staged.key:
+            return None
+        return Lookup(staged.entry.name, staged.key, tuple(_text(row.key[name]) for name in staged.key))
+
+    def _target(self, staged: StagedTable, column: str, value: Value) -> Lookup | None:
+        return self._labels.target(staged.entry.name, column, _text(value)) if value is not None else None
+
+    async def _fetch(self, side: Side, lookups: Collection[Lookup]) -> Mapping[Lookup, Values]:
+        lines: dict[Lookup, str] = {}
+        found: dict[Lookup, Values] = {}
+        for (name, names), some in groupby(sorted(lookups), key=lambda each: each[:2]):
+            asked = list(some)
+            for staged in self._staged_tables:
+                if staged.entry.name == name and staged.has(names):
+                    rows = staged.file if side == "file" else staged.today
+                    query = f"SELECT {columns('r', staged.names)} FROM {rows} AS r"
+                    lines = await look_up_among(self._connection, staged.table, query, asked)
+                    found |= {lookup: record_values(staged.table, line) for lookup, line in lines.items()}
+        lines = await look_up(self._connection, self._statements, [each for each in lookups if each not in found])
+        for lookup, line in lines.items():
+            table = self._statements.described(self._statements.catalogue.entries[lookup.table])
+            found[lookup] = record_values(table, line)
+        return found
+
+
+def _text(value: Value) -> str:
+    """A value as the file's record has it."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value)

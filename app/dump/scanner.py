@@ -1,0 +1,28 @@
+"""Reads a file for the few records that somebody looks for, as quickly as it can be inflated."""
+
+from collections.abc import Iterator
+
+from app.dump.gzip_member import GzipReader
+from app.dump.reader import DocumentReader, Event
+
+
+class FileScanner:
+    """Feed it the file as it is stored; its events are DocumentReader's without `prove`.
+
+    That the file is whole is checked, and that no bit of it has changed (CRC-32); not that it is the one that was
+    made. `max_size` (bytes) bounds the decompressed whole.
+    """
+
+    def __init__(self, max_size: int | None = None) -> None:
+        self._gzip = GzipReader(max_size, quick=True)
+        self._document = DocumentReader(prove=False)
+
+    def feed(self, data: bytes) -> Iterator[Event]:
+        """What the file holds up to here. Raises FormatError."""
+        for piece in self._gzip.feed(data):
+            yield from self._document.feed(piece)
+
+    def finish(self) -> None:
+        """Check that the file was whole. Raises FormatError."""
+        self._gzip.finish()
+        self._document.finish()

@@ -1,0 +1,245 @@
+"""What one record was like in each backup, and is today."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Final
+
+from app.clinic.catalogue.entries import Catalogue, Entry, TableClass
+from app.clinic.catalogue.introspection import TableName
+from app.clinic.catalogue.secret_columns import HIDDEN, SecretColumns
+from app.clinic.labels import Labels
+from app.clinic.reading.look_up import Lookup
+from app.clinic.restore.changed_rows import Value, cut_both, shown_value
+from app.dump.document import ColumnHeader, Form
+from app.errors import RecordNotFound
+from app.respaldos.resources import Resources
+from app.respaldos.search.contract import (
+    CambioDeColumna,
+    Dependiente,
+    Dependientes,
+    HistoriaDeRegistro,
+    VersionDeRegistro,
+    model_name,
+)
+from app.respaldos.search.found import TODAY, version
+from app.respaldos.search.records import Relations, Row
+from app.respaldos.search.search import backup_files, labels_of
+from app.respaldos.search.sources import UNREADABLE, Source, Today, unreadable, values_of
+from app.respaldos.search.turns import in_turns
+
+# Of the records that depend on one, by model.
+EXAMPLES: Final = 5
+
+_NUMBERS: Final = ("smallint", "integer", "bigint", "numeric", "real", "double precision")
+
+
+@dataclass(frozen=True, slots=True)
+class _Version:
+    """What the record and those that it is one with are like in these sources, oldest first; no rows: not there."""
+
+    numbers: tuple[int, ...]
+    rows: Mapping[Lookup, Row]
+
+
+async def historia_de_registro(
+    resources: Resources, modelo: str, clave: str, *, dias: int, clinica_id: int | None
+) -> HistoriaDeRegistro:
+    """The record's versions in the backups of the last days and today, and what depends on it.
+
+    Raises RecordNotFound, ClinicNotFound, SettingsError, DatabaseError; of a backup that cannot be read it tells.
+    """
+    async with resources.clinic.snapshot(clinica_id, own=True) as snapshot:
+        catalogue = snapshot.catalogue
+        relations = Relations(catalogue)
+        entry = _entry(catalogue, modelo, clave)
+        lookups = _lookups(relations, entry, clave)
+        files = await backup_files(resources, catalogue, relations, dias, clinica_id=clinica_id)
+        history = _History([Today(snapshot), *files], labels_of(resources, catalogue), resources.secrets, lookups)
+        await in_turns(history.read, range(len(files) + 1))
+        newest = history.newest()
+        if newest is None:
+            raise _unknown(modelo, clave)
+        return HistoriaDeRegistro(
+            modelo=entry.model,
+            modelo_nombre=model_name(entry.model),
+            clave=clave,
+            etiqueta=await history.label(newest),
+            versiones=await history.versions(),
+            dependientes=await history.dependents(newest, _dependents(catalogue, entry, newest.rows[lookups[0]])),
+            avisos=history.avisos,
+        )
+
+
+class _History:
+    """What the sources say of the records that are looked up, the first of which has the history."""
+
+    def __init__(
+        self, sources: Sequence[Source], labels: Labels, secrets: SecretColumns, lookups: Sequence[Lookup]
+    ) -> None:
+        self.avisos: list[str] = []
+        self._sources = sources
+        self._labels = labels
+        self._secrets = secrets
+        self._lookups = lookups
+        self._seen: dict[int, Mapping[Lookup, Row]] = {}
+
+    async def read(self, number: int) -> None:
+        """Look them up in one source."""
+        source = self._sources[number]
+        try:
+            found = await source.look_up(set(self._lookups))
+        except UNREADABLE as exc:
+            self.avisos.append(unreadable(source, exc))
+            return
+        self._seen[number] = found if self._lookups[0] in found else {}
+
+    def newest(self) -> _Version | None:
+        """The newest version that there is of it."""
+        return next((each for each in reversed(self._distinct()) if each.rows), None)
+
+    async def label(self, of: _Version) -> str:
+        """What the record is called in that version."""
+        source = self._sources[of.numbers[-1]]
+        row = of.rows[self._lookups[0]]
+        (label,) = await self._labels.of([(row.model.table, row.values)], partial(values_of, source))
+        return label or row.name
+
+    async def versions(self) -> list[VersionDeRegistro]:
+        """All of them, newest first, from the oldest in which the record is there."""
+        shown = []
+        before: _Version | None = None
+        for each in self._distinct():
+            backups = [number for number in each.numbers if number != TODAY]
+            shown.append(
+                VersionDeRegistro(
+                    desde=self._sources[each.numbers[0]].taken_at,
+                    hasta=self._sources[each.numbers[-1]].taken_at,
+                    existe=bool(each.rows),
+                    en_respaldo=self._sources[backups[-1]].respaldo_id if each.rows and backups else None,
+                    hoy=TODAY in each.numbers,
+                    cambios=await self._changes(before, each) if before is not None and each.rows else [],
+                )
+            )
+            before = each if each.rows else before
+        return shown[::-1]
+
+    async def dependents(self, of: _Version, lookups: Sequence[Lookup]) -> list[Dependientes]:
+        """How many records point to it in the newest source of that version, by model."""
+        source = self._sources[of.numbers[-1]]
+        found = []
+        for table, (count, rows) in (await source.pointing(lookups, limit=EXAMPLES)).items():
+            if not rows:
+                continue
+            labels = await self._labels.of([(table, row.values) for row in rows], partial(values_of, source))
+            found.append(
+                Dependientes(
+                    modelo=rows[0].model.name,
+                    cantidad=count,
+                    ejemplos=[
+                        Dependiente(clave=row.clave, etiqueta=label or row.name)
+                        for row, label in zip(rows, labels, strict=True)
+                    ],
+                )
+            )
+        return found
+
+    def _distinct(self) -> list[_Version]:
+        found: list[_Version] = []
+        last: int | None = None
+        for number in sorted(self._seen, reverse=True):
+            rows = self._seen[number]
+            state = version([rows.get(lookup) for lookup in self._lookups]) if rows else None
+            if found and state == last:
+                found[-1] = _Version((*found[-1].numbers, number), rows)
+            elif found or rows:
+                found.append(_Version((number,), rows))
+            last = state
+        return found
+
+    async def _changes(self, before: _Version, after: _Version) -> list[CambioDeColumna]:
+        """What is different, column by column; a record that it is one with may have come or gone."""
+        found = []
+        for lookup in self._lookups:
+            old, new = before.rows.get(lookup), after.rows.get(lookup)
+            row = new or old
+            for column in row.model.columns if row is not None else ():
+                was, now = (each.values.get(column.name) if each is not None else None for each in (old, new))
+                if was == now or row is None:
+                    continue
+                antes, despues = self._shown(row, column, was, now)
+                found.append(
+                    CambioDeColumna(
+                        columna=column.name,
+                        modelo=row.model.name,
+                        antes=antes,
+                        despues=despues,
+                        etiqueta_antes=await self._pointed_to(before, old, column.name),
+                        etiqueta_despues=await self._pointed_to(after, new, column.name),
+                    )
+                )
+        return found
+
+    def _shown(self, row: Row, column: ColumnHeader, was: str | None, now: str | None) -> tuple[Value, Value]:
+        if self._secrets.has(row.model.table, row.model.name, column.name):
+            return HIDDEN, HIDDEN
+        if column.form is not Form.SCALAR:
+            was, now = (self._secrets.masked(value) if value is not None else None for value in (was, now))
+            if was == now:
+                return HIDDEN, HIDDEN
+        number = column.type.startswith(_NUMBERS)
+        first, second = cut_both(was, now)
+        return shown_value(column.type, number, first), shown_value(column.type, number, second)
+
+    async def _pointed_to(self, of: _Version, row: Row | None, column: str) -> str | None:
+        """What the record is called that the column points to, as it is called today or else was then."""
+        value = row.values.get(column) if row is not None else None
+        lookup = (
+            self._labels.target(row.model.table, column, value) if row is not None and value is not None else None
+        )
+        if lookup is None:
+            return None
+        for number in (TODAY, of.numbers[-1]):
+            source = self._sources[number]
+            if lookup in (found := await self._labels.at({lookup}, partial(values_of, source))):
+                return found[lookup]
+        return None
+
+
+def _entry(catalogue: Catalogue, modelo: str, clave: str) -> Entry:
+    for entry in catalogue.entries.values():
+        if modelo in {entry.model, str(entry.name)} and entry.table.key:
+            return entry
+    raise _unknown(modelo, clave)
+
+
+def _lookups(relations: Relations, entry: Entry, clave: str) -> list[Lookup]:
+    """The record itself, and those that it is one with, which have its key."""
+    key = entry.table.key
+    # A comma may be part of a value where there is but one.
+    values = clave.split(",") if len(key) > 1 else [clave]
+    if len(values) != len(key):
+        raise _unknown(entry.model, clave)
+    found = [Lookup(entry.name, key, tuple(values))]
+    seen = {entry.name}
+    for lookup in found:
+        by_name = dict(zip(lookup.columns, lookup.values, strict=True))
+        for fk in relations.parents(lookup.table):
+            if fk.target not in seen and by_name.keys() >= set(fk.columns):
+                seen.add(fk.target)
+                found.append(Lookup(fk.target, fk.target_columns, tuple(by_name[name] for name in fk.columns)))
+    return found
+
+
+def _dependents(catalogue: Catalogue, entry: Entry, row: Row) -> list[Lookup]:
+    """By which values the clinic's tables point to the record, one key for each table."""
+    found: dict[TableName, Lookup] = {}
+    for child in catalogue.of_class(TableClass.OWNED):
+        for fk in child.table.foreign_keys:
+            if fk.target == entry.name and (lookup := row.pointed_to(fk, child.name)) is not None:
+                found.setdefault(child.name, lookup)
+    return list(found.values())
+
+
+def _unknown(modelo: str, clave: str) -> RecordNotFound:
+    return RecordNotFound(f"no existe el registro «{modelo}:{clave}», ni hoy ni en los respaldos de esos días")

@@ -1,0 +1,94 @@
+"""Finding a record and its history, as whoever runs the platform does it."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import pytest
+
+from app.respaldos.resources import Resources
+from app.settings import DEMO_RULES
+from tests.cli.conftest import addresses_of
+from tests.respaldos.conftest import SMALL, back_up, connected, opened
+from tests.respaldos.search.test_search import CARD, FAMILY, NAME, add_patient, remove_patient
+from tests.storage.conftest import Store
+from tests.support.program import Ran, respaldos
+from tests.support.restores import TENANCY
+
+
+@pytest.fixture
+async def resources(store: Store, own_database: str) -> AsyncIterator[Resources]:
+    """What the commands work on, for a test to prepare."""
+    async with opened(store, service=own_database, tenancy=TENANCY) as found:
+        yield found
+
+
+@pytest.fixture
+async def conn(own_database: str) -> AsyncIterator[asyncpg.Connection]:
+    """A connection to the clinics, outside of the service."""
+    async with connected(own_database) as connection:
+        yield connection
+
+
+@pytest.fixture
+def run(store: Store, own_database: str, tmp_path: Path) -> Any:
+    """Run a command on those servers, without a terminal."""
+    addresses = addresses_of(store, own_database) | {"OWNERSHIP_RULES": DEMO_RULES}
+
+    def command(*arguments: str, **settings: str) -> Ran:
+        return respaldos(*arguments, cwd=tmp_path, **addresses, **settings)
+
+    return command
+
+
+async def test_a_deleted_patient_is_found_and_can_be_brought_back(
+    resources: Resources, conn: asyncpg.Connection, run: Any
+) -> None:
+    code = await add_patient(conn)
+    await conn.execute("UPDATE paciente SET direccion = E'Calle \\x1b]52;c;x\\x07' WHERE codusuario = $1", code)
+    made = await back_up(resources)
+    await remove_patient(conn, code)
+    said = run("buscar", "--clinica", str(SMALL), "nanduquispe", CARD)
+    assert said.code == 0, said
+    assert f"pacientes:{code}" in said.out
+    assert f"{NAME} {FAMILY}" in said.out
+    assert "eliminado entre" in said.out
+    advice = f"respaldos restaurar {made.id} --simular --registro pacientes:{code}"
+    assert advice in said.out
+    assert "Todo estaba ya" not in run(*advice.split()[1:]).out
+
+    found = run("buscar", "--clinica", str(SMALL), CARD, "--json").json
+    assert [(each["clave"], each["estado"]) for each in found["resultados"]] == [(str(code), "eliminado")]
+    assert (found["hay_mas"], found["avisos"]) == (False, [])
+
+    odd = run("buscar", "--clinica", str(SMALL), "]52;c;x")
+    assert "\x1b" not in odd.out
+    assert "\\x1b]52;c;x\\x07" in odd.out
+    nothing = run("buscar", "--clinica", str(SMALL), "nadie se llama así")
+    assert (nothing.code, nothing.out) == (0, "No se encontró nada, ni hoy ni en los respaldos de esos días.\n")
+    assert run("buscar", "--clinica", str(SMALL), "x").code == 1
+    assert run("buscar", "--clinica", str(SMALL)).code == 2
+    assert run("buscar", "--clinica", "999", "juan").code == 1
+
+    told = run("historia", "--clinica", str(SMALL), f"pacientes:{code}")
+    assert told.code == 0, told
+    assert told.out.startswith(f"{NAME} {FAMILY} (pacientes:{code})\n")
+    assert "no está" in told.out
+    assert "\x1b" not in told.out
+    whole = run("historia", "--clinica", str(SMALL), f"pacientes:{code}", "--json").json
+    assert [each["existe"] for each in whole["versiones"]] == [False, True]
+    missing = run("historia", "--clinica", str(SMALL), "pacientes:0")
+    assert (missing.code, "no existe el registro «pacientes:0»" in missing.err) == (1, True)
+
+
+async def test_records_are_called_as_somebody_has_said(conn: asyncpg.Connection, run: Any) -> None:
+    code = await add_patient(conn)
+    said = '{"pacientes": "{codusuario.apellido} ({carnetidentidad})"}'
+    found = run("buscar", "--clinica", str(SMALL), CARD, "--json", RECORD_LABELS=said).json
+    assert [(each["clave"], each["etiqueta"], each["estado"]) for each in found["resultados"]] == [
+        (str(code), f"{FAMILY} ({CARD})", "nuevo")
+    ]
+    wrong = run("buscar", "--clinica", str(SMALL), CARD, RECORD_LABELS='{"pacientes": "{apellido}"}')
+    assert wrong.code == 1
+    assert "RECORD_LABELS: la columna «paciente.apellido» no existe" in wrong.err
