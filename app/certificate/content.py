@@ -17,7 +17,7 @@ from app.dump.verifier import VerifiedFile
 from app.dump.whose import whose
 from app.respaldos.audit import COMMAND_LINE, SERVICE
 from app.respaldos.contract import TIPO_DISPLAY, WHAT, WHO
-from app.respaldos.models import Estado, Profundidad, Respaldo, Restauracion, TipoRestauracion
+from app.respaldos.models import Estado, Profundidad, Respaldo, Restauracion, TipoRespaldo, TipoRestauracion
 
 # How a model's digest is computed from the file with what every Linux has.
 _AGAIN = """\
@@ -35,6 +35,16 @@ _MODES = {
     Modo.FALTANTES: "solo lo que faltaba; lo que había quedó como estaba",
     Modo.CAMBIADOS: "lo que faltaba y lo que había cambiado; no se quitó nada",
     Modo.TODO: "exactamente como estaba en el respaldo",
+}
+
+# Who asked, where it was no person with a login.
+_NOBODY = {SERVICE.direccion: "el servicio, por sí mismo", COMMAND_LINE.direccion: "la línea de comandos"}
+
+# A backup's row does not say from where it was asked for.
+_ASKED_FROM = {
+    TipoRespaldo.MANUAL: COMMAND_LINE.direccion,
+    TipoRespaldo.AUTOMATICO: SERVICE.direccion,
+    TipoRespaldo.POR_DEMANDA: None,
 }
 
 # Records of a restore that are listed.
@@ -97,9 +107,9 @@ class Issue:
         return f"{wording.date(moment, self.time_zone)}:{local:%S} ({moment.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ})"
 
     def who(self, usuario: str | None, address: str | None = None) -> str:
-        """Somebody by name and code, or which part of the service acted by itself."""
+        """Somebody by name and code; of nobody known, from where it was asked for."""
         if usuario is None:
-            return "el servicio, por sí mismo" if address in (None, SERVICE.direccion) else str(address)
+            return _NOBODY.get(address or SERVICE.direccion, address or "")
         name = self.names.get(usuario)
         known = f"{name} (código {usuario})" if name else f"código {usuario}"
         return f"{known}, desde {address}" if address else known
@@ -133,7 +143,7 @@ def _backup(issue: Issue, respaldo: Respaldo, verified: VerifiedFile) -> Part:
         ("Número", str(respaldo.id)),
         ("Los datos son de", issue.date(respaldo.fecha_respaldo)),
         ("Cómo se hizo", TIPO_DISPLAY[respaldo.tipo_respaldo]),
-        ("Pedido por", respaldo.usuario_nombre or issue.who(respaldo.usuario)),
+        ("Pedido por", respaldo.usuario_nombre or issue.who(respaldo.usuario, _ASKED_FROM[respaldo.tipo_respaldo])),
         ("Motivo", respaldo.descripcion or "sin descripción"),
         ("Registros", wording.count(verified.records)),
         ("Tardó", wording.duration(elapsed.total_seconds()) if elapsed is not None else "no se sabe"),
