@@ -31,6 +31,7 @@ from app.api.routes import (
     respaldos,
     restauraciones,
 )
+from app.api.routes.constancias import open_certificates
 from app.api.routes.progress import progress_streams
 from app.api.routes.registros import open_searches
 from app.connections.service import open_service
@@ -88,6 +89,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.state.rejection_log = RejectionLog(service.resources)
         app.state.streams = progress_streams()
         app.state.searches = open_searches()
+        app.state.certificates = open_certificates()
         yield
 
 

@@ -15,6 +15,7 @@ from app import wording
 from app.clinic.restore.mode import Modo
 from app.dump.verifier import VerifiedFile
 from app.dump.whose import whose
+from app.errors import RestoreUncertain
 from app.respaldos.audit import COMMAND_LINE, SERVICE
 from app.respaldos.contract import TIPO_DISPLAY, WHAT, WHO
 from app.respaldos.models import Estado, Profundidad, Respaldo, Restauracion, TipoRespaldo, TipoRestauracion
@@ -53,11 +54,10 @@ NAMED = 20
 _DEPTHS = {
     Profundidad.RAPIDA: "que el archivo esté y tenga su tamaño",
     Profundidad.COMPLETA: "lectura de todo el archivo: bytes, estructura, cantidades y resúmenes",
-    Profundidad.ENSAYO: (
-        "restauración de verdad en tablas aparte, con las restricciones de la base; lo restaurado se volvió a leer y"
-        " dio los mismos resúmenes"
-    ),
+    Profundidad.ENSAYO: "restauración de verdad en tablas aparte, con las restricciones de la base",
 }
+
+_READ_AGAIN = "lo restaurado se volvió a leer, y dio los mismos resúmenes"
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +127,8 @@ def certificate(
     what = "respaldo" if restauracion is None else _DONE[restauracion.tipo].lower()
     if restauracion is not None and restauracion.profundidad == Profundidad.ENSAYO:
         what = "ensayo de restauración"
+    elif restauracion is not None and restauracion.simulada:
+        what = "restauración simulada"
     return Certificate(
         f"Constancia de {what}",
         owner[0].upper() + owner[1:],
@@ -152,6 +154,11 @@ def _backup(issue: Issue, respaldo: Respaldo, verified: VerifiedFile) -> Part:
         ("MD5 del archivo", verified.md5),
         ("Base de datos", f"PostgreSQL {verified.header.postgresql}"),
     ]
+    if respaldo.sospechoso:
+        accepted = f"; se aceptó el {issue.date(respaldo.aceptado)}" if respaldo.aceptado is not None else ""
+        facts.append(("Sospechoso", f"tiene mucho menos que el anterior{accepted}"))
+    if respaldo.fecha_eliminacion is not None:
+        facts.append(("Eliminado", issue.date(respaldo.fecha_eliminacion)))
     return Part("El respaldo", facts)
 
 
@@ -170,32 +177,47 @@ def _reading(issue: Issue, verified: VerifiedFile) -> Part:
 
 
 def _operation(issue: Issue, restauracion: Restauracion) -> list[Part]:
-    job = restauracion.trabajo
-    end = job.fecha_fin
+    job, end = restauracion.trabajo, restauracion.trabajo.fecha_fin
     facts = [
         ("Número", str(restauracion.id)),
-        ("Resultado", "terminó bien" if job.estado == Estado.COMPLETADO else f"{job.estado}: {job.error or ''}"),
+        ("Resultado", _outcome(restauracion)),
         ("Pedida por", issue.who(job.usuario, job.direccion)),
         ("Pedida", issue.date(job.fecha_creacion)),
-        *([("Terminada", issue.date(end))] if end is not None else []),
-        *(
-            [("Duró, con la espera", wording.duration((end - job.fecha_creacion).total_seconds()))]
-            if end is not None
-            else []
-        ),
     ]
+    if end is not None:
+        facts += [
+            ("Terminada", issue.date(end)),
+            ("Duró, con la espera", wording.duration((end - job.fecha_creacion).total_seconds())),
+        ]
     if restauracion.profundidad is not None:
-        facts.append(("Qué se comprobó", _DEPTHS[restauracion.profundidad]))
+        facts.append(("Qué se pidió", _DEPTHS[restauracion.profundidad]))
     if restauracion.tipo == TipoRestauracion.RESTAURACION:
         facts += [
             ("Motivo", restauracion.motivo or "sin motivo anotado"),
-            ("Qué se restauró", _scope(restauracion)),
+            ("Qué se pidió", _scope(restauracion)),
             ("Hasta dónde", _MODES[restauracion.modo]),
-            *([("Simulación", "sí: no se cambió nada")] if restauracion.simulada else []),
             *([("En otra base de datos", restauracion.destino)] if restauracion.destino else []),
             ("Cómo estaba antes", _before(restauracion)),
         ]
     return [Part(_DONE[restauracion.tipo], facts), *_changes(restauracion)]
+
+
+def _outcome(restauracion: Restauracion) -> str:
+    """How it ended. Of an error only the code: its sentence may hold values of rows."""
+    job, of_backup = restauracion.trabajo, restauracion.tipo == TipoRestauracion.VERIFICACION
+    if job.estado == Estado.COMPLETADO:
+        if restauracion.profundidad == Profundidad.ENSAYO:
+            return f"salió bien: {_READ_AGAIN}"
+        if of_backup:
+            return "salió bien"
+        return "se simuló: no cambió nada" if restauracion.simulada else f"salió bien: {_READ_AGAIN}"
+    if job.error_type == RestoreUncertain.code:
+        return f"se interrumpió al final, y no se sabe si los datos cambiaron ({job.error_type})"
+    if not of_backup:
+        return f"no salió, y no cambió nada: todo se deshizo ({job.error_type})"
+    if (restauracion.resultado or {}).get("correcto") is False:
+        return f"el respaldo no pasó la comprobación ({job.error_type})"
+    return f"no se pudo hacer la comprobación, que no dice nada del respaldo ({job.error_type})"
 
 
 def _scope(restauracion: Restauracion) -> str:
@@ -215,8 +237,9 @@ def _before(restauracion: Restauracion) -> str:
 
 
 def _changes(restauracion: Restauracion) -> list[Part]:
-    """What a restore or a comparison found, by model, and what it had to say; no name and no value of a row."""
-    if restauracion.tipo == TipoRestauracion.VERIFICACION:
+    """What a restore changed, or would change, by model, and what it had to say; no name and no value of a row."""
+    done = restauracion.trabajo.estado == Estado.COMPLETADO
+    if restauracion.tipo != TipoRestauracion.RESTAURACION or not done:
         return []
     rows = [
         [model, *(wording.count(changes[kind]) for kind in ("insertados", "actualizados", "eliminados"))]
@@ -224,9 +247,12 @@ def _changes(restauracion: Restauracion) -> list[Part]:
         if any(changes[kind] for kind in ("insertados", "actualizados", "eliminados"))
     ]
     said = [aviso for aviso in restauracion.avisos if not aviso.startswith((WHO, WHAT))]
+    if restauracion.conflictos:
+        said.append("Así no se puede restaurar: hay registros de hoy con valores que no pueden tener dos.")
     table = Table(("Modelo", "Agregados", "Corregidos", "Quitados"), rows, (1, 2, 3)) if rows else None
     nothing = [] if rows else ["Todo estaba ya como en el respaldo."]
-    return [Part("Qué cambió", table=table, paragraphs=[*nothing, *said])]
+    title = "Qué cambiaría" if restauracion.simulada else "Qué cambió"
+    return [Part(title, table=table, paragraphs=[*nothing, *said])]
 
 
 def _models(verified: VerifiedFile) -> Part:

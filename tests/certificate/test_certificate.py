@@ -17,9 +17,12 @@ from pypdf import PdfReader
 from app.certificate.content import Certificate, Issue, Part, Table
 from app.certificate.issue import emitir_constancia, file_name
 from app.certificate.pdf import pdf
-from app.errors import FormatError, InvalidRequest, NotCompleted
+from app.errors import FormatError, InvalidRequest, NotCompleted, RestoreRefused
 from app.respaldos.audit import COMMAND_LINE
-from app.respaldos.models import Profundidad
+from app.respaldos.databases import transaction
+from app.respaldos.jobs.run import run_next
+from app.respaldos.models import Profundidad, Restauracion
+from app.respaldos.reading import queries as reading_queries
 from app.respaldos.reading.comparison import pedir_comparacion
 from app.respaldos.reading.download import descargar_respaldo
 from app.respaldos.reading.verification import pedir_verificacion
@@ -28,7 +31,7 @@ from app.respaldos.restore.request import RestoreRequest, pedir_restauracion
 from tests.respaldos.conftest import ANA, SMALL, back_up
 from tests.storage.conftest import Store
 from tests.support.damage import damage
-from tests.support.restores import DAMAGE, conn, resources, restore
+from tests.support.restores import DAMAGE, conn, newest, resources, restore
 
 __all__ = ["conn", "resources"]
 
@@ -41,6 +44,12 @@ def lines_of(document: bytes) -> str:
 def text_of(document: bytes) -> str:
     """The same, with spaces for line breaks."""
     return re.sub(r"\s+", " ", lines_of(document))
+
+
+async def again(resources: Resources, number: int) -> Restauracion:
+    """The row as it is by now."""
+    async with transaction(resources) as session:
+        return await reading_queries.get(session, number, clinica_id=SMALL)
 
 
 async def test_of_a_backup(resources: Resources, conn: asyncpg.Connection, tmp_path: Path) -> None:
@@ -94,6 +103,42 @@ async def test_of_a_restore_and_of_a_trial(resources: Resources, conn: asyncpg.C
         f"constancia_respaldo_{respaldo.id}.pdf",
         f"constancia_restauracion_{again.id}.pdf",
     )
+
+
+async def test_what_failed_or_was_tried_does_not_read_as_done(
+    resources: Resources, store: Store, conn: asyncpg.Connection
+) -> None:
+    respaldo = await back_up(resources)
+    tried = {}
+    for depth in (Profundidad.COMPLETA, Profundidad.ENSAYO):
+        trial = await pedir_verificacion(resources, None, respaldo.id, clinica_id=SMALL, profundidad=depth, actor=ANA)
+        await run_next(resources)
+        tried[depth] = await again(resources, trial.id)
+    text = text_of(await emitir_constancia(resources, respaldo, tried[Profundidad.ENSAYO], actor=ANA))
+    assert "Constancia de ensayo de restauración" in text
+    assert "salió bien: lo restaurado se volvió a leer, y dio los mismos resúmenes" in text
+    assert "Qué cambió" not in text
+    assert "volvió a leer" not in text_of(
+        await emitir_constancia(resources, respaldo, tried[Profundidad.COMPLETA], actor=ANA)
+    )
+
+    await conn.execute(DAMAGE)
+    shown = await restore(resources, respaldo, simulada=True)
+    text = text_of(await emitir_constancia(resources, respaldo, shown, actor=ANA))
+    assert "Constancia de restauración simulada" in text
+    assert "Qué cambiaría" in text
+    assert "Qué cambió" not in text
+
+    # A constraint that the file's rows break, and of which PostgreSQL says the whole row.
+    await conn.execute("ALTER TABLE factura ADD CHECK (razon_social LIKE '%!') NOT VALID")
+    with pytest.raises(RestoreRefused):
+        await restore(resources, respaldo)
+    failed = await again(resources, (await newest(conn))["id"])
+    assert failed.trabajo.error
+    text = text_of(await emitir_constancia(resources, respaldo, failed, actor=ANA))
+    assert "no salió, y no cambió nada: todo se deshizo" in text
+    assert "Qué cambió" not in text
+    assert failed.trabajo.error not in text
 
 
 async def test_what_has_not_ended_has_none(resources: Resources) -> None:

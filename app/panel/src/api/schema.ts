@@ -6004,6 +6004,31 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problema"];
                 };
             };
+            /** @description Demasiadas peticiones */
+            429: {
+                headers: {
+                    /**
+                     * @description Segundos.
+                     * @example 900
+                     */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:respaldos:error:demasiados_intentos",
+                     *       "title": "Demasiadas peticiones",
+                     *       "status": 429,
+                     *       "detail": "Ya se está emitiendo una constancia",
+                     *       "instance": "/api/v1/respaldos/",
+                     *       "error": "Ya se está emitiendo una constancia",
+                     *       "codigo": "demasiados_intentos"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problema"];
+                };
+            };
             /** @description Error interno */
             500: {
                 headers: {
@@ -6241,6 +6266,31 @@ export interface operations {
                      *           "mensaje": "«limit» debe ser 1000 o menos"
                      *         }
                      *       ]
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problema"];
+                };
+            };
+            /** @description Demasiadas peticiones */
+            429: {
+                headers: {
+                    /**
+                     * @description Segundos.
+                     * @example 900
+                     */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:respaldos:error:demasiados_intentos",
+                     *       "title": "Demasiadas peticiones",
+                     *       "status": 429,
+                     *       "detail": "Ya se está emitiendo una constancia",
+                     *       "instance": "/api/v1/respaldos/",
+                     *       "error": "Ya se está emitiendo una constancia",
+                     *       "codigo": "demasiados_intentos"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problema"];
