@@ -21,7 +21,7 @@ from app.clinic.directory import ClinicDirectory
 from app.clinic.people.users import ClinicUsers
 from app.demo.embedded import Addresses
 from app.demo.sample.generate import SampleClinic, create_schema, create_tenant_schema, fill
-from tests.conftest import plain_url, unique_name
+from tests.conftest import FILES, plain_url, unique_name
 from tests.respaldos.conftest import connected, copy_of
 
 CLOSED = 4
@@ -86,7 +86,7 @@ async def _people(server: str, template: str, kind: Literal["column", "schema"])
 async def _make(server: str, kind: Literal["column", "schema"]) -> str:
     name = unique_name("personas")
     async with connected(server) as admin:
-        await admin.execute(f'CREATE DATABASE "{name}"')
+        await admin.execute(f'CREATE DATABASE "{name}" {FILES}')
     async with connected(server.rsplit("/", 1)[0] + f"/{name}") as sql:
         if kind == "column":
             await create_schema(sql)

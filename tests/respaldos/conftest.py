@@ -31,7 +31,7 @@ from app.respaldos.models import Respaldo, TipoRespaldo
 from app.respaldos.reconcile import reconciliar
 from app.respaldos.resources import Resources
 from app.storage.s3 import S3Storage, StoredObject, open_storage
-from tests.conftest import plain_url, unique_name
+from tests.conftest import FILES, plain_url, unique_name
 from tests.storage.conftest import (
     PART,
     Store,
@@ -76,7 +76,7 @@ async def make_template(url: str, name: str) -> None:
     """A new database of that name, on the server of `url`."""
     admin = await asyncpg.connect(plain_url(url))
     try:
-        await admin.execute(f'CREATE DATABASE "{name}"')
+        await admin.execute(f'CREATE DATABASE "{name}" {FILES}')
     finally:
         await admin.close()
     filled = url.rsplit("/", 1)[0] + f"/{name}"
@@ -127,7 +127,7 @@ async def copy_of(server_url: str, template: str) -> AsyncIterator[str]:
     name = unique_name("copia")
     admin = await asyncpg.connect(plain_url(server_url))
     try:
-        await admin.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
+        await admin.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}" {FILES}')
         yield server_url.rsplit("/", 1)[0] + f"/{name}"
         await admin.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
     finally:
