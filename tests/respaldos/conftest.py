@@ -67,8 +67,14 @@ CLINICS = (
 def template(servers: Addresses) -> str:
     """Name of a migrated database with the sample clinics, to be copied."""
     assert servers.database_url is not None
+    return _template(servers.database_url)
+
+
+# To pytest, what several conftest.py have imported is as many fixtures.
+@functools.cache
+def _template(url: str) -> str:
     name = unique_name("plantilla")
-    asyncio.run(make_template(servers.database_url, name))
+    asyncio.run(make_template(url, name))
     return name
 
 
