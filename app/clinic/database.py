@@ -87,7 +87,8 @@ TEMPORARY_LOCKS = 14
 # Every request and every night waits for the list of clinics, and a connection may die without a word.
 CLINICS_SECONDS = 30
 
-# What the catalogue's query is prepared as, where it is the same for all clinics: it takes as long to plan as to do.
+# What the catalogue's query is prepared as, where it is the same for all clinics: it takes longer to plan than to do,
+# and a session asks it twice or more.
 _PREPARED = "respaldos_catalogo"
 
 # Counting the rows without owner may read whole tables, and so may finding which columns name files: a night of many
@@ -136,7 +137,7 @@ class ClinicDatabase:
     def __init__(
         self, url: str, tenancy: Tenancy, *, setting: str = SETTING, keep: int = 0, count_unowned: bool = True
     ) -> None:
-        self._prepared = keep > 0 and tenancy.kind == "column"
+        self._prepared = tenancy.kind == "column"
         self._sessions = Sessions(
             asyncpg_url(url),
             setting,
