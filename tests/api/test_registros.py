@@ -11,8 +11,8 @@ from pydantic import SecretStr
 from app.settings import Settings
 from tests.api.conftest import API, OTHER, application, asking, bearer, client_of, served
 from tests.respaldos.conftest import SMALL, back_up, connected, opened
-from tests.respaldos.search.test_search import CARD, FAMILY, NAME, add_patient, remove_patient
 from tests.storage.conftest import Store
+from tests.support.patients import CARD, FAMILY, NAME, add_patient, remove_patient
 
 NDJSON = {"Accept": "application/x-ndjson"}
 

@@ -1710,6 +1710,7 @@ export interface components {
          *                 "clave": {
          *                   "codusuario": 15
          *                 },
+         *                 "etiqueta": "Ana María Muñoz",
          *                 "campos": {
          *                   "direccion": {
          *                     "antes": "Calle 9",
