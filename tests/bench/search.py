@@ -83,7 +83,7 @@ async def _make_backups(resources: Resources) -> None:
         changed = users.replace(b'"activo":true', b'"activo":false', number)
         changed = changed.replace(b'"observaciones":"', f'"observaciones":"{number} '.encode(), 40 * number)
         parts = [head, b'"usuarios":[\n', *([gone, b"\n"] if number > BACKUPS // 2 else []), changed]
-        writer = GzipWriter()
+        writer = GzipWriter(resources.compression)
         file = b"".join([*(writer.feed(part) for part in parts), writer.finish()])
         storage = resources.storage
         await storage.client.put_object(Bucket=storage.options.bucket, Key=f"{key}_{number:02}.json.gz", Body=file)

@@ -7,11 +7,11 @@ from typing import Final
 
 from app.clinic.catalogue.entries import Catalogue, Entry, TableClass
 from app.clinic.catalogue.introspection import TableName
-from app.clinic.catalogue.secret_columns import HIDDEN, SecretColumns
+from app.clinic.catalogue.secret_columns import HIDDEN
 from app.clinic.labels import Labels
 from app.clinic.reading.look_up import Lookup
 from app.clinic.restore.changed_rows import Value, cut_both, shown_value
-from app.dump.document import ColumnHeader, Form
+from app.dump.document import ColumnHeader
 from app.errors import RecordNotFound
 from app.respaldos.resources import Resources
 from app.respaldos.search.contract import (
@@ -53,14 +53,14 @@ async def historia_de_registro(
         catalogue = snapshot.catalogue
         relations = Relations(catalogue)
         entry = _entry(snapshot.statements.own_entries, modelo, clave)
-        today = Today(snapshot)
+        today = Today(snapshot, resources.secrets)
         lookups = _lookups(relations, entry, clave)
         # Files are searched for a key as it is written; PostgreSQL knows that 015 is 15.
         for row in (await today.look_up({lookups[0]})).values():
             clave = row.clave or clave
             lookups = _lookups(relations, entry, clave)
         files = await backup_files(resources, catalogue, relations, dias, clinica_id=clinica_id)
-        history = _History([today, *files], labels_of(resources, catalogue), resources.secrets, lookups)
+        history = _History([today, *files], labels_of(resources, catalogue), lookups)
         await in_turns(history.read, range(len(files) + 1))
         newest = history.newest()
         if newest is None:
@@ -79,13 +79,10 @@ async def historia_de_registro(
 class _History:
     """What the sources say of the records that are looked up, the first of which has the history."""
 
-    def __init__(
-        self, sources: Sequence[Source], labels: Labels, secrets: SecretColumns, lookups: Sequence[Lookup]
-    ) -> None:
+    def __init__(self, sources: Sequence[Source], labels: Labels, lookups: Sequence[Lookup]) -> None:
         self.avisos: list[str] = []
         self._sources = sources
         self._labels = labels
-        self._secrets = secrets
         self._lookups = lookups
         self._seen: dict[int, Mapping[Lookup, Row]] = {}
 
@@ -186,12 +183,11 @@ class _History:
         return found
 
     def _shown(self, row: Row, column: ColumnHeader, was: str | None, now: str | None) -> tuple[Value, Value]:
-        if self._secrets.has(row.model.table, row.model.name, column.name):
+        if column.name in row.model.secret:
             return HIDDEN, HIDDEN
-        if column.form is not Form.SCALAR:
-            was, now = (self._secrets.masked(value) if value is not None else None for value in (was, now))
-            if was == now:
-                return HIDDEN, HIDDEN
+        was, now = (row.model.secrets.shown(value) if value is not None else None for value in (was, now))
+        if was == now:
+            return HIDDEN, HIDDEN
         number = column.type.startswith(_NUMBERS)
         first, second = cut_both(was, now)
         return shown_value(column.type, number, first), shown_value(column.type, number, second)

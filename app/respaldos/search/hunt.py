@@ -7,7 +7,6 @@ from typing import Final
 
 from app.clinic.catalogue.entries import Catalogue
 from app.clinic.catalogue.introspection import TableName
-from app.clinic.catalogue.secret_columns import SecretColumns
 from app.clinic.labels import Labels
 from app.clinic.reading.look_up import Lookup
 from app.errors import InvalidRequest, RespaldosError
@@ -39,7 +38,6 @@ class Hunt:
         catalogue: Catalogue,
         relations: Relations,
         labels: Labels,
-        secrets: SecretColumns,
         words: Words,
         *,
         modelos: Collection[str],
@@ -50,7 +48,6 @@ class Hunt:
         self.avisos: list[str] = []
         self._relations = relations
         self._labels = labels
-        self._secrets = secrets
         self._words = words
         self._chosen = _chosen(catalogue, modelos) if modelos else None
         self._searched = self._chosen
@@ -137,7 +134,7 @@ class Hunt:
             if id(row) in within:
                 continue
             group = [row, *(parent for _, parent in above)]
-            texts = [text for each in group for text in each.model.texts(each.values, self._secrets)]
+            texts = [text for each in group for text in each.model.texts(each.values)]
             if (coincidence := self._words.found(texts)) is not None:
                 own = [row.own, *(lookup for lookup, _ in above)] if row.own is not None else []
                 yield Found(row, tuple(own), coincidence, versions={number: version(group)})

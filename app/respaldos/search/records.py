@@ -24,43 +24,56 @@ _PATTERN_BYTES = 256 << 20
 
 
 class Model:
-    """One model's columns in one source, and how its lines are read. `key` is empty where it has none."""
+    """One model's columns in one source, and how its lines are read. `key` is empty where it has none.
 
-    def __init__(self, name: str, table: TableName, columns: Sequence[ColumnHeader], key: Sequence[str]) -> None:
+    `secret` are the names of those of its columns whose values nobody is shown.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        table: TableName,
+        columns: Sequence[ColumnHeader],
+        key: Sequence[str],
+        secrets: SecretColumns,
+    ) -> None:
         self.name = name
+        self.secrets = secrets
+        self.secret = frozenset(column.name for column in columns if secrets.has(table, name, column.name))
         self.table = table
         self.columns = columns
         self.key = tuple(key)
         self._reader = ColumnReader(name, columns)
 
     @classmethod
-    def of_table(cls, entry: Entry, table: Table) -> "Model":
+    def of_table(cls, entry: Entry, table: Table, secrets: SecretColumns) -> "Model":
         """As a file of today would describe it."""
         columns = tuple(ColumnHeader(c.name, c.type, c.nullable, c.form) for c in table.columns)
-        return cls(entry.model, entry.name, columns, table.key)
+        return cls(entry.model, entry.name, columns, table.key, secrets)
 
     @classmethod
-    def of_header(cls, name: str, header: ModelHeader, catalogue: Catalogue) -> "Model":
+    def of_header(cls, name: str, header: ModelHeader, catalogue: Catalogue, secrets: SecretColumns) -> "Model":
         """As a file describes it; `schema` is the clinic's own where the file does not say."""
         schema = header.schema if header.schema is not None else catalogue.schema or ""
-        return cls(name, TableName(schema, header.table), header.columns, header.key)
+        return cls(name, TableName(schema, header.table), header.columns, header.key, secrets)
 
     def values(self, line: bytes) -> Values:
         """A record's values by column. Raises FormatError."""
         _, columns = self._reader.read(line + b"\n")
         return {column.name: found[0] for column, found in zip(self.columns, columns, strict=True)}
 
-    def texts(self, values: Values, secrets: SecretColumns) -> Iterator[Text]:
+    def texts(self, values: Values) -> Iterator[Text]:
         """What a record says to whoever reads it; no secrets, and no names of columns."""
         for column in self.columns:
             value = values.get(column.name)
-            if value is None or column.type in _UNREADABLE or secrets.has(self.table, self.name, column.name):
+            if value is None or column.type in _UNREADABLE or column.name in self.secret:
                 continue
-            if column.form is Form.JSONB or column.type == "json":
-                for leaf in _leaves(secrets.masked(value)):
-                    yield Text.of(self.name, column.name, leaf)
-            else:
-                yield Text.of(self.name, column.name, value)
+            shown = self.secrets.shown(value)
+            document = column.form is Form.JSONB or column.type == "json"
+            for said in _leaves(shown) if document else (shown,):
+                # What stands for a secret is nothing that the record says.
+                for part in filter(None, said.split(HIDDEN)):
+                    yield Text.of(self.name, column.name, part)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +96,11 @@ class Row:
 
     @property
     def clave(self) -> str | None:
-        """Its key as a restore takes it."""
-        return ",".join(self.key) if self.model.key else None
+        """Its key as a restore takes it; None where it has none, or where that is a secret."""
+        key, secrets = self.model.key, self.model.secrets
+        if not key or not self.model.secret.isdisjoint(key) or any(secrets.shown(v) != v for v in self.key):
+            return None
+        return ",".join(self.key)
 
     @property
     def name(self) -> str:
@@ -164,8 +180,8 @@ def _leaves(document: str) -> Iterator[str]:
         yield document
         return
     except ValueError:
-        # A secret may have been left out of it.
-        yield document if document != HIDDEN else ""
+        # All of it may be a secret.
+        yield document
         return
     open_: list[Any] = [read]
     while open_:
@@ -174,7 +190,7 @@ def _leaves(document: str) -> Iterator[str]:
                 open_ += reversed(named.values())
             case list() as listed:
                 open_ += reversed(listed)
-            case str() as text if text != HIDDEN:
+            case str() as text:
                 yield text
 
 
