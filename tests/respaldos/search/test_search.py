@@ -316,3 +316,20 @@ async def test_what_is_the_platforms(resources: Resources, conn: asyncpg.Connect
     # A login's password is in that file, and is not found.
     hashed = await conn.fetchval("SELECT password FROM auth_user LIMIT 1")
     assert (await registros_encontrados(resources, SearchRequest(hashed[:60]), clinica_id=None)).resultados == []
+
+
+async def test_a_key_that_is_of_another_type_by_now(resources: Resources, conn: asyncpg.Connection) -> None:
+    await conn.execute(
+        "CREATE TABLE ficha (código text PRIMARY KEY, nombre text, clinica_id bigint NOT NULL REFERENCES clinica);"
+        f"INSERT INTO ficha SELECT n, 'Estrambótico ' || n, {SMALL} FROM unnest('{{A1,2,3}}'::text[]) AS n"
+    )
+    await back_up(resources)
+    await conn.execute(
+        "DELETE FROM ficha WHERE código = 'A1'; ALTER TABLE ficha ALTER código TYPE int USING código::int"
+    )
+    found = (await search(resources, "estrambotico")).resultados
+    assert {(each.clave, each.estado.value, each.etiqueta) for each in found} == {
+        ("A1", "eliminado", "Estrambótico A1"),
+        ("2", "igual", "Estrambótico 2"),
+        ("3", "igual", "Estrambótico 3"),
+    }
