@@ -6,7 +6,6 @@ from functools import partial
 from typing import Final
 
 from app.clinic.catalogue.entries import Catalogue, Entry, TableClass
-from app.clinic.catalogue.introspection import TableName
 from app.clinic.catalogue.secret_columns import HIDDEN
 from app.clinic.labels import Labels
 from app.clinic.reading.look_up import Lookup
@@ -233,13 +232,13 @@ def _lookups(relations: Relations, entry: Entry, clave: str) -> list[Lookup]:
 
 
 def _dependents(catalogue: Catalogue, entry: Entry, row: Row) -> list[Lookup]:
-    """By which values the clinic's tables point to the record, one key for each table."""
-    found: dict[TableName, Lookup] = {}
-    for child in catalogue.of_class(TableClass.OWNED):
-        for fk in child.table.foreign_keys:
-            if fk.target == entry.name and (lookup := row.pointed_to(fk, child.name)) is not None:
-                found.setdefault(child.name, lookup)
-    return list(found.values())
+    """By which values the clinic's tables point to the record: a table may by several keys."""
+    return [
+        lookup
+        for child in catalogue.of_class(TableClass.OWNED)
+        for fk in child.table.foreign_keys
+        if fk.target == entry.name and (lookup := row.pointed_to(fk, child.name)) is not None
+    ]
 
 
 def _unknown(modelo: str, clave: str) -> RecordNotFound:

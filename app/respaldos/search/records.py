@@ -13,6 +13,7 @@ from app.clinic.catalogue.secret_columns import HIDDEN, SecretColumns
 from app.clinic.reading.look_up import Lookup, Values
 from app.dump.columns import ColumnReader
 from app.dump.document import ColumnHeader, Form, ModelHeader
+from app.errors import FormatError
 from app.printable import printable
 from app.respaldos.search.words import Text
 
@@ -59,8 +60,12 @@ class Model:
 
     def values(self, line: bytes) -> Values:
         """A record's values by column. Raises FormatError."""
-        _, columns = self._reader.read(line + b"\n")
-        return {column.name: found[0] for column, found in zip(self.columns, columns, strict=True)}
+        try:
+            _, columns = self._reader.read(line + b"\n")
+            return {column.name: found[0] for column, found in zip(self.columns, columns, strict=True)}
+        except (ValueError, AttributeError, TypeError, IndexError, RecursionError) as exc:
+            # The reader trusts a file that has been verified, and this one has not.
+            raise FormatError(f"un registro de «{self.name}» no está escrito como debe") from exc
 
     def texts(self, values: Values) -> Iterator[Text]:
         """What a record says to whoever reads it; no secrets, and no names of columns."""
@@ -140,33 +145,46 @@ Wanted: TypeAlias = Mapping[tuple[str, ...], Collection[tuple[str, ...]]]
 def finder(model: Model, words: str | None, wanted: Wanted) -> Callable[[bytes], Iterator[bytes]] | None:
     """What gives the lines of a block in which a word, or one of these keys, may be; None where none is looked for.
 
-    `words` is a pattern. Names of columns are passed over.
+    `words` is a pattern; what columns are called is not searched for it.
     """
-    patterns = [] if words is None else [words]
     known = {column.name for column in model.columns}
-    patterns += [_keys(columns, values) for columns, values in wanted.items() if known.issuperset(columns)]
-    if not patterns:
+    keys = [_keys(columns, values) for columns, values in wanted.items() if known.issuperset(columns)]
+    if words is None and not keys:
         return None
+    patterns = [] if words is None else [words]
+    quoted = [f"{_json(column.name)}:".encode() for column in model.columns]
+    names = [name for name in quoted if any(_compiled([each]).search(name) for each in patterns)]
+    # Keys are found by the names of their columns; one reading finds both where no word is in a name.
+    searches = [(_compiled([*patterns, *keys]), names)]
+    if names and keys:
+        searches = [(_compiled(patterns), names), (_compiled(keys), [])]
+
+    def lines(block: bytes) -> Iterator[bytes]:
+        for end in sorted({end for pattern, without in searches for end in _ends(pattern, _blanked(block, without))}):
+            yield block[block.rfind(b"\n", 0, end) + 1 : end].removesuffix(b",")
+
+    return lines
+
+
+def _blanked(block: bytes, names: Sequence[bytes]) -> bytes:
+    for name in names:
+        block = block.replace(name, b'"' + b"_" * (len(name) - 3) + b'":')
+    return block
+
+
+def _compiled(patterns: Sequence[str]) -> Any:
     options = re2.Options()
     options.max_mem = _PATTERN_BYTES
     options.log_errors = False
-    pattern = re2.compile("|".join(f"(?:{each})" for each in patterns), options)
-    names = []
-    if words is not None:
-        word = re2.compile(words, options)
-        names = [name for column in model.columns if word.search(name := f"{_json(column.name)}:".encode())]
+    return re2.compile("|".join(f"(?:{each})" for each in patterns), options)
 
-    def lines(block: bytes) -> Iterator[bytes]:
-        searched = block
-        for name in names:
-            searched = searched.replace(name, b'"' + b"_" * (len(name) - 3) + b'":')
-        end = 0
-        while (found := pattern.search(searched, end)) is not None:
-            start = block.rfind(b"\n", 0, found.start()) + 1
-            end = block.find(b"\n", found.start())
-            yield block[start:end].removesuffix(b",")
 
-    return lines
+def _ends(pattern: Any, block: bytes) -> Iterator[int]:
+    """Where the lines end in which the pattern is found."""
+    end = 0
+    while (found := pattern.search(block, end)) is not None:
+        end = block.find(b"\n", found.start())
+        yield end
 
 
 def _keys(columns: Sequence[str], wanted: Collection[tuple[str, ...]]) -> str:

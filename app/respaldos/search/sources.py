@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import Collection, Mapping
 from datetime import datetime
+from itertools import groupby
 from typing import Protocol
 
 from app.clinic.catalogue.entries import Catalogue
@@ -42,7 +43,7 @@ class Source(Protocol):
         """These records, as far as they are there. Raises as `read`."""
 
     async def pointing(self, lookups: Collection[Lookup], *, limit: int) -> Mapping[TableName, tuple[int, list[Row]]]:
-        """By table, how many records have these values, and the first of them; at most one lookup for each table.
+        """By table, how many records have the values of one or more of its lookups, and the first of them.
 
         Raises as `read`.
         """
@@ -112,9 +113,9 @@ class Today:
         """Ask PostgreSQL for them."""
         found = {}
         async with self._asking:
-            for lookup in lookups:
-                count, lines = await self._snapshot.pointing(lookup, limit=limit)
-                found[lookup.table] = count, [self._row(lookup.table, line) for line in lines]
+            for table, some in groupby(sorted(lookups), key=lambda each: each.table):
+                count, lines = await self._snapshot.pointing(list(some), limit=limit)
+                found[table] = count, [self._row(table, line) for line in lines]
         return found
 
     def _row(self, table: TableName, text: str) -> Row:
