@@ -9,6 +9,7 @@ from app.clinic.catalogue.entries import Catalogue, Entry, TableClass
 from app.clinic.catalogue.secret_columns import HIDDEN
 from app.clinic.labels import Labels
 from app.clinic.reading.look_up import Lookup
+from app.clinic.reading.platform_statements import Statements
 from app.clinic.restore.changed_rows import Value, cut_both, shown_value
 from app.dump.document import ColumnHeader
 from app.errors import RecordNotFound
@@ -21,8 +22,8 @@ from app.respaldos.search.contract import (
     VersionDeRegistro,
     model_name,
 )
-from app.respaldos.search.found import TODAY, version
-from app.respaldos.search.records import Relations, Row
+from app.respaldos.search.found import TODAY
+from app.respaldos.search.records import Relations, Row, version
 from app.respaldos.search.search import backup_files, labels_of
 from app.respaldos.search.sources import UNREADABLE, Source, Today, unreadable, values_of
 from app.respaldos.search.turns import in_turns
@@ -51,7 +52,7 @@ async def historia_de_registro(
     async with resources.clinic.snapshot(clinica_id, own=True) as snapshot:
         catalogue = snapshot.catalogue
         relations = Relations(catalogue)
-        entry = _entry(snapshot.statements.own_entries, modelo, clave)
+        entry = _entry(snapshot.statements, modelo, clave)
         today = Today(snapshot, resources.secrets)
         lookups = _lookups(relations, entry, clave)
         # Files are searched for a key as it is written; PostgreSQL knows that 015 is 15.
@@ -206,10 +207,16 @@ class _History:
         return None
 
 
-def _entry(entries: Sequence[Entry], modelo: str, clave: str) -> Entry:
-    for entry in entries:
+def _entry(statements: Statements, modelo: str, clave: str) -> Entry:
+    own = statements.own_entries
+    for entry in statements.catalogue.entries.values():
         if modelo in {entry.model, str(entry.name)} and entry.table.key:
-            return entry
+            if entry in own:
+                return entry
+            raise RecordNotFound(
+                f"no hay historia de «{modelo}:{clave}»: «{modelo}» es de todas las clínicas o del acceso al sistema,"
+                " y la historia es de los registros propios de una clínica"
+            )
     raise _unknown(modelo, clave)
 
 

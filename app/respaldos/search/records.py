@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 
 import re2
 
-from app.clinic.catalogue.entries import Catalogue, Entry
+from app.clinic.catalogue.entries import Catalogue, Entry, TableClass
 from app.clinic.catalogue.introspection import ForeignKey, Table, TableName
 from app.clinic.catalogue.secret_columns import HIDDEN, SecretColumns
 from app.clinic.reading.look_up import Lookup, Values
@@ -67,6 +67,14 @@ class Model:
             # The reader trusts a file that has been verified, and this one has not.
             raise FormatError(f"un registro de «{self.name}» no está escrito como debe") from exc
 
+    def row(self, line: bytes) -> "Row":
+        """The record of a line. Raises FormatError."""
+        return Row(self, self.values(line), self.digest(line))
+
+    def digest(self, line: bytes) -> int:
+        """What tells a line from all others, within this process."""
+        return hash((self.name, line))
+
     def texts(self, values: Values) -> Iterator[Text]:
         """What a record says to whoever reads it; no secrets, and no names of columns."""
         for column in self.columns:
@@ -87,16 +95,16 @@ Id: TypeAlias = tuple[TableName, tuple[str, ...]]
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A record of one source."""
+    """A record of one source; `digest` is its line's."""
 
     model: Model
-    line: bytes
     values: Values
+    digest: int
 
     @property
     def key(self) -> tuple[str, ...]:
-        """The values of its key; of a record without one its whole line."""
-        return tuple(self.values[name] or "" for name in self.model.key) or (self.line.decode(),)
+        """The values of its key; of a record without one, what tells it from all others."""
+        return tuple(self.values[name] or "" for name in self.model.key) or (str(version([self])),)
 
     @property
     def id(self) -> Id:
@@ -136,6 +144,20 @@ class Row:
     def _lookup(self, table: TableName, own: Sequence[str], columns: Sequence[str]) -> Lookup | None:
         values = self.values_of(own)
         return Lookup(table, tuple(columns), values) if len(values) == len(own) else None
+
+
+def version(rows: Sequence[Row | None]) -> int:
+    """What tells one state of these rows from another, within this process.
+
+    A column that a table got since, and that holds nothing, is no other state.
+    """
+    return hash(
+        tuple(
+            frozenset((name, value) for name, value in row.values.items() if value is not None)
+            for row in rows
+            if row is not None
+        )
+    )
 
 
 # By columns, the values of records that are looked up.
@@ -222,13 +244,20 @@ def _leaves(document: str) -> Iterator[str]:
 
 
 class Relations:
-    """Which tables' records are one with another's: a patient's with their user's."""
+    """Which tables' records are one with another's: a patient's with their user's.
+
+    Logins are not among them: files have those that they need, and today's are shown to nobody.
+    """
 
     def __init__(self, catalogue: Catalogue) -> None:
         self._parents: dict[TableName, list[ForeignKey]] = {}
         self._children: dict[TableName, list[tuple[ForeignKey, TableName]]] = {}
+        kinds = {entry.name: entry.kind for entry in catalogue.entries.values()}
+        self._shared = {name for name, kind in kinds.items() if kind is TableClass.REFERENCED}
         for entry in catalogue.entries.values():
             for fk in catalogue.one_with(entry):
+                if TableClass.ACCESS in (entry.kind, kinds[fk.target]):
+                    continue
                 self._parents.setdefault(entry.name, []).append(fk)
                 self._children.setdefault(fk.target, []).append((fk, entry.name))
 
@@ -239,6 +268,10 @@ class Relations:
     def children(self, table: TableName) -> list[tuple[ForeignKey, TableName]]:
         """The keys by which records of other tables are one with the table's, and these tables."""
         return self._children.get(table, [])
+
+    def shared(self, table: TableName) -> bool:
+        """Whether rows of the table that are not the clinic's own are there for all clinics."""
+        return table in self._shared
 
     def alone(self, table: TableName) -> bool:
         """Whether no record of the table is one with another."""

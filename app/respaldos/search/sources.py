@@ -119,8 +119,7 @@ class Today:
         return found
 
     def _row(self, table: TableName, text: str) -> Row:
-        model, line = self._models[table], text.encode()
-        return Row(model, line, model.values(line))
+        return self._models[table].row(text.encode())
 
 
 class BackupFile:
