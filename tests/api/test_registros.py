@@ -79,7 +79,7 @@ async def test_lines(settings: Settings, conn: asyncpg.Connection, store: Store,
         assert lines[-1] == {"hay_mas": False, "avisos": []}
         assert {line["clave"] for line in lines[:-1]} == {str(code)}
         assert lines[-2]["eliminado_entre"] is not None
-        wrong = await client.get(f"{API}/registros/", params={"buscar": "x"}, headers=bearer() | NDJSON)
+        wrong = await client.get(f"{API}/registros/", params={"buscar": "x" * 201}, headers=bearer() | NDJSON)
         assert (wrong.status_code, wrong.json()["codigo"]) == (422, "solicitud_invalida")
 
 

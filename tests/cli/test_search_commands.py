@@ -68,7 +68,8 @@ async def test_a_deleted_patient_is_found_and_can_be_brought_back(
     assert "\\x1b]52;c;x\\x07" in odd.out
     nothing = run("buscar", "--clinica", str(SMALL), "nadie se llama así")
     assert (nothing.code, nothing.out) == (0, "No se encontró nada, ni hoy ni en los respaldos de esos días.\n")
-    assert run("buscar", "--clinica", str(SMALL), "x").code == 1
+    assert run("buscar", "--clinica", str(SMALL), "x" * 201).code == 1
+    assert "no existe ningún modelo «nada»" in run("buscar", "--clinica", str(SMALL), "ana", "--modelos", "nada").err
     assert run("buscar", "--clinica", str(SMALL)).code == 2
     assert run("buscar", "--clinica", "999", "juan").code == 1
 

@@ -1,6 +1,7 @@
 """What one record was like in each backup, and is today."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
@@ -23,7 +24,7 @@ from app.respaldos.search.contract import (
     model_name,
 )
 from app.respaldos.search.found import TODAY
-from app.respaldos.search.records import Relations, Row, version
+from app.respaldos.search.records import Relations, Row, forget_patterns, version
 from app.respaldos.search.search import backup_files, labels_of
 from app.respaldos.search.sources import UNREADABLE, Source, Today, unreadable, values_of
 from app.respaldos.search.turns import in_turns
@@ -65,7 +66,7 @@ async def historia_de_registro(
         newest = history.newest()
         if newest is None:
             raise _unknown(modelo, clave)
-        return HistoriaDeRegistro(
+        found = HistoriaDeRegistro(
             modelo=entry.model,
             modelo_nombre=model_name(entry.model),
             clave=clave,
@@ -74,6 +75,8 @@ async def historia_de_registro(
             dependientes=await history.dependents(newest, _dependents(catalogue, entry, newest.rows[lookups[0]])),
             avisos=history.avisos,
         )
+    forget_patterns()
+    return found
 
 
 class _History:
@@ -104,8 +107,8 @@ class _History:
         """What the record is called in that version."""
         source = self._sources[of.numbers[-1]]
         row = of.rows[self._lookups[0]]
-        (label,) = await self._labels.of([(row.model.table, row.values)], partial(values_of, source))
-        return label or row.name
+        (label,) = await self._labelled(source, [row])
+        return label
 
     async def versions(self) -> list[VersionDeRegistro]:
         """All of them, newest first, from the oldest in which the record is there."""
@@ -129,22 +132,37 @@ class _History:
     async def dependents(self, of: _Version, lookups: Sequence[Lookup]) -> list[Dependientes]:
         """How many records point to it in the newest source of that version, by model."""
         source = self._sources[of.numbers[-1]]
-        found = []
-        for table, (count, rows) in (await source.pointing(lookups, limit=EXAMPLES)).items():
+        found: list[Dependientes] = []
+        try:
+            pointing = await source.pointing(lookups, limit=EXAMPLES)
+        except UNREADABLE as exc:
+            self.avisos.append(unreadable(source, exc))
+            return found
+        for count, rows in pointing.values():
             if not rows:
                 continue
-            labels = await self._labels.of([(table, row.values) for row in rows], partial(values_of, source))
+            labels = await self._labelled(source, rows)
             found.append(
                 Dependientes(
                     modelo=rows[0].model.name,
                     cantidad=count,
                     ejemplos=[
-                        Dependiente(clave=row.clave, etiqueta=label or row.name)
-                        for row, label in zip(rows, labels, strict=True)
+                        Dependiente(clave=row.clave, etiqueta=label) for row, label in zip(rows, labels, strict=True)
                     ],
                 )
             )
         return found
+
+    async def _labelled(self, source: Source, rows: Sequence[Row]) -> list[str]:
+        """What they are called, by model and key where the source cannot be read any further."""
+        try:
+            labels = await self._labels.of(
+                [(row.model.table, row.values) for row in rows], partial(values_of, source)
+            )
+        except UNREADABLE as exc:
+            self.avisos.append(unreadable(source, exc))
+            labels = [""] * len(rows)
+        return [label or row.name for row, label in zip(rows, labels, strict=True)]
 
     def _distinct(self) -> list[_Version]:
         found: list[_Version] = []
@@ -201,9 +219,10 @@ class _History:
         if lookup is None:
             return None
         for number in (TODAY, of.numbers[-1]):
-            source = self._sources[number]
-            if lookup in (found := await self._labels.at({lookup}, partial(values_of, source))):
-                return found[lookup]
+            with suppress(*UNREADABLE):
+                found = await self._labels.at({lookup}, partial(values_of, self._sources[number]))
+                if lookup in found:
+                    return found[lookup]
         return None
 
 

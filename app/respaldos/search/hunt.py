@@ -6,10 +6,9 @@ from functools import partial
 from typing import Final
 
 from app.clinic.catalogue.entries import Catalogue
-from app.clinic.catalogue.introspection import TableName
 from app.clinic.labels import Labels
 from app.clinic.reading.look_up import Lookup
-from app.errors import InvalidRequest, RespaldosError
+from app.errors import RespaldosError
 from app.respaldos.search.contract import EstadoRegistro, RegistroEncontrado
 from app.respaldos.search.found import TODAY, Found
 from app.respaldos.search.records import Id, Relations, Row, version
@@ -28,7 +27,7 @@ class Hunt:
     """Puts into `told` what is found, each time that more is known of it.
 
     Of the records that are there today `limit` are told, and of those that are not as many; `more`: there are others.
-    `avisos` name the backups that cannot be read. Raises InvalidRequest where `modelos` names what there is not.
+    `avisos` name the backups that cannot be read, and what of `modelos` there is not.
     """
 
     def __init__(
@@ -43,11 +42,12 @@ class Hunt:
     ) -> None:
         self.told: asyncio.Queue[RegistroEncontrado | None] = asyncio.Queue()
         self.more = False
-        self.avisos: list[str] = []
         self._relations = relations
         self._labels = labels
         self._words = words
-        self._chosen = _chosen(catalogue, modelos) if modelos else None
+        by_name = {name: each.name for each in catalogue.entries.values() for name in (str(each.name), each.model)}
+        self.avisos = [f"no existe ningún modelo «{name}»" for name in modelos if name not in by_name]
+        self._chosen = frozenset(by_name[name] for name in modelos if name in by_name) if modelos else None
         self._searched = self._chosen
         if self._chosen is not None:
             self._searched = self._chosen.union(*map(relations.above, self._chosen))
@@ -231,14 +231,3 @@ class Hunt:
                 continue
             found.told = outcome
             self.told.put_nowait(outcome)
-
-
-def _chosen(catalogue: Catalogue, modelos: Collection[str]) -> frozenset[TableName]:
-    by_name = {name: entry.name for entry in catalogue.entries.values() for name in (str(entry.name), entry.model)}
-    if unknown := [name for name in modelos if name not in by_name]:
-        raise InvalidRequest(f"modelos: no existe «{unknown[0]}»; existen: {', '.join(sorted(_models(catalogue)))}")
-    return frozenset(by_name[name] for name in modelos)
-
-
-def _models(catalogue: Catalogue) -> Iterator[str]:
-    return (entry.model for entry in catalogue.entries.values() if entry.recorded)

@@ -20,8 +20,8 @@ from app.respaldos.search.words import Text
 # Nobody looks for what these say, and any two digits are in them.
 _UNREADABLE = ("bytea", "tsvector", "tsquery", "xid", "pg_lsn")
 
-# A pattern of some thousand keys (bytes).
-_PATTERN_BYTES = 256 << 20
+# What RE2 may keep for one pattern (bytes); one of five thousand keys takes a tenth of it.
+_PATTERN_BYTES = 128 << 20
 
 
 class Model:
@@ -207,6 +207,11 @@ def _ends(pattern: Any, block: bytes) -> Iterator[int]:
     while (found := pattern.search(block, end)) is not None:
         end = block.find(b"\n", found.start())
         yield end
+
+
+def forget_patterns() -> None:
+    """Let go of what was looked for: RE2 keeps the last patterns, with names and keys in them."""
+    re2.purge()
 
 
 def _keys(columns: Sequence[str], wanted: Collection[tuple[str, ...]]) -> str:

@@ -16,7 +16,7 @@ from app.respaldos.models import Estado
 from app.respaldos.resources import Resources
 from app.respaldos.search.contract import EstadoRegistro, FinDeBusqueda, RegistroEncontrado, RegistrosEncontrados
 from app.respaldos.search.hunt import Hunt
-from app.respaldos.search.records import Relations
+from app.respaldos.search.records import Relations, forget_patterns
 from app.respaldos.search.sources import BackupFile, Today
 from app.respaldos.search.words import Words
 
@@ -48,6 +48,9 @@ async def buscar_registros(
     DatabaseError; of a backup that cannot be read the end tells.
     """
     words = Words(request.texto)
+    if words.pattern is None:
+        yield FinDeBusqueda(hay_mas=False, avisos=[])
+        return
     async with resources.clinic.snapshot(clinica_id, own=True) as snapshot:
         relations = Relations(snapshot.catalogue)
         hunt = Hunt(
@@ -68,6 +71,7 @@ async def buscar_registros(
         finally:
             task.cancel()
             await asyncio.wait([task])
+            forget_patterns()
     yield FinDeBusqueda(hay_mas=hunt.more, avisos=hunt.avisos)
 
 

@@ -13,7 +13,6 @@ from app.folded import fold
 from app.printable import printable
 
 LONGEST_TEXT: Final = 200
-MOST_WORDS: Final = 10
 
 # Of what is found, so many characters on each side are shown.
 AROUND: Final = 40
@@ -56,26 +55,22 @@ class Coincidence:
 
 
 class Words:
-    """The words of a text, each of which has to be found in a value, in any order.
+    """The words of a text, each of which has to be found in a value, in any order. Without any, nothing is found.
 
-    Raises InvalidRequest where there is nothing to look for.
+    Raises InvalidRequest where the text is longer than LONGEST_TEXT.
     """
 
     def __init__(self, text: str) -> None:
         if len(text) > LONGEST_TEXT:
             raise InvalidRequest(f"lo que se busca puede tener {LONGEST_TEXT} caracteres como máximo")
-        given = {folded: word for word in text.split() if (folded := fold(word))}
-        if not given or len(given) > MOST_WORDS:
-            raise InvalidRequest(f"diga qué se busca: de una a {MOST_WORDS} palabras")
+        given = {folded: word for word in text.split() if (folded := fold(word).strip())}
         # By the one of which there are fewest, most likely, the others need not be looked for.
         self._folded = sorted(given, key=len, reverse=True)
-        if len(self._folded[0]) < 2:
-            raise InvalidRequest("lo que se busca debe tener una palabra de dos letras o cifras por lo menos")
-        self.pattern = _pattern(self._folded[0], given[self._folded[0]])
+        self.pattern = _pattern(self._folded[0], given[self._folded[0]]) if given else None
 
     def found(self, texts: Sequence[Text]) -> Coincidence | None:
         """Where the longest word is; None unless all of them are somewhere."""
-        if not all(any(word in text.folded for text in texts) for word in self._folded[1:]):
+        if not self._folded or not all(any(word in text.folded for text in texts) for word in self._folded[1:]):
             return None
         longest = self._folded[0]
         return next(
