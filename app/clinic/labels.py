@@ -150,7 +150,7 @@ class Labels:
         if isinstance(piece, str):
             return piece
         value = _follow(values, piece, known)
-        return self._shown(value, piece.column) if isinstance(value, str) else ""
+        return self._shown(self.secrets.shown(value), piece.column) if isinstance(value, str) else ""
 
     def _shown(self, value: str, column: Column) -> str:
         if column.type.startswith("timestamp"):

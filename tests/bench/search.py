@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import delete
 
 from app.connections.resources import open_resources
-from app.dump.gzip_member import Compression, GzipReader, GzipWriter
+from app.dump.gzip_member import GzipReader, GzipWriter
 from app.respaldos.backup.run import crear_respaldo
 from app.respaldos.databases import transaction
 from app.respaldos.models import Estado, Respaldo, TipoRespaldo
@@ -83,7 +83,7 @@ async def _make_backups(resources: Resources) -> None:
         changed = users.replace(b'"activo":true', b'"activo":false', number)
         changed = changed.replace(b'"observaciones":"', f'"observaciones":"{number} '.encode(), 40 * number)
         parts = [head, b'"usuarios":[\n', *([gone, b"\n"] if number > BACKUPS // 2 else []), changed]
-        writer = GzipWriter(Compression.SMALL)
+        writer = GzipWriter(resources.compression)
         file = b"".join([*(writer.feed(part) for part in parts), writer.finish()])
         storage = resources.storage
         await storage.client.put_object(Bucket=storage.options.bucket, Key=f"{key}_{number:02}.json.gz", Body=file)

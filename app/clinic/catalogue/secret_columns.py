@@ -3,6 +3,7 @@
 import json
 import re
 from dataclasses import dataclass
+from functools import cache
 
 from app.clinic.catalogue.introspection import TableName
 
@@ -46,9 +47,11 @@ class SecretColumns:
     @property
     def pattern(self) -> str:
         """A regular expression, to be used without regard to case, for texts that `masked` may have to change."""
-        # PostgreSQL looks through bytes, in which only ASCII looks alike everywhere.
-        own = [re.sub(r"[^\x00-\x7f]", ".*", re.escape(name)) for name in self.names if "." not in name]
-        return "|".join((NAMES, ESCAPED_LETTER, *own))
+        return _pattern(self.names)
+
+    def shown(self, text: str) -> str:
+        """What people may see of a value of a column that is no secret: of a document no secrets, else all of it."""
+        return self.masked(text) if re.search(self.pattern, text, re.IGNORECASE | re.DOTALL) else text
 
     def masked(self, text: str) -> str:
         """A document with what is under secret names left out; HIDDEN where that cannot be told for sure."""
@@ -79,6 +82,13 @@ class SecretColumns:
 
     def _named(self, name: str) -> bool:
         return bool(re.search(NAMES, name, re.IGNORECASE)) or name.casefold() in map(str.casefold, self.names)
+
+
+@cache
+def _pattern(names: tuple[str, ...]) -> str:
+    # PostgreSQL looks through bytes, in which only ASCII looks alike everywhere.
+    own = [re.sub(r"[^\x00-\x7f]", ".*", re.escape(name)) for name in names if "." not in name]
+    return "|".join((NAMES, ESCAPED_LETTER, *own))
 
 
 def _unquoted(name: str) -> str:

@@ -1,6 +1,7 @@
 """Single records of today, found by the values of a key."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from contextlib import asynccontextmanager
 from itertools import groupby
 from typing import NamedTuple, TypeAlias
 
@@ -19,6 +20,21 @@ Values: TypeAlias = Mapping[str, str | None]
 
 # Which of the values that were asked for a row has.
 NUMBER = f"{RESERVED}numero"
+
+
+# What a file has may be no value of the column any more, or none that its domain takes; not every type can be
+# compared.
+_NO_VALUE = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError)
+_NO_EQUALITY = (asyncpg.UndefinedFunctionError, asyncpg.AmbiguousFunctionError)
+
+# Types as they are declared, without their lengths and scales; of a domain, what it is made of.
+_TYPES = """
+    WITH RECURSIVE below(n, type, base) AS (
+        SELECT g.n, t.oid, t.typbasetype
+        FROM unnest($1::text[]) WITH ORDINALITY AS g(name, n) JOIN pg_type t ON t.oid = g.name::regtype
+        UNION ALL
+        SELECT b.n, t.oid, t.typbasetype FROM below b JOIN pg_type t ON t.oid = b.base
+    ) SELECT format_type(type, -1) FROM below WHERE base = 0 ORDER BY n"""
 
 
 class Lookup(NamedTuple):
@@ -49,41 +65,67 @@ async def look_up_among(
     connection: asyncpg.Connection, table: Table, rows: str, lookups: Sequence[Lookup]
 ) -> dict[Lookup, str]:
     """The same among the rows of a query over all columns of one table; the lookups are by the same columns."""
-    values = [list(each) for each in zip(*(lookup.values for lookup in lookups), strict=True)]
-    statement = with_lines(table, _matching(table, rows, lookups[0].columns), NUMBER)
-    await connection.execute("SAVEPOINT busqueda")
-    try:
-        found = await connection.fetch(statement, *values)
-    except (asyncpg.DataError, asyncpg.SyntaxOrAccessError):
-        # What a file has may be no value of the column any more, and not every type has an equality.
-        await connection.execute("ROLLBACK TO busqueda; RELEASE busqueda")
-        if len(lookups) == 1:
+    types = await _types(connection, table, lookups[0].columns)
+    statement = with_lines(table, _matching(table, rows, types), NUMBER)
+    open_ = [lookups]
+    lines: dict[Lookup, str] = {}
+    while open_:
+        some = open_.pop()
+        values = [list(each) for each in zip(*(lookup.values for lookup in some), strict=True)]
+        try:
+            async with _tried(connection):
+                found = await connection.fetch(statement, *values)
+        except _NO_EQUALITY:
             return {}
-        half = len(lookups) // 2
-        return {
-            **await look_up_among(connection, table, rows, lookups[:half]),
-            **await look_up_among(connection, table, rows, lookups[half:]),
-        }
-    await connection.execute("RELEASE busqueda")
-    return {lookups[number - 1]: line for number, line in found}
+        except _NO_VALUE:
+            half = len(some) // 2
+            open_ += [some[:half], some[half:]] if half else []
+        else:
+            lines |= {some[number - 1]: line for number, line in found}
+    return lines
 
 
 async def pointing(
-    connection: asyncpg.Connection, statements: Statements, lookup: Lookup, *, limit: int
+    connection: asyncpg.Connection, statements: Statements, lookups: Sequence[Lookup], *, limit: int
 ) -> tuple[int, list[str]]:
-    """How many records have these values, of a table of which several may, and the lines of the first of them."""
-    entry = statements.catalogue.entries[lookup.table]
-    rows = _rows(statements, entry, lookup.columns)
+    """How many records have the values of one or more of these, and the lines of the first; all are of one table."""
+    entry = statements.catalogue.entries[lookups[0].table]
+    names = tuple(dict.fromkeys(name for lookup in lookups for name in lookup.columns))
+    rows = _rows(statements, entry, names)
     if rows is None:
         return 0, []
     table = statements.described(entry)
-    matching = _matching(table, rows, lookup.columns)
-    values = [[value] for value in lookup.values]
-    count: int = await connection.fetchval(f"SELECT count(*) FROM ({matching}) AS r", *values)
+    types = await _types(connection, table, names)
+    values: list[str] = []
+    either = []
+    for lookup in lookups:
+        same = []
+        for name, value in zip(lookup.columns, lookup.values, strict=True):
+            values.append(value)
+            same.append(f"x.{quote(name)} = ${len(values)}::text::{types[name]}")
+        either.append(f"({' AND '.join(same)})")
+    matching = f"SELECT x.* FROM ({rows}) AS x WHERE {' OR '.join(either)}"
     order = ", ".join(f"r.{quote(name)}" for name in table.key) or "1"
     some = f"SELECT r.* FROM ({matching}) AS r ORDER BY {order} LIMIT {limit}"
-    lines = await connection.fetch(with_lines(table, some), *values) if count else []
+    try:
+        async with _tried(connection):
+            count: int = await connection.fetchval(f"SELECT count(*) FROM ({matching}) AS r", *values)
+            lines = await connection.fetch(with_lines(table, some), *values) if count else []
+    except (*_NO_VALUE, *_NO_EQUALITY):
+        return 0, []
     return count, [line for (line,) in lines]
+
+
+@asynccontextmanager
+async def _tried(connection: asyncpg.Connection) -> AsyncIterator[None]:
+    """What PostgreSQL refuses in it is undone and raised, and the transaction goes on."""
+    await connection.execute("SAVEPOINT busqueda")
+    try:
+        yield
+    except asyncpg.PostgresError:
+        await connection.execute("ROLLBACK TO busqueda; RELEASE busqueda")
+        raise
+    await connection.execute("RELEASE busqueda")
 
 
 def record_values(table: Table, line: str) -> Values:
@@ -105,18 +147,20 @@ def _rows(statements: Statements, entry: Entry, names: tuple[str, ...]) -> str |
     return None
 
 
-def _matching(table: Table, rows: str, names: tuple[str, ...]) -> str:
+def _matching(table: Table, rows: str, types: Mapping[str, str]) -> str:
     """Those of the rows that have one of the values given as arrays of text; NUMBER says which."""
-    types = {column.name: column.type for column in table.columns}
-    places = [f"v{number}" for number in range(len(names))]
-    given = ", ".join(f"${number}::text[]" for number in range(1, len(names) + 1))
-    cast = ", ".join(f"g.{place}::{_type(types[name])} AS {place}" for place, name in zip(places, names, strict=True))
+    places = [f"v{number}" for number in range(len(types))]
+    given = ", ".join(f"${number}::text[]" for number in range(1, len(types) + 1))
+    cast = ", ".join(f"g.{place}::{type_} AS {place}" for place, type_ in zip(places, types.values(), strict=True))
     wanted = f"SELECT {cast}, g.n FROM unnest({given}) WITH ORDINALITY AS g({', '.join(places)}, n)"
-    same = " AND ".join(f"x.{quote(name)} = w.{place}" for place, name in zip(places, names, strict=True))
+    same = " AND ".join(f"x.{quote(name)} = w.{place}" for place, name in zip(places, types, strict=True))
     shown = columns("x", tuple(column.name for column in table.columns))
     return f"SELECT {shown}, w.n AS {quote(NUMBER)} FROM ({rows}) AS x JOIN ({wanted}) AS w ON {same}"
 
 
-def _type(name: str) -> str:
-    # A cast to a length cuts, and what is cut is another value.
-    return "character varying" if name.startswith("character varying") else name
+async def _types(connection: asyncpg.Connection, table: Table, names: Sequence[str]) -> dict[str, str]:
+    """By column, the type to which a text is cast that is compared with it."""
+    # A cast to a length cuts, one to a scale rounds, and what is cut or rounded is another value.
+    types = {column.name: column.type for column in table.columns}
+    found = await connection.fetch(_TYPES, [types[name] for name in names])
+    return {name: type_ for name, (type_,) in zip(names, found, strict=True)}

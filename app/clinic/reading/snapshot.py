@@ -69,10 +69,10 @@ class ClinicSnapshot:
         with database_errors(self._setting):
             return await look_up(self._connection, self.statements, lookups)
 
-    async def pointing(self, lookup: Lookup, *, limit: int) -> tuple[int, list[str]]:
-        """How many of the clinic's own records have these values, and the lines of the first; see `pointing`."""
+    async def pointing(self, lookups: Sequence[Lookup], *, limit: int) -> tuple[int, list[str]]:
+        """How many of the clinic's own records have one of these values, and some lines; see `pointing`."""
         with database_errors(self._setting):
-            return await pointing(self._connection, self.statements, lookup, limit=limit)
+            return await pointing(self._connection, self.statements, lookups, limit=limit)
 
     async def cross_tenant(self, on_step: OnStep | None = None) -> list[CrossTenantReference | Unchecked]:
         """The clinic's own rows that point to rows of another clinic, and the tables that took too long to check.

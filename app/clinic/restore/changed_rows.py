@@ -200,7 +200,7 @@ class _Printed:
         # A part of a value may begin and end within a character.
         texts = [value.decode("utf-8", "ignore") if value is not None else None for value in (new, old)]
         if how == "masked":
-            texts = [self._secrets.masked(text) if text is not None else None for text in texts]
+            texts = [self._secrets.shown(text) if text is not None else None for text in texts]
             if new is not None and old is not None and texts[0] == texts[1]:
                 return HIDDEN, HIDDEN
         first, second = texts if self._whole else cut_both(*texts, begun=at == 1)

@@ -40,7 +40,8 @@ class RegistroEncontrado(Answer):
     modelo: Annotated[str, eg("pacientes")]
     modelo_nombre: Annotated[str, eg("Pacientes")]
     clave: Annotated[str | None, eg("15")] = Field(
-        description="Los valores de su clave, separados por comas. Vacía si la tabla no tiene clave."
+        description="Los valores de su clave, separados por comas. Vacía si la tabla no tiene clave, o si la clave es"
+        " un secreto."
     )
     etiqueta: Annotated[str, eg("Ana María Muñoz")] = Field(description="Cómo lo llama la gente.")
     estado: Annotated[EstadoRegistro, eg("eliminado")]

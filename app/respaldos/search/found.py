@@ -1,7 +1,7 @@
 """A record that was found, and what became of it."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from app.clinic.reading.look_up import Lookup
@@ -11,7 +11,7 @@ from app.respaldos.search.contract import (
     RegistroEncontrado,
     model_name,
 )
-from app.respaldos.search.records import Id, Row
+from app.respaldos.search.records import Id, Row, version
 from app.respaldos.search.sources import Source
 from app.respaldos.search.words import Coincidence
 
@@ -23,10 +23,12 @@ TODAY = 0
 class Found:
     """A record with what it is one with: the first row is its own.
 
-    `lookups` find these rows in any source; there are none where its table has no key. `versions` say by source what
-    it is like there, None where it is not there, for the sources in which it was looked for.
+    `id` is its table and key. `lookups` find these rows in any source; there are none where its table has no key.
+    `versions` say by source what it is like there, None where it is not there, for the sources in which it was looked
+    for.
     """
 
+    id: Id
     row: Row
     lookups: tuple[Lookup, ...]
     coincidence: Coincidence
@@ -35,14 +37,14 @@ class Found:
     told: RegistroEncontrado | None = None
 
     @property
-    def id(self) -> Id:
-        """Table and key."""
-        return self.row.id
-
-    @property
     def gone(self) -> bool:
         """Whether it is not there today, which has been asked."""
         return self.versions[TODAY] is None
+
+    def name(self, label: str) -> None:
+        """Call it so, or by model and key where nothing names it; of its row no more than the key is needed then."""
+        self.label = label or self.row.name
+        self.row = replace(self.row, values={name: self.row.values[name] for name in self.row.model.key})
 
     def see(self, number: int, rows: Mapping[Lookup, Row]) -> None:
         """Note what it is like in that source, by the rows that were found there."""
@@ -84,17 +86,3 @@ class Found:
     def _gone_by(self, source: int, sources: Sequence[Source]) -> datetime:
         """When it was first seen that it is gone."""
         return sources[max(each for each in self.versions if each < source)].taken_at
-
-
-def version(rows: Sequence[Row | None]) -> int:
-    """What tells one state of these rows from another, within this process.
-
-    A column that a table got since, and that holds nothing, is no other state.
-    """
-    return hash(
-        tuple(
-            frozenset((name, value) for name, value in row.values.items() if value is not None)
-            for row in rows
-            if row is not None
-        )
-    )

@@ -7,12 +7,12 @@ from functools import partial
 from typing import Final
 
 from app.clinic.catalogue.entries import Catalogue, Entry, TableClass
-from app.clinic.catalogue.introspection import TableName
-from app.clinic.catalogue.secret_columns import HIDDEN, SecretColumns
+from app.clinic.catalogue.secret_columns import HIDDEN
 from app.clinic.labels import Labels
 from app.clinic.reading.look_up import Lookup
+from app.clinic.reading.platform_statements import Statements
 from app.clinic.restore.changed_rows import Value, cut_both, shown_value
-from app.dump.document import ColumnHeader, Form
+from app.dump.document import ColumnHeader
 from app.errors import RecordNotFound
 from app.respaldos.resources import Resources
 from app.respaldos.search.contract import (
@@ -23,8 +23,8 @@ from app.respaldos.search.contract import (
     VersionDeRegistro,
     model_name,
 )
-from app.respaldos.search.found import TODAY, version
-from app.respaldos.search.records import Relations, Row, forget_patterns
+from app.respaldos.search.found import TODAY
+from app.respaldos.search.records import Relations, Row, forget_patterns, version
 from app.respaldos.search.search import backup_files, labels_of
 from app.respaldos.search.sources import UNREADABLE, Source, Today, unreadable, values_of
 from app.respaldos.search.turns import in_turns
@@ -53,15 +53,15 @@ async def historia_de_registro(
     async with resources.clinic.snapshot(clinica_id, own=True) as snapshot:
         catalogue = snapshot.catalogue
         relations = Relations(catalogue)
-        entry = _entry(snapshot.statements.own_entries, modelo, clave)
-        today = Today(snapshot)
+        entry = _entry(snapshot.statements, modelo, clave)
+        today = Today(snapshot, resources.secrets)
         lookups = _lookups(relations, entry, clave)
         # Files are searched for a key as it is written; PostgreSQL knows that 015 is 15.
         for row in (await today.look_up({lookups[0]})).values():
             clave = row.clave or clave
             lookups = _lookups(relations, entry, clave)
         files = await backup_files(resources, catalogue, relations, dias, clinica_id=clinica_id)
-        history = _History([today, *files], labels_of(resources, catalogue), resources.secrets, lookups)
+        history = _History([today, *files], labels_of(resources, catalogue), lookups)
         await in_turns(history.read, range(len(files) + 1))
         newest = history.newest()
         if newest is None:
@@ -82,13 +82,10 @@ async def historia_de_registro(
 class _History:
     """What the sources say of the records that are looked up, the first of which has the history."""
 
-    def __init__(
-        self, sources: Sequence[Source], labels: Labels, secrets: SecretColumns, lookups: Sequence[Lookup]
-    ) -> None:
+    def __init__(self, sources: Sequence[Source], labels: Labels, lookups: Sequence[Lookup]) -> None:
         self.avisos: list[str] = []
         self._sources = sources
         self._labels = labels
-        self._secrets = secrets
         self._lookups = lookups
         self._seen: dict[int, Mapping[Lookup, Row]] = {}
 
@@ -204,12 +201,11 @@ class _History:
         return found
 
     def _shown(self, row: Row, column: ColumnHeader, was: str | None, now: str | None) -> tuple[Value, Value]:
-        if self._secrets.has(row.model.table, row.model.name, column.name):
+        if column.name in row.model.secret:
             return HIDDEN, HIDDEN
-        if column.form is not Form.SCALAR:
-            was, now = (self._secrets.masked(value) if value is not None else None for value in (was, now))
-            if was == now:
-                return HIDDEN, HIDDEN
+        was, now = (row.model.secrets.shown(value) if value is not None else None for value in (was, now))
+        if was == now:
+            return HIDDEN, HIDDEN
         number = column.type.startswith(_NUMBERS)
         first, second = cut_both(was, now)
         return shown_value(column.type, number, first), shown_value(column.type, number, second)
@@ -230,10 +226,16 @@ class _History:
         return None
 
 
-def _entry(entries: Sequence[Entry], modelo: str, clave: str) -> Entry:
-    for entry in entries:
+def _entry(statements: Statements, modelo: str, clave: str) -> Entry:
+    own = statements.own_entries
+    for entry in statements.catalogue.entries.values():
         if modelo in {entry.model, str(entry.name)} and entry.table.key:
-            return entry
+            if entry in own:
+                return entry
+            raise RecordNotFound(
+                f"no hay historia de «{modelo}:{clave}»: «{modelo}» es de todas las clínicas o del acceso al sistema,"
+                " y la historia es de los registros propios de una clínica"
+            )
     raise _unknown(modelo, clave)
 
 
@@ -256,13 +258,13 @@ def _lookups(relations: Relations, entry: Entry, clave: str) -> list[Lookup]:
 
 
 def _dependents(catalogue: Catalogue, entry: Entry, row: Row) -> list[Lookup]:
-    """By which values the clinic's tables point to the record, one key for each table."""
-    found: dict[TableName, Lookup] = {}
-    for child in catalogue.of_class(TableClass.OWNED):
-        for fk in child.table.foreign_keys:
-            if fk.target == entry.name and (lookup := row.pointed_to(fk, child.name)) is not None:
-                found.setdefault(child.name, lookup)
-    return list(found.values())
+    """By which values the clinic's tables point to the record: a table may by several keys."""
+    return [
+        lookup
+        for child in catalogue.of_class(TableClass.OWNED)
+        for fk in child.table.foreign_keys
+        if fk.target == entry.name and (lookup := row.pointed_to(fk, child.name)) is not None
+    ]
 
 
 def _unknown(modelo: str, clave: str) -> RecordNotFound:

@@ -6,13 +6,12 @@ from functools import partial
 from typing import Final
 
 from app.clinic.catalogue.entries import Catalogue
-from app.clinic.catalogue.secret_columns import SecretColumns
 from app.clinic.labels import Labels
 from app.clinic.reading.look_up import Lookup
 from app.errors import RespaldosError
 from app.respaldos.search.contract import EstadoRegistro, RegistroEncontrado
-from app.respaldos.search.found import TODAY, Found, version
-from app.respaldos.search.records import Id, Relations, Row
+from app.respaldos.search.found import TODAY, Found
+from app.respaldos.search.records import Id, Relations, Row, version
 from app.respaldos.search.scan import Scan
 from app.respaldos.search.sources import UNREADABLE, Source, answers, unreadable, values_of
 from app.respaldos.search.turns import in_turns
@@ -36,7 +35,6 @@ class Hunt:
         catalogue: Catalogue,
         relations: Relations,
         labels: Labels,
-        secrets: SecretColumns,
         words: Words,
         *,
         modelos: Collection[str],
@@ -46,7 +44,6 @@ class Hunt:
         self.more = False
         self._relations = relations
         self._labels = labels
-        self._secrets = secrets
         self._words = words
         by_name = {name: each.name for each in catalogue.entries.values() for name in (str(each.name), each.model)}
         self.avisos = [f"no existe ningún modelo «{name}»" for name in modelos if name not in by_name]
@@ -135,10 +132,10 @@ class Hunt:
             if id(row) in within:
                 continue
             group = [row, *(parent for _, parent in above)]
-            texts = [text for each in group for text in each.model.texts(each.values, self._secrets)]
+            texts = [text for each in group for text in each.model.texts(each.values)]
             if (coincidence := self._words.found(texts)) is not None:
                 own = [row.own, *(lookup for lookup, _ in above)] if row.own is not None else []
-                yield Found(row, tuple(own), coincidence, versions={number: version(group)})
+                yield Found(row.id, row, tuple(own), coincidence, versions={number: version(group)})
             elif row.id not in self._found:
                 self._pass_over(row)
 
@@ -156,7 +153,7 @@ class Hunt:
     def _pass_over(self, row: Row) -> None:
         # What it is one with may be another in the next backup.
         if self._relations.alone(row.model.table) and len(self._judged) < MOST_JUDGED:
-            self._judged.add(hash((row.model.name, row.line)))
+            self._judged.add(row.digest)
 
     async def _take(self, number: int, candidates: Sequence[Found]) -> None:
         """Keep those that are new and for which there is room; note of the others where they are."""
@@ -201,7 +198,7 @@ class Hunt:
             # That it cannot be read any more is said when it is looked through once more, if it is.
             pass
         for found, label in zip(kept, labels, strict=True):
-            found.label = label or found.row.name
+            found.name(label)
 
     async def _complete(self, number: int) -> None:
         """Find out what was not known of the records found when this source was read."""

@@ -13,13 +13,16 @@ from app.respaldos.search.records import Model, Relations, Row, finder
 # through wants another word; it is what bounds the memory of a search.
 MOST_HITS: Final = 5_000
 
+# The same of the length of their lines. Three sources of each of four searches are looked through at once.
+MOST_BYTES: Final = 32 << 20
+
 
 class Scan:
     """Fed with a source's models and their lines, in any thread; then `rows` are the records that were found.
 
     `words` is a pattern, to be looked for in the tables `searched`, None for all of the clinic's own. What `judged`
     has is passed over: hashes of model and line, of lines that are no result. With a record that has a word comes
-    what is one with it, where that stands further down. `overflow`: more have a word than MOST_HITS.
+    what is one with it, where that stands further down. `overflow`: more have a word than MOST_HITS, or MOST_BYTES.
 
     Of what is looked up `keep` records of a table are among the rows, and all are in `counted`.
     """
@@ -47,6 +50,7 @@ class Scan:
         self._model: Model | None = None
         self._hunting = False
         self._hits = 0
+        self._bytes = 0
         self._keep = keep
         for lookup in lookups:
             self._want(lookup)
@@ -64,15 +68,18 @@ class Scan:
         """Lines of this model follow."""
         self._model = model
         self._hunting = self._hunts(model.table, section)
-        self._find = finder(model, self._words if self._hunting else None, self._wanted.get(model.table, {}))
+        # Of other rows of `referencias`, as those that no clinic owns, today's are not shown.
+        shown = section is Section.DATA or self._relations.shared(model.table)
+        wanted = self._wanted.get(model.table, {}) if shown else {}
+        self._find = finder(model, self._words if self._hunting else None, wanted)
 
     def feed(self, block: bytes) -> None:
         """Whole lines of the model begun last. Raises FormatError where one is no record."""
         if self._find is None or self._model is None:
             return
         for line in self._find(block):
-            if hash((self._model.name, line)) not in self._judged:
-                self._take(Row(self._model, line, self._model.values(line)))
+            if self._model.digest(line) not in self._judged:
+                self._take(self._model.row(line), len(line))
 
     def end(self) -> None:
         """The model begun last is complete."""
@@ -89,7 +96,7 @@ class Scan:
     def _want(self, lookup: Lookup) -> None:
         self._wanted.setdefault(lookup.table, {}).setdefault(lookup.columns, set()).add(lookup.values)
 
-    def _take(self, row: Row) -> None:
+    def _take(self, row: Row, size: int) -> None:
         table = row.model.table
         wanted = self._wanted.get(table, {})
         if any(row.values_of(columns) in values for columns, values in wanted.items()):
@@ -99,10 +106,11 @@ class Scan:
         else:
             if not self._hunting:
                 return
-            if self._hits >= MOST_HITS:
+            if self._hits >= MOST_HITS or self._bytes + size > MOST_BYTES:
                 self.overflow = True
                 return
             self._hits += 1
+            self._bytes += size
         self.rows.append(row)
         if self._hunting:
             for fk, child in self._relations.children(table):

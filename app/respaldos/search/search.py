@@ -57,13 +57,12 @@ async def buscar_registros(
             snapshot.catalogue,
             relations,
             labels_of(resources, snapshot.catalogue),
-            resources.secrets,
             words,
             modelos=request.modelos,
             limit=request.limite,
         )
         files = await backup_files(resources, snapshot.catalogue, relations, request.dias, clinica_id=clinica_id)
-        task = asyncio.create_task(hunt.run(Today(snapshot), files))
+        task = asyncio.create_task(hunt.run(Today(snapshot, resources.secrets), files))
         task.add_done_callback(lambda _: hunt.told.put_nowait(None))
         try:
             while (found := await hunt.told.get()) is not None:
@@ -106,7 +105,7 @@ async def backup_files(
             limit=1000,
             offset=0,
         )
-    return [BackupFile(resources.storage, respaldo, catalogue, relations) for respaldo in respaldos]
+    return [BackupFile(resources, respaldo, catalogue, relations) for respaldo in respaldos]
 
 
 def labels_of(resources: Resources, catalogue: Catalogue) -> Labels:

@@ -4,10 +4,12 @@ import asyncio
 import logging
 from collections.abc import Collection, Mapping
 from datetime import datetime
+from itertools import groupby
 from typing import Protocol
 
 from app.clinic.catalogue.entries import Catalogue
 from app.clinic.catalogue.introspection import TableName
+from app.clinic.catalogue.secret_columns import SecretColumns
 from app.clinic.reading.look_up import Lookup, Values
 from app.clinic.reading.snapshot import ClinicSnapshot
 from app.dump.document import Header
@@ -16,9 +18,9 @@ from app.dump.scanner import FileScanner
 from app.dump.whose import whose
 from app.errors import FormatError, ObjectNotFound, RespaldosError, StorageError
 from app.respaldos.models import Respaldo
+from app.respaldos.resources import Resources
 from app.respaldos.search.records import Model, Relations, Row
 from app.respaldos.search.scan import Scan
-from app.storage.s3 import S3Storage
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +43,7 @@ class Source(Protocol):
         """These records, as far as they are there. Raises as `read`."""
 
     async def pointing(self, lookups: Collection[Lookup], *, limit: int) -> Mapping[TableName, tuple[int, list[Row]]]:
-        """By table, how many records have these values, and the first of them; at most one lookup for each table.
+        """By table, how many records have the values of one or more of its lookups, and the first of them.
 
         Raises as `read`.
         """
@@ -74,12 +76,14 @@ class Today:
 
     respaldo_id: int | None = None
 
-    def __init__(self, snapshot: ClinicSnapshot) -> None:
+    def __init__(self, snapshot: ClinicSnapshot, secrets: SecretColumns) -> None:
         self._snapshot = snapshot
         self._asking = asyncio.Lock()
         statements = snapshot.statements
         entries = {entry.name: entry for entry in snapshot.catalogue.entries.values()}
-        self._models = {name: Model.of_table(entry, statements.described(entry)) for name, entry in entries.items()}
+        self._models = {
+            name: Model.of_table(entry, statements.described(entry), secrets) for name, entry in entries.items()
+        }
 
     @property
     def taken_at(self) -> datetime:
@@ -109,21 +113,21 @@ class Today:
         """Ask PostgreSQL for them."""
         found = {}
         async with self._asking:
-            for lookup in lookups:
-                count, lines = await self._snapshot.pointing(lookup, limit=limit)
-                found[lookup.table] = count, [self._row(lookup.table, line) for line in lines]
+            for table, some in groupby(sorted(lookups), key=lambda each: each.table):
+                count, lines = await self._snapshot.pointing(list(some), limit=limit)
+                found[table] = count, [self._row(table, line) for line in lines]
         return found
 
     def _row(self, table: TableName, text: str) -> Row:
-        model, line = self._models[table], text.encode()
-        return Row(model, line, model.values(line))
+        return self._models[table].row(text.encode())
 
 
 class BackupFile:
     """A completed backup's object. Raises FormatError and StorageError."""
 
-    def __init__(self, storage: S3Storage, respaldo: Respaldo, catalogue: Catalogue, relations: Relations) -> None:
-        self._storage = storage
+    def __init__(self, resources: Resources, respaldo: Respaldo, catalogue: Catalogue, relations: Relations) -> None:
+        self._storage = resources.storage
+        self._secrets = resources.secrets
         self._respaldo = respaldo
         self._catalogue = catalogue
         self._relations = relations
@@ -143,7 +147,7 @@ class BackupFile:
         key = self._respaldo.archivo_s3
         if key is None:
             raise ObjectNotFound(f"el respaldo {self._respaldo.id} no tiene archivo")
-        reading = _Reading(self._respaldo, self._catalogue, scan)
+        reading = _Reading(self._respaldo, self._catalogue, self._secrets, scan)
         async with self._storage.download(key) as chunks:
             async for chunk in chunks:
                 await asyncio.to_thread(reading.feed, chunk)
@@ -172,10 +176,11 @@ class BackupFile:
 class _Reading:
     """Hands a file's lines to a scan."""
 
-    def __init__(self, respaldo: Respaldo, catalogue: Catalogue, scan: Scan) -> None:
+    def __init__(self, respaldo: Respaldo, catalogue: Catalogue, secrets: SecretColumns, scan: Scan) -> None:
         self._scanner = FileScanner(respaldo.metadata_.get("tamaño_original_bytes"))
         self._respaldo = respaldo
         self._catalogue = catalogue
+        self._secrets = secrets
         self._scan = scan
         self._header: Header | None = None
 
@@ -186,7 +191,8 @@ class _Reading:
                     self._check(header)
                     self._header = header
                 case ModelBegun(section, name) if self._header is not None:
-                    self._scan.begin(Model.of_header(name, self._header.models[name], self._catalogue), section)
+                    described = self._header.models[name]
+                    self._scan.begin(Model.of_header(name, described, self._catalogue, self._secrets), section)
                 case RecordsRead(lines):
                     self._scan.feed(lines)
                 case ModelEnded():

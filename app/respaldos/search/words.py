@@ -17,6 +17,9 @@ LONGEST_TEXT: Final = 200
 # Of what is found, so many characters on each side are shown.
 AROUND: Final = 40
 
+# So many characters of a text are passed at once on the way to what is shown.
+_STEP: Final = 4096
+
 # Where Unicode has letters that are another one with a sign, or in another form. The rest of it stands for itself.
 _SIGNED: Final = (
     *(range(0x80, 0x2500), range(0x2C60, 0x2E00), range(0x3000, 0x3400), range(0xA640, 0xA800)),
@@ -72,7 +75,7 @@ class Words:
         longest = self._folded[0]
         return next(
             (
-                Coincidence(text.model, text.column, _excerpt(text.text, longest))
+                Coincidence(text.model, text.column, _excerpt(text, longest))
                 for text in texts
                 if longest in text.folded
             ),
@@ -80,17 +83,18 @@ class Words:
         )
 
 
-def _excerpt(text: str, word: str) -> str:
+def _excerpt(found: Text, word: str) -> str:
     """The word as it stands in the text, with what is around it."""
-    lengths = [len(fold(char)) for char in text]
-    at = fold(text).index(word)
+    text, at = found.text, found.folded.index(word)
     first, passed = 0, 0
-    while passed + lengths[first] <= at:
-        passed += lengths[first]
-        first += 1
+    # A text may be long: first in large steps, then by letters.
+    for step in (_STEP, 1):
+        while passed + (size := len(fold(text[first : first + step]))) <= at:
+            passed += size
+            first += step
     last = first
     while passed < at + len(word):
-        passed += lengths[last]
+        passed += len(fold(text[last]))
         last += 1
     start, end = max(first - AROUND, 0), last + AROUND
     shown = " ".join(text[start:end].split())

@@ -333,3 +333,15 @@ async def test_a_key_that_is_of_another_type_by_now(resources: Resources, conn: 
         ("2", "igual", "Estrambótico 2"),
         ("3", "igual", "Estrambótico 3"),
     }
+
+
+async def test_too_many_bytes_end_the_search(
+    resources: Resources, conn: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    codes = [await add_patient(conn, nombre=f"Nombre{number}") for number in range(4)]
+    await conn.execute("UPDATE paciente SET direccion = repeat('ñandúquispe ', 9000) WHERE codusuario = $1", codes[0])
+    await back_up(resources)
+    monkeypatch.setattr(scan, "MOST_BYTES", 60_000)
+    found = await search(resources, FAMILY)
+    assert (found.hay_mas, found.avisos) == (True, [hunt.BROAD])
+    assert 0 < len(found.resultados) < 4

@@ -1348,7 +1348,7 @@ export interface components {
             modelo_nombre: string;
             /**
              * Clave
-             * @description Los valores de su clave, separados por comas. Vacía si la tabla no tiene clave.
+             * @description Los valores de su clave, separados por comas. Vacía si la tabla no tiene clave, o si la clave es un secreto.
              */
             clave: string | null;
             /**
