@@ -99,7 +99,7 @@ async def changed_rows(
 
     Long values are cut, by PostgreSQL already, around the first difference, unless they are wanted `whole`.
     """
-    printed = _Printed(staged, secrets, whole)
+    printed = Printed(staged, secrets, whole)
     key = staged.key or staged.names
     # Not every type can be sorted; those of a key can.
     cast = "" if staged.key else "::text"
@@ -139,7 +139,7 @@ async def changed_rows(
             yield ChangedRow("actualizados", printed.key(keys, found[:half]), fields)
 
 
-class _Printed:
+class Printed:
     """Has PostgreSQL print values of a model, no more of each than will be shown, and makes of them what is shown."""
 
     def __init__(self, staged: StagedTable, secrets: SecretColumns, whole: bool) -> None:
@@ -186,6 +186,12 @@ class _Printed:
     def fields(self, shown: Sequence[Column], found: Sequence[Any]) -> dict[str, tuple[Value, Value]]:
         """By name, before and after, what `select` gives of two rows."""
         return {column.name: (old, new) for column, new, old in self._read(shown, found)}
+
+    def may_hide(self, row: str, column: Column) -> str:
+        """Whether what an expression makes of the column of the row `row` may be a secret."""
+        if column.form is not Form.SCALAR or self._kind(column) == "hidden":
+            return "true"
+        return f"({self._named(_text(row, column))}) IS TRUE" if column.collated else "false"
 
     def _read(self, shown: Sequence[Column], found: Sequence[Any]) -> list[tuple[Column, Value, Value]]:
         numbers, *rest = (each or () for each in found)
@@ -261,6 +267,13 @@ def cut_both(one: str | None, other: str | None, *, begun: bool = True) -> tuple
         f"{'' if begun and not start else '…'}{text[start:end]}{'…' if len(text) > end else ''}" for text in texts
     )
     return first if one is not None else None, second if other is not None else None
+
+
+def text_of(value: Value) -> str:
+    """A value as the file's record has it."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value)
 
 
 def shown_value(type_: str, number: bool, text: str | None) -> Value:

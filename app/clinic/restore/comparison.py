@@ -149,8 +149,7 @@ class _WithFile(Difference):
         if (other := self.newer.get(staged.model)) is None:
             return 0
         filled = await self._connection.execute(
-            f"INSERT INTO {staged.current} SELECT NULL, ctid, {quote(HASH)}, {copy_number(staged, 'ctid')}"
-            f" FROM {other.stage}"
+            f"INSERT INTO {staged.current} SELECT NULL, ctid, {quote(HASH)}, {copy_number(staged)} FROM {other.stage}"
         )
         await self._connection.execute(f"ANALYZE {staged.current}")
         return int(filled.rpartition(" ")[2])

@@ -559,7 +559,7 @@ class Difference:
         lines = with_lines(staged.table, rows, *PLACE)
         hashes = f"SELECT tableoid, ctid, {line_hash(f'x.{quote(LINE)}')} AS {quote(HASH)} FROM ({lines}) AS x"
         filled = await self._connection.execute(
-            f"INSERT INTO {staged.current} SELECT tableoid, ctid, {quote(HASH)}, {copy_number(staged, 'ctid')}"
+            f"INSERT INTO {staged.current} SELECT tableoid, ctid, {quote(HASH)}, {copy_number(staged)}"
             f" FROM ({hashes}) AS y"
         )
         await self._connection.execute(f"ANALYZE {staged.current}")
@@ -835,12 +835,11 @@ async def one_row(connection: asyncpg.Connection, statement: str) -> asyncpg.Rec
     return row
 
 
-def copy_number(staged: StagedTable, order: str = "") -> str:
-    """COPY: which of several equal rows it is; of a table with a key there is but one."""
+def copy_number(staged: StagedTable) -> str:
+    """COPY: which of several equal rows it is, always the same; of a table with a key there is but one."""
     if staged.key:
         return f"1::bigint AS {quote(COPY)}"
-    ordered = f" ORDER BY {order}" if order else ""
-    return f"row_number() OVER (PARTITION BY {quote(HASH)}{ordered}) AS {quote(COPY)}"
+    return f"row_number() OVER (PARTITION BY {quote(HASH)} ORDER BY ctid) AS {quote(COPY)}"
 
 
 def _changed(names: Sequence[str]) -> str:

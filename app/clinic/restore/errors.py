@@ -8,6 +8,9 @@ import asyncpg
 from app.database import database_errors
 from app.errors import RestoreRefused
 
+# Whose details are nobody's to see.
+UNTOLD = (asyncpg.ExclusionViolationError, asyncpg.CheckViolationError)
+
 
 @contextmanager
 def restore_errors(setting: str) -> Iterator[None]:
@@ -20,8 +23,11 @@ def restore_errors(setting: str) -> Iterator[None]:
             raise RestoreRefused(f"{where} es obligatoria hoy, y en lo que se restaura está vacía") from exc
         except asyncpg.IntegrityConstraintViolationError as exc:
             where = f"«{exc.table_name}»" if exc.table_name else "una tabla"
+            # An exclusion's detail has the value of the other row, which may be another clinic's; a check's has all
+            # of the row, secrets included.
+            told = exc.detail if not isinstance(exc, UNTOLD) else None
             raise RestoreRefused(
-                f"{where} no admite lo que se restaura ({exc.constraint_name}): {exc.detail or exc}"
+                f"{where} no admite lo que se restaura ({exc.constraint_name}): {told or exc.args[0]}"
             ) from exc
         except asyncpg.AmbiguousFunctionError as exc:
             raise RestoreRefused(

@@ -12,7 +12,7 @@ from app.clinic.catalogue.sql import columns
 from app.clinic.labels import Labels
 from app.clinic.reading.look_up import Lookup, Values, look_up, look_up_among, record_values
 from app.clinic.reading.platform_statements import Statements
-from app.clinic.restore.changed_rows import ChangedRow, Value
+from app.clinic.restore.changed_rows import ChangedRow, Value, text_of
 from app.clinic.restore.staged_tables import StagedTable
 
 Side = Literal["file", "today"]
@@ -87,10 +87,10 @@ class NamedRows:
     def _own(self, staged: StagedTable, row: ChangedRow) -> Lookup | None:
         if not staged.key:
             return None
-        return Lookup(staged.entry.name, staged.key, tuple(_text(row.key[name]) for name in staged.key))
+        return Lookup(staged.entry.name, staged.key, tuple(text_of(row.key[name]) for name in staged.key))
 
     def _target(self, staged: StagedTable, column: str, value: Value) -> Lookup | None:
-        return self._labels.target(staged.entry.name, column, _text(value)) if value is not None else None
+        return self._labels.target(staged.entry.name, column, text_of(value)) if value is not None else None
 
     async def _fetch(self, side: Side, lookups: Collection[Lookup]) -> Mapping[Lookup, Values]:
         lines: dict[Lookup, str] = {}
@@ -108,10 +108,3 @@ class NamedRows:
             table = self._statements.described(self._statements.catalogue.entries[lookup.table])
             found[lookup] = record_values(table, line)
         return found
-
-
-def _text(value: Value) -> str:
-    """A value as the file's record has it."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return str(value)

@@ -15,7 +15,7 @@ from app.clinic.restore.constraints import Constraints
 from app.clinic.restore.difference import Difference
 from app.clinic.restore.mode import Modo
 from app.clinic.restore.naming import named_keys
-from app.clinic.restore.staged_tables import AT, HASH, PLACE, REL, TID, StagedTable, line_hash
+from app.clinic.restore.staged_tables import AT, COPY, HASH, PLACE, REL, TID, StagedTable, line_hash
 from app.clinic.restore.triggers import way_out
 from app.clinic.restore.written import acting_triggers
 from app.dump.document import ModelTotal, Section
@@ -102,19 +102,26 @@ class DigestCheck:
             await self._differ(staged, keys)
 
     def _has_to_be_there(self, staged: StagedTable) -> str:
-        """The condition that the restore promises the line `s` of the file: it was written, or else is in the scope.
+        """The condition that the restore promises the line `s` of the file.
 
-        Of what is there today with other content, a restore of what is missing promises nothing.
+        It was written; or it is of records that are to be exactly as they were; or a row of today said the same when
+        they were compared, has not been touched since, and is the clinic's. People may work meanwhile: of what is
+        there with other content, a restore of what is missing promises nothing, either.
         """
         difference = self._difference
         places = [f"SELECT f.{quote(AT)} FROM {staged.file} AS f"]
-        # Without a key, a line is missing or it is there.
-        if staged.section is Section.DATA and (difference.mode is not Modo.FALTANTES or not staged.key):
-            if difference.narrowed:
-                places.append(f"SELECT w.{quote(AT)} FROM {staged.wanted} AS w")
-            elif staged in difference.scoped and difference.mode is not Modo.TODO:
-                moved = f" WHERE a.ctid NOT IN (SELECT {quote(AT)} FROM {staged.moved})"
-                places.append(f"SELECT a.ctid FROM {staged.stage} AS a{moved if staged in difference.moved else ''}")
+        compared = staged.section is Section.DATA and (difference.narrowed or staged in difference.scoped)
+        if compared and difference.mode is Modo.TODO:
+            places.append(f"SELECT w.{quote(AT)} FROM {staged.wanted} AS w")
+        elif compared and (difference.mode is Modo.CAMBIADOS or not staged.key):
+            # Without a key, a line is missing or it is there.
+            places.append(
+                f"SELECT a.{quote(AT)} FROM ({difference.stage_rows(staged)}) AS a"
+                f" JOIN {staged.current} AS k"
+                f" ON k.{quote(HASH)} = a.{quote(HASH)} AND k.{quote(COPY)} = a.{quote(COPY)}"
+                f" JOIN ({self._statements.owned(staged.entry, PLACE)}) AS q"
+                f" ON q.tableoid = k.{quote(REL)} AND q.ctid = k.{quote(TID)}"
+            )
         return f"s.ctid IN ({' UNION ALL '.join(places)})"
 
     def _rows_now(self, staged: StagedTable) -> str:

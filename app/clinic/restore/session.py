@@ -27,7 +27,7 @@ from app.clinic.restore.release import staying, unknown_columns, unknown_tables
 from app.clinic.restore.scope import RecordSearch, Scope, refuse_access
 from app.clinic.restore.staged_tables import KEEP_PLACES, StagedTable
 from app.clinic.restore.staging import Staging
-from app.clinic.restore.taken import ConflictsFound, find_conflicts
+from app.clinic.restore.taken import find_conflicts
 from app.clinic.restore.triggers import disable_triggers
 from app.clinic.restore.written import refuse_unplanned
 from app.dump.document import Section
@@ -244,7 +244,7 @@ class ClinicRestore:
                 await self._connection.execute("ROLLBACK TO escritura")
                 secrets = self._labels.secrets
                 if found := await find_conflicts(self._connection, difference, self._constraints, secrets):
-                    raise ConflictsFound(found) from exc
+                    raise found from exc
                 raise
 
     async def _write(self, conflicts: ConflictChecks, put_back: Sequence[str], on_step: OnStep) -> None:

@@ -1,15 +1,17 @@
 """What rows of today have that rows of the file would have to have: why these cannot come back, each by name."""
 
-from collections.abc import Iterator, Mapping, Sequence
+import asyncio
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import asyncpg
 
 from app.clinic.catalogue.entries import TableClass
+from app.clinic.catalogue.introspection import Column
 from app.clinic.catalogue.secret_columns import HIDDEN, SecretColumns
 from app.clinic.catalogue.sql import quote
-from app.clinic.restore.changed_rows import SHOWN_CHARACTERS
+from app.clinic.restore.changed_rows import SHOWN_CHARACTERS, Printed, Value, text_of
 from app.clinic.restore.constraints import Constraints, UniqueIndex
 from app.clinic.restore.difference import Difference
 from app.clinic.restore.naming import NAMED
@@ -18,6 +20,9 @@ from app.errors import RestoreRefused
 
 # How many conflicts of one constraint are named: enough to see what they have in common.
 MOST_CONFLICTS = 20
+
+# While they are looked for, the restore keeps its locks: what takes longer is not explained (seconds).
+MOST_SECONDS = 10
 
 # How each index of a table compares rows: what of them, by which operator, and of which rows. Only a B-tree's third
 # operator is equality; an exclusion constraint has operators of its own. What begins later than PostgreSQL 13 is
@@ -51,14 +56,17 @@ WHERE i.indrelid = $1::text::regclass AND (i.indisunique OR i.indisexclusion)
 class Conflict:
     """A row of the file, by its key, and the row of today with which it cannot be there because of `constraint`.
 
-    `values` are what today's row has, by column or expression. `taken_by` is its key; None where it is not the
-    clinic's to see, or has none.
+    `own` says that the row of today is the clinic's, or everybody's, so that it may be seen: then `values` are what
+    it has, by column or expression, and `taken_by` is its key, None where it has none. Where it is somebody else's,
+    `values` are those of the file's row, and with an `exclusion` not just the same.
     """
 
     model: str
     key: Mapping[str, str | None]
     constraint: str
     values: Mapping[str, str | None]
+    exclusion: bool
+    own: bool
     taken_by: Mapping[str, str | None] | None
 
     def __str__(self) -> str:
@@ -67,9 +75,12 @@ class Conflict:
         if self.taken_by is not None:
             other = f"«{self.model}» {_words(self.taken_by)}"
             way_out = f"Cambie eso en {other}, o quítelo"
+        elif self.own:
+            other, way_out = f"otro registro de «{self.model}»", "Cambie eso en el que está hoy, o quítelo"
         has = ", ".join(f"{name} = {value if value is not None else '—'}" for name, value in self.values.items())
+        blocks = "ocupa hoy algo de" if self.exclusion and not self.own else "tiene hoy"
         return (
-            f"{mine} no puede volver: {other} tiene hoy {has}, y no pueden estar los dos ({self.constraint})."
+            f"{mine} no puede volver: {other} {blocks} {has}, y no pueden estar los dos ({self.constraint})."
             f" {way_out}; o restaure sin {mine}"
         )
 
@@ -86,33 +97,51 @@ class Conflict:
 
 
 class ConflictsFound(RestoreRefused):
-    """Rows of today have what rows of the file would have to have. `conflicts` are the first of each constraint."""
+    """Rows of today have what rows of the file would have to have.
 
-    def __init__(self, conflicts: Sequence[Conflict]) -> None:
-        more = f"; y {len(conflicts) - NAMED:,} más" if len(conflicts) > NAMED else ""
+    `conflicts` are the first of each constraint, of `total` in all.
+    """
+
+    def __init__(self, conflicts: Sequence[Conflict], total: int) -> None:
+        more = f"; y {total - NAMED:,} más" if total > NAMED else ""
         super().__init__("; ".join(map(str, conflicts[:NAMED])) + more)
         self.conflicts = tuple(conflicts)
+        self.total = total
 
 
 async def find_conflicts(
     connection: asyncpg.Connection, difference: Difference, constraints: Constraints, secrets: SecretColumns
-) -> list[Conflict]:
+) -> ConflictsFound | None:
     """What stands in the way of applying the difference, while nothing of it has been: once it failed, why.
 
-    Not by what the file does not know of a row, and not within a single partition: of these, PostgreSQL's own words
-    say the value.
+    None where that is not found out: within a single partition, by what the file does not know of a row, or because
+    it would take too long.
     """
     found: list[Conflict] = []
-    for staged in difference.staged_tables:
-        if not any(await difference.count(staged)):
-            continue
-        known = await connection.fetch(INDEXES_SQL, staged.real.removeprefix("ONLY "))
-        definitions = {definition["name"]: definition for definition in known}
-        for index in constraints.of(staged.entry.name).unique:
-            definition = definitions.get(index.name)
-            if definition is not None and staged.has(index.involved):
-                found += await _of_index(connection, difference, staged, index, definition, secrets)
-    return found
+    total = 0
+    until = asyncio.get_running_loop().time() + MOST_SECONDS
+    await connection.execute("SAVEPOINT conflictos")
+    try:
+        for staged in difference.staged_tables:
+            if not any(await difference.count(staged)):
+                continue
+            # Of a login nothing else is written as the file has it.
+            written = staged.identity if staged in difference.logins else staged.names
+            known = await connection.fetch(INDEXES_SQL, staged.real.removeprefix("ONLY "))
+            definitions = {definition["name"]: definition for definition in known}
+            for index in constraints.of(staged.entry.name).unique:
+                definition = definitions.get(index.name)
+                if definition is not None and set(index.involved) <= set(written):
+                    left = max(1, round(1000 * (until - asyncio.get_running_loop().time())))
+                    await connection.execute(f"SET LOCAL statement_timeout = {left}")
+                    some, count = await _of_index(connection, difference, staged, index, definition, secrets)
+                    found += some
+                    total += count
+    except asyncpg.QueryCanceledError:
+        return None
+    finally:
+        await connection.execute("ROLLBACK TO conflictos")
+    return ConflictsFound(found, total) if found else None
 
 
 async def _of_index(
@@ -122,7 +151,8 @@ async def _of_index(
     index: UniqueIndex,
     definition: asyncpg.Record,
     secrets: SecretColumns,
-) -> list[Conflict]:
+) -> tuple[list[Conflict], int]:
+    """The first of them, and how many there are."""
     key = staged.key or staged.names
     numbered = [f"v{number}" for number in range(len(definition["compared"]))]
     parts = ", ".join(
@@ -137,30 +167,55 @@ async def _of_index(
         for name, operator in zip(numbered, definition["operators"], strict=True)
     )
     keys = [", ".join(f"{row}.k{number}" for number in range(len(key))) for row in ("f", "r")]
-    values = ", ".join(f"left(r.{name}::text, {SHOWN_CHARACTERS})" for name in numbered)
-    rows = await connection.fetch(
-        f"SELECT ARRAY[{keys[0]}], ARRAY[{values}], ARRAY[{keys[1]}], {_may_be_seen(difference, staged)}"
-        f" FROM (SELECT {parts} FROM {staged.file} WHERE {definition['predicate']}) AS f"
+    values = [", ".join(f"left({row}.{name}::text, {SHOWN_CHARACTERS})" for name in numbered) for row in ("f", "r")]
+    pairs = (
+        f"SELECT f.at, r.rel, r.tid, ARRAY[{values[0]}] AS mine, ARRAY[{values[1]}] AS has,"
+        " count(*) OVER () AS total,"
+        f" row_number() OVER (ORDER BY ARRAY[{keys[0]}]::text[], ARRAY[{keys[1]}]::text[]) AS n"
+        f" FROM (SELECT ctid AS at, {parts} FROM {staged.file} WHERE {definition['predicate']}) AS f"
         f" JOIN (SELECT tableoid AS rel, ctid AS tid, {parts} FROM {staged.real}"
         f" WHERE {definition['predicate']}) AS r ON {collide}"
-        f" JOIN {staged.real} AS x ON x.tableoid = r.rel AND x.ctid = r.tid"
         # What goes or is written anew is in nobody's way.
         f" WHERE NOT EXISTS (SELECT FROM {staged.today} AS c WHERE c.{quote(REL)} = r.rel AND c.{quote(TID)} = r.tid)"
-        f" ORDER BY 1, 3 LIMIT {MOST_CONFLICTS}"
+        f" ORDER BY n LIMIT {MOST_CONFLICTS}"
     )
+    printed = Printed(staged, secrets, whole=False)
+    by_name = {column.name: column for column in staged.table.columns}
     # Without the quotes of SQL, where there are but columns.
-    names = index.columns if len(index.columns) == len(numbered) else definition["said"]
-    secret = any(secrets.has(staged.entry.name, staged.model, name) for name in index.involved)
-    return [
-        Conflict(
-            staged.model,
-            dict(_shown(staged, secrets, key, mine)),
-            index.name,
-            {name: HIDDEN if secret else value for name, value in zip(names, has, strict=True)},
-            dict(_shown(staged, secrets, key, other)) if seen and staged.key else None,
+    plain = len(index.columns) == len(numbered)
+    shown = [by_name[name] for name in dict.fromkeys((*key, *(index.columns if plain else ())))]
+    rows = await connection.fetch(
+        f"SELECT f.*, r.*, p.total, {_may_be_seen(difference, staged)} AS own, p.mine, p.has,"
+        f" {_has_secret(printed, [by_name[name] for name in index.involved])} AS secret"
+        f" FROM ({pairs}) AS p JOIN {staged.file} AS m ON m.ctid = p.at"
+        f" JOIN {staged.real} AS x ON x.tableoid = p.rel AND x.ctid = p.tid"
+        f" CROSS JOIN LATERAL ({printed.select(shown, 'm')}) AS f"
+        f" CROSS JOIN LATERAL ({printed.select(shown, 'x')}) AS r ORDER BY p.n"
+    )
+    found = []
+    for row in rows:
+        mine, has = (_texts(printed.key(shown, tuple(row)[start : start + 5])) for start in (0, 5))
+        own = row["own"]
+        if plain:
+            values_shown = {name: (has if own else mine)[name] for name in index.columns}
+        else:
+            given = row["has"] if own else row["mine"]
+            values_shown = {
+                name: HIDDEN if row["secret"] else value
+                for name, value in zip(definition["said"], given, strict=True)
+            }
+        found.append(
+            Conflict(
+                staged.model,
+                {name: mine[name] for name in key},
+                index.name,
+                values_shown,
+                index.exclusion,
+                own,
+                {name: has[name] for name in key} if own and staged.key else None,
+            )
         )
-        for mine, has, other, seen in rows
-    ]
+    return found, rows[0]["total"] if rows else 0
 
 
 def _may_be_seen(difference: Difference, staged: StagedTable) -> str:
@@ -170,11 +225,13 @@ def _may_be_seen(difference: Difference, staged: StagedTable) -> str:
     return "true" if staged.entry.kind is TableClass.REFERENCED else "false"
 
 
-def _shown(
-    staged: StagedTable, secrets: SecretColumns, names: Sequence[str], values: Sequence[str | None]
-) -> Iterator[tuple[str, str | None]]:
-    for name, value in zip(names, values, strict=True):
-        yield name, HIDDEN if secrets.has(staged.entry.name, staged.model, name) else value
+def _has_secret(printed: Printed, involved: Sequence[Column]) -> str:
+    """Whether an expression over these columns of the rows `m` and `x` may give what is not to be shown."""
+    return " OR ".join(printed.may_hide(row, column) for column in involved for row in ("m", "x")) or "false"
+
+
+def _texts(values: Mapping[str, Value]) -> dict[str, str | None]:
+    return {name: text_of(value) if value is not None else None for name, value in values.items()}
 
 
 def _words(key: Mapping[str, str | None]) -> str:

@@ -4,11 +4,12 @@ import pytest
 
 from app.clinic.restore.database import RestoreDatabase
 from app.clinic.restore.scope import Scope
+from app.clinic.restore.taken import ConflictsFound
 from app.errors import RestoreRefused
 from tests.clinic.conftest import Database
 from tests.clinic.restore.conftest import Writer, crossed, superuser
 from tests.support.clinic_backup import Backup, back_up
-from tests.support.clinic_restore import EVERYTHING, assert_restored, counts, models, record, restore
+from tests.support.clinic_restore import EVERYTHING, assert_restored, counts, missing, models, record, restore
 from tests.support.edited_files import edited
 from tests.support.restore_cases import assert_unchanged, leftovers
 from tests.support.two_clinics import TWO_CLINICS
@@ -358,6 +359,21 @@ async def test_a_clinics_own_logins_stay_as_they_are(any_database: Database, wri
     assert await sql.fetchval("SELECT count(*) FROM uno.auth_user_groups") == 1
     with pytest.raises(RestoreRefused, match=r"«auth_user» es una tabla con que se ingresa.*--con-accesos"):
         await restore(clinics, backup.file, scope=models("auth_user"))
+
+
+async def test_of_a_login_only_what_it_is_inserted_with_may_be_taken(database: Database, writer: Writer) -> None:
+    await database.sql.execute(
+        f"{OWN} ALTER TABLE uno.auth_user ADD carnet int UNIQUE; UPDATE uno.auth_user SET carnet = id;"
+        " ALTER TABLE uno.ficha ADD turno int UNIQUE; UPDATE uno.ficha SET turno = id"
+    )
+    clinics = await writer(database, kind="schema")
+    backup = await back_up(clinics, 1)
+    await database.sql.execute(
+        f"{CHANGED} UPDATE uno.auth_user SET carnet = 9 WHERE id = 20; INSERT INTO uno.ficha VALUES (5, NULL, 1)"
+    )
+    with pytest.raises(ConflictsFound) as refused:
+        await restore(clinics, backup.file, scope=missing())
+    assert [conflict.constraint for conflict in refused.value.conflicts] == ["ficha_turno_key"]
 
 
 @crossed

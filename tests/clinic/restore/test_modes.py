@@ -7,7 +7,7 @@ import pytest
 from app.clinic.restore.scope import Scope
 from app.clinic.restore.session import Plan
 from app.clinic.restore.taken import ConflictsFound
-from app.errors import RestoreRefused
+from app.errors import RestoreDiffers, RestoreRefused
 from tests.clinic.conftest import Database
 from tests.clinic.restore.conftest import Writer, crossed, ordinary, superuser
 from tests.support.clinic_backup import Backup, back_up
@@ -201,6 +201,64 @@ async def test_somebody_may_work_meanwhile(database: Database, writer: Writer, m
     assert await database.sql.fetchval("SELECT array_agg(id ORDER BY id) FROM cita WHERE paciente_id < 3") == [
         1, 2, 3, 5, 6, 7,
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("scope", [changed(), changed(models("cita", "pagos")), changed(record("paciente:2"))])
+async def test_somebody_may_edit_what_was_as_in_the_backup(database: Database, writer: Writer, scope: Scope) -> None:
+    """Meanwhile, and at last while it writes: that stays as they have made it."""
+    await database.sql.execute(TABLES)
+    clinics = await writer(database)
+    backup = await back_up(clinics, 1)
+    await database.sql.execute(DAMAGE)
+    async with loaded(clinics, backup.file) as (session, verified):
+        await session.begin(scope)
+        await session.compare(lambda _model: None)
+        await database.sql.execute(
+            "UPDATE cita SET nota = 'edited' WHERE id = 3; DELETE FROM pago WHERE (cita_id, monto) = (3, 7)"
+        )
+        assert await session.changed_since() == []
+        await session.apply(lambda _model: None)
+        await database.sql.execute("UPDATE aviso SET clinica_id = 1 WHERE id = 2")
+        await session.prove(verified, lambda _model, _size: None)
+        await session.commit()
+    assert await database.sql.fetchval("SELECT nota FROM cita WHERE id = 3") == "edited"
+    assert await database.sql.fetchval("SELECT count(*) FROM pago WHERE (cita_id, monto) = (3, 7)") == 0
+
+
+@pytest.mark.parametrize("mode", [missing, changed])
+async def test_of_several_alike_one_may_go_meanwhile(
+    database: Database, writer: Writer, mode: Callable[..., Scope]
+) -> None:
+    await database.sql.execute(TABLES)
+    clinics = await writer(database)
+    backup = await back_up(clinics, 1)
+    await database.sql.execute("DELETE FROM pago WHERE ctid IN (SELECT ctid FROM pago WHERE cita_id = 1 LIMIT 1)")
+    async with loaded(clinics, backup.file) as (session, verified):
+        await session.begin(mode())
+        await session.compare(lambda _model: None)
+        await database.sql.execute("DELETE FROM pago WHERE cita_id = 1")
+        await session.apply(lambda _model: None)
+        await session.prove(verified, lambda _model, _size: None)
+        await session.commit()
+    assert await database.sql.fetchval("SELECT count(*) FROM pago WHERE cita_id = 1") == 1
+
+
+@crossed
+async def test_a_trigger_that_changes_what_is_written_takes_it_back(any_database: Database, writer: Writer) -> None:
+    """Of lines that are alike, each that was written is looked for beside those that were there."""
+    await any_database.sql.execute(TABLES)
+    await any_database.sql.execute(
+        "CREATE FUNCTION otra() RETURNS trigger LANGUAGE plpgsql AS"
+        " $$ BEGIN NEW.monto = 2; RETURN NEW; END $$;"
+        " CREATE TRIGGER otra BEFORE INSERT ON pago FOR EACH ROW EXECUTE FUNCTION otra();"
+        " ALTER TABLE pago ENABLE ALWAYS TRIGGER otra"
+    )
+    clinics = await writer(any_database)
+    backup = await back_up(clinics, 1)
+    await any_database.sql.execute("DELETE FROM pago WHERE ctid IN (SELECT ctid FROM pago WHERE cita_id = 1 LIMIT 1)")
+    for scope in (missing(), changed()):
+        with pytest.raises(RestoreDiffers, match="«pagos» no volvió a leerse"):
+            await restore(clinics, backup.file, scope=scope)
 
 
 async def test_a_row_that_is_overtaken_is_not_put_back(database: Database, writer: Writer) -> None:
