@@ -1,16 +1,18 @@
 """Whatever the schema, and whatever has happened: a restore is exact, or refused with a sentence and nothing changed.
 
-`make random` tries as many cases as time allows; these are the same ones every time.
+`make random` tries as many cases as time allows; these are the same ones every time, each with both versions of
+PostgreSQL and by both roles, in two of the four combinations.
 """
 
 from hypothesis import HealthCheck, Phase, given, settings
 
 from tests.clinic.conftest import Database
-from tests.clinic.restore.conftest import Writer, ordinary
+from tests.clinic.restore.conftest import Writer, crossed, ordinary
 from tests.random_restores.restoring import Ground, run
 from tests.random_restores.schemas import Case, cases
 
 
+@crossed
 @settings(
     derandomize=True,
     max_examples=50,
