@@ -125,9 +125,10 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 
 
 def pytest_collection_finish() -> None:
-    """Have the garbage collector leave alone what is there by now: it took a tenth of a run's time."""
+    """Have the garbage collector leave alone what is there by now, and come seldom: it took a tenth of a run."""
     gc.collect()
     gc.freeze()
+    gc.set_threshold(20_000)
 
 
 # What is dear to start, or, like a demo's port, there but once.

@@ -64,8 +64,9 @@ class MovedRows:
         if not self._keyed:
             return []
         asked = ", ".join(f"EXISTS ({self._there(staged)})" for staged in self._keyed)
-        found = await self._connection.fetchval(f"SELECT ARRAY[{asked}]")
-        return [staged for staged, taken in zip(self._keyed, found, strict=True) if taken]
+        # As text: asyncpg would have to ask PostgreSQL what an array of booleans is, in each session anew.
+        found = await self._connection.fetchval(f"SELECT ARRAY[{asked}]::text[]")
+        return [staged for staged, taken in zip(self._keyed, found, strict=True) if taken == "true"]
 
     def _there(self, staged: StagedTable) -> str:
         return (

@@ -81,12 +81,13 @@ async def test_any_value(database: Database) -> None:
 UNITS = ("x", "ñ", "€", "😀")
 
 
-@pytest.mark.parametrize("length", [0, 150, 199, 200, 201, 799, 801, 5000, 3_000_000])
-async def test_the_part_that_differs(database: Database, length: int) -> None:
-    same = [f"repeat('{unit}', {length})" for unit in UNITS]
-    for antes, despues in await shown(
+async def test_the_part_that_differs(database: Database) -> None:
+    lengths = [length for length in (0, 150, 199, 200, 201, 799, 801, 5000, 1_000_000) for _ in UNITS]
+    same = [f"repeat('{UNITS[n % len(UNITS)]}', {length})" for n, length in enumerate(lengths)]
+    found = await shown(
         database, [("text", f"{each} || 'UNO' || {each}", f"{each} || 'DOS' || {each}") for each in same]
-    ):
+    )
+    for length, (antes, despues) in zip(lengths, found, strict=True):
         assert antes.replace("UNO", "DOS") == despues
         assert "DOS" in despues
         assert len(antes.strip("…")) == min(200, 2 * length + 3 - (max(0, length - 40) if length >= 160 else 0))
