@@ -5,7 +5,8 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install panel types demo check fix lint test bench fleet random screenshots locale lock release clean
+.PHONY: help install panel types demo check fix lint lint-python lint-panel test test-panel bench fleet random screenshots
+.PHONY: locale lock release clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 13
@@ -54,19 +55,27 @@ fix: $(INSTALLED) ## the format, and what ruff can mend by itself
 	@$(BIN)/ruff format --quiet
 
 lint: $(MODULES) ## style, types and import rules
+	@$(MAKE) --no-print-directory --jobs 2 --output-sync lint-python lint-panel
+
+lint-python:
 	@$(BIN)/ruff check --quiet
 	@$(BIN)/ruff format --quiet --check
 	@$(BIN)/mypy --no-error-summary
 	@$(BIN)/lint-imports --no-logo > .lint-imports.log || { cat .lint-imports.log; exit 1; }
+
+lint-panel:
 	@$(NPM) run --silent check
 
 # Each of the hundreds of processes that the tests start would compile all of it anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-test: lint $(BUILT) ## everything that CI checks
+test: $(BUILT) ## everything that CI checks
 	@scripts/install-chromium
-	@$(NPM) run --silent test
+	@$(MAKE) --no-print-directory --jobs 2 --output-sync lint-python lint-panel test-panel
 	@$(BIN)/pytest -n 3
+
+test-panel:
+	@$(NPM) run --silent test
 
 bench: $(BUILT) ## the measurements of tests/bench, as a table
 	@$(BIN)/python -m tests.bench
@@ -84,7 +93,7 @@ locale: $(INSTALLED) ## compile the Spanish of click's own sentences
 
 COMPILE := $(BIN)/uv pip compile --quiet --upgrade --universal --generate-hashes --python-version 3.11 --no-emit-index-url --no-emit-find-links --no-header
 lock: $(INSTALLED) ## resolve the locked versions anew
-	$(COMPILE) --extra parquet --extra traces pyproject.toml -o requirements.lock
+	$(COMPILE) --extra parquet --extra pdf --extra traces pyproject.toml -o requirements.lock
 	$(COMPILE) --extra dev -c requirements.lock pyproject.toml -o requirements-dev.lock
 	echo hatchling | $(COMPILE) -c requirements-dev.lock - -o requirements-build.lock
 

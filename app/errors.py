@@ -201,10 +201,6 @@ class RestoreRefused(RespaldosError):
     tells_rows = True
 
 
-class ValueTaken(RestoreRefused):
-    """A row would get a value that no two may have, and another row has it."""
-
-
 class SchemaDiffers(RestoreRefused):
     """The tables of today are not those of the backup. That says nothing of the backup itself."""
 

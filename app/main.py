@@ -19,6 +19,7 @@ from app.api.rejection_log import RejectionLog
 from app.api.routes import (
     auth,
     clinicas,
+    constancias,
     docs,
     eventos,
     health,
@@ -30,6 +31,7 @@ from app.api.routes import (
     respaldos,
     restauraciones,
 )
+from app.api.routes.constancias import open_certificates
 from app.api.routes.progress import progress_streams
 from app.api.routes.registros import open_searches
 from app.connections.service import open_service
@@ -66,7 +68,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.trusted_proxies = networks(chosen.forwarded_allow_ips)
     problems.add_handlers(app)
     api = APIRouter(prefix=API)
-    parts = (auth, clinicas, respaldos, progress, restauraciones, registros, eventos, platform)
+    parts = (auth, clinicas, respaldos, progress, restauraciones, registros, constancias, eventos, platform)
     for part in parts:
         api.include_router(part.router)
     app.include_router(api)
@@ -87,6 +89,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.state.rejection_log = RejectionLog(service.resources)
         app.state.streams = progress_streams()
         app.state.searches = open_searches()
+        app.state.certificates = open_certificates()
         yield
 
 

@@ -189,6 +189,8 @@ class Settings(BaseSettings):
     email_host_user: str | None = _setting(None, "el usuario del servidor SMTP")
     email_host_password: SecretStr | None = _setting(None, "la clave del servidor SMTP")
     default_from_email: str = _setting("respaldos@localhost", "una dirección de correo", pattern=r"^[^@\s]+@[^@\s]+$")
+    public_url: str | None = _setting(None, "una dirección http:// o https://", pattern=r"^https?://[^\s@]+$")
+    support_contact: str | None = _setting(None, "a quién se pide ayuda: un nombre, un teléfono, un correo")
     notify_success: Literal["always", "on_demand", "never"] = _setting("always", "always, on_demand o never")
 
     log_format: Literal["text", "json"] = _setting("text", "text o json")

@@ -6,11 +6,13 @@ import itertools
 import os
 import shutil
 import signal
+import subprocess
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Generator, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import asyncpg
 import hypothesis
@@ -155,7 +157,7 @@ def servers() -> Iterator[Addresses]:
     """Addresses of the embedded servers, one set for all processes of the run."""
     home = servers_folder("servers")
     with embedded.running(home) as addresses:
-        forget_on_power_loss(home)
+        make_cheap(home, addresses)
         yield addresses
 
 
@@ -164,15 +166,34 @@ def servers_folder(name: str) -> Path:
     return Path(os.environ[_SERVERS]) / name
 
 
-def forget_on_power_loss(home: Path) -> None:
-    """Have the PostgreSQL of `home` leave to the kernel when things get to the disk: no test turns the machine off.
+# What a server of the tests need not have. No test turns the machine off, so it is left to the kernel when things get
+# to the disk; a killed server loses nothing by that. When something is vacuumed is chance, and no test waits for it.
+# A password's usual 4,096 rounds, which asyncpg counts in Python, were most of a connection.
+_CHEAP = """
+fsync = off
+full_page_writes = off
+autovacuum = off
+max_wal_size = '4GB'
+scram_iterations = 1
+"""
 
-    Dropping a database, say, waits long for that. A killed server loses nothing by it.
-    """
+
+def make_cheap(home: Path, addresses: Addresses) -> None:
+    """Have the PostgreSQL of `home` do without what only a production server needs."""
     data = home / "postgres" / "data"
     with (data / "postgresql.auto.conf").open("a") as settings:
-        settings.write("fsync = off\n")
+        settings.write(_CHEAP)
     os.kill(int((data / "postmaster.pid").read_text().split()[0]), signal.SIGHUP)
+    # Each process of the run does it; what asks for a server may be in an event loop.
+    url = plain_url(addresses.database_url or "")
+    anew = f"ALTER ROLE CURRENT_USER PASSWORD '{urlsplit(url).password}'"
+    said = f"SELECT pg_advisory_lock(1); SET scram_iterations = 1; {anew}"
+    psql = [str(embedded.postgres_bin() / "psql"), url, "-qXAto", os.devnull, "-v", "ON_ERROR_STOP=1"]
+    subprocess.run(psql, input=said, text=True, check=True)
+
+
+FILES = "STRATEGY FILE_COPY"
+"""For CREATE DATABASE: what it copies, it copies by file; by the log, as is usual, costs four times as much."""
 
 
 def plain_url(url: str) -> str:
@@ -187,7 +208,7 @@ async def empty_database(servers: Addresses) -> AsyncIterator[str]:
     name = unique_name("test")
     admin = await asyncpg.connect(plain_url(servers.database_url))
     try:
-        await admin.execute(f'CREATE DATABASE "{name}"')
+        await admin.execute(f'CREATE DATABASE "{name}" {FILES}')
         yield servers.database_url.rsplit("/", 1)[0] + f"/{name}"
         await asyncio.wait_for(admin.execute(f'DROP DATABASE "{name}" WITH (FORCE)'), 30)
     finally:

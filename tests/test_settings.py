@@ -80,6 +80,7 @@ MALFORMED = {
     "default_from_email": ["nadie", "a@b@c", "con espacio@h"],
     "log_format": ["xml", "JSON"],
     "notify_success": ["nunca", "Always"],
+    "public_url": ["respaldos.example.com", "ftp://h", "https://u:Secreta9@h"],
     "embedded": ["oracle", "postgres;redis", "postgres,mysql"],
 }
 
@@ -88,7 +89,7 @@ FREE = {
     *("tenant_column", "tenant_table", "tenant_schema_column", "tenant_active_column", "tenant_name_column"),
     *("exclude_tables", "access_tables", "aws_access_key_id", "aws_secret_access_key", "s3_sse_kms_key_id"),
     *("jwt_issuer", "jwt_audience", "admin_roles", "metrics_token", "webhook_secret", "email_host_user"),
-    *("email_host_password", "respaldos_home", "secret_columns"),
+    *("email_host_password", "respaldos_home", "secret_columns", "support_contact"),
 }
 
 

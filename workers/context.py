@@ -16,6 +16,7 @@ from app.connections.redis import redis_url
 from app.connections.resources import open_resources
 from app.diagnostics.local import log_problems, names
 from app.errors import RespaldosError
+from app.notify.mail_renderer import MailRenderer
 from app.notify.options import NotifySuccess
 from app.notify.sender import Notifier
 from app.respaldos.databases import Databases
@@ -72,4 +73,5 @@ def _notifier(settings: Settings, databases: Databases) -> Notifier:
         webhook=webhook_options(settings),
         notify_success=NotifySuccess(settings.notify_success),
         time_zone=settings.time_zone,
+        renderer=MailRenderer(public_url=settings.public_url, support_contact=settings.support_contact),
     )

@@ -32,6 +32,10 @@ TAGS: Final = [
         "name": "Restauraciones",
         "description": "Las verificaciones, restauraciones y comparaciones, y cómo terminaron.",
     },
+    {
+        "name": "Constancias",
+        "description": "Un respaldo, o lo que se hizo con él, en un papel que cualquiera comprueba.",
+    },
     {"name": "Registros", "description": "Buscar un registro hoy y en los respaldos, y ver cómo fue cambiando."},
     {"name": "Auditoría", "description": "Quién hizo qué, cuándo y desde dónde."},
     {"name": "Clínicas", "description": "Qué clínica es la de quien pregunta, y cómo están todas."},

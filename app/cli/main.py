@@ -39,6 +39,7 @@ LINES = {
     "descargar": "Baja un respaldo",
     "verificar": "Comprueba un respaldo",
     "exportar": "A CSV, SQLite o Parquet",
+    "constancia": "Certifica en un PDF",
     "buscar": "Busca un registro",
     "historia": "Cómo cambió un registro",
     "restaurar": "Restaura una clínica",
@@ -59,6 +60,7 @@ WIDTHS = (14, 24)
 MODULES = {
     "app.cli.commands.backup": ("crear", "descargar"),
     "app.cli.commands.catalogue": ("catalogo",),
+    "app.cli.commands.certificate": ("constancia",),
     "app.cli.commands.check": ("revisar",),
     "app.cli.commands.clinics": ("clinicas", "situacion"),
     "app.cli.commands.export": ("exportar",),
@@ -126,9 +128,7 @@ def load(name: str) -> click.Command:
 )
 @click.version_option(None, "-V", "--version", package_name="respaldos", message="%(version)s")
 def respaldos() -> None:
-    """Respalda los datos de cada clínica, y demuestra que se pueden recuperar. Se configura como dice
-    .env.example. Ayuda: «respaldos ORDEN --help».
-    """
+    """Respalda los datos de cada clínica, y demuestra que vuelven (.env.example)."""
 
 
 def run() -> None:

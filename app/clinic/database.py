@@ -87,7 +87,8 @@ TEMPORARY_LOCKS = 14
 # Every request and every night waits for the list of clinics, and a connection may die without a word.
 CLINICS_SECONDS = 30
 
-# What the catalogue's query is prepared as, where it is the same for all clinics: it takes as long to plan as to do.
+# What the catalogue's query is prepared as, where it is the same for all clinics: it takes longer to plan than to do,
+# and a session asks it twice or more.
 _PREPARED = "respaldos_catalogo"
 
 # Counting the rows without owner may read whole tables, and so may finding which columns name files: a night of many
@@ -136,7 +137,7 @@ class ClinicDatabase:
     def __init__(
         self, url: str, tenancy: Tenancy, *, setting: str = SETTING, keep: int = 0, count_unowned: bool = True
     ) -> None:
-        self._prepared = keep > 0 and tenancy.kind == "column"
+        self._prepared = tenancy.kind == "column"
         self._sessions = Sessions(
             asyncpg_url(url),
             setting,
@@ -247,7 +248,7 @@ class ClinicDatabase:
             catalogue = self._known.catalogue
         else:
             catalogue = await self._catalogue(connection, clinic, tenants)
-        refuse_unreadable([entry.table for entry in recorded(catalogue, clinica_id)])
+        refuse_unreadable([entry.table for entry in recorded(catalogue, clinica_id)], self._setting)
         return await self._lock(connection, tenants.table, clinic, catalogue)
 
     async def _lock(
@@ -308,7 +309,9 @@ class ClinicDatabase:
             with database_errors(self._setting):
                 tenants = await self._tenants(connection)
                 catalogue = await self._catalogue(connection, tenants.pick(named), tenants)
-                refuse_unreadable([entry.table for entry in catalogue.entries.values() if entry.recorded])
+                refuse_unreadable(
+                    [entry.table for entry in catalogue.entries.values() if entry.recorded], self._setting
+                )
                 while True:
                     try:
                         return await _take_census(connection, catalogue)
@@ -359,7 +362,7 @@ class ClinicDatabase:
         """The clinics; with `only`, it is enough to know that one."""
         text = await self._text(connection, "n.nspname = 'public'" if self._tenancy.kind == "schema" else "true")
         tenants = TenantTable.of(parse(text), self._tenancy)
-        refuse_unreadable([tenants.table])
+        refuse_unreadable([tenants.table], self._setting)
         return await tenants.read(connection, only)
 
     async def _unowned_rows(
@@ -514,13 +517,13 @@ async def refuse_too_many_locks(
         )
 
 
-def refuse_unreadable(tables: Iterable[Table]) -> None:
-    """Raise PermissionMissing or RowSecurityActive, naming the tables, where not every row can be read."""
+def refuse_unreadable(tables: Iterable[Table], setting: str) -> None:
+    """Raise PermissionMissing or RowSecurityActive where the role of `setting` cannot read every row of them."""
     if closed := _list(table.name for table in tables if not table.readable):
-        raise PermissionMissing(f"el usuario de {SETTING} no puede leer: {closed}")
+        raise PermissionMissing(f"el usuario de {setting} no puede leer: {closed}")
     if hidden := _list(table.name for table in tables if table.row_security):
         raise RowSecurityActive(
-            f"una política de seguridad por filas ocultaría registros al usuario de {SETTING} en: {hidden};"
+            f"una política de seguridad por filas ocultaría registros al usuario de {setting} en: {hidden};"
             " déle BYPASSRLS"
         )
 

@@ -170,10 +170,10 @@ def _exporter(formato: Formato, path: Path, proceed: Callable[[], None]) -> Expo
 
         return SqliteFile(path)
     path.mkdir(mode=0o700)
-    if formato is Formato.CSV:
+    if formato in (Formato.CSV, Formato.EXCEL):
         from app.export.csv_files import CsvFiles
 
-        return CsvFiles(path)
+        return CsvFiles(path, formato)
     from app.export.parquet_files import ParquetFiles
 
     return ParquetFiles(path, proceed)

@@ -13,6 +13,7 @@ class Formato(StrEnum):
     """The formats of `exportar`, by the name that a person gives."""
 
     CSV = "csv"
+    EXCEL = "excel"
     SQLITE = "sqlite"
     PARQUET = "parquet"
 

@@ -31,6 +31,13 @@ exacto: Datos > Desde texto/CSV > Transformar datos, y dé a las columnas el tip
 Los valores no se cambiaron en nada. Si alguien guardó un texto que empieza con =, +, - o @, Excel lo puede
 tomar por una fórmula al abrirlo con doble clic: con Desde texto/CSV no pasa. No acepte ejecutar nada.
 """,
+    Formato.EXCEL: """\
+Los archivos .csv se abren en Excel con doble clic: son texto UTF-8, separado por punto y coma (;), y los números
+tienen coma decimal. Un texto que empieza con =, +, - o @, que Excel tomaría por una fórmula, lleva antes un
+apóstrofo ('), que no es parte del dato. Excel quita los ceros de adelante (de un teléfono o un carnet), redondea
+números de más de 15 cifras, y muestra hasta 1,048,576 filas y 32,767 letras por celda: para los datos exactos,
+exporte con el formato csv.
+""",
     Formato.PARQUET: """\
 Los archivos .parquet tienen el tipo de cada columna. Los abren, por ejemplo, DuckDB, pandas, Power BI y R.
 Las fechas y horas con zona están en UTC. Una columna que tenía algún valor que su tipo no admite (infinity,

@@ -17,7 +17,7 @@ from aiosmtplib import (
 
 from app.errors import NotifyError
 from app.notify.options import IMPLICIT_TLS_PORT, SmtpOptions
-from app.notify.wording import one_line
+from app.wording import one_line
 
 log = logging.getLogger(__name__)
 

@@ -12,9 +12,12 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, TemplateError
 
 from app.errors import NotifyError
 from app.notify.notification import Notification
-from app.notify.wording import one_line
+from app.wording import one_line
 
 SENDER_NAME = "Respaldos"
+
+# A name, a telephone number and an address (characters).
+CONTACT_LIMIT = 200
 
 # RFC 5322 §2.1.1 wants lines of text no longer than 78 characters.
 TEXT_WIDTH = 76
@@ -53,9 +56,15 @@ def valid_address(address: str) -> bool:
 
 
 class MailRenderer:
-    """Writes letters; the templates are read once."""
+    """Writes letters; the templates are read once.
 
-    def __init__(self) -> None:
+    `public_url` is where people reach the panel, `support_contact` whom they ask for help; each None leaves its line
+    out.
+    """
+
+    def __init__(self, *, public_url: str | None = None, support_contact: str | None = None) -> None:
+        self._public_url = public_url.rstrip("/") if public_url is not None else None
+        self._support_contact = one_line(support_contact or "", CONTACT_LIMIT)
         # Each kind is one template for both: it fills the blocks of the layout that it is given.
         self._text = _environment(html=False)
         self._html = _environment(html=True)
@@ -81,11 +90,13 @@ class MailRenderer:
         message.add_alternative(self._render(self._html, "carta.html", notification), subtype="html")
         return message
 
-    @staticmethod
-    def _render(environment: Environment, layout: str, notification: Notification) -> str:
+    def _render(self, environment: Environment, layout: str, notification: Notification) -> str:
         try:
             return environment.get_template(f"{notification.tipo}.jinja").render(
-                layout=layout, notification=notification
+                layout=layout,
+                notification=notification,
+                link=f"{self._public_url}{notification.panel_path}" if self._public_url is not None else None,
+                support_contact=self._support_contact,
             )
         except TemplateError as exc:
             raise NotifyError(f"no se puede redactar el aviso «{notification.tipo}»: {exc}") from exc

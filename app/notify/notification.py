@@ -5,9 +5,9 @@ from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from app import wording
 from app.dump.whose import whose
 from app.errors import RestoreUncertain
-from app.notify import wording
 from app.notify.outbox import REFUSALS, SENT_TO, ClaimedAviso
 from app.respaldos.contract import TIPO_DISPLAY, RespaldoEnLista
 from app.respaldos.models import Profundidad, TipoAviso, TipoRespaldo
@@ -103,6 +103,15 @@ class Notification:
         """What the service itself said of the problem, for whoever is asked for help."""
         said = self.claimed.aviso.datos.get("error")
         return wording.one_line(str(said), ERROR_LIMIT) if said else None
+
+    @property
+    def panel_path(self) -> str:
+        """Where the panel shows what it is about."""
+        respaldo = self.claimed.respaldo
+        # A superadmin's pages begin with the clinic, and the platform's has none.
+        if respaldo is None or respaldo.clinica_id is None or self.claimed.aviso.clinica_id is None:
+            return "/panel/"
+        return f"/panel/respaldos/{respaldo.id}"
 
     @property
     def untried(self) -> bool:

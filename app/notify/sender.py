@@ -24,7 +24,7 @@ BATCH_SECONDS = 180
 class Notifier:
     """Tells people. It holds no connection between calls, and several may work on one database.
 
-    `smtp` None is no mail, `webhook` None no webhook; `notify_success` is for both.
+    `smtp` None is no mail, `webhook` None no webhook; `notify_success` is for both. `renderer` writes the mail.
     """
 
     def __init__(
@@ -36,6 +36,7 @@ class Notifier:
         webhook: WebhookOptions | None,
         notify_success: NotifySuccess,
         time_zone: ZoneInfo,
+        renderer: MailRenderer | None = None,
     ) -> None:
         self._databases = databases
         self._recipients = recipients
@@ -43,7 +44,7 @@ class Notifier:
         self._webhook = webhook
         self._notify_success = notify_success
         self._time_zone = time_zone
-        self._renderer = MailRenderer()
+        self._renderer = renderer or MailRenderer()
 
     async def send_pending(self) -> int:
         """Try once each aviso that is due; return how many those were, sent or not.

@@ -430,6 +430,7 @@ class RestauracionEnLista(Answer):
                         "actualizados": [
                             {
                                 "clave": {"codusuario": 15},
+                                "etiqueta": "Ana María Muñoz",
                                 "campos": {"direccion": {"antes": "Calle 9", "despues": "Av. Busch 1234"}},
                             }
                         ]

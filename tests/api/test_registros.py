@@ -8,11 +8,12 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
+from app.errors import SettingsError
 from app.settings import Settings
 from tests.api.conftest import API, OTHER, application, asking, bearer, client_of, served
 from tests.respaldos.conftest import SMALL, back_up, connected, opened
-from tests.respaldos.search.test_search import CARD, FAMILY, NAME, add_patient, remove_patient
 from tests.storage.conftest import Store
+from tests.support.patients import CARD, FAMILY, NAME, add_patient, remove_patient
 
 NDJSON = {"Accept": "application/x-ndjson"}
 
@@ -110,3 +111,14 @@ async def test_too_many_at_once(settings: Settings) -> None:
         for _ in range(5):
             answer = await client.get(f"{API}/registros/", params={"buscar": CARD}, headers=bearer())
             assert answer.status_code == 200
+
+
+async def test_a_rule_that_names_what_there_is_not_stops_the_start(settings: Settings) -> None:
+    wrong = settings.model_copy(update={"record_labels": {"pacientes": "{apellido}"}})
+    with pytest.raises(SettingsError, match=r"RECORD_LABELS: la columna «paciente\.apellido» no existe"):
+        async with application(wrong):
+            pass
+    # What cannot be asked just now keeps nobody from starting.
+    away = {"clinic_database_url": SecretStr("postgresql+asyncpg://nadie@127.0.0.1:1/nada")}
+    async with asking(wrong.model_copy(update=away)) as client:
+        assert (await client.get("/salud/viva")).status_code == 200

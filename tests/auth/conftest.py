@@ -1,6 +1,7 @@
 """Clinics with people who can log in, told apart by a column or by schemas, and a Redis to count failures in."""
 
 import asyncio
+import functools
 import os
 from base64 import b64encode
 from collections.abc import AsyncIterator
@@ -21,7 +22,7 @@ from app.clinic.directory import ClinicDirectory
 from app.clinic.people.users import ClinicUsers
 from app.demo.embedded import Addresses
 from app.demo.sample.generate import SampleClinic, create_schema, create_tenant_schema, fill
-from tests.conftest import plain_url, unique_name
+from tests.conftest import FILES, plain_url, unique_name
 from tests.respaldos.conftest import connected, copy_of
 
 CLOSED = 4
@@ -83,10 +84,16 @@ async def _people(server: str, template: str, kind: Literal["column", "schema"])
         yield People(url, sql, tenancy, directory, ClinicUsers(url, tenancy, directory))
 
 
+# To pytest, what several modules have imported is as many fixtures.
+@functools.cache
+def _template(server: str, kind: Literal["column", "schema"]) -> str:
+    return asyncio.run(_make(plain_url(server), kind))
+
+
 async def _make(server: str, kind: Literal["column", "schema"]) -> str:
     name = unique_name("personas")
     async with connected(server) as admin:
-        await admin.execute(f'CREATE DATABASE "{name}"')
+        await admin.execute(f'CREATE DATABASE "{name}" {FILES}')
     async with connected(server.rsplit("/", 1)[0] + f"/{name}") as sql:
         if kind == "column":
             await create_schema(sql)
@@ -102,14 +109,14 @@ async def _make(server: str, kind: Literal["column", "schema"]) -> str:
 def column_template(servers: Addresses) -> str:
     """Name of a database in which clinics are told apart by a column."""
     assert servers.database_url is not None
-    return asyncio.run(_make(plain_url(servers.database_url), "column"))
+    return _template(servers.database_url, "column")
 
 
 @pytest.fixture(scope="session")
 def schema_template(servers: Addresses) -> str:
     """Name of a database in which each clinic has a schema, clinica1 and so on, and the logins are in `public`."""
     assert servers.database_url is not None
-    return asyncio.run(_make(plain_url(servers.database_url), "schema"))
+    return _template(servers.database_url, "schema")
 
 
 @pytest.fixture

@@ -11,16 +11,18 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from tests.bench import backup, many_backups, owners, panel, restore, service
+from tests.bench import backup, many_backups, owners, panel, restore, search, service
 from tests.bench.databases import (
     FIFTEEN_THOUSAND,
     HOME,
+    HUNDRED_THOUSAND,
     MANY_BACKUPS_HOME,
     MANY_CLINICS,
     MANY_HOME,
     MILLION,
     OWNERS_HOME,
     RESTORED_HOME,
+    SEARCHED_HOME,
     TEN_THOUSAND,
     measured_ground,
 )
@@ -43,7 +45,7 @@ def show(title: str, rows: list[Row]) -> None:
 
 def main() -> int:
     """Measure and print; the exit code. With one of the parts as argument, only that."""
-    parts = sys.argv[1:] or ["backup", "owners", "service", "many_backups", "panel", "restore"]
+    parts = sys.argv[1:] or ["backup", "owners", "service", "many_backups", "panel", "restore", "search"]
     rows: list[Row] = []
     raw: dict[str, Any] = {}
     HOME.mkdir(exist_ok=True)
@@ -81,6 +83,11 @@ def main() -> int:
             with measured_ground(RESTORED_HOME, restore.SIZES) as settings:
                 found, raw["restore"] = restore.measure(settings, Path(folder))
             show("Restoring", found)
+            rows += found
+        if "search" in parts:
+            with measured_ground(SEARCHED_HOME, (HUNDRED_THOUSAND,)) as settings:
+                found, raw["search"] = search.measure(settings)
+            show("Looking for a record in thirty backups", found)
             rows += found
     RESULTS.write_text(json.dumps({"cores": os.cpu_count(), "rows": [asdict(row) for row in rows], **raw}, indent=2))
     return 0 if all(row.met for row in rows) else 1

@@ -26,6 +26,9 @@ MANY_HOME = HOME / "many"
 # Restores change it, which must not change what the others measure.
 RESTORED_HOME = HOME / "restored"
 
+# Thirty backups of one clinic, through which a record is looked for.
+SEARCHED_HOME = HOME / "searched"
+
 # The databases of what finding the owners costs.
 OWNERS_HOME = HOME / "owners"
 

@@ -15,7 +15,7 @@ from app.demo.embedded import Addresses
 from app.demo.sample.generate import SampleClinic, create_tenant_schema
 from app.migrate import migrate
 from tests.clinic.conftest import any_database, postgres16
-from tests.conftest import plain_url, unique_name
+from tests.conftest import FILES, plain_url, unique_name
 from tests.respaldos.conftest import (
     LARGE,
     _one_session_for_s3,
@@ -77,7 +77,7 @@ def with_attachments(servers: Addresses, template: str) -> str:
 
 async def _attach(server: str, url: str, template: str) -> None:
     async with connected(server) as admin:
-        await admin.execute(f'CREATE DATABASE "{url.rsplit("/", 1)[1]}" TEMPLATE "{template}"')
+        await admin.execute(f'CREATE DATABASE "{url.rsplit("/", 1)[1]}" TEMPLATE "{template}" {FILES}')
     async with connected(url) as conn:
         await conn.execute(
             "CREATE TABLE public.adjunto (id int PRIMARY KEY, clinica_id bigint REFERENCES clinica, datos bytea)"

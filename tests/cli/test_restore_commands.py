@@ -364,3 +364,25 @@ async def test_what_cannot_be_meant(
     ran = run("restaurar", str(respaldo.id), *arguments, "--si")
     assert (ran.code, said in ran.err) == (code, True), ran.err
     assert "Traceback" not in ran.err
+
+
+async def test_a_certificate(run: Any, resources: Resources, conn: asyncpg.Connection, tmp_path: Path) -> None:
+    respaldo = await back_up(resources)
+    id_, name = str(respaldo.id), f"constancia_respaldo_{respaldo.id}.pdf"
+    assert run("constancia", id_, "--json").json == {
+        "archivo": name,
+        "tamaño_bytes": (tmp_path / name).stat().st_size,
+    }
+    assert (tmp_path / name).read_bytes().startswith(b"%PDF")
+    refused = run("constancia", id_)
+    assert refused.code == 2
+    assert f"«{name}» ya existe; use --si para reemplazarlo" in refused.err
+    assert run("constancia", id_, "-o", "nada/x.pdf").code == 1
+    await conn.execute(DAMAGE)
+    assert run("restaurar", id_, "--si").code == 0
+    done = await conn.fetchval("SELECT max(id) FROM respaldos.restauracion")
+    assert run("constancia", id_, "--restauracion", str(done)).code == 0
+    assert (tmp_path / f"constancia_restauracion_{done}.pdf").exists()
+    other = str((await back_up(resources)).id)
+    said = run("constancia", other, "--restauracion", str(done)).err
+    assert f"la restauración {done} no es del respaldo {other}, sino del {id_}" in said

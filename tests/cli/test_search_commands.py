@@ -11,8 +11,9 @@ from app.respaldos.resources import Resources
 from app.settings import DEMO_RULES
 from tests.cli.conftest import addresses_of
 from tests.respaldos.conftest import SMALL, back_up, connected, opened
-from tests.respaldos.search.test_search import CARD, FAMILY, NAME, add_patient, remove_patient
 from tests.storage.conftest import Store
+from tests.support.patients import CARD, FAMILY, NAME, add_patient, remove_patient
+from tests.support.platform import Platform
 from tests.support.program import Ran, respaldos
 from tests.support.restores import TENANCY
 
@@ -92,3 +93,20 @@ async def test_records_are_called_as_somebody_has_said(conn: asyncpg.Connection,
     wrong = run("buscar", "--clinica", str(SMALL), CARD, RECORD_LABELS='{"pacientes": "{apellido}"}')
     assert wrong.code == 1
     assert "RECORD_LABELS: la columna «paciente.apellido» no existe" in wrong.err
+
+
+async def test_where_each_clinic_has_a_schema(platform: Platform) -> None:
+    assert platform.run("crear", "--clinica", "1").code == 0
+    ((code, name, family),) = await platform.sql.fetch(
+        "SELECT codigo, nombre, apellido FROM clinica1.paciente JOIN clinica1.usuario ON codigo = codusuario LIMIT 1"
+    )
+    await platform.sql.execute("SET session_replication_role = replica")
+    await platform.sql.execute("DELETE FROM clinica1.paciente WHERE codusuario = $1", code)
+    words = f"{name} {family}".split()
+    found = platform.run("buscar", "--clinica", "1", *words, "--modelos", "pacientes", "--json").json["resultados"]
+    assert (str(code), "eliminado", f"{name} {family}") in [
+        (each["clave"], each["estado"], each["etiqueta"]) for each in found
+    ]
+    assert platform.run("buscar", "--clinica", "3", *words, "--json").json["resultados"] == []
+    told = platform.run("historia", "--clinica", "1", f"pacientes:{code}", "--json").json
+    assert [each["existe"] for each in told["versiones"]] == [False, True]

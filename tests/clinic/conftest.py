@@ -24,7 +24,7 @@ from app.demo.sample.generate import (
     fill_grown,
 )
 from app.settings import EmbeddedServer
-from tests.conftest import forget_on_power_loss, plain_url, servers_folder, unique_name
+from tests.conftest import FILES, make_cheap, plain_url, servers_folder, unique_name
 
 SAMPLE = (SampleClinic(1, "Uno", 300), SampleClinic(2, "Dos", 120), SampleClinic(3, "Tres", 1))
 
@@ -74,7 +74,7 @@ def postgres16() -> Iterator[Addresses]:
     """PostgreSQL 16, one server for all processes of the run."""
     home = servers_folder("postgres16")
     with embedded.running(home, {EmbeddedServer.POSTGRES}, postgres_version=16) as addresses:
-        forget_on_power_loss(home)
+        make_cheap(home, addresses)
         yield addresses
 
 
@@ -84,7 +84,7 @@ async def _new_database(addresses: Addresses, options: str = "") -> AsyncIterato
     name = unique_name("clinic")
     admin = await asyncpg.connect(server)
     try:
-        await admin.execute(f'CREATE DATABASE "{name}" {options}')
+        await admin.execute(f'CREATE DATABASE "{name}" {options} {FILES}')
         url = server.rsplit("/", 1)[0] + f"/{name}"
         connection = await asyncpg.connect(url)
         try:

@@ -19,7 +19,7 @@ from app.demo.sample.generate import create_schema, fill
 from app.errors import DatabaseError, DatabaseUnavailable
 from app.settings import EmbeddedServer
 from tests.clinic.conftest import SAMPLE
-from tests.conftest import forget_on_power_loss, plain_url, servers_folder, unique_name
+from tests.conftest import make_cheap, plain_url, servers_folder, unique_name
 from tests.support.clinic_backup import back_up, lines_of
 from tests.support.clinic_restore import restore
 from tests.support.processes import eventually
@@ -35,7 +35,7 @@ def two_servers() -> Iterator[tuple[str, str]]:
     home = servers_folder(unique_name("primary"))
     with embedded.running(home, {EmbeddedServer.POSTGRES}) as addresses:
         assert addresses.database_url is not None
-        forget_on_power_loss(home)
+        make_cheap(home, addresses)
         url = plain_url(addresses.database_url)
         asyncio.run(_sample(url))
         with standby_server(url, home) as standby_url:

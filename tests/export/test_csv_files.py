@@ -49,6 +49,26 @@ def test_what_a_spreadsheet_would_run_is_left_as_it_was(tmp_path: Path) -> None:
     assert "fórmula" in (path.parent / "LEEME.txt").read_text(encoding="utf-8-sig")
 
 
+def test_for_excel_nothing_is_run_and_decimals_have_a_comma(tmp_path: Path) -> None:
+    header = model(("id", "integer"), ("texto", "text"), ("monto", "numeric(10,2)"), ("peso", "double precision"))
+    lines = [
+        '{"id":-1,"texto":"=1+1","monto":-1.50,"peso":1.5e-07}',
+        '{"id":2,"texto":"+591 70000000","monto":1500,"peso":null}',
+        '{"id":3,"texto":"\\t=x","monto":null,"peso":"NaN"}',
+        '{"id":4,"texto":"a=1.5","monto":0.10,"peso":2}',
+        '{"id":5,"texto":null,"monto":0.10,"peso":2}',
+    ]
+    export(backup_of({"t": header}, {"t": lines}), tmp_path / "x", Formato.EXCEL)
+    assert csv_rows(tmp_path / "x" / "t.csv")[1] == [
+        ["-1", "'=1+1", "-1,50", "1,5e-07"],
+        ["2", "'+591 70000000", "1500", None],
+        ["3", "'\t=x", None, "NaN"],
+        ["4", "a=1.5", "0,10", "2"],
+        ["5", None, "0,10", "2"],
+    ]
+    assert "apóstrofo" in (tmp_path / "x" / "LEEME.txt").read_text(encoding="utf-8-sig")
+
+
 def test_every_reader_splits_it_the_same(tmp_path: Path) -> None:
     texts = ['"', '""', ";", "\r\n", "\r", "a\rb", " x ", "\\", "'", "\ufeff", "\u2028", "\t", '";"', "\x01"]
     lines = [f'{{"id":{number},"texto":{json.dumps(text)}}}' for number, text in enumerate(texts)]

@@ -82,8 +82,8 @@ def notification(tipo: TipoAviso, *, clinic: str | None = CLINIC, **more: Any) -
     return Notification(ClaimedAviso(aviso, about, NIGHT - timedelta(days=2), NIGHT), clinic, LA_PAZ)
 
 
-def write(told: Notification) -> EmailMessage:
-    return MailRenderer().write(told, sender="respaldos@example.com", to=ANA)
+def write(told: Notification, **options: Any) -> EmailMessage:
+    return MailRenderer(**options).write(told, sender="respaldos@example.com", to=ANA)
 
 
 class _Page(HTMLParser):
@@ -129,6 +129,20 @@ def bodies(message: EmailMessage) -> tuple[str, str]:
     assert plain is not None
     assert html is not None
     return str(plain.get_content()), str(html.get_content())
+
+
+def test_it_leads_to_the_panel_and_says_whom_to_ask() -> None:
+    options = {"public_url": "https://respaldos.example.com/", "support_contact": "Mesa de ayuda\n<b>2-2123456</b>"}
+    for tipo, link in (
+        (TipoAviso.FALLO, "https://respaldos.example.com/panel/respaldos/42"),
+        (TipoAviso.ATRASADO, "https://respaldos.example.com/panel/"),
+    ):
+        text, html = bodies(write(notification(tipo), **options))
+        page = _Page(html)
+        assert page.fetched == [link]
+        assert link in text.splitlines()[[line.startswith("Abrir en") for line in text.splitlines()].index(True)]
+        for shown in (one_spaced(text), page.text):
+            assert "Para pedir ayuda: Mesa de ayuda <b>2-2123456</b>" in shown
 
 
 @pytest.mark.parametrize("tipo", TipoAviso)

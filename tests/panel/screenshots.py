@@ -28,7 +28,7 @@ from app.settings import DEMO_RULES, Settings
 from app.storage.bucket import configure_bucket
 from tests.conftest import plain_url
 from tests.support.browser import chromium
-from tests.support.patients import add_patient, delete_patient
+from tests.support.patients import add_appointment, add_patient, remove_patient
 from tests.support.processes import free_of_nights, running_api, running_worker
 
 FOLDER = Path(__file__).parents[2] / "docs" / "panel"
@@ -276,7 +276,9 @@ async def _add_patient(database_url: str) -> int:
     """One who will be deleted; her key."""
     connection = await asyncpg.connect(database_url)
     try:
-        return await add_patient(connection, 1, "Ana María", "Muñoz Peñaranda")
+        code = await add_patient(connection, 1, "Ana María", "Muñoz Peñaranda")
+        await add_appointment(connection, 1, code, "Limpieza y control")
+        return code
     finally:
         await connection.close()
 
@@ -285,7 +287,7 @@ async def _delete_patient(database_url: str, code: int) -> None:
     """And the history, in which there is no file to search."""
     connection = await asyncpg.connect(database_url)
     try:
-        await delete_patient(connection, code)
+        await remove_patient(connection, code)
         await connection.execute("DELETE FROM respaldos.respaldo WHERE archivo_s3 LIKE 'backups/1/historia/%'")
     finally:
         await connection.close()

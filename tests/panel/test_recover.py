@@ -10,7 +10,7 @@ from playwright.async_api import Page, Request, Route, expect
 from tests.panel.conftest import Service, Visit
 from tests.respaldos.conftest import SMALL
 from tests.support.browser import chromium
-from tests.support.patients import add_appointment, add_patient, delete_patient
+from tests.support.patients import add_appointment, add_patient, remove_patient
 
 pytestmark = [
     pytest.mark.asyncio(loop_scope="module"),
@@ -47,11 +47,12 @@ async def fits(page: Page) -> None:
 async def test_a_deleted_patient_comes_back_in_five_steps(visit: Visit, service: Service) -> None:
     page, conn = visit.page, service.conn
     code = await add_patient(conn, SMALL, "Zoé", "Ñandúquispe")
+    await add_appointment(conn, SMALL, code, "Limpieza")
     before = await all_of(conn, code)
     await visit.open()
     await visit.log_in()
     await backed_up(visit)
-    await delete_patient(conn, code)
+    await remove_patient(conn, code)
     someone = await conn.fetchval("SELECT min(codusuario) FROM paciente WHERE clinica_id = $1", SMALL)
     today = await add_appointment(conn, SMALL, someone, "Anotada hoy")
     count = await conn.fetchval("SELECT count(*) FROM consulta")
@@ -115,6 +116,7 @@ async def test_a_deleted_patient_comes_back_in_five_steps(visit: Visit, service:
 async def test_what_was_changed_is_seen_field_by_field_and_put_back(visit: Visit, service: Service) -> None:
     page, conn = visit.page, service.conn
     code = await add_patient(conn, SMALL, "Íñigo", "Güemes <b>O'Hara</b>")
+    await add_appointment(conn, SMALL, code, "Control")
     await visit.open()
     await visit.log_in()
     await backed_up(visit)
@@ -150,7 +152,7 @@ async def test_records_of_two_backups_are_not_mixed(visit: Visit, service: Servi
     await visit.log_in()
     for code in codes:
         await backed_up(visit)
-        await delete_patient(conn, code)
+        await remove_patient(conn, code)
     await visit.open("/recuperar?buscar=quispetupac")
     first = page.get_by_role("listitem").filter(has_text="Una Quispetúpac").first
     second = page.get_by_role("listitem").filter(has_text="Otra Quispetúpac").first
@@ -217,10 +219,11 @@ async def test_a_search_that_cannot_be_made_says_why(visit: Visit) -> None:
 async def test_all_of_it_is_reached_by_keyboard(visit: Visit, service: Service) -> None:
     page, conn = visit.page, service.conn
     code = await add_patient(conn, SMALL, "Tecla", "Huanca")
+    await add_appointment(conn, SMALL, code, "Control")
     await visit.open()
     await visit.log_in()
     await backed_up(visit)
-    await delete_patient(conn, code)
+    await remove_patient(conn, code)
     await visit.open("/recuperar")
     await visit.shows("Recuperar datos")
 

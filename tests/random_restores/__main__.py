@@ -21,7 +21,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 
 from app.demo import embedded
 from app.settings import EmbeddedServer
-from tests.conftest import forget_on_power_loss, plain_url, unique_name
+from tests.conftest import make_cheap, plain_url, unique_name
 from tests.random_restores.restoring import Ground, Outcome, run
 from tests.random_restores.schemas import Case, cases
 
@@ -97,7 +97,7 @@ def main() -> int:
                     embedded.running(home, {EmbeddedServer.POSTGRES}, postgres_version=version)  # type: ignore[arg-type]
                 )
                 assert addresses.database_url is not None
-                forget_on_power_loss(home)
+                make_cheap(home, addresses)
                 grounds[variant] = runner.run(_new_ground(plain_url(addresses.database_url), ordinary=ordinary))
             round_ = Round(runner, grounds[variant], seed, given_.examples, shrink=not given_.no_shrink)
             if found := round_.run():

@@ -32,7 +32,7 @@ from app.respaldos.models import Respaldo, TipoRespaldo
 from app.respaldos.reconcile import reconciliar
 from app.respaldos.resources import Resources
 from app.storage.s3 import S3Storage, StoredObject, open_storage
-from tests.conftest import plain_url, unique_name
+from tests.conftest import FILES, plain_url, unique_name
 from tests.storage.conftest import (
     PART,
     Store,
@@ -68,8 +68,14 @@ CLINICS = (
 def template(servers: Addresses) -> str:
     """Name of a migrated database with the sample clinics, to be copied."""
     assert servers.database_url is not None
+    return _template(servers.database_url)
+
+
+# To pytest, what several conftest.py have imported is as many fixtures.
+@functools.cache
+def _template(url: str) -> str:
     name = unique_name("plantilla")
-    asyncio.run(make_template(servers.database_url, name))
+    asyncio.run(make_template(url, name))
     return name
 
 
@@ -77,7 +83,7 @@ async def make_template(url: str, name: str) -> None:
     """A new database of that name, on the server of `url`."""
     admin = await asyncpg.connect(plain_url(url))
     try:
-        await admin.execute(f'CREATE DATABASE "{name}"')
+        await admin.execute(f'CREATE DATABASE "{name}" {FILES}')
     finally:
         await admin.close()
     filled = url.rsplit("/", 1)[0] + f"/{name}"
@@ -128,7 +134,7 @@ async def copy_of(server_url: str, template: str) -> AsyncIterator[str]:
     name = unique_name("copia")
     admin = await asyncpg.connect(plain_url(server_url))
     try:
-        await admin.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
+        await admin.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}" {FILES}')
         yield server_url.rsplit("/", 1)[0] + f"/{name}"
         await admin.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
     finally:

@@ -20,7 +20,7 @@ from tests.service.conftest import settings_for, slowed
 from tests.storage.conftest import Store
 from tests.support.api_client import ask, completed, log_in
 from tests.support.moments import mid_dump
-from tests.support.processes import OFTEN, eventually, running_api, running_worker
+from tests.support.processes import ROUND, eventually, running_api, running_worker
 from tests.support.redis import RedisServer
 from tests.support.tcp_proxy import tcp_proxy, through
 
@@ -114,7 +114,7 @@ async def test_gone_for_long_it_is_one_line_of_each_periodic_task(
             await proxy.refuse()
             for name in PERIODIC:
                 await worker.said(f"{name}: ")
-            await asyncio.sleep(5 * OFTEN)
+            await asyncio.sleep(5 * ROUND)
             await proxy.listen()
             await made()
             assert worker.runs

@@ -21,7 +21,8 @@ from tests.support.backup_file import HEAD, compress
 
 Records = Mapping[str, Sequence[str]]
 
-FORMATOS = list(Formato)
+# EXCEL is CSV but for the values, of which it has a test of its own.
+FORMATOS = [formato for formato in Formato if formato is not Formato.EXCEL]
 
 
 def model(*columns: tuple[str, str], key: tuple[str, ...] = (), jsonb: tuple[str, ...] = ()) -> ModelHeader:

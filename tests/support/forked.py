@@ -1,7 +1,7 @@
 """Processes of the service that have imported it already: they are forked from one that has done nothing else.
 
 Importing takes a second or two of a processor, and the tests start many hundreds of processes. What starts by itself,
-from the shell's first byte on, is tested with `tests.support.program.start` and `on_a_terminal`.
+from the shell's first byte on, is tested with `tests.support.program.start`.
 """
 
 import asyncio

@@ -1,25 +1,33 @@
-"""A patient of a sample clinic who comes and goes."""
+"""A patient who is easily found: their name is in `usuario`, the number of their card in `paciente`."""
 
 import asyncpg
 
+from tests.respaldos.conftest import SMALL
 
-async def add_patient(conn: asyncpg.Connection, clinica_id: int, nombre: str, apellido: str) -> int:
-    """A patient with an appointment; her key."""
+# A name that nobody of the sample has.
+NAME, FAMILY, CARD = "Zacarías", "Ñandúquispe", "99887766"
+
+
+async def add_patient(
+    conn: asyncpg.Connection, clinica_id: int = SMALL, nombre: str = NAME, apellido: str = FAMILY
+) -> int:
+    """A patient of that name; their key."""
     code: int = await conn.fetchval(
         "INSERT INTO usuario (nombre, apellido, correoelectronico, idtipousuario, activo, notificaciones_email,"
-        " notificaciones_push, fecha_registro, clinica_id) SELECT $1, $2, random() || '@x.example', min(id), true,"
-        " true, true, now(), $3 FROM tipodeusuario RETURNING codigo",
+        " notificaciones_push, fecha_registro, clinica_id) SELECT $1, $2, $3 || random(), min(id), true, true, true,"
+        " now(), $4 FROM tipodeusuario RETURNING codigo",
         nombre,
         apellido,
+        "z@x.example",
         clinica_id,
     )
     await conn.execute(
         "INSERT INTO paciente (codusuario, carnetidentidad, direccion, alergias, clinica_id)"
-        " VALUES ($1, $1::int || '-Z', 'Calle 1', '{}', $2)",
+        " VALUES ($1, $2, 'Calle 1', '{Penicilina}', $3)",
         code,
+        CARD if nombre == NAME else f"{CARD}-{code}",
         clinica_id,
     )
-    await add_appointment(conn, clinica_id, code, "Limpieza y control")
     return code
 
 
@@ -37,8 +45,8 @@ async def add_appointment(conn: asyncpg.Connection, clinica_id: int, code: int, 
     return made
 
 
-async def delete_patient(conn: asyncpg.Connection, code: int) -> None:
-    """With the appointments."""
+async def remove_patient(conn: asyncpg.Connection, code: int) -> None:
+    """Have nothing left of them, or of their appointments."""
     await conn.execute("DELETE FROM consulta WHERE codpaciente = $1", code)
     await conn.execute("DELETE FROM paciente WHERE codusuario = $1", code)
     await conn.execute("DELETE FROM usuario WHERE codigo = $1", code)

@@ -1,16 +1,13 @@
 """The real program, as a person runs it."""
 
 import asyncio
-import fcntl
 import json
 import os
 import pty
 import select
 import signal
-import subprocess
 import sys
 import tempfile
-import termios
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -93,31 +90,30 @@ def command(*arguments: str) -> None:
     run()
 
 
+def _command_on(terminal: str, *arguments: str) -> None:
+    """Be the program on that terminal, whose Ctrl-C is a signal to it."""
+    os.setsid()
+    # The first that it opens.
+    descriptor = os.open(terminal, os.O_RDWR)
+    for standard in (0, 1, 2):
+        os.dup2(descriptor, standard)
+    os.close(descriptor)
+    # As Python opens them when it starts on one; those that it has are a file's.
+    sys.stdin, sys.stdout, sys.stderr = open(0, closefd=False), open(1, "w", 1), open(2, "w", 1)  # noqa: SIM115
+    command(*arguments)
+
+
 def heed_ctrl_c() -> None:
     """For `preexec_fn`: what runs the tests may ignore SIGINT, as CI does, and what is ignored is inherited."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
-def _take_terminal() -> None:
-    heed_ctrl_c()
-    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
-
-
 def on_a_terminal(*arguments: str, cwd: Path, typed: bytes = b"", awaited: bytes = b"", **settings: str) -> Ran:
     """Run a command on a terminal, and type when it shows what is awaited; `out` is all that was shown."""
     ours, theirs = pty.openpty()
-    process = subprocess.Popen(
-        [PROGRAM, *arguments],
-        cwd=cwd,
-        env=environment(TERM="xterm", **settings),
-        stdin=theirs,
-        stdout=theirs,
-        stderr=theirs,
-        start_new_session=True,
-        # So that a typed Ctrl-C is a signal.
-        preexec_fn=_take_terminal,
-    )
-    os.close(theirs)
+    nothing, env = os.devnull, environment(TERM="xterm", **settings)
+    process = fork(_command_on, os.ttyname(theirs), *arguments, env=env, cwd=cwd, out=nothing, err=nothing)
+    held = [theirs]
     shown, answered = b"", False
     with suppress(OSError):  # the other end is closed
         while True:
@@ -127,6 +123,9 @@ def on_a_terminal(*arguments: str, cwd: Path, typed: bytes = b"", awaited: bytes
             # read(0) that only the next SIGINT ends. It is a matter of microseconds (1 of 300 that were typed as
             # soon as the question was there), which no person meets; the test types again, as a person would.
             silent = not select.select([ours], [], [], 0.5)[0]
+            if held and (not silent or process.returncode is not None):
+                # From now on, the command alone has it.
+                os.close(held.pop())
             if not silent:
                 if not (piece := os.read(ours, 4096)):
                     break
@@ -135,7 +134,7 @@ def on_a_terminal(*arguments: str, cwd: Path, typed: bytes = b"", awaited: bytes
                 os.write(ours, typed)
                 answered = True
     os.close(ours)
-    return Ran(process.wait(60), shown.decode(), "")
+    return Ran(process.ended(60), shown.decode(), "")
 
 
 async def start(*arguments: str, cwd: Path, **settings: str) -> asyncio.subprocess.Process:

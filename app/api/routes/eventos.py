@@ -1,6 +1,5 @@
 """A clinic's audit trail."""
 
-import logging
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
@@ -8,13 +7,11 @@ from fastapi import APIRouter, Query, Request, Response
 from app.api.caller import AdminAccess, ServiceDep
 from app.api.openapi import of_anyone
 from app.api.parameters import PAGE_HEADERS, OfRespaldo, PageDep
-from app.errors import DatabaseError
+from app.api.people import names_of
 from app.respaldos import audit as trail
 from app.respaldos.contract import EventoDeClinica
 from app.respaldos.databases import transaction
 from app.respaldos.models import Accion
-
-log = logging.getLogger(__name__)
 
 router = APIRouter(prefix="/eventos", tags=["Auditoría"])
 
@@ -48,11 +45,5 @@ async def listar(
             offset=page.offset,
         )
     page.describe(request, response, total)
-    if caller.clinica_id is None:
-        return [EventoDeClinica.of(evento, {}) for evento in found]
-    try:
-        names = await service.users.display_names({evento.usuario for evento in found}, clinica_id=caller.clinica_id)
-    except DatabaseError as exc:
-        log.warning("no se supieron los nombres de la gente de la clínica %s: %s", caller.clinica_id, exc.for_log)
-        names = {}
+    names = await names_of(service, {evento.usuario for evento in found}, clinica_id=caller.clinica_id)
     return [EventoDeClinica.of(evento, names) for evento in found]

@@ -1,6 +1,5 @@
 """A clinic's backups."""
 
-import logging
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
@@ -10,12 +9,13 @@ from fastapi import APIRouter, Query, Request, Response
 from app.api.caller import AdminAccess, Caller, ReadAccess, ServiceDep, platforms_own
 from app.api.openapi import of_anyone, with_body
 from app.api.parameters import PAGE_HEADERS, PageDep, RespaldoId, Timestamp, time_range
+from app.api.people import names_of
 from app.api.problems import WithMembers
 from app.api.schemas import PedidoComparacion, PedidoRespaldo, PedidoRestauracion, PedidoVerificacion
 from app.clinic.restore.mode import Modo
 from app.connections.service import Service
 from app.connections.storage import storage_price
-from app.errors import DatabaseError, InvalidRequest, OperationInProgress
+from app.errors import InvalidRequest, OperationInProgress
 from app.respaldos.audit import Actor
 from app.respaldos.backup import queries as backup_queries
 from app.respaldos.backup.queries import Orden
@@ -38,8 +38,6 @@ from app.respaldos.reading.verification import pedir_verificacion
 from app.respaldos.restore.request import RestoreRequest, pedir_restauracion
 from app.respaldos.retention.delete import aceptar_respaldo, eliminar_respaldo, recuperar_respaldo
 from app.respaldos.status.statistics import obtener_estadisticas
-
-log = logging.getLogger(__name__)
 
 router = APIRouter(prefix="/respaldos", tags=["Respaldos"])
 
@@ -336,18 +334,9 @@ def _chosen_records(wanted: PedidoRestauracion) -> tuple[str, ...] | None:
 
 async def _named(service: Service, caller: Caller) -> Actor:
     """The actor with a name: a token of the clinic's own system need not have one. A superadmin is nobody of it."""
-    if caller.actor.nombre is not None or caller.principal.superadmin or caller.clinica_id is None:
+    if caller.actor.nombre is not None or caller.principal.superadmin:
         return caller.actor
-    try:
-        names = await service.users.display_names([caller.actor.usuario], clinica_id=caller.clinica_id)
-    except DatabaseError as exc:
-        log.warning(
-            "no se supo el nombre del usuario %s de la clínica %s: %s",
-            caller.actor.usuario,
-            caller.clinica_id,
-            exc.for_log,
-        )
-        names = {}
+    names = await names_of(service, [caller.actor.usuario], clinica_id=caller.clinica_id)
     return replace(caller.actor, nombre=names.get(caller.actor.usuario or ""))
 
 

@@ -40,14 +40,15 @@ class _FormatoName(click.ParamType[Formato]):
     "--salida",
     type=click.Path(path_type=Path),
     metavar="F",
-    help="Carpeta (csv, parquet) o archivo (sqlite) que se crea; si no se dice, como el respaldo, en esta carpeta.",
+    help="Carpeta, o archivo (sqlite), que se crea; si no se dice, se llama como el respaldo, en esta carpeta.",
 )
 @click.option("--si", is_flag=True, help="Reemplaza sin preguntar una exportación que ya está ahí.")
 @json_option
 def exportar(cual: str, formato: Formato, salida: Path | None, si: bool, as_json: bool) -> None:
     """Saca los datos de un respaldo a archivos que abren otros programas.
 
-    csv: una carpeta con un archivo por modelo, para Excel o LibreOffice. sqlite: un solo archivo con una tabla por
+    csv: una carpeta con un archivo por modelo, los datos tal como son. excel: lo mismo para abrir con doble clic, con
+    coma decimal y sin fórmulas. sqlite: un solo archivo con una tabla por
     modelo. parquet: una carpeta con un archivo por modelo, para DuckDB, pandas o Power BI.
 
     Con un ID lee el objeto de S3. Con un ARCHIVO no necesita ningún servicio. El respaldo se verifica mientras se

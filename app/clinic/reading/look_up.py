@@ -50,17 +50,22 @@ async def look_up_among(
 ) -> dict[Lookup, str]:
     """The same among the rows of a query over all columns of one table; the lookups are by the same columns."""
     values = [list(each) for each in zip(*(lookup.values for lookup in lookups), strict=True)]
-    found = {}
-    # What a file has may be no value of the column any more.
+    statement = with_lines(table, _matching(table, rows, lookups[0].columns), NUMBER)
     await connection.execute("SAVEPOINT busqueda")
     try:
-        matching = _matching(table, rows, lookups[0].columns)
-        for number, line in await connection.fetch(with_lines(table, matching, NUMBER), *values):
-            found[lookups[number - 1]] = line
-    except (asyncpg.DataError, asyncpg.UndefinedFunctionError):
-        await connection.execute("ROLLBACK TO busqueda")
+        found = await connection.fetch(statement, *values)
+    except (asyncpg.DataError, asyncpg.SyntaxOrAccessError):
+        # What a file has may be no value of the column any more, and not every type has an equality.
+        await connection.execute("ROLLBACK TO busqueda; RELEASE busqueda")
+        if len(lookups) == 1:
+            return {}
+        half = len(lookups) // 2
+        return {
+            **await look_up_among(connection, table, rows, lookups[:half]),
+            **await look_up_among(connection, table, rows, lookups[half:]),
+        }
     await connection.execute("RELEASE busqueda")
-    return found
+    return {lookups[number - 1]: line for number, line in found}
 
 
 async def pointing(

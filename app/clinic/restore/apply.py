@@ -29,7 +29,7 @@ from app.clinic.restore.staged_tables import (
     and_columns,
 )
 from app.clinic.restore.triggers import way_out
-from app.errors import RestoreRefused, ValueTaken
+from app.errors import RestoreRefused
 
 # So many numbers of a sequence are drawn one by one, in some milliseconds; across a wider gap nobody catches up.
 DRAWN = 10_000
@@ -41,6 +41,10 @@ NO_TRIGGERS = (
     asyncpg.TransactionRollbackError,
     asyncpg.OperatorInterventionError,
 )
+
+
+class ValueTaken(RestoreRefused):
+    """A row would get a value that no two may have, and another row has it."""
 
 
 class ChangeApplier:

@@ -149,7 +149,7 @@ class RestoreDatabase(ClinicDatabase):
                         clinic = Clinic(clinica_id, None, False, None)
                 catalogue = await self._catalogue(connection, clinic, tenants)
                 entries = recorded(catalogue, clinica_id)
-                refuse_unreadable([entry.table for entry in entries])
+                refuse_unreadable([entry.table for entry in entries], self._setting)
                 await refuse_too_many_locks(connection, entries, temporary=TEMPORARY_LOCKS)
                 catalogue = await self._followable(connection, catalogue, clinica_id)
                 others = other_schemas(clinics, clinic)
@@ -195,7 +195,7 @@ class RestoreDatabase(ClinicDatabase):
                 clinic = tenants.pick(clinica_id) if clinica_id is not None else None
                 catalogue = await self._catalogue(connection, clinic, tenants)
                 entries = recorded(catalogue, clinica_id)
-                refuse_unreadable([entry.table for entry in entries])
+                refuse_unreadable([entry.table for entry in entries], self._setting)
                 await refuse_too_many_locks(connection, entries, temporary=STAGE_LOCKS)
                 text = await connection.fetchval(CONSTRAINTS_SQL, other_schemas(clinics, clinic))
             trial = Trial.of(connection, catalogue, parse_constraints(text), self._setting, number)
@@ -223,7 +223,7 @@ class RestoreDatabase(ClinicDatabase):
                 clinic = tenants.pick(clinica_id) if clinica_id is not None else None
                 catalogue = await self._catalogue(connection, clinic, tenants)
                 entries = recorded(catalogue, clinica_id)
-                refuse_unreadable([entry.table for entry in entries])
+                refuse_unreadable([entry.table for entry in entries], self._setting)
                 await refuse_too_many_locks(connection, entries, temporary=TEMPORARY_LOCKS)
                 catalogue = await self._followable(connection, catalogue, clinica_id)
                 text = await connection.fetchval(CONSTRAINTS_SQL, other_schemas(clinics, clinic))

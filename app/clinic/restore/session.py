@@ -14,7 +14,7 @@ from app.clinic.catalogue.sql import quote
 from app.clinic.labels import Labels
 from app.clinic.owners.find import find_owners
 from app.clinic.reading.platform_statements import PlatformStatements, Statements
-from app.clinic.restore.apply import ChangeApplier
+from app.clinic.restore.apply import ChangeApplier, ValueTaken
 from app.clinic.restore.arrived import leave_what_stays
 from app.clinic.restore.conflicts import ConflictChecks
 from app.clinic.restore.constraints import Constraints
@@ -32,7 +32,6 @@ from app.clinic.restore.triggers import disable_triggers
 from app.clinic.restore.written import refuse_unplanned
 from app.dump.document import Section
 from app.dump.verifier import VerifiedFile
-from app.errors import ValueTaken
 
 # No other session is kept waiting, nor waited for, longer than a person notices.
 LOCK_SECONDS = 5

@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from app.clinic.catalogue.introspection import TableName
 from app.clinic.reading.look_up import Lookup
 from app.respaldos.search.contract import (
     Coincidencia,
@@ -12,7 +11,7 @@ from app.respaldos.search.contract import (
     RegistroEncontrado,
     model_name,
 )
-from app.respaldos.search.records import Row
+from app.respaldos.search.records import Id, Row
 from app.respaldos.search.sources import Source
 from app.respaldos.search.words import Coincidence
 
@@ -36,9 +35,9 @@ class Found:
     told: RegistroEncontrado | None = None
 
     @property
-    def id(self) -> tuple[TableName, tuple[str, ...]]:
+    def id(self) -> Id:
         """Table and key."""
-        return self.row.model.table, self.row.key
+        return self.row.id
 
     @property
     def gone(self) -> bool:

@@ -52,10 +52,15 @@ async def historia_de_registro(
     async with resources.clinic.snapshot(clinica_id, own=True) as snapshot:
         catalogue = snapshot.catalogue
         relations = Relations(catalogue)
-        entry = _entry(catalogue, modelo, clave)
+        entry = _entry(snapshot.statements.own_entries, modelo, clave)
+        today = Today(snapshot)
         lookups = _lookups(relations, entry, clave)
+        # Files are searched for a key as it is written; PostgreSQL knows that 015 is 15.
+        for row in (await today.look_up({lookups[0]})).values():
+            clave = row.clave or clave
+            lookups = _lookups(relations, entry, clave)
         files = await backup_files(resources, catalogue, relations, dias, clinica_id=clinica_id)
-        history = _History([Today(snapshot), *files], labels_of(resources, catalogue), resources.secrets, lookups)
+        history = _History([today, *files], labels_of(resources, catalogue), resources.secrets, lookups)
         await in_turns(history.read, range(len(files) + 1))
         newest = history.newest()
         if newest is None:
@@ -206,8 +211,8 @@ class _History:
         return None
 
 
-def _entry(catalogue: Catalogue, modelo: str, clave: str) -> Entry:
-    for entry in catalogue.entries.values():
+def _entry(entries: Sequence[Entry], modelo: str, clave: str) -> Entry:
+    for entry in entries:
         if modelo in {entry.model, str(entry.name)} and entry.table.key:
             return entry
     raise _unknown(modelo, clave)

@@ -13,7 +13,7 @@ from app.clinic.reading.look_up import Lookup
 from app.errors import InvalidRequest, RespaldosError
 from app.respaldos.search.contract import EstadoRegistro, RegistroEncontrado
 from app.respaldos.search.found import TODAY, Found, version
-from app.respaldos.search.records import Relations, Row
+from app.respaldos.search.records import Id, Relations, Row
 from app.respaldos.search.scan import Scan
 from app.respaldos.search.sources import UNREADABLE, Source, answers, unreadable, values_of
 from app.respaldos.search.turns import in_turns
@@ -23,8 +23,6 @@ from app.respaldos.search.words import Words
 MOST_JUDGED: Final = 200_000
 
 BROAD: Final = "lo que se busca está en demasiados registros para mirarlos todos: agregue otra palabra"
-
-Id = tuple[TableName, tuple[str, ...]]
 
 
 class Hunt:
@@ -141,7 +139,7 @@ class Hunt:
             if (coincidence := self._words.found(texts)) is not None:
                 own = [row.own, *(lookup for lookup, _ in above)] if row.own is not None else []
                 yield Found(row, tuple(own), coincidence, versions={number: version(group)})
-            else:
+            elif row.id not in self._found:
                 self._pass_over(row)
 
     def _above(self, row: Row, parents: Mapping[Lookup, Row]) -> Iterator[tuple[Lookup, Row]]:

@@ -63,6 +63,10 @@ class Model:
                 yield Text.of(self.name, column.name, value)
 
 
+# A record's table and key.
+Id: TypeAlias = tuple[TableName, tuple[str, ...]]
+
+
 @dataclass(frozen=True, slots=True)
 class Row:
     """A record of one source."""
@@ -75,6 +79,11 @@ class Row:
     def key(self) -> tuple[str, ...]:
         """The values of its key; of a record without one its whole line."""
         return tuple(self.values[name] or "" for name in self.model.key) or (self.line.decode(),)
+
+    @property
+    def id(self) -> Id:
+        """Table and key."""
+        return self.model.table, self.key
 
     @property
     def own(self) -> Lookup | None:

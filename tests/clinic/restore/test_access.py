@@ -143,7 +143,9 @@ async def test_a_missing_login_comes_back_and_lets_nobody_in(any_database: Datab
     )
     plan = await restore(clinics, backups[1].file, simulate=True)
     assert plan.new_logins == {"auth_user": "ana (1), luis (2), root (9)", "auth_group": "cajeros (1)"}
-    assert plan.references["auth_user"].examples["insertados"] == [{"clave": {"id": n}} for n in (1, 2, 9)]
+    assert plan.references["auth_user"].examples["insertados"] == [
+        {"clave": {"id": n}, "etiqueta": f"Nombre{n} Apellido"} for n in (1, 2, 9)
+    ]
     assert await restore(clinics, backups[1].file) == plan
     await assert_restored(clinics, backups[1])
     rows = await sql.fetch("SELECT * FROM auth_user WHERE id <> 3 ORDER BY id")
@@ -290,7 +292,13 @@ async def test_the_clinics_row_is_shown_and_stays(database: Database, writer: Wr
         row = plan.models["clinica"]
         assert (row.restored, row.any) == (False, False)
         assert row.examples == {
-            "actualizados": [{"clave": {"id": 1}, "campos": {"plan": {"antes": "gratis", "despues": "básico"}}}]
+            "actualizados": [
+                {
+                    "clave": {"id": 1},
+                    "etiqueta": "Uno",
+                    "campos": {"plan": {"antes": "gratis", "despues": "básico"}},
+                }
+            ]
         }
     assert await sql.fetchval("SELECT plan FROM clinica WHERE id = 1") == "gratis"
     plan = await restore(clinics, backups[1].file, scope=models("clinica"))

@@ -18,7 +18,7 @@ from app.migrate import migrate
 from app.respaldos.backup.run import crear_respaldo
 from app.respaldos.models import TipoRespaldo
 from app.respaldos.retention.reindex import reindexar
-from tests.conftest import plain_url, unique_name
+from tests.conftest import FILES, plain_url, unique_name
 from tests.respaldos.conftest import connected, opened
 from tests.storage.conftest import Store
 from tests.support.restores import TENANCY, restore
@@ -71,7 +71,7 @@ async def migrated(servers: Addresses) -> AsyncIterator[str]:
     assert servers.database_url is not None
     name = unique_name("entera")
     async with connected(servers.database_url) as admin:
-        await admin.execute(f'CREATE DATABASE "{name}"')
+        await admin.execute(f'CREATE DATABASE "{name}" {FILES}')
         url = servers.database_url.rsplit("/", 1)[0] + f"/{name}"
         await migrate(url)
         yield url

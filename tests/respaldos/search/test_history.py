@@ -11,8 +11,8 @@ from app.respaldos.resources import Resources
 from app.respaldos.search.contract import HistoriaDeRegistro
 from app.respaldos.search.history import historia_de_registro
 from tests.respaldos.conftest import LARGE, SMALL, back_up
-from tests.respaldos.search.test_search import FAMILY, NAME, add_patient, remove_patient
 from tests.storage.conftest import Store
+from tests.support.patients import FAMILY, NAME, add_patient, remove_patient
 from tests.support.restores import conn, resources
 
 __all__ = ["conn", "resources"]
@@ -30,7 +30,7 @@ async def test_each_version_with_what_changed(resources: Resources, conn: asyncp
     await conn.execute("UPDATE paciente SET direccion = 'Av. Busch 1234' WHERE codusuario = $1", code)
     await conn.execute("UPDATE usuario SET activo = false WHERE codigo = $1", code)
     third = await back_up(resources)
-    found = await history(resources, "pacientes", code)
+    found = await history(resources, "pacientes", f"0{code}")
     assert (found.etiqueta, found.clave, found.avisos) == (f"{NAME} {FAMILY}", str(code), [])
     today, before = found.versiones
     assert (today.hoy, today.en_respaldo, today.desde) == (True, third.id, third.fecha_respaldo)
@@ -130,6 +130,7 @@ async def test_a_damaged_backup_is_said(resources: Resources, conn: asyncpg.Conn
         ("nada", "1"),
         ("pacientes", ""),
         ("clinica", "x"),
+        ("tipodeusuario", "1"),
     ],
 )
 async def test_what_there_is_not(wanted: tuple[str, str], resources: Resources) -> None:

@@ -19,42 +19,14 @@ from app.respaldos.search.search import SearchRequest, buscar_registros, registr
 from tests.respaldos.conftest import LARGE, SMALL, back_up
 from tests.storage.conftest import Store
 from tests.support.damage import damage
+from tests.support.patients import CARD, FAMILY, NAME, add_patient, remove_patient
 from tests.support.restores import conn, resources
 
 __all__ = ["conn", "resources"]
 
-# A name that nobody of the sample has.
-NAME, FAMILY, CARD = "Zacarías", "Ñandúquispe", "99887766"
-
 
 async def search(resources: Resources, texto: str, clinica_id: int = SMALL, **more: Any) -> RegistrosEncontrados:
     return await registros_encontrados(resources, SearchRequest(texto, **more), clinica_id=clinica_id)
-
-
-async def add_patient(conn: asyncpg.Connection, clinica_id: int = SMALL, nombre: str = NAME) -> int:
-    """A patient of that name; their key."""
-    code: int = await conn.fetchval(
-        "INSERT INTO usuario (nombre, apellido, correoelectronico, idtipousuario, activo, notificaciones_email,"
-        " notificaciones_push, fecha_registro, clinica_id) SELECT $1, $2, $3 || random(), min(id), true, true, true,"
-        " now(), $4 FROM tipodeusuario RETURNING codigo",
-        nombre,
-        FAMILY,
-        "z@x.example",
-        clinica_id,
-    )
-    await conn.execute(
-        "INSERT INTO paciente (codusuario, carnetidentidad, direccion, alergias, clinica_id)"
-        " VALUES ($1, $2, 'Calle 1', '{Penicilina}', $3)",
-        code,
-        CARD if nombre == NAME else f"{CARD}-{code}",
-        clinica_id,
-    )
-    return code
-
-
-async def remove_patient(conn: asyncpg.Connection, code: int) -> None:
-    await conn.execute("DELETE FROM paciente WHERE codusuario = $1", code)
-    await conn.execute("DELETE FROM usuario WHERE codigo = $1", code)
 
 
 def only(found: RegistrosEncontrados) -> RegistroEncontrado:
@@ -330,3 +302,34 @@ async def test_a_backup_of_before_is_no_worse(resources: Resources, conn: asyncp
     await conn.execute("UPDATE respaldos.respaldo SET metadata = '{}' WHERE id = $1", made.id)
     await remove_patient(conn, code)
     assert only(await search(resources, CARD)).en_respaldo == made.id
+
+
+async def test_what_is_the_platforms(resources: Resources, conn: asyncpg.Connection) -> None:
+    await conn.execute(
+        "CREATE TABLE tarifa (id int PRIMARY KEY, nombre text); INSERT INTO tarifa VALUES (1, 'Ñoquis')"
+    )
+    made = await back_up(resources, None)
+    await conn.execute("DELETE FROM tarifa")
+    found = only(await registros_encontrados(resources, SearchRequest("noquis"), clinica_id=None))
+    assert (found.modelo, found.clave, found.estado, found.en_respaldo) == ("tarifa", "1", "eliminado", made.id)
+    assert found.etiqueta == "Ñoquis"
+    # A login's password is in that file, and is not found.
+    hashed = await conn.fetchval("SELECT password FROM auth_user LIMIT 1")
+    assert (await registros_encontrados(resources, SearchRequest(hashed[:60]), clinica_id=None)).resultados == []
+
+
+async def test_a_key_that_is_of_another_type_by_now(resources: Resources, conn: asyncpg.Connection) -> None:
+    await conn.execute(
+        "CREATE TABLE ficha (código text PRIMARY KEY, nombre text, clinica_id bigint NOT NULL REFERENCES clinica);"
+        f"INSERT INTO ficha SELECT n, 'Estrambótico ' || n, {SMALL} FROM unnest('{{A1,2,3}}'::text[]) AS n"
+    )
+    await back_up(resources)
+    await conn.execute(
+        "DELETE FROM ficha WHERE código = 'A1'; ALTER TABLE ficha ALTER código TYPE int USING código::int"
+    )
+    found = (await search(resources, "estrambotico")).resultados
+    assert {(each.clave, each.estado.value, each.etiqueta) for each in found} == {
+        ("A1", "eliminado", "Estrambótico A1"),
+        ("2", "igual", "Estrambótico 2"),
+        ("3", "igual", "Estrambótico 3"),
+    }

@@ -5,7 +5,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from app.notify import wording
+from app import wording
 
 
 def test_a_date_is_told_on_the_clinics_clocks() -> None:
