@@ -168,7 +168,11 @@ class RespaldoEnLista(Answer):
 
 
 class Metadata(BaseModel):
-    """Qué contiene el archivo; sin archivo, nada y 0. Si el respaldo falló, `error` y `error_type` dicen por qué."""
+    """Qué contiene el archivo; sin archivo, nada y 0. Si el respaldo falló, `error` y `error_type` dicen por qué.
+
+    Si falló y se vuelve a intentar, está otra vez `pendiente` con ellos; `intentos_fallidos` dice cuántas veces falló
+    ya, e `intentos_maximos` cuántas se intenta en total.
+    """
 
     model_config = ConfigDict(extra="allow", json_schema_serialization_defaults_required=True)
 

@@ -28,6 +28,7 @@ from app.settings import DEMO_RULES, Settings
 from app.storage.bucket import configure_bucket
 from tests.conftest import plain_url
 from tests.support.browser import chromium
+from tests.support.patients import add_appointment, add_patient, remove_patient
 from tests.support.processes import free_of_nights, running_api, running_worker
 
 FOLDER = Path(__file__).parents[2] / "docs" / "panel"
@@ -197,6 +198,7 @@ async def photograph(browser: Browser, url: str, database_url: str, folder: Path
     await page.get_by_role("button", name="Comprobar").click()
     await album.take("comprobar", whole=False)
     await page.get_by_role("button", name="Cerrar").click()
+    patient = await _add_patient(database_url)
     await page.get_by_role("link", name="Crear respaldo").click()
     await page.get_by_label("Para qué es").fill("Antes de cambiar los precios")
     await album.take("crear")
@@ -221,6 +223,22 @@ async def photograph(browser: Browser, url: str, database_url: str, folder: Path
     await page.get_by_role("button", name="Ver qué cambió desde el anterior").click()
     await page.get_by_text("Ejemplos de pacientes").click(timeout=60_000)
     await album.take("comparado")
+    await _delete_patient(database_url, patient)
+    await page.get_by_role("link", name="Recuperar datos").click()
+    await page.get_by_label("¿Qué perdió?").fill("munoz")
+    await page.get_by_role("button", name="Buscar").click()
+    await page.get_by_text("Se encontr").wait_for(timeout=60_000)
+    await page.get_by_role("checkbox").first.check()
+    await album.take("buscar")
+    await page.get_by_role("button", name="Ver campo por campo").first.click()
+    await page.get_by_role("dialog").get_by_text("No está.").wait_for(timeout=60_000)
+    await album.take("historia", whole=False)
+    await page.get_by_role("button", name="Cerrar").click()
+    await page.get_by_role("button", name="Seguir", exact=True).click()
+    await album.take("elegido")
+    await page.get_by_role("button", name="Ver qué volvería").click()
+    await page.get_by_role("heading", name="Esto cambiaría").wait_for(timeout=60_000)
+    await album.take("recuperar")
     await page.route("**/api/**", lambda route: route.abort())
     await page.get_by_role("link", name="Respaldos", exact=True).click()
     await page.get_by_text("Sin conexión").wait_for()
@@ -250,6 +268,27 @@ async def _change(database_url: str) -> None:
         await connection.execute(
             "DELETE FROM bitacora WHERE id IN (SELECT id FROM bitacora WHERE clinica_id = 1 ORDER BY id LIMIT 12)"
         )
+    finally:
+        await connection.close()
+
+
+async def _add_patient(database_url: str) -> int:
+    """One who will be deleted; her key."""
+    connection = await asyncpg.connect(database_url)
+    try:
+        code = await add_patient(connection, 1, "Ana María", "Muñoz Peñaranda")
+        await add_appointment(connection, 1, code, "Limpieza y control")
+        return code
+    finally:
+        await connection.close()
+
+
+async def _delete_patient(database_url: str, code: int) -> None:
+    """And the history, in which there is no file to search."""
+    connection = await asyncpg.connect(database_url)
+    try:
+        await remove_patient(connection, code)
+        await connection.execute("DELETE FROM respaldos.respaldo WHERE archivo_s3 LIKE 'backups/1/historia/%'")
     finally:
         await connection.close()
 

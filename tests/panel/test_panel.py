@@ -184,6 +184,7 @@ async def test_a_clinic_is_restored_after_seeing_what_changes(visit: Visit, serv
     await visit.accessible()
     assert set(await service.conn.fetchval(addresses, SMALL)) == {"Calle equivocada"}
 
+    await visit.page.get_by_label("¿Por qué se recupera?").fill("Se cambiaron por error")
     await visit.page.get_by_label("Para confirmar").fill("Clínica grande")
     await visit.page.keyboard.press("Enter")
     await expect(visit.page.get_by_role("alert")).to_contain_text("No es el nombre")
@@ -328,6 +329,7 @@ async def test_everything_fits_on_a_small_telephone(visit: Visit) -> None:
     for path, there in (
         ("/", "Los últimos 90 días"),
         ("/respaldos", "Respaldos"),
+        ("/recuperar", "Recuperar datos"),
         ("/respaldos/nuevo", "Crear un respaldo"),
         ("/respaldos/1", "Quién hizo qué"),
         ("/respaldos/1/restaurar", "Restaurar"),

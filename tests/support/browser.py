@@ -14,12 +14,12 @@ FLAGS = [
 
 
 @asynccontextmanager
-async def chromium() -> AsyncIterator[Browser]:
-    """A browser without any window."""
+async def chromium(*flags: str) -> AsyncIterator[Browser]:
+    """A browser without any window, with these flags, too."""
     program = shutil.which("chromium")
     assert program is not None, "scripts/install-chromium installs the browser of these tests"
     async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=program, args=FLAGS)
+        browser = await playwright.chromium.launch(executable_path=program, args=[*FLAGS, *flags])
         try:
             yield browser
         finally:

@@ -13,6 +13,7 @@ const Estadisticas = page(() => import("./respaldos/EstadisticasRespaldos"));
 const Lista = page(() => import("./respaldos/RespaldosList"));
 const Detalle = page(() => import("./respaldos/RespaldoDetail"));
 const Crear = page(() => import("./respaldos/CrearRespaldo"));
+const Recuperar = page(() => import("./recover/RecoverPage"));
 const Restaurar = page(() => import("./restore/RestorePage"));
 
 /** The pages of one clinic. */
@@ -65,6 +66,9 @@ function Pages() {
       <Route path="/">
         <Estadisticas />
       </Route>
+      <Route path="/recuperar">
+        <Recuperar />
+      </Route>
       <Route path="/respaldos">
         <Lista />
       </Route>
@@ -101,6 +105,7 @@ function Nav({ administers }: { administers: boolean }) {
         Resumen
       </NavLink>
       <NavLink href="/respaldos">Respaldos</NavLink>
+      {administers ? <NavLink href="/recuperar">Recuperar datos</NavLink> : null}
       {administers ? <NavLink href="/respaldos/nuevo">Crear respaldo</NavLink> : null}
     </nav>
   );
@@ -126,7 +131,11 @@ function useFocusOnNewPage(): void {
     if (before.current !== location) {
       before.current = location;
       window.scrollTo(0, 0);
-      document.getElementById("contenido")?.focus({ preventScroll: true });
+      const main = document.getElementById("contenido");
+      // A page may have given it to its first field, in which somebody types already.
+      if (!main?.contains(document.activeElement)) {
+        main?.focus({ preventScroll: true });
+      }
     }
   }, [location]);
 }

@@ -223,6 +223,7 @@ describe("creating one", () => {
     const pending = respaldo({ estado: "pendiente", numero_registros: 0, tamaño_bytes: 0, tamaño_mb: 0 });
     let ended = false;
     const asked = service({
+      [LIST]: none,
       [CREATE]: () => json({ mensaje: "", respaldo: pending }, {}, 202),
       [DETAIL]: () => json(ended ? respaldo() : pending),
       "GET /api/v1/respaldos/7/progreso/": () => {
@@ -235,7 +236,7 @@ describe("creating one", () => {
     await userEvent.type(screen.getByLabelText(/Para qué es/), "Antes del cambio");
     await userEvent.click(screen.getByRole("button", { name: "Crear respaldo" }));
     expect(await screen.findByRole("heading", { name: "Listo: sus datos están guardados" })).toHaveFocus();
-    expect(asked[0]?.body).toEqual({ descripcion: "Antes del cambio" });
+    expect(asked.find(({ method }) => method === "POST")?.body).toEqual({ descripcion: "Antes del cambio" });
     expect(window.location.search).toBe("?respaldo=7");
   });
 
@@ -250,8 +251,21 @@ describe("creating one", () => {
     expect(screen.getByLabelText(/Para qué es/)).toBeVisible();
   });
 
+  test("says that it failed and is tried again, and which attempt that is", async () => {
+    const metadata = { ...respaldo().metadata, error: "S3 no responde", error_type: "almacenamiento_no_disponible" };
+    const again = (failed: number) => ({ ...metadata, intentos_fallidos: failed, intentos_maximos: 3 });
+    service({ [DETAIL]: () => json(respaldo({ estado: "pendiente", metadata: again(1) })) });
+    const { unmount } = show(<CrearRespaldo />, { at: "/respaldos/nuevo?respaldo=7" });
+    expect(await screen.findByText("No salió; se intenta otra vez (2 de 3).")).toBeVisible();
+    expect(screen.getByText(/S3 no responde/)).toBeVisible();
+    unmount();
+    service({ [DETAIL]: () => json(respaldo({ estado: "pendiente", metadata: again(0) })) });
+    show(<CrearRespaldo />, { at: "/respaldos/nuevo?respaldo=7" });
+    expect(await screen.findByText("Se interrumpió; se empieza otra vez.")).toBeVisible();
+  });
+
   test("leads to the one that is under way", async () => {
-    service({ [CREATE]: () => problem(409, "operacion_en_curso", "La clínica 1 ya tiene un respaldo en curso") });
+    service({ [LIST]: none, [CREATE]: () => problem(409, "operacion_en_curso", "La clínica 1 ya tiene un respaldo en curso") });
     show(<CrearRespaldo />, { at: "/respaldos/nuevo" });
     await userEvent.click(screen.getByRole("button", { name: "Crear respaldo" }));
     expect(await screen.findByRole("alert")).toHaveTextContent("se está haciendo un respaldo");
@@ -305,6 +319,7 @@ describe("restoring", () => {
     expect(screen.getByText("Av. Busch 1234")).toBeInTheDocument();
     expect(screen.queryByRole("rowheader", { name: "Consultas" })).toBeNull();
 
+    await userEvent.type(screen.getByLabelText(/Por qué/), " Se borró por error ");
     await userEvent.type(screen.getByLabelText(/Para confirmar/), "Otra clínica");
     await userEvent.click(screen.getByRole("button", { name: "Restaurar ahora" }));
     expect(screen.getByRole("alert")).toHaveTextContent("No es el nombre de la clínica");
@@ -315,7 +330,10 @@ describe("restoring", () => {
     await userEvent.click(screen.getByRole("button", { name: "Restaurar ahora" }));
     expect(await screen.findByRole("heading", { name: "Listo: los datos están como en el respaldo" })).toHaveFocus();
     expect(screen.getByRole("link", { name: "respaldo 8" })).toBeVisible();
-    expect(asked.filter(({ method }) => method === "POST").map(({ body }) => body)).toEqual([{ simular: true }, { simular: false }]);
+    expect(asked.filter(({ method }) => method === "POST").map(({ body }) => body)).toEqual([
+      { simular: true, modo: "todo" },
+      { simular: false, modo: "todo", motivo: "Se borró por error" },
+    ]);
   });
 
   test("says what the system knows today and the backup does not, whatever becomes of it", async () => {
@@ -331,7 +349,7 @@ describe("restoring", () => {
     }
   });
 
-  test("can be of some models or of one record", async () => {
+  test("can be of some models, and of what is missing alone", async () => {
     const asked = service({ ...routes, "POST /api/v1/respaldos/7/restaurar/": () => problem(409, "x", "No se puede ahora") });
     show(<RestorePage id={7} />, { at: "/respaldos/7/restaurar" });
     await userEvent.click(await screen.findByLabelText(/Algunas cosas/));
@@ -340,14 +358,50 @@ describe("restoring", () => {
     await userEvent.click(screen.getByLabelText(/Consultas/));
     await userEvent.click(screen.getByRole("button", { name: "Ver qué cambiaría" }));
     expect(await screen.findByText(/No se puede ahora/)).toBeVisible();
-    await userEvent.click(screen.getByLabelText(/Un solo registro/));
-    await userEvent.type(screen.getByLabelText("Su número o código"), " 15 ");
+    await userEvent.click(screen.getByLabelText(/Solo lo que falta/));
     await userEvent.click(screen.getByRole("button", { name: "Ver qué cambiaría" }));
     await waitFor(() => expect(asked.filter(({ method }) => method === "POST")).toHaveLength(2));
     expect(asked.filter(({ method }) => method === "POST").map(({ body }) => body)).toEqual([
-      { simular: true, modelos: ["consultas"] },
-      { simular: true, registro: "pacientes:15" },
+      { simular: true, modelos: ["consultas"], modo: "todo" },
+      { simular: true, modelos: ["consultas"], modo: "faltantes" },
     ]);
+  });
+
+  test("asks why, and for the clinic's name only where something of today may go", async () => {
+    const asked = service({
+      ...routes,
+      "GET /api/v1/restauraciones/3/": () => json(restauracion({ modo: "faltantes", registros: ["pacientes:15", "diente:81,16"] })),
+      "POST /api/v1/respaldos/7/restaurar/": () => problem(409, "x", "No se puede ahora"),
+    });
+    show(<RestorePage id={7} />, { at: "/respaldos/7/restaurar?restauracion=3" });
+    await userEvent.click(await screen.findByRole("button", { name: "Recuperar ahora" }));
+    expect(screen.getByRole("alert")).toHaveTextContent("Escriba por qué se recupera");
+    expect(screen.queryByLabelText(/Para confirmar/)).toBeNull();
+    expect(asked.some(({ method }) => method === "POST")).toBe(false);
+    await userEvent.type(screen.getByLabelText(/Por qué/), "Se borró");
+    await userEvent.click(screen.getByRole("button", { name: "Recuperar ahora" }));
+    expect(await screen.findByText("No se puede ahora. No se cambió nada.")).toBeVisible();
+    expect(asked.find(({ method }) => method === "POST")?.body).toEqual({
+      simular: false,
+      registros: ["pacientes:15", "diente:81,16"],
+      modo: "faltantes",
+      motivo: "Se borró",
+    });
+  });
+
+  test("is not offered where something of today is in the way", async () => {
+    const conflicto = {
+      modelo: "consultas",
+      clave: { id: 81 },
+      restriccion: "turno",
+      valor: { turno: 4 },
+      ocupado_por: { id: 95 },
+      explicacion: "«consultas» 81 no puede volver: «consultas» 95 tiene hoy su turno",
+    };
+    service({ ...routes, "GET /api/v1/restauraciones/3/": () => json(restauracion({ resultado: {}, conflictos: [conflicto] })) });
+    show(<RestorePage id={7} />, { at: "/respaldos/7/restaurar?restauracion=3" });
+    expect(await screen.findByText(/95 tiene hoy su turno/)).toBeVisible();
+    expect(screen.queryByRole("button", { name: /ahora/ })).toBeNull();
   });
 
   test("that failed says why, and that nothing changed", async () => {
@@ -359,7 +413,7 @@ describe("restoring", () => {
   });
 
   test("is not done by a preview from before another restore", async () => {
-    let preview = restauracion({ registro: "pacientes:15" });
+    let preview = restauracion({ registros: ["pacientes:15"] });
     const asked = service({
       ...routes,
       "GET /api/v1/restauraciones/3/": () => json(preview),
@@ -376,7 +430,11 @@ describe("restoring", () => {
     expect(screen.queryByRole("button", { name: "Restaurar ahora" })).toBeNull();
     await userEvent.click(screen.getByRole("button", { name: "Mirar otra vez" }));
     expect(await screen.findByRole("button", { name: "Restaurar ahora" })).toBeVisible();
-    expect(asked.find(({ method }) => method === "POST")?.body).toEqual({ simular: true, registro: "pacientes:15" });
+    expect(asked.find(({ method }) => method === "POST")?.body).toEqual({
+      simular: true,
+      registros: ["pacientes:15"],
+      modo: "todo",
+    });
   });
 
   test("by a preview from long ago is not offered", async () => {
@@ -412,6 +470,18 @@ describe("examples", () => {
     expect(screen.getAllByText("(no se muestra)")).toHaveLength(2);
     expect(screen.getByText(/UNO$/)).toBeInTheDocument();
     expect(screen.getByText(/DOS$/)).toBeInTheDocument();
+  });
+
+  test("say who and what, and what a field points to, before any key", () => {
+    const campos = { cododontologo: { antes: 3, despues: 4, etiqueta_antes: "Carla Rojas", etiqueta_despues: "Luis Vaca" } };
+    const example = { clave: { id: 81 }, etiqueta: "2026-07-02 · Ana María Muñoz", campos };
+    const examples = { insertados: [], actualizados: [example], eliminados: [] };
+    const counts = { insertados: 0, actualizados: 1, eliminados: 0 };
+    show(<ChangesTable changes={[{ name: "consultas", counts, examples }]} tense="future" open />);
+    expect(screen.getByText("2026-07-02 · Ana María Muñoz")).toBeVisible();
+    expect(screen.getByText("N.º 81")).toHaveClass("small");
+    expect(screen.getByText("Carla Rojas")).toBeVisible();
+    expect(screen.getByText("Luis Vaca")).toBeVisible();
   });
 });
 

@@ -4,7 +4,7 @@ import type { ReactNode } from "react";
 import { vi } from "vitest";
 import { Router } from "wouter";
 
-import { makeApi, type Clinica, type Estadisticas, type Evento, type RespaldoDetalle, type Restauracion } from "../src/api/client";
+import { makeApi, type Clinica, type Estadisticas, type Evento, type Registro, type RespaldoDetalle, type Restauracion } from "../src/api/client";
 import { ApiProvider } from "../src/api/context";
 import { SessionProvider } from "../src/session/context";
 import { ClinicContext } from "../src/shell/clinic";
@@ -136,6 +136,7 @@ export function restauracion(changed: Partial<Restauracion> = {}): Restauracion 
     registros: null,
     modo: "todo",
     motivo: null,
+    conflictos: [],
     destino: null,
     con_accesos: false,
     con_clinica: false,
@@ -152,7 +153,6 @@ export function restauracion(changed: Partial<Restauracion> = {}): Restauracion 
       consultas: { insertados: 0, actualizados: 0, eliminados: 0, ejemplos: {} },
     },
     avisos: [],
-    conflictos: [],
     respaldo_previo: null,
     comparado_con: null,
     error: null,
@@ -160,6 +160,23 @@ export function restauracion(changed: Partial<Restauracion> = {}): Restauracion 
     // A preview is good for some minutes.
     fecha_creacion: new Date(Date.now() - 5000).toISOString(),
     fecha_fin: new Date().toISOString(),
+    ...changed,
+  };
+}
+
+export function registro(changed: Partial<Registro> = {}): Registro {
+  return {
+    numero: 1,
+    modelo: "pacientes",
+    modelo_nombre: "Pacientes",
+    clave: "15",
+    etiqueta: "Ana María Muñoz",
+    estado: "eliminado",
+    en_respaldo: 7,
+    fecha_respaldo: "2026-07-02T06:00:00+00:00",
+    visto_hasta: "2026-07-02T06:00:00+00:00",
+    eliminado_entre: ["2026-07-02T06:00:00+00:00", "2026-07-03T06:00:00+00:00"],
+    coincidencia: { modelo: "usuarios", columna: "apellido", extracto: "Muñoz" },
     ...changed,
   };
 }

@@ -2,9 +2,10 @@
 import { describe, expect, test } from "vitest";
 
 import { ago, calendarDay, Clock, count, dollars, megabytes, number, percent, seconds } from "../src/text/format";
+import { became } from "../src/text/became";
 import { safety } from "../src/text/safety";
 import { hecho, modelo } from "../src/text/words";
-import { estadisticas } from "./service";
+import { estadisticas, registro } from "./service";
 
 const NOW = Date.parse("2026-07-03T15:00:00Z");
 const LA_PAZ = new Clock("America/La_Paz");
@@ -54,6 +55,18 @@ describe("moments", () => {
   });
 });
 
+describe("what became of a record", () => {
+  const found = registro();
+  test.each([
+    [{}, "se eliminó entre ayer a las 02:00 y hoy a las 02:00"],
+    [{ estado: "cambio", eliminado_entre: null }, "cambió: hoy no está como ayer a las 02:00"],
+    [{ estado: "igual", eliminado_entre: null }, "está igual que ayer a las 02:00"],
+    [{ estado: "nuevo", eliminado_entre: null, en_respaldo: null, fecha_respaldo: null }, "se anotó después del último respaldo"],
+  ] as const)("%o", (changed, words) => {
+    expect(became({ ...found, ...changed, eliminado_entre: "eliminado_entre" in changed ? null : found.eliminado_entre }, LA_PAZ, NOW)).toBe(words);
+  });
+});
+
 describe("what somebody did", () => {
   test.each([
     ["restauracion", { estado: "completado", simulada: false }, "restauró este respaldo"],
@@ -70,12 +83,16 @@ describe("whether the data are safe", () => {
   const proof = estadisticas().ultima_verificacion;
 
   test("is the first thing that is said", () => {
-    expect(said({})).toEqual({
+    expect(said({ ultima_verificacion: { ...proof!, respaldo_id: 7 } })).toEqual({
       tone: "good",
       sentence: "Sus datos están a salvo",
       reason: "Último respaldo hoy a las 02:00, comprobado el domingo.",
       advice: null,
     });
+  });
+
+  test("says of no other backup that it was checked", () => {
+    expect(said({}).reason).toBe("Último respaldo hoy a las 02:00. La última comprobación fue el domingo, con el respaldo 2.");
   });
 
   test.each([

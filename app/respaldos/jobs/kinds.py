@@ -25,6 +25,10 @@ if TYPE_CHECKING:
 # What reading a file raises where the object is not the backup; anything else says nothing about it.
 BAD = (FormatError, ObjectMismatch, ObjectNotFound, RestoreDiffers)
 
+# A job whose process dies, or that fails for a reason that may pass, is tried up to this often in all. What a stop of
+# the worker interrupts is no such try: otherwise two deployments would leave a backup a single one.
+MAX_ATTEMPTS = 3
+
 
 @dataclass(frozen=True, slots=True)
 class Kind:

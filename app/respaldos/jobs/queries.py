@@ -16,7 +16,7 @@ from app import tracing
 from app.dump.whose import whose
 from app.errors import Cancelled, OperationInProgress, RespaldosError, TooManyReadings
 from app.respaldos.jobs.fleet import serialize
-from app.respaldos.jobs.kinds import those
+from app.respaldos.jobs.kinds import MAX_ATTEMPTS, those
 from app.respaldos.jobs.lease import Lease
 from app.respaldos.models import Clase, Estado, Respaldo, Trabajo
 from app.respaldos.progress import Progreso
@@ -245,7 +245,13 @@ async def _change(session: AsyncSession, *which: ColumnElement[bool], **values: 
     if job is not None and job.clase == Clase.RESPALDO:
         respaldo: dict[str, Any] = {"estado": job.estado}
         if job.error is not None:
-            said: dict[str, Any] = {"error": job.error, "error_type": job.error_type, "avisos": []}
+            said: dict[str, Any] = {
+                "error": job.error,
+                "error_type": job.error_type,
+                "avisos": [],
+                "intentos_fallidos": job.tries,
+                "intentos_maximos": MAX_ATTEMPTS,
+            }
             respaldo["metadata_"] = Respaldo.metadata_.op("||")(literal(said, JSONB))
         await session.execute(
             update(Respaldo)

@@ -18,17 +18,13 @@ from app.respaldos.databases import service_errors, transaction
 from app.respaldos.jobs import fleet as job_fleet
 from app.respaldos.jobs import queries as job_queries
 from app.respaldos.jobs.heartbeat import cancelled, hold_lease, lost
-from app.respaldos.jobs.kinds import KINDS, handlers_of, name_of, the, those
+from app.respaldos.jobs.kinds import KINDS, MAX_ATTEMPTS, handlers_of, name_of, the, those
 from app.respaldos.jobs.lease import Lease
 from app.respaldos.models import Clase, Estado, Trabajo
 from app.respaldos.progress import Progress
 from app.respaldos.resources import Resources
 
 log = logging.getLogger(__name__)
-
-# A job whose process dies, or that fails for a reason that may pass, is tried up to this often in all. What a stop of
-# the worker interrupts is no such try: otherwise two deployments would leave a backup a single one.
-MAX_ATTEMPTS = 3
 
 
 class Attempt:

@@ -1,6 +1,7 @@
 """What a worker does with a backup that somebody has asked for."""
 
 import asyncio
+import json
 from typing import Any
 
 import asyncpg
@@ -86,6 +87,8 @@ async def test_what_may_pass_is_tried_three_times_and_then_told_once(
             assert (row["intento"], row["estado"]) == (intento, estado)
             assert row["error_type"] == "almacenamiento_no_disponible"
             assert "AWS_ENDPOINT_URL_S3" in row["error"]
+            said = json.loads(row["metadata"])
+            assert (said["intentos_fallidos"], said["intentos_maximos"]) == (intento, 3)
             assert len(await told(conn)) == (1 if estado == "fallido" else 0)
         await run_next(resources)
         assert (await row_of(conn, asked.id))["intento"] == 3

@@ -6,8 +6,7 @@ from datetime import UTC, datetime, timedelta
 import asyncpg
 import pytest
 
-from app.respaldos.jobs.kinds import KINDS, handlers_of
-from app.respaldos.jobs.run import MAX_ATTEMPTS
+from app.respaldos.jobs.kinds import KINDS, MAX_ATTEMPTS, handlers_of
 from app.respaldos.models import Clase, TipoRespaldo
 from app.respaldos.reconcile import reconciliar
 from app.respaldos.resources import Resources

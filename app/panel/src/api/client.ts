@@ -18,6 +18,11 @@ export type TipoRespaldo = Schemas["TipoRespaldo"];
 export type Orden = Schemas["Orden"];
 export type Profundidad = Schemas["Profundidad"];
 export type Accion = Schemas["Accion"];
+export type Modo = Schemas["Modo"];
+export type Registro = Schemas["RegistroEncontrado"];
+/** The last line of a search: whether there is more, and what could not be read. */
+export type FinDeBusqueda = Omit<Schemas["RegistrosEncontrados"], "resultados">;
+export type Historia = Schemas["HistoriaDeRegistro"];
 export type Ingresado = Schemas["Ingresado"];
 
 export type Api = Client<paths>;
@@ -29,8 +34,9 @@ export class ApiError extends Error {
     readonly codigo: string,
     message: string,
     readonly retryAfter: number | null = null,
+    options: ErrorOptions = {},
   ) {
-    super(message);
+    super(message, options);
   }
 
   get offline(): boolean {

@@ -11,7 +11,9 @@ import { useEffect, useState } from "react";
 import {
   answered,
   page,
+  type Api,
   type Estado,
+  type Modo,
   type Orden,
   type Profundidad,
   type Respaldo,
@@ -102,12 +104,15 @@ function given(filtros: Filtros) {
   };
 }
 
-export function useRespaldo(respaldoId: number) {
+export function useRespaldo(respaldoId: number | null) {
   const { api, scope } = useApi();
   return useQuery({
     queryKey: [scope, "respaldos", respaldoId],
+    enabled: respaldoId !== null,
     queryFn: ({ signal }) =>
-      answered(api.GET("/api/v1/respaldos/{respaldo_id}/", { params: { path: { respaldo_id: respaldoId } }, signal })),
+      answered(
+        api.GET("/api/v1/respaldos/{respaldo_id}/", { params: { path: { respaldo_id: respaldoId ?? 0 } }, signal }),
+      ),
     refetchInterval: AGAIN,
   });
 }
@@ -218,7 +223,16 @@ export function useFollowed(respaldo: Pick<Respaldo, "id" | "estado"> | undefine
       return undefined;
     }
     const stopping = new AbortController();
-    follow(api, respaldoId, setMoment, stopping.signal)
+    let estado: Estado | null = null;
+    function seen(next: Moment) {
+      setMoment(next);
+      // An attempt has begun or failed: the backup says why.
+      if (estado !== null && estado !== next.estado) {
+        void client.invalidateQueries({ queryKey: [scope, "respaldos", respaldoId] });
+      }
+      estado = next.estado;
+    }
+    follow(api, respaldoId, seen, stopping.signal)
       .then((ended) => {
         client.setQueryData([scope, "respaldos", respaldoId], ended);
         return lookAgain(client, scope);
@@ -239,11 +253,37 @@ function useAction<Argument, Result>(act: (argument: Argument) => Promise<Result
 
 const of = (respaldoId: number) => ({ params: { path: { respaldo_id: respaldoId } } });
 
+/** The newest backup that people asked for; null if there is none. */
+async function newestAskedFor(api: Api, signal?: AbortSignal): Promise<Respaldo | null> {
+  const query = { tipo_respaldo: "por_demanda" as const, limit: 1 };
+  const { entries } = await page(api.GET("/api/v1/respaldos/", { params: { query }, ...(signal ? { signal } : {}) }));
+  return entries[0] ?? null;
+}
+
+/** Asks for a backup. The context has the newest that there was before, for where the answer is lost. */
 export function useCrear() {
-  const { api } = useApi();
-  return useAction((descripcion: string) =>
-    answered(api.POST("/api/v1/respaldos/crear_respaldo_manual/", { body: { descripcion } })),
-  );
+  const { api, scope } = useApi();
+  const client = useQueryClient();
+  return useMutation({
+    onMutate: async () => ({ before: (await newestAskedFor(api))?.id ?? 0 }),
+    mutationFn: (descripcion: string) =>
+      answered(api.POST("/api/v1/respaldos/crear_respaldo_manual/", { body: { descripcion } })),
+    onSettled: () => lookAgain(client, scope),
+  });
+}
+
+/** The backup that was made since that one; null if there is none, undefined while nobody knows. */
+export function useMadeSince(before: number | null) {
+  const { api, scope } = useApi();
+  return useQuery({
+    queryKey: [scope, "respaldos", "desde", before],
+    enabled: before !== null,
+    gcTime: 0,
+    queryFn: async ({ signal }) => {
+      const newest = await newestAskedFor(api, signal);
+      return newest !== null && newest.id > (before ?? 0) ? newest : null;
+    },
+  }).data;
 }
 
 export function useCancelar() {
@@ -281,10 +321,12 @@ export function useComparar() {
   );
 }
 
-/** The whole clinic, some models, or one record («modelo:clave»). */
+/** The whole clinic, some models, or some records («modelo:clave»); which of their differences; and why. */
 export interface Seleccion {
   modelos?: string[];
-  registro?: string;
+  registros?: string[];
+  modo: Modo;
+  motivo?: string;
 }
 
 export function useRestaurar() {
@@ -294,6 +336,21 @@ export function useRestaurar() {
       api.POST("/api/v1/respaldos/{respaldo_id}/restaurar/", { ...of(id), body: { simular, ...seleccion } }),
     ),
   );
+}
+
+/** What one record was like in each backup of the last days, and is today. */
+export function useHistoria(modelo: string, clave: string, dias: number) {
+  const { api, scope } = useApi();
+  return useQuery({
+    queryKey: [scope, "historia", modelo, clave, dias],
+    queryFn: ({ signal }) =>
+      answered(
+        api.GET("/api/v1/registros/{modelo}/{clave}/historia/", {
+          params: { path: { modelo, clave }, query: { dias } },
+          signal,
+        }),
+      ),
+  });
 }
 
 /** Has the browser download the file: its address is on another host, which a link may lead to and fetch may not. */

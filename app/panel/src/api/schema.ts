@@ -1086,6 +1086,9 @@ export interface components {
         /**
          * Metadata
          * @description Qué contiene el archivo; sin archivo, nada y 0. Si el respaldo falló, `error` y `error_type` dicen por qué.
+         *
+         *     Si falló y se vuelve a intentar, está otra vez `pendiente` con ellos; `intentos_fallidos` dice cuántas veces falló
+         *     ya, e `intentos_maximos` cuántas se intenta en total.
          */
         Metadata: {
             /**

@@ -1,27 +1,37 @@
 import { useMemo, useState } from "react";
 import { Link } from "wouter";
 
-import type { ClinicaEnLista } from "../api/client";
+import type { ClinicaEnLista, Situacion } from "../api/client";
 import { useClinicas } from "../api/queries";
-import { ago, Clock, count } from "../text/format";
+import { ago, Clock, count, number } from "../text/format";
+import { plain } from "../text/plain";
 import { PROFUNDIDAD, SITUACION } from "../text/words";
 import { Badge } from "../ui/Badge";
 import { Empty, Failure, Loading } from "../ui/states";
 import { useNow } from "../ui/useNow";
 import { usePageTitle } from "../ui/usePageTitle";
 
-const plain = (text: string) => text.normalize("NFD").replaceAll(/\p{M}/gu, "").toLowerCase();
+/** So many are drawn at once: thousands of rows make a browser slow. */
+const AT_ONCE = 100;
 
 /** All clinics, the one that is worst off first, and the way into each. For a superadmin. */
 export default function ClinicasPage() {
   usePageTitle("Clínicas");
   const { data, error, refetch } = useClinicas();
   const [wanted, setWanted] = useState("");
-  const shown = useMemo(
-    () => data?.filter(({ nombre, clinica_id: id }) => plain(`${nombre ?? ""} ${id}`).includes(plain(wanted))),
-    [data, wanted],
+  const [state, setState] = useState<Situacion | "">("");
+  const [many, setMany] = useState(AT_ONCE);
+  const now = useNow();
+  const found = useMemo(
+    () =>
+      data?.filter(
+        (each) =>
+          (state === "" || each.situacion === state) &&
+          plain(`${each.nombre ?? ""} ${each.clinica_id}`).includes(plain(wanted)),
+      ),
+    [data, wanted, state],
   );
-  if (data === undefined || shown === undefined) {
+  if (data === undefined || found === undefined) {
     return error === null ? <Loading what="Mirando cómo está cada clínica…" /> : <Failure error={error} retry={refetch} />;
   }
   const troubled = data.filter(({ situacion }) => SITUACION[situacion].tone === "bad").length;
@@ -41,12 +51,38 @@ export default function ClinicasPage() {
           <p>{count(data.length, "clínica", "clínicas")} en total, la que peor está primero.</p>
         </div>
       </section>
-      <label className="field search">
-        <span>Buscar una clínica</span>
-        <input type="search" value={wanted} onChange={(event) => setWanted(event.target.value)} />
-      </label>
-      {shown.length === 0 ? (
-        <Empty heading="h2" title="Ninguna clínica se llama así" />
+      <form className="filters" role="search" aria-label="Buscar clínicas" onSubmit={(event) => event.preventDefault()}>
+        <label className="field">
+          <span>Buscar una clínica</span>
+          <input
+            type="search"
+            value={wanted}
+            onChange={(event) => {
+              setWanted(event.target.value);
+              setMany(AT_ONCE);
+            }}
+          />
+        </label>
+        <label className="field">
+          <span>Cómo está</span>
+          <select
+            value={state}
+            onChange={(event) => {
+              setState(event.target.value as Situacion | "");
+              setMany(AT_ONCE);
+            }}
+          >
+            <option value="">Todas</option>
+            {Object.entries(SITUACION).map(([value, { word: said }]) => (
+              <option key={value} value={value}>
+                {said}
+              </option>
+            ))}
+          </select>
+        </label>
+      </form>
+      {found.length === 0 ? (
+        <Empty heading="h2" title="Ninguna clínica es así" />
       ) : (
         <div className="scroll">
           <table className="clinics">
@@ -61,19 +97,28 @@ export default function ClinicasPage() {
               </tr>
             </thead>
             <tbody>
-              {shown.map((clinica) => (
-                <Row key={clinica.clinica_id} clinica={clinica} />
+              {found.slice(0, many).map((clinica) => (
+                <Row key={clinica.clinica_id} clinica={clinica} now={now} />
               ))}
             </tbody>
           </table>
+        </div>
+      )}
+      {found.length <= many ? null : (
+        <div className="actions">
+          <span role="status">
+            Se ven {number(many)} de {number(found.length)}.
+          </span>
+          <button type="button" className="button" onClick={() => setMany(many + AT_ONCE)}>
+            Ver {AT_ONCE} más
+          </button>
         </div>
       )}
     </div>
   );
 }
 
-function Row({ clinica }: { clinica: ClinicaEnLista }) {
-  const now = useNow();
+function Row({ clinica, now }: { clinica: ClinicaEnLista; now: number }) {
   const clock = useMemo(() => new Clock(clinica.zona_horaria), [clinica.zona_horaria]);
   const { word, tone } = SITUACION[clinica.situacion];
   const { ultimo_bueno: good, ultima_verificacion: proof } = clinica;

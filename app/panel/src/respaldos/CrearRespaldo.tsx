@@ -4,15 +4,17 @@ import { Link, useSearchParams } from "wouter";
 
 import { ApiError, type RespaldoDetalle } from "../api/client";
 import { useApi } from "../api/context";
-import { useCancelar, useCrear, useFollowed, useRespaldo } from "../api/queries";
+import { useCancelar, useCrear, useFollowed, useMadeSince, useRespaldo } from "../api/queries";
 import { useClinic } from "../shell/clinic";
 import { count, megabytes, seconds } from "../text/format";
+import { sentence } from "../text/sentence";
 import { remedy } from "../text/words";
 import { Notice } from "../ui/Notice";
 import { Progress } from "../ui/Progress";
 import { Failure, Loading } from "../ui/states";
 import { usePageTitle } from "../ui/usePageTitle";
 import { Avisos } from "./Avisos";
+import { Failed, Retrying } from "./Failed";
 
 const LONGEST = 500;
 
@@ -46,10 +48,11 @@ function Request({ created }: { created: (id: number) => void }) {
   const [descripcion, setDescripcion] = useState("");
   const crear = useCrear();
   const running = crear.error instanceof ApiError && crear.error.codigo === "operacion_en_curso";
+  const unknown = useLostBackup(crear, created);
 
   function submit(event: FormEvent) {
     event.preventDefault();
-    if (!crear.isPending) {
+    if (!crear.isPending && !unknown) {
       crear.mutate(descripcion.trim(), {
         onSuccess: ({ respaldo }) => {
           client.setQueryData([scope, "respaldos", respaldo.id], respaldo);
@@ -79,15 +82,38 @@ function Request({ created }: { created: (id: number) => void }) {
       </label>
       {crear.error === null ? null : (
         <Notice tone="bad" alert>
-          {crear.error.message}.{" "}
-          {running ? <Link href="/respaldos?estado=procesando">Ver el que está en curso</Link> : "No se creó ninguno."}
+          {sentence(crear.error.message)}{" "}
+          {running ? (
+            <Link href="/respaldos?estado=procesando">Ver el que está en curso</Link>
+          ) : unknown ? (
+            "No se sabe si se alcanzó a pedir: se mira apenas vuelva a responder."
+          ) : (
+            "No se creó ninguno."
+          )}
         </Notice>
       )}
-      <button className="button primary" aria-disabled={crear.isPending}>
+      <button className="button primary" aria-disabled={crear.isPending || unknown}>
         {crear.isPending ? "Pidiéndolo…" : "Crear respaldo"}
       </button>
     </form>
   );
+}
+
+/**
+ * Where the answer to the request was lost, looks whether it arrived, and goes on with that backup if so.
+ *
+ * Returns whether that is not known yet.
+ */
+function useLostBackup({ error, context }: ReturnType<typeof useCrear>, created: (id: number) => void): boolean {
+  const lost = error instanceof ApiError && error.offline ? (context ?? null) : null;
+  // Once the service is back, it is asked again by itself.
+  const found = useMadeSince(lost?.before ?? null);
+  useEffect(() => {
+    if (lost !== null && found != null) {
+      created(found.id);
+    }
+  }, [lost, found, created]);
+  return lost !== null && found === undefined;
 }
 
 function Followed({ id, again }: { id: number; again: () => void }) {
@@ -107,6 +133,7 @@ function Followed({ id, again }: { id: number; again: () => void }) {
         progreso={moment?.progreso ?? respaldo.progreso}
         waiting={estado === "pendiente" ? "Empezará en un momento" : "Preparando"}
       />
+      <Retrying respaldo={respaldo} />
       <p className="muted">Puede salir de esta página: el respaldo sigue haciéndose.</p>
       {cancelar.error === null ? null : <Notice tone="bad">{cancelar.error.message}</Notice>}
       <button
@@ -135,9 +162,10 @@ function Ended({ respaldo, again }: { respaldo: RespaldoDetalle; again: () => vo
           {count(respaldo.numero_registros, "registro", "registros")}, {megabytes(respaldo.tamaño_mb)}, en{" "}
           {seconds(respaldo.tiempo_ejecucion_segundos)}. El archivo se leyó de vuelta y coincide con lo guardado.
         </p>
+      ) : respaldo.estado === "fallido" ? (
+        <Failed respaldo={respaldo} />
       ) : (
         <>
-          {respaldo.estado === "fallido" ? <p>{sentence(respaldo.metadata["error"])}</p> : null}
           <p>{remedy(respaldo.metadata["error_type"])}</p>
           <p className="muted">Sus datos y los respaldos anteriores siguen como estaban.</p>
         </>
@@ -153,9 +181,4 @@ function Ended({ respaldo, again }: { respaldo: RespaldoDetalle; again: () => vo
       </div>
     </section>
   );
-}
-
-function sentence(error: unknown): string {
-  const text = typeof error === "string" && error !== "" ? error : "No se sabe por qué";
-  return `${text.charAt(0).toUpperCase()}${text.slice(1)}${/[.!?]$/.test(text) ? "" : "."}`;
 }

@@ -1,8 +1,10 @@
 import { Suspense, useState } from "react";
-import { Link } from "wouter";
+import { Link, useLocation } from "wouter";
 
 import type { Estadisticas } from "../api/client";
 import { useEstadisticas } from "../api/queries";
+import { NOTHING, toAddress } from "../recover/address";
+import { SearchForm } from "../recover/SearchForm";
 import { useClinic } from "../shell/clinic";
 import { page } from "../shell/page";
 import { count, dollars, megabytes, number, percent } from "../text/format";
@@ -18,6 +20,8 @@ const Charts = page(() => import("./Charts"));
 /** First whether the data are safe, in one sentence and a colour; then what that rests on. */
 export default function EstadisticasRespaldos() {
   usePageTitle("Resumen");
+  const { clinica } = useClinic();
+  const [, navigate] = useLocation();
   const { data, error, refetch } = useEstadisticas();
   if (data === undefined) {
     return error === null ? <Loading what="Mirando cómo están sus respaldos…" /> : <Failure error={error} retry={refetch} />;
@@ -25,6 +29,11 @@ export default function EstadisticasRespaldos() {
   return (
     <div className="page">
       <Verdict found={data} />
+      {clinica.puede_administrar && data.ultimo_bueno !== null ? (
+        <section className="card">
+          <SearchForm wanted={NOTHING} search={(wanted) => navigate(`/recuperar?${toAddress(wanted)}`)} />
+        </section>
+      ) : null}
       <Figures found={data} />
       <Suspense fallback={<Loading what="Dibujando…" />}>
         <Charts serie={data.serie} />
@@ -60,11 +69,6 @@ function Verdict({ found }: { found: Estadisticas }) {
             <Link href="/respaldos/nuevo" className={`button ${advice === "crear" ? "primary" : ""}`}>
               Crear un respaldo
             </Link>
-            {last === null ? null : (
-              <Link href={`/respaldos/${last.id}/restaurar`} className="button">
-                Recuperar datos
-              </Link>
-            )}
           </div>
         ) : null}
       </div>

@@ -14,9 +14,9 @@ import {
 } from "../api/queries";
 import { useSession } from "../session/context";
 import { useClinic } from "../shell/clinic";
-import { scopeOf } from "../text/scope";
+import { scopeOf } from "../restore/scope";
 import { ago, bytes, count, megabytes, percent, seconds } from "../text/format";
-import { ESTADO, hecho, PROFUNDIDAD, remedy, TIPO } from "../text/words";
+import { ESTADO, hecho, MODO, PROFUNDIDAD, TIPO } from "../text/words";
 import { Badge } from "../ui/Badge";
 import { Icon } from "../ui/Icon";
 import { Notice } from "../ui/Notice";
@@ -29,6 +29,7 @@ import { Avisos } from "./Avisos";
 import { CheckDialog } from "./Check";
 import { Compared } from "./Compared";
 import { ConfirmDelete } from "./Confirm";
+import { Failed, Retrying } from "./Failed";
 import { ModelBars } from "./ModelBars";
 
 /** Everything that is known of one backup. */
@@ -57,6 +58,7 @@ export default function RespaldoDetail({ id }: { id: number }) {
           />
         </section>
       ) : null}
+      <Retrying respaldo={respaldo} />
       <Warnings respaldo={respaldo} />
       {respaldo.estado === "completado" ? (
         <div className="columns">
@@ -146,10 +148,17 @@ function Warnings({ respaldo }: { respaldo: RespaldoDetalle }) {
   return (
     <>
       {estado === "fallido" ? (
-        <Notice tone="bad">
-          <strong>{typeof metadata["error"] === "string" ? metadata["error"] : "El respaldo falló"}.</strong>{" "}
-          {remedy(metadata["error_type"])}
-        </Notice>
+        <section className="card stack ended bad">
+          <h2>El respaldo falló</h2>
+          <Failed respaldo={respaldo} />
+          {clinica.puede_administrar ? (
+            <div className="actions">
+              <Link href="/respaldos/nuevo" className="button primary">
+                Volver a intentarlo
+              </Link>
+            </div>
+          ) : null}
+        </section>
       ) : null}
       {verificado?.error ? (
         <Notice tone="bad">
@@ -315,10 +324,12 @@ function Check({ found }: { found: Restauracion }) {
           <Progress compact progreso={found.progreso} waiting="En espera" />
         ) : (
           <span className="muted small" title={clock.full(found.fecha_fin ?? found.fecha_creacion)}>
-            {found.modelos === null && found.registro === null ? "" : `${scopeOf(found)}. `}
+            {found.modelos === null && found.registros === null ? "" : `${scopeOf(found)}. `}
+            {found.tipo === "restauracion" ? `${MODO[found.modo].word}. ` : ""}
             {bad ? "Falló" : "Salió bien"}, {ago(found.fecha_fin ?? found.fecha_creacion, now)}
           </span>
         )}
+        {found.motivo === null ? null : <span className="small">Por qué: {found.motivo}</span>}
         {found.error === null ? null : <span className="small">{found.error}</span>}
         {found.tipo === "restauracion" && !found.simulada && clinica.puede_administrar ? (
           <Link href={`/respaldos/${found.respaldo_id}/restaurar?restauracion=${found.id}`} className="small">

@@ -20,10 +20,13 @@ import { Filters } from "./Filters";
 import { fromAddress, toAddress } from "./filters";
 import { useTakeBack } from "./useTakeBack";
 
-/** Heights of an entry, as in styles.css: a line, or a card where the screen is narrow (px). */
-const LINE = 60;
-const CARD = 172;
-const NARROW = "(max-width: 860px)";
+/** Heights of an entry: a line, a card where the screen is narrow, a taller one where letters are large, too (rem). */
+const LINE = 3.75;
+const CARD = 12;
+const TALL_CARD = 22;
+/** As in styles.css. */
+const NARROW = "(max-width: 62em)";
+const NARROWEST = "(max-width: 20em)";
 
 /** Columns, and how each is sorted; the first order is that of the first click. */
 const COLUMNS: { name: string; orders?: [Orden, Orden]; figure?: boolean }[] = [
@@ -69,10 +72,11 @@ interface TableProps {
 function Table({ filtros, set, filtered, ask }: TableProps) {
   const { clinica } = useClinic();
   const narrow = useMatches(NARROW);
+  const narrowest = useMatches(NARROWEST);
   const body = useRef<HTMLDivElement>(null);
   const [pages, setPages] = useState([0]);
   const { at, total, error, busy, refetch } = useRespaldos(filtros, pages);
-  const height = narrow ? CARD : LINE;
+  const height = (narrowest ? TALL_CARD : narrow ? CARD : LINE) * letters();
   const virtual = useWindowVirtualizer({
     count: total ?? 0,
     estimateSize: () => height,
@@ -339,6 +343,11 @@ function Proof({ respaldo: { verificado, estado }, now }: { respaldo: Respaldo; 
       )}
     </>
   );
+}
+
+/** How large the letters are that the browser is set to (px). */
+function letters(): number {
+  return Number.parseFloat(getComputedStyle(document.documentElement).fontSize) || 16;
 }
 
 function useMatches(query: string): boolean {

@@ -1,6 +1,6 @@
 import { count, number } from "../text/format";
-import { modelo } from "../text/words";
-import { KINDS, type Changes, type Example, type Kind } from "./changes";
+import { campo, modelo } from "../text/words";
+import { KINDS, shown, type Changes, type Example, type Kind } from "./changes";
 
 /** Whether restoring would do it, has done it, or it happened between two backups. */
 type Tense = "future" | "past" | "between";
@@ -56,8 +56,15 @@ export function summary(all: Record<Kind, number>, tense: Tense): string {
   return `${sentence.charAt(0).toUpperCase()}${sentence.slice(1)} ${total === 1 ? "registro" : "registros"}.`;
 }
 
-/** What changes in each kind of records, with examples to open. */
-export function ChangesTable({ changes, tense }: { changes: Changes[]; tense: Tense }) {
+interface ChangesTableProps {
+  changes: Changes[];
+  tense: Tense;
+  /** Whether the examples stand open: where a few records are chosen, who and what they are is what matters. */
+  open?: boolean;
+}
+
+/** What changes in each kind of records, with examples: who and what. */
+export function ChangesTable({ changes, tense, open = false }: ChangesTableProps) {
   return (
     <>
       <table className="changes">
@@ -85,19 +92,19 @@ export function ChangesTable({ changes, tense }: { changes: Changes[]; tense: Te
         </tbody>
       </table>
       {changes.map((each) => (
-        <Examples key={each.name} changes={each} tense={tense} />
+        <Examples key={each.name} changes={each} tense={tense} open={open} />
       ))}
     </>
   );
 }
 
-function Examples({ changes: { name, counts, examples }, tense }: { changes: Changes; tense: Tense }) {
+function Examples({ changes: { name, counts, examples }, tense, open }: { changes: Changes; tense: Tense; open: boolean }) {
   const kinds = KINDS.filter((kind) => examples[kind].length > 0);
   if (kinds.length === 0) {
     return null;
   }
   return (
-    <details className="examples">
+    <details className="examples" open={open}>
       <summary>Ejemplos de {modelo(name).toLowerCase()}</summary>
       {kinds.map((kind) => (
         <div key={kind}>
@@ -122,20 +129,17 @@ function Examples({ changes: { name, counts, examples }, tense }: { changes: Cha
   );
 }
 
-function OneExample({ example: { clave, campos } }: { example: Example }) {
-  const key = Object.values(clave).map(shown).join(", ");
+function OneExample({ example }: { example: Example }) {
+  const key = Object.values(example.clave).map(shown).join(", ");
+  const numbered = /^[0-9]+$/.test(key) ? `N.º ${key}` : key;
   return (
     <div>
-      <strong>{/^[0-9]+$/.test(key) ? `N.º ${key}` : key}</strong>
-      {campos === undefined ? null : (
+      <strong>{example.etiqueta ?? numbered}</strong>
+      {example.etiqueta === undefined ? null : <span className="muted small"> {numbered}</span>}
+      {example.campos === undefined ? null : (
         <dl className="fields">
-          {Object.entries(campos).map(([name, { antes, despues }]) => (
-            <div key={name}>
-              <dt>{name.replaceAll("_", " ")}</dt>
-              <dd>
-                <del>{shown(antes)}</del> → <ins>{shown(despues)}</ins>
-              </dd>
-            </div>
+          {Object.entries(example.campos).map(([name, { antes, despues, etiqueta_antes, etiqueta_despues }]) => (
+            <FieldChange key={name} name={name} before={etiqueta_antes ?? antes} after={etiqueta_despues ?? despues} />
           ))}
         </dl>
       )}
@@ -143,13 +147,14 @@ function OneExample({ example: { clave, campos } }: { example: Example }) {
   );
 }
 
-/** A value as a person reads it; the service has cut it where it is long. */
-function shown(value: unknown): string {
-  if (value === null || value === "") {
-    return "(vacío)";
-  }
-  if (typeof value === "boolean") {
-    return value ? "sí" : "no";
-  }
-  return typeof value === "string" ? value : JSON.stringify(value);
+/** One line of a list of changed fields. */
+export function FieldChange({ name, before, after }: { name: string; before: unknown; after: unknown }) {
+  return (
+    <div>
+      <dt>{campo(name)}</dt>
+      <dd>
+        <del>{shown(before)}</del> → <ins>{shown(after)}</ins>
+      </dd>
+    </div>
+  );
 }

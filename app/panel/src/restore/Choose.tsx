@@ -1,12 +1,15 @@
 import { useState, type FormEvent } from "react";
+import { Link } from "wouter";
 
-import type { RespaldoDetalle } from "../api/client";
-import { useRestaurar, type Seleccion } from "../api/queries";
+import type { Modo, RespaldoDetalle } from "../api/client";
+import { useRestaurar } from "../api/queries";
 import { number } from "../text/format";
 import { modelo } from "../text/words";
+import { Choice } from "../ui/Choice";
 import { Notice } from "../ui/Notice";
+import { Modes } from "./Modes";
 
-type What = "todo" | "modelos" | "registro";
+type What = "todo" | "modelos";
 
 interface ChooseProps {
   respaldo: RespaldoDetalle;
@@ -14,14 +17,13 @@ interface ChooseProps {
   previewed: (restauracionId: number) => void;
 }
 
-/** What is to be got back. Nothing is changed by choosing: next comes the preview. */
+/** What of a whole backup is to be got back. Nothing is changed by choosing: next comes the preview. */
 export function Choose({ respaldo, previewed }: ChooseProps) {
   const counts = respaldo.metadata.detalles_registros;
   const names = Object.keys(counts).toSorted((one, other) => modelo(one).localeCompare(modelo(other), "es"));
   const [what, setWhat] = useState<What>("todo");
   const [chosen, setChosen] = useState<string[]>([]);
-  const [kind, setKind] = useState(names.includes("pacientes") ? "pacientes" : (names[0] ?? ""));
-  const [key, setKey] = useState("");
+  const [modo, setModo] = useState<Modo>("todo");
   const [missing, setMissing] = useState<string | null>(null);
   const restaurar = useRestaurar();
 
@@ -30,38 +32,30 @@ export function Choose({ respaldo, previewed }: ChooseProps) {
     if (restaurar.isPending) {
       return;
     }
-    const said =
-      what === "modelos" && chosen.length === 0
-        ? "Marque al menos una cosa de la lista."
-        : what === "registro" && key.trim() === ""
-          ? "Escriba el número o código del registro."
-          : null;
+    const said = what === "modelos" && chosen.length === 0 ? "Marque al menos una cosa de la lista." : null;
     setMissing(said);
     if (said === null) {
-      const seleccion: Seleccion =
-        what === "modelos" ? { modelos: chosen } : what === "registro" ? { registro: `${kind}:${key.trim()}` } : {};
+      const seleccion = { ...(what === "modelos" ? { modelos: chosen } : {}), modo };
       restaurar.mutate({ id: respaldo.id, simular: true, seleccion }, { onSuccess: ({ id }) => previewed(id) });
     }
   }
 
   return (
     <form className="card stack" onSubmit={submit} noValidate>
+      <p className="muted">
+        Si perdió a un paciente o una cita, no hace falta restaurar el respaldo entero:{" "}
+        <Link href="/recuperar">búsquelo por su nombre</Link>.
+      </p>
       <fieldset className="choices">
-        <legend>¿Qué quiere recuperar?</legend>
-        <Choice what="todo" now={what} set={setWhat} title="Todo" said="La clínica entera queda como estaba ese día." />
+        <legend>¿De qué?</legend>
+        <Choice name="que" value="todo" now={what} set={setWhat} title="Todo" said="La clínica entera." />
         <Choice
-          what="modelos"
+          name="que"
+          value="modelos"
           now={what}
           set={setWhat}
           title="Algunas cosas"
           said="Por ejemplo, solo las consultas. Lo demás no se toca."
-        />
-        <Choice
-          what="registro"
-          now={what}
-          set={setWhat}
-          title="Un solo registro"
-          said="Por ejemplo, un paciente con todo lo suyo."
         />
       </fieldset>
       {what === "modelos" ? (
@@ -88,24 +82,7 @@ export function Choose({ respaldo, previewed }: ChooseProps) {
           márquelo.
         </Notice>
       ) : null}
-      {what === "registro" ? (
-        <div className="pair">
-          <label className="field">
-            <span>Qué es</span>
-            <select value={kind} onChange={(event) => setKind(event.target.value)}>
-              {names.map((name) => (
-                <option key={name} value={name}>
-                  {modelo(name)}
-                </option>
-              ))}
-            </select>
-          </label>
-          <label className="field">
-            <span>Su número o código</span>
-            <input value={key} autoComplete="off" onChange={(event) => setKey(event.target.value)} />
-          </label>
-        </div>
-      ) : null}
+      <Modes modo={modo} set={setModo} />
       {missing === null && restaurar.error === null ? null : (
         <Notice tone="bad" alert>
           {missing ?? restaurar.error?.message}
@@ -116,25 +93,5 @@ export function Choose({ respaldo, previewed }: ChooseProps) {
         {restaurar.isPending ? "Pidiéndolo…" : "Ver qué cambiaría"}
       </button>
     </form>
-  );
-}
-
-interface ChoiceProps {
-  what: What;
-  now: What;
-  set: (what: What) => void;
-  title: string;
-  said: string;
-}
-
-function Choice({ what, now, set, title, said }: ChoiceProps) {
-  return (
-    <label className="choice">
-      <input type="radio" name="que" checked={what === now} onChange={() => set(what)} />
-      <span>
-        <strong>{title}</strong>
-        <span className="muted">{said}</span>
-      </span>
-    </label>
   );
 }

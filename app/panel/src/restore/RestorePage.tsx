@@ -1,16 +1,14 @@
 import { Link, useSearchParams } from "wouter";
 
-import type { RespaldoDetalle, Restauracion } from "../api/client";
 import { useRespaldo, useRestauracion } from "../api/queries";
 import { useClinic } from "../shell/clinic";
 import { Icon } from "../ui/Icon";
 import { Notice } from "../ui/Notice";
-import { Progress } from "../ui/Progress";
 import { Empty, Failure, Loading } from "../ui/states";
 import { usePageTitle } from "../ui/usePageTitle";
 import { Choose } from "./Choose";
-import { Failed, Restored } from "./Result";
-import { Preview } from "./Preview";
+import { Step } from "./Step";
+import { Steps } from "./Steps";
 
 const STEPS = ["Elegir", "Ver qué cambia", "Restaurar"];
 
@@ -53,13 +51,7 @@ export default function RestorePage({ id }: { id: number }) {
         <Notice tone="warn">Este respaldo no está completo, así que no se puede restaurar con él.</Notice>
       ) : (
         <>
-          <ol className="steps">
-            {STEPS.map((step, each) => (
-              <li key={step} aria-current={each === place ? "step" : undefined} className={each < place ? "past" : undefined}>
-                {step}
-              </li>
-            ))}
-          </ol>
+          <Steps names={STEPS} place={place} />
           {asked === null ? (
             <Choose respaldo={respaldo} previewed={go} />
           ) : restauracion.error !== null && found === undefined ? (
@@ -69,39 +61,10 @@ export default function RestorePage({ id }: { id: number }) {
           ) : found.respaldo_id !== id || found.tipo !== "restauracion" ? (
             <Empty heading="h2" icon="alert" title="Esta restauración no es de este respaldo" />
           ) : (
-            <Step key={`${found.id} ${found.estado}`} found={found} respaldo={respaldo} go={go} />
+            <Step key={`${found.id} ${found.estado}`} found={found} respaldo={respaldo} go={go} back={() => go(null)} />
           )}
         </>
       )}
     </div>
-  );
-}
-
-interface StepProps {
-  found: Restauracion;
-  respaldo: RespaldoDetalle;
-  go: (next: number | null) => void;
-}
-
-function Step({ found, respaldo, go }: StepProps) {
-  if (found.estado === "pendiente" || found.estado === "procesando") {
-    return (
-      <section className="card stack" aria-label="Cómo avanza">
-        <Progress progreso={found.progreso} waiting="Empezará en un momento" trial={found.simulada} />
-        <p className="muted">
-          {found.simulada
-            ? "Se compara el respaldo con sus datos de hoy. Nada cambia todavía."
-            : "Puede salir de esta página; conviene que nadie trabaje en el sistema hasta que termine."}
-        </p>
-      </section>
-    );
-  }
-  if (found.estado !== "completado") {
-    return <Failed found={found} again={() => go(null)} />;
-  }
-  return found.simulada ? (
-    <Preview found={found} respaldo={respaldo} started={go} back={() => go(null)} />
-  ) : (
-    <Restored found={found} />
   );
 }

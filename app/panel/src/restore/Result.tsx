@@ -2,27 +2,40 @@ import { useEffect, useRef } from "react";
 import { Link } from "wouter";
 
 import type { Restauracion } from "../api/client";
-import { scopeOf } from "../text/scope";
+import { sentence } from "../text/sentence";
 import { changesOf, totals } from "./changes";
 import { ChangesTable, summary } from "./ChangesTable";
 import { Said } from "./Said";
+import { scopeOf } from "./scope";
+
+const DONE: Record<Restauracion["modo"], string> = {
+  faltantes: "Listo: lo que faltaba está de vuelta",
+  cambiados: "Listo: volvió lo que faltaba y lo que había cambiado",
+  todo: "Listo: los datos están como en el respaldo",
+};
+
+interface RestoredProps {
+  found: Restauracion;
+  /** Where there may be more to look for. */
+  more?: (() => void) | undefined;
+}
 
 /** What a restore has done. The heading takes the focus, so that a screen reader reads it. */
-export function Restored({ found }: { found: Restauracion }) {
+export function Restored({ found, more }: RestoredProps) {
   const heading = useRef<HTMLHeadingElement>(null);
   const changes = changesOf(found);
   useEffect(() => heading.current?.focus(), []);
   return (
     <section className="card stack ended good">
       <h2 ref={heading} tabIndex={-1}>
-        Listo: los datos están como en el respaldo
+        {DONE[found.modo]}
       </h2>
-      {found.modelos === null && found.registro === null ? null : <p className="muted">{scopeOf(found)}.</p>}
+      {found.modelos === null && found.registros === null ? null : <p className="muted">{scopeOf(found)}.</p>}
       <p role="status">
         {changes.length === 0 ? "Todo estaba ya así; no hizo falta cambiar nada." : summary(totals(changes), "past")} Se
         volvió a leer todo y coincide.
       </p>
-      {changes.length === 0 ? null : <ChangesTable changes={changes} tense="past" />}
+      {changes.length === 0 ? null : <ChangesTable changes={changes} tense="past" open={found.registros !== null} />}
       <Said avisos={found.avisos} />
       {found.respaldo_previo === null ? null : (
         <p>
@@ -34,6 +47,11 @@ export function Restored({ found }: { found: Restauracion }) {
         <Link href="/" className="button primary">
           Ir al resumen
         </Link>
+        {more === undefined ? null : (
+          <button type="button" className="button" onClick={more}>
+            Recuperar algo más
+          </button>
+        )}
       </div>
     </section>
   );
@@ -48,7 +66,7 @@ export function Failed({ found, again }: { found: Restauracion; again: () => voi
       <h2 ref={heading} tabIndex={-1}>
         {found.simulada ? "No se pudo ver qué cambiaría" : "No se restauró"}
       </h2>
-      <p>{capital(found.error ?? "No se sabe por qué")}.</p>
+      <p>{sentence(found.error ?? "No se sabe por qué")}</p>
       <Said avisos={found.avisos} />
       <p className="muted">
         {found.simulada ? "Nada cambió." : "Nada cambió: sus datos siguen como estaban antes de empezar."}
@@ -60,8 +78,4 @@ export function Failed({ found, again }: { found: Restauracion; again: () => voi
       </div>
     </section>
   );
-}
-
-function capital(text: string): string {
-  return text.charAt(0).toUpperCase() + text.slice(1).replace(/\.$/, "");
 }

@@ -1,13 +1,39 @@
 import type { Restauracion } from "../api/client";
+import { plain } from "../text/plain";
 
 export type Kind = "insertados" | "actualizados" | "eliminados";
 
 export const KINDS: Kind[] = ["insertados", "actualizados", "eliminados"];
 
-/** A record that changes: what it is known by and, of a corrected one, each field as it is and as it will be. */
+/** A field as it is and as it will be; the labels are of the records that it points to. */
+interface Field {
+  antes: unknown;
+  despues: unknown;
+  etiqueta_antes?: string;
+  etiqueta_despues?: string;
+}
+
+/** A record that changes: its key, what people call it and, of a corrected one, each field. */
 export interface Example {
   clave: Record<string, unknown>;
-  campos?: Record<string, { antes: unknown; despues: unknown }>;
+  etiqueta?: string;
+  campos?: Record<string, Field>;
+}
+
+/** The values of its key, as they are written where records are chosen. */
+export function keyOf({ clave }: Example): string {
+  return Object.values(clave).map(shown).join(",");
+}
+
+/** A value as a person reads it; the service has cut it where it is long. */
+export function shown(value: unknown): string {
+  if (value === null || value === "") {
+    return "(vacío)";
+  }
+  if (typeof value === "boolean") {
+    return value ? "sí" : "no";
+  }
+  return typeof value === "string" ? value : JSON.stringify(value);
 }
 
 /** What changes in one kind of records. */
@@ -18,7 +44,7 @@ export interface Changes {
 }
 
 /** What a restore changes, or has changed, without what stays as it is. */
-export function changesOf({ resultado }: Restauracion): Changes[] {
+export function changesOf({ resultado }: Pick<Restauracion, "resultado">): Changes[] {
   return Object.entries(resultado ?? {}).flatMap(([name, found]) => {
     const said = found as Partial<Record<Kind, number>> & { ejemplos?: Partial<Record<Kind, Example[]>> };
     const each = <T>(value: (kind: Kind) => T) =>
@@ -35,13 +61,7 @@ export function totals(changes: Changes[]): Record<Kind, number> {
   return { insertados: sum("insertados"), actualizados: sum("actualizados"), eliminados: sum("eliminados") };
 }
 
-const bare = (text: string): string =>
-  text
-    .normalize("NFD")
-    .replaceAll(/\p{M}/gu, "")
-    .toLowerCase()
-    .replaceAll(/[^\p{L}\p{N}]+/gu, " ")
-    .trim();
+const bare = (text: string): string => plain(text).replaceAll(/[^\p{L}\p{N}]+/gu, " ").trim();
 
 /** Whether what was typed is the clinic's name: spaces, quotes, dashes, accents and capitals are not what matters. */
 export function sameName(typed: string, name: string): boolean {

@@ -14,14 +14,19 @@ export function safety(found: Estadisticas, clock: Clock, now: number): Safety {
   const good = found.ultimo_bueno;
   const proof = found.ultima_verificacion;
   const last = good === null ? "" : `último respaldo bueno ${clock.spoken(good.fecha, now)}`;
-  const proven =
-    proof === null || proof.error !== null ? null : `comprobado ${clock.spokenDay(proof.fecha, now)}`;
+  const proven = proof === null || proof.error !== null ? null : clock.spokenDay(proof.fecha, now);
   switch (found.situacion) {
     case "al_dia":
       return {
         tone: "good",
         sentence: "Sus datos están a salvo",
-        reason: `Último respaldo ${clock.spoken(good?.fecha ?? "", now)}, ${proven ?? "sin comprobar"}.`,
+        reason: `Último respaldo ${clock.spoken(good?.fecha ?? "", now)}${
+          proven === null
+            ? ", sin comprobar."
+            : proof?.respaldo_id === good?.id
+              ? `, comprobado ${proven}.`
+              : `. La última comprobación fue ${proven}, con el respaldo ${proof?.respaldo_id}.`
+        }`,
         advice: null,
       };
     case "sin_verificar":

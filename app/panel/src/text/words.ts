@@ -1,4 +1,4 @@
-import type { Accion, Estado, Evento, Profundidad, Situacion, TipoRespaldo } from "../api/client";
+import type { Accion, Estado, Evento, Modo, Profundidad, Situacion, TipoRespaldo } from "../api/client";
 
 /** The service's own terms in the words of the people who use it. */
 
@@ -34,6 +34,19 @@ export const PROFUNDIDAD: Record<Profundidad, { word: string; short: string; exp
     word: "Prueba de recuperación",
     short: "con prueba",
     explained: "Se recupera todo aparte, sin tocar sus datos, y se borra.",
+  },
+};
+
+/** What a restore brings back, in the order in which it touches more. */
+export const MODO: Record<Modo, { word: string; explained: string }> = {
+  faltantes: { word: "Solo lo que falta", explained: "No toca nada más: lo que hay hoy sigue como está." },
+  cambiados: {
+    word: "También lo que cambió",
+    explained: "Lo que hoy es distinto queda como estaba entonces. No se quita nada.",
+  },
+  todo: {
+    word: "Exactamente como estaba entonces",
+    explained: "También se quita lo que se anotó después, por ejemplo las consultas nuevas.",
   },
 };
 
@@ -129,6 +142,37 @@ const MODELO: Record<string, string> = {
 export function modelo(name: string): string {
   const bare = name.slice(name.indexOf(".") + 1).replaceAll("_", " ");
   return MODELO[name] ?? bare.charAt(0).toUpperCase() + bare.slice(1);
+}
+
+const UNO: Record<string, string> = {
+  usuarios: "usuario",
+  pacientes: "paciente",
+  consultas: "consulta",
+  citas: "cita",
+  historiales_clinicos: "historial clínico",
+  tratamientos_odontologicos: "tratamiento",
+  planes_tratamiento: "plan de tratamiento",
+  presupuestos: "presupuesto",
+  facturas: "factura",
+  pagos: "pago",
+  pagos_online: "pago en línea",
+  bitacoras: "anotación de la bitácora",
+  odontologo: "odontólogo",
+  recepcionista: "recepcionista",
+  odontograma: "odontograma",
+  item_presupuesto: "detalle de un presupuesto",
+  itemdefactura: "detalle de una factura",
+  auth_user: "cuenta de ingreso",
+};
+
+/** What one of them is called, within a sentence. */
+export function unRegistro(name: string): string {
+  return UNO[name] ?? `registro de «${modelo(name)}»`;
+}
+
+/** What a column is called, as people read it. */
+export function campo(name: string): string {
+  return name.replaceAll("_", " ");
 }
 
 /** What a person can do about a backup that failed, by the reason's code. */
