@@ -358,13 +358,35 @@ export function useDescargar() {
   const { api } = useApi();
   return useAction(async (id: number) => {
     const { url, archivo } = await answered(api.GET("/api/v1/respaldos/{respaldo_id}/descargar/", of(id)));
-    const link = document.createElement("a");
-    link.href = url;
-    link.download = archivo;
-    link.rel = "noreferrer";
-    document.body.append(link);
-    link.click();
-    link.remove();
+    download(url, archivo);
     return archivo;
   });
+}
+
+/** The certificate of a backup, or of what was done with one; the service reads the whole file for it. */
+export function useConstancia() {
+  const { api } = useApi();
+  return useAction(async ({ de, id }: { de: "respaldo" | "restauracion"; id: number }) => {
+    const pdf = await answered(
+      de === "respaldo"
+        ? api.GET("/api/v1/respaldos/{respaldo_id}/constancia/", { ...of(id), parseAs: "blob" })
+        : api.GET("/api/v1/restauraciones/{restauracion_id}/constancia/", {
+            params: { path: { restauracion_id: id } },
+            parseAs: "blob",
+          }),
+    );
+    const url = URL.createObjectURL(pdf as unknown as Blob);
+    download(url, `constancia_${de}_${id}.pdf`);
+    URL.revokeObjectURL(url);
+  });
+}
+
+function download(url: string, name: string) {
+  const link = document.createElement("a");
+  link.href = url;
+  link.download = name;
+  link.rel = "noreferrer";
+  document.body.append(link);
+  link.click();
+  link.remove();
 }

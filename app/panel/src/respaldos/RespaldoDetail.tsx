@@ -6,6 +6,7 @@ import {
   useAceptar,
   useAnterior,
   useCancelar,
+  useConstancia,
   useDescargar,
   useEventos,
   useFollowed,
@@ -91,6 +92,7 @@ function Head({ respaldo }: { respaldo: RespaldoDetalle }) {
   const [asked, setAsked] = useState<"check" | "delete" | null>(null);
   const descargar = useDescargar();
   const cancelar = useCancelar();
+  const constancia = useConstancia();
   const toast = useToast();
   const refuse = { onError: (error: Error) => toast({ tone: "bad", text: error.message }) };
   const { word, tone } = respaldo.sospechoso ? { word: "Revisar", tone: "warn" as const } : ESTADO[respaldo.estado];
@@ -115,6 +117,14 @@ function Head({ respaldo }: { respaldo: RespaldoDetalle }) {
               </Link>
               <button type="button" className="button" onClick={() => descargar.mutate(respaldo.id, refuse)}>
                 <Icon name="download" /> Descargar
+              </button>
+              <button
+                type="button"
+                className="button"
+                disabled={constancia.isPending}
+                onClick={() => constancia.mutate({ de: "respaldo", id: respaldo.id }, refuse)}
+              >
+                <Icon name="download" /> {constancia.isPending ? "Emitiendo…" : "Constancia"}
               </button>
               <button type="button" className="button" onClick={() => setAsked("check")}>
                 <Icon name="shield" /> Comprobar

@@ -2,7 +2,9 @@ import { useEffect, useRef } from "react";
 import { Link } from "wouter";
 
 import type { Restauracion } from "../api/client";
+import { useConstancia } from "../api/queries";
 import { sentence } from "../text/sentence";
+import { useToast } from "../ui/toast";
 import { changesOf, totals } from "./changes";
 import { ChangesTable, summary } from "./ChangesTable";
 import { Said } from "./Said";
@@ -24,6 +26,8 @@ interface RestoredProps {
 export function Restored({ found, more }: RestoredProps) {
   const heading = useRef<HTMLHeadingElement>(null);
   const changes = changesOf(found);
+  const constancia = useConstancia();
+  const toast = useToast();
   useEffect(() => heading.current?.focus(), []);
   return (
     <section className="card stack ended good">
@@ -47,6 +51,19 @@ export function Restored({ found, more }: RestoredProps) {
         <Link href="/" className="button primary">
           Ir al resumen
         </Link>
+        <button
+          type="button"
+          className="button"
+          disabled={constancia.isPending}
+          onClick={() =>
+            constancia.mutate(
+              { de: "restauracion", id: found.id },
+              { onError: (error) => toast({ tone: "bad", text: error.message }) },
+            )
+          }
+        >
+          {constancia.isPending ? "Emitiendo…" : "Constancia en PDF"}
+        </button>
         {more === undefined ? null : (
           <button type="button" className="button" onClick={more}>
             Recuperar algo más
