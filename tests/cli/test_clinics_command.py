@@ -13,6 +13,9 @@ from tests.support.platform import Platform
 NAMING = sorted(name for name in LINES if "clinica" in {each.name for each in load(name).params})
 """The commands that are about a clinic."""
 
+# What some of them need besides.
+NEEDED = {"buscar": ["ana"], "historia": ["usuarios:1"]}
+
 
 async def test_clinicas_says_of_each_what_it_is_called_and_its_last_good_backup(platform: Platform) -> None:
     made = platform.run("crear", "--clinica", "1", "--json").json
@@ -67,12 +70,13 @@ async def test_a_clinic_goes_by_its_number_or_its_schema(platform: Platform) -> 
 
 @pytest.mark.parametrize("name", NAMING)
 async def test_the_platform_and_what_is_not_there_are_told_apart(platform: Platform, name: str) -> None:
+    more = NEEDED.get(name, [])
     for given in (str(PLATFORM_ID), "public"):
-        ran = platform.run(name, "--clinica", given)
+        ran = platform.run(name, "--clinica", given, *more)
         assert ran.code == 1
         assert ran.err.startswith(f"✗ «{given}» es la plataforma, no una clínica"), ran.err
-    assert platform.run(name, "--clinica", "78").err == "✗ no existe la clínica 78\n"
-    unknown = platform.run(name, "--clinica", "clinica9")
+    assert platform.run(name, "--clinica", "78", *more).err == "✗ no existe la clínica 78\n"
+    unknown = platform.run(name, "--clinica", "clinica9", *more)
     assert (unknown.code, unknown.err.startswith("✗ no existe la clínica «clinica9»;")) == (1, True), unknown.err
 
 

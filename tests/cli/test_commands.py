@@ -414,6 +414,8 @@ def test_verificar_of_a_changed_object(addresses: dict[str, str], store: Store, 
 @pytest.mark.parametrize("name", [name for name in ANSWERING if name not in ("demo", "revisar")])
 def test_an_error_is_json_where_json_is_asked_for(name: str, tmp_path: Path) -> None:
     needed = {
+        "buscar": ["--clinica", "1", "ana"],
+        "constancia": ["1"],
         "crear": ["--clinica", "1"],
         "estadisticas": ["--clinica", "1"],
         "ver": ["1"],
@@ -422,6 +424,7 @@ def test_an_error_is_json_where_json_is_asked_for(name: str, tmp_path: Path) -> 
         "restaurar": ["1", "--simular"],
         "comparar": ["1"],
         "exportar": ["1", "--formato", "csv"],
+        "historia": ["--clinica", "1", "pacientes:1"],
         "eliminar": ["1", "--si"],
         "recuperar": ["1"],
         "aceptar": ["1"],
