@@ -1,15 +1,16 @@
 """What one record was like in each backup, and is today."""
 
-from collections.abc import Mapping, Sequence
+import asyncio
+from collections.abc import Awaitable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from typing import Final
+from typing import Final, TypeVar
 
 from app.clinic.catalogue.entries import Catalogue, Entry, TableClass
 from app.clinic.catalogue.secret_columns import HIDDEN
 from app.clinic.labels import Labels
-from app.clinic.reading.look_up import Lookup
+from app.clinic.reading.look_up import Lookup, Values
 from app.clinic.reading.platform_statements import Statements
 from app.clinic.restore.changed_rows import Value, cut_both, shown_value
 from app.dump.document import ColumnHeader
@@ -25,12 +26,14 @@ from app.respaldos.search.contract import (
 )
 from app.respaldos.search.found import TODAY
 from app.respaldos.search.records import Relations, Row, forget_patterns, version
-from app.respaldos.search.search import backup_files, labels_of
+from app.respaldos.search.search import CUT, LONGEST_SECONDS, backup_files, labels_of
 from app.respaldos.search.sources import UNREADABLE, Source, Today, unreadable, values_of
 from app.respaldos.search.turns import in_turns
 
 # Of the records that depend on one, by model.
 EXAMPLES: Final = 5
+
+Said = TypeVar("Said")
 
 _NUMBERS: Final = ("smallint", "integer", "bigint", "numeric", "real", "double precision")
 
@@ -60,12 +63,12 @@ async def historia_de_registro(
         for row in (await today.look_up({lookups[0]})).values():
             clave = row.clave or clave
             lookups = _lookups(relations, entry, clave)
-        files = await backup_files(resources, catalogue, relations, dias, clinica_id=clinica_id)
-        history = _History([today, *files], labels_of(resources, catalogue), lookups)
+        files, avisos = await backup_files(resources, catalogue, relations, dias, clinica_id=clinica_id)
+        history = _History([today, *files], labels_of(resources, catalogue), lookups, avisos)
         await in_turns(history.read, range(len(files) + 1))
         newest = history.newest()
         if newest is None:
-            raise _unknown(modelo, clave)
+            raise _not_read(modelo, clave) if CUT in avisos else _unknown(modelo, clave)
         found = HistoriaDeRegistro(
             modelo=entry.model,
             modelo_nombre=model_name(entry.model),
@@ -82,8 +85,11 @@ async def historia_de_registro(
 class _History:
     """What the sources say of the records that are looked up, the first of which has the history."""
 
-    def __init__(self, sources: Sequence[Source], labels: Labels, lookups: Sequence[Lookup]) -> None:
-        self.avisos: list[str] = []
+    def __init__(
+        self, sources: Sequence[Source], labels: Labels, lookups: Sequence[Lookup], avisos: list[str]
+    ) -> None:
+        self.avisos = avisos
+        self._deadline = asyncio.get_running_loop().time() + LONGEST_SECONDS
         self._sources = sources
         self._labels = labels
         self._lookups = lookups
@@ -93,9 +99,12 @@ class _History:
         """Look them up in one source."""
         source = self._sources[number]
         try:
-            found = await source.look_up(set(self._lookups))
+            asked = source.look_up(set(self._lookups))
+            found = await (asked if number == TODAY else self._in_time(asked))
         except UNREADABLE as exc:
             self.avisos.append(unreadable(source, exc))
+            return
+        if found is None:
             return
         self._seen[number] = found if self._lookups[0] in found else {}
 
@@ -134,7 +143,7 @@ class _History:
         source = self._sources[of.numbers[-1]]
         found: list[Dependientes] = []
         try:
-            pointing = await source.pointing(lookups, limit=EXAMPLES)
+            pointing = await self._in_time(source.pointing(lookups, limit=EXAMPLES)) or {}
         except UNREADABLE as exc:
             self.avisos.append(unreadable(source, exc))
             return found
@@ -157,12 +166,27 @@ class _History:
         """What they are called, by model and key where the source cannot be read any further."""
         try:
             labels = await self._labels.of(
-                [(row.model.table, row.values) for row in rows], partial(values_of, source)
+                [(row.model.table, row.values) for row in rows], partial(self._values, source)
             )
         except UNREADABLE as exc:
             self.avisos.append(unreadable(source, exc))
             labels = [""] * len(rows)
         return [label or row.name for row, label in zip(rows, labels, strict=True)]
+
+    async def _values(self, source: Source, lookups: Collection[Lookup]) -> Mapping[Lookup, Values]:
+        return await self._in_time(values_of(source, lookups)) or {}
+
+    async def _in_time(self, asked: Awaitable[Said]) -> Said | None:
+        """What a source answers; None where the time for all of them is up, which is said."""
+        try:
+            async with asyncio.timeout_at(self._deadline) as deadline:
+                return await asked
+        except TimeoutError:
+            if not deadline.expired():
+                raise
+            if CUT not in self.avisos:
+                self.avisos.insert(0, CUT)
+            return None
 
     def _distinct(self) -> list[_Version]:
         found: list[_Version] = []
@@ -220,7 +244,7 @@ class _History:
             return None
         for number in (TODAY, of.numbers[-1]):
             with suppress(*UNREADABLE):
-                found = await self._labels.at({lookup}, partial(values_of, self._sources[number]))
+                found = await self._labels.at({lookup}, partial(self._values, self._sources[number]))
                 if lookup in found:
                     return found[lookup]
         return None
@@ -269,3 +293,7 @@ def _dependents(catalogue: Catalogue, entry: Entry, row: Row) -> list[Lookup]:
 
 def _unknown(modelo: str, clave: str) -> RecordNotFound:
     return RecordNotFound(f"no existe el registro «{modelo}:{clave}», ni hoy ni en los respaldos de esos días")
+
+
+def _not_read(modelo: str, clave: str) -> RecordNotFound:
+    return RecordNotFound(f"el registro «{modelo}:{clave}» no está hoy ni en los respaldos que se leyeron: {CUT}")
