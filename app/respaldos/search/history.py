@@ -1,10 +1,11 @@
 """What one record was like in each backup, and is today."""
 
 import asyncio
-from collections.abc import Awaitable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
+from itertools import pairwise
 from typing import Final, TypeVar
 
 from app.clinic.catalogue.entries import Catalogue, Entry, TableClass
@@ -94,6 +95,7 @@ class _History:
         self._labels = labels
         self._lookups = lookups
         self._seen: dict[int, Mapping[Lookup, Row]] = {}
+        self._called: dict[int, Mapping[Lookup, str]] = {}
 
     async def read(self, number: int) -> None:
         """Look them up in one source."""
@@ -122,8 +124,11 @@ class _History:
     async def versions(self) -> list[VersionDeRegistro]:
         """All of them, newest first, from the oldest in which the record is there."""
         shown = []
+        distinct = self._distinct()
+        there = [each for each in distinct if each.rows]
+        await self._call(list(pairwise(there)))
         before: _Version | None = None
-        for each in self._distinct():
+        for each in distinct:
             backups = [number for number in each.numbers if number != TODAY]
             shown.append(
                 VersionDeRegistro(
@@ -132,7 +137,7 @@ class _History:
                     existe=bool(each.rows),
                     en_respaldo=self._sources[backups[-1]].respaldo_id if each.rows and backups else None,
                     hoy=TODAY in each.numbers,
-                    cambios=await self._changes(before, each) if before is not None and each.rows else [],
+                    cambios=self._changes(before, each) if before is not None and each.rows else [],
                 )
             )
             before = each if each.rows else before
@@ -201,28 +206,37 @@ class _History:
             last = state
         return found
 
-    async def _changes(self, before: _Version, after: _Version) -> list[CambioDeColumna]:
+    def _changes(self, before: _Version, after: _Version) -> list[CambioDeColumna]:
         """What is different, column by column; a record that it is one with may have come or gone."""
         found = []
+        for row, column, old, new in self._changed(before, after):
+            was, now = (each.values.get(column.name) if each is not None else None for each in (old, new))
+            antes, despues = self._shown(row, column, was, now)
+            found.append(
+                CambioDeColumna(
+                    columna=column.name,
+                    modelo=row.model.name,
+                    antes=antes,
+                    despues=despues,
+                    etiqueta_antes=self._pointed_to(before, old, column),
+                    etiqueta_despues=self._pointed_to(after, new, column),
+                )
+            )
+        return found
+
+    def _changed(
+        self, before: _Version, after: _Version
+    ) -> Iterator[tuple[Row, ColumnHeader, Row | None, Row | None]]:
+        """Each column that is different, with a row that has it and with both rows."""
         for lookup in self._lookups:
             old, new = before.rows.get(lookup), after.rows.get(lookup)
             row = new or old
-            for column in row.model.columns if row is not None else ():
+            if row is None:
+                continue
+            for column in row.model.columns:
                 was, now = (each.values.get(column.name) if each is not None else None for each in (old, new))
-                if was == now or row is None:
-                    continue
-                antes, despues = self._shown(row, column, was, now)
-                found.append(
-                    CambioDeColumna(
-                        columna=column.name,
-                        modelo=row.model.name,
-                        antes=antes,
-                        despues=despues,
-                        etiqueta_antes=await self._pointed_to(before, old, column.name),
-                        etiqueta_despues=await self._pointed_to(after, new, column.name),
-                    )
-                )
-        return found
+                if was != now:
+                    yield row, column, old, new
 
     def _shown(self, row: Row, column: ColumnHeader, was: str | None, now: str | None) -> tuple[Value, Value]:
         if column.name in row.model.secret:
@@ -234,20 +248,33 @@ class _History:
         first, second = cut_both(was, now)
         return shown_value(column.type, number, first), shown_value(column.type, number, second)
 
-    async def _pointed_to(self, of: _Version, row: Row | None, column: str) -> str | None:
-        """What the record is called that the column points to, as it is called today or else was then."""
-        value = row.values.get(column) if row is not None else None
-        lookup = (
-            self._labels.target(row.model.table, column, value) if row is not None and value is not None else None
-        )
-        if lookup is None:
-            return None
-        for number in (TODAY, of.numbers[-1]):
+    async def _call(self, pairs: Sequence[tuple[_Version, _Version]]) -> None:
+        """Find out what the records are called that the changed columns point to: today, or else then.
+
+        A file is read for all of them at once.
+        """
+        asked: dict[int, set[Lookup]] = {}
+        for before, after in pairs:
+            for _, column, old, new in self._changed(before, after):
+                for of, row in ((before, old), (after, new)):
+                    if (lookup := self._target(row, column)) is not None:
+                        asked.setdefault(of.numbers[-1], set()).add(lookup)
+        today = await self._labels.at(set().union(*asked.values()), partial(self._values, self._sources[TODAY]))
+        for number, lookups in asked.items():
+            self._called[number] = today
             with suppress(*UNREADABLE):
-                found = await self._labels.at({lookup}, partial(self._values, self._sources[number]))
-                if lookup in found:
-                    return found[lookup]
-        return None
+                then = await self._labels.at(lookups - today.keys(), partial(self._values, self._sources[number]))
+                self._called[number] = today | then
+
+    def _pointed_to(self, of: _Version, row: Row | None, column: ColumnHeader) -> str | None:
+        lookup = self._target(row, column)
+        return self._called[of.numbers[-1]].get(lookup) if lookup is not None else None
+
+    def _target(self, row: Row | None, column: ColumnHeader) -> Lookup | None:
+        value = row.values.get(column.name) if row is not None else None
+        if row is None or value is None:
+            return None
+        return self._labels.target(row.model.table, column.name, value)
 
 
 def _entry(statements: Statements, modelo: str, clave: str) -> Entry:
