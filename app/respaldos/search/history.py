@@ -1,15 +1,17 @@
 """What one record was like in each backup, and is today."""
 
-from collections.abc import Mapping, Sequence
+import asyncio
+from collections.abc import Awaitable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from typing import Final
+from itertools import pairwise
+from typing import Final, TypeVar
 
 from app.clinic.catalogue.entries import Catalogue, Entry, TableClass
 from app.clinic.catalogue.secret_columns import HIDDEN
 from app.clinic.labels import Labels
-from app.clinic.reading.look_up import Lookup
+from app.clinic.reading.look_up import Lookup, Values
 from app.clinic.reading.platform_statements import Statements
 from app.clinic.restore.changed_rows import Value, cut_both, shown_value
 from app.dump.document import ColumnHeader
@@ -25,12 +27,14 @@ from app.respaldos.search.contract import (
 )
 from app.respaldos.search.found import TODAY
 from app.respaldos.search.records import Relations, Row, forget_patterns, version
-from app.respaldos.search.search import backup_files, labels_of
+from app.respaldos.search.search import CUT, LONGEST_SECONDS, backup_files, labels_of
 from app.respaldos.search.sources import UNREADABLE, Source, Today, unreadable, values_of
 from app.respaldos.search.turns import in_turns
 
 # Of the records that depend on one, by model.
 EXAMPLES: Final = 5
+
+Said = TypeVar("Said")
 
 _NUMBERS: Final = ("smallint", "integer", "bigint", "numeric", "real", "double precision")
 
@@ -60,12 +64,12 @@ async def historia_de_registro(
         for row in (await today.look_up({lookups[0]})).values():
             clave = row.clave or clave
             lookups = _lookups(relations, entry, clave)
-        files = await backup_files(resources, catalogue, relations, dias, clinica_id=clinica_id)
-        history = _History([today, *files], labels_of(resources, catalogue), lookups)
+        files, avisos = await backup_files(resources, catalogue, relations, dias, clinica_id=clinica_id)
+        history = _History([today, *files], labels_of(resources, catalogue), lookups, avisos)
         await in_turns(history.read, range(len(files) + 1))
         newest = history.newest()
         if newest is None:
-            raise _unknown(modelo, clave)
+            raise _not_read(modelo, clave) if CUT in avisos else _unknown(modelo, clave)
         found = HistoriaDeRegistro(
             modelo=entry.model,
             modelo_nombre=model_name(entry.model),
@@ -82,20 +86,27 @@ async def historia_de_registro(
 class _History:
     """What the sources say of the records that are looked up, the first of which has the history."""
 
-    def __init__(self, sources: Sequence[Source], labels: Labels, lookups: Sequence[Lookup]) -> None:
-        self.avisos: list[str] = []
+    def __init__(
+        self, sources: Sequence[Source], labels: Labels, lookups: Sequence[Lookup], avisos: list[str]
+    ) -> None:
+        self.avisos = avisos
+        self._deadline = asyncio.get_running_loop().time() + LONGEST_SECONDS
         self._sources = sources
         self._labels = labels
         self._lookups = lookups
         self._seen: dict[int, Mapping[Lookup, Row]] = {}
+        self._called: dict[int, Mapping[Lookup, str]] = {}
 
     async def read(self, number: int) -> None:
         """Look them up in one source."""
         source = self._sources[number]
         try:
-            found = await source.look_up(set(self._lookups))
+            asked = source.look_up(set(self._lookups))
+            found = await (asked if number == TODAY else self._in_time(asked))
         except UNREADABLE as exc:
             self.avisos.append(unreadable(source, exc))
+            return
+        if found is None:
             return
         self._seen[number] = found if self._lookups[0] in found else {}
 
@@ -113,8 +124,11 @@ class _History:
     async def versions(self) -> list[VersionDeRegistro]:
         """All of them, newest first, from the oldest in which the record is there."""
         shown = []
+        distinct = self._distinct()
+        there = [each for each in distinct if each.rows]
+        await self._call(list(pairwise(there)))
         before: _Version | None = None
-        for each in self._distinct():
+        for each in distinct:
             backups = [number for number in each.numbers if number != TODAY]
             shown.append(
                 VersionDeRegistro(
@@ -123,7 +137,7 @@ class _History:
                     existe=bool(each.rows),
                     en_respaldo=self._sources[backups[-1]].respaldo_id if each.rows and backups else None,
                     hoy=TODAY in each.numbers,
-                    cambios=await self._changes(before, each) if before is not None and each.rows else [],
+                    cambios=self._changes(before, each) if before is not None and each.rows else [],
                 )
             )
             before = each if each.rows else before
@@ -134,7 +148,7 @@ class _History:
         source = self._sources[of.numbers[-1]]
         found: list[Dependientes] = []
         try:
-            pointing = await source.pointing(lookups, limit=EXAMPLES)
+            pointing = await self._in_time(source.pointing(lookups, limit=EXAMPLES)) or {}
         except UNREADABLE as exc:
             self.avisos.append(unreadable(source, exc))
             return found
@@ -157,12 +171,27 @@ class _History:
         """What they are called, by model and key where the source cannot be read any further."""
         try:
             labels = await self._labels.of(
-                [(row.model.table, row.values) for row in rows], partial(values_of, source)
+                [(row.model.table, row.values) for row in rows], partial(self._values, source)
             )
         except UNREADABLE as exc:
             self.avisos.append(unreadable(source, exc))
             labels = [""] * len(rows)
         return [label or row.name for row, label in zip(rows, labels, strict=True)]
+
+    async def _values(self, source: Source, lookups: Collection[Lookup]) -> Mapping[Lookup, Values]:
+        return await self._in_time(values_of(source, lookups)) or {}
+
+    async def _in_time(self, asked: Awaitable[Said]) -> Said | None:
+        """What a source answers; None where the time for all of them is up, which is said."""
+        try:
+            async with asyncio.timeout_at(self._deadline) as deadline:
+                return await asked
+        except TimeoutError:
+            if not deadline.expired():
+                raise
+            if CUT not in self.avisos:
+                self.avisos.insert(0, CUT)
+            return None
 
     def _distinct(self) -> list[_Version]:
         found: list[_Version] = []
@@ -177,28 +206,37 @@ class _History:
             last = state
         return found
 
-    async def _changes(self, before: _Version, after: _Version) -> list[CambioDeColumna]:
+    def _changes(self, before: _Version, after: _Version) -> list[CambioDeColumna]:
         """What is different, column by column; a record that it is one with may have come or gone."""
         found = []
+        for row, column, old, new in self._changed(before, after):
+            was, now = (each.values.get(column.name) if each is not None else None for each in (old, new))
+            antes, despues = self._shown(row, column, was, now)
+            found.append(
+                CambioDeColumna(
+                    columna=column.name,
+                    modelo=row.model.name,
+                    antes=antes,
+                    despues=despues,
+                    etiqueta_antes=self._pointed_to(before, old, column),
+                    etiqueta_despues=self._pointed_to(after, new, column),
+                )
+            )
+        return found
+
+    def _changed(
+        self, before: _Version, after: _Version
+    ) -> Iterator[tuple[Row, ColumnHeader, Row | None, Row | None]]:
+        """Each column that is different, with a row that has it and with both rows."""
         for lookup in self._lookups:
             old, new = before.rows.get(lookup), after.rows.get(lookup)
             row = new or old
-            for column in row.model.columns if row is not None else ():
+            if row is None:
+                continue
+            for column in row.model.columns:
                 was, now = (each.values.get(column.name) if each is not None else None for each in (old, new))
-                if was == now or row is None:
-                    continue
-                antes, despues = self._shown(row, column, was, now)
-                found.append(
-                    CambioDeColumna(
-                        columna=column.name,
-                        modelo=row.model.name,
-                        antes=antes,
-                        despues=despues,
-                        etiqueta_antes=await self._pointed_to(before, old, column.name),
-                        etiqueta_despues=await self._pointed_to(after, new, column.name),
-                    )
-                )
-        return found
+                if was != now:
+                    yield row, column, old, new
 
     def _shown(self, row: Row, column: ColumnHeader, was: str | None, now: str | None) -> tuple[Value, Value]:
         if column.name in row.model.secret:
@@ -210,20 +248,33 @@ class _History:
         first, second = cut_both(was, now)
         return shown_value(column.type, number, first), shown_value(column.type, number, second)
 
-    async def _pointed_to(self, of: _Version, row: Row | None, column: str) -> str | None:
-        """What the record is called that the column points to, as it is called today or else was then."""
-        value = row.values.get(column) if row is not None else None
-        lookup = (
-            self._labels.target(row.model.table, column, value) if row is not None and value is not None else None
-        )
-        if lookup is None:
-            return None
-        for number in (TODAY, of.numbers[-1]):
+    async def _call(self, pairs: Sequence[tuple[_Version, _Version]]) -> None:
+        """Find out what the records are called that the changed columns point to: today, or else then.
+
+        A file is read for all of them at once.
+        """
+        asked: dict[int, set[Lookup]] = {}
+        for before, after in pairs:
+            for _, column, old, new in self._changed(before, after):
+                for of, row in ((before, old), (after, new)):
+                    if (lookup := self._target(row, column)) is not None:
+                        asked.setdefault(of.numbers[-1], set()).add(lookup)
+        today = await self._labels.at(set().union(*asked.values()), partial(self._values, self._sources[TODAY]))
+        for number, lookups in asked.items():
+            self._called[number] = today
             with suppress(*UNREADABLE):
-                found = await self._labels.at({lookup}, partial(values_of, self._sources[number]))
-                if lookup in found:
-                    return found[lookup]
-        return None
+                then = await self._labels.at(lookups - today.keys(), partial(self._values, self._sources[number]))
+                self._called[number] = today | then
+
+    def _pointed_to(self, of: _Version, row: Row | None, column: ColumnHeader) -> str | None:
+        lookup = self._target(row, column)
+        return self._called[of.numbers[-1]].get(lookup) if lookup is not None else None
+
+    def _target(self, row: Row | None, column: ColumnHeader) -> Lookup | None:
+        value = row.values.get(column.name) if row is not None else None
+        if row is None or value is None:
+            return None
+        return self._labels.target(row.model.table, column.name, value)
 
 
 def _entry(statements: Statements, modelo: str, clave: str) -> Entry:
@@ -269,3 +320,7 @@ def _dependents(catalogue: Catalogue, entry: Entry, row: Row) -> list[Lookup]:
 
 def _unknown(modelo: str, clave: str) -> RecordNotFound:
     return RecordNotFound(f"no existe el registro «{modelo}:{clave}», ni hoy ni en los respaldos de esos días")
+
+
+def _not_read(modelo: str, clave: str) -> RecordNotFound:
+    return RecordNotFound(f"el registro «{modelo}:{clave}» no está hoy ni en los respaldos que se leyeron: {CUT}")

@@ -36,12 +36,13 @@ class Hunt:
         relations: Relations,
         labels: Labels,
         words: Words,
+        told: asyncio.Queue[RegistroEncontrado | None],
         *,
         modelos: Collection[str],
         limit: int,
     ) -> None:
-        self.told: asyncio.Queue[RegistroEncontrado | None] = asyncio.Queue()
         self.more = False
+        self._told = told
         self._relations = relations
         self._labels = labels
         self._words = words
@@ -230,4 +231,4 @@ class Hunt:
             if outcome is None or outcome == found.told or (outcome.estado is EstadoRegistro.NUEVO and not ended):
                 continue
             found.told = outcome
-            self.told.put_nowait(outcome)
+            self._told.put_nowait(outcome)

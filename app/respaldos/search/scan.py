@@ -52,7 +52,8 @@ class Scan:
         self._hits = 0
         self._bytes = 0
         self._keep = keep
-        for lookup in lookups:
+        self._known = frozenset(lookups)
+        for lookup in self._known:
             self._want(lookup)
 
     @property
@@ -98,19 +99,24 @@ class Scan:
 
     def _take(self, row: Row, size: int) -> None:
         table = row.model.table
-        wanted = self._wanted.get(table, {})
-        if any(row.values_of(columns) in values for columns, values in wanted.items()):
+        looked_up = {
+            Lookup(table, columns, values)
+            for columns, wanted in self._wanted.get(table, {}).items()
+            if (values := row.values_of(columns)) in wanted
+        }
+        if looked_up:
             self.counted[table] += 1
             if self._keep is not None and self.counted[table] > self._keep:
                 return
-        else:
-            if not self._hunting:
-                return
-            if self._hits >= MOST_HITS or self._bytes + size > MOST_BYTES:
+        elif not self._hunting:
+            return
+        # What is known already has to be told of; what comes with a hit is as much of it as the hit.
+        if self._known.isdisjoint(looked_up):
+            if self._bytes + size > MOST_BYTES or (not looked_up and self._hits >= MOST_HITS):
                 self.overflow = True
                 return
-            self._hits += 1
             self._bytes += size
+            self._hits += not looked_up
         self.rows.append(row)
         if self._hunting:
             for fk, child in self._relations.children(table):

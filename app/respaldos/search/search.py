@@ -25,6 +25,14 @@ LONGEST_DAYS: Final = 366
 DEFAULT_LIMIT: Final = 50
 LONGEST_LIMIT: Final = 500
 
+# Each search and history holds a snapshot of the clinics' database, and keeps it from vacuuming and migrating.
+LONGEST_SECONDS: Final = 120
+
+# Backups that are looked through.
+MOST_BACKUPS: Final = 1_000
+
+CUT: Final = "se dejó de leer a los dos minutos, y puede faltar algo: pida menos días"
+
 
 @dataclass(frozen=True, slots=True)
 class SearchRequest:
@@ -51,6 +59,29 @@ async def buscar_registros(
     if words.pattern is None:
         yield FinDeBusqueda(hay_mas=False, avisos=[])
         return
+    told: asyncio.Queue[RegistroEncontrado | None] = asyncio.Queue()
+    task = asyncio.create_task(_hunted(resources, request, words, told, clinica_id=clinica_id))
+    task.add_done_callback(lambda _: told.put_nowait(None))
+    try:
+        while (found := await told.get()) is not None:
+            yield found
+        end = await task
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+        forget_patterns()
+    yield end
+
+
+async def _hunted(
+    resources: Resources,
+    request: SearchRequest,
+    words: Words,
+    told: asyncio.Queue[RegistroEncontrado | None],
+    *,
+    clinica_id: int | None,
+) -> FinDeBusqueda:
+    """Search, and leave the snapshot at the end, whoever has not yet taken what is told."""
     async with resources.clinic.snapshot(clinica_id, own=True) as snapshot:
         relations = Relations(snapshot.catalogue)
         hunt = Hunt(
@@ -58,21 +89,22 @@ async def buscar_registros(
             relations,
             labels_of(resources, snapshot.catalogue),
             words,
+            told,
             modelos=request.modelos,
             limit=request.limite,
         )
-        files = await backup_files(resources, snapshot.catalogue, relations, request.dias, clinica_id=clinica_id)
-        task = asyncio.create_task(hunt.run(Today(snapshot, resources.secrets), files))
-        task.add_done_callback(lambda _: hunt.told.put_nowait(None))
+        files, avisos = await backup_files(
+            resources, snapshot.catalogue, relations, request.dias, clinica_id=clinica_id
+        )
         try:
-            while (found := await hunt.told.get()) is not None:
-                yield found
-            await task
-        finally:
-            task.cancel()
-            await asyncio.wait([task])
-            forget_patterns()
-    yield FinDeBusqueda(hay_mas=hunt.more, avisos=hunt.avisos)
+            async with asyncio.timeout(LONGEST_SECONDS) as deadline:
+                await hunt.run(Today(snapshot, resources.secrets), files)
+        except TimeoutError:
+            if not deadline.expired():
+                raise
+            hunt.more = True
+            avisos = [CUT, *avisos]
+    return FinDeBusqueda(hay_mas=hunt.more, avisos=[*avisos, *hunt.avisos])
 
 
 async def registros_encontrados(
@@ -94,18 +126,23 @@ async def registros_encontrados(
 
 async def backup_files(
     resources: Resources, catalogue: Catalogue, relations: Relations, dias: int, *, clinica_id: int | None
-) -> list[BackupFile]:
-    """Those of the clinic's completed backups of the last days, newest first."""
+) -> tuple[list[BackupFile], list[str]]:
+    """The clinic's completed backups of the last days, newest first; and what there is to be said of the choice."""
     async with transaction(resources) as session:
-        respaldos, _ = await backup_queries.page(
+        respaldos, total = await backup_queries.page(
             session,
             clinica_id=clinica_id,
             estado=Estado.COMPLETADO,
             desde=datetime.now(UTC) - timedelta(days=dias),
-            limit=1000,
+            limit=MOST_BACKUPS,
             offset=0,
         )
-    return [BackupFile(resources, respaldo, catalogue, relations) for respaldo in respaldos]
+    avisos = []
+    if total > len(respaldos):
+        avisos.append(
+            f"de esos días hay {total:,} respaldos, y se leyeron los {len(respaldos):,} más nuevos: pida menos días"
+        )
+    return [BackupFile(resources, respaldo, catalogue, relations) for respaldo in respaldos], avisos
 
 
 def labels_of(resources: Resources, catalogue: Catalogue) -> Labels:

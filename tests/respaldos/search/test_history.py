@@ -10,6 +10,8 @@ from app.errors import RecordNotFound
 from app.respaldos.resources import Resources
 from app.respaldos.search.contract import HistoriaDeRegistro
 from app.respaldos.search.history import historia_de_registro
+from app.respaldos.search.scan import Scan
+from app.respaldos.search.sources import BackupFile
 from tests.respaldos.conftest import LARGE, SMALL, back_up
 from tests.storage.conftest import Store
 from tests.support.patients import FAMILY, NAME, add_patient, remove_patient
@@ -157,3 +159,33 @@ async def test_a_composite_key(resources: Resources, conn: asyncpg.Connection) -
     await conn.execute("UPDATE cuota SET nombre = 'Dos'")
     found = await history(resources, "cuota", f"{SMALL},a/ñ")
     assert (found.etiqueta, len(found.versiones)) == ("Dos", 2)
+
+
+async def test_a_file_is_read_once_for_all_that_its_changes_point_to(
+    resources: Resources, conn: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await conn.execute(
+        "CREATE TABLE sala (id int PRIMARY KEY, nombre text, clinica_id bigint NOT NULL REFERENCES clinica);"
+        "CREATE TABLE turno (id int PRIMARY KEY, a int REFERENCES sala, b int REFERENCES sala,"
+        " c int REFERENCES sala, clinica_id bigint NOT NULL REFERENCES clinica);"
+        f"INSERT INTO sala SELECT n, 'Sala ' || n, {SMALL} FROM generate_series(1, 4) AS n;"
+        f"INSERT INTO turno VALUES (1, 1, 2, 3, {SMALL})"
+    )
+    await back_up(resources)
+    await conn.execute("UPDATE turno SET a = 4, b = 4, c = 4; DELETE FROM sala WHERE id < 4")
+    read, readings = BackupFile.read, 0
+
+    async def counted(file: BackupFile, wanted: Scan) -> None:
+        nonlocal readings
+        readings += 1
+        await read(file, wanted)
+
+    monkeypatch.setattr(BackupFile, "read", counted)
+    found = await history(resources, "turno", 1)
+    assert [(each.etiqueta_antes, each.etiqueta_despues) for each in found.versiones[0].cambios] == [
+        ("Sala 1", "Sala 4"),
+        ("Sala 2", "Sala 4"),
+        ("Sala 3", "Sala 4"),
+    ]
+    # One for the record, one for what it pointed to.
+    assert readings == 2

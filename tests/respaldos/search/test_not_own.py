@@ -23,6 +23,7 @@ async def test_what_is_shared_and_logins_have_no_history(resources: Resources, c
 
 async def test_a_record_that_no_clinic_owns_has_none(resources: Resources, conn: asyncpg.Connection) -> None:
     code = await add_patient(conn)
+    await conn.execute("ALTER TABLE usuario ALTER clinica_id DROP NOT NULL")
     await conn.execute("UPDATE usuario SET clinica_id = NULL WHERE codigo = $1", code)
     await back_up(resources)
     with pytest.raises(RecordNotFound):

@@ -338,10 +338,17 @@ async def test_a_key_that_is_of_another_type_by_now(resources: Resources, conn: 
 async def test_too_many_bytes_end_the_search(
     resources: Resources, conn: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    codes = [await add_patient(conn, nombre=f"Nombre{number}") for number in range(4)]
-    await conn.execute("UPDATE paciente SET direccion = repeat('ñandúquispe ', 9000) WHERE codusuario = $1", codes[0])
+    await conn.execute(
+        "CREATE TABLE nota (id int PRIMARY KEY, clinica_id bigint NOT NULL REFERENCES clinica, texto text);"
+        f"INSERT INTO nota SELECT n, {SMALL}, repeat('Estrafalario ', CASE n WHEN 2 THEN 9000 ELSE 1 END)"
+        " FROM generate_series(1, 3) AS n"
+    )
+    code = await add_patient(conn)
+    await conn.execute("UPDATE paciente SET direccion = repeat('larga ', 20000) WHERE codusuario = $1", code)
     await back_up(resources)
     monkeypatch.setattr(scan, "MOST_BYTES", 60_000)
-    found = await search(resources, FAMILY)
+    found = await search(resources, "estrafalario")
     assert (found.hay_mas, found.avisos) == (True, [hunt.BROAD])
-    assert 0 < len(found.resultados) < 4
+    assert [each.clave for each in found.resultados] == ["1", "3"]
+    # What is one with a hit counts, too.
+    assert (await search(resources, FAMILY)).avisos == [hunt.BROAD]
