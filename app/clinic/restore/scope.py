@@ -338,8 +338,10 @@ def _key_of(staged: StagedTable, record: Record) -> tuple[str, ...]:
 
 
 async def create_all_typed(connection: asyncpg.Connection, staged_tables: Sequence[StagedTable]) -> None:
-    """Fill `typed` with every row of these models."""
+    """Fill `typed` with every row of these models, where it is not filled yet."""
     for staged in staged_tables:
+        if await connection.fetchval("SELECT to_regclass($1) IS NOT NULL", staged.typed):
+            continue
         await connection.execute(create_typed(staged, staged.typed))
         lines = f"SELECT ctid AS {quote(AT)}, {quote(LINE)} FROM {staged.stage}"
         await connection.execute(f"INSERT INTO {staged.typed} {typed_rows(staged, lines)}; ANALYZE {staged.typed}")

@@ -176,7 +176,7 @@ async def _compare(attempt: Attempt, request: RestoreRequest, session: ClinicRes
     await _note(
         attempt,
         resultado=_shown(plan),
-        avisos=[*_said(plan, request), *migrations, *plan.avisos],
+        avisos=[*said_of(plan, request), *migrations, *plan.avisos],
     )
     return plan
 
@@ -313,7 +313,7 @@ def _shown(plan: Plan) -> dict[str, Any]:
     return shown
 
 
-def _said(plan: Plan, request: RestoreRequest) -> list[str]:
+def said_of(plan: Plan, request: RestoreRequest) -> list[str]:
     """What a person should know before it is done."""
     said = [_needed(f"«{model}»", count) for model, count in plan.needed.items()]
     said += [
@@ -342,6 +342,13 @@ def _said(plan: Plan, request: RestoreRequest) -> list[str]:
         said += [
             f"«{model}», que es de todas las clínicas, dice hoy otra cosa en registros a los que apunta lo que se"
             " restaura",
+            f"{WHAT}«{model}», lo que decían: {values}",
+        ]
+    for model, values in plan.own_meanings.items():
+        said += [
+            f"«{model}»: registros a los que apunta lo que se restaura, y que se quedan como están, dicen hoy otra"
+            " cosa que en el respaldo; si son otros, que recibieron la misma clave, lo que se restaura"
+            " quedaría como suyo",
             f"{WHAT}«{model}», lo que decían: {values}",
         ]
     said += [
