@@ -235,6 +235,51 @@ async def test_jobs_are_carried_over_and_back(empty_database: str) -> None:
         await connection.close()
 
 
+async def test_of_restores_in_a_mode_only_those_that_wait_are_ended(empty_database: str) -> None:
+    """One that runs may be committed already, and the version before asks the clinics' database."""
+    await migrate(empty_database)
+    connection = await asyncpg.connect(plain_url(empty_database))
+    try:
+        await connection.execute(
+            """
+            INSERT INTO respaldos.respaldo (id, clinica_id, tipo_respaldo, estado) OVERRIDING SYSTEM VALUE
+            VALUES (1, 1, 'manual', 'completado');
+            INSERT INTO respaldos.restauracion (id, respaldo_id, clinica_id, tipo, simulada, modo, registros, motivo)
+            OVERRIDING SYSTEM VALUE
+            VALUES (1, 1, 1, 'restauracion', true, 'faltantes', NULL, 'x'),
+                (2, 1, 1, 'restauracion', false, 'cambiados', NULL, NULL),
+                (3, 1, 1, 'restauracion', true, 'todo', '["a:1", "a:2"]', NULL),
+                (4, 1, 1, 'restauracion', true, 'todo', '["a:1"]', NULL),
+                (5, 1, 1, 'restauracion', true, 'todo', NULL, NULL),
+                (6, 1, 1, 'restauracion', true, 'faltantes', NULL, NULL)
+            """
+        )
+        states = ("pendiente", "procesando", "pendiente", "pendiente", "pendiente", "completado")
+        for number, estado in enumerate(states, 1):
+            await add_job(connection, 1, Clase.SIMULACION, restauracion_id=number, estado=estado)
+        await with_connection(empty_database, lambda c: command.downgrade(alembic_config(c), "0009"))
+        rows = await connection.fetch(
+            "SELECT t.estado, t.error_type, r.registro FROM respaldos.trabajo t"
+            " JOIN respaldos.restauracion r ON r.id = t.restauracion_id ORDER BY r.id"
+        )
+        ended = ("fallido", "restauracion_interrumpida")
+        assert [tuple(row) for row in rows] == [
+            (*ended, None),
+            ("procesando", None, None),
+            (*ended, "a:1"),
+            ("pendiente", None, "a:1"),
+            ("pendiente", None, None),
+            ("completado", None, None),
+        ]
+        await migrate(empty_database)
+        registros = await connection.fetch("SELECT registros, modo FROM respaldos.restauracion ORDER BY id")
+        assert [tuple(row) for row in registros] == [
+            (registro, "todo") for registro in (None, None, '["a:1"]', '["a:1"]', None, None)
+        ]
+    finally:
+        await connection.close()
+
+
 async def test_a_column_that_no_migration_makes_is_noticed(empty_database: str) -> None:
     await migrate(empty_database)
     await with_connection(

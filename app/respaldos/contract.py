@@ -50,6 +50,9 @@ MIB = 1 << 20
 # How avisos begin that name people, or say values: they are for those who may see what backups hold.
 WHO, WHAT = "Accesos: ", "Valores: "
 
+# How many of the records that a restore names stand in a list of restores.
+LISTED_RECORDS = 20
+
 # ISO 8601 with its offset; what is stored is UTC.
 Fecha = Annotated[
     datetime,
@@ -411,7 +414,12 @@ class RestauracionEnLista(Answer):
     simulada: Annotated[bool, eg(True)]
     modelos: Annotated[list[str] | None, eg(None)]
     registro: Annotated[str | None, eg("pacientes:15")] = Field(description="Si se pidió uno solo.")
-    registros: Annotated[list[str] | None, eg(["pacientes:15"])]
+    registros: Annotated[list[str] | None, eg(["pacientes:15"])] = Field(
+        description="En listas, los primeros; al pedir una sola, todos."
+    )
+    registros_total: Annotated[
+        int | None, BeforeValidator(lambda named: len(named) if named is not None else None), eg(1)
+    ] = Field(validation_alias="registros", description="Cuántos registros se pidieron.")
     modo: Annotated[Modo, eg("todo")]
     motivo: Annotated[str | None, eg("Se borró por error la ficha de la paciente")]
     destino: Annotated[str | None, eg(None)]
@@ -459,11 +467,18 @@ class RestauracionEnLista(Answer):
     )
 
     @classmethod
-    def of(cls, restauracion: Restauracion, *, examples: bool = True) -> Self:
-        """What was done; without `examples` of rows, or names, for who may not see what backups hold."""
+    def of(cls, restauracion: Restauracion, *, examples: bool = True, listed: bool = False) -> Self:
+        """What was done; without `examples` of rows, or names, for who may not see what backups hold.
+
+        Where many are `listed`, each with the first of its `registros`: there may be thousands.
+        """
         answer = cls.model_validate(restauracion)
+        if listed and answer.registros is not None:
+            answer.registros = answer.registros[:LISTED_RECORDS]
         if not examples:
             answer.conflictos = []
+            # It may name a patient.
+            answer.motivo = None
             answer.avisos = [aviso for aviso in answer.avisos if not aviso.startswith((WHO, WHAT))]
             if answer.resultado is not None and answer.tipo != TipoRestauracion.VERIFICACION:
                 answer.resultado = {model: {**changes, "ejemplos": {}} for model, changes in answer.resultado.items()}

@@ -16,13 +16,14 @@ down_revision = "0009"
 branch_labels = None
 depends_on = None
 
-# The version before would make something else of a restore that it cannot say.
+# The version before would make something else of a restore that it cannot say. One that runs may have been committed
+# by now: it is ended by whoever asks the clinics' database.
 END_UNKNOWN = """
 UPDATE respaldos.trabajo AS t
 SET estado = 'fallido', fecha_fin = now(), lease_until = NULL, error_type = 'restauracion_interrumpida',
     error = 'la versión anterior del servicio no sabe restaurar así'
 FROM respaldos.restauracion AS r
-WHERE r.id = t.restauracion_id AND t.estado IN ('pendiente', 'procesando')
+WHERE r.id = t.restauracion_id AND t.estado = 'pendiente'
   AND (r.modo <> 'todo' OR jsonb_array_length(r.registros) > 1)
 """
 

@@ -236,6 +236,8 @@ async def test_rows_are_shown_only_to_those_who_may_download_them(
         resultado=json.dumps(RESULT),
         avisos=json.dumps(["faltan 1 accesos", f"{WHO}«auth_user»: ana (1)", f"{WHAT}«forma»: 1 (era «qr»)"]),
         conflictos=json.dumps([CONFLICT]),
+        registros=json.dumps([f"pacientes:{number}" for number in range(30)]),
+        motivo="Se borró la ficha de Ana",
     )
     for path in (f"restauraciones/{id_}/", "restauraciones/"):
         found = [(await client.get(f"{API}/{path}", headers=bearer(**who))).json() for who in ({}, STAFF)]
@@ -245,3 +247,5 @@ async def test_rows_are_shown_only_to_those_who_may_download_them(
         assert staff["resultado"]["facturas"] == RESULT["facturas"] | {"ejemplos": {}}
         assert (len(admin["avisos"]), staff["avisos"]) == (3, admin["avisos"][:1])
         assert (admin["conflictos"], staff["conflictos"]) == ([CONFLICT], [])
+        assert (admin["motivo"], staff["motivo"]) == ("Se borró la ficha de Ana", None)
+        assert (len(admin["registros"]), admin["registros_total"]) == (20 if path.endswith("s/") else 30, 30)

@@ -35,7 +35,7 @@ async def listar(
             session, clinica_id=caller.clinica_id, respaldo_id=respaldo_id, limit=page.limit, offset=page.offset
         )
     page.describe(request, response, total)
-    return [RestauracionEnLista.of(each, examples=may_see_rows(caller)) for each in found]
+    return [RestauracionEnLista.of(each, examples=may_see_rows(caller), listed=True) for each in found]
 
 
 @router.get(

@@ -6,11 +6,10 @@ from typing import Any
 
 import asyncpg
 
-from app.clinic.catalogue.entries import ByColumn, ByRule, TableClass
-from app.clinic.catalogue.introspection import Column, ForeignKey
+from app.clinic.catalogue.entries import ByColumn, ByRule
+from app.clinic.catalogue.introspection import ForeignKey
 from app.clinic.catalogue.ownership import ANY_WAY, BY_HASH
-from app.clinic.catalogue.secret_columns import SecretColumns
-from app.clinic.catalogue.sql import columns, joined, literal, pointed_to_from, points_into, quote
+from app.clinic.catalogue.sql import columns, joined, pointed_to_from, points_into, quote
 from app.clinic.labels import Labels
 from app.clinic.reading.platform_statements import PlatformStatements, Statements
 from app.clinic.reading.records import LINE, with_lines
@@ -40,7 +39,7 @@ from app.clinic.restore.staged_tables import (
     line_hash,
     typed_rows,
 )
-from app.dump.document import Form, Section
+from app.dump.document import Section
 from app.errors import RestoreRefused
 
 # Tables whose rows are made by a migration when it makes a table (Django's, and each new model's permissions point to
@@ -49,9 +48,6 @@ MADE_BY_MIGRATIONS = ("django_content_type",)
 
 # What a preview shows of each kind of change of a model: enough to recognise it, few enough to be read.
 EXAMPLES = 5
-
-# What a sentence shows of a value (characters).
-SHOWN = 80
 
 OnStep = Callable[[str], None]
 
@@ -304,46 +300,6 @@ class Difference:
             f"SELECT x.* FROM ({lines}) AS x JOIN {staged.stage} AS s ON s.ctid = x.{quote(AT)}"
             f" WHERE s.{quote(HASH)} <> {line_hash(f'x.{quote(LINE)}')}"
         )
-
-    async def other_meanings(self, secrets: SecretColumns) -> dict[str, str]:
-        """By model, shared rows that say something else today, and to which written rows point: what they were."""
-        meanings: dict[str, str] = {}
-        if not (self.references and self._compared):
-            return meanings
-        # Where nothing is written, nothing has to be printed.
-        asked = ", ".join(f"EXISTS (SELECT FROM {child.file})" for child in self._compared)
-        answers = await one_row(self._connection, f"SELECT {asked}")
-        written = [child for child, some in zip(self._compared, answers, strict=True) if some]
-        for staged in self.references:
-            pointing = [
-                pointed_to_from(fk, "t", f"SELECT {columns('f', fk.columns)} FROM {child.file} AS f")
-                for child in written
-                for fk in child.entry.table.foreign_keys
-                if fk.target == staged.entry.name and child.has(fk.columns) and staged.has(fk.target_columns)
-            ]
-            # A row that was nobody's may be another clinic's by now, and what that says is not this one's to see.
-            if staged in self.logins or staged.entry.kind is TableClass.OWNED or not staged.key or not pointing:
-                continue
-            key = " || ', ' || ".join(f"t.{quote(name)}::text" for name in staged.key)
-            was = ", ".join(self._was(staged, column, secrets) for column in staged.table.columns)
-            if found := await named_people(
-                self._connection,
-                f"SELECT {key} || ' (' || array_to_string(ARRAY[{was}]::text[], '; ') || ')' FROM {staged.typed} AS t"
-                f" JOIN {staged.real} AS r ON {staged.same_key('r', 't')}"
-                f" WHERE ({' OR '.join(pointing)}) AND t.{quote(AT)} IN"
-                f" (SELECT o.{quote(AT)} FROM ({self.other_content(staged)}) AS o)",
-            ):
-                meanings[staged.model] = found
-        return meanings
-
-    def _was(self, staged: StagedTable, column: Column, secrets: SecretColumns) -> str:
-        """What the column was and is, in words, where it is something else in the rows `t` and `r`."""
-        name, was, now = (literal(column.name), f"t.{quote(column.name)}::text", f"r.{quote(column.name)}::text")
-        shown = name
-        if column.form is Form.SCALAR and not secrets.has(staged.entry.name, staged.model, column.name):
-            before, after = (f"coalesce(left({value}, {SHOWN}), '—')" for value in (was, now))
-            shown = f"{name} || ': era «' || {before} || '» y hoy es «' || {after} || '»'"
-        return f"CASE WHEN {was} IS DISTINCT FROM {now} THEN {shown} END"
 
     async def emptied(self) -> list[str]:
         """Sentences on rows out of the scope that pointed to rows that come back, and point to nothing today."""

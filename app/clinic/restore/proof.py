@@ -111,8 +111,9 @@ class DigestCheck:
         difference = self._difference
         places = [f"SELECT f.{quote(AT)} FROM {staged.file} AS f"]
         compared = staged.section is Section.DATA and (difference.narrowed or staged in difference.scoped)
-        if compared and difference.mode is Modo.TODO:
-            places.append(f"SELECT w.{quote(AT)} FROM {staged.wanted} AS w")
+        if difference.mode is Modo.TODO:
+            if compared and difference.narrowed:
+                places.append(f"SELECT w.{quote(AT)} FROM {staged.wanted} AS w")
         elif compared and (difference.mode is Modo.CAMBIADOS or not staged.key):
             # Without a key, a line is missing or it is there.
             places.append(

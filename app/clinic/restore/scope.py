@@ -10,7 +10,7 @@ import asyncpg
 from app.clinic.catalogue.entries import Catalogue, Entry, TableClass
 from app.clinic.catalogue.introspection import ForeignKey
 from app.clinic.catalogue.ownership import ANY_WAY, BY_HASH
-from app.clinic.catalogue.sql import columns, joined, pointed_to_from, points_into, quote
+from app.clinic.catalogue.sql import columns, joined, pointed_to_from, points_into, quote, unbounded
 from app.clinic.reading.platform_statements import Statements
 from app.clinic.reading.records import LINE
 from app.clinic.restore.mode import Modo
@@ -179,7 +179,9 @@ class RecordSearch:
             raise RestoreRefused(f"los registros de «{staged.model}» no tienen clave: ninguno se puede nombrar")
         keys = [_key_of(staged, record) for record in records]
         types = {column.name: column.type for column in staged.table.columns}
-        given = ", ".join(f"(u.k{number})::{types[name]} AS {quote(name)}" for number, name in enumerate(staged.key))
+        given = ", ".join(
+            f"(u.k{number})::{unbounded(types[name])} AS {quote(name)}" for number, name in enumerate(staged.key)
+        )
         parts = ", ".join(f"${number}::text[]" for number in range(1, len(staged.key) + 1))
         names = ", ".join(f"k{number}" for number in range(len(staged.key)))
         # Materialized: what is no key is an error of its own, and no row's that happens to be compared with it.
@@ -338,8 +340,10 @@ def _key_of(staged: StagedTable, record: Record) -> tuple[str, ...]:
 
 
 async def create_all_typed(connection: asyncpg.Connection, staged_tables: Sequence[StagedTable]) -> None:
-    """Fill `typed` with every row of these models."""
+    """Fill `typed` with every row of these models, where it is not filled yet."""
     for staged in staged_tables:
+        if await connection.fetchval("SELECT to_regclass($1) IS NOT NULL", staged.typed):
+            continue
         await connection.execute(create_typed(staged, staged.typed))
         lines = f"SELECT ctid AS {quote(AT)}, {quote(LINE)} FROM {staged.stage}"
         await connection.execute(f"INSERT INTO {staged.typed} {typed_rows(staged, lines)}; ANALYZE {staged.typed}")

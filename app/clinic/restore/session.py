@@ -20,6 +20,7 @@ from app.clinic.restore.conflicts import ConflictChecks
 from app.clinic.restore.constraints import Constraints
 from app.clinic.restore.difference import Changes, Difference, OnStep
 from app.clinic.restore.errors import restore_errors
+from app.clinic.restore.meanings import OtherMeanings
 from app.clinic.restore.migrated import refuse_migrated
 from app.clinic.restore.platform import PlatformDifference, PlatformDigestCheck, PlatformRefusals
 from app.clinic.restore.proof import DigestCheck, OnRead
@@ -62,7 +63,8 @@ class Plan:
     say in words what the tables have today that the file does not know, and what becomes of it. By model:
     `new_logins` are missing ones that are inserted, with which nobody gets in, and `privileges` what others get back.
     `left_out` are models of the file whose logins are the platform's, `access` says whether it has the clinic's own.
-    `meanings` say of shared rows, to which others that are written point, what they were and what they are today.
+    `meanings` say of shared rows, to which others that are written point, what they were and what they are today;
+    `own_meanings` the same of the clinic's own that stay, and may be other ones that have been given the same keys.
     Of the platform's rows, `differing` are there with other content and left alone, and `of_clinics` are a clinic's
     today.
     """
@@ -76,6 +78,7 @@ class Plan:
     left_out: tuple[str, ...]
     access: bool
     meanings: dict[str, str]
+    own_meanings: dict[str, str]
     differing: dict[str, int] = field(default_factory=dict)
     of_clinics: dict[str, int] = field(default_factory=dict)
 
@@ -186,6 +189,7 @@ class ClinicRestore:
                 *difference.said,
                 *await difference.emptied(),
             )
+            meanings = OtherMeanings(self._connection, difference, self._labels.secrets)
             plan = Plan(
                 changes[Section.DATA],
                 changes[Section.REFERENCES],
@@ -195,7 +199,8 @@ class ClinicRestore:
                 await difference.privileges(),
                 self.staging.left_out,
                 any(staged.entry.access for staged in difference.data),
-                await difference.other_meanings(self._labels.secrets),
+                await meanings.shared(),
+                await meanings.own() if self._clinica_id is not None else {},
             )
             plan = replace(plan, avisos=(*plan.avisos, *await self._prepare_applying()))
         if isinstance(difference, PlatformDifference):

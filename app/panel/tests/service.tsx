@@ -134,6 +134,7 @@ export function restauracion(changed: Partial<Restauracion> = {}): Restauracion 
     modelos: null,
     registro: null,
     registros: null,
+    registros_total: null,
     modo: "todo",
     motivo: null,
     conflictos: [],

@@ -47,6 +47,9 @@ log = logging.getLogger(__name__)
 # How often a safety backup is made at most: in a clinic where people are at work, each may be out of date at once.
 SAFETY_BACKUPS = 3
 
+# Why a restore with conflicts is not made, for who may see which rows they are, and who may not.
+CONFLICTING = "registros de hoy tienen valores que no se pueden repetir y que los del respaldo necesitan"
+
 # A server whose client is gone has ended the transaction, either way, within this time (seconds).
 OUTCOME_SECONDS = 10
 
@@ -144,7 +147,7 @@ async def _make(
         try:
             await session.apply(_step(progress))
         except ConflictsFound as exc:
-            await _note(attempt, conflictos=[conflict.shown() for conflict in exc.conflicts])
+            await _note_conflicts(attempt, exc)
             if request.simulada:
                 # That is the answer.
                 await session.rollback()
@@ -176,7 +179,7 @@ async def _compare(attempt: Attempt, request: RestoreRequest, session: ClinicRes
     await _note(
         attempt,
         resultado=_shown(plan),
-        avisos=[*_said(plan, request), *migrations, *plan.avisos],
+        avisos=[*said_of(plan, request), *migrations, *plan.avisos],
     )
     return plan
 
@@ -257,6 +260,18 @@ async def _note(attempt: Attempt, **values: Any) -> None:
             raise lost(attempt.job)
 
 
+async def _note_conflicts(attempt: Attempt, found: ConflictsFound) -> None:
+    """Write them into the row, and in words, too: `conflictos` is for who may see rows."""
+    job, many = attempt.job, "conflicto" if found.total == 1 else "conflictos"
+    async with transaction(attempt.resources) as session:
+        before = (await reading_queries.for_job(session, job, clinica_id=job.clinica_id)).avisos
+    await _note(
+        attempt,
+        conflictos=[conflict.shown() for conflict in found.conflicts],
+        avisos=[f"no se puede restaurar así: {found.total:,} {many}: {CONFLICTING}", *before],
+    )
+
+
 async def _complete(attempt: Attempt) -> None:
     async with transaction(attempt.resources) as session:
         await attempt.complete(session)
@@ -313,7 +328,7 @@ def _shown(plan: Plan) -> dict[str, Any]:
     return shown
 
 
-def _said(plan: Plan, request: RestoreRequest) -> list[str]:
+def said_of(plan: Plan, request: RestoreRequest) -> list[str]:
     """What a person should know before it is done."""
     said = [_needed(f"«{model}»", count) for model, count in plan.needed.items()]
     said += [
@@ -342,6 +357,13 @@ def _said(plan: Plan, request: RestoreRequest) -> list[str]:
         said += [
             f"«{model}», que es de todas las clínicas, dice hoy otra cosa en registros a los que apunta lo que se"
             " restaura",
+            f"{WHAT}«{model}», lo que decían: {values}",
+        ]
+    for model, values in plan.own_meanings.items():
+        said += [
+            f"«{model}»: registros a los que apunta lo que se restaura, y que se quedan como están, dicen hoy otra"
+            " cosa que en el respaldo; si son otros, que recibieron la misma clave, lo que se restaura"
+            " quedaría como suyo",
             f"{WHAT}«{model}», lo que decían: {values}",
         ]
     said += [

@@ -108,3 +108,31 @@ INSERT INTO ficha SELECT n, 1, 'x' FROM generate_series(1, 20000) AS n; INSERT I
     assert counts(plan) == {"ficha": (4975, 0, 0), "hoja": (5000, 0, 0)}
     await restore(clinics, backup.file)
     await assert_restored(clinics, backup)
+
+
+CUT = {
+    "varchar(2)": ("ab", "abc"),
+    "char(2)": ("ab", "abc"),
+    "numeric(4,1)": ("1.5", "1.54"),
+    "timestamp(0)": ("2026-01-01 10:00:30", "2026-01-01 10:00:30.4"),
+    "timestamp(0) with time zone": ("2026-01-01 10:00:30+00", "2026-01-01 10:00:30.4+00"),
+    "bit(2)": ("11", "111"),
+}
+
+
+async def test_a_key_that_is_too_long_is_no_other_one(database: Database, writer: Writer) -> None:
+    """A cast to a length or a precision cuts, and would find what nobody asked for."""
+    tables = [f"corta_{number}" for number in range(len(CUT))]
+    await database.sql.execute(f"SET search_path = public; {TWO_CLINICS}")
+    for table, (type_, (key, _)) in zip(tables, CUT.items(), strict=True):
+        await database.sql.execute(
+            f"CREATE TABLE {table} (id {type_} PRIMARY KEY, clinica_id int NOT NULL REFERENCES clinica);"
+            f" INSERT INTO {table} VALUES ('{key}', 1)"
+        )
+    clinics = await writer(database)
+    backup = await back_up(clinics, 1)
+    for table, (key, longer) in zip(tables, CUT.values(), strict=True):
+        await database.sql.execute(f"DELETE FROM {table}")
+        with pytest.raises(RestoreRefused, match="el respaldo no tiene el registro"):
+            await restore(clinics, backup.file, scope=record(f"{table}:{longer}"))
+        assert counts(await restore(clinics, backup.file, scope=record(f"{table}:{key}"))) == {table: (1, 0, 0)}

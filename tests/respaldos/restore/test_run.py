@@ -10,7 +10,7 @@ from app.clinic.catalogue.sql import qualified
 from app.clinic.owners.find import find_owners
 from app.clinic.restore.mode import Modo
 from app.errors import InvalidRequest, RestoreRefused, SchemaDiffers
-from app.respaldos.contract import WHAT
+from app.respaldos.contract import WHAT, RestauracionEnLista
 from app.respaldos.models import Respaldo
 from app.respaldos.resources import Resources
 from tests.respaldos.conftest import LARGE, SMALL, assert_consistent, back_up, told, trail
@@ -153,6 +153,11 @@ async def test_a_preview_of_what_cannot_be_ends_well_and_shows_it(
         {"id": "1"},
     )
     assert (shown.resultado or {})["caja"]["insertados"] == 1
+    # Whoever may not see rows is told, too, and by a program that does not know of conflicts.
+    assert RestauracionEnLista.of(shown, examples=False).avisos[0] == (
+        "no se puede restaurar así: 1 conflicto: registros de hoy tienen valores que no se pueden repetir y que los"
+        " del respaldo necesitan"
+    )
     with pytest.raises(RestoreRefused, match=r"«caja» 1 no puede volver: «caja» 2 tiene hoy turno = 7"):
         await restore(resources, respaldo, modo=Modo.CAMBIADOS)
     row = await newest(conn)

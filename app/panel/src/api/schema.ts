@@ -1696,6 +1696,7 @@ export interface components {
          *       "registros": [
          *         "pacientes:15"
          *       ],
+         *       "registros_total": 1,
          *       "modo": "todo",
          *       "motivo": "Se borró por error la ficha de la paciente",
          *       "destino": null,
@@ -1776,8 +1777,16 @@ export interface components {
              * @description Si se pidió uno solo.
              */
             registro: string | null;
-            /** Registros */
+            /**
+             * Registros
+             * @description En listas, los primeros; al pedir una sola, todos.
+             */
             registros: string[] | null;
+            /**
+             * Registros Total
+             * @description Cuántos registros se pidieron.
+             */
+            registros_total: number | null;
             modo: components["schemas"]["Modo"];
             /** Motivo */
             motivo: string | null;
