@@ -214,6 +214,7 @@ async def photograph(browser: Browser, url: str, database_url: str, folder: Path
     await page.get_by_role("heading", name="Esto cambiaría").wait_for(timeout=60_000)
     await page.get_by_text("Ejemplos de pacientes").click()
     await album.take("vista-previa")
+    await page.get_by_label("¿Por qué se recupera?").fill("Se cambiaron direcciones por error")
     await page.get_by_label("Para confirmar").fill(DEMO_CLINICS[0].nombre)
     await page.get_by_role("button", name="Restaurar ahora").click()
     await page.get_by_role("heading", name="Listo").wait_for(timeout=60_000)
