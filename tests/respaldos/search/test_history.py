@@ -1,27 +1,21 @@
 """What one record was like, from when until when, and what changed."""
 
 from dataclasses import replace
-from typing import Any
 
 import asyncpg
 import pytest
 
 from app.errors import RecordNotFound
 from app.respaldos.resources import Resources
-from app.respaldos.search.contract import HistoriaDeRegistro
-from app.respaldos.search.history import historia_de_registro
 from app.respaldos.search.scan import Scan
 from app.respaldos.search.sources import BackupFile
 from tests.respaldos.conftest import LARGE, SMALL, back_up
 from tests.storage.conftest import Store
 from tests.support.patients import FAMILY, NAME, add_patient, remove_patient
 from tests.support.restores import conn, resources
+from tests.support.searching import history
 
 __all__ = ["conn", "resources"]
-
-
-async def history(resources: Resources, modelo: str, clave: Any, clinica_id: int = SMALL) -> HistoriaDeRegistro:
-    return await historia_de_registro(resources, modelo, str(clave), dias=30, clinica_id=clinica_id)
 
 
 async def test_each_version_with_what_changed(resources: Resources, conn: asyncpg.Connection) -> None:

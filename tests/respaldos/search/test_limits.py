@@ -12,10 +12,9 @@ from app.respaldos.search import history as history_module
 from app.respaldos.search import search as search_module
 from app.respaldos.search.search import CUT, SearchRequest, buscar_registros
 from tests.respaldos.conftest import SMALL, back_up
-from tests.respaldos.search.test_history import history
-from tests.respaldos.search.test_search import search
 from tests.support.patients import CARD, add_patient, remove_patient
 from tests.support.restores import conn, resources
+from tests.support.searching import history, search
 
 __all__ = ["conn", "resources"]
 

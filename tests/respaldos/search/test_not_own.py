@@ -6,10 +6,9 @@ import pytest
 from app.errors import RecordNotFound
 from app.respaldos.resources import Resources
 from tests.respaldos.conftest import SMALL, back_up
-from tests.respaldos.search.test_history import history
-from tests.respaldos.search.test_search import only, search
 from tests.support.patients import add_patient
 from tests.support.restores import conn, resources
+from tests.support.searching import history, only, search
 
 __all__ = ["conn", "resources"]
 

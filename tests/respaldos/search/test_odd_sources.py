@@ -14,11 +14,10 @@ from app.respaldos.models import Respaldo
 from app.respaldos.resources import Resources
 from app.respaldos.search.records import Model
 from tests.respaldos.conftest import SMALL, back_up
-from tests.respaldos.search.test_history import history
-from tests.respaldos.search.test_search import only, search
 from tests.storage.conftest import Store
 from tests.support.patients import CARD, add_patient, remove_patient
 from tests.support.restores import conn, resources
+from tests.support.searching import history, only, search
 
 __all__ = ["conn", "resources"]
 

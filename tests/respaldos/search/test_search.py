@@ -4,7 +4,6 @@ import asyncio
 from contextlib import aclosing
 from dataclasses import replace
 from datetime import timedelta
-from typing import Any
 
 import asyncpg
 import pytest
@@ -21,18 +20,9 @@ from tests.storage.conftest import Store
 from tests.support.damage import damage
 from tests.support.patients import CARD, FAMILY, NAME, add_patient, remove_patient
 from tests.support.restores import conn, resources
+from tests.support.searching import only, search
 
 __all__ = ["conn", "resources"]
-
-
-async def search(resources: Resources, texto: str, clinica_id: int = SMALL, **more: Any) -> RegistrosEncontrados:
-    return await registros_encontrados(resources, SearchRequest(texto, **more), clinica_id=clinica_id)
-
-
-def only(found: RegistrosEncontrados) -> RegistroEncontrado:
-    assert len(found.resultados) == 1, found.resultados
-    assert (found.hay_mas, found.avisos) == (False, [])
-    return found.resultados[0]
 
 
 @pytest.mark.parametrize("typed", ["zacarias ñandúquispe", "NANDUQUISPE", f"{CARD} zacarías", CARD])

@@ -8,10 +8,9 @@ import pytest
 from app.clinic.labels import RecordLabels
 from app.respaldos.resources import Resources
 from tests.respaldos.conftest import back_up
-from tests.respaldos.search.test_history import history
-from tests.respaldos.search.test_search import only, search
 from tests.support.patients import FAMILY, NAME, add_patient
 from tests.support.restores import conn, resources
+from tests.support.searching import history, only, search
 
 __all__ = ["conn", "resources"]
 
