@@ -133,6 +133,9 @@ async def test_what_is_missing_of_some_records(
     assert (done["modo"], done["motivo"], done["registro"]) == ("cambiados", "Ñandú «x»", None)
     assert done["registros"] == [f"facturas:{ids[0]}", f"facturas:{ids[1]}"]
     assert done["resultado"]["facturas"]["actualizados"] == 1
+    told = run("ver", respaldo).out
+    assert "Restaurado (America/La_Paz)" in told
+    assert ["Completado", "cambiados", "Ñandú", "«x»"] in [line.split()[2:] for line in told.splitlines()]
     given = run(
         *("restaurar", respaldo, "--registros-de", "-", "--simular", "--json"), given=f"facturas:{ids[2]}\n"
     ).json

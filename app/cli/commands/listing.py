@@ -1,5 +1,6 @@
 """Commands that only look at what the service knows: listar, ver, estadisticas."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 import click
@@ -27,13 +28,17 @@ from app.connections.storage import storage_price
 from app.dump.whose import named
 from app.respaldos.backup import fleet as backup_fleet
 from app.respaldos.backup import queries as backup_queries
-from app.respaldos.contract import Estadisticas, RespaldoEnLista, Verificacion
+from app.respaldos.contract import ESTADO_DISPLAY, Estadisticas, RespaldoEnLista, Verificacion
 from app.respaldos.databases import Databases, transaction
 from app.respaldos.jobs.request import progress_of
-from app.respaldos.models import Respaldo
+from app.respaldos.models import Estado, Respaldo, Restauracion, TipoRestauracion
 from app.respaldos.progress import Progreso
+from app.respaldos.reading import queries as reading_queries
 from app.respaldos.status.statistics import obtener_estadisticas
 from app.settings import Settings, load_settings
+
+# Of what was done with a backup, restores among the last so many are shown with it; the API has all of them.
+LAST_DONE = 50
 
 
 @click.command()
@@ -103,12 +108,15 @@ def _verified(verificado: Verificacion | None) -> str:
 def ver(id_: int, as_json: bool) -> None:
     """Muestra todo lo que se sabe de un respaldo."""
 
-    async def work(databases: Databases) -> tuple[Respaldo, Progreso | None]:
+    async def work(databases: Databases) -> tuple[Respaldo, Progreso | None, Sequence[Restauracion]]:
         respaldo = await find_respaldo(databases, id_)
         async with transaction(databases) as session:
-            return respaldo, await progress_of(session, respaldo)
+            done, _ = await reading_queries.page(
+                session, clinica_id=respaldo.clinica_id, respaldo_id=respaldo.id, limit=LAST_DONE, offset=0
+            )
+            return respaldo, await progress_of(session, respaldo), done
 
-    respaldo, progress = with_databases(work)
+    respaldo, progress, done = with_databases(work)
     shown = in_full(respaldo, progress)
     if as_json:
         print_json(shown)
@@ -135,6 +143,19 @@ def ver(id_: int, as_json: bool) -> None:
     if counts := metadata.get("detalles_registros"):
         models = metadata["modelos_respaldados"]
         table(("Modelo", "Registros"), [(name, number(counts[name])) for name in models], right=(1,))
+    if restored := [each for each in done if each.tipo == TipoRestauracion.RESTAURACION and not each.simulada]:
+        table(
+            (dated("Restaurado"), "Estado", "Modo", "Motivo"),
+            [
+                (
+                    timestamp(each.trabajo.fecha_creacion),
+                    ESTADO_DISPLAY[Estado(each.trabajo.estado)],
+                    each.modo,
+                    each.motivo or "—",
+                )
+                for each in restored
+            ],
+        )
     for aviso in metadata.get("avisos", ()):
         warn(aviso)
 

@@ -34,7 +34,7 @@ class Record:
     def parse(cls, text: str) -> Self:
         """From `modelo:clave`, or `modelo:clave,clave`. Raises InvalidRequest."""
         model, colon, key = text.partition(":")
-        if not (model and colon and key):
+        if not (model and colon and key) or "\0" in text:
             raise InvalidRequest(f"«{text}» no es un registro; se escribe modelo:clave, por ejemplo pacientes:15")
         return cls(model, tuple(key.split(",")))
 

@@ -2,6 +2,7 @@
 
 import pytest
 
+from app.clinic.restore.taken import ConflictsFound
 from app.errors import RespaldosError, RestoreRefused, SchemaDiffers
 from tests.clinic.conftest import Database
 from tests.clinic.restore.conftest import Writer, crossed
@@ -52,8 +53,8 @@ REFUSED: list[tuple[str, type[RespaldosError], str]] = [
         "ALTER TABLE ficha ALTER clinica_id DROP NOT NULL; UPDATE ficha SET clinica_id = NULL WHERE id = 4;"
         " ALTER TABLE ficha DROP CONSTRAINT ficha_pkey CASCADE, ADD PRIMARY KEY (codigo), ADD UNIQUE (id);"
         " ALTER TABLE nota ADD FOREIGN KEY (ficha_id) REFERENCES ficha (id)",
-        RestoreRefused,
-        "ficha_id_key",
+        ConflictsFound,
+        "«ficha» d no puede volver: otro registro, que no es de la clínica, tiene hoy id = 4.*ficha_id_key",
     ),
     ("DROP TABLE nota", SchemaDiffers, "tabla «nota»"),
     ("ALTER TABLE nota RENAME TO notas", SchemaDiffers, "tabla «nota»"),

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from app.clinic.restore.database import RestoreDatabase
+from app.clinic.restore.taken import ConflictsFound
 from app.dump.document import Form, Header
 from app.errors import FormatError, RespaldosError, RestoreDiffers, RestoreRefused
 from tests.clinic.conftest import Database
@@ -60,8 +61,8 @@ EDITS: dict[str, Edit] = {
     ),
     "a unique value that another clinic has": (
         _instead("ficha", '"codigo":"a"', '"codigo":"c"'),
-        RestoreRefused,
-        "ficha_codigo_key",
+        ConflictsFound,
+        "«ficha» 1 no puede volver: otro registro, que no es de la clínica, tiene hoy codigo = c.*ficha_codigo_key",
     ),
     "another clinic's parent": (
         _instead("ficha", '"persona_id":12', '"persona_id":21'),

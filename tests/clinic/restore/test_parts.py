@@ -181,7 +181,7 @@ async def test_records_that_cannot_be_found(database: Database) -> None:
         with pytest.raises(error, match=says):
             await restore(clinics, backups[1].file, scope=record(text))
         assert await leftovers(database.sql) == []
-    for text in ("pacientes", "pacientes:", ":1", ""):
+    for text in ("pacientes", "pacientes:", ":1", "", "pacientes:\0001"):
         with pytest.raises(InvalidRequest, match="modelo:clave"):
             record(text)
     with pytest.raises(RestoreRefused, match=r"no tiene el modelo «nada»; tiene: .*pacientes"):
