@@ -302,8 +302,8 @@ class Difference:
         )
 
     async def emptied(self) -> list[str]:
-        """Sentences on rows out of the scope that pointed to rows that come back, and point to nothing today."""
-        if self._scope.whole:
+        """Sentences on rows that stay, that pointed to rows that come back, and point to nothing today."""
+        if self._scope.whole and self.mode is not Modo.FALTANTES:
             return []
         back = [
             parent
@@ -320,6 +320,7 @@ class Difference:
                 for parent in back:
                     if fk.target != parent.entry.name or not child.has(fk.columns):
                         continue
+                    await create_all_typed(self._connection, [child])
                     back_again = f"SELECT {columns('f', fk.target_columns)} FROM ({self._new(parent)}) AS f"
                     empty = " OR ".join(f"r.{quote(name)} IS NULL" for name in fk.columns)
                     if found := await named_keys(

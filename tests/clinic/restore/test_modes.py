@@ -102,6 +102,10 @@ async def test_what_is_missing_comes_back_and_everything_else_stays(any_database
     }
     assert plan.references["forma"].inserted == 1
     assert plan.avisos[-1] == (
+        "«aviso»: apuntaban, por paciente_id, a registros de «pacientes» que vuelven; hoy no apuntan a ninguno, y"
+        " quedan así: 1"
+    )
+    assert plan.avisos[-2] == (
         "registros que se dejan como están hoy: «cita» (2 que el respaldo no tiene), «usuarios» (1 con otro contenido"
         " y 1 que el respaldo no tiene), «pacientes» (1 que el respaldo no tiene), «aviso» (1 con otro contenido),"
         " «diente» (1 con otro contenido y 1 que el respaldo no tiene), «pagos» (2 que el respaldo no tiene)"
