@@ -1,12 +1,8 @@
 """Identifiers and joins as SQL text."""
 
-import re
 from typing import Protocol
 
 from app.clinic.catalogue.introspection import Equality, Table
-
-# Outside of quotes: a type of somebody's own may be called anything.
-_MODIFIER = re.compile(r"\([^()]*\)(?=[^\"]*$)")
 
 
 class Key(Protocol):
@@ -92,16 +88,6 @@ def columns_of(alias: str, names: tuple[str, ...]) -> list[str]:
 def columns(alias: str, names: tuple[str, ...]) -> str:
     """Columns of the row `alias`, separated by commas."""
     return ", ".join(columns_of(alias, names))
-
-
-def unbounded(type_: str) -> str:
-    """The type without its length or precision: a cast to these cuts or rounds, and gives another value.
-
-    As format_type prints it: `character(3)`, `timestamp(0) with time zone`, `numeric(5,2)[]`.
-    """
-    bare = _MODIFIER.sub("", type_, count=1)
-    # SQL takes these for a length of one.
-    return {"character": "bpchar", "character[]": "bpchar[]", "bit": "varbit", "bit[]": "varbit[]"}.get(bare, bare)
 
 
 def same_value(folded: bool, one: str, other: str) -> str:

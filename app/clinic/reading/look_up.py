@@ -7,6 +7,7 @@ from typing import NamedTuple, TypeAlias
 
 import asyncpg
 
+from app.clinic.catalogue.base_types import base_types
 from app.clinic.catalogue.entries import Entry, TableClass
 from app.clinic.catalogue.introspection import Table, TableName
 from app.clinic.catalogue.sql import columns, from_table, quote
@@ -26,15 +27,6 @@ NUMBER = f"{RESERVED}numero"
 # compared.
 _NO_VALUE = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError)
 _NO_EQUALITY = (asyncpg.UndefinedFunctionError, asyncpg.AmbiguousFunctionError)
-
-# Types as they are declared, without their lengths and scales; of a domain, what it is made of.
-_TYPES = """
-    WITH RECURSIVE below(n, type, base) AS (
-        SELECT g.n, t.oid, t.typbasetype
-        FROM unnest($1::text[]) WITH ORDINALITY AS g(name, n) JOIN pg_type t ON t.oid = g.name::regtype
-        UNION ALL
-        SELECT b.n, t.oid, t.typbasetype FROM below b JOIN pg_type t ON t.oid = b.base
-    ) SELECT format_type(type, -1) FROM below WHERE base = 0 ORDER BY n"""
 
 
 class Lookup(NamedTuple):
@@ -65,7 +57,7 @@ async def look_up_among(
     connection: asyncpg.Connection, table: Table, rows: str, lookups: Sequence[Lookup]
 ) -> dict[Lookup, str]:
     """The same among the rows of a query over all columns of one table; the lookups are by the same columns."""
-    types = await _types(connection, table, lookups[0].columns)
+    types = await base_types(connection, table, lookups[0].columns)
     statement = with_lines(table, _matching(table, rows, types), NUMBER)
     open_ = [lookups]
     lines: dict[Lookup, str] = {}
@@ -95,7 +87,7 @@ async def pointing(
     if rows is None:
         return 0, []
     table = statements.described(entry)
-    types = await _types(connection, table, names)
+    types = await base_types(connection, table, names)
     values: list[str] = []
     either = []
     for lookup in lookups:
@@ -156,11 +148,3 @@ def _matching(table: Table, rows: str, types: Mapping[str, str]) -> str:
     same = " AND ".join(f"x.{quote(name)} = w.{place}" for place, name in zip(places, types, strict=True))
     shown = columns("x", tuple(column.name for column in table.columns))
     return f"SELECT {shown}, w.n AS {quote(NUMBER)} FROM ({rows}) AS x JOIN ({wanted}) AS w ON {same}"
-
-
-async def _types(connection: asyncpg.Connection, table: Table, names: Sequence[str]) -> dict[str, str]:
-    """By column, the type to which a text is cast that is compared with it."""
-    # A cast to a length cuts, one to a scale rounds, and what is cut or rounded is another value.
-    types = {column.name: column.type for column in table.columns}
-    found = await connection.fetch(_TYPES, [types[name] for name in names])
-    return {name: type_ for name, (type_,) in zip(names, found, strict=True)}

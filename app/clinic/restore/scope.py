@@ -7,10 +7,11 @@ from typing import Self
 
 import asyncpg
 
+from app.clinic.catalogue.base_types import base_types
 from app.clinic.catalogue.entries import Catalogue, Entry, TableClass
 from app.clinic.catalogue.introspection import ForeignKey
 from app.clinic.catalogue.ownership import ANY_WAY, BY_HASH
-from app.clinic.catalogue.sql import columns, joined, pointed_to_from, points_into, quote, unbounded
+from app.clinic.catalogue.sql import columns, joined, pointed_to_from, points_into, quote
 from app.clinic.reading.platform_statements import Statements
 from app.clinic.reading.records import LINE
 from app.clinic.restore.mode import Modo
@@ -179,9 +180,8 @@ class RecordSearch:
             raise RestoreRefused(f"los registros de «{staged.model}» no tienen clave: ninguno se puede nombrar")
         keys = [_key_of(staged, record) for record in records]
         types = {column.name: column.type for column in staged.table.columns}
-        given = ", ".join(
-            f"(u.k{number})::{unbounded(types[name])} AS {quote(name)}" for number, name in enumerate(staged.key)
-        )
+        bases = await base_types(self._connection, staged.table, staged.key)
+        given = ", ".join(f"(u.k{number})::{bases[name]} AS {quote(name)}" for number, name in enumerate(staged.key))
         parts = ", ".join(f"${number}::text[]" for number in range(1, len(staged.key) + 1))
         names = ", ".join(f"k{number}" for number in range(len(staged.key)))
         # Materialized: what is no key is an error of its own, and no row's that happens to be compared with it.

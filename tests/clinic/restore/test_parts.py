@@ -172,7 +172,7 @@ async def test_records_that_cannot_be_found(database: Database) -> None:
         ("pacientes:99999999999", InvalidRequest, "no es una clave"),
         ("pacientes:1,2", InvalidRequest, "no es una clave|la clave de «pacientes» es id"),
         ("diente:1", InvalidRequest, "la clave de «diente» es consulta_id, pieza"),
-        ("cosa:-1", InvalidRequest, "no es una clave"),
+        ("cosa:-1", RestoreRefused, "no tiene el registro «cosa:-1»"),
         ("pagos:1", RestoreRefused, "«pagos» no tienen clave"),
         ("nada:1", RestoreRefused, "no tiene el modelo «nada»"),
         ("tipo:1", RestoreRefused, "no tiene el modelo «tipo»"),

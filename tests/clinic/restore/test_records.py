@@ -112,6 +112,8 @@ INSERT INTO ficha SELECT n, 1, 'x' FROM generate_series(1, 20000) AS n; INSERT I
 
 CUT = {
     "varchar(2)": ("ab", "abc"),
+    # A domain over the same.
+    "corto": ("ab", "abc"),
     "char(2)": ("ab", "abc"),
     "numeric(4,1)": ("1.5", "1.54"),
     "timestamp(0)": ("2026-01-01 10:00:30", "2026-01-01 10:00:30.4"),
@@ -123,7 +125,7 @@ CUT = {
 async def test_a_key_that_is_too_long_is_no_other_one(database: Database, writer: Writer) -> None:
     """A cast to a length or a precision cuts, and would find what nobody asked for."""
     tables = [f"corta_{number}" for number in range(len(CUT))]
-    await database.sql.execute(f"SET search_path = public; {TWO_CLINICS}")
+    await database.sql.execute(f"SET search_path = public; {TWO_CLINICS} CREATE DOMAIN corto AS varchar(2)")
     for table, (type_, (key, _)) in zip(tables, CUT.items(), strict=True):
         await database.sql.execute(
             f"CREATE TABLE {table} (id {type_} PRIMARY KEY, clinica_id int NOT NULL REFERENCES clinica);"
