@@ -171,6 +171,9 @@ ADMINISTRATORS = [
     ("POST", "respaldos/{id}/aceptar/", 409),
     ("DELETE", "respaldos/{id}/", 409),
     ("GET", "eventos/", 200),
+    # What was never made, or has not ended.
+    ("GET", "respaldos/{id}/constancia/", 404),
+    ("GET", "restauraciones/999/constancia/", 404),
     # It has to be said what is looked for.
     ("GET", "registros/", 422),
     ("GET", "registros/pacientes/0/historia/", 404),

@@ -4,6 +4,7 @@ import asyncio
 import json
 import time
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from typing import Any
 
 import asyncpg
@@ -128,17 +129,19 @@ async def test_a_stream_does_not_outlive_its_token(screen: httpx.AsyncClient, co
     assert found[-1][1] == {"codigo": "token_invalido", "status": 401}
 
 
-async def test_a_clinic_can_open_only_so_many(
-    screen: httpx.AsyncClient, conn: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(progress_routes, "PER_CLINIC", 1)
+async def test_a_clinic_can_open_only_so_many(screen: httpx.AsyncClient, conn: asyncpg.Connection) -> None:
     mine = await add_backup(conn, estado="pendiente")
     others = await add_backup(conn, LARGE, estado="pendiente")
-    async with following(screen, mine) as first:
-        events = events_of(first)
-        await anext(events)
-        async with following(screen, mine) as second:
-            assert (second.status_code, second.headers["retry-after"]) == (429, "10")
+    async with AsyncExitStack() as opened:
+        # Kept, as one that nobody listens to is closed.
+        streams = [
+            events_of(await opened.enter_async_context(following(screen, mine)))
+            for _ in range(progress_routes.PER_CLINIC)
+        ]
+        for events in streams:
+            await anext(events)
+        async with following(screen, mine) as refused:
+            assert (refused.status_code, refused.headers["retry-after"]) == (429, "10")
         async with following(screen, others, LARGE) as elsewhere:
             assert elsewhere.status_code == 200
     # Whoever goes away makes room.

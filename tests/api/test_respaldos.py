@@ -42,7 +42,8 @@ STATISTICS = keys(
 )
 RESTORATION = keys(
     """id, respaldo_id, clinica_id, estado, simulada, modelos, progreso, resultado, respaldo_previo, error, usuario,
-    fecha_creacion, fecha_fin, tipo, profundidad, registro, destino, con_accesos, con_clinica, avisos,
+    fecha_creacion, fecha_fin, tipo, profundidad, registro, registros, registros_total,
+    modo, motivo, conflictos, destino, con_accesos, con_clinica, avisos,
     comparado_con"""
 )
 EVENT = {"id", "fecha", "clinica_id", "accion", "respaldo_id", "usuario", "direccion", "detalle", "usuario_nombre"}

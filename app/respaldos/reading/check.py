@@ -58,7 +58,7 @@ async def check_thoroughly(
     progress.enter(Etapa.VERIFICANDO)
     events: list[Event] = []
     verifier = FileVerifier(
-        max_size=respaldo.metadata_["tamaño_original_bytes"],
+        max_size=respaldo.metadata_.get("tamaño_original_bytes"),
         on_event=events.append if take is not None else None,
         parse_data=parse_data,
     )

@@ -244,11 +244,14 @@ export function useFollowed(respaldo: Pick<Respaldo, "id" | "estado"> | undefine
   return moment?.id === respaldoId ? moment : null;
 }
 
-/** What a person can have done. Each looks again at everything when it is over, however it went. */
+/**
+ * What a person can have done. Each looks again at everything when it is over, however it went; whoever asked is told
+ * at once, before what is seen may leave the screen without them.
+ */
 function useAction<Argument, Result>(act: (argument: Argument) => Promise<Result>) {
   const { scope } = useApi();
   const client = useQueryClient();
-  return useMutation({ mutationFn: act, onSettled: () => lookAgain(client, scope) });
+  return useMutation({ mutationFn: act, onSettled: () => void lookAgain(client, scope) });
 }
 
 const of = (respaldoId: number) => ({ params: { path: { respaldo_id: respaldoId } } });
