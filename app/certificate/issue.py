@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 from app.certificate.content import Issue, certificate
 from app.certificate.pdf import pdf, require
-from app.errors import ClinicNotFound, InvalidRequest, NotCompleted
+from app.errors import ClinicNotFound, NotCompleted, RespaldoNotFound
 from app.respaldos.audit import Actor
 from app.respaldos.models import Estado, Profundidad, Respaldo, Restauracion, TipoRestauracion
 from app.respaldos.progress import Progress
@@ -34,7 +34,7 @@ async def emitir_constancia(
 
     The reading is a complete verification by `actor`, and on record as such. `names` are the clinic's people by code.
 
-    Raises MissingLibrary, InvalidRequest and NotCompleted before anything is read, and as `verificar_respaldo`.
+    Raises MissingLibrary, RespaldoNotFound and NotCompleted before anything is read, and as `verificar_respaldo`.
     """
     require()
     if restauracion is not None:
@@ -54,7 +54,7 @@ async def emitir_constancia(
 
 def _refuse_uncertifiable(restauracion: Restauracion) -> None:
     if restauracion.tipo == TipoRestauracion.COMPARACION:
-        raise InvalidRequest("de una comparación no se emite constancia: no prueba nada ni cambia nada")
+        raise RespaldoNotFound("de una comparación no hay constancia: no prueba nada ni cambia nada")
     estado = restauracion.trabajo.estado
     if estado not in (Estado.COMPLETADO, Estado.FALLIDO):
         raise NotCompleted(

@@ -17,7 +17,7 @@ from pypdf import PdfReader
 from app.certificate.content import Certificate, Issue, Part, Table
 from app.certificate.issue import emitir_constancia, file_name
 from app.certificate.pdf import pdf
-from app.errors import FormatError, InvalidRequest, NotCompleted, RestoreRefused
+from app.errors import FormatError, NotCompleted, RespaldoNotFound, RestoreRefused
 from app.respaldos.audit import COMMAND_LINE
 from app.respaldos.databases import transaction
 from app.respaldos.jobs.run import run_next
@@ -156,7 +156,7 @@ async def test_what_has_not_ended_has_none(resources: Resources) -> None:
     compared = await pedir_comparacion(
         resources, None, (await back_up(resources)).id, clinica_id=SMALL, desde=respaldo.id, actor=ANA
     )
-    with pytest.raises(InvalidRequest, match="de una comparación"):
+    with pytest.raises(RespaldoNotFound, match="de una comparación"):
         await emitir_constancia(resources, respaldo, compared, actor=ANA)
 
 
