@@ -31,9 +31,6 @@ from app.api.routes import (
     respaldos,
     restauraciones,
 )
-from app.api.routes.constancias import open_certificates
-from app.api.routes.progress import progress_streams
-from app.api.routes.registros import open_searches
 from app.connections.service import open_service
 from app.diagnostics.databases import refuse_wrong_labels
 from app.diagnostics.local import local, log_problems
@@ -87,9 +84,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         await refuse_wrong_labels(app.state.settings, service.resources.clinic)
         app.state.service = service
         app.state.rejection_log = RejectionLog(service.resources)
-        app.state.streams = progress_streams()
-        app.state.searches = open_searches()
-        app.state.certificates = open_certificates()
+        app.state.under_way = {}
         yield
 
 

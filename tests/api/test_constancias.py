@@ -1,10 +1,14 @@
 """Certificates by HTTP."""
 
+from collections import Counter
+
 import asyncpg
 import httpx
 import pytest
 
-from tests.api.conftest import API, add_backup, bearer
+from app.api.routes.constancias import CERTIFICATES
+from app.settings import Settings
+from tests.api.conftest import API, add_backup, application, bearer, client_of
 from tests.respaldos.conftest import SMALL
 
 
@@ -30,3 +34,13 @@ async def test_only_for_who_administers(client: httpx.AsyncClient, conn: asyncpg
     for path in (f"respaldos/{respaldo_id}", "restauraciones/1"):
         answer = await client.get(f"{API}/{path}/constancia/", headers=bearer(rol="Recepcionista"))
         assert answer.status_code == 403
+
+
+async def test_a_clinic_has_one_at_a_time(settings: Settings) -> None:
+    async with application(settings) as app, client_of(app) as client:
+        app.state.under_way[CERTIFICATES] = under_way = Counter({SMALL: 1})
+        url = f"{API}/restauraciones/999/constancia/"
+        assert (await client.get(url, headers=bearer())).status_code == 429
+        under_way.clear()
+        for _ in range(2):
+            assert (await client.get(url, headers=bearer())).status_code == 404

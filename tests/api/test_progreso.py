@@ -136,7 +136,7 @@ async def test_a_clinic_can_open_only_so_many(screen: httpx.AsyncClient, conn: a
         # Kept, as one that nobody listens to is closed.
         streams = [
             events_of(await opened.enter_async_context(following(screen, mine)))
-            for _ in range(progress_routes.PER_CLINIC)
+            for _ in range(progress_routes.STREAMS.per_clinic)
         ]
         for events in streams:
             await anext(events)

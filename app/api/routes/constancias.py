@@ -1,15 +1,14 @@
 """Certificates of backups, and of what was done with them."""
 
-from collections.abc import AsyncIterator
 from typing import Any, Final
 
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import APIRouter, Depends, Response
 
+from app.api.at_once import AtOnce
 from app.api.caller import AdminAccess, Caller, ServiceDep
 from app.api.openapi import of_anyone
 from app.api.parameters import RespaldoId, RestauracionId
 from app.api.people import names_of
-from app.api.routes.progress import OpenStreams
 from app.certificate.issue import emitir_constancia, file_name
 from app.connections.service import Service
 from app.respaldos.backup import queries as backup_queries
@@ -21,9 +20,8 @@ router = APIRouter(tags=["Constancias"])
 
 PDF: Final = "application/pdf"
 
-# Certificates at once in this process: each reads and checks a whole file.
-PER_CLINIC: Final = 1
-IN_ALL: Final = 2
+# Each reads and checks a whole file.
+CERTIFICATES: Final = AtOnce("ya se está emitiendo una constancia", per_clinic=1, in_all=2)
 
 RESPONSES: Final[dict[int | str, dict[str, Any]]] = {
     200: {"content": {PDF: {"schema": {"type": "string", "format": "binary"}, "example": "%PDF-1.7 …"}}},
@@ -36,27 +34,13 @@ RESPONSES: Final[dict[int | str, dict[str, Any]]] = {
 }
 
 
-def open_certificates() -> OpenStreams:
-    """None of them under way yet."""
-    return OpenStreams("ya se está emitiendo una constancia", per_clinic=PER_CLINIC, in_all=IN_ALL)
-
-
-async def _issuing(request: Request, caller: AdminAccess) -> AsyncIterator[None]:
-    certificates: OpenStreams = request.app.state.certificates
-    certificates.enter(caller.clinica_id)
-    try:
-        yield
-    finally:
-        certificates.leave(caller.clinica_id)
-
-
 @router.get(
     "/respaldos/{respaldo_id:id}/constancia/",
     response_class=Response,
     summary="Emite la constancia de un respaldo",
     response_description="Un PDF (PDF/A-2b) en español.",
     responses=RESPONSES,
-    dependencies=[Depends(_issuing)],
+    dependencies=[Depends(CERTIFICATES)],
 )
 async def de_respaldo(service: ServiceDep, caller: AdminAccess, respaldo_id: RespaldoId) -> Response:
     """Qué se respaldó, cuándo, quién lo pidió y por qué, con el resumen SHA-256 de cada modelo y cómo comprobarlo.
@@ -72,7 +56,7 @@ async def de_respaldo(service: ServiceDep, caller: AdminAccess, respaldo_id: Res
     summary="Emite la constancia de una restauración o de una verificación",
     response_description="Un PDF (PDF/A-2b) en español.",
     responses=RESPONSES,
-    dependencies=[Depends(_issuing)],
+    dependencies=[Depends(CERTIFICATES)],
 )
 async def de_restauracion(service: ServiceDep, caller: AdminAccess, restauracion_id: RestauracionId) -> Response:
     """Además de lo que dice la de su respaldo, qué se hizo con él, quién lo pidió, cuánto tardó y qué cambió, sin

@@ -2,18 +2,18 @@
 
 import asyncio
 import json
-from collections import Counter
 from collections.abc import AsyncIterator
 from typing import Annotated, Any, Final, TypeAlias
 
 from fastapi import APIRouter, Depends, Request
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
+from app.api.at_once import AtOnce
 from app.api.caller import Caller, ReadAccess, ServiceDep, recheck_access
 from app.api.openapi import of_anyone
 from app.api.parameters import RespaldoId
 from app.connections.service import Service
-from app.errors import RespaldosError, TooManyAttempts
+from app.errors import RespaldosError
 from app.respaldos.backup import queries as backup_queries
 from app.respaldos.contract import ESTADO_DISPLAY, RespaldoCompleto
 from app.respaldos.databases import transaction
@@ -26,12 +26,8 @@ router = APIRouter(prefix="/respaldos", tags=["Respaldos"])
 # Each stream asks the database once in this time; a person sees no difference in less (seconds).
 POLL_SECONDS: Final = 1.0
 
-# Streams at once in this process, so that looking never takes the database from working.
-PER_CLINIC: Final = 10
-IN_ALL: Final = 100
-
-# When to come again where there are too many (seconds).
-RETRY_SECONDS: Final = 10
+# So that looking never takes the database from working.
+STREAMS: Final = AtOnce("hay demasiadas pantallas siguiendo respaldos a la vez", per_clinic=10, in_all=100)
 
 _EXAMPLE: Final = (
     'event: progreso\ndata: {"id": 7, "estado": "procesando", "estado_display": "Procesando", "progreso":'
@@ -45,42 +41,13 @@ _EXAMPLE: Final = (
 Watched: TypeAlias = tuple[Respaldo, Progreso | None]
 
 
-class OpenStreams:
-    """How many streams of one kind each clinic has open in this process; `said` is why there may be no more."""
-
-    def __init__(self, said: str, *, per_clinic: int, in_all: int) -> None:
-        self._said = said
-        self._per_clinic = per_clinic
-        self._in_all = in_all
-        self._open: Counter[int | None] = Counter()
-
-    def enter(self, clinica_id: int | None) -> None:
-        """Count one more. Raises TooManyAttempts where there are too many."""
-        if self._open[clinica_id] >= self._per_clinic or self._open.total() >= self._in_all:
-            raise TooManyAttempts(self._said, RETRY_SECONDS)
-        self._open[clinica_id] += 1
-
-    def leave(self, clinica_id: int | None) -> None:
-        """Count one less."""
-        self._open[clinica_id] -= 1
-
-
-def progress_streams() -> OpenStreams:
-    """None of them open yet."""
-    return OpenStreams("hay demasiadas pantallas siguiendo respaldos a la vez", per_clinic=PER_CLINIC, in_all=IN_ALL)
-
-
 async def _watched(
     request: Request, service: ServiceDep, caller: ReadAccess, respaldo_id: RespaldoId
 ) -> AsyncIterator[Watched]:
     """The backup as it is before the stream begins, while an error can still be answered with its status."""
-    streams: OpenStreams = request.app.state.streams
     respaldo = await _get(service, respaldo_id, caller)
-    streams.enter(caller.clinica_id)
-    try:
+    with STREAMS.one(request, caller.clinica_id):
         yield respaldo
-    finally:
-        streams.leave(caller.clinica_id)
 
 
 @router.get(

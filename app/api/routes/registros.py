@@ -8,9 +8,9 @@ from typing import Annotated, Any, Final
 from fastapi import APIRouter, Depends, Path, Query, Request
 from fastapi.responses import StreamingResponse
 
+from app.api.at_once import AtOnce
 from app.api.caller import AdminAccess, ServiceDep
 from app.api.openapi import of_anyone
-from app.api.routes.progress import OpenStreams
 from app.api.schemas import WITHOUT_NUL
 from app.errors import RespaldosError
 from app.respaldos.search.contract import (
@@ -35,30 +35,12 @@ router = APIRouter(prefix="/registros", tags=["Registros"])
 
 NDJSON: Final = "application/x-ndjson"
 
-# Searches at once in this process: each keeps two cores busy, and the next answers of all others wait for them.
-PER_CLINIC: Final = 2
-IN_ALL: Final = 4
+# Each keeps two cores busy, and the next answers of all others wait for them.
+SEARCHES: Final = AtOnce("hay demasiadas búsquedas a la vez", per_clinic=2, in_all=4)
 
 Dias = Annotated[int, Query(ge=1, le=LONGEST_DAYS, description="De cuántos días hacia atrás se miran los respaldos.")]
 
 _RESPONSES: Final = of_anyone(429, 502, _429="Hay demasiadas búsquedas a la vez", _404="No existe la clínica 3")
-
-
-def open_searches() -> OpenStreams:
-    """None of them open yet."""
-    return OpenStreams("hay demasiadas búsquedas a la vez", per_clinic=PER_CLINIC, in_all=IN_ALL)
-
-
-async def _searching(request: Request, caller: AdminAccess) -> AsyncIterator[None]:
-    searches: OpenStreams = request.app.state.searches
-    searches.enter(caller.clinica_id)
-    try:
-        yield
-    finally:
-        searches.leave(caller.clinica_id)
-
-
-Searching = Depends(_searching)
 
 
 @router.get(
@@ -70,7 +52,7 @@ Searching = Depends(_searching)
         200: {"content": {NDJSON: {"schema": {"type": "string"}}}},
         **_RESPONSES,
     },
-    dependencies=[Searching],
+    dependencies=[Depends(SEARCHES)],
 )
 async def buscar(
     request: Request,
@@ -136,7 +118,7 @@ async def _lines(
     summary="Muestra cómo fue cambiando un registro",
     response_description="Cada versión distinta, desde cuándo y hasta cuándo, y qué cambió.",
     responses=of_anyone(429, 502, _404="No existe el registro «pacientes:15»"),
-    dependencies=[Searching],
+    dependencies=[Depends(SEARCHES)],
 )
 async def historia(
     service: ServiceDep,
