@@ -133,10 +133,9 @@ class RecordSearch:
         self._same = [
             (staged, fk, by_table[fk.target])
             for staged in staged_tables
-            for fk in staged.entry.table.foreign_keys
+            for fk in catalogue.one_with(staged.entry)
             if set(fk.columns) == set(staged.key)
             and fk.target in by_table
-            and fk.target != catalogue.tenant_table
             and by_table[fk.target].has(fk.target_columns)
         ]
 
