@@ -43,7 +43,7 @@ class CsvFiles:
     For EXCEL, texts that would be formulas have an apostrophe before them, and numbers a decimal comma.
     """
 
-    def __init__(self, folder: Path, formato: Formato = Formato.CSV) -> None:
+    def __init__(self, folder: Path, formato: Formato) -> None:
         self._folder = folder
         self._formato = formato
         self._kinds: list[Kind] = []

@@ -54,6 +54,15 @@ async def historia_de_registro(
 
     Raises RecordNotFound, ClinicNotFound, SettingsError, DatabaseError; of a backup that cannot be read it tells.
     """
+    try:
+        return await _told(resources, modelo, clave, dias=dias, clinica_id=clinica_id)
+    finally:
+        forget_patterns()
+
+
+async def _told(
+    resources: Resources, modelo: str, clave: str, *, dias: int, clinica_id: int | None
+) -> HistoriaDeRegistro:
     async with resources.clinic.snapshot(clinica_id, own=True) as snapshot:
         catalogue = snapshot.catalogue
         relations = Relations(catalogue)
@@ -70,7 +79,7 @@ async def historia_de_registro(
         newest = history.newest()
         if newest is None:
             raise _not_read(modelo, clave) if CUT in avisos else _unknown(modelo, clave)
-        found = HistoriaDeRegistro(
+        return HistoriaDeRegistro(
             modelo=entry.model,
             modelo_nombre=model_name(entry.model),
             clave=clave,
@@ -79,8 +88,6 @@ async def historia_de_registro(
             dependientes=await history.dependents(newest, _dependents(catalogue, entry, newest.rows[lookups[0]])),
             avisos=history.avisos,
         )
-    forget_patterns()
-    return found
 
 
 class _History:
