@@ -1,16 +1,17 @@
 """Whatever a clinic's data and names hold, no command lets a terminal heed it."""
 
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import asyncpg
-import pytest
 
 from app.cli.main import LINES
 from tests.cli.conftest import addresses_of
-from tests.respaldos.conftest import LARGE, SMALL, connected
+from tests.respaldos.conftest import LARGE, SMALL
 from tests.storage.conftest import Store
 from tests.support.program import Ran, on_a_terminal, respaldos
+from tests.support.restores import conn
+
+__all__ = ["conn"]
 
 # Puts something into the clipboard, and turns the writing around.
 EVIL = "Ana\x1b]52;c;ZXZpbA==\x07\u202e\x9b2J"
@@ -33,13 +34,6 @@ DELETE FROM "hija{EVIL}"; UPDATE "{EVIL}" SET "columna{EVIL}" = '{EVIL}?' WHERE 
 DELETE FROM "{EVIL}" WHERE id > 50; INSERT INTO "{EVIL}" SELECT id + 100, clinica_id, 'x', '{EVIL}' || id + 10
     FROM "{EVIL}" WHERE id BETWEEN 41 AND 50;
 """
-
-
-@pytest.fixture
-async def conn(own_database: str) -> AsyncIterator[asyncpg.Connection]:
-    """A connection to the clinics, outside of the service."""
-    async with connected(own_database) as connection:
-        yield connection
 
 
 async def test_no_command_lets_a_terminal_heed_data(

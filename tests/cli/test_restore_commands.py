@@ -1,6 +1,5 @@
 """Restoring, comparing and proving, as the engineer who runs the platform does it."""
 
-from collections.abc import AsyncIterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,26 +10,14 @@ import pytest
 from app.respaldos.resources import Resources
 from app.settings import DEMO_RULES
 from tests.cli.conftest import addresses_of
-from tests.respaldos.conftest import SMALL, back_up, connected, opened
+from tests.respaldos.conftest import SMALL, back_up, connected
 from tests.storage.conftest import Store
 from tests.support.program import on_a_terminal, respaldos
-from tests.support.restores import DAMAGE, RELEASE, RELEASED, TENANCY, everybody
+from tests.support.restores import DAMAGE, RELEASE, RELEASED, conn, everybody, resources
+
+__all__ = ["conn", "resources"]
 
 CHANGED = "facturas"
-
-
-@pytest.fixture
-async def resources(store: Store, own_database: str) -> AsyncIterator[Resources]:
-    """What the commands work on, for a test to prepare and look at it."""
-    async with opened(store, service=own_database, tenancy=TENANCY) as found:
-        yield found
-
-
-@pytest.fixture
-async def conn(own_database: str) -> AsyncIterator[asyncpg.Connection]:
-    """A connection to the clinics, outside of the service."""
-    async with connected(own_database) as connection:
-        yield connection
 
 
 @pytest.fixture

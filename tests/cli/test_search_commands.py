@@ -1,6 +1,5 @@
 """Finding a record and its history, as whoever runs the platform does it."""
 
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -10,26 +9,14 @@ import pytest
 from app.respaldos.resources import Resources
 from app.settings import DEMO_RULES
 from tests.cli.conftest import addresses_of
-from tests.respaldos.conftest import SMALL, back_up, connected, opened
+from tests.respaldos.conftest import SMALL, back_up
 from tests.storage.conftest import Store
 from tests.support.patients import CARD, FAMILY, NAME, add_patient, remove_patient
 from tests.support.platform import Platform
 from tests.support.program import Ran, respaldos
-from tests.support.restores import TENANCY
+from tests.support.restores import conn, resources
 
-
-@pytest.fixture
-async def resources(store: Store, own_database: str) -> AsyncIterator[Resources]:
-    """What the commands work on, for a test to prepare."""
-    async with opened(store, service=own_database, tenancy=TENANCY) as found:
-        yield found
-
-
-@pytest.fixture
-async def conn(own_database: str) -> AsyncIterator[asyncpg.Connection]:
-    """A connection to the clinics, outside of the service."""
-    async with connected(own_database) as connection:
-        yield connection
+__all__ = ["conn", "resources"]
 
 
 @pytest.fixture
