@@ -167,7 +167,7 @@ class Labels:
         if name := self._person(entry, hops):
             return [name]
         for fk, parent in self._parents(entry, hops):
-            if set(fk.columns) == set(entry.table.key) and (found := self._parts(parent, (*hops, fk))):
+            if fk in self._catalogue.one_with(entry) and (found := self._parts(parent, (*hops, fk))):
                 return found
         called = self._called(entry, hops)
         if called and entry.kind is not TableClass.OWNED:

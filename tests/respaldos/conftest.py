@@ -99,6 +99,18 @@ async def make_template(url: str, name: str) -> None:
 @pytest.fixture
 async def database(servers: Addresses, template: str) -> str:
     """Address of a database with the sample clinics, which nobody changes, and no backup yet."""
+    return await _emptied(servers, template)
+
+
+@pytest.fixture
+async def own_database(servers: Addresses, template: str) -> AsyncIterator[str]:
+    """Address of a copy of `database` that the test may change."""
+    async with copy_of(await _emptied(servers, template), template) as url:
+        yield url
+
+
+async def _emptied(servers: Addresses, template: str) -> str:
+    """The template's address, without what the test before left in it."""
     assert servers.database_url is not None
     url = servers.database_url.rsplit("/", 1)[0] + f"/{template}"
     async with connected(url) as connection:
@@ -109,13 +121,6 @@ async def database(servers: Addresses, template: str) -> str:
             "TRUNCATE respaldos.respaldo, respaldos.evento, respaldos.tarea RESTART IDENTITY CASCADE"
         )
     return url
-
-
-@pytest.fixture
-async def own_database(servers: Addresses, database: str, template: str) -> AsyncIterator[str]:
-    """Address of a copy of `database` that the test may change."""
-    async with copy_of(servers.database_url or "", template) as url:
-        yield url
 
 
 @asynccontextmanager

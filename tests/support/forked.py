@@ -47,6 +47,8 @@ class Forked:
     async def stop(self, seconds: float = 60) -> None:
         """Tell it to stop, if it has not ended; killed where it then does not, and TimeoutError raised."""
         self.send_signal(signal.SIGTERM)
+        # Where a test failed that had frozen it.
+        self.send_signal(signal.SIGCONT)
         await asyncio.to_thread(self.ended, seconds)
 
     def ended(self, seconds: float) -> int:

@@ -13,6 +13,7 @@ import httpx
 import pytest
 import uvloop
 
+from app import database
 from app.broker import queue
 from app.connections import resources as connections
 from app.logs import configure_logging
@@ -38,6 +39,8 @@ def _work(own_log: bool) -> None:
     """What `respaldos worker` runs, but for these figures and, unless `own_log`, for all that libraries say."""
     patch = pytest.MonkeyPatch()
     patch.setattr(connections, "LEASE", Lease(LEASE, OFTEN, OFTEN, retry_seconds=0))
+    # A worker may be frozen in the middle of a transaction, and its rows are then nobody's for so long.
+    patch.setattr(database, "_SERVICE_SESSION", database._SERVICE_SESSION.replace("60s", f"{LEASE}s"))
     patch.setattr(backup_run, "_part_size", lambda _: 2**16)
     patch.setattr(queue, "WORKER_PAUSE_SECONDS", REDIS_PAUSE)
     if own_log:
