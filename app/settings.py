@@ -4,6 +4,7 @@ import json
 import os
 import re
 import secrets
+from base64 import b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -148,6 +149,8 @@ class Settings(BaseSettings):
     s3_sse_kms_key_id: str | None = _setting(None, "el identificador de una clave de KMS")
     s3_checksums: Literal["sha256", "none"] = _setting("sha256", "sha256 o none")
     compression: Literal["small", "fast"] | None = _setting(None, "small o fast")
+    seal_keys: SecretStr | None = _setting(None, "id:clave en base64 de 32 bytes, separadas por comas")
+    seal_public_keys: str | None = _setting(None, "id:clave en base64 de 32 bytes, separadas por comas")
 
     jwt_secret: SecretStr | None = _setting(None, "un secreto de 32 bytes o más")
     jwt_public_key: str | None = _setting(
@@ -364,7 +367,7 @@ def unknown_names(given: Mapping[str, str] = os.environ, file: Path = Path(".env
 def demo_settings() -> Settings:
     """Settings of the demo: everything embedded, and of the environment only where its home is.
 
-    The first call writes a secret for its tokens, and what the sample clinics need, to the home.
+    The first call writes a secret for its tokens, a key to seal with, and what the sample clinics need, to the home.
     Raises SettingsError.
     """
     home = Path(os.environ.get("RESPALDOS_HOME") or ".respaldos")
@@ -374,7 +377,10 @@ def demo_settings() -> Settings:
         if not demo.exists():
             descriptor = os.open(demo, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
             with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-                file.write(f"JWT_SECRET={secrets.token_urlsafe(32)}\nOWNERSHIP_RULES='{DEMO_RULES}'\n")
+                seal = b64encode(secrets.token_bytes(32)).decode()
+                file.write(
+                    f"JWT_SECRET={secrets.token_urlsafe(32)}\nSEAL_KEYS=demo:{seal}\nOWNERSHIP_RULES='{DEMO_RULES}'\n"
+                )
     except OSError as exc:
         raise SettingsError(f"RESPALDOS_HOME: no se puede escribir en «{home}»: {exc}") from exc
     return _DemoSettings(_env_file=demo, respaldos_home=home)

@@ -90,6 +90,8 @@ FREE = {
     *("exclude_tables", "access_tables", "aws_access_key_id", "aws_secret_access_key", "s3_sse_kms_key_id"),
     *("jwt_issuer", "jwt_audience", "admin_roles", "metrics_token", "webhook_secret", "email_host_user"),
     *("email_host_password", "respaldos_home", "secret_columns", "support_contact"),
+    # What is wrong with them, SealKeys says.
+    *("seal_keys", "seal_public_keys"),
 }
 
 

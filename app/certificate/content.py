@@ -152,6 +152,8 @@ def _backup(issue: Issue, respaldo: Respaldo, verified: VerifiedFile) -> Part:
         ("Archivo", respaldo.archivo_s3 or ""),
         ("Tamaño", f"{wording.size(verified.compressed_size)} ({wording.count(verified.compressed_size)} bytes)"),
         ("MD5 del archivo", verified.md5),
+        ("SHA-256 del archivo", verified.sha256),
+        ("Sello", f"de la clave «{verified.seal}»" if verified.seal_checked else "sin sello que se haya comprobado"),
         ("Base de datos", f"PostgreSQL {verified.header.postgresql}"),
     ]
     if respaldo.sospechoso:

@@ -1,24 +1,31 @@
 """A backup's file on disk, which needs no service."""
 
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
 
 from app.cli.progress import progress_bar
 from app.dump.reader import Event
+from app.dump.seal import NO_SEALS, SealKeys
 from app.dump.verifier import FileVerifier, VerifiedFile
 from app.errors import FormatError, LocalFileError
 
 
 def verify_file(
-    path: Path, *, title: str = "Verificando", on_event: Callable[[Event], None] | None = None
-) -> "VerifiedFile":
-    """Check a file on disk, against FILE.md5 where it is there. Raises FormatError or LocalFileError.
+    path: Path,
+    *,
+    unsealed: bool,
+    title: str = "Verificando",
+    on_event: Callable[[Event], None] | None = None,
+) -> VerifiedFile:
+    """Check a file on disk, against FILE.md5 where it is there. Raises FormatError, LocalFileError or SettingsError.
 
-    `title` is for the progress bar, `on_event` is FileVerifier's.
+    Where the settings have keys for seals, a file without one is refused, unless `unsealed`. `title` is for the
+    progress bar, `on_event` is FileVerifier's.
     """
 
-    verifier = FileVerifier(on_event=on_event)
+    verifier = FileVerifier(_seals(), sealed=not unsealed, on_event=on_event)
     try:
         with path.open("rb") as file, progress_bar(title, total=path.stat().st_size) as progress:
             while chunk := file.read(1 << 20):
@@ -34,3 +41,14 @@ def verify_file(
     if (found := re.match(rb"\\?([0-9a-fA-F]{32})(?![0-9a-zA-Z])", stated)) is None:
         raise FormatError(f"«{md5_file}» no empieza con un hash MD5, y falta con qué comparar")
     return verifier.finish(found[1].decode())
+
+
+def _seals() -> SealKeys:
+    home = Path(os.environ.get("RESPALDOS_HOME") or ".respaldos")
+    if not (os.environ.keys() & {"SEAL_KEYS", "SEAL_PUBLIC_KEYS"} or Path(".env").exists() or home.exists()):
+        return NO_SEALS
+    # Where there are no settings, nobody waits for what reads them (0.2 s).
+    from app.connections.seals import sealing
+    from app.settings import load_settings
+
+    return sealing(load_settings())

@@ -33,3 +33,11 @@ IDENTIFIER = WholeNumber(0, 2**63 - 1)
 def id_of(which: str) -> int | None:
     """The backup's id, where a person has given one and not the name of a file."""
     return IDENTIFIER.convert(which, None, None) if which.isdecimal() and not Path(which).exists() else None
+
+
+unsealed_option = click.option(
+    "--sin-sello", is_flag=True, help="Acepta también un archivo sin sello: de antes de que los hubiera."
+)
+"""For what reads files of which the database knows nothing."""
+
+UNSEALED_ID = "--sin-sello vale para un archivo: de un ID se sabe si se selló"

@@ -8,6 +8,7 @@ from app.clinic.catalogue.secret_columns import SecretColumns
 from app.clinic.labels import RecordLabels
 from app.clinic.restore.database import RestoreDatabase
 from app.connections.databases import open_databases, tenancy
+from app.connections.seals import sealing
 from app.connections.storage import s3_options
 from app.dump.gzip_member import Compression
 from app.errors import SettingsError
@@ -92,4 +93,5 @@ async def open_resources(settings: Settings, *, count_unowned: bool = False) -> 
             compression(settings),
             secret_columns(settings),
             record_labels(settings),
+            sealing(settings),
         )

@@ -2,8 +2,10 @@
 
 import logging
 
+from app.connections.seals import sealing
 from app.connections.service import tokens
 from app.diagnostics.finding import Finding, Level, good, warning, wrong
+from app.dump.seal import public_setting
 from app.errors import SettingsError
 from app.settings import Settings, unknown_names
 
@@ -23,8 +25,8 @@ def log_problems(found: list[Finding]) -> None:
 
 
 def local(settings: Settings) -> list[Finding]:
-    """Names that are no settings, and the keys of tokens."""
-    return [*names(), *jwt(settings)]
+    """Names that are no settings, the keys of tokens, and those of seals."""
+    return [*names(), *jwt(settings), *seals(settings)]
 
 
 def names() -> list[Finding]:
@@ -65,3 +67,20 @@ def jwt(settings: Settings) -> list[Finding]:
         )
     said = f"JWT_SECRET tiene {len(secret.encode())} bytes"
     return found or [good("tokens", f"{said}, y {theirs} se entiende" if has_theirs else said)]
+
+
+def seals(settings: Settings) -> list[Finding]:
+    """Whether this process seals what it makes, and knows the seals of others."""
+    subject = "sellos"
+    try:
+        keys = sealing(settings)
+    except SettingsError as exc:
+        return [wrong(subject, str(exc))]
+    if not keys.public:
+        said = "los archivos no se sellan: quien pueda escribir en el bucket puede falsificar uno"
+        return [warning(subject, said, 'SEAL_KEYS="2026:$(openssl rand -base64 32)"')]
+    known = ", ".join(f"«{name}»" for name in keys.public)
+    if keys.signing_id is None:
+        return [good(subject, f"se reconocen los de {known}; este proceso no sella")]
+    said = f"se sella con «{keys.signing_id}», y se reconocen los de {known}; para los que solo leen:"
+    return [good(subject, f"{said} SEAL_PUBLIC_KEYS={public_setting(keys)}")]

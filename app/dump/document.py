@@ -2,16 +2,21 @@
 
 import hashlib
 import json
+from base64 import b64decode, b64encode
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
 from types import NoneType
 from typing import Any, Final
 
+from app.dump.seal import NO_SEALS, Seal, SealKeys
 from app.errors import FormatError
 
 FORMAT: Final = "respaldo-clinica"
-VERSION: Final = 1
+
+# The second ends with a seal.
+PLAIN: Final = 1
+SEALED: Final = 2
 
 # The last key of a record, which names its jsonb columns that hold JSON null.
 JSON_NULL_KEY: Final = "$jsonnull"
@@ -66,7 +71,7 @@ class Origin:
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """The document's first line; without `clinica_id` the file is the platform's."""
+    """The document's first line; without `clinica_id` the file is the platform's. `sealed`: it ends with a seal."""
 
     clinica_id: int | None
     taken_at: datetime
@@ -76,6 +81,7 @@ class Header:
     tenancy: str
     migrations: dict[str, list[str]]
     models: dict[str, ModelHeader] = field(default_factory=dict)
+    sealed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,11 +101,15 @@ def compact_json(value: object) -> str:
 class DocumentWriter:
     """Gives the document's bytes part by part; sections and models must come in the file's order.
 
-    `written` is the number of records of all models so far.
+    `written` is the number of records of all models so far. A file whose header says that it is sealed needs `seals`
+    to sign with.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, seals: SealKeys = NO_SEALS) -> None:
         self.written = 0
+        self._seals = seals
+        self._sealed = False
+        self._signed = hashlib.sha256()
         self._totals: dict[Section, dict[str, ModelTotal]] = {section: {} for section in Section}
         self._section = Section.DATA
         self._model = ""
@@ -114,7 +124,10 @@ class DocumentWriter:
 
     def begin(self, header: Header) -> bytes:
         """The header line, and `datos` opened."""
-        return f'{compact_json(_header_json(header))[:-1]},\n"datos":{{\n'.encode()
+        self._sealed = header.sealed
+        line = f"{compact_json(_header_json(header))[:-1]},\n".encode()
+        self._signed.update(line)
+        return line + b'"datos":{\n'
 
     def begin_references(self) -> bytes:
         """`datos` closed and `referencias` opened."""
@@ -150,14 +163,34 @@ class DocumentWriter:
         return b"\n]" if self._records else b"]"
 
     def finish(self) -> bytes:
-        """`referencias` closed, and the totals."""
+        """`referencias` closed, the totals, and the seal."""
         references = _totals_json(self._totals[Section.REFERENCES])
         data = _totals_json(self._totals[Section.DATA])
-        end = f',\n"totales_referencias":{references},\n"totales":{data}}}\n'
-        return self._close_section() + end.encode()
+        start = self._close_section() + b",\n"
+        totals = f'"totales_referencias":{references},\n"totales":{data}'.encode()
+        if not self._sealed:
+            return start + totals + b"}\n"
+        totals += b",\n"
+        self._signed.update(totals)
+        return start + totals + f'"sello":{seal_json(self._seals.sign(self._signed.digest()))}}}\n'.encode()
 
     def _close_section(self) -> bytes:
         return b"\n}" if self._totals[self._section] else b"}"
+
+
+def seal_json(seal: Seal) -> str:
+    """The seal as it stands in the document."""
+    return compact_json({"clave": seal.key_id, "firma": b64encode(seal.signature).decode()})
+
+
+def parse_seal(document: Any) -> Seal:
+    """The seal from its parsed JSON. Raises FormatError where it has another shape."""
+    try:
+        if document.keys() != {"clave", "firma"} or not isinstance(document["clave"], str):
+            raise ValueError(document.keys())
+        return Seal(document["clave"], b64decode(document["firma"], validate=True))
+    except (AttributeError, TypeError, ValueError) as exc:
+        raise FormatError("el sello del archivo no tiene la forma debida") from exc
 
 
 def _totals_json(totals: dict[str, ModelTotal]) -> str:
@@ -172,7 +205,7 @@ def _totals_json(totals: dict[str, ModelTotal]) -> str:
 def _header_json(header: Header) -> dict[str, Any]:
     return {
         "formato": FORMAT,
-        "version": VERSION,
+        "version": SEALED if header.sealed else PLAIN,
         "clinica_id": header.clinica_id,
         "fecha": header.taken_at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
         "servicio": header.service,
@@ -213,8 +246,9 @@ def parse_header(document: Any) -> Header:
     """The header from its parsed JSON. Raises FormatError where it is another format, version or shape."""
     if not isinstance(document, dict) or document.get("formato") != FORMAT:
         raise FormatError("no es un archivo de respaldo: su primera línea no lo dice")
-    if document.get("version") != VERSION:
-        raise FormatError(f"la versión {document.get('version')!r} del formato no se conoce; se lee la {VERSION}")
+    version = document.get("version")
+    if type(version) is not int or version not in {PLAIN, SEALED}:
+        raise FormatError(f"la versión {version!r} del formato no se conoce; se leen la {PLAIN} y la {SEALED}")
     try:
         origin, schema = document["respaldo"], document["esquema"]
         if type(document["clinica_id"]) not in {int, NoneType}:
@@ -240,6 +274,7 @@ def parse_header(document: Any) -> Header:
                 )
                 for name, model in schema["modelos"].items()
             },
+            sealed=version == SEALED,
         )
     except (KeyError, TypeError, ValueError, AttributeError) as exc:
         raise FormatError(f"la primera línea del archivo no tiene la forma debida ({exc!r})") from exc

@@ -46,12 +46,13 @@ _DEFLATE: Mapping[Compression, Callable[[], _Deflate]] = {
 
 
 class GzipWriter:
-    """Compresses a stream and keeps the sizes (bytes) and the MD5 of what came out."""
+    """Compresses a stream and keeps the sizes (bytes), the MD5 and the SHA-256 of what came out."""
 
     def __init__(self, compression: Compression) -> None:
         self._deflate = _DEFLATE[compression]()
         self._crc = 0
         self._md5 = hashlib.md5(HEADER, usedforsecurity=False)
+        self._sha256 = hashlib.sha256(HEADER)
         self._started = False
         self.original_size = 0
         self.compressed_size = 0
@@ -60,6 +61,11 @@ class GzipWriter:
     def md5(self) -> str:
         """Hex MD5 over every byte returned so far."""
         return self._md5.hexdigest()
+
+    @property
+    def sha256(self) -> str:
+        """Hex SHA-256 of the same."""
+        return self._sha256.hexdigest()
 
     def feed(self, data: bytes) -> bytes:
         """Return what can be sent by now, possibly nothing."""
@@ -74,6 +80,7 @@ class GzipWriter:
 
     def _emit(self, data: bytes) -> bytes:
         self._md5.update(data)
+        self._sha256.update(data)
         if not self._started:
             self._started = True
             data = HEADER + data

@@ -9,6 +9,7 @@ from typing import NoReturn
 from app.dump.document import JSON_NULL_KEY, Header, ModelTotal, Section
 from app.dump.gzip_member import GzipReader
 from app.dump.reader import DocumentReader, Event, HeaderRead, ModelBegun, RecordsRead
+from app.dump.seal import SealKeys
 from app.errors import FormatError
 
 
@@ -23,14 +24,20 @@ _RECORDS = json.JSONDecoder(parse_int=str, parse_float=str, parse_constant=_refu
 
 @dataclass(frozen=True, slots=True)
 class VerifiedFile:
-    """What a whole and unchanged file says; sizes in bytes, `md5` of the compressed file."""
+    """What a whole and unchanged file says; sizes in bytes, `md5` and `sha256` of the compressed file.
+
+    `seal` is the id of the key that it is sealed with, if it is; `seal_checked` says that this key was at hand.
+    """
 
     header: Header
     totals: dict[str, ModelTotal]
     reference_totals: dict[str, ModelTotal]
     md5: str
+    sha256: str
     compressed_size: int
     original_size: int
+    seal: str | None
+    seal_checked: bool
 
     @property
     def records(self) -> int:
@@ -43,17 +50,23 @@ class FileVerifier:
 
     `on_event` is called with what has been read, each time after that has been checked; only `finish` can say that
     the whole is a backup. Without `parse_data` the records of `datos` are taken as they come, for whoever is told of
-    them to parse, and to prove by their digests.
+    them to parse, and to prove by their digests. Where `seals` has keys, a seal is to be of one of them, and with
+    `sealed` a file without one is refused.
     """
 
     def __init__(
         self,
+        seals: SealKeys,
         *,
+        sealed: bool,
         max_size: int | None = None,
         on_event: Callable[[Event], None] | None = None,
         parse_data: bool = True,
     ) -> None:
+        self._seals = seals
+        self._sealed = sealed
         self._md5 = hashlib.md5(usedforsecurity=False)
+        self._sha256 = hashlib.sha256()
         self._gzip = GzipReader(max_size)
         self._document = DocumentReader()
         self._compressed = 0
@@ -70,6 +83,7 @@ class FileVerifier:
     def feed(self, data: bytes) -> None:
         """Check the next bytes of the file; what is wrong with them is told by `finish`."""
         self._md5.update(data)
+        self._sha256.update(data)
         self._compressed += len(data)
         if self._problem is None:
             try:
@@ -110,13 +124,18 @@ class FileVerifier:
             raise FormatError(_changed(read, md5))
         if self._header is None:
             raise FormatError("el archivo está vacío")
+        seal = self._document.seal
+        self._seals.check(seal, self._document.signed, required=self._sealed)
         return VerifiedFile(
             header=self._header,
             totals=self._document.totals[Section.DATA],
             reference_totals=self._document.totals[Section.REFERENCES],
             md5=read,
+            sha256=self._sha256.hexdigest(),
             compressed_size=self._compressed,
             original_size=self._original,
+            seal=seal.key_id if seal is not None else None,
+            seal_checked=seal is not None and bool(self._seals.public),
         )
 
     def _check_records(self, lines: bytes) -> None:

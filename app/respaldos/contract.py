@@ -174,7 +174,8 @@ class Metadata(BaseModel):
     """Qué contiene el archivo; sin archivo, nada y 0. Si el respaldo falló, `error` y `error_type` dicen por qué.
 
     Si falló y se vuelve a intentar, está otra vez `pendiente` con ellos; `intentos_fallidos` dice cuántas veces falló
-    ya, e `intentos_maximos` cuántas se intenta en total.
+    ya, e `intentos_maximos` cuántas se intenta en total. `hash_sha256` es del archivo comprimido, y `sello` la
+    clave con que se firmó; nulos en los de antes de que se anotaran.
     """
 
     model_config = ConfigDict(extra="allow", json_schema_serialization_defaults_required=True)
@@ -185,6 +186,8 @@ class Metadata(BaseModel):
     tamaño_comprimido_mb: float = 0.0
     compresion_porcentaje: float = 0.0
     avisos: list[str] = []
+    hash_sha256: str | None = None
+    sello: str | None = None
 
 
 class RespaldoCompleto(RespaldoEnLista):
@@ -212,6 +215,8 @@ class RespaldoCompleto(RespaldoEnLista):
                 "tamaño_comprimido_mb": 1.5,
                 "compresion_porcentaje": 83.3,
                 "avisos": [],
+                "hash_sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+                "sello": "2026",
             }
         ),
     ] = Field(validation_alias="metadata_")

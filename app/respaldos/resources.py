@@ -7,6 +7,7 @@ from app.clinic.catalogue.secret_columns import SecretColumns
 from app.clinic.labels import RecordLabels
 from app.clinic.restore.database import RestoreDatabase
 from app.dump.gzip_member import Compression
+from app.dump.seal import NO_SEALS, SealKeys
 from app.respaldos.databases import Databases
 from app.respaldos.jobs.lease import Lease
 from app.storage.s3 import S3Storage
@@ -18,7 +19,7 @@ class Resources(Databases):
 
     `restore` is the clinics' database for a role that may write, used by restores only; `lease` is for the jobs that
     this process claims, `compression` for the files that it makes. `secrets` are what nobody is shown of the clinics'
-    rows, `labels` what these are called.
+    rows, `labels` what these are called. `seals` are the keys that files are sealed with, and known by.
     """
 
     storage: S3Storage
@@ -28,3 +29,4 @@ class Resources(Databases):
     compression: Compression
     secrets: SecretColumns = field(default_factory=SecretColumns)
     labels: RecordLabels = field(default_factory=RecordLabels)
+    seals: SealKeys = NO_SEALS

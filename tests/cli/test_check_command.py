@@ -4,6 +4,7 @@ import asyncio
 import json
 import re
 import secrets
+from base64 import b64encode
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -75,6 +76,7 @@ async def set_up(sql: asyncpg.Connection, url: str, store: Store, redis: RedisSe
         "OWNERSHIP_RULES": DEMO_RULES,
         "REDIS_URL": redis.url,
         "JWT_SECRET": secrets.token_hex(32),
+        "SEAL_KEYS": f"2026:{b64encode(secrets.token_bytes(32)).decode()}",
     }
     folder = tmp_path / "carpeta"
     folder.mkdir()
@@ -99,6 +101,17 @@ async def test_all_as_the_documentation_says_is_well_but_for_the_worker(setup: S
     assert "✗" not in ran.out
     assert "✓ reloj: el de PostgreSQL" in ran.out
     assert "✓ reloj: el de S3" in ran.out
+
+
+async def test_seals_are_told_with_what_those_who_only_read_need(setup: Setup) -> None:
+    ran = setup.run("revisar")
+    said = re.search(r"✓ sellos: se sella con «2026», .* SEAL_PUBLIC_KEYS=(\S+)", " ".join(ran.out.split()))
+    assert said is not None, ran.out
+    public = said[1]
+    assert "sellos" not in setup.found(SEAL_KEYS="", SEAL_PUBLIC_KEYS=public)
+    assert [each["estado"] for each in setup.found(SEAL_KEYS="")["sellos"]] == ["aviso"]
+    (wrong,) = setup.found(SEAL_KEYS="2026:corta")["sellos"]
+    assert "la clave «2026» no es base64 de 32 bytes" in wrong["detalle"]
 
 
 async def test_a_writer_that_cannot_write_is_told_with_grants_that_mend_it(setup: Setup) -> None:

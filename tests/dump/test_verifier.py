@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from app.dump.document import ModelTotal, Section
 from app.dump.gzip_member import Compression, GzipWriter
 from app.dump.reader import DocumentReader, Event, HeaderRead, ModelBegun, ModelEnded, RecordsRead
+from app.dump.seal import NO_SEALS
 from app.dump.verifier import FileVerifier, VerifiedFile
 from app.errors import FormatError
 from tests.support.backup_file import HEAD, RECORDS, compress, compress_elsewhere, document, verify
@@ -49,7 +50,7 @@ def test_chunks_of_any_size_say_the_same(chunk: int) -> None:
 def test_any_chunking_says_the_same(cuts: list[int], text_cuts: list[int]) -> None:
     """Chunks of the file, and stored blocks within it, which the decompressor gives one by one."""
     whole = verify(FILE, MD5)
-    verifier = FileVerifier()
+    verifier = FileVerifier(NO_SEALS, sealed=False)
     for start, end in _pieces(cuts, len(FILE)):
         verifier.feed(FILE[start:end])
     assert verifier.finish(MD5) == whole
@@ -64,7 +65,7 @@ def test_any_chunking_says_the_same(cuts: list[int], text_cuts: list[int]) -> No
 @pytest.mark.parametrize("chunk", [1, 1 << 20])
 def test_what_is_read_is_told_as_it_passes(chunk: int) -> None:
     told: list[Event] = []
-    verifier = FileVerifier(on_event=told.append)
+    verifier = FileVerifier(NO_SEALS, sealed=False, on_event=told.append)
     for start in range(0, len(FILE), chunk):
         verifier.feed(FILE[start : start + chunk])
     verified = verifier.finish(MD5)
@@ -84,7 +85,7 @@ def test_what_is_read_is_told_as_it_passes(chunk: int) -> None:
 
 def test_nothing_is_told_of_a_record_that_is_none() -> None:
     told: list[Event] = []
-    verifier = FileVerifier(on_event=told.append)
+    verifier = FileVerifier(NO_SEALS, sealed=False, on_event=told.append)
     verifier.feed(compress(document(records=[b'{"otra":1}\n'])))
     with pytest.raises(FormatError, match="no tiene las columnas"):
         verifier.finish()
@@ -96,7 +97,7 @@ def test_an_error_of_whoever_is_told_is_its_own() -> None:
         raise OSError("lleno")
 
     with pytest.raises(OSError, match="lleno"):
-        FileVerifier(on_event=refuse).feed(FILE)
+        FileVerifier(NO_SEALS, sealed=False, on_event=refuse).feed(FILE)
 
 
 def _pieces(cuts: list[int], size: int) -> list[tuple[int, int]]:
@@ -221,7 +222,7 @@ def _total(field: str, value: str) -> Change:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (_replace('"version":1', '"version":2'), "la versión 2 del formato no se conoce; se lee la 1"),
+        (_replace('"version":1', '"version":3'), "la versión 3 del formato no se conoce; se leen la 1 y la 2"),
         (_replace('"version":1,', ""), "la versión None"),
         (_replace("respaldo-clinica", "respaldo"), "no es un archivo de respaldo"),
         (_replace('"clinica_id":1', '"clinica_id":"1"'), "no tiene la forma debida"),

@@ -12,6 +12,7 @@ import pytest
 
 from app.dump.document import Section
 from app.dump.reader import Event, RecordsRead
+from app.dump.seal import NO_SEALS
 from app.dump.verifier import FileVerifier
 from app.errors import ExportError, FormatError, Interrupted, LocalFileError
 from app.export.export import Export, existing_export
@@ -114,7 +115,7 @@ def test_an_export_replaces_another_only_where_it_may(tmp_path: Path, formato: F
 @every_format
 def test_what_comes_there_meanwhile_is_not_replaced(tmp_path: Path, formato: Formato) -> None:
     with Export(tmp_path / "x", formato, replace=False) as under_way:
-        verifier = FileVerifier(on_event=under_way.take)
+        verifier = FileVerifier(NO_SEALS, sealed=False, on_event=under_way.take)
         verifier.feed(FILE)
         verifier.finish()
         export(FILE, tmp_path / "x", formato)
@@ -196,7 +197,7 @@ def test_leaving_waits_for_the_thread_that_writes_and_ends_it(tmp_path: Path, fo
                 writing.set()
 
         try:
-            FileVerifier(on_event=take).feed(file)
+            FileVerifier(NO_SEALS, sealed=False, on_event=take).feed(file)
         except Interrupted as exc:
             raised.append(exc)
         ended.set()

@@ -10,6 +10,7 @@ from app.clinic.restore.scope import Record, Scope
 from app.clinic.restore.session import ClinicRestore, Plan
 from app.clinic.restore.staging import Staging
 from app.dump.reader import Event
+from app.dump.seal import NO_SEALS
 from app.dump.verifier import FileVerifier, VerifiedFile
 from tests.support.clinic_backup import Backup, lines_of
 
@@ -59,7 +60,7 @@ async def loaded(
 async def staged(staging: Staging, file: bytes) -> VerifiedFile:
     """Verify the file, and stage its lines meanwhile."""
     events: list[Event] = []
-    verifier = FileVerifier(on_event=events.append)
+    verifier = FileVerifier(NO_SEALS, sealed=False, on_event=events.append)
     for start in range(0, len(file), 50_000):
         verifier.feed(file[start : start + 50_000])
         await staging.take(events)

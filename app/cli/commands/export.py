@@ -9,7 +9,7 @@ import click
 from app.cli.file import verify_file
 from app.cli.interrupt import run_alone
 from app.cli.output import ask_first, done, json_option, number, print_json, size, table, warn
-from app.cli.parameters import id_of
+from app.cli.parameters import UNSEALED_ID, id_of, unsealed_option
 from app.dump.document import Section
 from app.dump.whose import whose
 from app.export.export import Export, existing_export
@@ -43,8 +43,9 @@ class _FormatoName(click.ParamType[Formato]):
     help="Carpeta, o archivo (sqlite), que se crea; si no se dice, se llama como el respaldo, en esta carpeta.",
 )
 @click.option("--si", is_flag=True, help="Reemplaza sin preguntar una exportación que ya está ahí.")
+@unsealed_option
 @json_option
-def exportar(cual: str, formato: Formato, salida: Path | None, si: bool, as_json: bool) -> None:
+def exportar(cual: str, formato: Formato, salida: Path | None, si: bool, sin_sello: bool, as_json: bool) -> None:
     """Saca los datos de un respaldo a archivos que abren otros programas.
 
     csv: una carpeta con un archivo por modelo, los datos tal como son. excel: lo mismo para abrir con doble clic, con
@@ -58,6 +59,8 @@ def exportar(cual: str, formato: Formato, salida: Path | None, si: bool, as_json
     formato.require()
     id_ = id_of(cual)
     if id_ is not None:
+        if sin_sello:
+            raise click.UsageError(UNSEALED_ID)
         # A file needs no service, and does not wait for what talks to one (0.4 s).
         from app.cli.find import file_name
         from app.cli.object import export_object
@@ -70,15 +73,15 @@ def exportar(cual: str, formato: Formato, salida: Path | None, si: bool, as_json
             refusal=f"«{target}» ya existe; use --si para reemplazarlo",
         )
     if id_ is None:
-        exported = run_alone(_export_file(Path(cual), target, formato, replace))
+        exported = run_alone(_export_file(Path(cual), target, formato, replace, unsealed=sin_sello))
     else:
         exported = export_object(id_, target, formato, replace)
     _show(exported, as_json)
 
 
-async def _export_file(path: Path, target: Path, formato: Formato, replace: bool) -> Exported:
+async def _export_file(path: Path, target: Path, formato: Formato, replace: bool, *, unsealed: bool) -> Exported:
     with Export(target, formato, replace=replace) as export:
-        await asyncio.to_thread(verify_file, path, title="Exportando", on_event=export.take)
+        await asyncio.to_thread(verify_file, path, unsealed=unsealed, title="Exportando", on_event=export.take)
         return await uninterrupted(asyncio.to_thread(export.commit))
 
 

@@ -22,7 +22,7 @@ from app.cli.output import (
     timestamp,
     warn,
 )
-from app.cli.parameters import IDENTIFIER
+from app.cli.parameters import IDENTIFIER, unsealed_option
 from app.cli.progress import progress_bar
 from app.cli.resources import with_resources
 from app.cli.running import with_databases, with_settings
@@ -209,9 +209,10 @@ def _show_decisions(found: list[ClinicDecisions], as_json: bool, purged: int | N
 
 @click.command()
 @clinic_option("Solo los archivos de esta clínica.")
+@unsealed_option
 @json_option
 @click.pass_context
-def reindexar(context: click.Context, clinica: str | None, as_json: bool) -> None:
+def reindexar(context: click.Context, clinica: str | None, sin_sello: bool, as_json: bool) -> None:
     """Rehace, a partir de los archivos del bucket, los respaldos que la base de datos perdió.
 
     Lee entero cada archivo que la base de datos no conoce. No cambia nada en el bucket. Termina con error si
@@ -221,7 +222,7 @@ def reindexar(context: click.Context, clinica: str | None, as_json: bool) -> Non
     async def work(resources: Resources) -> Reindexed:
         clinica_id = (await resources.clinic.clinic(clinica)).id if clinica is not None else None
         with progress_bar("Leyendo el bucket") as progress:
-            return await rebuild(resources, clinica_id=clinica_id, progress=progress)
+            return await rebuild(resources, clinica_id=clinica_id, unsealed=sin_sello, progress=progress)
 
     found = with_resources(work)
     if as_json:

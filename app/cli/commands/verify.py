@@ -7,7 +7,7 @@ import click
 
 from app.cli.file import verify_file
 from app.cli.output import dated, done, fields, json_option, number, print_json, size, timestamp
-from app.cli.parameters import id_of
+from app.cli.parameters import UNSEALED_ID, id_of, unsealed_option
 from app.dump.verifier import VerifiedFile
 from app.dump.whose import whose
 
@@ -22,8 +22,9 @@ from app.dump.whose import whose
     help="rapida: el objeto está y tiene su tamaño. completa: todo su contenido. ensayo: además lo restaura de"
     " verdad, en tablas aparte que después se borran.",
 )
+@unsealed_option
 @json_option
-def verificar(cual: str, profundidad: str, as_json: bool) -> None:
+def verificar(cual: str, profundidad: str, sin_sello: bool, as_json: bool) -> None:
     """Comprueba un respaldo de principio a fin.
 
     Con un ID lee el objeto de S3. Con un ARCHIVO no necesita ningún servicio: comprueba su hash (si está
@@ -32,9 +33,11 @@ def verificar(cual: str, profundidad: str, as_json: bool) -> None:
     id_ = id_of(cual)
     if id_ is None and profundidad != "completa":
         raise click.UsageError("--profundidad vale para un ID: un archivo siempre se comprueba entero")
+    if id_ is not None and sin_sello:
+        raise click.UsageError(UNSEALED_ID)
     verified: VerifiedFile | None
     if id_ is None:
-        verified = verify_file(Path(cual))
+        verified = verify_file(Path(cual), unsealed=sin_sello)
     else:
         # A file needs no service, and does not wait for what talks to one (0.4 s).
         from app.cli.object import verify_object
@@ -57,6 +60,9 @@ def verificar(cual: str, profundidad: str, as_json: bool) -> None:
                 "tamaño_bytes": verified.compressed_size,
                 "tamaño_original_bytes": verified.original_size,
                 "hash_md5": verified.md5,
+                "hash_sha256": verified.sha256,
+                "sello": verified.seal,
+                "sello_comprobado": verified.seal_checked,
                 "detalles_registros": {name: total.records for name, total in verified.totals.items()},
             }
         )
@@ -72,9 +78,17 @@ def verificar(cual: str, profundidad: str, as_json: bool) -> None:
                 "Modelos": number(len(verified.totals)),
                 "Tamaño": f"{size(verified.compressed_size)} ({size(verified.original_size)} sin comprimir)",
                 "Hash MD5": verified.md5,
+                "Hash SHA-256": verified.sha256,
+                "Sello": _seal(verified),
             },
             indent=2,
         )
+
+
+def _seal(verified: VerifiedFile) -> str:
+    if verified.seal is None:
+        return "no tiene"
+    return f"de «{verified.seal}»" + ("" if verified.seal_checked else ", sin comprobar: aquí no hay claves")
 
 
 def _taken(at: datetime, *, of_file: bool) -> dict[str, str]:

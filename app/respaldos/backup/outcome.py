@@ -18,8 +18,13 @@ def completed_metadata(
     size: int,
     seconds: Mapping[str, float],
     avisos: Sequence[str],
+    sha256: str,
+    seal: str | None,
 ) -> dict[str, Any]:
-    """The column `metadata`: sizes in bytes, before and after compression; `seconds` by stage."""
+    """The column `metadata`: sizes in bytes, before and after compression; `seconds` by stage.
+
+    `sha256` is the file's, `seal` the id of the key that it is sealed with.
+    """
     return {
         "modelos_respaldados": list(totals),
         "detalles_registros": {name: total.records for name, total in totals.items()},
@@ -29,6 +34,8 @@ def completed_metadata(
         "compresion_porcentaje": round(100 * (1 - size / original_size), 1),
         "segundos": {stage: round(elapsed, 3) for stage, elapsed in seconds.items()},
         "avisos": list(avisos),
+        "hash_sha256": sha256,
+        "sello": seal,
     }
 
 

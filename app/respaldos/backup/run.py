@@ -117,7 +117,7 @@ async def _make(resources: Resources, clinica_id: int | None, key: str, origin: 
     async with resources.clinic.snapshot(clinica_id, on_step=step) as snapshot:
         opened = time.perf_counter()
         progress.enter(Etapa.LEYENDO)
-        dump = ClinicDump(snapshot, origin, progress, resources.compression)
+        dump = ClinicDump(snapshot, origin, progress, resources.compression, resources.seals)
         async with aclosing(dump.chunks()) as chunks:
             stored = await resources.storage.upload(key, chunks, part_size=_part_size(snapshot.tables_size))
         sent = time.perf_counter()
@@ -191,6 +191,8 @@ async def _complete(attempt: Attempt, made: _Made) -> Respaldo:
                 size=made.stored.size,
                 seconds=made.seconds,
                 avisos=warnings,
+                sha256=dump.sha256,
+                seal=attempt.resources.seals.signing_id,
             ),
         )
         if respaldo is None:

@@ -16,6 +16,7 @@ from app.clinic.catalogue.introspection import Table
 from app.clinic.reading.snapshot import ClinicSnapshot
 from app.dump.document import ColumnHeader, DocumentWriter, Header, ModelHeader, ModelTotal, Origin
 from app.dump.gzip_member import Compression, GzipWriter
+from app.dump.seal import SealKeys
 from app.respaldos.progress import Etapa, Progress
 
 # Parts that wait for the thread beside the one it is at: it goes on to the next at once. Otherwise it would wait for
@@ -31,20 +32,27 @@ Part: TypeAlias = tuple[Callable[[], bytes], int]
 
 
 class ClinicDump:
-    """One file being written. Sizes (bytes), `md5` and `totals` are complete when `chunks` has ended.
+    """One file being written, sealed where `seals` has a key for it. Sizes (bytes), `md5`, `sha256` and `totals` are
+    complete when `chunks` has ended.
 
     `seconds` says where the time went: waiting for PostgreSQL, hashing and compressing, and waiting for whoever
     takes the chunks.
     """
 
     def __init__(
-        self, snapshot: ClinicSnapshot, origin: Origin, progress: Progress, compression: Compression
+        self,
+        snapshot: ClinicSnapshot,
+        origin: Origin,
+        progress: Progress,
+        compression: Compression,
+        seals: SealKeys,
     ) -> None:
         self.seconds = {"postgresql": 0.0, "compresion": 0.0, "envio": 0.0}
         self._snapshot = snapshot
         self._origin = origin
         self._progress = progress
-        self._document = DocumentWriter()
+        self._seals = seals
+        self._document = DocumentWriter(seals)
         self._gzip = GzipWriter(compression)
         # Records of which the progress knows.
         self._told = 0
@@ -53,6 +61,11 @@ class ClinicDump:
     def md5(self) -> str:
         """Hex MD5 of the file."""
         return self._gzip.md5
+
+    @property
+    def sha256(self) -> str:
+        """Its hex SHA-256."""
+        return self._gzip.sha256
 
     @property
     def original_size(self) -> int:
@@ -129,6 +142,7 @@ class ClinicDump:
                 entry.model: _model_header(catalogue, entry, snapshot.statements.described(entry))
                 for entry in (*owned, *references)
             },
+            sealed=self._seals.signing is not None,
         )
         yield lambda: document.begin(header), 0
         for entry, statement in owned.items():

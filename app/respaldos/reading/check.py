@@ -58,6 +58,9 @@ async def check_thoroughly(
     progress.enter(Etapa.VERIFICANDO)
     events: list[Event] = []
     verifier = FileVerifier(
+        resources.seals,
+        # A backup from before there were seals has its MD5 alone.
+        sealed=respaldo.metadata_.get("sello") is not None,
         max_size=respaldo.metadata_.get("tamaño_original_bytes"),
         on_event=events.append if take is not None else None,
         parse_data=parse_data,
@@ -69,6 +72,9 @@ async def check_thoroughly(
             events.clear()
             progress.advance(bytes_=len(chunk))
         verified = await asyncio.to_thread(verifier.finish, respaldo.hash_md5)
+    stated = respaldo.metadata_.get("hash_sha256")
+    if stated is not None and stated != verified.sha256:
+        raise FormatError(f"el archivo cambió: su hash SHA-256 es {verified.sha256} y debería ser {stated}")
     header = verified.header
     # Of a backup that was found in the bucket when another one had its id already.
     made_as = respaldo.metadata_.get("id_original", respaldo.id)

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from app.dump.document import Origin
 from app.dump.verifier import FileVerifier, VerifiedFile
@@ -28,6 +28,12 @@ _BATCH = 1000
 _LAST_ID = 2**52
 
 _LAST_INTENTO = 2**31 - 1
+
+# How far this machine's clock and the database's may be apart.
+CLOCKS_APART = timedelta(minutes=5)
+
+# A backup's object is as old as the backup is; where the bucket was copied, a person can say so.
+DATES_APART = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +61,7 @@ async def reindexar(
     resources: Resources,
     *,
     clinica_id: int | None = None,
+    unsealed: bool = False,
     progress: Progress | None = None,
     actor: Actor = COMMAND_LINE,
 ) -> Reindexed:
@@ -67,6 +74,10 @@ async def reindexar(
     never touched. What a file cannot tell is left open: how long the backup took, what it warned of, who verified
     or accepted it; whether it is suspicious is judged again. Where two files say the same id, the second gets a
     new one, with its old one in `metadata.id_original`.
+
+    Where there are keys for seals, a file without one is left out as damaged ones are, unless `unsealed`: whoever may
+    write to the bucket may have made it. So is one from the future, which would be the newest for ever. One whose
+    date is more than DATES_APART from its object's is suspicious.
 
     Raises ClinicNotFound and StorageError.
     """
@@ -84,7 +95,7 @@ async def reindexar(
         known += len(taken)
         for item in batch:
             if item.key not in taken:
-                await _index(resources, item, clinics, found, progress, actor)
+                await _index(resources, item, clinics, found, progress, actor, unsealed=unsealed)
     return Reindexed(found.rebuilt, found.unknown, found.damaged, known)
 
 
@@ -100,7 +111,14 @@ async def _batches(resources: Resources, prefix: str) -> AsyncIterator[Sequence[
 
 
 async def _index(
-    resources: Resources, item: ObjectInfo, clinics: set[int], found: Reindexed, progress: Progress, actor: Actor
+    resources: Resources,
+    item: ObjectInfo,
+    clinics: set[int],
+    found: Reindexed,
+    progress: Progress,
+    actor: Actor,
+    *,
+    unsealed: bool,
 ) -> None:
     try:
         clinica_id = owner_in(item.key)
@@ -111,11 +129,13 @@ async def _index(
         found.unknown.append(Unknown(item.key, f"no existe {whose(clinica_id)}"))
         return
     try:
-        file = await _read(resources, item.key, progress)
+        file = await _read(resources, item.key, progress, unsealed=unsealed)
         if file.header.clinica_id != clinica_id:
             raise FormatError(
                 f"el archivo dice ser de {whose(file.header.clinica_id)}, y está entre los de {whose(clinica_id)}"
             )
+        if file.header.taken_at > datetime.now(UTC) + CLOCKS_APART:
+            raise FormatError(f"el archivo dice ser del {file.header.taken_at:%Y-%m-%d %H:%M} UTC, que no ha llegado")
         tipo = _checked(file.header.origin)
     except ObjectNotFound:
         # Removed since it was listed.
@@ -123,13 +143,13 @@ async def _index(
     except FormatError as exc:
         found.damaged.append(Unknown(item.key, str(exc)))
         return
-    respaldo = await _add(resources, item.key, file, clinica_id, tipo, actor)
+    respaldo = await _add(resources, item, file, clinica_id, tipo, actor)
     if respaldo is not None:
         found.rebuilt.append(respaldo)
 
 
-async def _read(resources: Resources, key: str, progress: Progress) -> VerifiedFile:
-    verifier = FileVerifier()
+async def _read(resources: Resources, key: str, progress: Progress, *, unsealed: bool) -> VerifiedFile:
+    verifier = FileVerifier(resources.seals, sealed=not unsealed)
     async with resources.storage.download(key) as chunks:
         async for chunk in chunks:
             await asyncio.to_thread(verifier.feed, chunk)
@@ -152,7 +172,12 @@ def _checked(origin: Origin) -> TipoRespaldo:
 
 
 async def _add(
-    resources: Resources, key: str, file: VerifiedFile, clinica_id: int | None, tipo: TipoRespaldo, actor: Actor
+    resources: Resources,
+    item: ObjectInfo,
+    file: VerifiedFile,
+    clinica_id: int | None,
+    tipo: TipoRespaldo,
+    actor: Actor,
 ) -> Respaldo | None:
     header, origin = file.header, file.header.origin
     async with transaction(resources) as session:
@@ -160,7 +185,7 @@ async def _add(
             session,
             respaldo_id=origin.id if origin.id <= _LAST_ID else None,
             clinica_id=clinica_id,
-            archivo_s3=key,
+            archivo_s3=item.key,
             intento=origin.attempt,
             fecha_respaldo=header.taken_at,
             fecha_creacion=header.taken_at,
@@ -174,7 +199,7 @@ async def _add(
         if respaldo is None:
             return None
         last = await backup_queries.good_before(session, clinica_id=clinica_id, moment=header.taken_at)
-        doubt = suspicion(file.records, file.compressed_size, last)
+        doubt = suspicion(file.records, file.compressed_size, last) or _misdated(header.taken_at, item.modified)
         today = f"{datetime.now(UTC).astimezone(resources.time_zone):%Y-%m-%d}"
         metadata = completed_metadata(
             file.totals,
@@ -184,8 +209,11 @@ async def _add(
             avisos=[
                 *([doubt] if doubt else []),
                 *([f"{whose(clinica_id)} no tiene ningún registro"] if file.records == 0 else []),
+                *([] if file.seal is not None or not resources.seals.public else ["se aceptó sin sello"]),
                 f"se reconstruyó el {today} a partir de su archivo, que no dice cuánto tardó ni de qué avisó",
             ],
+            sha256=file.sha256,
+            seal=file.seal if file.seal_checked else None,
         )
         if respaldo.id != origin.id:
             metadata["id_original"] = origin.id
@@ -197,7 +225,16 @@ async def _add(
             actor,
             clinica_id=clinica_id,
             respaldo_id=respaldo.id,
-            archivo_s3=key,
+            archivo_s3=item.key,
         )
         await session.refresh(respaldo)
         return respaldo
+
+
+def _misdated(taken_at: datetime, modified: datetime) -> str | None:
+    if abs(modified - taken_at) <= DATES_APART:
+        return None
+    return (
+        f"sospechoso: dice ser del {taken_at:%Y-%m-%d %H:%M} UTC, y su objeto está en S3 desde el"
+        f" {modified:%Y-%m-%d %H:%M}"
+    )

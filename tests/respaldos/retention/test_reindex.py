@@ -1,6 +1,7 @@
 """The table of backups comes back out of the bucket, and what is not ours to judge is reported and left alone."""
 
 import asyncio
+import hashlib
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -10,7 +11,8 @@ import asyncpg
 import pytest
 
 from app.dump.document import Origin
-from app.errors import ClinicNotFound, StorageUnavailable
+from app.dump.seal import NO_SEALS, SealKeys
+from app.errors import ClinicNotFound, FormatError, StorageUnavailable
 from app.respaldos.audit import COMMAND_LINE, Actor
 from app.respaldos.models import Respaldo, TipoRespaldo
 from app.respaldos.progress import Progress
@@ -18,12 +20,13 @@ from app.respaldos.reading.download import descargar_respaldo
 from app.respaldos.reading.verification import verificar_respaldo
 from app.respaldos.reconcile import reconciliar
 from app.respaldos.resources import Resources
+from app.respaldos.retention import reindex
 from app.respaldos.retention.clean import limpiar_respaldos_antiguos
 from app.respaldos.retention.delete import eliminar_respaldo
 from app.respaldos.retention.policy import Policy
 from app.respaldos.retention.reindex import Reindexed, reindexar
 from tests.respaldos.conftest import LARGE, NEW, SMALL, back_up
-from tests.support.backup_file import HEAD, RECORDS, compress, document
+from tests.support.backup_file import HEAD, RECORDS, compress, document, keys_of
 from tests.support.fault import FaultyS3
 from tests.support.stored import PERSON, keys, put, row, trail, waiting_for_a_lock
 
@@ -48,12 +51,18 @@ def key(number: int, clinica_id: int = SMALL) -> str:
 
 
 def file(
-    id_: int, clinica_id: int = SMALL, *, records: int = 3, taken_at: datetime = HEAD.taken_at, **of: Any
+    id_: int,
+    clinica_id: int = SMALL,
+    *,
+    records: int = 3,
+    taken_at: datetime = HEAD.taken_at,
+    seals: SealKeys = NO_SEALS,
+    **of: Any,
 ) -> bytes:
     """A whole backup file of that id, with so many records; `of` are other values of its origin."""
     origin = replace(Origin(id_, 1, "automatico", None, ""), **of)
-    header = replace(HEAD, clinica_id=clinica_id, origin=origin, taken_at=taken_at)
-    return compress(document(header, (RECORDS * (records // 3 + 1))[:records]))
+    header = replace(HEAD, clinica_id=clinica_id, origin=origin, taken_at=taken_at, sealed=seals.signing is not None)
+    return compress(document(header, (RECORDS * (records // 3 + 1))[:records], seals))
 
 
 async def test_lost_rows_come_back_as_they_were(
@@ -274,7 +283,11 @@ async def test_an_id_that_a_backup_has_just_drawn_is_taken(resources: Resources,
     assert (respaldo.id, respaldo.metadata_["id_original"]) == (2, 1)
 
 
-async def test_empty_backups_are_suspicious_again_and_do_not_age_out_the_full_one(resources: Resources) -> None:
+async def test_empty_backups_are_suspicious_again_and_do_not_age_out_the_full_one(
+    resources: Resources, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # All of these objects are of today.
+    monkeypatch.setattr(reindex, "DATES_APART", timedelta(days=100))
     first = datetime.now(UTC) - timedelta(days=60)
     for day in range(60):
         records = 300 if day < 20 else 1
@@ -285,3 +298,69 @@ async def test_empty_backups_are_suspicious_again_and_do_not_age_out_the_full_on
     await limpiar_respaldos_antiguos(resources, Policy(days=30))
     assert (await row(resources, 20)).fecha_eliminacion is None
     assert (await row(resources, 19)).fecha_eliminacion is not None
+
+
+SEALS = keys_of("2026")
+
+
+async def test_of_sealed_files_those_that_somebody_forged_are_left_out(
+    resources: Resources, conn: asyncpg.Connection
+) -> None:
+    """What whoever writes to the bucket can do, and no more: no row is made of it, and it says why."""
+    ours = replace(resources, seals=SEALS)
+    true = await back_up(ours, SMALL)
+    assert true.metadata_["sello"] == "2026"
+    bucket = resources.storage
+    async with bucket.download(true.archivo_s3 or "") as chunks:
+        content = b"".join([chunk async for chunk in chunks])
+    await lose_everything(conn)
+    await put(resources, key(1), file(8, taken_at=datetime.now(UTC)))
+    await put(resources, key(2), file(9, taken_at=datetime.now(UTC), seals=keys_of("2026", drawn=1)))
+    await put(resources, key(3), file(10, taken_at=datetime.now(UTC), seals=keys_of("2020")))
+    await put(resources, key(4, LARGE), content)
+    found = await reindexar(ours)
+    assert [respaldo.id for respaldo in found.rebuilt] == [true.id]
+    assert found.rebuilt[0].metadata_["sello"] == "2026"
+    assert {item.archivo_s3: item.reason.split(":")[0] for item in found.damaged} == {
+        key(1): "el archivo no está sellado, y debería estarlo",
+        key(2): "el sello del archivo no es de la clave «2026»",
+        key(3): "el archivo está sellado con la clave «2020», que no está en SEAL_KEYS ni en SEAL_PUBLIC_KEYS",
+        key(4, LARGE): f"el archivo dice ser de la clínica {SMALL}, y está entre los de la clínica {LARGE}",
+    }
+    again = await reindexar(ours, unsealed=True)
+    assert [(respaldo.id, respaldo.archivo_s3) for respaldo in again.rebuilt] == [(8, key(1))]
+    assert "se aceptó sin sello" in again.rebuilt[0].metadata_["avisos"]
+    assert again.rebuilt[0].metadata_["sello"] is None
+
+
+async def test_a_seal_that_is_gone_is_missed_whatever_the_hashes_say(
+    resources: Resources, conn: asyncpg.Connection
+) -> None:
+    """As somebody does it who writes to the bucket and to the table, but has no key."""
+    ours = replace(resources, seals=SEALS)
+    made = await back_up(ours, SMALL)
+    forged = file(made.id, taken_at=made.fecha_respaldo or HEAD.taken_at)
+    await put(resources, made.archivo_s3 or "", forged)
+    await conn.execute(
+        "UPDATE respaldos.respaldo SET hash_md5 = $1, tamaño_bytes = $2, numero_registros = 3, metadata = metadata"
+        " || jsonb_build_object('hash_sha256', $3::text, 'tamaño_original_bytes', 100000,"
+        " 'detalles_registros', '{\"usuarios\": 3, \"vacía\": 0}'::jsonb)",
+        hashlib.md5(forged, usedforsecurity=False).hexdigest(),
+        len(forged),
+        hashlib.sha256(forged).hexdigest(),
+    )
+    with pytest.raises(FormatError, match="no está sellado, y debería estarlo"):
+        await verificar_respaldo(ours, await row(resources, made.id))
+
+
+async def test_dates_that_cannot_be(resources: Resources) -> None:
+    now = datetime.now(UTC)
+    await put(resources, key(1), file(1, taken_at=now.replace(year=2999)))
+    await put(resources, key(2), file(2, taken_at=now - timedelta(days=2)))
+    await put(resources, key(3), file(3, taken_at=now - timedelta(hours=2)))
+    found = await reindexar(resources)
+    assert {respaldo.id: respaldo.sospechoso for respaldo in found.rebuilt} == {2: True, 3: False}
+    assert "y su objeto está en S3 desde el" in found.rebuilt[0].metadata_["avisos"][0]
+    (future,) = found.damaged
+    assert future.archivo_s3 == key(1)
+    assert "que no ha llegado" in future.reason
