@@ -115,9 +115,9 @@ class AlreadyPurged(RespaldosError):
 
 
 class LinkEnded(RespaldosError):
-    """The link to an export has been used, has ended, or never was one."""
+    """The link to an export has been used, has ended, or never was one: of which, nobody is told."""
 
-    status = 410
+    status = 404
     code = "enlace_terminado"
 
 

@@ -132,7 +132,7 @@ async def test_each_format_is_asked_for_made_and_downloaded(
         assert taken.headers["content-disposition"] == f'attachment; filename="{made["archivo"]}"'
         assert taken.headers["cache-control"] == "no-store"
         second = await outside.get(given["url"])
-    assert (second.status_code, second.json()["codigo"]) == (410, "enlace_terminado")
+    assert (second.status_code, second.json()["codigo"]) == (404, "enlace_terminado")
     expected = await conn.fetchval("SELECT count(*) FROM paciente WHERE clinica_id = $1", SMALL)
     assert patients(formato, taken.content, tmp_path) == expected
 
@@ -196,7 +196,7 @@ async def test_a_download_that_is_cut_off_goes_on_and_only_one_ends(
     tail = await client.get(url, headers={"Range": f"bytes={size - 9}-", "If-Range": etag})
     assert (tail.status_code, tail.content) == (206, rest.content[-9:])
     for headers in ({}, {"Range": "bytes=1-"}, {"Range": "bytes=1-", "If-Range": looked.headers["etag"]}):
-        assert (await client.get(url, headers=headers)).status_code == 410
+        assert (await client.get(url, headers=headers)).status_code == 404
     whole = (await client.get((await link(client, exportacion["id"], LARGE))["url"])).content
     assert whole == beginning + rest.content
     done = [(line["detalle"]["estado"], line["direccion"]) for line in await events(conn, "exportacion")]
@@ -213,7 +213,7 @@ async def test_links_end(app: FastAPI, client: httpx.AsyncClient, conn: asyncpg.
     stored = await conn.fetchval("SELECT enlace FROM respaldos.exportacion")
     assert stored not in url
     for spent in (former, url[:-1], f"{url.partition('=')[0]}={stored}"):
-        assert (await client.get(spent)).status_code == 410, spent
+        assert (await client.get(spent)).status_code == 404, spent
     assert (await client.head(url)).status_code == 200
     # One whose file is gone: nothing is used up by that.
     await store.storage.delete(await conn.fetchval("SELECT archivo_s3 FROM respaldos.exportacion"))
@@ -221,7 +221,7 @@ async def test_links_end(app: FastAPI, client: httpx.AsyncClient, conn: asyncpg.
     assert await conn.fetchval("SELECT enlace FROM respaldos.exportacion") == stored
 
     await conn.execute("UPDATE respaldos.exportacion SET vence = now() - interval '1 second'")
-    assert (await client.get(url)).status_code == 410
+    assert (await client.get(url)).status_code == 404
     too_late = await client.post(f"{API}/exportaciones/{exportacion}/enlace/", headers=bearer())
     assert (too_late.status_code, too_late.json()["codigo"]) == (410, "exportacion_terminada")
     assert (await asked(client, respaldo_id))["id"] != exportacion
@@ -231,7 +231,7 @@ async def test_links_end(app: FastAPI, client: httpx.AsyncClient, conn: asyncpg.
     newer = (await client.get(f"{API}/exportaciones/", params={"respaldo_id": respaldo_id}, headers=bearer())).json()
     url = (await link(client, newer[0]["id"]))["url"]
     await client.delete(f"{API}/respaldos/{respaldo_id}/", headers=bearer())
-    assert (await client.get(url)).status_code == 410
+    assert (await client.get(url)).status_code == 404
     assert (await client.get(f"{API}/exportaciones/{newer[0]['id']}/", headers=bearer())).status_code == 404
     assert (await client.get(f"{API}/exportaciones/", headers=bearer())).json() == []
     await reconciliar(resources)

@@ -98,7 +98,7 @@ async def listar(
     responses={
         200: {"content": _BINARY},
         206: {"content": _BINARY, "description": "El resto, si se pide desde dónde (`Range`)."},
-        **problems(404, 410, 422, 500, 502, 503, _410="El enlace ya se usó o venció"),
+        **problems(404, 422, 500, 502, 503, _404="El enlace ya se usó o venció"),
     },
 )
 async def archivo(

@@ -6107,30 +6107,10 @@ export interface operations {
                      *       "type": "urn:respaldos:error:respaldo_inexistente",
                      *       "title": "No encontrado",
                      *       "status": 404,
-                     *       "detail": "No existe el respaldo 7",
-                     *       "instance": "/api/v1/respaldos/",
-                     *       "error": "No existe el respaldo 7",
-                     *       "codigo": "respaldo_inexistente"
-                     *     }
-                     */
-                    "application/problem+json": components["schemas"]["Problema"];
-                };
-            };
-            /** @description Ya no existe */
-            410: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "type": "urn:respaldos:error:respaldo_purgado",
-                     *       "title": "Ya no existe",
-                     *       "status": 410,
                      *       "detail": "El enlace ya se usó o venció",
                      *       "instance": "/api/v1/respaldos/",
                      *       "error": "El enlace ya se usó o venció",
-                     *       "codigo": "respaldo_purgado"
+                     *       "codigo": "respaldo_inexistente"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problema"];
