@@ -80,14 +80,14 @@ class TooManyReadings(RespaldosError):
 
 
 class NotInProgress(RespaldosError):
-    """Only a pending or running backup can be cancelled."""
+    """Only a pending or running backup or export can be cancelled."""
 
     status = 409
     code = "respaldo_no_en_curso"
 
 
 class Cancelled(RespaldosError):
-    """A person asked for the backup to be stopped."""
+    """A person asked for the backup or the export to be stopped."""
 
     status = 409
     code = "cancelado"
@@ -114,6 +114,20 @@ class AlreadyPurged(RespaldosError):
     code = "respaldo_purgado"
 
 
+class LinkEnded(RespaldosError):
+    """The link to an export has been used, has ended, or never was one: of which, nobody is told."""
+
+    status = 404
+    code = "enlace_terminado"
+
+
+class ExportEnded(RespaldosError):
+    """The export's time is over, and its file is gone."""
+
+    status = 410
+    code = "exportacion_terminada"
+
+
 class NotSuspicious(RespaldosError):
     """Only a suspicious backup can be accepted."""
 
@@ -122,7 +136,7 @@ class NotSuspicious(RespaldosError):
 
 
 class NotCompleted(RespaldosError):
-    """Only a `completado` backup can be downloaded, verified or restored; `estado` is what it is instead."""
+    """Only what is `completado` can be downloaded, verified or restored; `estado` is what it is instead."""
 
     status = 409
     code = "respaldo_no_completado"

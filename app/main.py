@@ -22,6 +22,7 @@ from app.api.routes import (
     constancias,
     docs,
     eventos,
+    exportaciones,
     health,
     metrics,
     panel,
@@ -65,7 +66,10 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.trusted_proxies = networks(chosen.forwarded_allow_ips)
     problems.add_handlers(app)
     api = APIRouter(prefix=API)
-    parts = (auth, clinicas, respaldos, progress, restauraciones, registros, constancias, eventos, platform)
+    parts = (
+        *(auth, clinicas, respaldos, progress, restauraciones, exportaciones, registros, constancias, eventos),
+        platform,
+    )
     for part in parts:
         api.include_router(part.router)
     app.include_router(api)

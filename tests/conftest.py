@@ -60,6 +60,7 @@ _STARTED_BY_TESTS = (
         "tests/deploy/test_systemd.py::test_systemd",
         "tests/test_embedded.py",
         "tests/test_compose.py::test_the_secret",
+        "tests/respaldos/exports/test_folder.py",
     ),
     *(
         "tests/test_imports.py::test_the_layers_are_kept",

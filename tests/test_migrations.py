@@ -16,7 +16,7 @@ from app.errors import DatabaseError, DatabaseUnavailable, PermissionMissing
 from app.migrate import alembic_config, migrate
 from app.respaldos.models import SCHEMA, Clase
 from tests.conftest import plain_url, unique_name
-from tests.support.jobs import add_job
+from tests.support.jobs import add_exportacion, add_job
 
 T = TypeVar("T")
 
@@ -243,6 +243,35 @@ async def test_of_restores_in_a_mode_only_those_that_wait_are_ended(empty_databa
         assert [tuple(row) for row in registros] == [
             (registro, "todo") for registro in (None, None, '["a:1"]', '["a:1"]', None, None, None)
         ]
+    finally:
+        await connection.close()
+
+
+async def test_exports_go_with_their_table_and_their_lines_stay(empty_database: str) -> None:
+    await migrate(empty_database)
+    connection = await asyncpg.connect(plain_url(empty_database))
+    try:
+        await connection.execute(
+            """
+            INSERT INTO respaldos.respaldo (id, clinica_id, tipo_respaldo, estado) OVERRIDING SYSTEM VALUE
+            VALUES (1, 1, 'manual', 'completado'), (2, NULL, 'manual', 'completado');
+            INSERT INTO respaldos.evento (clinica_id, accion, respaldo_id) VALUES (1, 'exportacion', 1)
+            """
+        )
+        for respaldo_id, estado in ((1, "pendiente"), (1, "procesando"), (2, "completado")):
+            await add_exportacion(connection, respaldo_id, job={"estado": estado})
+        kept = [await add_job(connection, 1), await add_job(connection, 2)]
+        lines = await connection.fetch("SELECT * FROM respaldos.evento")
+        for _ in range(2):
+            await with_connection(empty_database, lambda c: command.downgrade(alembic_config(c), "0010"))
+            jobs = await connection.fetch("SELECT id FROM respaldos.trabajo ORDER BY id")
+            assert [row["id"] for row in jobs] == kept
+            assert await connection.fetch("SELECT * FROM respaldos.evento") == lines
+            with pytest.raises(asyncpg.CheckViolationError):
+                await connection.execute("INSERT INTO respaldos.evento (accion) VALUES ('exportacion')")
+            await migrate(empty_database)
+            assert await connection.fetchval("SELECT count(*) FROM respaldos.exportacion") == 0
+        await add_exportacion(connection, 1)
     finally:
         await connection.close()
 

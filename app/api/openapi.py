@@ -33,6 +33,10 @@ TAGS: Final = [
         "description": "Las verificaciones, restauraciones y comparaciones, y cómo terminaron.",
     },
     {
+        "name": "Exportaciones",
+        "description": "Los datos de un respaldo para abrirlos con otros programas, con un enlace que vale una vez.",
+    },
+    {
         "name": "Constancias",
         "description": "Un respaldo, o lo que se hizo con él, en un papel que cualquiera comprueba.",
     },
@@ -46,6 +50,7 @@ _ENUMERATIONS: Final = {
     "Accion": "Qué se hizo.",
     "EstadoRegistro": "Qué pasó con el registro.",
     "Estado": "Va de pendiente a procesando, y termina en completado, fallido o cancelado.",
+    "Formato": "Para qué programas: Excel, cualquiera que lea CSV, SQLite, o Parquet.",
     "Modo": "Qué se restaura: lo que falta hoy, también lo que cambió, o todo tal como estaba.",
     "Profundidad": "Cuánto se comprueba: que el archivo esté y tenga su tamaño (rapida), o todo (completa).",
     "Orden": "Por qué se ordena; con `-`, de mayor a menor. Lo que no tiene tamaño o registros va al final.",

@@ -6,6 +6,7 @@ from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic_core import PydanticKnownError
 
 from app.clinic.restore.mode import Modo
+from app.export.format import Formato
 from app.respaldos.contract import Answer, eg
 from app.respaldos.models import Profundidad
 from app.respaldos.restore.request import MOST_RECORDS
@@ -71,6 +72,14 @@ class PedidoVerificacion(BaseModel):
     model_config = ConfigDict(json_schema_extra={"examples": [{"profundidad": "completa"}]})
 
     profundidad: Profundidad = Profundidad.RAPIDA
+
+
+class PedidoExportacion(BaseModel):
+    """Para qué programas se sacan los datos."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"formato": "excel"}]})
+
+    formato: Formato
 
 
 # Said of the field, and checked with better words where it is read.

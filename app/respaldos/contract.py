@@ -18,6 +18,7 @@ from pydantic import (
 )
 
 from app.clinic.restore.mode import Modo
+from app.export.format import Formato
 from app.respaldos.models import (
     Accion,
     Estado,
@@ -488,6 +489,35 @@ class RestauracionEnLista(Answer):
             if answer.resultado is not None and answer.tipo != TipoRestauracion.VERIFICACION:
                 answer.resultado = {model: {**changes, "ejemplos": {}} for model, changes in answer.resultado.items()}
         return answer
+
+
+class ExportacionEnLista(Answer):
+    """Los datos de un respaldo en otro formato, hechos o por hacer. `tamaño_mb` está en MiB.
+
+    Mientras está `disponible` se puede pedir un enlace para descargarla. `vence` dice hasta cuándo; después de
+    `descargado` quedan quince minutos, por si la descarga se cortó al final.
+    """
+
+    id: Annotated[int, eg(3)]
+    respaldo_id: Annotated[int, eg(7)]
+    clinica_id: Annotated[int | None, eg(1)] = Field(description="Vacío en los de la plataforma.")
+    formato: Annotated[Formato, eg("excel")]
+    estado: Annotated[Estado, eg("completado")] = Field(validation_alias=AliasPath("trabajo", "estado"))
+    progreso: Annotated[Progreso | None, eg(None)] = Field(validation_alias=AliasPath("trabajo", "progreso"))
+    archivo: Annotated[str | None, eg("backup_20260703_020012_excel.zip")]
+    tamaño_bytes: Annotated[Cuenta, eg(2097152)]
+    tamaño_mb: Annotated[float, BeforeValidator(mib), eg(2.0)] = Field(validation_alias="tamaño_bytes")
+    disponible: Annotated[bool, eg(True)] = Field(validation_alias="available")
+    vence: Annotated[Fecha | None, eg("2026-07-06T07:00:00+00:00")]
+    descargado: Annotated[Fecha | None, eg(None)]
+    error: Annotated[str | None, eg(None)] = Field(validation_alias=AliasPath("trabajo", "error"))
+    usuario: Annotated[str | None, eg("12")] = Field(validation_alias=AliasPath("trabajo", "usuario"))
+    fecha_creacion: Annotated[Fecha, eg("2026-07-05T06:59:55+00:00")] = Field(
+        validation_alias=AliasPath("trabajo", "fecha_creacion")
+    )
+    fecha_fin: Annotated[Fecha | None, eg("2026-07-05T07:00:00+00:00")] = Field(
+        validation_alias=AliasPath("trabajo", "fecha_fin")
+    )
 
 
 # The audit trail

@@ -1,6 +1,6 @@
 """The tables of schema `respaldos`. A change here needs a migration; a test compares the two."""
 
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
 from typing import Any, Self
 
@@ -30,6 +30,7 @@ from sqlalchemy.ext.hybrid import hybrid_property
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
 from app.clinic.restore.mode import Modo
+from app.export.format import Formato
 
 SCHEMA = "respaldos"
 
@@ -60,6 +61,7 @@ class Clase(StrEnum):
     SIMULACION = "simulacion"
     VERIFICACION = "verificacion"
     COMPARACION = "comparacion"
+    EXPORTACION = "exportacion"
 
 
 class TipoOperacion(StrEnum):
@@ -98,6 +100,7 @@ class Accion(StrEnum):
     VERIFICACION = "verificacion"
     RESTAURACION = "restauracion"
     COMPARACION = "comparacion"
+    EXPORTACION = "exportacion"
     ELIMINACION = "eliminacion"
     RECUPERACION = "recuperacion"
     ACEPTACION = "aceptacion"
@@ -350,11 +353,60 @@ class Restauracion(Base):
     )
 
 
+class Exportacion(Base):
+    """A backup's data in another format, made by a job for a person to download once.
+
+    `horas` is how long it can be. Of one that was made: `archivo` what the person's file is called, `archivo_s3` its
+    object until `vence`, `enlace` the SHA-256 of the one link that is good and `enlace_usuario` who asked for that,
+    `descarga` which download has used it up, `descargado` when the last byte was last sent to anybody. `limpiado` is
+    when nothing of it was left in S3.
+    """
+
+    __tablename__ = "exportacion"
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
+    respaldo_id: Mapped[int] = mapped_column(ForeignKey(Respaldo.id, ondelete="CASCADE"), index=True)
+    clinica_id: Mapped[int | None] = mapped_column(BigInteger)
+    formato: Mapped[Formato] = mapped_column(Text)
+    horas: Mapped[int] = mapped_column(Integer)
+    archivo: Mapped[str | None] = mapped_column(Text)
+    archivo_s3: Mapped[str | None] = mapped_column(Text, unique=True)
+    tamaño_bytes: Mapped[int | None] = mapped_column(BigInteger)
+    hash_md5: Mapped[str | None] = mapped_column(CHAR(32))
+    vence: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    enlace: Mapped[str | None] = mapped_column(CHAR(64), unique=True)
+    enlace_usuario: Mapped[str | None] = mapped_column(Text)
+    descarga: Mapped[str | None] = mapped_column(CHAR(32))
+    descargado: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    limpiado: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+
+    trabajo: Mapped["Trabajo"] = relationship(lazy="joined", innerjoin=True, foreign_keys="Trabajo.exportacion_id")
+    respaldo: Mapped[Respaldo] = relationship(lazy="joined", innerjoin=True)
+
+    @property
+    def available(self) -> bool:
+        """Whether it is there to be downloaded, by this process's clock."""
+        return (
+            self.trabajo.estado == Estado.COMPLETADO
+            and self.limpiado is None
+            and self.respaldo.fecha_eliminacion is None
+            and self.vence is not None
+            and self.vence > datetime.now(UTC)
+        )
+
+    __table_args__ = (
+        _one_of("formato", Formato),
+        Index(None, "clinica_id", "id"),
+        Index("ix_exportacion_por_limpiar", "id", postgresql_where=text("limpiado IS NULL")),
+        Index(None, "limpiado"),
+    )
+
+
 _BACKUP_UNDER_WAY = "clase = 'respaldo' AND exclusiva AND estado IN ('pendiente', 'procesando')"
 
 
 class Trabajo(Base):
-    """A job: work that a process claims for a lease, on a backup or on a `restauracion` of it.
+    """A job: work that a process claims for a lease, on a backup, or on a `restauracion` or an `exportacion` of it.
 
     While one works on attempt number `intento`, `lease_until` is set. `interrupciones` are the attempts that a worker
     gave up because it was told to stop; they count for nothing else. `exclusiva`: while it runs, no other such job of
@@ -370,6 +422,7 @@ class Trabajo(Base):
     clinica_id: Mapped[int | None] = mapped_column(BigInteger)
     respaldo_id: Mapped[int] = mapped_column(ForeignKey(Respaldo.id, ondelete="CASCADE"), index=True)
     restauracion_id: Mapped[int | None] = mapped_column(ForeignKey(Restauracion.id, ondelete="CASCADE"), unique=True)
+    exportacion_id: Mapped[int | None] = mapped_column(ForeignKey(Exportacion.id, ondelete="CASCADE"), unique=True)
     estado: Mapped[Estado] = mapped_column(Text, server_default=Estado.PENDIENTE)
     prioridad: Mapped[int] = mapped_column(Integer)
     exclusiva: Mapped[bool] = mapped_column()

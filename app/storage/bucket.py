@@ -24,6 +24,10 @@ ACL = "privado"
 # Of the keys of all backups.
 PREFIX = "backups/"
 
+# Of the keys of exports, and how long the bucket itself lets one be: longer than any EXPORT_HOURS.
+EXPORTS = "exportaciones/"
+EXPORT_DAYS = 8
+
 _RULE_PREFIX = "respaldos-"
 _PUBLIC_GRANTEES = (
     "http://acs.amazonaws.com/groups/global/AllUsers",
@@ -82,7 +86,8 @@ async def configure_bucket(
 
     Calling it again changes nothing. Lifecycle rules hold for keys under `prefix` and leave other people's
     rules alone: unfinished uploads are aborted after `abort_days`, versions that are no longer current are
-    deleted after `noncurrent_days`, where no lock protects them. With `lock_days`, every new version is
+    deleted after `noncurrent_days`, where no lock protects them. What is left of exports goes after EXPORT_DAYS, and
+    a day after it was deleted. With `lock_days`, every new version is
     protected that long from deletion (GOVERNANCE, or COMPLIANCE where the bucket has it); None leaves the lock
     as it is. Encryption by KMS stays where AES256 is asked for. With `look`, nothing is changed.
 
@@ -265,6 +270,14 @@ async def _expire(
             "NoncurrentVersionExpiration": {"NoncurrentDays": noncurrent_days},
             "Expiration": {"ExpiredObjectDeleteMarker": True},
         },
+        {
+            "ID": f"{_RULE_PREFIX}exportaciones",
+            "Status": "Enabled",
+            "Filter": {"Prefix": EXPORTS},
+            "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": abort_days},
+            "NoncurrentVersionExpiration": {"NoncurrentDays": 1},
+            "Expiration": {"Days": EXPORT_DAYS},
+        },
     ]
 
     async def read() -> Mapping[str, Any]:
@@ -284,7 +297,7 @@ async def _expire(
     return await ensure(
         "ciclo de vida",
         f"bajo «{prefix}», las subidas incompletas se anulan a los {abort_days} días y las versiones anteriores "
-        f"se borran a los {noncurrent_days}",
+        f"se borran a los {noncurrent_days}; bajo «{EXPORTS}», todo a los {EXPORT_DAYS}",
         read,
         is_right,
         write,
@@ -310,6 +323,7 @@ def _terms(rule: Mapping[str, Any]) -> tuple[str, ...]:
             rule.get("AbortIncompleteMultipartUpload", {}).get("DaysAfterInitiation"),
             rule.get("NoncurrentVersionExpiration", {}).get("NoncurrentDays"),
             rule.get("Expiration", {}).get("ExpiredObjectDeleteMarker"),
+            rule.get("Expiration", {}).get("Days"),
         )
     )
 

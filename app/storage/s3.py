@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
@@ -14,7 +14,7 @@ from app import tracing
 from app.errors import ObjectMismatch, SettingsError, StorageError
 from app.storage.errors import http_status, place, s3_errors
 from app.storage.options import S3Options
-from app.storage.upload import PART_SIZE, StoredObject, delete_object, discard_uploads, upload_object
+from app.storage.upload import CONTENT_TYPE, PART_SIZE, StoredObject, delete_object, discard_uploads, upload_object
 
 if TYPE_CHECKING:
     from types_aiobotocore_s3 import S3Client
@@ -116,13 +116,23 @@ class S3Storage:
         self._signer = signer
 
     @tracing.traced("upload")
-    async def upload(self, key: str, chunks: AsyncIterator[bytes], *, part_size: int = PART_SIZE) -> StoredObject:
+    async def upload(
+        self,
+        key: str,
+        chunks: AsyncIterator[bytes],
+        *,
+        part_size: int = PART_SIZE,
+        content_type: str = CONTENT_TYPE,
+        brief: bool = False,
+    ) -> StoredObject:
         """Store what `chunks` yields; an error or a cancellation means that nothing is stored.
 
-        `part_size` in bytes; larger than the default where the object may pass ten thousand parts. The caller
-        closes `chunks`. See `upload_object` for how long a failure may take.
+        `part_size` in bytes; larger than the default where the object may pass ten thousand parts. `brief`: it stays
+        for hours, and goes where that is not charged as a month. The caller closes `chunks`. See `upload_object` for
+        how long a failure may take.
         """
-        return await upload_object(self.client, self.options, key, chunks, part_size)
+        options = replace(self.options, storage_class="STANDARD") if brief else self.options
+        return await upload_object(self.client, options, key, chunks, part_size, content_type)
 
     @tracing.traced("read back")
     async def read_back(self, stored: StoredObject, *, on_bytes: Callable[[int], None] | None = None) -> None:
@@ -145,12 +155,16 @@ class S3Storage:
             raise ObjectMismatch(f"{where}: lo leído tiene MD5 {md5} y se envió {stored.md5}")
 
     @asynccontextmanager
-    async def download(self, key: str) -> AsyncIterator[AsyncIterator[bytes]]:
+    async def download(
+        self, key: str, *, first: int = 0, last: int | None = None
+    ) -> AsyncIterator[AsyncIterator[bytes]]:
         """The object's bytes in pieces of up to 256 KiB; leaving the block closes the connection.
 
+        Of them only those from number `first` to number `last`, which is in it; there has to be at least one.
         Raises ObjectNotFound, and StorageUnavailable where fewer bytes arrive than S3 announced.
         """
-        async with self._reading(key) as (_, pieces):
+        part = {} if (first, last) == (0, None) else {"Range": f"bytes={first}-{'' if last is None else last}"}
+        async with self._reading(key, **part) as (_, pieces):
             yield pieces
 
     @asynccontextmanager

@@ -23,6 +23,9 @@ T = TypeVar("T")
 PART_SIZE = 8 * 2**20
 """Bytes of a part. Ten thousand of them, S3's limit, make 78 GiB."""
 
+CONTENT_TYPE = "application/gzip"
+"""Of a backup's file."""
+
 MAX_PARTS = 10_000
 """S3's own limit on the parts of one upload."""
 
@@ -69,7 +72,12 @@ class _Digests:
 
 
 async def upload_object(
-    client: "S3Client", options: S3Options, key: str, chunks: AsyncIterator[bytes], part_size: int
+    client: "S3Client",
+    options: S3Options,
+    key: str,
+    chunks: AsyncIterator[bytes],
+    part_size: int,
+    content_type: str = CONTENT_TYPE,
 ) -> StoredObject:
     """Store what `chunks` yields as one object, in parts of exactly `part_size` bytes, the last one shorter.
 
@@ -82,7 +90,7 @@ async def upload_object(
     Raises StorageError and its kinds: StorageFull where the store says so or the disk of `options.folder` has
     less room than what was sent already, and StorageError past MAX_PARTS parts.
     """
-    upload = _Upload(client, options, key)
+    upload = _Upload(client, options, key, content_type)
     try:
         async with aclosing(_equal_parts(chunks, part_size)) as parts:
             # In a list, from which whoever sends it takes it: a name in this frame would keep it until the end.
@@ -156,10 +164,11 @@ async def _abort(client: "S3Client", bucket: str, key: str, upload_id: str) -> N
 class _Upload:
     """One attempt to store one object."""
 
-    def __init__(self, client: "S3Client", options: S3Options, key: str) -> None:
+    def __init__(self, client: "S3Client", options: S3Options, key: str, content_type: str) -> None:
         self._client = client
         self._options = options
         self._key = key
+        self._parameters = _object_parameters(options, content_type)
         self._whole = hashlib.md5(usedforsecurity=False)
         # Bytes taken from the source so far.
         self.size = 0
@@ -217,7 +226,7 @@ class _Upload:
                     Bucket=self._options.bucket,
                     Key=self._key,
                     Body=body,
-                    **_object_parameters(self._options),
+                    **self._parameters,
                     **digests.parameters(),
                 )
 
@@ -227,7 +236,7 @@ class _Upload:
             created = await self._client.create_multipart_upload(
                 Bucket=self._options.bucket,
                 Key=self._key,
-                **_object_parameters(self._options),
+                **self._parameters,
                 **algorithm,
             )
         return created["UploadId"]
@@ -384,8 +393,8 @@ async def _equal_parts(chunks: AsyncIterator[bytes], size: int) -> AsyncGenerato
         yield part[:filled]
 
 
-def _object_parameters(options: S3Options) -> dict[str, Any]:
-    parameters: dict[str, Any] = {"ContentType": "application/gzip", "StorageClass": options.storage_class}
+def _object_parameters(options: S3Options, content_type: str) -> dict[str, Any]:
+    parameters: dict[str, Any] = {"ContentType": content_type, "StorageClass": options.storage_class}
     if options.sse != "none":
         parameters["ServerSideEncryption"] = options.sse
     if options.sse_kms_key_id is not None:

@@ -29,18 +29,20 @@ from tests.respaldos.conftest import (
     _one_session_for_s3,
     connected,
     database,
+    held,
     own_database,
     rclone_server,
     store,
     template,
 )
 from tests.storage.conftest import Store
-from tests.support.jobs import add_job, add_restauracion
+from tests.support.jobs import add_exportacion, add_job, add_restauracion
 from tests.support.rclone import KEY, SECRET
 
 __all__ = [
     "_one_session_for_s3",
     "database",
+    "held",
     "own_database",
     "rclone_server",
     "store",
@@ -234,6 +236,19 @@ async def add_backup(conn: asyncpg.Connection, clinica_id: int | None = SMALL, *
 async def add_verification(conn: asyncpg.Connection, respaldo_id: int) -> int:
     """A row of a verification that went well; its id."""
     return await add_restauracion(conn, respaldo_id, job={"estado": "completado", "fecha_fin": datetime.now(UTC)})
+
+
+async def add_export(conn: asyncpg.Connection, respaldo_id: int) -> int:
+    """A row of an export that can be downloaded; its id."""
+    return await add_exportacion(
+        conn,
+        respaldo_id,
+        job={"estado": "completado", "intento": 1, "fecha_fin": datetime.now(UTC)},
+        archivo="backup_csv.zip",
+        archivo_s3=f"exportaciones/{next(_serial)}",
+        vence=datetime.now(UTC) + timedelta(hours=1),
+        **{"tamaño_bytes": 3},
+    )
 
 
 async def events(conn: asyncpg.Connection, accion: str) -> list[dict[str, Any]]:

@@ -171,6 +171,12 @@ ADMINISTRATORS = [
     ("POST", "respaldos/{id}/aceptar/", 409),
     ("DELETE", "respaldos/{id}/", 409),
     ("GET", "eventos/", 200),
+    # It has to be said in which format.
+    ("POST", "respaldos/{id}/exportaciones/", 422),
+    ("GET", "exportaciones/", 200),
+    ("GET", "exportaciones/998/", 404),
+    ("POST", "exportaciones/998/cancelar/", 404),
+    ("POST", "exportaciones/998/enlace/", 404),
     # What was never made, or has not ended.
     ("GET", "respaldos/{id}/constancia/", 404),
     ("GET", "restauraciones/999/constancia/", 404),
@@ -199,7 +205,12 @@ def test_every_route_is_in_the_matrix_of_roles(app: FastAPI) -> None:
         for method, operation in item.items()
         if operation.get("security")
     }
-    named = {"{id}": "{respaldo_id}", "999": "{restauracion_id}", "pacientes/0": "{modelo}/{clave}"}
+    named = {
+        "{id}": "{respaldo_id}",
+        "999": "{restauracion_id}",
+        "998": "{exportacion_id}",
+        "pacientes/0": "{modelo}/{clave}",
+    }
     listed = {
         (method, reduce(lambda found, each: found.replace(*each), named.items(), path))
         for method, path, _ in ADMINISTRATORS + EVERYBODYS + SUPERADMINS + WHOSE_TOKEN_IS_GOOD

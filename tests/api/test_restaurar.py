@@ -202,7 +202,7 @@ async def test_a_fourth_reading_has_to_wait_until_it_is_asked_for(
     ]
     assert [answer.status_code for answer in asked] == [202, 202, 202, 409]
     assert asked[3].json()["codigo"] == "demasiadas_lecturas"
-    assert "ya tiene 3 verificaciones, comparaciones o simulaciones en espera" in asked[3].json()["error"]
+    assert "comparaciones, exportaciones o simulaciones en espera" in asked[3].json()["error"]
     for action, body in (("verificar", {}), ("restaurar", {"simular": True})):
         refused = await client.post(f"{API}/respaldos/{backups[3]}/{action}/", json=body, headers=bearer())
         assert (action, refused.status_code) == (action, 409)

@@ -9,9 +9,10 @@ import pytest
 
 from app.main import create_app
 from app.settings import Settings
-from tests.api.conftest import OTHER, add_backup, add_verification, bearer
+from tests.api.conftest import OTHER, add_backup, add_export, add_verification, bearer
 from tests.respaldos.conftest import SMALL
 from tests.storage.conftest import Store
+from tests.support.jobs import add_exportacion
 
 METHODS = {"get", "post", "put", "patch", "delete"}
 
@@ -86,7 +87,7 @@ OF_THE_TOKEN = [operation for operation in EVERY if operation.path == "/api/v1/a
 OPERATIONS = [operation for operation in EVERY if operation not in PLATFORM + OF_THE_TOKEN]
 
 # Everybody may ask for these.
-OPEN = {"/api/v1/auth/login/", "/salud/viva", "/salud/lista", "/metrics"}
+OPEN = {"/api/v1/auth/login/", "/api/v1/exportaciones/archivo/", "/salud/viva", "/salud/lista", "/metrics"}
 
 
 def test_every_route_but_these_needs_a_token() -> None:
@@ -103,9 +104,10 @@ class Theirs(NamedTuple):
 
 @pytest.fixture
 async def theirs(conn: asyncpg.Connection, store: Store) -> Theirs:
-    """Backups of OTHER in every state in which something could be done with one, and a verification."""
+    """Backups of OTHER in every state in which something could be done with one, a verification, and exports."""
     await conn.execute("ALTER SEQUENCE respaldos.respaldo_id_seq RESTART 700001")
     await conn.execute("ALTER SEQUENCE respaldos.restauracion_id_seq RESTART 800001")
+    await conn.execute("ALTER SEQUENCE respaldos.exportacion_id_seq RESTART 900001")
     backups = [
         await add_backup(conn, OTHER),
         await add_backup(conn, OTHER),
@@ -120,9 +122,19 @@ async def theirs(conn: asyncpg.Connection, store: Store) -> Theirs:
     await conn.execute("ALTER SEQUENCE respaldos.respaldo_id_seq RESTART 1")
     await add_backup(conn, SMALL)
     verified = [await add_verification(conn, backups[0]), platforms]
+    exported = [
+        await add_exportacion(conn, backups[0], job={"estado": "procesando"}),
+        await add_export(conn, backups[0]),
+        await add_export(conn, backups[5]),
+    ]
     patients = await conn.fetch(f"SELECT codusuario FROM paciente WHERE clinica_id = {OTHER} ORDER BY 1 DESC LIMIT 2")
     return Theirs(
-        {"respaldo_id": backups, "restauracion_id": verified, "clave": [code for (code,) in patients]},
+        {
+            "respaldo_id": backups,
+            "restauracion_id": verified,
+            "exportacion_id": exported,
+            "clave": [code for (code,) in patients],
+        },
     )
 
 
@@ -130,7 +142,7 @@ async def everything(conn: asyncpg.Connection) -> str:
     """All that the service knows, but the audit trail's lines about SMALL's own attempts."""
     tables = [
         await conn.fetch(f"SELECT to_jsonb(t)::text FROM respaldos.{table} AS t ORDER BY 1")
-        for table in ("respaldo", "restauracion", "intento", "trabajo", "aviso", "programacion")
+        for table in ("respaldo", "restauracion", "exportacion", "intento", "trabajo", "aviso", "programacion")
     ]
     tables.append(
         await conn.fetch("SELECT to_jsonb(t)::text FROM respaldos.evento AS t WHERE clinica_id = $1", OTHER)
@@ -197,7 +209,7 @@ async def test_lists_and_statistics_hold_nothing_of_another_clinic(
 ) -> None:
     answer = await client.get(operation.path, params=operation.query, headers=bearer())
     assert answer.status_code == 200
-    for number in theirs.ids["respaldo_id"] + theirs.ids["restauracion_id"]:
+    for number in theirs.ids["respaldo_id"] + theirs.ids["restauracion_id"] + theirs.ids["exportacion_id"]:
         assert str(number) not in answer.text
     if "X-Total-Count" in answer.headers:
         assert int(answer.headers["X-Total-Count"]) == len(answer.json())

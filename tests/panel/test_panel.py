@@ -5,6 +5,7 @@ import json
 import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from zipfile import ZipFile
 
 import jwt
 import pytest
@@ -161,6 +162,47 @@ async def test_what_changed_since_the_backup_before(visit: Visit, service: Servi
     await expect(visit.page.get_by_text("Calle nueva")).to_be_visible()
     await expect(visit.page.get_by_text("comparó este respaldo con otro")).to_be_visible()
     await visit.accessible()
+
+
+async def test_the_data_is_taken_away_once(visit: Visit, service: Service, tmp_path: Path) -> None:
+    page = visit.page
+    await visit.open()
+    await visit.log_in()
+    respaldo_id = await created(visit, "Para el contador")
+    await page.set_viewport_size({"width": 360, "height": 740})
+    await visit.follow("Ver este respaldo")
+    button = page.get_by_role("button", name="Exportar", exact=True)
+    await button.focus()
+    await page.keyboard.press("Enter")
+    await expect(page.get_by_role("dialog", name=f"Exportar los datos del respaldo {respaldo_id}")).to_be_visible()
+    await expect(page.get_by_role("radio", name="Para Excel")).to_be_checked()
+    await visit.accessible()
+    await page.keyboard.press("Escape")
+    await expect(button).to_be_focused()
+    await button.press("Enter")
+    await page.get_by_role("radio", name="Para Excel").press("ArrowDown")
+    await expect(page.get_by_role("radio", name="CSV")).to_be_checked()
+    await visit.press("Preparar los datos")
+    await expect(button).to_be_focused()
+    await visit.shows("Datos exportados")
+    await expect(page.get_by_text("Se descarga una sola vez, hasta el")).to_be_visible()
+    await expect(page.get_by_text("Hay datos exportados listos")).to_have_count(1)
+    await visit.accessible()
+    assert await page.evaluate("document.documentElement.scrollWidth") <= 360
+
+    async with page.expect_download() as downloading:
+        await visit.press("Descargar: CSV")
+    download = await downloading.value
+    await download.save_as(tmp_path / "file.zip")
+    assert download.suggested_filename.endswith("_csv.zip")
+    with ZipFile(tmp_path / "file.zip") as archive:
+        assert archive.testzip() is None
+        (patients,) = [name for name in archive.namelist() if name.endswith("/pacientes.csv")]
+        assert archive.read(patients).decode("utf-8-sig").count("\r\n") > 1
+    await expect(page.get_by_text("Si no llegó entero, se puede otra vez")).to_be_visible()
+    await visit.accessible()
+    await page.reload()
+    await expect(page.get_by_text("descargó los datos exportados")).to_be_visible()
 
 
 async def test_a_clinic_is_restored_after_seeing_what_changes(visit: Visit, service: Service) -> None:

@@ -27,8 +27,10 @@ CROSSING = {
         "app/respaldos/backup/all_clinics.py",
         "app/respaldos/backup/cleanup.py",
     },
+    "exports": {"app/respaldos/exports/cleanup.py", "app/respaldos/exports/download.py"},
     # Of these, the queries only wait for each other.
     "jobs": {
+        "app/respaldos/exports/queries.py",
         "app/respaldos/jobs/queries.py",
         "app/respaldos/jobs/run.py",
         "app/respaldos/reading/queries.py",

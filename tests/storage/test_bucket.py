@@ -52,9 +52,10 @@ async def test_the_bucket_is_then_private_encrypted_versioned_and_tidy(moto_stor
     assert rule["ApplyServerSideEncryptionByDefault"]["SSEAlgorithm"] == "AES256"
     assert (await client.get_bucket_versioning(Bucket=bucket))["Status"] == "Enabled"
     rules = (await client.get_bucket_lifecycle_configuration(Bucket=bucket))["Rules"]
-    assert [rule["Filter"] for rule in rules] == [{"Prefix": "backups/"}] * 2
+    assert [rule["Filter"]["Prefix"] for rule in rules] == ["backups/", "backups/", "exportaciones/"]
     assert rules[0]["AbortIncompleteMultipartUpload"] == {"DaysAfterInitiation": 3}
     assert rules[1]["NoncurrentVersionExpiration"] == {"NoncurrentDays": 10}
+    assert (rules[2]["Expiration"], rules[2]["NoncurrentVersionExpiration"]) == ({"Days": 8}, {"NoncurrentDays": 1})
 
 
 async def test_only_what_is_wrong_is_changed(moto_store: Store) -> None:
@@ -84,6 +85,7 @@ async def test_other_peoples_lifecycle_rules_stay(moto_store: Store) -> None:
         "theirs",
         "respaldos-subidas-incompletas",
         "respaldos-versiones-anteriores",
+        "respaldos-exportaciones",
     ]
     assert rules[0]["Expiration"]["Days"] == 5
 

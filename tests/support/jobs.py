@@ -61,6 +61,20 @@ async def add_restauracion(
     return id_
 
 
+async def add_exportacion(conn: asyncpg.Connection, respaldo_id: int, *, job: Any = None, **values: Any) -> int:
+    """An export of the backup, pending if `job`, columns of that, does not say otherwise; its id."""
+    given = {"respaldo_id": respaldo_id, "formato": "csv", "horas": 24, **values}
+    places = ", ".join(f"${place}" for place in range(1, len(given) + 1))
+    id_: int = await conn.fetchval(
+        f"INSERT INTO respaldos.exportacion ({', '.join(given)}, clinica_id) VALUES ({places},"
+        " (SELECT clinica_id FROM respaldos.respaldo WHERE id = $1)) RETURNING id",
+        *given.values(),
+    )
+    of_job = {"estado": "pendiente", "exportacion_id": id_} | (job or {})
+    await add_job(conn, respaldo_id, Clase.EXPORTACION, **of_job)
+    return id_
+
+
 async def restauracion_row(conn: asyncpg.Connection, restauracion_id: int | None = None) -> dict[str, Any]:
     """What was asked for and its job, in one; of the one that was asked for last if no other is named."""
     row = await conn.fetchrow(

@@ -18,6 +18,7 @@ from app.broker import queue
 from app.connections import resources as connections
 from app.logs import configure_logging
 from app.respaldos.backup import run as backup_run
+from app.respaldos.exports import run as exports_run
 from app.respaldos.jobs.lease import Lease
 from tests.support.forked import Forked, fork
 from tests.support.program import command, environment
@@ -42,6 +43,7 @@ def _work(own_log: bool) -> None:
     # A worker may be frozen in the middle of a transaction, and its rows are then nobody's for so long.
     patch.setattr(database, "_SERVICE_SESSION", database._SERVICE_SESSION.replace("60s", f"{LEASE}s"))
     patch.setattr(backup_run, "_part_size", lambda _: 2**16)
+    patch.setattr(exports_run, "PART_SIZE", 2**16)
     patch.setattr(queue, "WORKER_PAUSE_SECONDS", REDIS_PAUSE)
     if own_log:
         configure_logging("text", ZoneInfo("UTC"))

@@ -190,11 +190,11 @@ describe("one backup", () => {
     const asked = service({ ...others, [DETAIL]: () => json(respaldo()) });
     show(<RespaldoDetail id={7} />, { clinica: { puede_administrar: false } });
     await screen.findByText("Qué contiene");
-    for (const name of ["Restaurar", "Descargar", "Comprobar", "Eliminar"]) {
+    for (const name of ["Restaurar", "Descargar", "Exportar", "Comprobar", "Eliminar"]) {
       expect(screen.queryByRole("button", { name })).toBeNull();
     }
     expect(screen.queryByRole("link", { name: "Restaurar" })).toBeNull();
-    expect(asked.some(({ path }) => path === "/api/v1/eventos/")).toBe(false);
+    expect(asked.some(({ path }) => ["/api/v1/eventos/", "/api/v1/exportaciones/"].includes(path))).toBe(false);
   });
 
   test("of another clinic is not found", async () => {

@@ -9,7 +9,7 @@ from app.respaldos.backup import queries as backup_queries
 from app.respaldos.databases import Databases, transaction
 from app.respaldos.jobs import queries as job_queries
 from app.respaldos.jobs.request import Announcer, requesting
-from app.respaldos.models import Accion, Estado, Respaldo, TipoRespaldo, Trabajo
+from app.respaldos.models import Accion, Clase, Estado, Respaldo, TipoRespaldo, Trabajo
 
 
 async def pedir_respaldo(
@@ -65,7 +65,7 @@ async def cancelar_respaldo(
     Raises RespaldoNotFound, and NotInProgress where the backup has ended.
     """
     async with transaction(databases) as session:
-        job = await job_queries.cancel(session, respaldo_id, clinica_id=clinica_id)
+        job = await job_queries.cancel(session, Clase.RESPALDO, respaldo_id, clinica_id=clinica_id)
         respaldo = await backup_queries.get(session, respaldo_id, clinica_id=clinica_id)
         if job is not None:
             await audit.record(session, Accion.CANCELACION, actor, clinica_id=clinica_id, respaldo_id=respaldo_id)

@@ -81,6 +81,14 @@ KINDS = {
         retried=True,
         final=BAD,
     ),
+    Clase.EXPORTACION: Kind(
+        *("la", "exportación", 40, 40),
+        Interrupted("la exportación se interrumpió"),
+        reading=True,
+        retried=True,
+        cancellable=True,
+        final=BAD,
+    ),
 }
 
 
@@ -107,7 +115,7 @@ def job_values(clase: Clase, *, clinica_id: int | None, actor: Actor, **others: 
 
 def name_of(job: Trabajo) -> str:
     """What the job is called in messages: by the number that people know."""
-    return f"{KINDS[Clase(job.clase)].noun} {job.restauracion_id or job.respaldo_id}"
+    return f"{KINDS[Clase(job.clase)].noun} {job.restauracion_id or job.exportacion_id or job.respaldo_id}"
 
 
 def the(job: Trabajo, *, number: bool = True) -> str:
@@ -153,3 +161,7 @@ def handlers_of(clase: Clase) -> Handlers:
             from app.respaldos.reading import comparison
 
             return comparison.HANDLERS
+        case Clase.EXPORTACION:
+            from app.respaldos.exports import run as exports
+
+            return exports.HANDLERS

@@ -16,7 +16,7 @@ from app import tracing
 from app.dump.whose import whose
 from app.errors import Cancelled, OperationInProgress, RespaldosError, TooManyReadings
 from app.respaldos.jobs.fleet import serialize
-from app.respaldos.jobs.kinds import MAX_ATTEMPTS, those
+from app.respaldos.jobs.kinds import KINDS, MAX_ATTEMPTS, name_of, those
 from app.respaldos.jobs.lease import Lease
 from app.respaldos.models import Clase, Estado, Respaldo, Trabajo
 from app.respaldos.progress import Progreso
@@ -74,8 +74,8 @@ async def refuse_if_many_readings_wait(session: AsyncSession, *, clinica_id: int
     )
     if (waiting or 0) >= MAX_WAITING_READINGS:
         raise TooManyReadings(
-            f"{whose(clinica_id)} ya tiene {waiting} verificaciones, comparaciones o simulaciones en espera;"
-            " pida otra cuando empiece alguna"
+            f"{whose(clinica_id)} ya tiene {waiting} verificaciones, comparaciones, exportaciones o simulaciones"
+            " en espera; pida otra cuando empiece alguna"
         )
 
 
@@ -204,18 +204,19 @@ async def completed_by(session: AsyncSession, job: Trabajo, *, clinica_id: int |
     return found is not None
 
 
-async def cancel(session: AsyncSession, respaldo_id: int, *, clinica_id: int | None) -> Trabajo | None:
-    """End the job that makes the backup where nobody has begun it, else ask whoever has to stop.
+async def cancel(session: AsyncSession, clase: Clase, number: int, *, clinica_id: int | None) -> Trabajo | None:
+    """End the job that makes that backup or export where nobody has begun it, else ask whoever has to stop.
 
-    None where it cannot be cancelled, has ended, or is asked to stop already.
+    None where there is none, it has ended, or is asked to stop already.
     """
+    assert KINDS[clase].cancellable  # noqa: S101 (the caller's promise)
     # Locked, whatever its state: one that is just given back would be neither pending nor running to two statements.
     job = await session.scalar(
         select(Trabajo)
         .where(
-            Trabajo.respaldo_id == respaldo_id,
+            (Trabajo.exportacion_id if clase == Clase.EXPORTACION else Trabajo.respaldo_id) == number,
             Trabajo.clinica_id == clinica_id,
-            Trabajo.clase.in_(those(lambda kind: kind.cancellable)),
+            Trabajo.clase == clase,
         )
         .with_for_update()
         .execution_options(populate_existing=True)
@@ -227,7 +228,7 @@ async def cancel(session: AsyncSession, respaldo_id: int, *, clinica_id: int | N
         ended = {
             "estado": Estado.CANCELADO,
             "fecha_fin": func.now(),
-            "error": f"respaldo {respaldo_id}: se canceló antes de empezar",
+            "error": f"{name_of(job)}: se canceló antes de empezar",
             "error_type": Cancelled.code,
         }
     return await _change(session, Trabajo.id == job.id, cancelacion=func.now(), **ended)

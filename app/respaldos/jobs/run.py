@@ -146,6 +146,7 @@ def _span(job: Trabajo, parent: str | None) -> AbstractContextManager[None]:
         clinica_id=job.clinica_id,
         respaldo_id=job.respaldo_id,
         restauracion_id=job.restauracion_id,
+        exportacion_id=job.exportacion_id,
         intento=job.intento,
     )
 
@@ -177,6 +178,7 @@ def _log_end(attempt: Attempt, problem: BaseException | None) -> None:
             clinica_id=job.clinica_id,
             respaldo_id=job.respaldo_id,
             restauracion_id=job.restauracion_id,
+            exportacion_id=job.exportacion_id,
             resultado=outcome or "sin anotar",
             segundos=seconds,
             intento=job.intento,

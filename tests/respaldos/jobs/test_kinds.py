@@ -11,7 +11,7 @@ from app.respaldos.models import Clase, TipoRespaldo
 from app.respaldos.reconcile import reconciliar
 from app.respaldos.resources import Resources
 from tests.respaldos.conftest import LARGE, SMALL, ask, back_up, row_of, told
-from tests.support.jobs import add_restauracion, expire, restauracion_row, running
+from tests.support.jobs import add_exportacion, add_restauracion, expire, restauracion_row, running
 
 
 def test_every_kind_is_declared() -> None:
@@ -40,6 +40,8 @@ async def claimed(resources: Resources, conn: asyncpg.Connection, clase: Clase, 
     if clase == Clase.RESPALDO:
         await ask(resources, SMALL)
         await conn.execute("UPDATE respaldos.respaldo SET estado = 'procesando'")
+    elif clase == Clase.EXPORTACION:
+        await add_exportacion(conn, (await back_up(resources)).id)
     else:
         await add_restauracion(conn, (await back_up(resources)).id, clase)
     id_: int = await conn.fetchval(
@@ -67,7 +69,7 @@ async def test_what_becomes_of_one_whose_process_died(
     if clase == Clase.RESPALDO:
         assert (await row_of(conn, row["respaldo_id"]))["estado"] == row["estado"]
     # A preview changes nothing, and nobody is told what became of a comparison.
-    silent = again or clase in (Clase.SIMULACION, Clase.COMPARACION, Clase.VERIFICACION)
+    silent = again or clase in (Clase.SIMULACION, Clase.COMPARACION, Clase.VERIFICACION, Clase.EXPORTACION)
     news = [tipo for tipo, _ in await told(conn) if tipo != "exito"]
     assert news == ([] if silent else ["fallo" if clase == Clase.RESPALDO else "restauracion_fallida"])
 

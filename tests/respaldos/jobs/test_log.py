@@ -12,7 +12,10 @@ from app.respaldos.jobs.run import Attempt, run_next
 from app.respaldos.resources import Resources
 from tests.respaldos.conftest import SMALL, ask
 
-FIELDS = {"clase", "clinica_id", "respaldo_id", "restauracion_id", "resultado", "segundos", "intento", "razon"}
+FIELDS = {
+    *("clase", "clinica_id", "respaldo_id", "restauracion_id", "exportacion_id"),
+    *("resultado", "segundos", "intento", "razon"),
+}
 
 
 def failing(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:

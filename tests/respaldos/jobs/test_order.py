@@ -6,9 +6,11 @@ import asyncpg
 import pytest
 
 from app.errors import OperationInProgress, TooManyReadings
+from app.export.format import Formato
 from app.respaldos.audit import SERVICE, Actor
 from app.respaldos.backup.request import pedir_respaldo
 from app.respaldos.databases import transaction
+from app.respaldos.exports.request import pedir_exportacion
 from app.respaldos.jobs import fleet as job_fleet
 from app.respaldos.jobs import queries as job_queries
 from app.respaldos.jobs.kinds import KINDS
@@ -47,6 +49,9 @@ async def asked(resources: Resources, clase: Clase, clinica_id: int, actor: Acto
     elif clase == Clase.VERIFICACION:
         depth = Profundidad.ENSAYO
         await pedir_verificacion(resources, None, id_, clinica_id=clinica_id, profundidad=depth, actor=actor)
+    elif clase == Clase.EXPORTACION:
+        formato = Formato.CSV
+        await pedir_exportacion(resources, None, id_, clinica_id=clinica_id, formato=formato, horas=24, actor=actor)
     else:
         request = RestoreRequest(simulada=clase == Clase.SIMULACION)
         await pedir_restauracion(resources, None, id_, clinica_id=clinica_id, request=request, actor=actor)
@@ -202,7 +207,7 @@ async def test_a_clinic_may_have_three_readings_waiting(resources: Resources) ->
     for clase in (clase for clase, kind in KINDS.items() if kind.reading):
         with pytest.raises(TooManyReadings) as refused:
             await asked(resources, clase, clinic)
-        assert f"clínica {clinic} ya tiene 3 verificaciones, comparaciones o simulaciones" in str(refused.value)
+        assert f"clínica {clinic} ya tiene 3 verificaciones, comparaciones, exportaciones o" in str(refused.value)
     await asked(resources, Clase.COMPARACION, unused_clinic())
     # The weekly trial is nobody's impatience.
     async with transaction(resources) as session:

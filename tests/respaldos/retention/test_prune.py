@@ -14,7 +14,7 @@ from app.respaldos.retention.prune import PRUNE_DAYS, podar
 from app.respaldos.schedule import fleet as schedule_fleet
 from app.respaldos.status import fleet as status_fleet
 from tests.respaldos.conftest import NEW, SMALL
-from tests.support.jobs import add_job, add_restauracion
+from tests.support.jobs import add_exportacion, add_job, add_restauracion
 from tests.support.stored import stored, unused_clinic
 
 OLD, YOUNG = PRUNE_DAYS + 1, PRUNE_DAYS - 1
@@ -89,6 +89,24 @@ async def test_jobs_of_backups_go_and_what_a_page_shows_stays(resources: Resourc
     async with transaction(resources) as session:
         found, total = await backup_queries.page(session, clinica_id=clinic, limit=10, offset=0)
     assert (len(found), total) == (3, 3)
+
+
+async def test_exports_go_with_their_jobs_once_nothing_is_left_of_them(
+    resources: Resources, conn: asyncpg.Connection
+) -> None:
+    respaldo_id = await stored(resources, unused_clinic(), days=OLD)
+    now = datetime.now(UTC)
+    job = {"estado": "completado", "fecha_fin": now - timedelta(days=OLD)}
+    gone, recent = [
+        await add_exportacion(conn, respaldo_id, job=job, limpiado=now - timedelta(days=days))
+        for days in (OLD, YOUNG)
+    ]
+    there = await add_exportacion(conn, respaldo_id, job=job)
+    assert await podar(resources) == 1
+    kept = [recent, there]
+    assert await left(conn, "SELECT id FROM respaldos.exportacion ORDER BY id") == kept
+    assert await left(conn, "SELECT exportacion_id FROM respaldos.trabajo ORDER BY id") == kept
+    assert gone not in kept
 
 
 async def test_notices_go_when_they_are_sent(resources: Resources, conn: asyncpg.Connection) -> None:

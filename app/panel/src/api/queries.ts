@@ -13,6 +13,7 @@ import {
   page,
   type Api,
   type Estado,
+  type Formato,
   type Modo,
   type Orden,
   type Profundidad,
@@ -29,6 +30,9 @@ export const PAGE = 100;
 /** How often what may change without us is looked at again (milliseconds). */
 const AGAIN = 30_000;
 const AGAIN_WHILE_RUNNING = 1000;
+
+/** And what a person is about to have the browser fetch, of whose end the browser says nothing (milliseconds). */
+const AGAIN_WHILE_FETCHED = 3000;
 
 const running = (estado: Estado): boolean => estado === "pendiente" || estado === "procesando";
 
@@ -167,6 +171,25 @@ export function useRestauracion(restauracionId: number | null) {
       ),
     refetchInterval: (query) =>
       query.state.data === undefined || running(query.state.data.estado) ? AGAIN_WHILE_RUNNING : false,
+  });
+}
+
+/** The exports of a backup: what is being made, and what can be downloaded. */
+export function useExportaciones(respaldoId: number, enabled: boolean) {
+  const { api, scope } = useApi();
+  return useQuery({
+    queryKey: [scope, "exportaciones", respaldoId],
+    enabled,
+    queryFn: ({ signal }) =>
+      page(api.GET("/api/v1/exportaciones/", { params: { query: { respaldo_id: respaldoId, limit: 20 } }, signal })),
+    refetchInterval: (query) => {
+      const entries = query.state.data?.entries ?? [];
+      return entries.some((each) => running(each.estado))
+        ? AGAIN_WHILE_RUNNING
+        : entries.some((each) => each.disponible && each.descargado === null)
+          ? AGAIN_WHILE_FETCHED
+          : AGAIN;
+    },
   });
 }
 
@@ -353,6 +376,34 @@ export function useHistoria(modelo: string, clave: string, dias: number) {
           signal,
         }),
       ),
+  });
+}
+
+export function useExportar() {
+  const { api } = useApi();
+  return useAction(({ id, formato }: { id: number; formato: Formato }) =>
+    answered(api.POST("/api/v1/respaldos/{respaldo_id}/exportaciones/", { ...of(id), body: { formato } })),
+  );
+}
+
+const ofExport = (exportacionId: number) => ({ params: { path: { exportacion_id: exportacionId } } });
+
+export function useCancelarExportacion() {
+  const { api } = useApi();
+  return useAction((id: number) =>
+    answered(api.POST("/api/v1/exportaciones/{exportacion_id}/cancelar/", ofExport(id))),
+  );
+}
+
+/** Has the browser download an export by a link of its own, so that the browser can go on where it was cut off. */
+export function useDescargarExportacion() {
+  const { api } = useApi();
+  return useAction(async (id: number) => {
+    const asked = await api.POST("/api/v1/exportaciones/{exportacion_id}/enlace/", ofExport(id));
+    const { url, archivo } = await answered(Promise.resolve(asked));
+    // Where the service is, which need not be where this page is.
+    download(new URL(url, asked.response.url).href, archivo);
+    return archivo;
   });
 }
 

@@ -366,6 +366,131 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/respaldos/{respaldo_id}/exportaciones/": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Pide los datos de un respaldo en otro formato
+         * @description `excel` y `csv` son un ZIP con un archivo por modelo, `parquet` también, `sqlite` un solo archivo. Cómo avanza
+         *     se ve en `GET /exportaciones/{id}/`; terminada, `POST /exportaciones/{id}/enlace/` da con qué descargarla.
+         */
+        post: operations["exportaciones_pedir"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/exportaciones/": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Lista las exportaciones
+         * @description Las pedidas, las que se están haciendo y, durante un mes, las terminadas.
+         */
+        get: operations["exportaciones_listar"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/exportaciones/archivo/": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Descarga una exportación, con su enlace
+         * @description Sin token: el enlace es el permiso. Vale para una descarga: la que llega al último byte lo gasta. Si se corta,
+         *     sigue con el mismo enlace desde donde quedó, con `Range`, y después del último byte también con `If-Range`.
+         */
+        get: operations["exportaciones_archivo"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/exportaciones/{exportacion_id}/": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Muestra una exportación
+         * @description Si falló, `error` dice por qué. `disponible` dice si se puede descargar, y `vence` hasta cuándo.
+         */
+        get: operations["exportaciones_ver"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/exportaciones/{exportacion_id}/cancelar/": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Cancela una exportación en curso
+         * @description Una pendiente queda cancelada en el acto; una que se está haciendo, en unos segundos.
+         */
+        post: operations["exportaciones_cancelar"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/exportaciones/{exportacion_id}/enlace/": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Da un enlace para descargar una exportación
+         * @description Vale para una descarga, sin token, y el anterior deja de valer. `url` es relativa a la dirección del servicio.
+         *
+         *     Descargada, la exportación se borra a los quince minutos: hasta entonces se puede pedir otro enlace, si la
+         *     descarga se cortó al final.
+         */
+        post: operations["exportaciones_enlazar"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/registros/": {
         parameters: {
             query?: never;
@@ -585,7 +710,7 @@ export interface components {
          * @description Qué se hizo.
          * @enum {string}
          */
-        Accion: "creacion" | "cancelacion" | "enlace_descarga" | "descarga" | "verificacion" | "restauracion" | "comparacion" | "eliminacion" | "recuperacion" | "aceptacion" | "reindexacion" | "ingreso" | "ingreso_rechazado" | "emision_token" | "acceso_rechazado";
+        Accion: "creacion" | "cancelacion" | "enlace_descarga" | "descarga" | "verificacion" | "restauracion" | "comparacion" | "exportacion" | "eliminacion" | "recuperacion" | "aceptacion" | "reindexacion" | "ingreso" | "ingreso_rechazado" | "emision_token" | "acceso_rechazado";
         /**
          * CambioDeColumna
          * @description Una columna que cambió. Lo largo se muestra cortado, alrededor de lo que es distinto.
@@ -970,6 +1095,74 @@ export interface components {
             };
         };
         /**
+         * ExportacionEnLista
+         * @description Los datos de un respaldo en otro formato, hechos o por hacer. `tamaño_mb` está en MiB.
+         *
+         *     Mientras está `disponible` se puede pedir un enlace para descargarla. `vence` dice hasta cuándo; después de
+         *     `descargado` quedan quince minutos, por si la descarga se cortó al final.
+         * @example {
+         *       "id": 3,
+         *       "respaldo_id": 7,
+         *       "clinica_id": 1,
+         *       "formato": "excel",
+         *       "estado": "completado",
+         *       "progreso": null,
+         *       "archivo": "backup_20260703_020012_excel.zip",
+         *       "tamaño_bytes": 2097152,
+         *       "tamaño_mb": 2,
+         *       "disponible": true,
+         *       "vence": "2026-07-06T07:00:00+00:00",
+         *       "descargado": null,
+         *       "error": null,
+         *       "usuario": "12",
+         *       "fecha_creacion": "2026-07-05T06:59:55+00:00",
+         *       "fecha_fin": "2026-07-05T07:00:00+00:00"
+         *     }
+         */
+        ExportacionEnLista: {
+            /** Id */
+            id: number;
+            /** Respaldo Id */
+            respaldo_id: number;
+            /**
+             * Clinica Id
+             * @description Vacío en los de la plataforma.
+             */
+            clinica_id: number | null;
+            formato: components["schemas"]["Formato"];
+            estado: components["schemas"]["Estado"];
+            progreso: components["schemas"]["Progreso"] | null;
+            /** Archivo */
+            archivo: string | null;
+            /** Tamaño Bytes */
+            "tama\u00F1o_bytes": number;
+            /** Tamaño Mb */
+            "tama\u00F1o_mb": number;
+            /** Disponible */
+            disponible: boolean;
+            /** Vence */
+            vence: string | null;
+            /** Descargado */
+            descargado: string | null;
+            /** Error */
+            error: string | null;
+            /** Usuario */
+            usuario: string | null;
+            /**
+             * Fecha Creacion
+             * Format: date-time
+             */
+            fecha_creacion: string;
+            /** Fecha Fin */
+            fecha_fin: string | null;
+        };
+        /**
+         * Formato
+         * @description Para qué programas: Excel, cualquiera que lea CSV, SQLite, o Parquet.
+         * @enum {string}
+         */
+        Formato: "csv" | "excel" | "sqlite" | "parquet";
+        /**
          * HistoriaDeRegistro
          * @description Las versiones de un registro, de la más nueva a la más vieja.
          *
@@ -1148,6 +1341,16 @@ export interface components {
         PedidoComparacion: {
             /** Desde */
             desde: number;
+        };
+        /**
+         * PedidoExportacion
+         * @description Para qué programas se sacan los datos.
+         * @example {
+         *       "formato": "excel"
+         *     }
+         */
+        PedidoExportacion: {
+            formato: components["schemas"]["Formato"];
         };
         /**
          * PedidoRespaldo
@@ -5362,6 +5565,1115 @@ export interface operations {
                      *       "instance": "/api/v1/respaldos/",
                      *       "error": "No existe el respaldo 7",
                      *       "codigo": "respaldo_inexistente"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problema"];
+                };
+            };
+            /** @description Datos no válidos */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:respaldos:error:solicitud_invalida",
+                     *       "title": "Datos no válidos",
+                     *       "status": 422,
+                     *       "detail": "«limit» debe ser 1000 o menos",
+                     *       "instance": "/api/v1/respaldos/",
+                     *       "error": "«limit» debe ser 1000 o menos",
+                     *       "codigo": "solicitud_invalida",
+                     *       "errores": [
+                     *         {
+                     *           "campo": "limit",
+                     *           "mensaje": "«limit» debe ser 1000 o menos"
+                     *         }
+                     *       ]
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problema"];
+                };
+            };
+            /** @description Error interno */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:respaldos:error:error_interno",
+                     *       "title": "Error interno",
+                     *       "status": 500,
+                     *       "detail": "Ocurrió un error inesperado",
+                     *       "instance": "/api/v1/respaldos/",
+                     *       "error": "Ocurrió un error inesperado",
+                     *       "codigo": "error_interno"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problema"];
+                };
+            };
+            /** @description No disponible */
+            503: {
+                headers: {
+                    /**
+                     * @description Segundos.
+                     * @example 5
+                     */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:respaldos:error:base_de_datos_no_disponible",
+                     *       "title": "No disponible",
+                     *       "status": 503,
+                     *       "detail": "La base de datos no responde; vuelva a intentarlo en unos segundos",
+                     *       "instance": "/api/v1/respaldos/",
+                     *       "error": "La base de datos no responde; vuelva a intentarlo en unos segundos",
+                     *       "codigo": "base_de_datos_no_disponible"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problema"];
+                };
+            };
+        };
+    };
+    exportaciones_pedir: {
+        parameters: {
+            query?: {
+                /** @description La clínica. Solo la elige el superadministrador, y debe hacerlo; para los demás es la suya. */
+                clinica_id?: number;
+                /** @description Lo de la plataforma, que no es de ninguna clínica. Solo lo elige el superadministrador. */
+                plataforma?: "true";
+            };
+            header?: never;
+            path: {
+                /** @description El número del respaldo. */
+                respaldo_id: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PedidoExportacion"];
+            };
+        };
+        responses: {
+            /** @description La exportación, pendiente de que un proceso la tome, o la que ya está para descargar. */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ExportacionEnLista"];
+                };
+            };
+            /** @description Petición incorrecta */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:respaldos:error:http_400",
+                     *       "title": "Petición incorrecta",
+                     *       "status": 400,
+                     *       "detail": "El cuerpo de la petición no se entiende: debe ser JSON en UTF-8",
+                     *       "instance": "/api/v1/respaldos/",
+                     *       "error": "El cuerpo de la petición no se entiende: debe ser JSON en UTF-8",
+                     *       "codigo": "http_400"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problema"];
+                };
+            };
+            /** @description No autenticado */
+            401: {
+                headers: {
+                    /** @example Bearer realm="respaldos" */
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:respaldos:error:token_invalido",
+                     *       "title": "No autenticado",
+                     *       "status": 401,
+                     *       "detail": "El token venció",
+                     *       "instance": "/api/v1/respaldos/",
+                     *       "error": "El token venció",
+                     *       "codigo": "token_invalido"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problema"];
+                };
+            };
+            /** @description Sin permiso */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:respaldos:error:sin_permiso",
+                     *       "title": "Sin permiso",
+                     *       "status": 403,
+                     *       "detail": "Solo un administrador de la clínica puede hacer esto",
+                     *       "instance": "/api/v1/respaldos/",
+                     *       "error": "Solo un administrador de la clínica puede hacer esto",
+                     *       "codigo": "sin_permiso"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problema"];
+                };
+            };
+            /** @description No encontrado */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:respaldos:error:respaldo_inexistente",
+                     *       "title": "No encontrado",
+                     *       "status": 404,
+                     *       "detail": "No existe el respaldo 7",
+                     *       "instance": "/api/v1/respaldos/",
+                     *       "error": "No existe el respaldo 7",
+                     *       "codigo": "respaldo_inexistente"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problema"];
+                };
+            };
+            /** @description No se puede en este momento */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:respaldos:error:operacion_en_curso",
+                     *       "title": "No se puede en este momento",
+                     *       "status": 409,
+                     *       "detail": "El respaldo 7 está fallido; solo se exporta uno completado",
+                     *       "instance": "/api/v1/respaldos/",
+                     *       "error": "El respaldo 7 está fallido; solo se exporta uno completado",
+                     *       "codigo": "operacion_en_curso"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problema"];
+                };
+            };
+            /** @description Petición demasiado grande */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:respaldos:error:http_413",
+                     *       "title": "Petición demasiado grande",
+                     *       "status": 413,
+                     *       "detail": "El cuerpo de la petición pasa de 1048576 bytes",
+                     *       "instance": "/api/v1/respaldos/",
+                     *       "error": "El cuerpo de la petición pasa de 1048576 bytes",
+                     *       "codigo": "http_413"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problema"];
+                };
+            };
+            /** @description Datos no válidos */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:respaldos:error:solicitud_invalida",
+                     *       "title": "Datos no válidos",
+                     *       "status": 422,
+                     *       "detail": "«limit» debe ser 1000 o menos",
+                     *       "instance": "/api/v1/respaldos/",
+                     *       "error": "«limit» debe ser 1000 o menos",
+                     *       "codigo": "solicitud_invalida",
+                     *       "errores": [
+                     *         {
+                     *           "campo": "limit",
+                     *           "mensaje": "«limit» debe ser 1000 o menos"
+                     *         }
+                     *       ]
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problema"];
+                };
+            };
+            /** @description Error interno */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:respaldos:error:error_interno",
+                     *       "title": "Error interno",
+                     *       "status": 500,
+                     *       "detail": "Ocurrió un error inesperado",
+                     *       "instance": "/api/v1/respaldos/",
+                     *       "error": "Ocurrió un error inesperado",
+                     *       "codigo": "error_interno"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problema"];
+                };
+            };
+            /** @description Sin configurar */
+            501: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:respaldos:error:ingreso_no_configurado",
+                     *       "title": "Sin configurar",
+                     *       "status": 501,
+                     *       "detail": "Para exportar a Parquet falta la biblioteca pyarrow",
+                     *       "instance": "/api/v1/respaldos/",
+                     *       "error": "Para exportar a Parquet falta la biblioteca pyarrow",
+                     *       "codigo": "ingreso_no_configurado"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problema"];
+                };
+            };
+            /** @description No disponible */
+            503: {
+                headers: {
+                    /**
+                     * @description Segundos.
+                     * @example 5
+                     */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:respaldos:error:base_de_datos_no_disponible",
+                     *       "title": "No disponible",
+                     *       "status": 503,
+                     *       "detail": "La base de datos no responde; vuelva a intentarlo en unos segundos",
+                     *       "instance": "/api/v1/respaldos/",
+                     *       "error": "La base de datos no responde; vuelva a intentarlo en unos segundos",
+                     *       "codigo": "base_de_datos_no_disponible"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problema"];
+                };
+            };
+        };
+    };
+    exportaciones_listar: {
+        parameters: {
+            query?: {
+                /** @description Solo lo que es de este respaldo. */
+                respaldo_id?: number;
+                /** @description La clínica. Solo la elige el superadministrador, y debe hacerlo; para los demás es la suya. */
+                clinica_id?: number;
+                /** @description Lo de la plataforma, que no es de ninguna clínica. Solo lo elige el superadministrador. */
+                plataforma?: "true";
+                /** @description Cuántos se quieren, como máximo. */
+                limit?: number;
+                /** @description Cuántos se saltan antes. */
+                offset?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description De la más nueva a la más antigua. */
+            200: {
+                headers: {
+                    /** @description Cuántos hay en total. */
+                    "X-Total-Count"?: number;
+                    /**
+                     * @description RFC 8288: dónde están la primera página, la anterior, la siguiente y la última.
+                     * @example </api/v1/respaldos/?limit=100&offset=100>; rel="next"
+                     */
+                    Link?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ExportacionEnLista"][];
+                };
+            };
+            /** @description No autenticado */
+            401: {
+                headers: {
+                    /** @example Bearer realm="respaldos" */
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:respaldos:error:token_invalido",
+                     *       "title": "No autenticado",
+                     *       "status": 401,
+                     *       "detail": "El token venció",
+                     *       "instance": "/api/v1/respaldos/",
+                     *       "error": "El token venció",
+                     *       "codigo": "token_invalido"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problema"];
+                };
+            };
+            /** @description Sin permiso */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:respaldos:error:sin_permiso",
+                     *       "title": "Sin permiso",
+                     *       "status": 403,
+                     *       "detail": "Solo un administrador de la clínica puede hacer esto",
+                     *       "instance": "/api/v1/respaldos/",
+                     *       "error": "Solo un administrador de la clínica puede hacer esto",
+                     *       "codigo": "sin_permiso"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problema"];
+                };
+            };
+            /** @description No encontrado */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:respaldos:error:respaldo_inexistente",
+                     *       "title": "No encontrado",
+                     *       "status": 404,
+                     *       "detail": "No existe el respaldo 7",
+                     *       "instance": "/api/v1/respaldos/",
+                     *       "error": "No existe el respaldo 7",
+                     *       "codigo": "respaldo_inexistente"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problema"];
+                };
+            };
+            /** @description Datos no válidos */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:respaldos:error:solicitud_invalida",
+                     *       "title": "Datos no válidos",
+                     *       "status": 422,
+                     *       "detail": "«limit» debe ser 1000 o menos",
+                     *       "instance": "/api/v1/respaldos/",
+                     *       "error": "«limit» debe ser 1000 o menos",
+                     *       "codigo": "solicitud_invalida",
+                     *       "errores": [
+                     *         {
+                     *           "campo": "limit",
+                     *           "mensaje": "«limit» debe ser 1000 o menos"
+                     *         }
+                     *       ]
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problema"];
+                };
+            };
+            /** @description Error interno */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:respaldos:error:error_interno",
+                     *       "title": "Error interno",
+                     *       "status": 500,
+                     *       "detail": "Ocurrió un error inesperado",
+                     *       "instance": "/api/v1/respaldos/",
+                     *       "error": "Ocurrió un error inesperado",
+                     *       "codigo": "error_interno"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problema"];
+                };
+            };
+            /** @description No disponible */
+            503: {
+                headers: {
+                    /**
+                     * @description Segundos.
+                     * @example 5
+                     */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:respaldos:error:base_de_datos_no_disponible",
+                     *       "title": "No disponible",
+                     *       "status": 503,
+                     *       "detail": "La base de datos no responde; vuelva a intentarlo en unos segundos",
+                     *       "instance": "/api/v1/respaldos/",
+                     *       "error": "La base de datos no responde; vuelva a intentarlo en unos segundos",
+                     *       "codigo": "base_de_datos_no_disponible"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problema"];
+                };
+            };
+        };
+    };
+    exportaciones_archivo: {
+        parameters: {
+            query: {
+                /** @description Lo que dice la dirección de `url`. */
+                enlace: string;
+            };
+            header?: {
+                /** @description Desde dónde sigue una que se cortó. */
+                Range?: string;
+                /** @description El `ETag` de la que se cortó. */
+                "If-Range"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description El archivo. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/zip": string;
+                    "application/vnd.sqlite3": string;
+                };
+            };
+            /** @description El resto, si se pide desde dónde (`Range`). */
+            206: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/zip": string;
+                    "application/vnd.sqlite3": string;
+                };
+            };
+            /** @description No encontrado */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:respaldos:error:respaldo_inexistente",
+                     *       "title": "No encontrado",
+                     *       "status": 404,
+                     *       "detail": "El enlace ya se usó o venció",
+                     *       "instance": "/api/v1/respaldos/",
+                     *       "error": "El enlace ya se usó o venció",
+                     *       "codigo": "respaldo_inexistente"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problema"];
+                };
+            };
+            /** @description Datos no válidos */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:respaldos:error:solicitud_invalida",
+                     *       "title": "Datos no válidos",
+                     *       "status": 422,
+                     *       "detail": "«limit» debe ser 1000 o menos",
+                     *       "instance": "/api/v1/respaldos/",
+                     *       "error": "«limit» debe ser 1000 o menos",
+                     *       "codigo": "solicitud_invalida",
+                     *       "errores": [
+                     *         {
+                     *           "campo": "limit",
+                     *           "mensaje": "«limit» debe ser 1000 o menos"
+                     *         }
+                     *       ]
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problema"];
+                };
+            };
+            /** @description Error interno */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:respaldos:error:error_interno",
+                     *       "title": "Error interno",
+                     *       "status": 500,
+                     *       "detail": "Ocurrió un error inesperado",
+                     *       "instance": "/api/v1/respaldos/",
+                     *       "error": "Ocurrió un error inesperado",
+                     *       "codigo": "error_interno"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problema"];
+                };
+            };
+            /** @description Falló otro servidor */
+            502: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:respaldos:error:almacenamiento",
+                     *       "title": "Falló otro servidor",
+                     *       "status": 502,
+                     *       "detail": "El almacenamiento respondió con un error",
+                     *       "instance": "/api/v1/respaldos/",
+                     *       "error": "El almacenamiento respondió con un error",
+                     *       "codigo": "almacenamiento"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problema"];
+                };
+            };
+            /** @description No disponible */
+            503: {
+                headers: {
+                    /**
+                     * @description Segundos.
+                     * @example 5
+                     */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:respaldos:error:base_de_datos_no_disponible",
+                     *       "title": "No disponible",
+                     *       "status": 503,
+                     *       "detail": "La base de datos no responde; vuelva a intentarlo en unos segundos",
+                     *       "instance": "/api/v1/respaldos/",
+                     *       "error": "La base de datos no responde; vuelva a intentarlo en unos segundos",
+                     *       "codigo": "base_de_datos_no_disponible"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problema"];
+                };
+            };
+        };
+    };
+    exportaciones_ver: {
+        parameters: {
+            query?: {
+                /** @description La clínica. Solo la elige el superadministrador, y debe hacerlo; para los demás es la suya. */
+                clinica_id?: number;
+                /** @description Lo de la plataforma, que no es de ninguna clínica. Solo lo elige el superadministrador. */
+                plataforma?: "true";
+            };
+            header?: never;
+            path: {
+                /** @description El número de la exportación. */
+                exportacion_id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Cómo está. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ExportacionEnLista"];
+                };
+            };
+            /** @description No autenticado */
+            401: {
+                headers: {
+                    /** @example Bearer realm="respaldos" */
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:respaldos:error:token_invalido",
+                     *       "title": "No autenticado",
+                     *       "status": 401,
+                     *       "detail": "El token venció",
+                     *       "instance": "/api/v1/respaldos/",
+                     *       "error": "El token venció",
+                     *       "codigo": "token_invalido"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problema"];
+                };
+            };
+            /** @description Sin permiso */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:respaldos:error:sin_permiso",
+                     *       "title": "Sin permiso",
+                     *       "status": 403,
+                     *       "detail": "Solo un administrador de la clínica puede hacer esto",
+                     *       "instance": "/api/v1/respaldos/",
+                     *       "error": "Solo un administrador de la clínica puede hacer esto",
+                     *       "codigo": "sin_permiso"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problema"];
+                };
+            };
+            /** @description No encontrado */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:respaldos:error:respaldo_inexistente",
+                     *       "title": "No encontrado",
+                     *       "status": 404,
+                     *       "detail": "No existe el respaldo 7",
+                     *       "instance": "/api/v1/respaldos/",
+                     *       "error": "No existe el respaldo 7",
+                     *       "codigo": "respaldo_inexistente"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problema"];
+                };
+            };
+            /** @description Datos no válidos */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:respaldos:error:solicitud_invalida",
+                     *       "title": "Datos no válidos",
+                     *       "status": 422,
+                     *       "detail": "«limit» debe ser 1000 o menos",
+                     *       "instance": "/api/v1/respaldos/",
+                     *       "error": "«limit» debe ser 1000 o menos",
+                     *       "codigo": "solicitud_invalida",
+                     *       "errores": [
+                     *         {
+                     *           "campo": "limit",
+                     *           "mensaje": "«limit» debe ser 1000 o menos"
+                     *         }
+                     *       ]
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problema"];
+                };
+            };
+            /** @description Error interno */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:respaldos:error:error_interno",
+                     *       "title": "Error interno",
+                     *       "status": 500,
+                     *       "detail": "Ocurrió un error inesperado",
+                     *       "instance": "/api/v1/respaldos/",
+                     *       "error": "Ocurrió un error inesperado",
+                     *       "codigo": "error_interno"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problema"];
+                };
+            };
+            /** @description No disponible */
+            503: {
+                headers: {
+                    /**
+                     * @description Segundos.
+                     * @example 5
+                     */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:respaldos:error:base_de_datos_no_disponible",
+                     *       "title": "No disponible",
+                     *       "status": 503,
+                     *       "detail": "La base de datos no responde; vuelva a intentarlo en unos segundos",
+                     *       "instance": "/api/v1/respaldos/",
+                     *       "error": "La base de datos no responde; vuelva a intentarlo en unos segundos",
+                     *       "codigo": "base_de_datos_no_disponible"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problema"];
+                };
+            };
+        };
+    };
+    exportaciones_cancelar: {
+        parameters: {
+            query?: {
+                /** @description La clínica. Solo la elige el superadministrador, y debe hacerlo; para los demás es la suya. */
+                clinica_id?: number;
+                /** @description Lo de la plataforma, que no es de ninguna clínica. Solo lo elige el superadministrador. */
+                plataforma?: "true";
+            };
+            header?: never;
+            path: {
+                /** @description El número de la exportación. */
+                exportacion_id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description La exportación, que se detiene en unos segundos. */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ExportacionEnLista"];
+                };
+            };
+            /** @description No autenticado */
+            401: {
+                headers: {
+                    /** @example Bearer realm="respaldos" */
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:respaldos:error:token_invalido",
+                     *       "title": "No autenticado",
+                     *       "status": 401,
+                     *       "detail": "El token venció",
+                     *       "instance": "/api/v1/respaldos/",
+                     *       "error": "El token venció",
+                     *       "codigo": "token_invalido"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problema"];
+                };
+            };
+            /** @description Sin permiso */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:respaldos:error:sin_permiso",
+                     *       "title": "Sin permiso",
+                     *       "status": 403,
+                     *       "detail": "Solo un administrador de la clínica puede hacer esto",
+                     *       "instance": "/api/v1/respaldos/",
+                     *       "error": "Solo un administrador de la clínica puede hacer esto",
+                     *       "codigo": "sin_permiso"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problema"];
+                };
+            };
+            /** @description No encontrado */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:respaldos:error:respaldo_inexistente",
+                     *       "title": "No encontrado",
+                     *       "status": 404,
+                     *       "detail": "No existe el respaldo 7",
+                     *       "instance": "/api/v1/respaldos/",
+                     *       "error": "No existe el respaldo 7",
+                     *       "codigo": "respaldo_inexistente"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problema"];
+                };
+            };
+            /** @description No se puede en este momento */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:respaldos:error:operacion_en_curso",
+                     *       "title": "No se puede en este momento",
+                     *       "status": 409,
+                     *       "detail": "La exportación 3 está completado; solo se cancela una pendiente o en proceso",
+                     *       "instance": "/api/v1/respaldos/",
+                     *       "error": "La exportación 3 está completado; solo se cancela una pendiente o en proceso",
+                     *       "codigo": "operacion_en_curso"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problema"];
+                };
+            };
+            /** @description Datos no válidos */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:respaldos:error:solicitud_invalida",
+                     *       "title": "Datos no válidos",
+                     *       "status": 422,
+                     *       "detail": "«limit» debe ser 1000 o menos",
+                     *       "instance": "/api/v1/respaldos/",
+                     *       "error": "«limit» debe ser 1000 o menos",
+                     *       "codigo": "solicitud_invalida",
+                     *       "errores": [
+                     *         {
+                     *           "campo": "limit",
+                     *           "mensaje": "«limit» debe ser 1000 o menos"
+                     *         }
+                     *       ]
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problema"];
+                };
+            };
+            /** @description Error interno */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:respaldos:error:error_interno",
+                     *       "title": "Error interno",
+                     *       "status": 500,
+                     *       "detail": "Ocurrió un error inesperado",
+                     *       "instance": "/api/v1/respaldos/",
+                     *       "error": "Ocurrió un error inesperado",
+                     *       "codigo": "error_interno"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problema"];
+                };
+            };
+            /** @description No disponible */
+            503: {
+                headers: {
+                    /**
+                     * @description Segundos.
+                     * @example 5
+                     */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:respaldos:error:base_de_datos_no_disponible",
+                     *       "title": "No disponible",
+                     *       "status": 503,
+                     *       "detail": "La base de datos no responde; vuelva a intentarlo en unos segundos",
+                     *       "instance": "/api/v1/respaldos/",
+                     *       "error": "La base de datos no responde; vuelva a intentarlo en unos segundos",
+                     *       "codigo": "base_de_datos_no_disponible"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problema"];
+                };
+            };
+        };
+    };
+    exportaciones_enlazar: {
+        parameters: {
+            query?: {
+                /** @description La clínica. Solo la elige el superadministrador, y debe hacerlo; para los demás es la suya. */
+                clinica_id?: number;
+                /** @description Lo de la plataforma, que no es de ninguna clínica. Solo lo elige el superadministrador. */
+                plataforma?: "true";
+            };
+            header?: never;
+            path: {
+                /** @description El número de la exportación. */
+                exportacion_id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description La dirección, cuánto vale, y el nombre y tamaño del archivo. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Enlace"];
+                };
+            };
+            /** @description No autenticado */
+            401: {
+                headers: {
+                    /** @example Bearer realm="respaldos" */
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:respaldos:error:token_invalido",
+                     *       "title": "No autenticado",
+                     *       "status": 401,
+                     *       "detail": "El token venció",
+                     *       "instance": "/api/v1/respaldos/",
+                     *       "error": "El token venció",
+                     *       "codigo": "token_invalido"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problema"];
+                };
+            };
+            /** @description Sin permiso */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:respaldos:error:sin_permiso",
+                     *       "title": "Sin permiso",
+                     *       "status": 403,
+                     *       "detail": "Solo un administrador de la clínica puede hacer esto",
+                     *       "instance": "/api/v1/respaldos/",
+                     *       "error": "Solo un administrador de la clínica puede hacer esto",
+                     *       "codigo": "sin_permiso"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problema"];
+                };
+            };
+            /** @description No encontrado */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:respaldos:error:respaldo_inexistente",
+                     *       "title": "No encontrado",
+                     *       "status": 404,
+                     *       "detail": "No existe el respaldo 7",
+                     *       "instance": "/api/v1/respaldos/",
+                     *       "error": "No existe el respaldo 7",
+                     *       "codigo": "respaldo_inexistente"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problema"];
+                };
+            };
+            /** @description No se puede en este momento */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:respaldos:error:operacion_en_curso",
+                     *       "title": "No se puede en este momento",
+                     *       "status": 409,
+                     *       "detail": "La exportación 3 está procesando; todavía no hay qué descargar",
+                     *       "instance": "/api/v1/respaldos/",
+                     *       "error": "La exportación 3 está procesando; todavía no hay qué descargar",
+                     *       "codigo": "operacion_en_curso"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problema"];
+                };
+            };
+            /** @description Ya no existe */
+            410: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:respaldos:error:respaldo_purgado",
+                     *       "title": "Ya no existe",
+                     *       "status": 410,
+                     *       "detail": "La exportación 3 ya terminó; pídala de nuevo",
+                     *       "instance": "/api/v1/respaldos/",
+                     *       "error": "La exportación 3 ya terminó; pídala de nuevo",
+                     *       "codigo": "respaldo_purgado"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problema"];

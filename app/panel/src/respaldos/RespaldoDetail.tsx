@@ -30,6 +30,7 @@ import { Avisos } from "./Avisos";
 import { CheckDialog } from "./Check";
 import { Compared } from "./Compared";
 import { ConfirmDelete } from "./Confirm";
+import { ExportDialog, Exports } from "./Exports";
 import { Failed, Retrying } from "./Failed";
 import { ModelBars } from "./ModelBars";
 
@@ -61,6 +62,7 @@ export default function RespaldoDetail({ id }: { id: number }) {
       ) : null}
       <Retrying respaldo={respaldo} />
       <Warnings respaldo={respaldo} />
+      <Exports respaldoId={id} />
       {respaldo.estado === "completado" ? (
         <div className="columns">
           <Contents respaldo={respaldo} />
@@ -89,7 +91,7 @@ function Head({ respaldo }: { respaldo: RespaldoDetalle }) {
   const { clinica, clock } = useClinic();
   const now = useNow();
   const [, navigate] = useLocation();
-  const [asked, setAsked] = useState<"check" | "delete" | null>(null);
+  const [asked, setAsked] = useState<"check" | "delete" | "export" | null>(null);
   const descargar = useDescargar();
   const cancelar = useCancelar();
   const constancia = useConstancia();
@@ -118,6 +120,9 @@ function Head({ respaldo }: { respaldo: RespaldoDetalle }) {
               <button type="button" className="button" onClick={() => descargar.mutate(respaldo.id, refuse)}>
                 <Icon name="download" /> Descargar
               </button>
+              <button type="button" className="button" onClick={() => setAsked("export")}>
+                <Icon name="table" /> Exportar
+              </button>
               <button
                 type="button"
                 className="button"
@@ -143,6 +148,7 @@ function Head({ respaldo }: { respaldo: RespaldoDetalle }) {
         </div>
       ) : null}
       {asked === "check" ? <CheckDialog id={respaldo.id} onClose={() => setAsked(null)} /> : null}
+      {asked === "export" ? <ExportDialog id={respaldo.id} onClose={() => setAsked(null)} /> : null}
       {asked === "delete" ? (
         <ConfirmDelete respaldo={respaldo} onClose={() => setAsked(null)} onDeleted={() => navigate("/respaldos")} />
       ) : null}

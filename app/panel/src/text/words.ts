@@ -1,4 +1,4 @@
-import type { Accion, Estado, Evento, Modo, Profundidad, Situacion, TipoRespaldo } from "../api/client";
+import type { Accion, Estado, Evento, Formato, Modo, Profundidad, Situacion, TipoRespaldo } from "../api/client";
 
 /** The service's own terms in the words of the people who use it. */
 
@@ -37,6 +37,17 @@ export const PROFUNDIDAD: Record<Profundidad, { word: string; short: string; exp
   },
 };
 
+/** What the data can be taken away for, first what most people have. */
+export const FORMATO: Record<Formato, { word: string; explained: string }> = {
+  excel: {
+    word: "Para Excel",
+    explained: "Una planilla por cada cosa (pacientes, consultas, pagos…), que se abre con doble clic.",
+  },
+  csv: { word: "CSV", explained: "Las mismas planillas con los datos tal cual, para llevarlos a otro sistema." },
+  sqlite: { word: "SQLite", explained: "Un solo archivo con todo, para quien sabe hacer consultas." },
+  parquet: { word: "Parquet", explained: "Para Power BI y otros programas que analizan datos." },
+};
+
 /** What a restore brings back, in the order in which it touches more. */
 export const MODO: Record<Modo, { word: string; explained: string }> = {
   faltantes: { word: "Solo lo que falta", explained: "No toca nada más: lo que hay hoy sigue como está." },
@@ -58,6 +69,7 @@ const ACCION: Record<Accion, string> = {
   verificacion: "comprobó el respaldo",
   restauracion: "restauró este respaldo",
   comparacion: "comparó este respaldo con otro",
+  exportacion: "exportó los datos",
   eliminacion: "eliminó el respaldo",
   recuperacion: "recuperó el respaldo eliminado",
   aceptacion: "aceptó el respaldo",
@@ -79,10 +91,21 @@ const VISTA_PREVIA: Partial<Record<string, string>> = {
   fallido: "no pudo ver qué cambiaría al restaurar",
 };
 
+const EXPORTACION: Partial<Record<string, string>> = {
+  pendiente: "pidió exportar los datos",
+  completado: "tiene listos los datos exportados",
+  fallido: "no pudo exportar los datos",
+  cancelado: "canceló la exportación de los datos",
+  descargado: "descargó los datos exportados",
+};
+
 /** What somebody did, after their name. */
 export function hecho({ accion, detalle: { estado, simulada, correcto } }: Pick<Evento, "accion" | "detalle">): string {
   if (accion === "restauracion" && typeof estado === "string") {
     return (simulada === true ? VISTA_PREVIA : RESTAURACION)[estado] ?? ACCION[accion];
+  }
+  if (accion === "exportacion" && typeof estado === "string") {
+    return EXPORTACION[estado] ?? ACCION[accion];
   }
   if (accion === "verificacion" && correcto !== undefined) {
     return correcto === null

@@ -1,0 +1,158 @@
+import { useState } from "react";
+
+import type { Exportacion, Formato } from "../api/client";
+import { useCancelarExportacion, useDescargarExportacion, useExportaciones, useExportar } from "../api/queries";
+import { useClinic } from "../shell/clinic";
+import { ago, megabytes } from "../text/format";
+import { FORMATO } from "../text/words";
+import { Choice } from "../ui/Choice";
+import { Dialog } from "../ui/Dialog";
+import { Icon } from "../ui/Icon";
+import { Notice } from "../ui/Notice";
+import { Progress } from "../ui/Progress";
+import { useToast } from "../ui/toast";
+import { useNow } from "../ui/useNow";
+
+const runs = ({ estado }: Exportacion): boolean => estado === "pendiente" || estado === "procesando";
+
+/** Asks for what programs the data is to be taken away. */
+export function ExportDialog({ id, onClose }: { id: number; onClose: () => void }) {
+  const [formato, setFormato] = useState<Formato>("excel");
+  const exportar = useExportar();
+
+  return (
+    <Dialog title={`Exportar los datos del respaldo ${id}`} onClose={onClose}>
+      <fieldset className="choices">
+        <legend>Con qué se van a abrir</legend>
+        {(Object.keys(FORMATO) as Formato[]).map((each) => (
+          <Choice
+            key={each}
+            name="formato"
+            value={each}
+            now={formato}
+            set={setFormato}
+            title={FORMATO[each].word}
+            said={FORMATO[each].explained}
+          />
+        ))}
+      </fieldset>
+      <p className="muted small">
+        Tienen los datos de sus pacientes y de quienes ingresan al sistema: guárdelos donde solo los vea quien deba.
+      </p>
+      {exportar.error === null ? null : (
+        <Notice tone="bad" alert>
+          {exportar.error.message}
+        </Notice>
+      )}
+      <div className="actions">
+        <button
+          type="button"
+          className="button primary"
+          aria-disabled={exportar.isPending}
+          onClick={() => (exportar.isPending ? null : exportar.mutate({ id, formato }, { onSuccess: onClose }))}
+        >
+          Preparar los datos
+        </button>
+        <button type="button" className="button" onClick={onClose}>
+          Cerrar
+        </button>
+      </div>
+    </Dialog>
+  );
+}
+
+/** What is being made of the backup for a person to take away, and what they can download. */
+export function Exports({ respaldoId }: { respaldoId: number }) {
+  const { clinica } = useClinic();
+  const { data } = useExportaciones(respaldoId, clinica.puede_administrar);
+  const entries = data?.entries ?? [];
+  // A failure is told until another one is asked for.
+  const shown = entries.filter((each, place) => runs(each) || each.disponible || (each.estado === "fallido" && place === 0));
+  const ready = shown.filter(({ disponible, descargado }) => disponible && descargado === null).length;
+  return (
+    <>
+      {shown.length === 0 ? null : (
+        <section className="card" aria-labelledby="exportaciones">
+          <h2 id="exportaciones">Datos exportados</h2>
+          <ul className="timeline">
+            {shown.map((each) => (
+              <Export key={each.id} found={each} />
+            ))}
+          </ul>
+        </section>
+      )}
+      <p className="vh" role="status">
+        {shown.some(runs) ? "Se están preparando los datos exportados." : ""}
+        {ready > 0 ? "Hay datos exportados listos para descargar." : ""}
+      </p>
+    </>
+  );
+}
+
+function Export({ found }: { found: Exportacion }) {
+  const { clock } = useClinic();
+  const now = useNow();
+  const cancelar = useCancelarExportacion();
+  const descargar = useDescargarExportacion();
+  const toast = useToast();
+  const refuse = { onError: (error: Error) => toast({ tone: "bad", text: error.message }) };
+  const { word } = FORMATO[found.formato];
+  if (runs(found)) {
+    return (
+      <li>
+        <Icon name="clock" />
+        <div>
+          <strong>{word}</strong>
+          <Progress compact progreso={found.progreso} waiting="En espera" />
+          <div className="actions">
+            <button
+              type="button"
+              className="button"
+              aria-label={`Cancelar: ${word}`}
+              onClick={() => cancelar.mutate(found.id, refuse)}
+            >
+              Cancelar
+            </button>
+          </div>
+        </div>
+      </li>
+    );
+  }
+  if (!found.disponible) {
+    return (
+      <li className="bad">
+        <Icon name="cross" />
+        <div>
+          <strong>{word}</strong>
+          <span className="small">No se pudo exportar: {found.error}.</span>
+        </div>
+      </li>
+    );
+  }
+  const until = found.vence === null ? "" : clock.full(found.vence);
+  const label = found.descargado === null ? "Descargar" : "Descargar otra vez";
+  return (
+    <li>
+      <Icon name="check" />
+      <div>
+        <strong>{word}</strong>
+        <span className="muted small">
+          {found.descargado === null
+            ? `${megabytes(found.tamaño_mb)}. Se descarga una sola vez, hasta el ${until}.`
+            : `Se descargó ${ago(found.descargado, now)}. Si no llegó entero, se puede otra vez hasta el ${until}.`}
+        </span>
+        <div className="actions">
+          <button
+            type="button"
+            className={found.descargado === null ? "button primary" : "button"}
+            aria-label={`${label}: ${word}`}
+            disabled={descargar.isPending}
+            onClick={() => descargar.mutate(found.id, refuse)}
+          >
+            <Icon name="download" /> {label}
+          </button>
+        </div>
+      </div>
+    </li>
+  );
+}

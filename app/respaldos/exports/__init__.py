@@ -1,0 +1,1 @@
+"""Exports that a worker makes and a person downloads once."""
