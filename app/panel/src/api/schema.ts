@@ -1281,7 +1281,8 @@ export interface components {
          * @description Qué contiene el archivo; sin archivo, nada y 0. Si el respaldo falló, `error` y `error_type` dicen por qué.
          *
          *     Si falló y se vuelve a intentar, está otra vez `pendiente` con ellos; `intentos_fallidos` dice cuántas veces falló
-         *     ya, e `intentos_maximos` cuántas se intenta en total.
+         *     ya, e `intentos_maximos` cuántas se intenta en total. `hash_sha256` es del archivo comprimido, y `sello` la
+         *     clave con que se firmó; nulos en los de antes de que se anotaran.
          */
         Metadata: {
             /**
@@ -1316,6 +1317,10 @@ export interface components {
              * @default []
              */
             avisos: string[];
+            /** Hash Sha256 */
+            hash_sha256: string | null;
+            /** Sello */
+            sello: string | null;
         } & {
             [key: string]: unknown;
         };
@@ -1673,7 +1678,9 @@ export interface components {
          *         "tamaño_original_mb": 9,
          *         "tamaño_comprimido_mb": 1.5,
          *         "compresion_porcentaje": 83.3,
-         *         "avisos": []
+         *         "avisos": [],
+         *         "hash_sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+         *         "sello": "2026"
          *       },
          *       "usuario_nombre": null,
          *       "fecha_actualizacion": "2026-07-05T07:00:00+00:00",
@@ -1784,7 +1791,9 @@ export interface components {
          *           "tamaño_original_mb": 0,
          *           "tamaño_comprimido_mb": 0,
          *           "compresion_porcentaje": 0,
-         *           "avisos": []
+         *           "avisos": [],
+         *           "hash_sha256": null,
+         *           "sello": null
          *         },
          *         "usuario_nombre": "Ana María Peñaranda",
          *         "fecha_actualizacion": "2026-07-05T07:00:00+00:00",
