@@ -25,8 +25,8 @@ def log_problems(found: list[Finding]) -> None:
 
 
 def local(settings: Settings) -> list[Finding]:
-    """Names that are no settings, the keys of tokens, and those of seals."""
-    return [*names(), *jwt(settings), *seals(settings)]
+    """Names that are no settings, and the keys of tokens."""
+    return [*names(), *jwt(settings)]
 
 
 def names() -> list[Finding]:

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 
 from app.diagnostics import databases, servers
 from app.diagnostics.finding import Finding, wrong
-from app.diagnostics.local import local
+from app.diagnostics.local import local, seals
 from app.errors import RespaldosError
 from app.settings import Settings
 
@@ -34,7 +34,7 @@ LOOKS: tuple[tuple[Look, str, str], ...] = (
 async def diagnose(settings: Settings) -> list[Finding]:
     """Every finding, by what was looked at; one that fails keeps no other from being looked at."""
     found = await asyncio.gather(*(_looked(settings, *each) for each in LOOKS))
-    return [*local(settings), *(each for some in found for each in some)]
+    return [*local(settings), *seals(settings), *(each for some in found for each in some)]
 
 
 async def _looked(settings: Settings, look: Look, subject: str, remedy: str) -> list[Finding]:
