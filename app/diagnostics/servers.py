@@ -15,7 +15,7 @@ from app.notify.mail import Mailer
 from app.notify.webhook import Webhook
 from app.respaldos.databases import transaction
 from app.settings import Settings
-from app.storage.bucket import ACL, PREFIX, Outcome, configure_bucket
+from app.storage.bucket import ACL, EXPORTS, PREFIX, Outcome, configure_bucket
 from app.storage.s3 import open_storage
 
 # Apart by more than this, what is shown is confusing, and by more than that, leases, tokens and S3's signatures fail
@@ -28,8 +28,9 @@ async def bucket(settings: Settings) -> list[Finding]:
     subject = "bucket"
     async with open_storage(s3_options(settings)) as storage:
         await storage.check()
-        # Of the backups' prefix, since a policy may allow that alone; none of them is called so.
-        await storage.probe(f"{PREFIX}revision/{uuid.uuid4().hex}")
+        # Of each prefix, since a policy may allow one alone; no backup and no export is called so.
+        for prefix in (PREFIX, EXPORTS):
+            await storage.probe(f"{prefix}revision/{uuid.uuid4().hex}")
         found = [good(subject, f"en «{settings.aws_backup_bucket_name}» se escribe, se lee y se borra")]
         for setting in await configure_bucket(storage, look=True):
             if setting.outcome is Outcome.WRONG:

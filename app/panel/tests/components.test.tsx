@@ -14,7 +14,7 @@ import { sameName } from "../src/restore/changes";
 import { ChangesTable } from "../src/restore/ChangesTable";
 import RestorePage from "../src/restore/RestorePage";
 import { LoginForm } from "../src/session/LoginForm";
-import { CLINICA, estadisticas, evento, json, problem, respaldo, restauracion, service, show } from "./service";
+import { CLINICA, estadisticas, evento, exportacion, json, problem, respaldo, restauracion, service, show } from "./service";
 
 const LIST = "GET /api/v1/respaldos/";
 const DETAIL = "GET /api/v1/respaldos/7/";
@@ -195,6 +195,31 @@ describe("one backup", () => {
     }
     expect(screen.queryByRole("link", { name: "Restaurar" })).toBeNull();
     expect(asked.some(({ path }) => ["/api/v1/eventos/", "/api/v1/exportaciones/"].includes(path))).toBe(false);
+  });
+
+  test("tells of each export what there is to do, and of what came to nothing only the last", async () => {
+    const gone = { disponible: false, archivo: null, vence: null } as const;
+    const old = exportacion({ ...gone, id: 1, estado: "fallido", error: "no hay espacio" });
+    let found = [exportacion({ ...gone, id: 3, formato: "csv", estado: "procesando", fecha_fin: null }), exportacion({ id: 2 }), old];
+    const asked = service({
+      ...others,
+      [DETAIL]: () => json(respaldo()),
+      "GET /api/v1/exportaciones/": () => json(found),
+      "POST /api/v1/exportaciones/3/cancelar/": () => {
+        found = [{ ...found[0]!, estado: "cancelado" }, old];
+        return json(found[0], {}, 202);
+      },
+    });
+    show(<RespaldoDetail id={7} />);
+    const section = (await screen.findByRole("heading", { name: "Datos exportados" })).closest("section")!;
+    expect(within(section).getByRole("button", { name: "Descargar: Para Excel" })).toBeEnabled();
+    expect(section).toHaveTextContent("2 MB. Se descarga una sola vez, hasta el 6 jul 2026, 02:00.");
+    expect(section).not.toHaveTextContent("no hay espacio");
+    await userEvent.click(within(section).getByRole("button", { name: "Cancelar: CSV" }));
+    expect(await within(section).findByText("Se canceló.")).toBeVisible();
+    expect(section).toHaveFocus();
+    expect(asked.filter(({ path }) => path.endsWith("/cancelar/")).length).toBe(1);
+    expect(section).not.toHaveTextContent("no hay espacio");
   });
 
   test("of another clinic is not found", async () => {

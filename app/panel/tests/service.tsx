@@ -4,7 +4,7 @@ import type { ReactNode } from "react";
 import { vi } from "vitest";
 import { Router } from "wouter";
 
-import { makeApi, type Clinica, type Estadisticas, type Evento, type Registro, type RespaldoDetalle, type Restauracion } from "../src/api/client";
+import { makeApi, type Clinica, type Estadisticas, type Evento, type Exportacion, type Registro, type RespaldoDetalle, type Restauracion } from "../src/api/client";
 import { ApiProvider } from "../src/api/context";
 import { SessionProvider } from "../src/session/context";
 import { ClinicContext } from "../src/shell/clinic";
@@ -159,6 +159,28 @@ export function restauracion(changed: Partial<Restauracion> = {}): Restauracion 
     error: null,
     usuario: "12",
     // A preview is good for some minutes.
+    fecha_creacion: new Date(Date.now() - 5000).toISOString(),
+    fecha_fin: new Date().toISOString(),
+    ...changed,
+  };
+}
+
+export function exportacion(changed: Partial<Exportacion> = {}): Exportacion {
+  return {
+    id: 4,
+    respaldo_id: 7,
+    clinica_id: 1,
+    formato: "excel",
+    estado: "completado",
+    progreso: null,
+    archivo: "backup_20260703_020000_excel.zip",
+    tamaño_bytes: 2_097_152,
+    tamaño_mb: 2,
+    disponible: true,
+    vence: "2026-07-06T06:00:00+00:00",
+    descargado: null,
+    error: null,
+    usuario: "12",
     fecha_creacion: new Date(Date.now() - 5000).toISOString(),
     fecha_fin: new Date().toISOString(),
     ...changed,

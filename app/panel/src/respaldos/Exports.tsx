@@ -1,4 +1,4 @@
-import { useState } from "react";
+import { useRef, useState } from "react";
 
 import type { Exportacion, Formato } from "../api/client";
 import { useCancelarExportacion, useDescargarExportacion, useExportaciones, useExportar } from "../api/queries";
@@ -12,6 +12,9 @@ import { Notice } from "../ui/Notice";
 import { Progress } from "../ui/Progress";
 import { useToast } from "../ui/toast";
 import { useNow } from "../ui/useNow";
+
+/** How long one that came to nothing is told of (milliseconds). */
+const TOLD = 24 * 60 * 60_000;
 
 const runs = ({ estado }: Exportacion): boolean => estado === "pendiente" || estado === "procesando";
 
@@ -65,18 +68,25 @@ export function ExportDialog({ id, onClose }: { id: number; onClose: () => void 
 export function Exports({ respaldoId }: { respaldoId: number }) {
   const { clinica } = useClinic();
   const { data } = useExportaciones(respaldoId, clinica.puede_administrar);
+  const now = useNow();
+  const element = useRef<HTMLElement>(null);
   const entries = data?.entries ?? [];
-  // A failure is told until another one is asked for.
-  const shown = entries.filter((each, place) => runs(each) || each.disponible || (each.estado === "fallido" && place === 0));
+  // What became of the last one is told, until another is asked for.
+  const shown = entries.filter(
+    (each, place) =>
+      runs(each) ||
+      each.disponible ||
+      (place === 0 && each.estado !== "completado" && now - Date.parse(each.fecha_fin ?? each.fecha_creacion) < TOLD),
+  );
   const ready = shown.filter(({ disponible, descargado }) => disponible && descargado === null).length;
   return (
     <>
       {shown.length === 0 ? null : (
-        <section className="card" aria-labelledby="exportaciones">
+        <section ref={element} tabIndex={-1} className="card" aria-labelledby="exportaciones">
           <h2 id="exportaciones">Datos exportados</h2>
           <ul className="timeline">
             {shown.map((each) => (
-              <Export key={each.id} found={each} />
+              <Export key={each.id} found={each} onPressed={() => element.current?.focus()} />
             ))}
           </ul>
         </section>
@@ -89,7 +99,8 @@ export function Exports({ respaldoId }: { respaldoId: number }) {
   );
 }
 
-function Export({ found }: { found: Exportacion }) {
+/** `onPressed`: its button is about to go, and the focus would with it. */
+function Export({ found, onPressed }: { found: Exportacion; onPressed: () => void }) {
   const { clock } = useClinic();
   const now = useNow();
   const cancelar = useCancelarExportacion();
@@ -109,7 +120,10 @@ function Export({ found }: { found: Exportacion }) {
               type="button"
               className="button"
               aria-label={`Cancelar: ${word}`}
-              onClick={() => cancelar.mutate(found.id, refuse)}
+              onClick={() => {
+                onPressed();
+                cancelar.mutate(found.id, refuse);
+              }}
             >
               Cancelar
             </button>
@@ -120,11 +134,13 @@ function Export({ found }: { found: Exportacion }) {
   }
   if (!found.disponible) {
     return (
-      <li className="bad">
+      <li className={found.estado === "fallido" ? "bad" : undefined}>
         <Icon name="cross" />
         <div>
           <strong>{word}</strong>
-          <span className="small">No se pudo exportar: {found.error}.</span>
+          <span className="small">
+            {found.estado === "fallido" ? `No se pudo exportar: ${found.error}.` : "Se canceló."}
+          </span>
         </div>
       </li>
     );
