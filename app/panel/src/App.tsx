@@ -8,6 +8,7 @@ import { page } from "./shell/page";
 import { Shell } from "./shell/Shell";
 import { useSession } from "./session/context";
 import { LoginPage } from "./session/LoginPage";
+import { personaOf } from "./session/session";
 import { SessionEnd } from "./session/SessionEnd";
 import { Loading } from "./ui/states";
 
@@ -21,15 +22,16 @@ export function App() {
   if (session === null || phase === "out") {
     return <LoginPage />;
   }
+  const persona = personaOf(session);
   return (
     <>
       {superadmin ? (
         <Switch>
           <Route path="/clinica/:id" nest>
-            {({ id }) => <ChosenClinic key={id} clinicaId={Number(id)} />}
+            {({ id }) => <ChosenClinic key={id} clinicaId={Number(id)} persona={persona} />}
           </Route>
           <Route path="/">
-            <ApiProvider api={everywhere} scope="propia">
+            <ApiProvider api={everywhere} scope="propia" persona={persona}>
               <Shell>
                 <Suspense fallback={<Loading what="Abriendo las clínicas…" />}>
                   <ClinicasPage />
@@ -42,7 +44,7 @@ export function App() {
           </Route>
         </Switch>
       ) : (
-        <ApiProvider api={everywhere} scope="propia">
+        <ApiProvider api={everywhere} scope="propia" persona={persona}>
           <ClinicShell />
         </ApiProvider>
       )}
@@ -51,11 +53,11 @@ export function App() {
   );
 }
 
-function ChosenClinic({ clinicaId }: { clinicaId: number }) {
+function ChosenClinic({ clinicaId, persona }: { clinicaId: number; persona: string }) {
   const { expire, token } = useSession();
   const api = useMemo(() => makeApi({ token, clinicaId, onExpired: expire }), [token, expire, clinicaId]);
   return (
-    <ApiProvider api={api} scope={clinicaId}>
+    <ApiProvider api={api} scope={clinicaId} persona={persona}>
       <ClinicShell />
     </ApiProvider>
   );

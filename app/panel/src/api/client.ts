@@ -52,13 +52,13 @@ export interface ApiOptions {
   /** Told of a 401: the token is worth nothing any more. */
   onExpired: (token: string) => void;
   /** Where the service is; the panel's own host if nothing is said. */
-  baseUrl?: string;
+  baseUrl?: string | undefined;
 }
 
 /** A client typed by the service's own document. */
-export function makeApi({ token, clinicaId, onExpired, baseUrl }: ApiOptions): Api {
+export function makeApi({ token, clinicaId, onExpired, baseUrl = window.location.origin }: ApiOptions): Api {
   const api = createClient<paths>({
-    baseUrl: baseUrl ?? window.location.origin,
+    baseUrl,
     fetch: (request) => globalThis.fetch(request),
   });
   const asked = new WeakMap<Request, string>();
@@ -86,7 +86,7 @@ export function makeApi({ token, clinicaId, onExpired, baseUrl }: ApiOptions): A
       if (error instanceof DOMException && error.name === "AbortError") {
         return undefined;
       }
-      noteSilence();
+      noteSilence(baseUrl);
       return new ApiError(0, "sin_conexion", "El servicio no responde. Puede ser la conexión a internet.");
     },
   };

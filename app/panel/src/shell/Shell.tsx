@@ -1,10 +1,9 @@
 import type { ReactNode } from "react";
 import { Link } from "wouter";
 
-import { useLostConnection } from "../api/connection";
 import { useSession } from "../session/context";
+import { LostConnection } from "../ui/LostConnection";
 import { Mark } from "../ui/Mark";
-import { Notice } from "../ui/Notice";
 
 interface ShellProps {
   /** Beside the name: whose clinic it is. */
@@ -16,7 +15,6 @@ interface ShellProps {
 /** What every page has around it. */
 export function Shell({ clinic, nav, children }: ShellProps) {
   const { session, leave } = useSession();
-  const lost = useLostConnection();
   return (
     <>
       <a className="skip" href="#contenido">
@@ -37,13 +35,7 @@ export function Shell({ clinic, nav, children }: ShellProps) {
         </div>
         {nav}
       </header>
-      {lost ? (
-        <div className="band">
-          <Notice tone="warn">
-            Sin conexión con el servicio: lo que ve puede no ser lo último. Se vuelve a intentar solo.
-          </Notice>
-        </div>
-      ) : null}
+      <LostConnection />
       <main id="contenido" tabIndex={-1}>
         {children}
       </main>
