@@ -577,7 +577,168 @@ export interface paths {
         trace?: never;
     };
 }
-export type webhooks = Record<string, never>;
+export interface webhooks {
+    fallo: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Falló un respaldo
+         * @description `datos`: `error`, y `error_type`, que es para programas.
+         */
+        post: operations["aviso_fallo"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    recuperacion: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Volvió a salir bien
+         * @description El primer respaldo bueno después de una falla.
+         */
+        post: operations["aviso_recuperacion"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    exito: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Se hizo un respaldo
+         * @description Según NOTIFY_SUCCESS. `datos`: `registros`, `bytes`, `segundos`.
+         */
+        post: operations["aviso_exito"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    sospechoso: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Un respaldo es sospechoso
+         * @description Está vacío o tiene mucho menos que el anterior. `datos`: `motivo`.
+         */
+        post: operations["aviso_sospechoso"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    atrasado: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Una clínica no tiene un respaldo reciente
+         * @description `datos`: `ultimo`, la fecha del último bueno, o null.
+         */
+        post: operations["aviso_atrasado"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    verificacion_fallida: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Falló una verificación
+         * @description `datos`: `error`, `profundidad`, y `sin_ensayo` si no se pudo hacer: entonces nada dice del respaldo.
+         */
+        post: operations["aviso_verificacion_fallida"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    restauracion: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Se restauró una clínica
+         * @description `datos`: `restauracion_id`, `motivo`, y los registros `insertados`, `actualizados` y `eliminados`.
+         */
+        post: operations["aviso_restauracion"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    restauracion_fallida: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Falló una restauración
+         * @description `datos`: `restauracion_id`, `motivo`, `error`, `error_type`.
+         */
+        post: operations["aviso_restauracion_fallida"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+}
 export interface components {
     schemas: {
         /**
@@ -1828,6 +1989,12 @@ export interface components {
          */
         Situacion: "sin_respaldo" | "atrasada" | "fallando" | "sin_verificar" | "al_dia" | "inactiva";
         /**
+         * TipoAviso
+         * @description Qué pasó.
+         * @enum {string}
+         */
+        TipoAviso: "fallo" | "recuperacion" | "exito" | "sospechoso" | "atrasado" | "verificacion_fallida" | "restauracion" | "restauracion_fallida";
+        /**
          * TipoOperacion
          * @description Qué está en curso.
          * @enum {string}
@@ -2093,6 +2260,155 @@ export interface components {
             errores: components["schemas"]["CampoNoValido"][];
         } & {
             [key: string]: unknown;
+        };
+        /**
+         * RespaldoAvisado
+         * @description El respaldo de un aviso. `tamaño_mb` está en MiB. Lo que no se sabrá porque falló es 0.
+         * @example {
+         *       "id": 7,
+         *       "clinica_id": 1,
+         *       "fecha_respaldo": "2026-07-03T06:00:12+00:00",
+         *       "tamaño_bytes": 1572864,
+         *       "tamaño_mb": 1.5,
+         *       "numero_registros": 15000,
+         *       "estado": "completado",
+         *       "estado_display": "Completado",
+         *       "tipo_respaldo": "automatico",
+         *       "tipo_respaldo_display": "Automático",
+         *       "descripcion": "",
+         *       "usuario": null,
+         *       "fecha_creacion": "2026-07-03T06:00:00+00:00",
+         *       "puede_restaurar": true,
+         *       "verificado": {
+         *         "fecha": "2026-07-05T07:00:00+00:00",
+         *         "profundidad": "completa",
+         *         "error": null
+         *       },
+         *       "sospechoso": false
+         *     }
+         */
+        RespaldoAvisado: {
+            /** Id */
+            id: number;
+            /**
+             * Clinica Id
+             * @description Vacío en los de la plataforma.
+             */
+            clinica_id: number | null;
+            /**
+             * Fecha Respaldo
+             * Format: date-time
+             */
+            fecha_respaldo: string;
+            /** Tamaño Bytes */
+            "tama\u00F1o_bytes": number;
+            /** Tamaño Mb */
+            "tama\u00F1o_mb": number;
+            /** Numero Registros */
+            numero_registros: number;
+            estado: components["schemas"]["Estado"];
+            /** Estado Display */
+            estado_display: string;
+            tipo_respaldo: components["schemas"]["TipoRespaldo"];
+            /** Tipo Respaldo Display */
+            tipo_respaldo_display: string;
+            /** Descripcion */
+            descripcion: string;
+            /**
+             * Usuario
+             * @description El código de quien lo pidió.
+             */
+            usuario: string | null;
+            /**
+             * Fecha Creacion
+             * Format: date-time
+             */
+            fecha_creacion: string;
+            /** Puede Restaurar */
+            puede_restaurar: boolean;
+            verificado: components["schemas"]["Verificacion"] | null;
+            /**
+             * Sospechoso
+             * @description Está vacío o tiene menos de la mitad que el anterior, y nadie lo aceptó.
+             */
+            sospechoso: boolean;
+        };
+        /**
+         * AvisoEnviado
+         * @description Lo que se envía a WEBHOOK_URL.
+         * @example {
+         *       "id": 31,
+         *       "tipo": "fallo",
+         *       "clinica_id": 1,
+         *       "clinica": "Clínica Dental Illimani",
+         *       "respaldo": {
+         *         "id": 7,
+         *         "clinica_id": 1,
+         *         "fecha_respaldo": "2026-07-03T06:00:12+00:00",
+         *         "tamaño_bytes": 1572864,
+         *         "tamaño_mb": 1.5,
+         *         "numero_registros": 15000,
+         *         "estado": "completado",
+         *         "estado_display": "Completado",
+         *         "tipo_respaldo": "automatico",
+         *         "tipo_respaldo_display": "Automático",
+         *         "descripcion": "",
+         *         "usuario": null,
+         *         "fecha_creacion": "2026-07-03T06:00:00+00:00",
+         *         "puede_restaurar": true,
+         *         "verificado": {
+         *           "fecha": "2026-07-05T07:00:00+00:00",
+         *           "profundidad": "completa",
+         *           "error": null
+         *         },
+         *         "sospechoso": false
+         *       },
+         *       "datos": {
+         *         "error": "El almacenamiento no responde",
+         *         "error_type": "almacenamiento_no_disponible"
+         *       },
+         *       "fecha": "2026-07-03T06:00:12+00:00",
+         *       "enviado": "2026-07-03T06:00:40+00:00"
+         *     }
+         */
+        AvisoEnviado: {
+            /**
+             * Id
+             * @description El mismo si llega otra vez.
+             */
+            id: number;
+            tipo: components["schemas"]["TipoAviso"];
+            /**
+             * Clinica Id
+             * @description Vacío en los de la plataforma.
+             */
+            clinica_id: number | null;
+            /**
+             * Clinica
+             * @description Su nombre, si se pudo leer.
+             */
+            clinica: string | null;
+            /** @description De cuál se trata, si es de uno. */
+            respaldo: components["schemas"]["RespaldoAvisado"] | null;
+            /**
+             * Datos
+             * @description Lo propio de cada tipo.
+             */
+            datos: {
+                [key: string]: unknown;
+            };
+            /**
+             * Fecha
+             * Format: date-time
+             * @description Cuándo sucedió.
+             */
+            fecha: string;
+            /**
+             * Enviado
+             * Format: date-time
+             * @description Cuándo se envía esta vez.
+             */
+            enviado: string;
         };
     };
     responses: never;
@@ -7065,6 +7381,350 @@ export interface operations {
                      */
                     "application/problem+json": components["schemas"]["Problema"];
                 };
+            };
+        };
+    };
+    aviso_fallo: {
+        parameters: {
+            query?: never;
+            header: {
+                /** @description `tipo`. */
+                "X-Respaldos-Evento": components["schemas"]["TipoAviso"];
+                /** @description `id`: el mismo si llega otra vez. */
+                "X-Respaldos-Entrega": number;
+                /** @description `sha256=` y el HMAC-SHA256 del cuerpo, con WEBHOOK_SECRET. */
+                "X-Respaldos-Firma": string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["AvisoEnviado"];
+            };
+        };
+        responses: {
+            /** @description Recibido, como cualquier 2xx. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description No se vuelve a enviar, salvo con 408, 425 y 429. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Se vuelve a enviar, hasta tres días. */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    aviso_recuperacion: {
+        parameters: {
+            query?: never;
+            header: {
+                /** @description `tipo`. */
+                "X-Respaldos-Evento": components["schemas"]["TipoAviso"];
+                /** @description `id`: el mismo si llega otra vez. */
+                "X-Respaldos-Entrega": number;
+                /** @description `sha256=` y el HMAC-SHA256 del cuerpo, con WEBHOOK_SECRET. */
+                "X-Respaldos-Firma": string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["AvisoEnviado"];
+            };
+        };
+        responses: {
+            /** @description Recibido, como cualquier 2xx. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description No se vuelve a enviar, salvo con 408, 425 y 429. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Se vuelve a enviar, hasta tres días. */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    aviso_exito: {
+        parameters: {
+            query?: never;
+            header: {
+                /** @description `tipo`. */
+                "X-Respaldos-Evento": components["schemas"]["TipoAviso"];
+                /** @description `id`: el mismo si llega otra vez. */
+                "X-Respaldos-Entrega": number;
+                /** @description `sha256=` y el HMAC-SHA256 del cuerpo, con WEBHOOK_SECRET. */
+                "X-Respaldos-Firma": string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["AvisoEnviado"];
+            };
+        };
+        responses: {
+            /** @description Recibido, como cualquier 2xx. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description No se vuelve a enviar, salvo con 408, 425 y 429. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Se vuelve a enviar, hasta tres días. */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    aviso_sospechoso: {
+        parameters: {
+            query?: never;
+            header: {
+                /** @description `tipo`. */
+                "X-Respaldos-Evento": components["schemas"]["TipoAviso"];
+                /** @description `id`: el mismo si llega otra vez. */
+                "X-Respaldos-Entrega": number;
+                /** @description `sha256=` y el HMAC-SHA256 del cuerpo, con WEBHOOK_SECRET. */
+                "X-Respaldos-Firma": string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["AvisoEnviado"];
+            };
+        };
+        responses: {
+            /** @description Recibido, como cualquier 2xx. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description No se vuelve a enviar, salvo con 408, 425 y 429. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Se vuelve a enviar, hasta tres días. */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    aviso_atrasado: {
+        parameters: {
+            query?: never;
+            header: {
+                /** @description `tipo`. */
+                "X-Respaldos-Evento": components["schemas"]["TipoAviso"];
+                /** @description `id`: el mismo si llega otra vez. */
+                "X-Respaldos-Entrega": number;
+                /** @description `sha256=` y el HMAC-SHA256 del cuerpo, con WEBHOOK_SECRET. */
+                "X-Respaldos-Firma": string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["AvisoEnviado"];
+            };
+        };
+        responses: {
+            /** @description Recibido, como cualquier 2xx. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description No se vuelve a enviar, salvo con 408, 425 y 429. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Se vuelve a enviar, hasta tres días. */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    aviso_verificacion_fallida: {
+        parameters: {
+            query?: never;
+            header: {
+                /** @description `tipo`. */
+                "X-Respaldos-Evento": components["schemas"]["TipoAviso"];
+                /** @description `id`: el mismo si llega otra vez. */
+                "X-Respaldos-Entrega": number;
+                /** @description `sha256=` y el HMAC-SHA256 del cuerpo, con WEBHOOK_SECRET. */
+                "X-Respaldos-Firma": string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["AvisoEnviado"];
+            };
+        };
+        responses: {
+            /** @description Recibido, como cualquier 2xx. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description No se vuelve a enviar, salvo con 408, 425 y 429. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Se vuelve a enviar, hasta tres días. */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    aviso_restauracion: {
+        parameters: {
+            query?: never;
+            header: {
+                /** @description `tipo`. */
+                "X-Respaldos-Evento": components["schemas"]["TipoAviso"];
+                /** @description `id`: el mismo si llega otra vez. */
+                "X-Respaldos-Entrega": number;
+                /** @description `sha256=` y el HMAC-SHA256 del cuerpo, con WEBHOOK_SECRET. */
+                "X-Respaldos-Firma": string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["AvisoEnviado"];
+            };
+        };
+        responses: {
+            /** @description Recibido, como cualquier 2xx. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description No se vuelve a enviar, salvo con 408, 425 y 429. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Se vuelve a enviar, hasta tres días. */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    aviso_restauracion_fallida: {
+        parameters: {
+            query?: never;
+            header: {
+                /** @description `tipo`. */
+                "X-Respaldos-Evento": components["schemas"]["TipoAviso"];
+                /** @description `id`: el mismo si llega otra vez. */
+                "X-Respaldos-Entrega": number;
+                /** @description `sha256=` y el HMAC-SHA256 del cuerpo, con WEBHOOK_SECRET. */
+                "X-Respaldos-Firma": string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["AvisoEnviado"];
+            };
+        };
+        responses: {
+            /** @description Recibido, como cualquier 2xx. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description No se vuelve a enviar, salvo con 408, 425 y 429. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Se vuelve a enviar, hasta tres días. */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
         };
     };
