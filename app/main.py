@@ -11,7 +11,7 @@ from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 
 from app import tracing
-from app.api import problems, webhooks
+from app.api import once, problems, webhooks
 from app.api.client_address import networks
 from app.api.middleware import API, BodyLimit, HeadAsGet, RequestLog, SecurityHeaders, Slashes, UnexpectedErrors
 from app.api.openapi import DESCRIPTION, SUMMARY, TAGS, DocumentedApp, operation_id
@@ -64,6 +64,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.settings = chosen
     app.state.trusted_proxies = networks(chosen.forwarded_allow_ips)
     problems.add_handlers(app)
+    once.add_handler(app)
     api = APIRouter(prefix=API)
     parts = (auth, clinicas, respaldos, progress, restauraciones, registros, constancias, eventos, platform)
     for part in parts:

@@ -128,7 +128,7 @@ def operation_id(route: APIRoute) -> str:
 
 
 class DocumentedApp(FastAPI):
-    """A FastAPI whose document has the schemas of its errors, in place of its own of a 422, and of notices, and examples.
+    """A FastAPI whose document has the schemas of errors and notices, not FastAPI's own of a 422, and examples.
 
     FastAPI would leave out what is null in an example, and show the program's own words about its enumerations.
     """

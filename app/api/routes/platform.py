@@ -1,13 +1,13 @@
 """What is of the platform and of no clinic: for a superadmin alone."""
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 
-from app.api.caller import ServiceDep, platform
+from app.api.caller import LARGEST_ID, ServiceDep, platform
 from app.api.openapi import problems
-from app.api.parameters import PAGE_HEADERS, PageDep
+from app.api.parameters import DEFAULT_LIMIT, NEXT_HEADERS, PAGE_HEADERS, LimitQuery, PageDep, day_of, link_next
 from app.api.routes.eventos import AccionQuery
 from app.respaldos import audit
 from app.respaldos.contract import ClinicaEnLista, EventoEnLista
@@ -26,20 +26,40 @@ router = APIRouter(prefix="/plataforma", dependencies=[Depends(platform)])
     summary="Lista la auditoría de todas las clínicas",
     response_description="Lo ocurrido, de lo más nuevo a lo más antiguo.",
     responses={
-        200: {"headers": PAGE_HEADERS},
+        200: {"headers": NEXT_HEADERS},
         **problems(*(401, 403, 422, 500, 503), _403="Solo un superadministrador puede ver lo de todas las clínicas"),
     },
 )
 async def listar_eventos(
-    request: Request, response: Response, service: ServiceDep, page: PageDep, accion: AccionQuery = None
+    request: Request,
+    response: Response,
+    service: ServiceDep,
+    limit: LimitQuery = DEFAULT_LIMIT,
+    antes: Annotated[
+        int | None, Query(ge=1, le=LARGEST_ID, description="Solo las líneas anteriores a la de este número.")
+    ] = None,
+    accion: AccionQuery = None,
+    clinica_id: Annotated[
+        int | None, Query(ge=1, le=LARGEST_ID, description="Solo lo de esta clínica.", examples=[1])
+    ] = None,
+    dia: Annotated[date | None, Query(description="Solo lo de ese día, en TIME_ZONE.")] = None,
 ) -> Any:
-    """También lo que no es de ninguna clínica: los tokens que no valen, y los ingresos de quien no se conoce.
+    """También lo que no es de ninguna clínica: los tokens que no valen, y los ingresos de quien no se conoce. `Link`
+    lleva a lo que sigue; cuántas son en total no se cuenta.
 
     Solo para el superadministrador.
     """
     async with transaction(service.resources) as session:
-        found, total = await audit.page_of_eventos(session, accion=accion, limit=page.limit, offset=page.offset)
-    page.describe(request, response, total)
+        found, more = await audit.page_of_eventos(
+            session,
+            accion=accion,
+            clinica_id=clinica_id,
+            day=day_of(dia, service.settings.time_zone) if dia is not None else None,
+            before=antes,
+            limit=limit,
+        )
+    if more:
+        link_next(request, response, antes=found[-1].id)
     return found
 
 

@@ -264,6 +264,31 @@ describe("creating one", () => {
     expect(await screen.findByText("Se interrumpió; se empieza otra vez.")).toBeVisible();
   });
 
+  test("goes by the same name until an answer comes", async () => {
+    const names: (string | null)[] = [];
+    service({
+      [LIST]: none,
+      [CREATE]: (request) => {
+        names.push(request.headers.get("Idempotency-Key"));
+        if (names.length === 1) {
+          throw new TypeError("cut off");
+        }
+        return problem(409, "sospechoso", "No se puede");
+      },
+      "GET /salud/viva": () => json({}),
+    });
+    show(<CrearRespaldo />, { at: "/respaldos/nuevo" });
+    const press = async () => userEvent.click(screen.getByRole("button", { name: "Crear respaldo" }));
+    await press();
+    expect(await screen.findByText(/No se creó ninguno/, undefined, { timeout: 5000 })).toBeVisible();
+    await press();
+    expect(await screen.findByText(/No se puede/)).toBeVisible();
+    await press();
+    await waitFor(() => expect(names).toHaveLength(3));
+    expect(names[0]).toMatch(/^[0-9a-f]{32}$/);
+    expect([names[1] === names[0], names[2] === names[1]]).toEqual([true, false]);
+  });
+
   test("leads to the one that is under way", async () => {
     service({ [LIST]: none, [CREATE]: () => problem(409, "operacion_en_curso", "La clínica 1 ya tiene un respaldo en curso") });
     show(<CrearRespaldo />, { at: "/respaldos/nuevo" });

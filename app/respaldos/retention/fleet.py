@@ -25,7 +25,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
-from app.respaldos.models import Aviso, Clase, Estado, Intento, Programacion, Respaldo, Trabajo, in_words
+from app.respaldos.models import Aviso, Clase, Estado, Intento, Peticion, Programacion, Respaldo, Trabajo, in_words
 from app.respaldos.retention.policy import Policy, age_limit, last_periods
 from app.respaldos.retention.queries import deleted_for
 
@@ -138,7 +138,8 @@ async def prune(session: AsyncSession, *, days: int, limit: int) -> int:
 
     Of each table the oldest `limit` at most. Those are nights but a clinic's first, from which it counts while it has
     no good backup; attempts that have been cleaned up after, but those whose lease ran out, which are counted; jobs
-    that made backups, of which the backups' own rows say how they ended; and notices that have been sent.
+    that made backups, of which the backups' own rows say how they ended; notices that have been sent; and
+    requests' keys.
     """
     before = func.now() - timedelta(days=days)
     first = aliased(Programacion)
@@ -156,6 +157,7 @@ async def prune(session: AsyncSession, *, days: int, limit: int) -> int:
         ((Intento.respaldo_id, Intento.numero), Intento.limpiado, ~Intento.vencido),
         ((Trabajo.id,), Trabajo.fecha_fin, Trabajo.clase == in_words(Clase.RESPALDO)),
         ((Aviso.id,), Aviso.terminado, true()),
+        ((Peticion.quien, Peticion.clave), Peticion.fecha, true()),
     ):
         aged = select(*key).where(age < before, others).order_by(age).limit(limit)
         gone = await session.execute(

@@ -11,7 +11,7 @@ BATCH = 10_000
 
 
 async def podar(databases: Databases) -> int:
-    """Delete nights, attempts, jobs of backups and notices that ended PRUNE_DAYS ago; return how many rows that were.
+    """Delete nights, attempts, jobs of backups, notices and requests' keys of PRUNE_DAYS ago; return how many rows.
 
     Backups, what was done with them, and the audit trail stay. Raises DatabaseError; the next call goes on.
     """

@@ -6,10 +6,11 @@ import {
   useQueryClient,
   type QueryClient,
 } from "@tanstack/react-query";
-import { useEffect, useState } from "react";
+import { useEffect, useRef, useState } from "react";
 
 import {
   answered,
+  ApiError,
   page,
   type Api,
   type Estado,
@@ -254,6 +255,47 @@ function useAction<Argument, Result>(act: (argument: Argument) => Promise<Result
   return useMutation({ mutationFn: act, onSettled: () => void lookAgain(client, scope) });
 }
 
+/**
+ * What names a press of a button to the service. While nobody knows what came of it, the next press that asks for the
+ * same goes by the same name: the service then answers with what the first made.
+ */
+function usePress() {
+  const last = useRef({ asked: "", name: "" });
+  return {
+    header(argument: unknown): { "Idempotency-Key": string } {
+      const asked = JSON.stringify(argument);
+      if (last.current.asked !== asked) {
+        last.current = { asked, name: newName() };
+      }
+      return { "Idempotency-Key": last.current.name };
+    },
+    settled(error: Error | null): void {
+      if (!(error instanceof ApiError && error.offline)) {
+        last.current = { asked: "", name: "" };
+      }
+    },
+  };
+}
+
+/** `randomUUID` is there on https alone. */
+function newName(): string {
+  return Array.from(crypto.getRandomValues(new Uint8Array(16)), (each) => each.toString(16).padStart(2, "0")).join("");
+}
+
+/** As `useAction`, for what the service makes: a press that is sent again makes no second one. */
+function usePressed<Argument, Result>(act: (argument: Argument, header: { "Idempotency-Key": string }) => Promise<Result>) {
+  const press = usePress();
+  const { scope } = useApi();
+  const client = useQueryClient();
+  return useMutation({
+    mutationFn: (argument: Argument) => act(argument, press.header(argument)),
+    onSettled: (_, error) => {
+      press.settled(error);
+      void lookAgain(client, scope);
+    },
+  });
+}
+
 const of = (respaldoId: number) => ({ params: { path: { respaldo_id: respaldoId } } });
 
 /** The newest backup that people asked for; null if there is none. */
@@ -267,11 +309,20 @@ async function newestAskedFor(api: Api, signal?: AbortSignal): Promise<Respaldo 
 export function useCrear() {
   const { api, scope } = useApi();
   const client = useQueryClient();
+  const press = usePress();
   return useMutation({
     onMutate: async () => ({ before: (await newestAskedFor(api))?.id ?? 0 }),
     mutationFn: (descripcion: string) =>
-      answered(api.POST("/api/v1/respaldos/crear_respaldo_manual/", { body: { descripcion } })),
-    onSettled: () => lookAgain(client, scope),
+      answered(
+        api.POST("/api/v1/respaldos/crear_respaldo_manual/", {
+          params: { header: press.header(descripcion) },
+          body: { descripcion },
+        }),
+      ),
+    onSettled: (_, error) => {
+      press.settled(error);
+      return lookAgain(client, scope);
+    },
   });
 }
 
@@ -311,16 +362,23 @@ export function useAceptar() {
 
 export function useVerificar() {
   const { api } = useApi();
-  return useAction(({ id, profundidad }: { id: number; profundidad: Profundidad }) =>
-    answered(api.POST("/api/v1/respaldos/{respaldo_id}/verificar/", { ...of(id), body: { profundidad } })),
+  return usePressed(({ id, profundidad }: { id: number; profundidad: Profundidad }, header) =>
+    answered(
+      api.POST("/api/v1/respaldos/{respaldo_id}/verificar/", {
+        params: { ...of(id).params, header },
+        body: { profundidad },
+      }),
+    ),
   );
 }
 
 /** Has it found out what changed since another backup. */
 export function useComparar() {
   const { api } = useApi();
-  return useAction(({ id, desde }: { id: number; desde: number }) =>
-    answered(api.POST("/api/v1/respaldos/{respaldo_id}/comparar/", { ...of(id), body: { desde } })),
+  return usePressed(({ id, desde }: { id: number; desde: number }, header) =>
+    answered(
+      api.POST("/api/v1/respaldos/{respaldo_id}/comparar/", { params: { ...of(id).params, header }, body: { desde } }),
+    ),
   );
 }
 
@@ -334,9 +392,12 @@ export interface Seleccion {
 
 export function useRestaurar() {
   const { api } = useApi();
-  return useAction(({ id, simular, seleccion }: { id: number; simular: boolean; seleccion: Seleccion }) =>
+  return usePressed(({ id, simular, seleccion }: { id: number; simular: boolean; seleccion: Seleccion }, header) =>
     answered(
-      api.POST("/api/v1/respaldos/{respaldo_id}/restaurar/", { ...of(id), body: { simular, ...seleccion } }),
+      api.POST("/api/v1/respaldos/{respaldo_id}/restaurar/", {
+        params: { ...of(id).params, header },
+        body: { simular, ...seleccion },
+      }),
     ),
   );
 }

@@ -479,7 +479,8 @@ export interface paths {
         };
         /**
          * Lista la auditoría de todas las clínicas
-         * @description También lo que no es de ninguna clínica: los tokens que no valen, y los ingresos de quien no se conoce.
+         * @description También lo que no es de ninguna clínica: los tokens que no valen, y los ingresos de quien no se conoce. `Link`
+         *     lleva a lo que sigue; cuántas son en total no se cuenta.
          *
          *     Solo para el superadministrador.
          */
@@ -3216,7 +3217,10 @@ export interface operations {
                 /** @description Lo de la plataforma, que no es de ninguna clínica. Solo lo elige el superadministrador. */
                 plataforma?: "true";
             };
-            header?: never;
+            header?: {
+                /** @description Una por pedido: si el mismo llega otra vez en 24 horas, responde lo que ya se pidió. */
+                "Idempotency-Key"?: string;
+            };
             path?: never;
             cookie?: never;
         };
@@ -4160,7 +4164,10 @@ export interface operations {
                 /** @description Lo de la plataforma, que no es de ninguna clínica. Solo lo elige el superadministrador. */
                 plataforma?: "true";
             };
-            header?: never;
+            header?: {
+                /** @description Una por pedido: si el mismo llega otra vez en 24 horas, responde lo que ya se pidió. */
+                "Idempotency-Key"?: string;
+            };
             path: {
                 /** @description El número del respaldo. */
                 respaldo_id: number;
@@ -4385,7 +4392,10 @@ export interface operations {
                 /** @description Lo de la plataforma, que no es de ninguna clínica. Solo lo elige el superadministrador. */
                 plataforma?: "true";
             };
-            header?: never;
+            header?: {
+                /** @description Una por pedido: si el mismo llega otra vez en 24 horas, responde lo que ya se pidió. */
+                "Idempotency-Key"?: string;
+            };
             path: {
                 /** @description El número del respaldo. */
                 respaldo_id: number;
@@ -4610,7 +4620,10 @@ export interface operations {
                 /** @description Lo de la plataforma, que no es de ninguna clínica. Solo lo elige el superadministrador. */
                 plataforma?: "true";
             };
-            header?: never;
+            header?: {
+                /** @description Una por pedido: si el mismo llega otra vez en 24 horas, responde lo que ya se pidió. */
+                "Idempotency-Key"?: string;
+            };
             path: {
                 /** @description El número del respaldo. */
                 respaldo_id: number;
@@ -6888,12 +6901,16 @@ export interface operations {
     plataforma_listar_eventos: {
         parameters: {
             query?: {
-                /** @description Solo las líneas de esto. */
-                accion?: components["schemas"]["Accion"];
                 /** @description Cuántos se quieren, como máximo. */
                 limit?: number;
-                /** @description Cuántos se saltan antes. */
-                offset?: number;
+                /** @description Solo las líneas anteriores a la de este número. */
+                antes?: number;
+                /** @description Solo las líneas de esto. */
+                accion?: components["schemas"]["Accion"];
+                /** @description Solo lo de esta clínica. */
+                clinica_id?: number;
+                /** @description Solo lo de ese día, en TIME_ZONE. */
+                dia?: string;
             };
             header?: never;
             path?: never;
@@ -6904,11 +6921,9 @@ export interface operations {
             /** @description Lo ocurrido, de lo más nuevo a lo más antiguo. */
             200: {
                 headers: {
-                    /** @description Cuántos hay en total. */
-                    "X-Total-Count"?: number;
                     /**
-                     * @description RFC 8288: dónde están la primera página, la anterior, la siguiente y la última.
-                     * @example </api/v1/respaldos/?limit=100&offset=100>; rel="next"
+                     * @description RFC 8288: dónde está lo que sigue, si hay más.
+                     * @example </api/v1/plataforma/eventos/?antes=41>; rel="next"
                      */
                     Link?: string;
                     [name: string]: unknown;
