@@ -1,7 +1,7 @@
 """What is of the platform and of no clinic: for a superadmin alone."""
 
 from datetime import UTC, date, datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 
@@ -14,6 +14,14 @@ from app.respaldos.contract import ClinicaEnLista, EventoEnLista
 from app.respaldos.databases import transaction
 from app.respaldos.status.clinics import listar_clinicas
 from app.respaldos.status.health import Situacion
+
+_COUNTS: Final[dict[str, Any]] = {
+    "X-Situaciones": {
+        "description": "Cuántas clínicas hay de cada situación, entre todas.",
+        "schema": {"type": "string"},
+        "example": "sin_respaldo=0, atrasada=2, fallando=0, sin_verificar=1, al_dia=97, inactiva=4",
+    }
+}
 
 router = APIRouter(prefix="/plataforma", dependencies=[Depends(platform)])
 
@@ -71,7 +79,7 @@ async def listar_eventos(
     summary="Lista las clínicas y cómo están sus respaldos",
     response_description="Las clínicas, la que peor está primero.",
     responses={
-        200: {"headers": PAGE_HEADERS},
+        200: {"headers": PAGE_HEADERS | _COUNTS},
         **problems(*(401, 403, 422, 500, 503), _403="Solo un superadministrador puede ver lo de todas las clínicas"),
     },
 )
@@ -83,19 +91,24 @@ async def listar(
     palabra: Annotated[
         Situacion | None, Query(alias="situacion", description="Solo las clínicas que están así.")
     ] = None,
+    buscar: Annotated[
+        str, Query(max_length=200, description="Solo las que tienen esto en nombre o número.", examples=["illimani"])
+    ] = "",
 ) -> Any:
     """Primero las que no tienen ningún respaldo bueno, después las atrasadas, las que fallan y las que no se han
     verificado; las inactivas al final. Solo para el superadministrador.
     """
     words = tuple(Situacion) if palabra is None else (palabra,)
-    found, counts = await listar_clinicas(
+    found = await listar_clinicas(
         service.resources,
         await service.directory.clinics(),
         now=datetime.now(UTC),
         time_zone=service.settings.time_zone,
         words=words,
+        named=buscar.strip(),
         limit=page.limit,
         offset=page.offset,
     )
-    page.describe(request, response, sum(counts[each] for each in words))
-    return found
+    page.describe(request, response, found.total)
+    response.headers["X-Situaciones"] = ", ".join(f"{each}={found.counts[each]}" for each in Situacion)
+    return found.shown

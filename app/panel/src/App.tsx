@@ -1,18 +1,14 @@
-import { Suspense, useMemo } from "react";
+import { useMemo } from "react";
 import { Redirect, Route, Switch } from "wouter";
 
 import { makeApi } from "./api/client";
 import { ApiProvider } from "./api/context";
 import { ClinicShell } from "./ClinicRoutes";
-import { page } from "./shell/page";
-import { Shell } from "./shell/Shell";
+import { PlatformShell } from "./clinics/PlatformShell";
 import { useSession } from "./session/context";
 import { LoginPage } from "./session/LoginPage";
 import { personaOf } from "./session/session";
 import { SessionEnd } from "./session/SessionEnd";
-import { Loading } from "./ui/states";
-
-const ClinicasPage = page(() => import("./clinics/ClinicasPage"));
 
 /** The way to every page. A superadmin's begin with the clinic; anybody else's clinic is their own. */
 export function App() {
@@ -30,13 +26,9 @@ export function App() {
           <Route path="/clinica/:id" nest>
             {({ id }) => <ChosenClinic key={id} clinicaId={Number(id)} persona={persona} />}
           </Route>
-          <Route path="/">
+          <Route path={/^\/(?:eventos\/?)?$/}>
             <ApiProvider api={everywhere} scope="propia" persona={persona}>
-              <Shell>
-                <Suspense fallback={<Loading what="Abriendo las clínicas…" />}>
-                  <ClinicasPage />
-                </Suspense>
-              </Shell>
+              <PlatformShell />
             </ApiProvider>
           </Route>
           <Route>

@@ -1,8 +1,9 @@
-import { Link, useRoute } from "wouter";
+import { Link } from "wouter";
 
 import { useClinica } from "./api/queries";
 import { ClinicPages } from "./ClinicPages";
 import { useSession } from "./session/context";
+import { NavLink } from "./shell/NavLink";
 import { Shell } from "./shell/Shell";
 import { useFocusOnNewPage } from "./shell/useFocusOnNewPage";
 
@@ -40,17 +41,5 @@ function Nav({ administers }: { administers: boolean }) {
       {administers ? <NavLink href="/recuperar">Recuperar datos</NavLink> : null}
       {administers ? <NavLink href="/respaldos/nuevo">Crear respaldo</NavLink> : null}
     </nav>
-  );
-}
-
-function NavLink({ href, exact = false, children }: { href: string; exact?: boolean; children: string }) {
-  const [same] = useRoute(href);
-  const [below] = useRoute(`${href}/*?`);
-  const [creating] = useRoute("/respaldos/nuevo");
-  const here = same || (!exact && below && !creating);
-  return (
-    <Link href={href} aria-current={here ? "page" : undefined}>
-      {children}
-    </Link>
   );
 }

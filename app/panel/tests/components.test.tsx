@@ -117,7 +117,7 @@ describe("one backup", () => {
     expect(trail.getAllByRole("listitem").map((line) => line.textContent)).toEqual([
       expect.stringContaining("superadmin@respaldos.example aceptó el respaldo"),
       expect.stringContaining("Usuario 99 comprobó el respaldo: está bien"),
-      expect.stringContaining("Ana María Peñaranda descargó el archivo"),
+      expect.stringContaining("Ana María Peñaranda pidió el enlace para descargar el archivo"),
     ]);
   });
 

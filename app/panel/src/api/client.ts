@@ -10,6 +10,7 @@ export type RespaldoDetalle = Schemas["RespaldoCompleto"];
 export type Estadisticas = Schemas["Estadisticas"];
 export type Restauracion = Schemas["RestauracionEnLista"];
 export type Evento = Schemas["EventoDeClinica"];
+export type EventoDePlataforma = Schemas["EventoEnLista"];
 export type Clinica = Schemas["ClinicaPropia"];
 export type ClinicaEnLista = Schemas["ClinicaEnLista"];
 export type Situacion = Schemas["Situacion"];

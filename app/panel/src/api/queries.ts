@@ -1,5 +1,6 @@
 import {
   keepPreviousData,
+  useInfiniteQuery,
   useMutation,
   useQueries,
   useQuery,
@@ -12,6 +13,7 @@ import {
   answered,
   ApiError,
   page,
+  type Accion,
   type Api,
   type Estado,
   type Modo,
@@ -19,6 +21,7 @@ import {
   type Profundidad,
   type Respaldo,
   type RespaldoDetalle,
+  type Situacion,
   type TipoRespaldo,
 } from "./client";
 import { useApi } from "./context";
@@ -181,28 +184,81 @@ export function useEventos(respaldoId: number, enabled: boolean) {
   });
 }
 
-export function useClinicas() {
+/** Of a long list that is read on and on, so many at once. */
+export const AT_ONCE = 100;
+
+/**
+ * The clinics that have this in their name and are so, the worst first, as far as somebody has asked to see them; how
+ * many they are, and how many of all there are of each situation.
+ */
+export function useClinicas(buscar: string, situacion: Situacion | "") {
+  const { api } = useApi();
+  return useInfiniteQuery({
+    queryKey: ["clinicas", buscar, situacion],
+    initialPageParam: 0,
+    queryFn: async ({ pageParam, signal }) => {
+      const query = { limit: AT_ONCE, offset: pageParam, buscar, ...(situacion === "" ? {} : { situacion }) };
+      const asking = api.GET("/api/v1/plataforma/clinicas/", { params: { query }, signal });
+      const { entries, total } = await page(asking);
+      const counts = (await asking).response.headers.get("X-Situaciones");
+      if (counts === null) {
+        // Of none in trouble nobody is to read that all are safe.
+        throw new ApiError(502, "sin_cuentas", "El servicio no dijo cómo están las clínicas; puede ser de otra versión.");
+      }
+      return { entries, total, counts: new Map(counts.split(", ").map((each) => counted(each))) };
+    },
+    getNextPageParam: (last, all) => (all.length * AT_ONCE < last.total ? all.length * AT_ONCE : undefined),
+    placeholderData: keepPreviousData,
+    refetchInterval: AGAIN,
+  });
+}
+
+function counted(said: string): [string, number] {
+  const [situacion = "", many] = said.split("=");
+  return [situacion, Number(many)];
+}
+
+/** Where the clinics are, for the moments of what is nobody's. */
+export function useTimeZone() {
   const { api } = useApi();
   return useQuery({
-    queryKey: ["clinicas"],
+    queryKey: ["clinicas", "zona"],
+    staleTime: Infinity,
     queryFn: async ({ signal }) => {
-      const first = await page(api.GET("/api/v1/plataforma/clinicas/", { params: { query: { limit: 1000 } }, signal }));
-      const entries = [...first.entries];
-      while (entries.length < first.total) {
-        const more = await page(
-          api.GET("/api/v1/plataforma/clinicas/", {
-            params: { query: { limit: 1000, offset: entries.length } },
-            signal,
-          }),
-        );
-        if (more.entries.length === 0) {
-          break;
-        }
-        entries.push(...more.entries);
-      }
-      return entries;
+      const query = { limit: 1 };
+      const { entries } = await page(api.GET("/api/v1/plataforma/clinicas/", { params: { query }, signal }));
+      return entries[0]?.zona_horaria ?? "UTC";
     },
-    refetchInterval: AGAIN,
+  });
+}
+
+export interface FiltrosDeEventos {
+  clinica_id?: number | undefined;
+  accion?: Accion | undefined;
+  dia?: string | undefined;
+}
+
+/** What was done in all clinics, and outside of any, newest first. New lines are looked for while only those are shown. */
+export function useEventosDeTodas(filtros: FiltrosDeEventos) {
+  const { api } = useApi();
+  const { clinica_id, accion, dia } = filtros;
+  return useInfiniteQuery({
+    queryKey: ["eventos", clinica_id, accion, dia],
+    initialPageParam: null as number | null,
+    queryFn: async ({ pageParam, signal }) => {
+      const query = {
+        limit: AT_ONCE,
+        ...(pageParam === null ? {} : { antes: pageParam }),
+        ...(clinica_id === undefined ? {} : { clinica_id }),
+        ...(accion === undefined ? {} : { accion }),
+        ...(dia === undefined ? {} : { dia }),
+      };
+      const asking = api.GET("/api/v1/plataforma/eventos/", { params: { query }, signal });
+      return { entries: await answered(asking), more: (await asking).response.headers.has("Link") };
+    },
+    getNextPageParam: ({ entries, more }) => (more ? entries.at(-1)?.id : undefined),
+    placeholderData: keepPreviousData,
+    refetchInterval: (query) => ((query.state.data?.pages.length ?? 0) > 1 ? false : AGAIN),
   });
 }
 

@@ -7052,6 +7052,8 @@ export interface operations {
             query?: {
                 /** @description Solo las clínicas que están así. */
                 situacion?: components["schemas"]["Situacion"];
+                /** @description Solo las que tienen esto en nombre o número. */
+                buscar?: string;
                 /** @description Cuántos se quieren, como máximo. */
                 limit?: number;
                 /** @description Cuántos se saltan antes. */
@@ -7073,6 +7075,11 @@ export interface operations {
                      * @example </api/v1/respaldos/?limit=100&offset=100>; rel="next"
                      */
                     Link?: string;
+                    /**
+                     * @description Cuántas clínicas hay de cada situación, entre todas.
+                     * @example sin_respaldo=0, atrasada=2, fallando=0, sin_verificar=1, al_dia=97, inactiva=4
+                     */
+                    "X-Situaciones"?: string;
                     [name: string]: unknown;
                 };
                 content: {
