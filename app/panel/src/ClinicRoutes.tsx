@@ -5,17 +5,12 @@ import { ClinicPages } from "./ClinicPages";
 import { useSession } from "./session/context";
 import { NavLink } from "./shell/NavLink";
 import { Shell } from "./shell/Shell";
-import { useFocusOnNewPage } from "./shell/useFocusOnNewPage";
-
-const main = () => document.getElementById("contenido");
-const toTop = () => window.scrollTo(0, 0);
 
 /** The pages of one clinic, and what is around them. */
 export function ClinicShell() {
   const { session } = useSession();
   const { data: clinica } = useClinica();
   const several = session?.usuario.clinica_id === null;
-  useFocusOnNewPage(main, toTop);
   return (
     <Shell
       clinic={

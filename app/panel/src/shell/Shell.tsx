@@ -4,6 +4,7 @@ import { Link } from "wouter";
 import { useSession } from "../session/context";
 import { LostConnection } from "../ui/LostConnection";
 import { Mark } from "../ui/Mark";
+import { useFocusOnNewPage } from "./useFocusOnNewPage";
 
 interface ShellProps {
   /** Beside the name: whose clinic it is. */
@@ -12,9 +13,13 @@ interface ShellProps {
   children: ReactNode;
 }
 
+const main = () => document.getElementById("contenido");
+const toTop = () => window.scrollTo(0, 0);
+
 /** What every page has around it. */
 export function Shell({ clinic, nav, children }: ShellProps) {
   const { session, leave } = useSession();
+  useFocusOnNewPage(main, toTop);
   return (
     <>
       <a className="skip" href="#contenido">
