@@ -101,5 +101,5 @@ release: $(BUILT) ## a version, its tag and its wheel, which is tried where noth
 	@scripts/release $(VERSION)
 
 clean: ## remove what was made: .venv/, caches, the demo's data
-	rm -rf $(VENV) $(PANEL)/node_modules $(PANEL)/dist dist .respaldos .bench .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .lint-imports.log
+	rm -rf $(VENV) $(PANEL)/node_modules $(PANEL)/dist $(PANEL)/library dist .respaldos .bench .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .lint-imports.log
 	find app workers migrations tests -name __pycache__ -type d -prune -exec rm -rf {} +

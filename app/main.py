@@ -11,7 +11,7 @@ from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 
 from app import tracing
-from app.api import problems
+from app.api import once, problems, webhooks
 from app.api.client_address import networks
 from app.api.middleware import API, BodyLimit, HeadAsGet, RequestLog, SecurityHeaders, Slashes, UnexpectedErrors
 from app.api.openapi import DESCRIPTION, SUMMARY, TAGS, DocumentedApp, operation_id
@@ -65,6 +65,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.settings = chosen
     app.state.trusted_proxies = networks(chosen.forwarded_allow_ips)
     problems.add_handlers(app)
+    once.add_handler(app)
     api = APIRouter(prefix=API)
     parts = (
         *(auth, clinicas, respaldos, progress, restauraciones, exportaciones, registros, constancias, eventos),
@@ -75,6 +76,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.include_router(api)
     app.include_router(health.router)
     app.include_router(metrics.router)
+    webhooks.describe(app.webhooks)
     docs.add_page(app)
     app.include_router(panel.router)
     return app

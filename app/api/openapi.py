@@ -9,7 +9,7 @@ from fastapi.routing import APIRoute
 from app.api.middleware import API
 from app.api.problems import CHALLENGE, MEDIA_TYPE, RETRY_SECONDS, TITLES
 from app.api.schemas import CampoNoValido, Problema
-from app.respaldos.contract import Answer
+from app.respaldos.contract import Answer, AvisoEnviado
 
 SUMMARY: Final = "Respalda los datos de cada clínica, y demuestra que se pueden recuperar."
 
@@ -43,6 +43,7 @@ TAGS: Final = [
     {"name": "Registros", "description": "Buscar un registro hoy y en los respaldos, y ver cómo fue cambiando."},
     {"name": "Auditoría", "description": "Quién hizo qué, cuándo y desde dónde."},
     {"name": "Clínicas", "description": "Qué clínica es la de quien pregunta, y cómo están todas."},
+    {"name": "Avisos", "description": "Lo que el servicio envía a WEBHOOK_URL, firmado."},
     {"name": "Salud", "description": "Para quien opera el servicio. Sin token."},
 ]
 
@@ -55,6 +56,7 @@ _ENUMERATIONS: Final = {
     "Profundidad": "Cuánto se comprueba: que el archivo esté y tenga su tamaño (rapida), o todo (completa).",
     "Orden": "Por qué se ordena; con `-`, de mayor a menor. Lo que no tiene tamaño o registros va al final.",
     "Situacion": "Cómo están los respaldos de una clínica, de lo peor a lo mejor; de una inactiva no se espera nada.",
+    "TipoAviso": "Qué pasó.",
     "TipoOperacion": "Qué está en curso.",
     "TipoRespaldo": "Quién lo pidió: la línea de comandos, la noche, o una persona en la aplicación.",
     "TipoRestauracion": "Qué se hace con el archivo.",
@@ -131,7 +133,7 @@ def operation_id(route: APIRoute) -> str:
 
 
 class DocumentedApp(FastAPI):
-    """A FastAPI whose document has the schema of its errors, in place of FastAPI's own of a 422, and examples.
+    """A FastAPI whose document has the schemas of errors and notices, not FastAPI's own of a 422, and examples.
 
     FastAPI would leave out what is null in an example, and show the program's own words about its enumerations.
     """
@@ -141,9 +143,10 @@ class DocumentedApp(FastAPI):
         schemas = document.setdefault("components", {}).setdefault("schemas", {})
         if "Problema" not in schemas:
             _without_null(document)
-            for model in (CampoNoValido, Problema):
-                found = model.model_json_schema(ref_template="#/components/schemas/{model}")
-                found.pop("$defs", None)
+            for model in (CampoNoValido, Problema, AvisoEnviado):
+                found = model.model_json_schema(ref_template="#/components/schemas/{model}", mode="serialization")
+                for name, part in found.pop("$defs", {}).items():
+                    schemas.setdefault(name, part)
                 schemas[model.__name__] = found
             for name in ("HTTPValidationError", "ValidationError"):
                 schemas.pop(name, None)

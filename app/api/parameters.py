@@ -45,10 +45,11 @@ class Page:
         response.headers["Link"] = ", ".join(links)
 
 
+LimitQuery = Annotated[int, Query(ge=1, le=LARGEST_LIMIT, description="Cuántos se quieren, como máximo.")]
+
+
 def _page(
-    limit: Annotated[
-        int, Query(ge=1, le=LARGEST_LIMIT, description="Cuántos se quieren, como máximo.")
-    ] = DEFAULT_LIMIT,
+    limit: LimitQuery = DEFAULT_LIMIT,
     offset: Annotated[int, Query(ge=0, le=LARGEST_OFFSET, description="Cuántos se saltan antes.")] = 0,
 ) -> Page:
     return Page(limit, offset)
@@ -64,6 +65,21 @@ PAGE_HEADERS: Final[dict[str, Any]] = {
         "example": '</api/v1/respaldos/?limit=100&offset=100>; rel="next"',
     },
 }
+
+
+NEXT_HEADERS: Final[dict[str, Any]] = {
+    "Link": {
+        "description": "RFC 8288: dónde está lo que sigue, si hay más.",
+        "schema": {"type": "string"},
+        "example": '</api/v1/plataforma/eventos/?antes=41>; rel="next"',
+    },
+}
+
+
+def link_next(request: Request, response: Response, **key: int) -> None:
+    """Put a Link on the answer that leads on from that key."""
+    others = [(name, value) for name, value in request.query_params.multi_items() if name not in key]
+    response.headers["Link"] = f'<{path_of(request)}?{urlencode([*others, *key.items()])}>; rel="next"'
 
 
 _WRITTEN: Final = re.compile(
@@ -116,6 +132,12 @@ def _instant(text: str, time_zone: ZoneInfo, *, day_after: bool) -> datetime:
         day = found.date() + timedelta(days=1 if day_after else 0)
         found = datetime.combine(day, time.min)
     return (found if found.tzinfo is not None else found.replace(tzinfo=time_zone)).astimezone(UTC)
+
+
+def day_of(day: date, time_zone: ZoneInfo) -> tuple[datetime, datetime]:
+    """When it begins there, and when the next does, as far as a backup or a line of the trail may be away (UTC)."""
+    text = day.isoformat()
+    return _instant(text, time_zone, day_after=False), _instant(text, time_zone, day_after=True)
 
 
 class _Identifier(Convertor[int]):

@@ -2,14 +2,13 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 from zoneinfo import ZoneInfo
 
 from app import wording
 from app.dump.whose import whose
 from app.errors import RestoreUncertain
 from app.notify.outbox import REFUSALS, SENT_TO, ClaimedAviso
-from app.respaldos.contract import TIPO_DISPLAY, RespaldoEnLista
+from app.respaldos.contract import TIPO_DISPLAY, AvisoEnviado, RespaldoAvisado
 from app.respaldos.models import Profundidad, TipoAviso, TipoRespaldo
 
 # A subject line longer than this is cut on a phone anyway (characters).
@@ -156,22 +155,20 @@ class Notification:
             found += [("Último respaldo bueno", self.last_good or "ninguno")]
         return [Fact(*each) for each in found]
 
-    def document(self, sent: datetime) -> dict[str, Any]:
-        """What the webhook is sent. `fecha` is when it happened, `enviado` when it is sent (ISO 8601, UTC)."""
+    def document(self, sent: datetime) -> AvisoEnviado:
+        """What the webhook is sent, at that moment."""
         aviso, respaldo = self.claimed.aviso, self.claimed.respaldo
-        return {
-            "id": aviso.id,
-            "tipo": self.tipo,
-            "clinica_id": aviso.clinica_id,
-            "clinica": self.clinic_name,
-            "respaldo": RespaldoEnLista.model_validate(respaldo).model_dump(mode="json", exclude={"fecha_expiracion"})
-            if respaldo is not None
-            else None,
+        return AvisoEnviado(
+            id=aviso.id,
+            tipo=self.tipo,
+            clinica_id=aviso.clinica_id,
+            clinica=self.clinic_name,
+            respaldo=RespaldoAvisado.model_validate(respaldo) if respaldo is not None else None,
             # Who else was told is nobody's business.
-            "datos": {name: value for name, value in aviso.datos.items() if name not in {SENT_TO, REFUSALS}},
-            "fecha": aviso.fecha_creacion.isoformat(),
-            "enviado": sent.isoformat(),
-        }
+            datos={name: value for name, value in aviso.datos.items() if name not in {SENT_TO, REFUSALS}},
+            fecha=aviso.fecha_creacion,
+            enviado=sent,
+        )
 
     def _date(self, timestamp: datetime) -> str:
         return wording.date(timestamp, self.time_zone)

@@ -3,15 +3,14 @@
 import asyncio
 import hashlib
 import hmac
-import json
 from http import HTTPStatus
-from typing import Any
 from urllib.parse import urlsplit
 
 import aiohttp
 
 from app.errors import NotifyError
 from app.notify.options import WebhookOptions
+from app.respaldos.contract import AvisoEnviado
 
 # What HTTP means by "not now" among the answers that blame the sender.
 NOT_NOW = {408, 425, 429}
@@ -31,20 +30,20 @@ class Webhook:
         self._failed: NotifyError | None = None
         self._session: aiohttp.ClientSession | None = None
 
-    async def post(self, document: dict[str, Any]) -> str | None:
+    async def post(self, aviso: AvisoEnviado) -> str | None:
         """Post an aviso: None once it was taken, else why it never will be.
 
         The signature is of the body's exact bytes. Raises NotifyError where it may be taken later.
         """
         if self._failed is not None:
             raise self._failed
-        body = json.dumps(document, ensure_ascii=False).encode()
+        body = aviso.model_dump_json().encode()
         signature = hmac.new(self._options.secret.encode(), body, hashlib.sha256).hexdigest()
         headers = {
             "Content-Type": "application/json; charset=utf-8",
             "User-Agent": "respaldos",
-            "X-Respaldos-Evento": str(document["tipo"]),
-            "X-Respaldos-Entrega": str(document["id"]),
+            "X-Respaldos-Evento": aviso.tipo,
+            "X-Respaldos-Entrega": str(aviso.id),
             "X-Respaldos-Firma": f"sha256={signature}",
         }
         try:

@@ -26,6 +26,7 @@ from app.respaldos.models import (
     Profundidad,
     Respaldo,
     Restauracion,
+    TipoAviso,
     TipoOperacion,
     TipoRespaldo,
     TipoRestauracion,
@@ -126,8 +127,8 @@ class Progreso(BaseModel):
     porcentaje: float | None = None
 
 
-class RespaldoEnLista(Answer):
-    """Un respaldo. `tamaño_mb` está en MiB. Lo que todavía no se sabe, o no se sabrá porque falló, es 0."""
+class RespaldoAvisado(Answer):
+    """El respaldo de un aviso. `tamaño_mb` está en MiB. Lo que no se sabrá porque falló es 0."""
 
     id: Annotated[int, eg(7)]
     clinica_id: Annotated[int | None, eg(1)] = Field(description="Vacío en los de la plataforma.")
@@ -154,6 +155,11 @@ class RespaldoEnLista(Answer):
         validation_alias="in_doubt",
         description="Está vacío o tiene menos de la mitad que el anterior, y nadie lo aceptó.",
     )
+
+
+class RespaldoEnLista(RespaldoAvisado):
+    """Un respaldo. `tamaño_mb` está en MiB. Lo que todavía no se sabe, o no se sabrá porque falló, es 0."""
+
     fecha_expiracion: Annotated[Fecha | None, eg("2026-08-02T06:00:12+00:00")] = Field(
         None,
         description=(
@@ -547,3 +553,23 @@ class EventoDeClinica(EventoEnLista):
         answer = cls.model_validate(evento)
         answer.usuario_nombre = names.get(evento.usuario or "")
         return answer
+
+
+# Notices
+
+
+class AvisoEnviado(Answer):
+    """Lo que se envía a WEBHOOK_URL."""
+
+    id: Annotated[int, eg(31)] = Field(description="El mismo si llega otra vez.")
+    tipo: Annotated[TipoAviso, eg("fallo")]
+    clinica_id: Annotated[int | None, eg(1)] = Field(description="Vacío en los de la plataforma.")
+    clinica: Annotated[str | None, eg("Clínica Dental Illimani")] = Field(description="Su nombre, si se pudo leer.")
+    respaldo: Annotated[RespaldoAvisado | None, eg(RespaldoAvisado.example())] = Field(
+        description="De cuál se trata, si es de uno."
+    )
+    datos: Annotated[
+        dict[str, Any], eg({"error": "El almacenamiento no responde", "error_type": "almacenamiento_no_disponible"})
+    ] = Field(description="Lo propio de cada tipo.")
+    fecha: Annotated[Fecha, eg("2026-07-03T06:00:12+00:00")] = Field(description="Cuándo sucedió.")
+    enviado: Annotated[Fecha, eg("2026-07-03T06:00:40+00:00")] = Field(description="Cuándo se envía esta vez.")

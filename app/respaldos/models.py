@@ -492,7 +492,7 @@ class Evento(Base):
     direccion: Mapped[str | None] = mapped_column(Text)
     detalle: Mapped[dict[str, Any]] = mapped_column(JSONB, server_default=text("'{}'"))
 
-    __table_args__ = (_one_of("accion", Accion), Index(None, "clinica_id", "id"))
+    __table_args__ = (_one_of("accion", Accion), Index(None, "clinica_id", "id"), Index(None, "fecha"))
 
 
 class Programacion(Base):
@@ -542,6 +542,24 @@ class Aviso(Base):
         Index("ix_aviso_por_enviar", "proximo", postgresql_where=text("terminado IS NULL")),
         Index(None, "terminado"),
     )
+
+
+class Peticion(Base):
+    """A request for a job under a key of its asker's, and what came of it: asked again, that is the answer.
+
+    `quien` tells askers apart, `huella` what they ask for. No foreign key: what came of it may be gone.
+    """
+
+    __tablename__ = "peticion"
+
+    quien: Mapped[str] = mapped_column(Text, primary_key=True)
+    clave: Mapped[str] = mapped_column(Text, primary_key=True)
+    huella: Mapped[str] = mapped_column(Text)
+    respaldo_id: Mapped[int | None] = mapped_column(BigInteger)
+    restauracion_id: Mapped[int | None] = mapped_column(BigInteger)
+    fecha: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
+
+    __table_args__ = (Index(None, "fecha"),)
 
 
 class Tarea(Base):

@@ -250,6 +250,13 @@ async def test_the_superadmin_sees_all_clinics_the_worst_first(
     page = await client.get(f"{API}/plataforma/clinicas/", params={"limit": 1, "offset": 1}, headers=bearer(None))
     assert page.json() == found[1:2]
     assert {"first", "prev", "next", "last"} == set(page.links)
+    named = await client.get(f"{API}/plataforma/clinicas/", params={"buscar": " PEQUENA "}, headers=bearer(None))
+    assert (named.json(), named.headers["x-total-count"]) == (found[1:2], "1")
+    for said in (answer, named):
+        counts = dict(each.split("=") for each in said.headers["x-situaciones"].split(", "))
+        assert {word: int(many) for word, many in counts.items() if many != "0"} == {
+            **{"sin_respaldo": 1, "atrasada": 1, "sin_verificar": 1}
+        }
 
 
 async def test_a_page_has_a_hundred_entries_if_nothing_is_said(

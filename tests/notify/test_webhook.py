@@ -7,9 +7,12 @@ from datetime import datetime
 
 import pytest
 from aiohttp import web
+from jsonschema import Draft202012Validator
 
+from app.main import create_app
 from app.notify.options import WebhookOptions
 from app.respaldos.models import TipoAviso
+from app.settings import Settings
 from tests.notify.conftest import QUICK_SECONDS, SECRET, Outbox
 from tests.respaldos.conftest import SMALL
 from tests.support.hook import Hook
@@ -33,6 +36,21 @@ async def test_the_document_says_what_happened_to_whom(outbox: Outbox, hook: Hoo
     assert posted.headers["X-Respaldos-Evento"] == "sospechoso"
     assert posted.headers["X-Respaldos-Entrega"] == str(aviso)
     assert "tamaño_mb".encode() in posted.body
+
+
+async def test_every_notice_is_posted_as_the_openapi_document_says(outbox: Outbox, hook: Hook) -> None:
+    api = create_app(Settings(_env_file=None)).openapi()
+    respaldo = await outbox.respaldo(tamaño_bytes=3 << 20, numero_registros=1200)
+    for tipo in TipoAviso:
+        await outbox.put(tipo, respaldo_id=respaldo, error="ñandú «x»")
+        await outbox.put(tipo, clinica_id=None)
+    await outbox.notifier(hook=hook).send_pending()
+    assert {posted.document["tipo"] for posted in hook.posted} == set(api["webhooks"]) == set(TipoAviso)
+    for posted in hook.posted:
+        operation = api["webhooks"][posted.document["tipo"]]["post"]
+        schema = operation["requestBody"]["content"]["application/json"]["schema"]
+        Draft202012Validator({**schema, "components": api["components"]}).validate(posted.document)
+        assert {parameter["name"] for parameter in operation["parameters"]} <= set(posted.headers)
 
 
 async def test_the_signature_is_of_the_bytes_that_arrive(outbox: Outbox, hook: Hook) -> None:

@@ -34,6 +34,9 @@ __all__ = ["_one_session_for_s3", "_redis", "rclone_server", "template"]
 
 ADMIN = f"admin@clinica{SMALL}.example"
 
+# A clinic's own front end, on an origin of its own.
+HOST = "http://localhost"
+
 # A loaded machine takes several times as long as an idle one (milliseconds).
 TIMEOUT_MILLISECONDS = 30_000
 expect.set_options(timeout=TIMEOUT_MILLISECONDS)
@@ -76,7 +79,7 @@ async def service(
         empty_bucket(rclone_server.url, rclone_server.folder) as store,
         connected(plain_url(database)) as conn,
     ):
-        settings = settings_for(store, database, _redis)
+        settings = settings_for(store, database, _redis) | {"CORS_ALLOWED_ORIGINS": HOST}
         async with running_api(settings, log) as api, running_worker(settings, log):
             address = urlsplit(str(api.base_url))
             async with tcp_proxy(address.hostname or "", address.port or 0) as proxy:
@@ -105,7 +108,7 @@ class Visit:
 
     def _requested(self, request: Request) -> None:
         self.requests.append(request)
-        if not request.url.startswith((self.service.url, self.service.s3, "data:")):
+        if not request.url.startswith((self.service.url, self.service.s3, f"{HOST}/", "data:")):
             self.problems.append(f"a request to {request.url}")
 
     def _said(self, message: ConsoleMessage) -> None:

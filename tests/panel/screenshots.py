@@ -230,7 +230,7 @@ async def photograph(browser: Browser, url: str, database_url: str, folder: Path
     await page.get_by_role("button", name="Buscar").click()
     await page.get_by_text("Se encontr").wait_for(timeout=60_000)
     await page.get_by_role("checkbox").first.check()
-    await album.take("buscar")
+    await album.take("buscar", whole=False)
     await page.get_by_role("button", name="Ver campo por campo").first.click()
     await page.get_by_role("dialog").get_by_text("No está.").wait_for(timeout=60_000)
     await album.take("historia", whole=False)
@@ -255,6 +255,9 @@ async def photograph(browser: Browser, url: str, database_url: str, folder: Path
     await logged_in(page, url, SUPERUSER_EMAIL)
     await page.get_by_role("row").nth(2).wait_for()
     await album.take("clinicas")
+    await page.get_by_role("link", name="Quién hizo qué").click()
+    await page.get_by_role("row").nth(2).wait_for()
+    await album.take("eventos", whole=False)
     await context.close()
 
 

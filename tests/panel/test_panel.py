@@ -335,6 +335,19 @@ async def test_the_superadmin_sees_the_worst_clinic_first_and_goes_into_it(visit
     await created(visit, "Por la plataforma")
     await visit.follow("Todas las clínicas")
     await expect(rows.filter(has_text="Clínica nueva")).to_contain_text("Sin comprobar")
+    await visit.page.get_by_label("Buscar una clínica").fill("NUÉVA")
+    await expect(rows).to_have_count(2)
+    await visit.follow("Quién hizo qué")
+    await expect(rows.filter(has_text="pidió el respaldo")).to_contain_text([f"Clínica {NEW}"])
+    await visit.page.get_by_label("Número de la clínica").fill(str(NEW))
+    await expect(rows.filter(has_text="ningún")).to_have_count(0)
+    await visit.page.get_by_label("Qué hizo").select_option("Pidió el respaldo")
+    await expect(rows).to_have_count(2)
+    await visit.accessible()
+    await visit.page.get_by_label("Día").fill("2020-01-01")
+    await visit.shows("No hay nada así")
+    await visit.page.reload()
+    await visit.shows("No hay nada así")
 
 
 async def test_ten_thousand_backups_are_no_slower_than_a_hundred(visit: Visit, service: Service) -> None:

@@ -1,19 +1,27 @@
 """What is of the platform and of no clinic: for a superadmin alone."""
 
-from datetime import UTC, datetime
-from typing import Annotated, Any
+from datetime import UTC, date, datetime
+from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 
-from app.api.caller import ServiceDep, platform
+from app.api.caller import LARGEST_ID, ServiceDep, platform
 from app.api.openapi import problems
-from app.api.parameters import PAGE_HEADERS, PageDep
+from app.api.parameters import DEFAULT_LIMIT, NEXT_HEADERS, PAGE_HEADERS, LimitQuery, PageDep, day_of, link_next
 from app.api.routes.eventos import AccionQuery
 from app.respaldos import audit
 from app.respaldos.contract import ClinicaEnLista, EventoEnLista
 from app.respaldos.databases import transaction
 from app.respaldos.status.clinics import listar_clinicas
 from app.respaldos.status.health import Situacion
+
+_COUNTS: Final[dict[str, Any]] = {
+    "X-Situaciones": {
+        "description": "Cuántas clínicas hay de cada situación, entre todas.",
+        "schema": {"type": "string"},
+        "example": "sin_respaldo=0, atrasada=2, fallando=0, sin_verificar=1, al_dia=97, inactiva=4",
+    }
+}
 
 router = APIRouter(prefix="/plataforma", dependencies=[Depends(platform)])
 
@@ -26,20 +34,40 @@ router = APIRouter(prefix="/plataforma", dependencies=[Depends(platform)])
     summary="Lista la auditoría de todas las clínicas",
     response_description="Lo ocurrido, de lo más nuevo a lo más antiguo.",
     responses={
-        200: {"headers": PAGE_HEADERS},
+        200: {"headers": NEXT_HEADERS},
         **problems(*(401, 403, 422, 500, 503), _403="Solo un superadministrador puede ver lo de todas las clínicas"),
     },
 )
 async def listar_eventos(
-    request: Request, response: Response, service: ServiceDep, page: PageDep, accion: AccionQuery = None
+    request: Request,
+    response: Response,
+    service: ServiceDep,
+    limit: LimitQuery = DEFAULT_LIMIT,
+    antes: Annotated[
+        int | None, Query(ge=1, le=LARGEST_ID, description="Solo las líneas anteriores a la de este número.")
+    ] = None,
+    accion: AccionQuery = None,
+    clinica_id: Annotated[
+        int | None, Query(ge=1, le=LARGEST_ID, description="Solo lo de esta clínica.", examples=[1])
+    ] = None,
+    dia: Annotated[date | None, Query(description="Solo lo de ese día, en TIME_ZONE.")] = None,
 ) -> Any:
-    """También lo que no es de ninguna clínica: los tokens que no valen, y los ingresos de quien no se conoce.
+    """También lo que no es de ninguna clínica: los tokens que no valen, y los ingresos de quien no se conoce. `Link`
+    lleva a lo que sigue; cuántas son en total no se cuenta.
 
     Solo para el superadministrador.
     """
     async with transaction(service.resources) as session:
-        found, total = await audit.page_of_eventos(session, accion=accion, limit=page.limit, offset=page.offset)
-    page.describe(request, response, total)
+        found, more = await audit.page_of_eventos(
+            session,
+            accion=accion,
+            clinica_id=clinica_id,
+            day=day_of(dia, service.settings.time_zone) if dia is not None else None,
+            before=antes,
+            limit=limit,
+        )
+    if more:
+        link_next(request, response, antes=found[-1].id)
     return found
 
 
@@ -51,7 +79,7 @@ async def listar_eventos(
     summary="Lista las clínicas y cómo están sus respaldos",
     response_description="Las clínicas, la que peor está primero.",
     responses={
-        200: {"headers": PAGE_HEADERS},
+        200: {"headers": PAGE_HEADERS | _COUNTS},
         **problems(*(401, 403, 422, 500, 503), _403="Solo un superadministrador puede ver lo de todas las clínicas"),
     },
 )
@@ -63,19 +91,24 @@ async def listar(
     palabra: Annotated[
         Situacion | None, Query(alias="situacion", description="Solo las clínicas que están así.")
     ] = None,
+    buscar: Annotated[
+        str, Query(max_length=200, description="Solo las que tienen esto en nombre o número.", examples=["illimani"])
+    ] = "",
 ) -> Any:
     """Primero las que no tienen ningún respaldo bueno, después las atrasadas, las que fallan y las que no se han
     verificado; las inactivas al final. Solo para el superadministrador.
     """
     words = tuple(Situacion) if palabra is None else (palabra,)
-    found, counts = await listar_clinicas(
+    found = await listar_clinicas(
         service.resources,
         await service.directory.clinics(),
         now=datetime.now(UTC),
         time_zone=service.settings.time_zone,
         words=words,
+        named=buscar.strip(),
         limit=page.limit,
         offset=page.offset,
     )
-    page.describe(request, response, sum(counts[each] for each in words))
-    return found
+    page.describe(request, response, found.total)
+    response.headers["X-Situaciones"] = ", ".join(f"{each}={found.counts[each]}" for each in Situacion)
+    return found.shown

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Query, Request, Response
 
 from app.api.caller import AdminAccess, Caller, ReadAccess, ServiceDep, platforms_own
+from app.api.once import AskingAccess
 from app.api.openapi import of_anyone, with_body
 from app.api.parameters import PAGE_HEADERS, PageDep, RespaldoId, Timestamp, time_range
 from app.api.people import names_of
@@ -120,7 +121,7 @@ async def estadisticas(service: ServiceDep, caller: ReadAccess) -> Any:
     response_description="El respaldo, pendiente de que un proceso lo tome.",
     responses=with_body(409, _409="La clínica 1 ya tiene un respaldo en curso"),
 )
-async def crear(service: ServiceDep, caller: AdminAccess, body: PedidoRespaldo | None = None) -> Any:
+async def crear(service: ServiceDep, caller: AskingAccess, body: PedidoRespaldo | None = None) -> Any:
     """Si la clínica ya tiene uno en curso responde 409, y en `respaldo` está ese.
 
     Cómo avanza se ve en `GET /respaldos/{id}/progreso/`.
@@ -198,7 +199,7 @@ async def cancelar(service: ServiceDep, caller: AdminAccess, respaldo_id: Respal
     responses=with_body(409, _409="El respaldo 7 está fallido; solo se verifica uno completado"),
 )
 async def verificar(
-    service: ServiceDep, caller: AdminAccess, respaldo_id: RespaldoId, body: PedidoVerificacion | None = None
+    service: ServiceDep, caller: AskingAccess, respaldo_id: RespaldoId, body: PedidoVerificacion | None = None
 ) -> Any:
     """`rapida` (si no se dice): el archivo está y tiene su tamaño. `completa`: se lee entero y se comprueba todo.
     `ensayo`: se restaura de verdad en tablas aparte, que después se borran."""
@@ -221,7 +222,9 @@ async def verificar(
     response_description="La comparación, pendiente de que un proceso la tome, o la que ya se hizo de los dos.",
     responses=with_body(409, _409="El respaldo 6 está fallido; solo se compara uno completado"),
 )
-async def comparar(service: ServiceDep, caller: AdminAccess, respaldo_id: RespaldoId, body: PedidoComparacion) -> Any:
+async def comparar(
+    service: ServiceDep, caller: AskingAccess, respaldo_id: RespaldoId, body: PedidoComparacion
+) -> Any:
     """`resultado` dirá de cada modelo cuántos registros hay más (`insertados`), distintos y menos que en `desde`, con
     ejemplos. Cómo avanza se ve en `GET /restauraciones/{id}/`. Para comparar con hoy está `restaurar`, con `simular`.
     """
@@ -247,7 +250,7 @@ async def comparar(service: ServiceDep, caller: AdminAccess, respaldo_id: Respal
 async def restaurar(
     request: Request,
     service: ServiceDep,
-    caller: AdminAccess,
+    caller: AskingAccess,
     respaldo_id: RespaldoId,
     body: PedidoRestauracion | None = None,
 ) -> Any:

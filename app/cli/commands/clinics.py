@@ -1,6 +1,5 @@
 """Commands about all clinics: clinicas, situacion."""
 
-from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
@@ -12,7 +11,7 @@ from app.cli.running import with_settings
 from app.clinic.clinic import Clinic
 from app.connections.databases import open_databases
 from app.respaldos.contract import ClinicaEnLista
-from app.respaldos.status.clinics import listar_clinicas
+from app.respaldos.status.clinics import ClinicsPage, listar_clinicas
 from app.respaldos.status.health import Situacion
 from app.settings import Settings
 
@@ -25,7 +24,7 @@ def clinicas(as_json: bool) -> None:
     async def work(settings: Settings) -> list[tuple[Clinic, ClinicaEnLista]]:
         async with open_databases(settings) as databases:
             clinics = await databases.clinic.clinics()
-            found, _ = await listar_clinicas(
+            page = await listar_clinicas(
                 databases,
                 clinics,
                 now=datetime.now(UTC),
@@ -33,7 +32,7 @@ def clinicas(as_json: bool) -> None:
                 limit=len(clinics),
                 offset=0,
             )
-        seen = {each.clinica_id: each for each in found}
+        seen = {each.clinica_id: each for each in page.shown}
         return [(clinic, seen[clinic.id]) for clinic in clinics]
 
     found = with_settings(work)
@@ -87,7 +86,7 @@ def situacion(estado: Sequence[str], limite: int, pagina: int, as_json: bool) ->
 
     words = [Situacion(each) for each in estado] or list(Situacion)
 
-    async def work(settings: Settings) -> tuple[list[ClinicaEnLista], Counter[Situacion]]:
+    async def work(settings: Settings) -> ClinicsPage:
         async with open_databases(settings) as databases:
             return await listar_clinicas(
                 databases,
@@ -99,8 +98,8 @@ def situacion(estado: Sequence[str], limite: int, pagina: int, as_json: bool) ->
                 offset=(pagina - 1) * limite,
             )
 
-    shown, counts = with_settings(work)
-    total = sum(counts[each] for each in set(words))
+    page = with_settings(work)
+    shown, total, counts = page.shown, page.total, page.counts
     if as_json:
         print_json(
             {

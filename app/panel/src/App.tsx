@@ -1,17 +1,14 @@
-import { Suspense, useMemo } from "react";
+import { useMemo } from "react";
 import { Redirect, Route, Switch } from "wouter";
 
 import { makeApi } from "./api/client";
 import { ApiProvider } from "./api/context";
 import { ClinicShell } from "./ClinicRoutes";
-import { page } from "./shell/page";
-import { Shell } from "./shell/Shell";
+import { PlatformShell } from "./clinics/PlatformShell";
 import { useSession } from "./session/context";
 import { LoginPage } from "./session/LoginPage";
+import { personaOf } from "./session/session";
 import { SessionEnd } from "./session/SessionEnd";
-import { Loading } from "./ui/states";
-
-const ClinicasPage = page(() => import("./clinics/ClinicasPage"));
 
 /** The way to every page. A superadmin's begin with the clinic; anybody else's clinic is their own. */
 export function App() {
@@ -21,20 +18,17 @@ export function App() {
   if (session === null || phase === "out") {
     return <LoginPage />;
   }
+  const persona = personaOf(session);
   return (
     <>
       {superadmin ? (
         <Switch>
           <Route path="/clinica/:id" nest>
-            {({ id }) => <ChosenClinic key={id} clinicaId={Number(id)} />}
+            {({ id }) => <ChosenClinic key={id} clinicaId={Number(id)} persona={persona} />}
           </Route>
-          <Route path="/">
-            <ApiProvider api={everywhere} scope="propia">
-              <Shell>
-                <Suspense fallback={<Loading what="Abriendo las clínicas…" />}>
-                  <ClinicasPage />
-                </Suspense>
-              </Shell>
+          <Route path={/^\/(?:eventos\/?)?$/}>
+            <ApiProvider api={everywhere} scope="propia" persona={persona}>
+              <PlatformShell />
             </ApiProvider>
           </Route>
           <Route>
@@ -42,7 +36,7 @@ export function App() {
           </Route>
         </Switch>
       ) : (
-        <ApiProvider api={everywhere} scope="propia">
+        <ApiProvider api={everywhere} scope="propia" persona={persona}>
           <ClinicShell />
         </ApiProvider>
       )}
@@ -51,11 +45,11 @@ export function App() {
   );
 }
 
-function ChosenClinic({ clinicaId }: { clinicaId: number }) {
+function ChosenClinic({ clinicaId, persona }: { clinicaId: number; persona: string }) {
   const { expire, token } = useSession();
   const api = useMemo(() => makeApi({ token, clinicaId, onExpired: expire }), [token, expire, clinicaId]);
   return (
-    <ApiProvider api={api} scope={clinicaId}>
+    <ApiProvider api={api} scope={clinicaId} persona={persona}>
       <ClinicShell />
     </ApiProvider>
   );

@@ -117,7 +117,7 @@ describe("one backup", () => {
     expect(trail.getAllByRole("listitem").map((line) => line.textContent)).toEqual([
       expect.stringContaining("superadmin@respaldos.example aceptó el respaldo"),
       expect.stringContaining("Usuario 99 comprobó el respaldo: está bien"),
-      expect.stringContaining("Ana María Peñaranda descargó el archivo"),
+      expect.stringContaining("Ana María Peñaranda pidió el enlace para descargar el archivo"),
     ]);
   });
 
@@ -287,6 +287,31 @@ describe("creating one", () => {
     service({ [DETAIL]: () => json(respaldo({ estado: "pendiente", metadata: again(0) })) });
     show(<CrearRespaldo />, { at: "/respaldos/nuevo?respaldo=7" });
     expect(await screen.findByText("Se interrumpió; se empieza otra vez.")).toBeVisible();
+  });
+
+  test("goes by the same name until an answer comes", async () => {
+    const names: (string | null)[] = [];
+    service({
+      [LIST]: none,
+      [CREATE]: (request) => {
+        names.push(request.headers.get("Idempotency-Key"));
+        if (names.length === 1) {
+          throw new TypeError("cut off");
+        }
+        return problem(409, "sospechoso", "No se puede");
+      },
+      "GET /salud/viva": () => json({}),
+    });
+    show(<CrearRespaldo />, { at: "/respaldos/nuevo" });
+    const press = async () => userEvent.click(screen.getByRole("button", { name: "Crear respaldo" }));
+    await press();
+    expect(await screen.findByText(/No se creó ninguno/, undefined, { timeout: 5000 })).toBeVisible();
+    await press();
+    expect(await screen.findByText(/No se puede/)).toBeVisible();
+    await press();
+    await waitFor(() => expect(names).toHaveLength(3));
+    expect(names[0]).toMatch(/^[0-9a-f]{32}$/);
+    expect([names[1] === names[0], names[2] === names[1]]).toEqual([true, false]);
   });
 
   test("leads to the one that is under way", async () => {

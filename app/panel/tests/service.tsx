@@ -74,7 +74,7 @@ export function show(element: ReactNode, { clinica = {}, at = "/" }: Shown = {})
       <Router base="/panel">
         <SessionProvider>
           <ToastProvider>
-            <ApiProvider api={api} scope="propia">
+            <ApiProvider api={api} scope="propia" persona="1">
               <ClinicContext value={{ clinica: found, clock: new Clock(found.zona_horaria) }}>{element}</ClinicContext>
             </ApiProvider>
           </ToastProvider>

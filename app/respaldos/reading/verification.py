@@ -11,6 +11,7 @@ from app.respaldos import audit, notices
 from app.respaldos.audit import COMMAND_LINE, Actor
 from app.respaldos.backup import queries as backup_queries
 from app.respaldos.databases import Databases, transaction
+from app.respaldos.jobs import fleet as job_fleet
 from app.respaldos.jobs.kinds import BAD, Handlers
 from app.respaldos.jobs.request import Announcer, requesting
 from app.respaldos.jobs.run import Attempt
@@ -196,6 +197,8 @@ async def pedir_verificacion(
             raise NotCompleted(
                 f"el respaldo {respaldo_id} está {respaldo.estado}; solo se verifica uno completado", respaldo.estado
             )
-        return await reading_queries.add_verification(
+        restauracion = await reading_queries.add_verification(
             session, respaldo_id, clinica_id=clinica_id, profundidad=profundidad, actor=actor
         )
+        await job_fleet.note_asked(session, actor, restauracion_id=restauracion.id)
+        return restauracion

@@ -25,7 +25,18 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
-from app.respaldos.models import Aviso, Clase, Estado, Exportacion, Intento, Programacion, Respaldo, Trabajo, in_words
+from app.respaldos.models import (
+    Aviso,
+    Clase,
+    Estado,
+    Exportacion,
+    Intento,
+    Peticion,
+    Programacion,
+    Respaldo,
+    Trabajo,
+    in_words,
+)
 from app.respaldos.retention.policy import Policy, age_limit, last_periods
 from app.respaldos.retention.queries import deleted_for
 
@@ -139,7 +150,7 @@ async def prune(session: AsyncSession, *, days: int, limit: int) -> int:
     Of each table the oldest `limit` at most. Those are nights but a clinic's first, from which it counts while it has
     no good backup; attempts that have been cleaned up after, but those whose lease ran out, which are counted; jobs
     that made backups, of which the backups' own rows say how they ended; exports, with their jobs, that are gone from
-    S3; and notices that have been sent.
+    S3; notices that have been sent; and requests' keys.
     """
     before = func.now() - timedelta(days=days)
     first = aliased(Programacion)
@@ -158,6 +169,7 @@ async def prune(session: AsyncSession, *, days: int, limit: int) -> int:
         ((Trabajo.id,), Trabajo.fecha_fin, Trabajo.clase == in_words(Clase.RESPALDO)),
         ((Exportacion.id,), Exportacion.limpiado, true()),
         ((Aviso.id,), Aviso.terminado, true()),
+        ((Peticion.quien, Peticion.clave), Peticion.fecha, true()),
     ):
         aged = select(*key).where(age < before, others).order_by(age).limit(limit)
         gone = await session.execute(

@@ -11,9 +11,10 @@ BATCH = 10_000
 
 
 async def podar(databases: Databases) -> int:
-    """Delete nights, attempts, jobs of backups, exports and notices that ended PRUNE_DAYS ago; return how many rows.
+    """Delete nights, attempts, jobs of backups, exports, notices and requests' keys of PRUNE_DAYS ago.
 
-    Backups, what was done with them, and the audit trail stay. Raises DatabaseError; the next call goes on.
+    Returns how many rows that were. Backups, what was done with them, and the audit trail stay. Raises DatabaseError;
+    the next call goes on.
     """
     pruned = 0
     while True:

@@ -2,10 +2,12 @@
 
 from collections import Counter
 from collections.abc import Collection
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
 from app.clinic.clinic import Clinic
+from app.folded import fold
 from app.respaldos.contract import ClinicaEnLista
 from app.respaldos.databases import Databases, transaction
 from app.respaldos.status import fleet as status_fleet
@@ -15,6 +17,15 @@ from app.respaldos.status.statistics import ultima_verificacion, ultimo_bueno
 _NEVER = datetime.min.replace(tzinfo=UTC)
 
 
+@dataclass(frozen=True, slots=True)
+class ClinicsPage:
+    """A page of the clinics, how many are on such pages in all, and of all there are, how many are how."""
+
+    shown: list[ClinicaEnLista]
+    total: int
+    counts: Counter[Situacion]
+
+
 async def listar_clinicas(
     databases: Databases,
     clinics: list[Clinic],
@@ -22,10 +33,11 @@ async def listar_clinicas(
     now: datetime,
     time_zone: ZoneInfo,
     words: Collection[Situacion] = tuple(Situacion),
+    named: str = "",
     limit: int,
     offset: int,
-) -> tuple[list[ClinicaEnLista], Counter[Situacion]]:
-    """`limit` of those that are as one of `words`, from number `offset` on; and how many of all there are of each.
+) -> ClinicsPage:
+    """`limit` of those that are as one of `words` and have `named` in their name or number, from number `offset` on.
 
     The worst comes first; of those that are as bad, whose last good backup is older. All are looked at for that,
     since the list of clinics and their backups may be in two databases.
@@ -37,14 +49,19 @@ async def listar_clinicas(
         wanted = sorted(
             (WORST_FIRST[said], each.taken_at or _NEVER, each.clinica_id or 0, said)
             for said, each in judged
-            if said in words
+            if said in words and (not named or fold(named) in _called(known[each.clinica_id]))
         )
         page = {clinica_id: said for _, _, clinica_id, said in wanted[offset : offset + limit]}
         shown = {each.clinica_id: each for each in await status_fleet.health_of_each(session, among=list(page))}
-    return (
+    return ClinicsPage(
         [_shown(known[clinica_id], said, shown[clinica_id], time_zone) for clinica_id, said in page.items()],
+        len(wanted),
         Counter(said for said, _ in judged),
     )
+
+
+def _called(clinic: Clinic) -> str:
+    return fold(f"{clinic.name or ''} {clinic.id}")
 
 
 def _shown(clinic: Clinic, word: Situacion, health: BackupHealth, time_zone: ZoneInfo) -> ClinicaEnLista:

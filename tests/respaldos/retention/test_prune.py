@@ -121,6 +121,14 @@ async def test_notices_go_when_they_are_sent(resources: Resources, conn: asyncpg
     assert await left(conn, "SELECT clave FROM respaldos.aviso ORDER BY id") == ["recent", "waits"]
 
 
+async def test_keys_of_requests_go_when_they_are_old(resources: Resources, conn: asyncpg.Connection) -> None:
+    for key, days in (("old", OLD), ("recent", YOUNG)):
+        moment = datetime.now(UTC) - timedelta(days=days)
+        await conn.execute("INSERT INTO respaldos.peticion VALUES ('1 1', $1, 'x', 1, NULL, $2)", key, moment)
+    assert await podar(resources) == 1
+    assert await left(conn, "SELECT clave FROM respaldos.peticion") == ["recent"]
+
+
 async def test_many_go_one_part_after_the_other(
     resources: Resources, conn: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:

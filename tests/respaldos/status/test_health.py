@@ -124,7 +124,7 @@ async def test_the_worst_clinic_comes_first(resources: Resources) -> None:
     await stored(resources, unused_clinic())
 
     async def page(limit: int = 100, offset: int = 0, word: Situacion | None = None) -> list[ClinicaEnLista]:
-        page, counts = await listar_clinicas(
+        page = await listar_clinicas(
             resources,
             list(clinics.values()),
             now=datetime.now(UTC),
@@ -133,8 +133,8 @@ async def test_the_worst_clinic_comes_first(resources: Resources) -> None:
             limit=limit,
             offset=offset,
         )
-        assert counts == Counter(ordered_words)
-        return page
+        assert page.counts == Counter(ordered_words)
+        return page.shown
 
     ordered_words = [
         *(Situacion.SIN_RESPALDO, Situacion.ATRASADA, Situacion.ATRASADA, Situacion.FALLANDO),

@@ -8,7 +8,7 @@ SwaggerUIBundle({
   defaultModelsExpandDepth: 0,
   displayRequestDuration: true,
   validatorUrl: null,
-  // The token stays in this tab's memory, never on disk.
-  persistAuthorization: false,
+  // Over a reload; it is in this origin's localStorage until «Logout».
+  persistAuthorization: true,
   syntaxHighlight: { activated: true },
 });

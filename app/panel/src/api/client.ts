@@ -12,6 +12,7 @@ export type Restauracion = Schemas["RestauracionEnLista"];
 export type Exportacion = Schemas["ExportacionEnLista"];
 export type Formato = Schemas["Formato"];
 export type Evento = Schemas["EventoDeClinica"];
+export type EventoDePlataforma = Schemas["EventoEnLista"];
 export type Clinica = Schemas["ClinicaPropia"];
 export type ClinicaEnLista = Schemas["ClinicaEnLista"];
 export type Situacion = Schemas["Situacion"];
@@ -54,13 +55,13 @@ export interface ApiOptions {
   /** Told of a 401: the token is worth nothing any more. */
   onExpired: (token: string) => void;
   /** Where the service is; the panel's own host if nothing is said. */
-  baseUrl?: string;
+  baseUrl?: string | undefined;
 }
 
 /** A client typed by the service's own document. */
-export function makeApi({ token, clinicaId, onExpired, baseUrl }: ApiOptions): Api {
+export function makeApi({ token, clinicaId, onExpired, baseUrl = window.location.origin }: ApiOptions): Api {
   const api = createClient<paths>({
-    baseUrl: baseUrl ?? window.location.origin,
+    baseUrl,
     fetch: (request) => globalThis.fetch(request),
   });
   const asked = new WeakMap<Request, string>();
@@ -88,7 +89,7 @@ export function makeApi({ token, clinicaId, onExpired, baseUrl }: ApiOptions): A
       if (error instanceof DOMException && error.name === "AbortError") {
         return undefined;
       }
-      noteSilence();
+      noteSilence(baseUrl);
       return new ApiError(0, "sin_conexion", "El servicio no responde. Puede ser la conexión a internet.");
     },
   };

@@ -4,6 +4,7 @@ import { useSyncExternalStore } from "react";
 const PAUSES = [1000, 2000, 4000, 8000];
 
 let lost = false;
+let base = "";
 let failures = 0;
 let timer: ReturnType<typeof setTimeout> | undefined;
 const listeners = new Set<() => void>();
@@ -25,8 +26,9 @@ export function noteAnswer(): void {
   set(false);
 }
 
-/** A request got no answer: ask again by itself until one comes. */
-export function noteSilence(): void {
+/** A request got no answer: ask again by itself until one comes. The service is at `from`; where it was, if not said. */
+export function noteSilence(from: string = base): void {
+  base = from;
   set(true);
   if (timer === undefined) {
     timer = setTimeout(probe, PAUSES[Math.min(failures, PAUSES.length - 1)]);
@@ -37,7 +39,8 @@ export function noteSilence(): void {
 async function probe(): Promise<void> {
   timer = undefined;
   try {
-    await fetch("/salud/viva", { cache: "no-store" });
+    // Any answer will do, also one that a page of another origin may not read.
+    await fetch(`${base}/salud/viva`, { cache: "no-store", mode: "no-cors" });
     noteAnswer();
   } catch {
     noteSilence();

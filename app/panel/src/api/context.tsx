@@ -6,11 +6,13 @@ interface ApiContext {
   api: Api;
   /** Whose answers are kept apart in the cache: the clinic's id, or "propia". */
   scope: number | "propia";
+  /** Who asks, as the audit trail calls them; null where that is not known. */
+  persona: string | null;
 }
 
 const Context = createContext<ApiContext | null>(null);
 
-/** Gives the components below it the service to ask. What a clinic's own front end needs around ours. */
+/** Gives the components below it the service to ask. */
 export function ApiProvider({ children, ...value }: ApiContext & { children: ReactNode }) {
   return <Context value={value}>{children}</Context>;
 }

@@ -1,16 +1,19 @@
 import {
   keepPreviousData,
+  useInfiniteQuery,
   useMutation,
   useQueries,
   useQuery,
   useQueryClient,
   type QueryClient,
 } from "@tanstack/react-query";
-import { useEffect, useState } from "react";
+import { useEffect, useRef, useState } from "react";
 
 import {
   answered,
+  ApiError,
   page,
+  type Accion,
   type Api,
   type Estado,
   type Formato,
@@ -19,6 +22,7 @@ import {
   type Profundidad,
   type Respaldo,
   type RespaldoDetalle,
+  type Situacion,
   type TipoRespaldo,
 } from "./client";
 import { useApi } from "./context";
@@ -203,28 +207,81 @@ export function useEventos(respaldoId: number, enabled: boolean) {
   });
 }
 
-export function useClinicas() {
+/** Of a long list that is read on and on, so many at once. */
+export const AT_ONCE = 100;
+
+/**
+ * The clinics that have this in their name and are so, the worst first, as far as somebody has asked to see them; how
+ * many they are, and how many of all there are of each situation.
+ */
+export function useClinicas(buscar: string, situacion: Situacion | "") {
+  const { api } = useApi();
+  return useInfiniteQuery({
+    queryKey: ["clinicas", buscar, situacion],
+    initialPageParam: 0,
+    queryFn: async ({ pageParam, signal }) => {
+      const query = { limit: AT_ONCE, offset: pageParam, buscar, ...(situacion === "" ? {} : { situacion }) };
+      const asking = api.GET("/api/v1/plataforma/clinicas/", { params: { query }, signal });
+      const { entries, total } = await page(asking);
+      const counts = (await asking).response.headers.get("X-Situaciones");
+      if (counts === null) {
+        // Of none in trouble nobody is to read that all are safe.
+        throw new ApiError(502, "sin_cuentas", "El servicio no dijo cómo están las clínicas; puede ser de otra versión.");
+      }
+      return { entries, total, counts: new Map(counts.split(", ").map((each) => counted(each))) };
+    },
+    getNextPageParam: (last, all) => (all.length * AT_ONCE < last.total ? all.length * AT_ONCE : undefined),
+    placeholderData: keepPreviousData,
+    refetchInterval: AGAIN,
+  });
+}
+
+function counted(said: string): [string, number] {
+  const [situacion = "", many] = said.split("=");
+  return [situacion, Number(many)];
+}
+
+/** Where the clinics are, for the moments of what is nobody's. */
+export function useTimeZone() {
   const { api } = useApi();
   return useQuery({
-    queryKey: ["clinicas"],
+    queryKey: ["clinicas", "zona"],
+    staleTime: Infinity,
     queryFn: async ({ signal }) => {
-      const first = await page(api.GET("/api/v1/plataforma/clinicas/", { params: { query: { limit: 1000 } }, signal }));
-      const entries = [...first.entries];
-      while (entries.length < first.total) {
-        const more = await page(
-          api.GET("/api/v1/plataforma/clinicas/", {
-            params: { query: { limit: 1000, offset: entries.length } },
-            signal,
-          }),
-        );
-        if (more.entries.length === 0) {
-          break;
-        }
-        entries.push(...more.entries);
-      }
-      return entries;
+      const query = { limit: 1 };
+      const { entries } = await page(api.GET("/api/v1/plataforma/clinicas/", { params: { query }, signal }));
+      return entries[0]?.zona_horaria ?? "UTC";
     },
-    refetchInterval: AGAIN,
+  });
+}
+
+export interface FiltrosDeEventos {
+  clinica_id?: number | undefined;
+  accion?: Accion | undefined;
+  dia?: string | undefined;
+}
+
+/** What was done in all clinics, and outside of any, newest first. New lines are looked for while only those are shown. */
+export function useEventosDeTodas(filtros: FiltrosDeEventos) {
+  const { api } = useApi();
+  const { clinica_id, accion, dia } = filtros;
+  return useInfiniteQuery({
+    queryKey: ["eventos", clinica_id, accion, dia],
+    initialPageParam: null as number | null,
+    queryFn: async ({ pageParam, signal }) => {
+      const query = {
+        limit: AT_ONCE,
+        ...(pageParam === null ? {} : { antes: pageParam }),
+        ...(clinica_id === undefined ? {} : { clinica_id }),
+        ...(accion === undefined ? {} : { accion }),
+        ...(dia === undefined ? {} : { dia }),
+      };
+      const asking = api.GET("/api/v1/plataforma/eventos/", { params: { query }, signal });
+      return { entries: await answered(asking), more: (await asking).response.headers.has("Link") };
+    },
+    getNextPageParam: ({ entries, more }) => (more ? entries.at(-1)?.id : undefined),
+    placeholderData: keepPreviousData,
+    refetchInterval: (query) => ((query.state.data?.pages.length ?? 0) > 1 ? false : AGAIN),
   });
 }
 
@@ -277,6 +334,47 @@ function useAction<Argument, Result>(act: (argument: Argument) => Promise<Result
   return useMutation({ mutationFn: act, onSettled: () => void lookAgain(client, scope) });
 }
 
+/**
+ * What names a press of a button to the service. While nobody knows what came of it, the next press that asks for the
+ * same goes by the same name: the service then answers with what the first made.
+ */
+function usePress() {
+  const last = useRef({ asked: "", name: "" });
+  return {
+    header(argument: unknown): { "Idempotency-Key": string } {
+      const asked = JSON.stringify(argument);
+      if (last.current.asked !== asked) {
+        last.current = { asked, name: newName() };
+      }
+      return { "Idempotency-Key": last.current.name };
+    },
+    settled(error: Error | null): void {
+      if (!(error instanceof ApiError && error.offline)) {
+        last.current = { asked: "", name: "" };
+      }
+    },
+  };
+}
+
+/** `randomUUID` is there on https alone. */
+function newName(): string {
+  return Array.from(crypto.getRandomValues(new Uint8Array(16)), (each) => each.toString(16).padStart(2, "0")).join("");
+}
+
+/** As `useAction`, for what the service makes: a press that is sent again makes no second one. */
+function usePressed<Argument, Result>(act: (argument: Argument, header: { "Idempotency-Key": string }) => Promise<Result>) {
+  const press = usePress();
+  const { scope } = useApi();
+  const client = useQueryClient();
+  return useMutation({
+    mutationFn: (argument: Argument) => act(argument, press.header(argument)),
+    onSettled: (_, error) => {
+      press.settled(error);
+      void lookAgain(client, scope);
+    },
+  });
+}
+
 const of = (respaldoId: number) => ({ params: { path: { respaldo_id: respaldoId } } });
 
 /** The newest backup that people asked for; null if there is none. */
@@ -290,11 +388,20 @@ async function newestAskedFor(api: Api, signal?: AbortSignal): Promise<Respaldo 
 export function useCrear() {
   const { api, scope } = useApi();
   const client = useQueryClient();
+  const press = usePress();
   return useMutation({
     onMutate: async () => ({ before: (await newestAskedFor(api))?.id ?? 0 }),
     mutationFn: (descripcion: string) =>
-      answered(api.POST("/api/v1/respaldos/crear_respaldo_manual/", { body: { descripcion } })),
-    onSettled: () => lookAgain(client, scope),
+      answered(
+        api.POST("/api/v1/respaldos/crear_respaldo_manual/", {
+          params: { header: press.header(descripcion) },
+          body: { descripcion },
+        }),
+      ),
+    onSettled: (_, error) => {
+      press.settled(error);
+      return lookAgain(client, scope);
+    },
   });
 }
 
@@ -334,16 +441,23 @@ export function useAceptar() {
 
 export function useVerificar() {
   const { api } = useApi();
-  return useAction(({ id, profundidad }: { id: number; profundidad: Profundidad }) =>
-    answered(api.POST("/api/v1/respaldos/{respaldo_id}/verificar/", { ...of(id), body: { profundidad } })),
+  return usePressed(({ id, profundidad }: { id: number; profundidad: Profundidad }, header) =>
+    answered(
+      api.POST("/api/v1/respaldos/{respaldo_id}/verificar/", {
+        params: { ...of(id).params, header },
+        body: { profundidad },
+      }),
+    ),
   );
 }
 
 /** Has it found out what changed since another backup. */
 export function useComparar() {
   const { api } = useApi();
-  return useAction(({ id, desde }: { id: number; desde: number }) =>
-    answered(api.POST("/api/v1/respaldos/{respaldo_id}/comparar/", { ...of(id), body: { desde } })),
+  return usePressed(({ id, desde }: { id: number; desde: number }, header) =>
+    answered(
+      api.POST("/api/v1/respaldos/{respaldo_id}/comparar/", { params: { ...of(id).params, header }, body: { desde } }),
+    ),
   );
 }
 
@@ -357,9 +471,12 @@ export interface Seleccion {
 
 export function useRestaurar() {
   const { api } = useApi();
-  return useAction(({ id, simular, seleccion }: { id: number; simular: boolean; seleccion: Seleccion }) =>
+  return usePressed(({ id, simular, seleccion }: { id: number; simular: boolean; seleccion: Seleccion }, header) =>
     answered(
-      api.POST("/api/v1/respaldos/{respaldo_id}/restaurar/", { ...of(id), body: { simular, ...seleccion } }),
+      api.POST("/api/v1/respaldos/{respaldo_id}/restaurar/", {
+        params: { ...of(id).params, header },
+        body: { simular, ...seleccion },
+      }),
     ),
   );
 }

@@ -604,7 +604,8 @@ export interface paths {
         };
         /**
          * Lista la auditoría de todas las clínicas
-         * @description También lo que no es de ninguna clínica: los tokens que no valen, y los ingresos de quien no se conoce.
+         * @description También lo que no es de ninguna clínica: los tokens que no valen, y los ingresos de quien no se conoce. `Link`
+         *     lleva a lo que sigue; cuántas son en total no se cuenta.
          *
          *     Solo para el superadministrador.
          */
@@ -702,7 +703,168 @@ export interface paths {
         trace?: never;
     };
 }
-export type webhooks = Record<string, never>;
+export interface webhooks {
+    fallo: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Falló un respaldo
+         * @description `datos`: `error`, y `error_type`, que es para programas.
+         */
+        post: operations["aviso_fallo"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    recuperacion: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Volvió a salir bien
+         * @description El primer respaldo bueno después de una falla.
+         */
+        post: operations["aviso_recuperacion"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    exito: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Se hizo un respaldo
+         * @description Según NOTIFY_SUCCESS. `datos`: `registros`, `bytes`, `segundos`.
+         */
+        post: operations["aviso_exito"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    sospechoso: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Un respaldo es sospechoso
+         * @description Está vacío o tiene mucho menos que el anterior. `datos`: `motivo`.
+         */
+        post: operations["aviso_sospechoso"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    atrasado: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Una clínica no tiene un respaldo reciente
+         * @description `datos`: `ultimo`, la fecha del último bueno, o null.
+         */
+        post: operations["aviso_atrasado"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    verificacion_fallida: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Falló una verificación
+         * @description `datos`: `error`, `profundidad`, y `sin_ensayo` si no se pudo hacer: entonces nada dice del respaldo.
+         */
+        post: operations["aviso_verificacion_fallida"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    restauracion: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Se restauró una clínica
+         * @description `datos`: `restauracion_id`, `motivo`, y los registros `insertados`, `actualizados` y `eliminados`.
+         */
+        post: operations["aviso_restauracion"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    restauracion_fallida: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Falló una restauración
+         * @description `datos`: `restauracion_id`, `motivo`, `error`, `error_type`.
+         */
+        post: operations["aviso_restauracion_fallida"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+}
 export interface components {
     schemas: {
         /**
@@ -2040,6 +2202,12 @@ export interface components {
          */
         Situacion: "sin_respaldo" | "atrasada" | "fallando" | "sin_verificar" | "al_dia" | "inactiva";
         /**
+         * TipoAviso
+         * @description Qué pasó.
+         * @enum {string}
+         */
+        TipoAviso: "fallo" | "recuperacion" | "exito" | "sospechoso" | "atrasado" | "verificacion_fallida" | "restauracion" | "restauracion_fallida";
+        /**
          * TipoOperacion
          * @description Qué está en curso.
          * @enum {string}
@@ -2305,6 +2473,155 @@ export interface components {
             errores: components["schemas"]["CampoNoValido"][];
         } & {
             [key: string]: unknown;
+        };
+        /**
+         * RespaldoAvisado
+         * @description El respaldo de un aviso. `tamaño_mb` está en MiB. Lo que no se sabrá porque falló es 0.
+         * @example {
+         *       "id": 7,
+         *       "clinica_id": 1,
+         *       "fecha_respaldo": "2026-07-03T06:00:12+00:00",
+         *       "tamaño_bytes": 1572864,
+         *       "tamaño_mb": 1.5,
+         *       "numero_registros": 15000,
+         *       "estado": "completado",
+         *       "estado_display": "Completado",
+         *       "tipo_respaldo": "automatico",
+         *       "tipo_respaldo_display": "Automático",
+         *       "descripcion": "",
+         *       "usuario": null,
+         *       "fecha_creacion": "2026-07-03T06:00:00+00:00",
+         *       "puede_restaurar": true,
+         *       "verificado": {
+         *         "fecha": "2026-07-05T07:00:00+00:00",
+         *         "profundidad": "completa",
+         *         "error": null
+         *       },
+         *       "sospechoso": false
+         *     }
+         */
+        RespaldoAvisado: {
+            /** Id */
+            id: number;
+            /**
+             * Clinica Id
+             * @description Vacío en los de la plataforma.
+             */
+            clinica_id: number | null;
+            /**
+             * Fecha Respaldo
+             * Format: date-time
+             */
+            fecha_respaldo: string;
+            /** Tamaño Bytes */
+            "tama\u00F1o_bytes": number;
+            /** Tamaño Mb */
+            "tama\u00F1o_mb": number;
+            /** Numero Registros */
+            numero_registros: number;
+            estado: components["schemas"]["Estado"];
+            /** Estado Display */
+            estado_display: string;
+            tipo_respaldo: components["schemas"]["TipoRespaldo"];
+            /** Tipo Respaldo Display */
+            tipo_respaldo_display: string;
+            /** Descripcion */
+            descripcion: string;
+            /**
+             * Usuario
+             * @description El código de quien lo pidió.
+             */
+            usuario: string | null;
+            /**
+             * Fecha Creacion
+             * Format: date-time
+             */
+            fecha_creacion: string;
+            /** Puede Restaurar */
+            puede_restaurar: boolean;
+            verificado: components["schemas"]["Verificacion"] | null;
+            /**
+             * Sospechoso
+             * @description Está vacío o tiene menos de la mitad que el anterior, y nadie lo aceptó.
+             */
+            sospechoso: boolean;
+        };
+        /**
+         * AvisoEnviado
+         * @description Lo que se envía a WEBHOOK_URL.
+         * @example {
+         *       "id": 31,
+         *       "tipo": "fallo",
+         *       "clinica_id": 1,
+         *       "clinica": "Clínica Dental Illimani",
+         *       "respaldo": {
+         *         "id": 7,
+         *         "clinica_id": 1,
+         *         "fecha_respaldo": "2026-07-03T06:00:12+00:00",
+         *         "tamaño_bytes": 1572864,
+         *         "tamaño_mb": 1.5,
+         *         "numero_registros": 15000,
+         *         "estado": "completado",
+         *         "estado_display": "Completado",
+         *         "tipo_respaldo": "automatico",
+         *         "tipo_respaldo_display": "Automático",
+         *         "descripcion": "",
+         *         "usuario": null,
+         *         "fecha_creacion": "2026-07-03T06:00:00+00:00",
+         *         "puede_restaurar": true,
+         *         "verificado": {
+         *           "fecha": "2026-07-05T07:00:00+00:00",
+         *           "profundidad": "completa",
+         *           "error": null
+         *         },
+         *         "sospechoso": false
+         *       },
+         *       "datos": {
+         *         "error": "El almacenamiento no responde",
+         *         "error_type": "almacenamiento_no_disponible"
+         *       },
+         *       "fecha": "2026-07-03T06:00:12+00:00",
+         *       "enviado": "2026-07-03T06:00:40+00:00"
+         *     }
+         */
+        AvisoEnviado: {
+            /**
+             * Id
+             * @description El mismo si llega otra vez.
+             */
+            id: number;
+            tipo: components["schemas"]["TipoAviso"];
+            /**
+             * Clinica Id
+             * @description Vacío en los de la plataforma.
+             */
+            clinica_id: number | null;
+            /**
+             * Clinica
+             * @description Su nombre, si se pudo leer.
+             */
+            clinica: string | null;
+            /** @description De cuál se trata, si es de uno. */
+            respaldo: components["schemas"]["RespaldoAvisado"] | null;
+            /**
+             * Datos
+             * @description Lo propio de cada tipo.
+             */
+            datos: {
+                [key: string]: unknown;
+            };
+            /**
+             * Fecha
+             * Format: date-time
+             * @description Cuándo sucedió.
+             */
+            fecha: string;
+            /**
+             * Enviado
+             * Format: date-time
+             * @description Cuándo se envía esta vez.
+             */
+            enviado: string;
         };
     };
     responses: never;
@@ -3112,7 +3429,10 @@ export interface operations {
                 /** @description Lo de la plataforma, que no es de ninguna clínica. Solo lo elige el superadministrador. */
                 plataforma?: "true";
             };
-            header?: never;
+            header?: {
+                /** @description Una por pedido: si el mismo llega otra vez en 24 horas, responde lo que ya se pidió. */
+                "Idempotency-Key"?: string;
+            };
             path?: never;
             cookie?: never;
         };
@@ -4056,7 +4376,10 @@ export interface operations {
                 /** @description Lo de la plataforma, que no es de ninguna clínica. Solo lo elige el superadministrador. */
                 plataforma?: "true";
             };
-            header?: never;
+            header?: {
+                /** @description Una por pedido: si el mismo llega otra vez en 24 horas, responde lo que ya se pidió. */
+                "Idempotency-Key"?: string;
+            };
             path: {
                 /** @description El número del respaldo. */
                 respaldo_id: number;
@@ -4281,7 +4604,10 @@ export interface operations {
                 /** @description Lo de la plataforma, que no es de ninguna clínica. Solo lo elige el superadministrador. */
                 plataforma?: "true";
             };
-            header?: never;
+            header?: {
+                /** @description Una por pedido: si el mismo llega otra vez en 24 horas, responde lo que ya se pidió. */
+                "Idempotency-Key"?: string;
+            };
             path: {
                 /** @description El número del respaldo. */
                 respaldo_id: number;
@@ -4506,7 +4832,10 @@ export interface operations {
                 /** @description Lo de la plataforma, que no es de ninguna clínica. Solo lo elige el superadministrador. */
                 plataforma?: "true";
             };
-            header?: never;
+            header?: {
+                /** @description Una por pedido: si el mismo llega otra vez en 24 horas, responde lo que ya se pidió. */
+                "Idempotency-Key"?: string;
+            };
             path: {
                 /** @description El número del respaldo. */
                 respaldo_id: number;
@@ -7893,12 +8222,16 @@ export interface operations {
     plataforma_listar_eventos: {
         parameters: {
             query?: {
-                /** @description Solo las líneas de esto. */
-                accion?: components["schemas"]["Accion"];
                 /** @description Cuántos se quieren, como máximo. */
                 limit?: number;
-                /** @description Cuántos se saltan antes. */
-                offset?: number;
+                /** @description Solo las líneas anteriores a la de este número. */
+                antes?: number;
+                /** @description Solo las líneas de esto. */
+                accion?: components["schemas"]["Accion"];
+                /** @description Solo lo de esta clínica. */
+                clinica_id?: number;
+                /** @description Solo lo de ese día, en TIME_ZONE. */
+                dia?: string;
             };
             header?: never;
             path?: never;
@@ -7909,11 +8242,9 @@ export interface operations {
             /** @description Lo ocurrido, de lo más nuevo a lo más antiguo. */
             200: {
                 headers: {
-                    /** @description Cuántos hay en total. */
-                    "X-Total-Count"?: number;
                     /**
-                     * @description RFC 8288: dónde están la primera página, la anterior, la siguiente y la última.
-                     * @example </api/v1/respaldos/?limit=100&offset=100>; rel="next"
+                     * @description RFC 8288: dónde está lo que sigue, si hay más.
+                     * @example </api/v1/plataforma/eventos/?antes=41>; rel="next"
                      */
                     Link?: string;
                     [name: string]: unknown;
@@ -8042,6 +8373,8 @@ export interface operations {
             query?: {
                 /** @description Solo las clínicas que están así. */
                 situacion?: components["schemas"]["Situacion"];
+                /** @description Solo las que tienen esto en nombre o número. */
+                buscar?: string;
                 /** @description Cuántos se quieren, como máximo. */
                 limit?: number;
                 /** @description Cuántos se saltan antes. */
@@ -8063,6 +8396,11 @@ export interface operations {
                      * @example </api/v1/respaldos/?limit=100&offset=100>; rel="next"
                      */
                     Link?: string;
+                    /**
+                     * @description Cuántas clínicas hay de cada situación, entre todas.
+                     * @example sin_respaldo=0, atrasada=2, fallando=0, sin_verificar=1, al_dia=97, inactiva=4
+                     */
+                    "X-Situaciones"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -8386,6 +8724,350 @@ export interface operations {
                      */
                     "application/problem+json": components["schemas"]["Problema"];
                 };
+            };
+        };
+    };
+    aviso_fallo: {
+        parameters: {
+            query?: never;
+            header: {
+                /** @description `tipo`. */
+                "X-Respaldos-Evento": components["schemas"]["TipoAviso"];
+                /** @description `id`: el mismo si llega otra vez. */
+                "X-Respaldos-Entrega": number;
+                /** @description `sha256=` y el HMAC-SHA256 del cuerpo, con WEBHOOK_SECRET. */
+                "X-Respaldos-Firma": string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["AvisoEnviado"];
+            };
+        };
+        responses: {
+            /** @description Recibido, como cualquier 2xx. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description No se vuelve a enviar, salvo con 408, 425 y 429. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Se vuelve a enviar, hasta tres días. */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    aviso_recuperacion: {
+        parameters: {
+            query?: never;
+            header: {
+                /** @description `tipo`. */
+                "X-Respaldos-Evento": components["schemas"]["TipoAviso"];
+                /** @description `id`: el mismo si llega otra vez. */
+                "X-Respaldos-Entrega": number;
+                /** @description `sha256=` y el HMAC-SHA256 del cuerpo, con WEBHOOK_SECRET. */
+                "X-Respaldos-Firma": string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["AvisoEnviado"];
+            };
+        };
+        responses: {
+            /** @description Recibido, como cualquier 2xx. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description No se vuelve a enviar, salvo con 408, 425 y 429. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Se vuelve a enviar, hasta tres días. */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    aviso_exito: {
+        parameters: {
+            query?: never;
+            header: {
+                /** @description `tipo`. */
+                "X-Respaldos-Evento": components["schemas"]["TipoAviso"];
+                /** @description `id`: el mismo si llega otra vez. */
+                "X-Respaldos-Entrega": number;
+                /** @description `sha256=` y el HMAC-SHA256 del cuerpo, con WEBHOOK_SECRET. */
+                "X-Respaldos-Firma": string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["AvisoEnviado"];
+            };
+        };
+        responses: {
+            /** @description Recibido, como cualquier 2xx. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description No se vuelve a enviar, salvo con 408, 425 y 429. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Se vuelve a enviar, hasta tres días. */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    aviso_sospechoso: {
+        parameters: {
+            query?: never;
+            header: {
+                /** @description `tipo`. */
+                "X-Respaldos-Evento": components["schemas"]["TipoAviso"];
+                /** @description `id`: el mismo si llega otra vez. */
+                "X-Respaldos-Entrega": number;
+                /** @description `sha256=` y el HMAC-SHA256 del cuerpo, con WEBHOOK_SECRET. */
+                "X-Respaldos-Firma": string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["AvisoEnviado"];
+            };
+        };
+        responses: {
+            /** @description Recibido, como cualquier 2xx. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description No se vuelve a enviar, salvo con 408, 425 y 429. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Se vuelve a enviar, hasta tres días. */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    aviso_atrasado: {
+        parameters: {
+            query?: never;
+            header: {
+                /** @description `tipo`. */
+                "X-Respaldos-Evento": components["schemas"]["TipoAviso"];
+                /** @description `id`: el mismo si llega otra vez. */
+                "X-Respaldos-Entrega": number;
+                /** @description `sha256=` y el HMAC-SHA256 del cuerpo, con WEBHOOK_SECRET. */
+                "X-Respaldos-Firma": string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["AvisoEnviado"];
+            };
+        };
+        responses: {
+            /** @description Recibido, como cualquier 2xx. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description No se vuelve a enviar, salvo con 408, 425 y 429. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Se vuelve a enviar, hasta tres días. */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    aviso_verificacion_fallida: {
+        parameters: {
+            query?: never;
+            header: {
+                /** @description `tipo`. */
+                "X-Respaldos-Evento": components["schemas"]["TipoAviso"];
+                /** @description `id`: el mismo si llega otra vez. */
+                "X-Respaldos-Entrega": number;
+                /** @description `sha256=` y el HMAC-SHA256 del cuerpo, con WEBHOOK_SECRET. */
+                "X-Respaldos-Firma": string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["AvisoEnviado"];
+            };
+        };
+        responses: {
+            /** @description Recibido, como cualquier 2xx. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description No se vuelve a enviar, salvo con 408, 425 y 429. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Se vuelve a enviar, hasta tres días. */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    aviso_restauracion: {
+        parameters: {
+            query?: never;
+            header: {
+                /** @description `tipo`. */
+                "X-Respaldos-Evento": components["schemas"]["TipoAviso"];
+                /** @description `id`: el mismo si llega otra vez. */
+                "X-Respaldos-Entrega": number;
+                /** @description `sha256=` y el HMAC-SHA256 del cuerpo, con WEBHOOK_SECRET. */
+                "X-Respaldos-Firma": string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["AvisoEnviado"];
+            };
+        };
+        responses: {
+            /** @description Recibido, como cualquier 2xx. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description No se vuelve a enviar, salvo con 408, 425 y 429. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Se vuelve a enviar, hasta tres días. */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    aviso_restauracion_fallida: {
+        parameters: {
+            query?: never;
+            header: {
+                /** @description `tipo`. */
+                "X-Respaldos-Evento": components["schemas"]["TipoAviso"];
+                /** @description `id`: el mismo si llega otra vez. */
+                "X-Respaldos-Entrega": number;
+                /** @description `sha256=` y el HMAC-SHA256 del cuerpo, con WEBHOOK_SECRET. */
+                "X-Respaldos-Firma": string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["AvisoEnviado"];
+            };
+        };
+        responses: {
+            /** @description Recibido, como cualquier 2xx. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description No se vuelve a enviar, salvo con 408, 425 y 429. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Se vuelve a enviar, hasta tres días. */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
         };
     };

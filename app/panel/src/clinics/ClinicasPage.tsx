@@ -2,40 +2,33 @@ import { useMemo, useState } from "react";
 import { Link } from "wouter";
 
 import type { ClinicaEnLista, Situacion } from "../api/client";
-import { useClinicas } from "../api/queries";
+import { AT_ONCE, useClinicas } from "../api/queries";
 import { ago, Clock, count, number } from "../text/format";
-import { plain } from "../text/plain";
 import { PROFUNDIDAD, SITUACION } from "../text/words";
 import { Badge } from "../ui/Badge";
 import { Empty, Failure, Loading } from "../ui/states";
 import { useNow } from "../ui/useNow";
 import { usePageTitle } from "../ui/usePageTitle";
+import { useSettled } from "../ui/useSettled";
 
-/** So many are drawn at once: thousands of rows make a browser slow. */
-const AT_ONCE = 100;
+const SITUACIONES = Object.keys(SITUACION) as Situacion[];
 
 /** All clinics, the one that is worst off first, and the way into each. For a superadmin. */
 export default function ClinicasPage() {
   usePageTitle("Clínicas");
-  const { data, error, refetch } = useClinicas();
   const [wanted, setWanted] = useState("");
   const [state, setState] = useState<Situacion | "">("");
-  const [many, setMany] = useState(AT_ONCE);
+  const { data, error, refetch, hasNextPage, isFetchingNextPage, fetchNextPage } = useClinicas(useSettled(wanted), state);
   const now = useNow();
-  const found = useMemo(
-    () =>
-      data?.filter(
-        (each) =>
-          (state === "" || each.situacion === state) &&
-          plain(`${each.nombre ?? ""} ${each.clinica_id}`).includes(plain(wanted)),
-      ),
-    [data, wanted, state],
-  );
-  if (data === undefined || found === undefined) {
+  const last = data?.pages.at(-1);
+  if (last === undefined) {
     return error === null ? <Loading what="Mirando cómo está cada clínica…" /> : <Failure error={error} retry={refetch} />;
   }
-  const troubled = data.filter(({ situacion }) => SITUACION[situacion].tone === "bad").length;
-  const unproven = data.filter(({ situacion }) => situacion === "sin_verificar").length;
+  const found = data?.pages.flatMap(({ entries }) => entries) ?? [];
+  const of = (situacion: Situacion) => last.counts.get(situacion) ?? 0;
+  const all = SITUACIONES.reduce((sum, situacion) => sum + of(situacion), 0);
+  const troubled = SITUACIONES.reduce((sum, each) => sum + (SITUACION[each].tone === "bad" ? of(each) : 0), 0);
+  const unproven = of("sin_verificar");
   const tone = troubled > 0 ? "bad" : unproven > 0 ? "warn" : "good";
   return (
     <div className="page">
@@ -48,7 +41,7 @@ export default function ClinicasPage() {
                 ? `${count(unproven, "clínica está", "clínicas están")} sin comprobar`
                 : "Todas las clínicas están a salvo"}
           </h1>
-          <p>{count(data.length, "clínica", "clínicas")} en total, la que peor está primero.</p>
+          <p>{count(all, "clínica", "clínicas")} en total, la que peor está primero.</p>
         </div>
       </section>
       <form className="filters" role="search" aria-label="Buscar clínicas" onSubmit={(event) => event.preventDefault()}>
@@ -57,20 +50,15 @@ export default function ClinicasPage() {
           <input
             type="search"
             value={wanted}
-            onChange={(event) => {
-              setWanted(event.target.value);
-              setMany(AT_ONCE);
-            }}
+            maxLength={200}
+            onChange={(event) => setWanted(event.target.value)}
           />
         </label>
         <label className="field">
           <span>Cómo está</span>
           <select
             value={state}
-            onChange={(event) => {
-              setState(event.target.value as Situacion | "");
-              setMany(AT_ONCE);
-            }}
+            onChange={(event) => setState(event.target.value as Situacion | "")}
           >
             <option value="">Todas</option>
             {Object.entries(SITUACION).map(([value, { word: said }]) => (
@@ -97,23 +85,28 @@ export default function ClinicasPage() {
               </tr>
             </thead>
             <tbody>
-              {found.slice(0, many).map((clinica) => (
+              {found.map((clinica) => (
                 <Row key={clinica.clinica_id} clinica={clinica} now={now} />
               ))}
             </tbody>
           </table>
         </div>
       )}
-      {found.length <= many ? null : (
+      {hasNextPage ? (
         <div className="actions">
           <span role="status">
-            Se ven {number(many)} de {number(found.length)}.
+            Se ven {number(found.length)} de {number(last.total)}.
           </span>
-          <button type="button" className="button" onClick={() => setMany(many + AT_ONCE)}>
+          <button
+            type="button"
+            className="button"
+            aria-disabled={isFetchingNextPage}
+            onClick={() => (isFetchingNextPage ? undefined : void fetchNextPage())}
+          >
             Ver {AT_ONCE} más
           </button>
         </div>
-      )}
+      ) : null}
     </div>
   );
 }

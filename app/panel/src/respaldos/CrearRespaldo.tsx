@@ -1,5 +1,5 @@
 import { useQueryClient } from "@tanstack/react-query";
-import { useEffect, useRef, useState, type FormEvent } from "react";
+import { useContext, useEffect, useRef, useState, type FormEvent } from "react";
 import { Link, useSearchParams } from "wouter";
 
 import { ApiError, type RespaldoDetalle } from "../api/client";
@@ -10,6 +10,7 @@ import { count, megabytes, seconds } from "../text/format";
 import { sentence } from "../text/sentence";
 import { remedy } from "../text/words";
 import { Notice } from "../ui/Notice";
+import { OwnPage } from "../ui/ownPage";
 import { Progress } from "../ui/Progress";
 import { Failure, Loading } from "../ui/states";
 import { usePageTitle } from "../ui/usePageTitle";
@@ -45,6 +46,7 @@ function Request({ created }: { created: (id: number) => void }) {
   const { scope } = useApi();
   const client = useQueryClient();
   const { clinica } = useClinic();
+  const own = useContext(OwnPage);
   const [descripcion, setDescripcion] = useState("");
   const crear = useCrear();
   const running = crear.error instanceof ApiError && crear.error.codigo === "operacion_en_curso";
@@ -77,7 +79,7 @@ function Request({ created }: { created: (id: number) => void }) {
           maxLength={LONGEST}
           placeholder="Por ejemplo: antes de cambiar los precios"
           onChange={(event) => setDescripcion(event.target.value)}
-          autoFocus
+          autoFocus={own}
         />
       </label>
       {crear.error === null ? null : (

@@ -2,6 +2,7 @@ import { useState } from "react";
 import { Link, useLocation } from "wouter";
 
 import type { Evento, Respaldo, RespaldoDetalle, Restauracion } from "../api/client";
+import { useApi } from "../api/context";
 import {
   useAceptar,
   useAnterior,
@@ -13,7 +14,6 @@ import {
   useRespaldo,
   useRestauraciones,
 } from "../api/queries";
-import { useSession } from "../session/context";
 import { useClinic } from "../shell/clinic";
 import { scopeOf } from "../restore/scope";
 import { ago, bytes, count, megabytes, percent, seconds } from "../text/format";
@@ -359,7 +359,7 @@ function Check({ found }: { found: Restauracion }) {
 
 function Trail({ id }: { id: number }) {
   const { clinica, clock } = useClinic();
-  const { session } = useSession();
+  const { persona } = useApi();
   const { data, error } = useEventos(id, clinica.puede_administrar);
   if (!clinica.puede_administrar) {
     return null;
@@ -368,7 +368,7 @@ function Trail({ id }: { id: number }) {
     if (evento.usuario === null) {
       return "El servicio";
     }
-    if (evento.usuario === String(session?.usuario.codigo ?? session?.usuario.correoelectronico)) {
+    if (evento.usuario === persona) {
       return "Usted";
     }
     if (evento.usuario_nombre !== null) {

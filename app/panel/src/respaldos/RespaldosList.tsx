@@ -1,5 +1,5 @@
 import { useWindowVirtualizer } from "@tanstack/react-virtual";
-import { useEffect, useMemo, useRef, useState } from "react";
+import { useEffect, useMemo, useRef, useState, type RefObject } from "react";
 import { Link, useSearchParams } from "wouter";
 
 import type { Orden, Respaldo } from "../api/client";
@@ -76,12 +76,12 @@ function Table({ filtros, set, filtered, ask }: TableProps) {
   const body = useRef<HTMLDivElement>(null);
   const [pages, setPages] = useState([0]);
   const { at, total, error, busy, refetch } = useRespaldos(filtros, pages);
-  const height = (narrowest ? TALL_CARD : narrow ? CARD : LINE) * letters();
+  const height = (narrowest ? TALL_CARD : narrow ? CARD : LINE) * letters(body.current);
   const virtual = useWindowVirtualizer({
     count: total ?? 0,
     estimateSize: () => height,
     overscan: 8,
-    scrollMargin: body.current?.offsetTop ?? 0,
+    observeElementOffset: (_, moved) => observeTop(body, moved),
   });
   useEffect(() => virtual.measure(), [virtual, height]);
   const items = virtual.getVirtualItems();
@@ -142,7 +142,7 @@ function Table({ filtros, set, filtered, ask }: TableProps) {
                 role="row"
                 className="row"
                 aria-rowindex={index + 2}
-                style={{ height, transform: `translateY(${start - virtual.options.scrollMargin}px)` }}
+                style={{ height, transform: `translateY(${start}px)` }}
               >
                 {respaldo === undefined ? (
                   <span className="skeleton" role="cell">
@@ -345,9 +345,17 @@ function Proof({ respaldo: { verificado, estado }, now }: { respaldo: Respaldo; 
   );
 }
 
-/** How large the letters are that the browser is set to (px). */
-function letters(): number {
-  return Number.parseFloat(getComputedStyle(document.documentElement).fontSize) || 16;
+/** How large the letters around an element are: as the browser is set to (px). */
+function letters(element: HTMLElement | null): number {
+  return Number.parseFloat(getComputedStyle(element ?? document.documentElement).fontSize) || 16;
+}
+
+/** Tells how far an element's top is above the window's, whatever is scrolled: in somebody else's page not the window. */
+function observeTop(element: RefObject<HTMLElement | null>, moved: (pixels: number, scrolling: boolean) => void): () => void {
+  const look = () => moved(-(element.current?.getBoundingClientRect().top ?? 0), false);
+  look();
+  window.addEventListener("scroll", look, { capture: true, passive: true });
+  return () => window.removeEventListener("scroll", look, { capture: true });
 }
 
 function useMatches(query: string): boolean {

@@ -42,3 +42,8 @@ export function store(session: Session | null): void {
 export function sessionOf(entered: Ingresado, now: number): Session {
   return { token: entered.token, ends: now + entered.expira_en_segundos * 1000, usuario: entered.usuario };
 }
+
+/** As the audit trail calls somebody: the platform's own people have no number. */
+export function personaOf({ usuario }: Session): string {
+  return String(usuario.codigo ?? usuario.correoelectronico);
+}

@@ -1,10 +1,10 @@
 import type { ReactNode } from "react";
 import { Link } from "wouter";
 
-import { useLostConnection } from "../api/connection";
 import { useSession } from "../session/context";
+import { LostConnection } from "../ui/LostConnection";
 import { Mark } from "../ui/Mark";
-import { Notice } from "../ui/Notice";
+import { useFocusOnNewPage } from "./useFocusOnNewPage";
 
 interface ShellProps {
   /** Beside the name: whose clinic it is. */
@@ -13,10 +13,13 @@ interface ShellProps {
   children: ReactNode;
 }
 
+const main = () => document.getElementById("contenido");
+const toTop = () => window.scrollTo(0, 0);
+
 /** What every page has around it. */
 export function Shell({ clinic, nav, children }: ShellProps) {
   const { session, leave } = useSession();
-  const lost = useLostConnection();
+  useFocusOnNewPage(main, toTop);
   return (
     <>
       <a className="skip" href="#contenido">
@@ -37,13 +40,7 @@ export function Shell({ clinic, nav, children }: ShellProps) {
         </div>
         {nav}
       </header>
-      {lost ? (
-        <div className="band">
-          <Notice tone="warn">
-            Sin conexión con el servicio: lo que ve puede no ser lo último. Se vuelve a intentar solo.
-          </Notice>
-        </div>
-      ) : null}
+      <LostConnection />
       <main id="contenido" tabIndex={-1}>
         {children}
       </main>

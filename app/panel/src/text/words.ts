@@ -61,10 +61,10 @@ export const MODO: Record<Modo, { word: string; explained: string }> = {
   },
 };
 
-const ACCION: Record<Accion, string> = {
+export const ACCION: Record<Accion, string> = {
   creacion: "pidió el respaldo",
   cancelacion: "canceló el respaldo",
-  enlace_descarga: "descargó el archivo",
+  enlace_descarga: "pidió el enlace para descargar el archivo",
   descarga: "descargó el archivo",
   verificacion: "comprobó el respaldo",
   restauracion: "restauró este respaldo",

@@ -1,8 +1,13 @@
-import { useEffect } from "react";
+import { useContext, useEffect } from "react";
+
+import { OwnPage } from "./ownPage";
 
 /** Names the page in the tab and to screen readers. */
 export function usePageTitle(title: string): void {
+  const own = useContext(OwnPage);
   useEffect(() => {
-    document.title = `${title} · Respaldos`;
-  }, [title]);
+    if (own) {
+      document.title = `${title} · Respaldos`;
+    }
+  }, [own, title]);
 }
