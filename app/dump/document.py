@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -100,6 +101,7 @@ class DocumentWriter:
 
     def __init__(self) -> None:
         self.written = 0
+        self._header: Header | None = None
         self._totals: dict[Section, dict[str, ModelTotal]] = {section: {} for section in Section}
         self._section = Section.DATA
         self._model = ""
@@ -112,8 +114,15 @@ class DocumentWriter:
         """What `datos` holds so far, by model."""
         return self._totals[Section.DATA]
 
+    @property
+    def fingerprint(self) -> str:
+        """That of the finished document; see `fingerprint`."""
+        assert self._header is not None  # noqa: S101 (it has been begun)
+        return fingerprint(self._header, self._totals[Section.DATA], self._totals[Section.REFERENCES])
+
     def begin(self, header: Header) -> bytes:
         """The header line, and `datos` opened."""
+        self._header = header
         return f'{compact_json(_header_json(header))[:-1]},\n"datos":{{\n'.encode()
 
     def begin_references(self) -> bytes:
@@ -160,7 +169,15 @@ class DocumentWriter:
         return b"\n}" if self._totals[self._section] else b"}"
 
 
-def _totals_json(totals: dict[str, ModelTotal]) -> str:
+def fingerprint(header: Header, totals: Mapping[str, ModelTotal], reference_totals: Mapping[str, ModelTotal]) -> str:
+    """Hex SHA-256 of all that a document says, its records by their digests, but when and for whom it was written."""
+    said = _header_json(header)
+    del said["fecha"], said["respaldo"]
+    parts = (compact_json(said), _totals_json(totals), _totals_json(reference_totals))
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def _totals_json(totals: Mapping[str, ModelTotal]) -> str:
     return compact_json(
         {
             name: {"registros": total.records, "bytes": total.bytes, "sha256": total.sha256}

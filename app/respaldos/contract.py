@@ -43,6 +43,7 @@ TIPO_DISPLAY = {
     TipoRespaldo.MANUAL: "Manual",
     TipoRespaldo.AUTOMATICO: "Automático",
     TipoRespaldo.POR_DEMANDA: "Por demanda",
+    TipoRespaldo.PUNTO: "Punto del día",
 }
 
 MIB = 1 << 20
@@ -153,12 +154,22 @@ class RespaldoEnLista(Answer):
         validation_alias="in_doubt",
         description="Está vacío o tiene menos de la mitad que el anterior, y nadie lo aceptó.",
     )
+    respaldo_base_id: Annotated[int | None, eg(None)] = Field(
+        description=(
+            "Si es un punto igual a otro respaldo, de qué respaldo es el archivo, que no se guardó dos veces;"
+            " puede estar eliminado."
+        )
+    )
+    sin_cambios_desde: Annotated[Fecha | None, eg(None)] = Field(
+        description="Si el archivo es de otro respaldo, de cuándo es ese: desde entonces no cambió nada."
+    )
     fecha_expiracion: Annotated[Fecha | None, eg("2026-08-02T06:00:12+00:00")] = Field(
         None,
         description=(
             "Hasta cuándo se conserva por lo menos: `fecha_respaldo` más RETENTION_DAYS. Después lo elimina la"
             " limpieza de la noche, salvo que sea el último bueno o que otra regla lo conserve. Una persona lo puede"
-            " eliminar antes. null si no está completado o ya está eliminado."
+            " eliminar antes. null si no está completado, ya está eliminado o es un punto, de los que pronto queda"
+            " solo el último de cada día."
         ),
     )
 
