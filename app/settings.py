@@ -64,6 +64,10 @@ def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
+def _parse_hours(value: object) -> object:
+    return OpeningHours.parse(value) if isinstance(value, str) else value
+
+
 CommaSeparated = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
 
 _ORIGIN = re.compile(r"https?://[^/\s*@]+")
@@ -166,8 +170,10 @@ class Settings(BaseSettings):
     backup_hour: int = _setting(2, "un entero de 0 a 23", ge=0, le=23)
     backup_minute: int = _setting(0, "un entero de 0 a 59", ge=0, le=59)
     backup_window_minutes: int = _setting(120, "un número de minutos, de 0 a 720", ge=0, le=720)
-    point_minutes: int = _setting(0, "0, o un número de minutos de 15 a 1440", ge=0, le=MOST_MINUTES)
-    point_hours: OpeningHours = _setting(OpeningHours.parse("08:00-19:00"), "un horario, por ejemplo 08:00-19:00")
+    point_minutes: int = _setting(0, "un número de minutos de 15 a 1440, o 0", ge=0, le=MOST_MINUTES)
+    point_hours: Annotated[OpeningHours, NoDecode, BeforeValidator(_parse_hours)] = _setting(
+        OpeningHours.parse("08:00-19:00"), "un horario, por ejemplo 08:00-19:00"
+    )
     retention_days: int = _setting(30, "un número de días, 1 o más", ge=1)
     retention_point_days: int = _setting(2, "un número de días, 1 o más", ge=1)
     retention_minimum: int = _setting(1, "un número de respaldos, 1 o más", ge=1)
@@ -267,11 +273,6 @@ class Settings(BaseSettings):
         if 0 < value < LEAST_MINUTES:
             raise ValueError("too often")
         return value
-
-    @field_validator("point_hours", mode="before")
-    @classmethod
-    def _point_hours(cls, value: object) -> object:
-        return OpeningHours.parse(value) if isinstance(value, str) else value
 
     @field_validator("time_zone", mode="before")
     @classmethod

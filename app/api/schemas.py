@@ -6,6 +6,7 @@ from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic_core import PydanticKnownError
 
 from app.clinic.restore.mode import Modo
+from app.opening_hours import MOST_MINUTES
 from app.respaldos.contract import Answer, eg
 from app.respaldos.models import Profundidad
 from app.respaldos.restore.request import MOST_RECORDS
@@ -157,6 +158,15 @@ class PedidoComparacion(BaseModel):
     model_config = ConfigDict(json_schema_extra={"examples": [{"desde": 6}]})
 
     desde: Annotated[int, Field(ge=1, le=LARGEST_NUMBER), BeforeValidator(_no_text)]
+
+
+class PedidoPuntos(BaseModel):
+    """Cada cuántos minutos se respalda la clínica de día (0: nunca), y en qué horario; sin valor, como las demás."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"minutos": 60, "horario": "08:00-19:00"}]})
+
+    minutos: Annotated[int | None, BeforeValidator(_no_text), Field(ge=0, le=MOST_MINUTES)] = None
+    horario: Annotated[str | None, Field(max_length=11, pattern=WITHOUT_NUL)] = None
 
 
 # What is answered

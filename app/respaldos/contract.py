@@ -380,6 +380,19 @@ class ClinicaEnLista(Answer):
     ultimo_error: Annotated[str | None, eg("no hay conexión con la base de datos (DATABASE_URL)")]
 
 
+class PuntosDeClinica(Answer):
+    """Cada cuántos minutos se respalda una clínica de día, y en qué horario de `zona_horaria`; 0 es nunca.
+
+    `como_todas` dice que a la clínica no se le puso nada propio.
+    """
+
+    clinica_id: Annotated[int, eg(3)]
+    minutos: Annotated[int, eg(60)]
+    horario: Annotated[str, eg("08:00-19:00")]
+    zona_horaria: Annotated[str, eg("America/La_Paz")]
+    como_todas: Annotated[bool, eg(False)]
+
+
 # What is done with a backup's file
 
 

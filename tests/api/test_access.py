@@ -180,7 +180,12 @@ ADMINISTRATORS = [
 ]
 # Patients too, who may do nothing else.
 WHOSE_TOKEN_IS_GOOD = [("GET", "auth/verificar-token/", 200)]
-SUPERADMINS = [("GET", "plataforma/eventos/", 200), ("GET", "plataforma/clinicas/", 200)]
+SUPERADMINS = [
+    ("GET", "plataforma/eventos/", 200),
+    ("GET", "plataforma/clinicas/", 200),
+    ("GET", "plataforma/clinicas/{clinica}/puntos/", 200),
+    ("POST", "plataforma/clinicas/{clinica}/puntos/", 200),
+]
 EVERYBODYS = [
     ("GET", "clinica/", 200),
     ("GET", "respaldos/", 200),
@@ -199,7 +204,12 @@ def test_every_route_is_in_the_matrix_of_roles(app: FastAPI) -> None:
         for method, operation in item.items()
         if operation.get("security")
     }
-    named = {"{id}": "{respaldo_id}", "999": "{restauracion_id}", "pacientes/0": "{modelo}/{clave}"}
+    named = {
+        "{id}": "{respaldo_id}",
+        "{clinica}": "{clinica_id}",
+        "999": "{restauracion_id}",
+        "pacientes/0": "{modelo}/{clave}",
+    }
     listed = {
         (method, reduce(lambda found, each: found.replace(*each), named.items(), path))
         for method, path, _ in ADMINISTRATORS + EVERYBODYS + SUPERADMINS + WHOSE_TOKEN_IS_GOOD

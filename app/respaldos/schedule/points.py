@@ -8,6 +8,7 @@ from app.errors import InvalidRequest
 from app.opening_hours import LEAST_MINUTES, MOST_MINUTES, OpeningHours
 from app.respaldos import audit
 from app.respaldos.audit import Actor
+from app.respaldos.contract import PuntosDeClinica
 from app.respaldos.databases import Databases, transaction
 from app.respaldos.models import Accion, Respaldo
 from app.respaldos.schedule import fleet as schedule_fleet
@@ -45,6 +46,17 @@ class OwnPoints:
     def over(self, general: Points) -> Points:
         """The same with what is as for all clinics."""
         return Points(general.minutes if self.minutes is None else self.minutes, self.hours or general.hours)
+
+    def shown(self, clinica_id: int, general: Points, time_zone: ZoneInfo) -> PuntosDeClinica:
+        """What holds for the clinic of which that has been said."""
+        held = self.over(general)
+        return PuntosDeClinica(
+            clinica_id=clinica_id,
+            minutos=held.minutes,
+            horario=str(held.hours),
+            zona_horaria=time_zone.key,
+            como_todas=self == AS_ALL,
+        )
 
 
 AS_ALL = OwnPoints(None, None)

@@ -121,6 +121,12 @@ export class Clock {
     return days < 7 && days > 0 ? `el ${this.weekday.format(new Date(moment))}` : `el ${this.date(moment)}`;
   }
 
+  /** «sin cambios desde el respaldo de las 10:00», or «… del 3 jul 2026, 02:00» where `moment` is another day. */
+  unchanged(since: string, moment: string): string {
+    const sameDay = this.daysBetween(since, new Date(moment).getTime()) === 0;
+    return `sin cambios desde el respaldo ${sameDay ? `de las ${this.hour(since)}` : `del ${this.full(since)}`}`;
+  }
+
   /** «3 de julio de 2026». */
   date(moment: string): string {
     return this.day.format(new Date(moment));
