@@ -171,8 +171,8 @@ def _shared(issue: Issue, respaldo: Respaldo) -> list[tuple[str, str]]:
     return [
         (
             "Sin cambios desde",
-            f"el respaldo {respaldo.respaldo_base_id}, del {issue.date(since)}: el archivo es el de aquel, cuyo número"
-            " dice en su primera línea",
+            f"el respaldo {respaldo.respaldo_base_id}, del {issue.date(since)}: el archivo es el de aquel, y dice su"
+            " número en la primera línea",
         )
     ]
 
