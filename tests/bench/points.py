@@ -71,7 +71,7 @@ def measure(settings: Settings) -> tuple[list[Row], dict[str, Any]]:
         full, point = of_each[clinic.records, "por_demanda"], of_each[clinic.records, "punto"]
 
         def of(what: str, backups: list[dict[str, Any]]) -> float:
-            return statistics.median(one[what] for one in backups)
+            return float(statistics.median(one[what] for one in backups))
 
         for what, said, unit, scale in (
             ("seconds", "time", "ms", 1000),

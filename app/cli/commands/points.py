@@ -46,7 +46,7 @@ def puntos(clinica: str, cada: int | None, horario: str | None, como_todas: bool
     if as_json:
         print_json(shown)
         return
-    which = "como todas" if shown.como_todas else "lo suyo propio"
+    which = "como todas" if shown.como_todas else "propio de ella"
     often = (
         f"cada {shown.minutos} minutos, de {shown.horario.replace('-', ' a ')} ({shown.zona_horaria})"
         if shown.minutos
