@@ -165,7 +165,7 @@ class PedidoPuntos(BaseModel):
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"minutos": 60, "horario": "08:00-19:00"}]})
 
-    minutos: Annotated[int | None, BeforeValidator(_no_text), Field(ge=0, le=MOST_MINUTES)] = None
+    minutos: Annotated[int | None, Field(ge=0, le=MOST_MINUTES), BeforeValidator(_no_text)] = None
     horario: Annotated[str | None, Field(max_length=11, pattern=WITHOUT_NUL)] = None
 
 

@@ -247,7 +247,12 @@ function Entry({ respaldo, moment, administers, deleted, ask }: EntryProps) {
           </span>
         )}
         {respaldo.sin_cambios_desde === null ? null : (
-          <span className="muted small">{clock.unchanged(respaldo.sin_cambios_desde, respaldo.fecha_respaldo)}</span>
+          <span
+            className="muted small clip"
+            title={clock.unchanged(respaldo.sin_cambios_desde, respaldo.fecha_respaldo)}
+          >
+            sin cambios desde {clock.since(respaldo.sin_cambios_desde, respaldo.fecha_respaldo)}
+          </span>
         )}
       </span>
       <span role="cell" className="c-size figure">
