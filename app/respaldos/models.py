@@ -153,6 +153,10 @@ class Base(DeclarativeBase):
 
 
 _LIVE = "fecha_eliminacion IS NULL"
+_GOOD = (
+    f"estado = 'completado' AND {_LIVE} AND verificado_error IS NULL"
+    " AND (sospechoso IS FALSE OR aceptado IS NOT NULL)"
+)
 
 
 class Respaldo(Base):
@@ -275,10 +279,13 @@ class Respaldo(Base):
         Index(
             "ix_respaldo_bueno",
             *("clinica_id", "fecha_respaldo", "id"),
-            postgresql_where=text(
-                f"estado = 'completado' AND {_LIVE} AND verificado_error IS NULL"
-                " AND (sospechoso IS FALSE OR aceptado IS NOT NULL)"
-            ),
+            postgresql_where=text(_GOOD),
+        ),
+        # What retention thins; empty where there are no points.
+        Index(
+            "ix_respaldo_punto",
+            *("clinica_id", "fecha_respaldo", "id"),
+            postgresql_where=text(f"tipo_respaldo = 'punto' AND {_GOOD}"),
         ),
         Index(
             "ix_respaldo_fallido",

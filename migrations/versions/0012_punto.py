@@ -22,6 +22,11 @@ ACTIONS = (
     " 'acceso_rechazado'"
 )
 
+GOOD = (
+    "estado = 'completado' AND fecha_eliminacion IS NULL AND verificado_error IS NULL"
+    " AND (sospechoso IS FALSE OR aceptado IS NOT NULL)"
+)
+
 # That an object is shared cannot be said any more. It is another row's, which is taken back where it is deleted: what
 # was in the points is in it.
 TAKE_BASES_BACK = """
@@ -58,6 +63,13 @@ def upgrade() -> None:
         postgresql_where=sa.text("respaldo_base_id IS NULL"),
     )
     _index_unpurged(["tamaño_bytes", "respaldo_base_id"])
+    op.create_index(
+        "ix_respaldo_punto",
+        "respaldo",
+        ["clinica_id", "fecha_respaldo", "id"],
+        schema="respaldos",
+        postgresql_where=sa.text(f"tipo_respaldo = 'punto' AND {GOOD}"),
+    )
     _allow("respaldo", "tipo_respaldo", f"{KINDS}, 'punto'")
     _allow("evento", "accion", f"{ACTIONS}, 'programacion'")
     op.create_table(
@@ -82,6 +94,7 @@ def downgrade() -> None:
     op.create_check_constraint(
         op.f("ck_evento_accion"), "evento", f"accion IN ({ACTIONS})", schema="respaldos", postgresql_not_valid=True
     )
+    op.drop_index("ix_respaldo_punto", table_name="respaldo", schema="respaldos")
     _index_unpurged(["tamaño_bytes"])
     op.drop_index("uq_respaldo_archivo_s3", table_name="respaldo", schema="respaldos")
     op.create_unique_constraint(op.f("uq_respaldo_archivo_s3"), "respaldo", ["archivo_s3"], schema="respaldos")

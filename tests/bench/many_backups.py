@@ -212,8 +212,8 @@ def _questions(clinics: list[int]) -> list[Question]:
         ),
         Question("points: which clinics have their own", 0.2, _in_transaction(schedule_fleet.own_points)),
         Question(
-            "points: whose turn it is",
-            0.5,
+            "points: BATCH of them whose turn it is",
+            1,
             _in_transaction(schedule_fleet.start_points, turns={id_: now for id_ in clinics}, now=now, limit=BATCH),
         ),
         Question("reconcile: dead jobs", 0.2, _in_transaction(job_fleet.expired, kinds=list(Clase))),

@@ -236,10 +236,14 @@ def _busy(*pending: ColumnElement[bool]) -> Select[int | None]:
     return select(Trabajo.clinica_id).where(Trabajo.exclusiva, or_(Trabajo.estado == Estado.PROCESANDO, waits))
 
 
-async def own_points(session: AsyncSession) -> Sequence[Punto]:
-    """Of each clinic that has points of its own, how often it has them."""
-    found = await session.scalars(select(Punto).where(or_(Punto.minutos.is_not(None), Punto.horario.is_not(None))))
-    return found.all()
+async def own_points(session: AsyncSession) -> list[tuple[int, int | None, str | None]]:
+    """Of each clinic that has points of its own, how often it has them: `minutos` and `horario`."""
+    found = await session.execute(
+        select(Punto.clinica_id, Punto.minutos, Punto.horario).where(
+            or_(Punto.minutos.is_not(None), Punto.horario.is_not(None))
+        )
+    )
+    return [(clinica_id, minutos, horario) for clinica_id, minutos, horario in found]
 
 
 async def own_points_of(session: AsyncSession, *, clinica_id: int) -> Punto | None:
@@ -271,6 +275,8 @@ async def start_points(
     )
     night = exists().where(
         Programacion.clinica_id == clinic.c.id,
+        # Its index has the day, which may be one off from that of UTC.
+        Programacion.dia >= (now - timedelta(days=2)).date(),
         Programacion.intentos == 0,
         Programacion.previsto.between(now - timedelta(days=1), now),
     )

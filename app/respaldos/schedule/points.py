@@ -92,8 +92,8 @@ async def programar_puntos(
     async with transaction(databases) as session:
         own = await schedule_fleet.own_points(session)
     said = {
-        row.clinica_id: OwnPoints(row.minutos, OpeningHours.parse(row.horario) if row.horario is not None else None)
-        for row in own
+        clinica_id: OwnPoints(minutos, OpeningHours.parse(horario) if horario is not None else None)
+        for clinica_id, minutos, horario in own
     }
     if general.minutes == 0 and not any(each.minutes for each in said.values()):
         return []
