@@ -246,21 +246,6 @@ async def own_points(session: AsyncSession) -> list[tuple[int, int | None, str |
     return [(clinica_id, minutos, horario) for clinica_id, minutos, horario in found]
 
 
-async def own_points_of(session: AsyncSession, *, clinica_id: int) -> Punto | None:
-    """Of one clinic."""
-    return await session.get(Punto, clinica_id)
-
-
-async def say_points(session: AsyncSession, *, clinica_id: int, minutos: int | None, horario: str | None) -> None:
-    """Write down how often the clinic has its points."""
-    said = {"minutos": minutos, "horario": horario}
-    await session.execute(
-        insert(Punto)
-        .values(clinica_id=clinica_id, **said)
-        .on_conflict_do_update(index_elements=["clinica_id"], set_=said)
-    )
-
-
 async def start_points(
     session: AsyncSession, turns: Mapping[int, datetime], *, now: datetime, limit: int
 ) -> list[Respaldo]:

@@ -12,6 +12,7 @@ from app.respaldos.contract import PuntosDeClinica
 from app.respaldos.databases import Databases, transaction
 from app.respaldos.models import Accion, Respaldo
 from app.respaldos.schedule import fleet as schedule_fleet
+from app.respaldos.schedule import queries as schedule_queries
 from app.respaldos.schedule.nights import place_of
 
 # Made by one transaction.
@@ -118,7 +119,7 @@ async def puntos_de(databases: Databases, clinica_id: int) -> OwnPoints:
     """What has been said of the clinic. Raises ClinicNotFound and DatabaseError."""
     await databases.clinic.clinic(clinica_id)
     async with transaction(databases) as session:
-        row = await schedule_fleet.own_points_of(session, clinica_id=clinica_id)
+        row = await schedule_queries.own_points(session, clinica_id=clinica_id)
     return AS_ALL if row is None else OwnPoints.parse(row.minutos, row.horario)
 
 
@@ -127,7 +128,7 @@ async def cambiar_puntos(databases: Databases, clinica_id: int, said: OwnPoints,
     await databases.clinic.clinic(clinica_id)
     hours = str(said.hours) if said.hours is not None else None
     async with transaction(databases) as session:
-        await schedule_fleet.say_points(session, clinica_id=clinica_id, minutos=said.minutes, horario=hours)
+        await schedule_queries.say_points(session, clinica_id=clinica_id, minutos=said.minutes, horario=hours)
         await audit.record(
             session, Accion.PROGRAMACION, actor, clinica_id=clinica_id, minutos=said.minutes, horario=hours
         )
