@@ -21,6 +21,7 @@ from pydantic import BeforeValidator, Field, SecretStr, ValidationError, field_v
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from app.errors import SettingsError
+from app.opening_hours import LEAST_MINUTES, MOST_MINUTES, OpeningHours
 
 # Once one of these is set, nothing is embedded unless EMBEDDED names it: a forgotten bucket must be an error
 # and never a backup on the wrong disk.
@@ -62,6 +63,10 @@ def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(found) < len(pairs):
         raise ValueError("a name stands there twice")
     return found
+
+
+def _parse_hours(value: object) -> object:
+    return OpeningHours.parse(value) if isinstance(value, str) else value
 
 
 CommaSeparated = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
@@ -168,7 +173,12 @@ class Settings(BaseSettings):
     backup_hour: int = _setting(2, "un entero de 0 a 23", ge=0, le=23)
     backup_minute: int = _setting(0, "un entero de 0 a 59", ge=0, le=59)
     backup_window_minutes: int = _setting(120, "un número de minutos, de 0 a 720", ge=0, le=720)
+    point_minutes: int = _setting(0, "un número de minutos de 15 a 1440, o 0", ge=0, le=MOST_MINUTES)
+    point_hours: Annotated[OpeningHours, NoDecode, BeforeValidator(_parse_hours)] = _setting(
+        OpeningHours.parse("08:00-19:00"), "un horario, por ejemplo 08:00-19:00"
+    )
     retention_days: int = _setting(30, "un número de días, 1 o más", ge=1)
+    retention_point_days: int = _setting(2, "un número de días, 1 o más", ge=1)
     retention_minimum: int = _setting(1, "un número de respaldos, 1 o más", ge=1)
     retention_daily: int = _setting(0, "un número de respaldos, 0 o más", ge=0)
     retention_weekly: int = _setting(0, "un número de respaldos, 0 o más", ge=0)
@@ -259,6 +269,13 @@ class Settings(BaseSettings):
         for origin in value:
             if _ORIGIN.fullmatch(origin) is None and _SUBDOMAINS.fullmatch(origin) is None:
                 raise ValueError("not an origin")
+        return value
+
+    @field_validator("point_minutes")
+    @classmethod
+    def _point_minutes(cls, value: int) -> int:
+        if 0 < value < LEAST_MINUTES:
+            raise ValueError("too often")
         return value
 
     @field_validator("time_zone", mode="before")

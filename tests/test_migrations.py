@@ -276,6 +276,45 @@ async def test_exports_go_with_their_table_and_their_lines_stay(empty_database: 
         await connection.close()
 
 
+async def test_points_go_and_their_objects_stay(empty_database: str) -> None:
+    await migrate(empty_database)
+    connection = await asyncpg.connect(plain_url(empty_database))
+    try:
+        await connection.execute(
+            """
+            INSERT INTO respaldos.respaldo (id, clinica_id, tipo_respaldo, estado, archivo_s3, huella,
+                respaldo_base_id, sin_cambios_desde, fecha_eliminacion)
+            OVERRIDING SYSTEM VALUE
+            VALUES (1, 1, 'automatico', 'completado', 'a', 'x', NULL, NULL, now()),
+                (2, 1, 'punto', 'completado', 'a', 'x', 1, now(), NULL),
+                (3, 1, 'automatico', 'completado', 'b', 'y', NULL, NULL, now()),
+                (4, 1, 'punto', 'completado', 'b', 'y', 3, now(), now()),
+                (5, 1, 'punto', 'completado', 'c', 'z', NULL, NULL, NULL),
+                (6, 1, 'punto', 'pendiente', NULL, NULL, NULL, NULL, NULL);
+            INSERT INTO respaldos.evento (accion, clinica_id) VALUES ('programacion', 1);
+            INSERT INTO respaldos.punto (clinica_id, minutos) VALUES (1, 60);
+            """
+        )
+        await add_job(connection, 6)
+        owned = "INSERT INTO respaldos.respaldo (id, tipo_respaldo, archivo_s3) OVERRIDING SYSTEM VALUE VALUES"
+        with pytest.raises(asyncpg.UniqueViolationError, match="uq_respaldo_archivo_s3"):
+            await connection.execute(f"{owned} (7, 'manual', 'c')")
+        await with_connection(empty_database, lambda c: command.downgrade(alembic_config(c), "0010"))
+        await connection.reload_schema_state()
+        left = "SELECT id, tipo_respaldo, fecha_eliminacion IS NULL FROM respaldos.respaldo ORDER BY id"
+        kept = [(id_, "automatico", id_ != 3) for id_ in (1, 3, 5, 6)]
+        assert [tuple(row) for row in await connection.fetch(left)] == kept
+        assert await connection.fetchval("SELECT accion FROM respaldos.evento") == "programacion"
+        await migrate(empty_database)
+        await connection.reload_schema_state()
+        assert [tuple(row) for row in await connection.fetch(left)] == kept
+        assert (
+            await connection.fetchval("SELECT count(huella) + count(respaldo_base_id) FROM respaldos.respaldo") == 0
+        )
+    finally:
+        await connection.close()
+
+
 async def test_a_column_that_no_migration_makes_is_noticed(empty_database: str) -> None:
     await migrate(empty_database)
     await with_connection(

@@ -17,6 +17,7 @@ from typing import Any
 
 from arq.cron import CronJob
 
+from app.connections.points import points
 from app.connections.resources import retention_policy
 from app.errors import RespaldosError
 from app.respaldos.reconcile import reconciliar
@@ -25,6 +26,7 @@ from app.respaldos.retention.prune import podar
 from app.respaldos.retention.purge import purgar
 from app.respaldos.schedule.nights import programar
 from app.respaldos.schedule.overdue import vigilar
+from app.respaldos.schedule.points import programar_puntos
 from app.respaldos.schedule.trials import programar_ensayos
 from app.respaldos.turns import take_turn
 from workers.jobs import RESOURCES, Context
@@ -113,6 +115,18 @@ async def start_night(context: Context) -> None:
         hour=settings.backup_hour,
         minute=settings.backup_minute,
         window=timedelta(minutes=settings.backup_window_minutes),
+    )
+    await context[QUEUE].announce(len(due))
+
+
+async def start_points(context: Context) -> None:
+    """Add the points of the day whose turn it is."""
+    settings = context[SETTINGS]
+    due = await programar_puntos(
+        context[RESOURCES],
+        now=datetime.now(UTC),
+        time_zone=settings.time_zone,
+        general=points(settings),
     )
     await context[QUEUE].announce(len(due))
 

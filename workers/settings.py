@@ -55,6 +55,8 @@ class WorkerSettings:
         # Every minute, not once at BACKUP_HOUR:BACKUP_MINUTE: from then on the clinics come one after the other, a
         # failed one again an hour later, and a night that was missed when the worker is back.
         cron("workers.periodic.start_night", name="programar", second=30),
+        # The same of the points: each clinic has its own minutes.
+        cron("workers.periodic.start_points", name="puntos", second=45),
         cron("workers.periodic.warn_overdue", name="vigilar", minute=10),
         cron("workers.periodic.apply_retention", name="limpiar", minute=20),
         cron("workers.periodic.purge", name="purgar", minute=30),

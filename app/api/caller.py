@@ -154,12 +154,13 @@ async def _known(request: Request, service: ServiceDep, principal: PrincipalDep)
 Known = Annotated[Principal, Depends(_known)]
 
 
-async def platform(request: Request, principal: PrincipalDep) -> None:
-    """Let nobody in but a superadmin, without a clinic. Raises TokenRefused, NotAllowed."""
+async def platform(request: Request, principal: PrincipalDep, address: AddressDep) -> Actor:
+    """Let nobody in but a superadmin, without a clinic; who that is. Raises TokenRefused, NotAllowed."""
     if not principal.superadmin:
         exc = NotAllowed("solo un superadministrador puede ver lo de todas las clínicas")
         await request.state.refuse(motivo=str(exc))
         raise exc
+    return Actor(principal.usuario, principal.nombre, address)
 
 
 async def platforms_own(request: Request, principal: Principal) -> None:

@@ -162,6 +162,8 @@ RestauracionId = Annotated[
 
 ExportacionId = Annotated[int, Path(ge=1, le=LARGEST_ID, description="El número de la exportación.", examples=[1])]
 
+ClinicaId = Annotated[int, Path(ge=1, le=LARGEST_ID, description="El número de la clínica.", examples=[1])]
+
 OfRespaldo = Annotated[
     int | None, Query(ge=1, le=LARGEST_ID, description="Solo lo que es de este respaldo.", examples=[1])
 ]

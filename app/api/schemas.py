@@ -7,6 +7,7 @@ from pydantic_core import PydanticKnownError
 
 from app.clinic.restore.mode import Modo
 from app.export.format import Formato
+from app.opening_hours import MOST_MINUTES
 from app.respaldos.contract import Answer, eg
 from app.respaldos.models import Profundidad
 from app.respaldos.restore.request import MOST_RECORDS
@@ -166,6 +167,15 @@ class PedidoComparacion(BaseModel):
     model_config = ConfigDict(json_schema_extra={"examples": [{"desde": 6}]})
 
     desde: Annotated[int, Field(ge=1, le=LARGEST_NUMBER), BeforeValidator(_no_text)]
+
+
+class PedidoPuntos(BaseModel):
+    """Cada cuántos minutos se respalda la clínica de día (0: nunca), y en qué horario; sin valor, como las demás."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"minutos": 60, "horario": "08:00-19:00"}]})
+
+    minutos: Annotated[int | None, Field(ge=0, le=MOST_MINUTES), BeforeValidator(_no_text)] = None
+    horario: Annotated[str | None, Field(max_length=11, pattern=WITHOUT_NUL)] = None
 
 
 # What is answered

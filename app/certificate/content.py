@@ -46,6 +46,7 @@ _ASKED_FROM = {
     TipoRespaldo.MANUAL: COMMAND_LINE.direccion,
     TipoRespaldo.AUTOMATICO: SERVICE.direccion,
     TipoRespaldo.POR_DEMANDA: None,
+    TipoRespaldo.PUNTO: SERVICE.direccion,
 }
 
 # Records of a restore that are listed.
@@ -154,6 +155,7 @@ def _backup(issue: Issue, respaldo: Respaldo, verified: VerifiedFile) -> Part:
         ("MD5 del archivo", verified.md5),
         ("SHA-256 del archivo", verified.sha256),
         ("Sello", f"de la clave «{verified.seal}»" if verified.seal_checked else "sin sello que se haya comprobado"),
+        *_shared(issue, respaldo),
         ("Base de datos", f"PostgreSQL {verified.header.postgresql}"),
     ]
     if respaldo.sospechoso:
@@ -162,6 +164,19 @@ def _backup(issue: Issue, respaldo: Respaldo, verified: VerifiedFile) -> Part:
     if respaldo.fecha_eliminacion is not None:
         facts.append(("Eliminado", issue.date(respaldo.fecha_eliminacion)))
     return Part("El respaldo", facts)
+
+
+def _shared(issue: Issue, respaldo: Respaldo) -> list[tuple[str, str]]:
+    since = respaldo.sin_cambios_desde
+    if since is None:
+        return []
+    return [
+        (
+            "Sin cambios desde",
+            f"el respaldo {respaldo.respaldo_base_id}, del {issue.date(since)}: el archivo es el de aquel, y dice su"
+            " número en la primera línea",
+        )
+    ]
 
 
 def _reading(issue: Issue, verified: VerifiedFile) -> Part:

@@ -50,6 +50,7 @@ LINES = {
     "limpiar": "Elimina los viejos",
     "reindexar": "Rehace filas perdidas",
     "situacion": "Cómo están las clínicas",
+    "puntos": "Cada cuánto, de día",
     "clinicas": "Lista las clínicas",
     "estadisticas": "Resume una clínica",
 }
@@ -65,6 +66,7 @@ MODULES = {
     "app.cli.commands.clinics": ("clinicas", "situacion"),
     "app.cli.commands.export": ("exportar",),
     "app.cli.commands.listing": ("listar", "ver", "estadisticas"),
+    "app.cli.commands.points": ("puntos",),
     "app.cli.commands.restore": ("restaurar", "comparar"),
     "app.cli.commands.retention": ("eliminar", "recuperar", "aceptar", "limpiar", "reindexar"),
     "app.cli.commands.search": ("buscar", "historia"),

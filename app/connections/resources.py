@@ -56,6 +56,7 @@ def retention_policy(settings: Settings) -> Policy:
     """How long backups are kept."""
     return Policy(
         days=settings.retention_days,
+        point_days=settings.retention_point_days,
         minimum=settings.retention_minimum,
         daily=settings.retention_daily,
         weekly=settings.retention_weekly,

@@ -3,6 +3,7 @@
 import hashlib
 import json
 from base64 import b64decode, b64encode
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -108,8 +109,8 @@ class DocumentWriter:
     def __init__(self, seals: SealKeys = NO_SEALS) -> None:
         self.written = 0
         self._seals = seals
-        self._sealed = False
         self._signed = hashlib.sha256()
+        self._header: Header | None = None
         self._totals: dict[Section, dict[str, ModelTotal]] = {section: {} for section in Section}
         self._section = Section.DATA
         self._model = ""
@@ -122,9 +123,15 @@ class DocumentWriter:
         """What `datos` holds so far, by model."""
         return self._totals[Section.DATA]
 
+    @property
+    def fingerprint(self) -> str:
+        """That of the finished document; see `fingerprint`."""
+        assert self._header is not None  # noqa: S101 (it has been begun)
+        return fingerprint(self._header, self._totals[Section.DATA], self._totals[Section.REFERENCES])
+
     def begin(self, header: Header) -> bytes:
         """The header line, and `datos` opened."""
-        self._sealed = header.sealed
+        self._header = header
         line = f"{compact_json(_header_json(header))[:-1]},\n".encode()
         self._signed.update(line)
         return line + b'"datos":{\n'
@@ -168,7 +175,8 @@ class DocumentWriter:
         data = _totals_json(self._totals[Section.DATA])
         start = self._close_section() + b",\n"
         totals = f'"totales_referencias":{references},\n"totales":{data}'.encode()
-        if not self._sealed:
+        assert self._header is not None  # noqa: S101 (it has been begun)
+        if not self._header.sealed:
             return start + totals + b"}\n"
         totals += b",\n"
         self._signed.update(totals)
@@ -193,7 +201,15 @@ def parse_seal(document: Any) -> Seal:
         raise FormatError("el sello del archivo no tiene la forma debida") from exc
 
 
-def _totals_json(totals: dict[str, ModelTotal]) -> str:
+def fingerprint(header: Header, totals: Mapping[str, ModelTotal], reference_totals: Mapping[str, ModelTotal]) -> str:
+    """Hex SHA-256 of all that a document says, its records by their digests, but when and for whom it was written."""
+    said = _header_json(header)
+    del said["fecha"], said["respaldo"]
+    parts = (compact_json(said), _totals_json(totals), _totals_json(reference_totals))
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def _totals_json(totals: Mapping[str, ModelTotal]) -> str:
     return compact_json(
         {
             name: {"registros": total.records, "bytes": total.bytes, "sha256": total.sha256}

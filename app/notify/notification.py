@@ -93,9 +93,9 @@ class Notification:
 
     @property
     def scheduled(self) -> bool:
-        """The nightly schedule made the backup, and not a person."""
+        """The schedule of nights or of the day made the backup, and not a person."""
         respaldo = self.claimed.respaldo
-        return respaldo is not None and respaldo.tipo_respaldo == TipoRespaldo.AUTOMATICO
+        return respaldo is not None and respaldo.tipo_respaldo in (TipoRespaldo.AUTOMATICO, TipoRespaldo.PUNTO)
 
     @property
     def technical(self) -> str | None:

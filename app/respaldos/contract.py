@@ -45,6 +45,7 @@ TIPO_DISPLAY = {
     TipoRespaldo.MANUAL: "Manual",
     TipoRespaldo.AUTOMATICO: "Automático",
     TipoRespaldo.POR_DEMANDA: "Por demanda",
+    TipoRespaldo.PUNTO: "Punto del día",
 }
 
 MIB = 1 << 20
@@ -160,12 +161,22 @@ class RespaldoAvisado(Answer):
 class RespaldoEnLista(RespaldoAvisado):
     """Un respaldo. `tamaño_mb` está en MiB. Lo que todavía no se sabe, o no se sabrá porque falló, es 0."""
 
+    respaldo_base_id: Annotated[int | None, eg(None)] = Field(
+        description=(
+            "Si es un punto igual a otro respaldo, de qué respaldo es el archivo, que no se guardó dos veces;"
+            " puede estar eliminado."
+        )
+    )
+    sin_cambios_desde: Annotated[Fecha | None, eg(None)] = Field(
+        description="Si el archivo es de otro respaldo, de cuándo es ese: desde entonces no cambió nada."
+    )
     fecha_expiracion: Annotated[Fecha | None, eg("2026-08-02T06:00:12+00:00")] = Field(
         None,
         description=(
             "Hasta cuándo se conserva por lo menos: `fecha_respaldo` más RETENTION_DAYS. Después lo elimina la"
             " limpieza de la noche, salvo que sea el último bueno o que otra regla lo conserve. Una persona lo puede"
-            " eliminar antes. null si no está completado o ya está eliminado."
+            " eliminar antes. null si no está completado, ya está eliminado o es un punto, de los que pronto queda"
+            " solo el último de cada día."
         ),
     )
 
@@ -379,6 +390,19 @@ class ClinicaEnLista(Answer):
     en_curso: Annotated[TipoOperacion | None, eg(None)]
     fallos_seguidos: Annotated[int, eg(3)]
     ultimo_error: Annotated[str | None, eg("no hay conexión con la base de datos (DATABASE_URL)")]
+
+
+class PuntosDeClinica(Answer):
+    """Cada cuántos minutos se respalda una clínica de día, y en qué horario de `zona_horaria`; 0 es nunca.
+
+    `como_todas` dice que a la clínica no se le puso nada propio.
+    """
+
+    clinica_id: Annotated[int, eg(3)]
+    minutos: Annotated[int, eg(60)]
+    horario: Annotated[str, eg("08:00-19:00")]
+    zona_horaria: Annotated[str, eg("America/La_Paz")]
+    como_todas: Annotated[bool, eg(False)]
 
 
 # What is done with a backup's file

@@ -46,11 +46,16 @@ class Estado(StrEnum):
 
 
 class TipoRespaldo(StrEnum):
-    """Who asked: a person at the command line, the nightly cron, or the API (and safety backups)."""
+    """Who asked: a person at the command line, the nightly cron, the API (and safety backups), or the day's cron.
+
+    Points of the day are a kind of their own: retention thins them sooner, nobody is written to of each that went
+    well, and they alone may have another backup's object.
+    """
 
     MANUAL = "manual"
     AUTOMATICO = "automatico"
     POR_DEMANDA = "por_demanda"
+    PUNTO = "punto"
 
 
 class Clase(StrEnum):
@@ -109,6 +114,7 @@ class Accion(StrEnum):
     INGRESO_RECHAZADO = "ingreso_rechazado"
     EMISION_TOKEN = "emision_token"  # noqa: S105 (a word, and no secret)
     ACCESO_RECHAZADO = "acceso_rechazado"
+    PROGRAMACION = "programacion"
 
 
 class TipoAviso(StrEnum):
@@ -150,6 +156,10 @@ class Base(DeclarativeBase):
 
 
 _LIVE = "fecha_eliminacion IS NULL"
+_GOOD = (
+    f"estado = 'completado' AND {_LIVE} AND verificado_error IS NULL"
+    " AND (sospechoso IS FALSE OR aceptado IS NOT NULL)"
+)
 
 
 class Respaldo(Base):
@@ -158,13 +168,17 @@ class Respaldo(Base):
     `estado` is its job's (`Trabajo`), copied in the same transaction; a backup found in the bucket has no job.
     `verificado` is the last verification, failed where `verificado_error` says why. `purga_iniciada` and `purgado`
     are when the removal of the deleted one's object from S3 began and ended.
+
+    `huella` is the digest of all that its file says but when and for whom it was made. A point that would say nothing
+    else has the object of `respaldo_base_id`, which was taken at `sin_cambios_desde`: its key, size and hash stand in
+    this row, too, and what is found of the object is written into every row that has it.
     """
 
     __tablename__ = "respaldo"
 
     id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
     clinica_id: Mapped[int | None] = mapped_column(BigInteger)
-    archivo_s3: Mapped[str | None] = mapped_column(Text, unique=True)
+    archivo_s3: Mapped[str | None] = mapped_column(Text)
     fecha_respaldo: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
     tamaño_bytes: Mapped[int | None] = mapped_column(BigInteger)
     hash_md5: Mapped[str | None] = mapped_column(CHAR(32))
@@ -189,6 +203,16 @@ class Respaldo(Base):
     verificado_error: Mapped[str | None] = mapped_column(Text)
     purga_iniciada: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
     purgado: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    huella: Mapped[str | None] = mapped_column(CHAR(64))
+    respaldo_base_id: Mapped[int | None] = mapped_column(ForeignKey("respaldo.id"))
+    sin_cambios_desde: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+
+    @property
+    def made_as(self) -> int:
+        """Which backup its file says that it is."""
+        # Of a point with the object of another one, and of what was found in the bucket when its id was taken.
+        original: int = self.metadata_.get("id_original", self.id)
+        return original
 
     @property
     def in_doubt(self) -> bool:
@@ -245,9 +269,11 @@ class Respaldo(Base):
         Index(
             "ix_respaldo_sin_purgar",
             "fecha_eliminacion",
-            postgresql_include=["tamaño_bytes"],
+            postgresql_include=["tamaño_bytes", "respaldo_base_id"],
             postgresql_where=text("purgado IS NULL"),
         ),
+        Index("uq_respaldo_archivo_s3", "archivo_s3", unique=True, postgresql_where=text("respaldo_base_id IS NULL")),
+        Index(None, "respaldo_base_id", postgresql_where=text("respaldo_base_id IS NOT NULL")),
         Index(None, "clinica_id", "fecha_respaldo"),
         # Those that are not deleted, by age and by what is counted of them.
         Index("ix_respaldo_vivo", "fecha_respaldo", postgresql_where=text(_LIVE)),
@@ -256,10 +282,13 @@ class Respaldo(Base):
         Index(
             "ix_respaldo_bueno",
             *("clinica_id", "fecha_respaldo", "id"),
-            postgresql_where=text(
-                f"estado = 'completado' AND {_LIVE} AND verificado_error IS NULL"
-                " AND (sospechoso IS FALSE OR aceptado IS NOT NULL)"
-            ),
+            postgresql_where=text(_GOOD),
+        ),
+        # What retention thins; empty where there are no points.
+        Index(
+            "ix_respaldo_punto",
+            *("clinica_id", "fecha_respaldo", "id"),
+            postgresql_where=text(f"tipo_respaldo = 'punto' AND {_GOOD}"),
         ),
         Index(
             "ix_respaldo_fallido",
@@ -512,6 +541,20 @@ class Programacion(Base):
         Index("uq_programacion_plataforma", "dia", unique=True, postgresql_where=text("clinica_id IS NULL")),
         Index(None, "dia"),
     )
+
+
+class Punto(Base):
+    """How often a clinic is backed up by day, where a superadmin has said so, and its last such backup's turn.
+
+    `minutos` (0: never) and `horario` are None where they are as for all clinics.
+    """
+
+    __tablename__ = "punto"
+
+    clinica_id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    minutos: Mapped[int | None] = mapped_column(Integer)
+    horario: Mapped[str | None] = mapped_column(Text)
+    ultimo: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
 
 
 class Aviso(Base):

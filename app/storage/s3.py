@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
 
 from app import tracing
-from app.errors import ObjectMismatch, SettingsError, StorageError
+from app.errors import ObjectMismatch, ObjectNotFound, SettingsError, StorageError
 from app.storage.errors import http_status, place, s3_errors
 from app.storage.options import S3Options
 from app.storage.upload import CONTENT_TYPE, PART_SIZE, StoredObject, delete_object, discard_uploads, upload_object
@@ -153,6 +153,23 @@ class S3Storage:
             md5 = await _md5(pieces, on_bytes)
         if md5 != stored.md5:
             raise ObjectMismatch(f"{where}: lo leído tiene MD5 {md5} y se envió {stored.md5}")
+
+    async def glance(self, stored: StoredObject, *, on_bytes: Callable[[int], None] | None = None) -> None:
+        """See that the object is there, has its size and, where S3 tells its MD5, that; mostly by one HEAD.
+
+        Raises as `read_back`, which is what decides where the MD5 seems to be another.
+        """
+        found = await self.head(stored.key)
+        if found is None:
+            raise ObjectNotFound(f"el objeto «{stored.key}» no existe en S3")
+        if found.size != stored.size:
+            raise ObjectMismatch(
+                f"el objeto «{stored.key}» tiene {found.size} bytes en S3 y debería tener {stored.size}"
+            )
+        # Most often it is not the MD5: the object went up in parts, or S3 encrypts it. Only one that looks like an
+        # MD5 and differs is worth a reading.
+        if found.etag is not None and len(found.etag) == len(stored.md5) and found.etag != stored.md5:
+            await self.read_back(stored, on_bytes=on_bytes)
 
     @asynccontextmanager
     async def download(

@@ -186,7 +186,12 @@ ADMINISTRATORS = [
 ]
 # Patients too, who may do nothing else.
 WHOSE_TOKEN_IS_GOOD = [("GET", "auth/verificar-token/", 200)]
-SUPERADMINS = [("GET", "plataforma/eventos/", 200), ("GET", "plataforma/clinicas/", 200)]
+SUPERADMINS = [
+    ("GET", "plataforma/eventos/", 200),
+    ("GET", "plataforma/clinicas/", 200),
+    ("GET", "plataforma/clinicas/{clinica}/puntos/", 200),
+    ("POST", "plataforma/clinicas/{clinica}/puntos/", 200),
+]
 EVERYBODYS = [
     ("GET", "clinica/", 200),
     ("GET", "respaldos/", 200),
@@ -207,6 +212,7 @@ def test_every_route_is_in_the_matrix_of_roles(app: FastAPI) -> None:
     }
     named = {
         "{id}": "{respaldo_id}",
+        "{clinica}": "{clinica_id}",
         "999": "{restauracion_id}",
         "998": "{exportacion_id}",
         "pacientes/0": "{modelo}/{clave}",
@@ -471,3 +477,21 @@ async def test_a_token_of_the_clinics_own_gets_its_name_from_the_clinic(
         )
     assert created.json()["respaldo"]["usuario_nombre"]
     assert created.json()["respaldo"]["usuario"] == str(code)
+
+
+async def test_a_superadmin_says_how_often_a_clinic_is_backed_up_by_day(
+    client: httpx.AsyncClient, conn: asyncpg.Connection
+) -> None:
+    url, header = f"{API}/plataforma/clinicas/{SMALL}/puntos/", bearer(None)
+    said = {"minutos": 60, "horario": "07:00-22:00"}
+    answer = await client.post(url, json=said, headers=header)
+    assert answer.json() == {"clinica_id": SMALL, **said, "zona_horaria": "America/La_Paz", "como_todas": False}
+    for body in ({"minutos": 7}, {"minutos": "60"}, {"minutos": 1441}, {"horario": "22:00-07:00"}, {"horario": 8}):
+        refused = await client.post(url, json=body, headers=header)
+        assert (refused.status_code, refused.json()["codigo"]) == (422, "solicitud_invalida"), body
+    assert (await client.get(url, headers=header)).json()["minutos"] == 60
+    again = await client.post(url, json={"minutos": None, "horario": None}, headers=header)
+    assert (again.status_code, again.json()["como_todas"]) == (200, True)
+    assert (await client.get(url.replace(str(SMALL), "999"), headers=header)).status_code == 404
+    lines = await events(conn, "programacion")
+    assert [line["detalle"] for line in lines] == [said, {"minutos": None, "horario": None}]

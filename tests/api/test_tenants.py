@@ -221,15 +221,16 @@ async def test_lists_and_statistics_hold_nothing_of_another_clinic(
 async def test_what_is_the_platforms_is_no_clinics(
     operation: Operation, rol: str, theirs: Theirs, client: httpx.AsyncClient, conn: asyncpg.Connection
 ) -> None:
-    assert not operation.path_parameters
+    assert set(operation.path_parameters) <= {"clinica_id"}
+    path = operation.path.replace("{clinica_id}", str(SMALL))
     before = await everything(conn)
     for params in ({}, {"clinica_id": SMALL}, {"clinica_id": OTHER}):
         answer = await client.request(
-            operation.method, operation.path, json=operation.body, params=params, headers=bearer(rol=rol)
+            operation.method, path, json=operation.body, params=params, headers=bearer(rol=rol)
         )
         assert (answer.status_code, answer.json()["codigo"]) == (403, "sin_permiso")
     assert await everything(conn) == before
-    superadmin = await client.request(operation.method, operation.path, json=operation.body, headers=bearer(None))
+    superadmin = await client.request(operation.method, path, json=operation.body, headers=bearer(None))
     assert superadmin.status_code == 200
 
 

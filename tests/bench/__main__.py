@@ -11,7 +11,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from tests.bench import backup, many_backups, owners, panel, restore, search, service
+from tests.bench import backup, many_backups, owners, panel, points, restore, search, service
 from tests.bench.databases import (
     FIFTEEN_THOUSAND,
     HOME,
@@ -21,6 +21,7 @@ from tests.bench.databases import (
     MANY_HOME,
     MILLION,
     OWNERS_HOME,
+    POINTS_HOME,
     RESTORED_HOME,
     SEARCHED_HOME,
     TEN_THOUSAND,
@@ -45,7 +46,7 @@ def show(title: str, rows: list[Row]) -> None:
 
 def main() -> int:
     """Measure and print; the exit code. With one of the parts as argument, only that."""
-    parts = sys.argv[1:] or ["backup", "owners", "service", "many_backups", "panel", "restore", "search"]
+    parts = sys.argv[1:] or ["backup", "owners", "service", "many_backups", "points", "panel", "restore", "search"]
     rows: list[Row] = []
     raw: dict[str, Any] = {}
     HOME.mkdir(exist_ok=True)
@@ -73,6 +74,11 @@ def main() -> int:
             with measured_ground(MANY_BACKUPS_HOME, ()) as settings:
                 found, raw["many_backups"] = many_backups.measure(settings)
             show("10,000 clinics and 1,000,000 backups", found)
+            rows += found
+        if "points" in parts:
+            with measured_ground(POINTS_HOME, points.CLINICS) as settings:
+                found, raw["points"] = points.measure(settings)
+            show("Points of the day", found)
             rows += found
         if "panel" in parts:
             with measured_ground(MANY_HOME, MANY_CLINICS):

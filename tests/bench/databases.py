@@ -35,6 +35,9 @@ OWNERS_HOME = HOME / "owners"
 # Ten thousand clinics, of which the service's own tables are full, and nothing else.
 MANY_BACKUPS_HOME = HOME / "many_backups"
 
+# Small clinics and a large one, whose points are measured against backups with an object of their own.
+POINTS_HOME = HOME / "points"
+
 MILLION = SampleClinic(1, "Un millón", 1_000_000)
 TEN_THOUSAND = SampleClinic(2, "Diez mil", 10_000)
 HUNDRED_THOUSAND = SampleClinic(4, "Cien mil", 100_000)

@@ -73,7 +73,8 @@ INSERT INTO respaldos.respaldo (id, clinica_id, archivo_s3, fecha_respaldo, fech
 OVERRIDING SYSTEM VALUE
 SELECT id, clinica_id, CASE WHEN good THEN format('bench/%s', id) END, moment, moment, 100000 + id % 50000,
     md5(id::text), 2000, interval '1 second', CASE WHEN good THEN 'completado' ELSE 'fallido' END,
-    CASE WHEN chance % 100 = 7 THEN 'por_demanda' ELSE 'automatico' END, 'Respaldo automático de la noche',
+    CASE WHEN chance % 100 = 7 THEN 'por_demanda' WHEN chance % 5 = 0 AND clinica_id > 0 THEN 'punto'
+        ELSE 'automatico' END, 'Respaldo automático de la noche',
     CASE WHEN good THEN metadata ELSE '{{"error": "no hay conexión", "error_type": "base_no_disponible"}}' END,
     good AND chance = 900, CASE WHEN proven AND good THEN moment + interval '1 day' END,
     CASE WHEN proven AND good THEN 'ensayo' END, CASE WHEN proven AND chance = 500 THEN 'el archivo está dañado' END,
@@ -112,6 +113,10 @@ FROM respaldos.restauracion r JOIN respaldos.respaldo b ON b.id = r.respaldo_id 
     """
 INSERT INTO respaldos.programacion (clinica_id, dia, respaldo_id, previsto, intentos)
 SELECT clinica_id, (moment AT TIME ZONE 'UTC')::date, id, moment, 1 FROM night ORDER BY id
+""",
+    f"""
+INSERT INTO respaldos.punto (clinica_id, minutos, ultimo)
+SELECT clinic, nullif(clinic % 3 * 30, 0), now() - interval '1 hour' FROM generate_series(1, {CLINICS}) AS clinic
 """,
     """
 INSERT INTO respaldos.aviso (clinica_id, tipo, respaldo_id, datos, fecha_creacion, correo, webhook, terminado,
@@ -204,6 +209,12 @@ def _questions(clinics: list[int]) -> list[Question]:
             _in_transaction(
                 schedule_fleet.start_due, dia=now.date() - DAY, now=now, retry=True, limit=BATCH, **among
             ),
+        ),
+        Question("points: which clinics have their own", 0.2, _in_transaction(schedule_fleet.own_points)),
+        Question(
+            "points: BATCH of them whose turn it is",
+            1,
+            _in_transaction(schedule_fleet.start_points, turns={id_: now for id_ in clinics}, now=now, limit=BATCH),
         ),
         Question("reconcile: dead jobs", 0.2, _in_transaction(job_fleet.expired, kinds=list(Clase))),
         Question("reconcile: attempts to clean up", 0.2, _in_transaction(backup_fleet.dangling_attempts)),

@@ -56,6 +56,11 @@ async def test_a_clinic_goes_by_its_number_or_its_schema(platform: Platform) -> 
         assert [each["id"] for each in platform.run("listar", "--clinica", name, "--json").json] == [made["id"]]
         assert platform.run("estadisticas", "--clinica", name, "--json").json["completados"] == 1
         assert platform.run("token", "--clinica", name, "--json").json["clinica_id"] == 1
+        points = platform.run("puntos", "--clinica", name, "--cada", "30", "--json").json
+        assert (points["clinica_id"], points["minutos"], points["como_todas"]) == (1, 30, False)
+        said = platform.run("puntos", "--clinica", name).out
+        assert said.startswith("Clínica 1: cada 30 minutos, de 08:00 a 19:00")
+        assert platform.run("puntos", "--clinica", name, "--como-todas", "--json").json["minutos"] == 0
         assert platform.run("reindexar", "--clinica", name, "--json").json["ya_registrados"] == 1
         cleaned = platform.run("limpiar", "--clinica", name, "--simular", "--json").json
         assert [each["clinica_id"] for each in cleaned["respaldos"]] == [1]

@@ -427,6 +427,7 @@ def test_an_error_is_json_where_json_is_asked_for(name: str, tmp_path: Path) -> 
         "historia": ["--clinica", "1", "pacientes:1"],
         "eliminar": ["1", "--si"],
         "recuperar": ["1"],
+        "puntos": ["--clinica", "1"],
         "aceptar": ["1"],
         "token": ["--clinica", "1"],
     }

@@ -178,9 +178,11 @@ def test_the_lines_of_the_text_are_short(tipo: TipoAviso) -> None:
 
 def test_a_failure_does_not_ask_for_what_the_service_does_itself() -> None:
     night = notification(TipoAviso.FALLO)
-    assert "vuelve a intentarlo por su cuenta" in one_spaced(bodies(write(night))[0])
     respaldo = night.claimed.respaldo
     assert respaldo is not None
+    for scheduled in (TipoRespaldo.AUTOMATICO, TipoRespaldo.PUNTO):
+        respaldo.tipo_respaldo = scheduled
+        assert "vuelve a intentarlo por su cuenta" in one_spaced(bodies(write(night))[0])
     respaldo.tipo_respaldo = TipoRespaldo.POR_DEMANDA
     assert "Pida el respaldo otra vez" in one_spaced(bodies(write(night))[0])
 

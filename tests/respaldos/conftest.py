@@ -118,7 +118,7 @@ async def _emptied(servers: Addresses, template: str) -> str:
         # The trail refuses to be emptied; without triggers it cannot.
         await connection.execute("SET session_replication_role = replica")
         await connection.execute(
-            "TRUNCATE respaldos.respaldo, respaldos.evento, respaldos.tarea, respaldos.peticion"
+            "TRUNCATE respaldos.respaldo, respaldos.evento, respaldos.tarea, respaldos.peticion, respaldos.punto"
             " RESTART IDENTITY CASCADE"
         )
     return url

@@ -46,6 +46,7 @@ CROSSING = {
     "schedule": {
         "app/respaldos/schedule/nights.py",
         "app/respaldos/schedule/overdue.py",
+        "app/respaldos/schedule/points.py",
         "app/respaldos/schedule/trials.py",
     },
     "status": {"app/api/routes/metrics.py", "app/respaldos/status/clinics.py"},

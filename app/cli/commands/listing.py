@@ -84,7 +84,7 @@ def listar(clinica: str | None, plataforma: bool, limite: int, as_json: bool) ->
                     timestamp(row.fecha_respaldo),
                     row.estado_display,
                     row.tipo_respaldo_display,
-                    size(respaldo.tamaño_bytes),
+                    _stored(respaldo),
                     number(respaldo.numero_registros),
                     _verified(row.verificado),
                     row.descripcion,
@@ -93,6 +93,21 @@ def listar(clinica: str | None, plataforma: bool, limite: int, as_json: bool) ->
             ],
             right=(0, 1, 5, 6),
         )
+
+
+def _unchanged(shown: RespaldoEnLista) -> dict[str, str]:
+    since = shown.sin_cambios_desde
+    if since is None:
+        return {}
+    return {
+        dated("Sin cambios desde"): f"{timestamp(since)} (su archivo es el del respaldo {shown.respaldo_base_id})"
+    }
+
+
+def _stored(respaldo: Respaldo) -> str:
+    """Its size; of one with another backup's file, which takes no room of its own."""
+    base = respaldo.respaldo_base_id
+    return size(respaldo.tamaño_bytes) if base is None else f"el del {base}"
 
 
 def _verified(verificado: Verificacion | None) -> str:
@@ -132,6 +147,7 @@ def ver(id_: int, as_json: bool) -> None:
             "Descripción": shown.descripcion or "—",
             **({dated("Eliminado"): timestamp(deleted)} if deleted is not None else {}),
             "Archivo S3": shown.archivo_s3 or "—",
+            **_unchanged(shown),
             "Tamaño": size(respaldo.tamaño_bytes),
             "Registros": number(respaldo.numero_registros),
             "Tiempo": elapsed(taken.total_seconds()) if (taken := respaldo.tiempo_ejecucion) is not None else "—",

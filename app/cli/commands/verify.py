@@ -49,11 +49,13 @@ def verificar(cual: str, profundidad: str, sin_sello: bool, as_json: bool) -> No
         else:
             done(f"Respaldo {cual}: el objeto está en S3 y tiene su tamaño; no se leyó su contenido")
         return
+    said = verified.header.origin.id
+    named = said if id_ is None else id_
     if as_json:
         print_json(
             {
                 "correcto": True,
-                "respaldo": verified.header.origin.id,
+                "respaldo": named,
                 "clinica_id": verified.header.clinica_id,
                 "fecha": verified.header.taken_at.isoformat(),
                 "numero_registros": verified.records,
@@ -70,7 +72,8 @@ def verificar(cual: str, profundidad: str, sin_sello: bool, as_json: bool) -> No
         proven = "está completo y sano" + (
             ", y se pudo restaurar en tablas aparte" if profundidad == "ensayo" else ""
         )
-        done(f"Respaldo {verified.header.origin.id} de {whose(verified.header.clinica_id)}: {proven}")
+        other = "" if named == said else f" (su archivo es el del {said})"
+        done(f"Respaldo {named}{other} de {whose(verified.header.clinica_id)}: {proven}")
         fields(
             {
                 **_taken(verified.header.taken_at, of_file=id_ is None),

@@ -121,6 +121,14 @@ describe("one backup", () => {
     ]);
   });
 
+  test("says since when nothing changed, where it has another one's file", async () => {
+    const same = respaldo({ tipo_respaldo: "punto", fecha_respaldo: "2026-07-03T15:00:00+00:00", respaldo_base_id: 6 });
+    service({ ...others, [DETAIL]: () => json({ ...same, sin_cambios_desde: "2026-07-03T14:00:00+00:00" }) });
+    show(<RespaldoDetail id={7} />);
+    expect(await screen.findByText(/sin cambios desde el respaldo de las 10:00 \(número 6\)/)).toBeVisible();
+    expect(screen.getByText(/Eso fue con el respaldo del que es el archivo/)).toBeVisible();
+  });
+
   test("is compared with the one before when somebody asks, record by record", async () => {
     const comparison = restauracion({ tipo: "comparacion", simulada: false, comparado_con: 6, estado: "pendiente", resultado: null });
     let found: Restauracion[] = [];

@@ -4,12 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
-from sqlalchemy import BigInteger, any_, delete, func, literal, select, update
+from sqlalchemy import BigInteger, and_, any_, delete, func, literal, or_, select, update
 from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.respaldos.audit import Actor
-from app.respaldos.jobs.kinds import KINDS, job_values, those
+from app.respaldos.jobs import queries as job_queries
+from app.respaldos.jobs.kinds import KINDS, POINT_PRIORITY, job_values, those
 from app.respaldos.models import Accion, Clase, Estado, Evento, Intento, Respaldo, TipoRespaldo, Trabajo
 
 # What S3 was asked for before an attempt ended, it may still carry out when the attempt has been cleaned up after:
@@ -43,13 +44,16 @@ async def newest_of_all(session: AsyncSession, *, limit: int) -> Sequence[Respal
 
 
 async def busy(session: AsyncSession, *, among: Sequence[int]) -> set[int]:
-    """Those of the clinics that have a backup or a restore pending or running, and no preview."""
+    """Those of the clinics that have a backup or a restore pending or running: no preview, no point that waits."""
     found = await session.scalars(
         select(Trabajo.clinica_id).where(
             Trabajo.clinica_id == any_(literal(list(among), ARRAY(BigInteger))),
             Trabajo.exclusiva,
             Trabajo.clase.in_(those(lambda kind: not kind.reading)),
-            Trabajo.estado.in_([Estado.PENDIENTE, Estado.PROCESANDO]),
+            or_(
+                Trabajo.estado == Estado.PROCESANDO,
+                and_(Trabajo.estado == Estado.PENDIENTE, Trabajo.prioridad != POINT_PRIORITY),
+            ),
         )
     )
     return {clinica_id for clinica_id in found if clinica_id is not None}
@@ -65,17 +69,21 @@ async def add_pending(
 ) -> list[Respaldo]:
     """A pending backup with its job, and its line in the audit trail, for each of them that has no such.
 
-    Whoever asks for so many at once comes after a person who asks for one.
+    Whoever asks for so many at once comes after a person who asks for one. Points of the day that wait make way, but
+    for others.
     """
     # In one order, so that two who do this at once wait for each other in the same one.
     ordered = sorted(clinics, key=lambda id_: (id_ is not None, id_))
+    if tipo != TipoRespaldo.PUNTO:
+        for waiting in await _points_that_wait(session, ordered):
+            await job_queries.make_way(session, clinica_id=waiting)
     added = await session.scalars(
         insert(Respaldo)
         .values([{"clinica_id": id_, "tipo_respaldo": tipo, "descripcion": descripcion} for id_ in ordered])
         .returning(Respaldo)
     )
     respaldos = added.all()
-    priority = KINDS[Clase.RESPALDO].unattended
+    priority = POINT_PRIORITY if tipo == TipoRespaldo.PUNTO else KINDS[Clase.RESPALDO].unattended
     with_job = await session.scalars(
         insert(Trabajo)
         .values(
@@ -114,6 +122,20 @@ async def add_pending(
     )
     await session.flush()
     return pending
+
+
+async def _points_that_wait(session: AsyncSession, clinics: Sequence[int | None]) -> Sequence[int | None]:
+    """Those of the clinics that have a point which nobody has begun."""
+    found = await session.scalars(
+        select(Trabajo.clinica_id)
+        .where(
+            Trabajo.estado == Estado.PENDIENTE,
+            Trabajo.prioridad == POINT_PRIORITY,
+            Trabajo.clinica_id == any_(literal([id_ for id_ in clinics if id_ is not None], ARRAY(BigInteger))),
+        )
+        .order_by(Trabajo.clinica_id)
+    )
+    return found.all()
 
 
 async def count_states(session: AsyncSession, ids: Sequence[int]) -> dict[Estado, int]:

@@ -18,12 +18,12 @@ def completed_metadata(
     size: int,
     seconds: Mapping[str, float],
     avisos: Sequence[str],
-    sha256: str,
+    sha256: str | None,
     seal: str | None,
 ) -> dict[str, Any]:
     """The column `metadata`: sizes in bytes, before and after compression; `seconds` by stage.
 
-    `sha256` is the file's, `seal` the id of the key that it is sealed with.
+    `sha256` is the file's, if it is known, `seal` the id of the key that it is sealed with.
     """
     return {
         "modelos_respaldados": list(totals),

@@ -9,9 +9,10 @@ from enum import StrEnum
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import BigInteger, Integer, Text, UnaryExpression, and_, false, func, literal, select, update
+from sqlalchemy import BigInteger, Integer, Text, UnaryExpression, and_, false, func, literal, or_, select, update
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import aliased
 
 from app import tracing
 from app.dump.whose import whose
@@ -122,7 +123,7 @@ async def add_attempt(
     """
     while True:
         key = generar_ruta_s3(clinica_id, started, time_zone)
-        taken = select(Respaldo.id).where(Respaldo.archivo_s3 == key).exists()
+        taken = select(Respaldo.id).where(Respaldo.archivo_s3 == key, Respaldo.respaldo_base_id.is_(None)).exists()
         added = await session.scalar(
             postgresql_insert(Intento)
             .from_select(
@@ -193,6 +194,16 @@ async def last_good(session: AsyncSession, *, clinica_id: int | None) -> Respald
     )
 
 
+async def hold_good(session: AsyncSession, respaldo_id: int, *, clinica_id: int | None) -> bool:
+    """Whether the backup is good; until the transaction ends nobody deletes it, or finds it damaged."""
+    held = await session.scalar(
+        select(Respaldo.id)
+        .where(Respaldo.id == respaldo_id, Respaldo.clinica_id == clinica_id, Respaldo.good)
+        .with_for_update(read=True)
+    )
+    return held is not None
+
+
 async def last_completed(session: AsyncSession, *, clinica_id: int | None) -> Respaldo | None:
     """The clinic's newest completed backup that is not deleted, good or not."""
     return await session.scalar(
@@ -207,17 +218,39 @@ async def last_completed(session: AsyncSession, *, clinica_id: int | None) -> Re
     )
 
 
-async def failed_since(session: AsyncSession, respaldo: Respaldo | None, *, clinica_id: int | None) -> bool:
-    """Whether a backup of the clinic was asked for after that one (or at all) and failed."""
+async def failed_since(
+    session: AsyncSession, respaldo: Respaldo | None, *, clinica_id: int | None, but: int | None = None
+) -> bool:
+    """Whether a backup of the clinic other than `but` was asked for after that one (or at all) and failed."""
     after = respaldo.id if respaldo is not None else 0
     failed: bool | None = await session.scalar(
         select(
             select(Respaldo.id)
-            .where(Respaldo.clinica_id == clinica_id, Respaldo.estado == Estado.FALLIDO, Respaldo.id > after)
+            .where(
+                Respaldo.clinica_id == clinica_id,
+                Respaldo.estado == Estado.FALLIDO,
+                Respaldo.id > after,
+                Respaldo.id.is_distinct_from(but),
+            )
             .exists()
         )
     )
     return bool(failed)
+
+
+async def doubted_since(
+    session: AsyncSession, respaldo: Respaldo | None, *, clinica_id: int | None, but: int
+) -> bool:
+    """Whether the clinic has a suspicious backup other than `but` that was asked for after that one, or at all."""
+    after = respaldo.id if respaldo is not None else 0
+    doubted: bool | None = await session.scalar(
+        select(
+            select(Respaldo.id)
+            .where(Respaldo.clinica_id == clinica_id, Respaldo.sospechoso, Respaldo.id > after, Respaldo.id != but)
+            .exists()
+        )
+    )
+    return bool(doubted)
 
 
 async def mark_verified(
@@ -225,11 +258,21 @@ async def mark_verified(
 ) -> None:
     """Record what a verification found of the object; `error` is why it is not the backup that was made.
 
-    A less thorough one says nothing against what a more thorough one found, but that it fails where that did not.
+    Of every backup that has this object. A less thorough verification says nothing against what a more thorough one
+    found, but that it fails where that did not.
     """
+    asked = aliased(Respaldo)
+    owner = (
+        select(func.coalesce(asked.respaldo_base_id, asked.id))
+        .where(asked.id == respaldo_id, asked.clinica_id == clinica_id)
+        .scalar_subquery()
+    )
+    sharing = or_(Respaldo.id == owner, Respaldo.respaldo_base_id == owner)
+    # In one order, as retention locks them. The update looks again, at a point that was completed meanwhile, too.
+    await session.execute(select(Respaldo.id).where(sharing).order_by(Respaldo.id).with_for_update(key_share=True))
     found = (
         update(Respaldo)
-        .where(Respaldo.id == respaldo_id, Respaldo.clinica_id == clinica_id)
+        .where(sharing)
         .values(verificado=func.now(), verificado_profundidad=profundidad, verificado_error=error)
     )
     depths = list(Profundidad)

@@ -46,9 +46,10 @@ async def create_pending(
 ) -> tuple[Respaldo, Trabajo]:
     """A pending backup, its job, and its line in the audit trail, in the caller's transaction.
 
-    `of_job` are columns of the job that are not as for every backup. Raises OperationInProgress, as
-    `backup_queries.add` does.
+    `of_job` are columns of the job that are not as for every backup. A point of the day that waits makes way for it.
+    Raises OperationInProgress, as `backup_queries.add` does.
     """
+    await job_queries.make_way(session, clinica_id=clinica_id)
     respaldo, job = await backup_queries.add(
         session, clinica_id=clinica_id, tipo=tipo, descripcion=descripcion, actor=actor, **of_job
     )

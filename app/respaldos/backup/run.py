@@ -14,22 +14,23 @@ from app.clinic.reading.named_files import absent_files
 from app.clinic.reading.snapshot import ClinicSnapshot
 from app.dump.document import Origin
 from app.dump.whose import whose
-from app.errors import ObjectMismatch
+from app.errors import ObjectMismatch, ObjectNotFound
 from app.respaldos import notices
-from app.respaldos.audit import COMMAND_LINE, Actor
+from app.respaldos.audit import COMMAND_LINE, SERVICE, Actor
 from app.respaldos.backup import queries as backup_queries
 from app.respaldos.backup.cleanup import clean_up_after
 from app.respaldos.backup.outcome import completed_metadata, suspicion
 from app.respaldos.backup.request import create_pending
-from app.respaldos.backup.stream import ClinicDump
+from app.respaldos.backup.stream import ClinicDump, Unchanged
 from app.respaldos.contract import MIB
 from app.respaldos.databases import transaction
 from app.respaldos.jobs.heartbeat import lost
 from app.respaldos.jobs.kinds import Handlers
 from app.respaldos.jobs.run import Attempt
-from app.respaldos.models import Estado, Respaldo, TipoAviso, TipoRespaldo, Trabajo
+from app.respaldos.models import Estado, Profundidad, Respaldo, TipoAviso, TipoRespaldo, Trabajo
 from app.respaldos.progress import Etapa, Expected, Progress
 from app.respaldos.resources import Resources
+from app.respaldos.verified import Verification, record_verification
 from app.storage.s3 import PART_SIZE, StoredObject
 
 
@@ -83,9 +84,16 @@ async def run(attempt: Attempt) -> Respaldo:
             time_zone=resources.time_zone,
         )
         attempt.progress.expected = await _expected(session, job.clinica_id)
+        # Each night has an object of its own, and so has what a person asks for: no more than a day's points hang on
+        # one, and a history does not.
+        like = (
+            await backup_queries.last_good(session, clinica_id=job.clinica_id)
+            if respaldo.tipo_respaldo == TipoRespaldo.PUNTO
+            else None
+        )
     origin = Origin(respaldo.id, job.intento, respaldo.tipo_respaldo, respaldo.usuario, respaldo.descripcion)
     async with attempt.leased():
-        made = await _make(resources, job.clinica_id, key, origin, attempt.progress)
+        made = await _make(resources, job.clinica_id, key, origin, attempt.progress, like)
     return await _complete(attempt, made)
 
 
@@ -99,16 +107,27 @@ async def _expected(session: AsyncSession, clinica_id: int | None) -> Expected:
 
 @dataclass(frozen=True, slots=True)
 class _Made:
-    """A file that is in S3 and has been read back; `seconds` by stage."""
+    """A file that is in S3 and has been read back; `seconds` by stage.
+
+    Where the file would say what that of `base` says, a good backup, its object is that one, which was looked at.
+    """
 
     stored: StoredObject
+    base: Respaldo | None
     dump: ClinicDump
     snapshot: ClinicSnapshot
     counted: list[str]
     seconds: dict[str, float]
 
 
-async def _make(resources: Resources, clinica_id: int | None, key: str, origin: Origin, progress: Progress) -> _Made:
+async def _make(
+    resources: Resources,
+    clinica_id: int | None,
+    key: str,
+    origin: Origin,
+    progress: Progress,
+    like: Respaldo | None,
+) -> _Made:
     began = time.perf_counter()
 
     def step() -> None:
@@ -117,19 +136,29 @@ async def _make(resources: Resources, clinica_id: int | None, key: str, origin: 
     async with resources.clinic.snapshot(clinica_id, on_step=step) as snapshot:
         opened = time.perf_counter()
         progress.enter(Etapa.LEYENDO)
-        dump = ClinicDump(snapshot, origin, progress, resources.compression, resources.seals)
-        async with aclosing(dump.chunks()) as chunks:
-            stored = await resources.storage.upload(key, chunks, part_size=_part_size(snapshot.tables_size))
+        unless = like.huella if like is not None else None
+        dump = ClinicDump(snapshot, origin, progress, resources.compression, resources.seals, unless=unless)
+        base = None
+        try:
+            stored = await _send(resources, key, dump, snapshot)
+        except Unchanged:
+            assert like is not None  # noqa: S101 (it is unlike nothing)
+            stored = StoredObject(like.archivo_s3 or "", like.tamaño_bytes or 0, like.hash_md5 or "")
+            if await _still_there(resources, like, stored):
+                base = like
+            else:
+                # The rows are those of a moment ago: it is the same snapshot.
+                dump = ClinicDump(snapshot, origin, progress, resources.compression, resources.seals)
+                stored = await _send(resources, key, dump, snapshot)
         sent = time.perf_counter()
-        if stored.md5 != dump.md5:
-            raise ObjectMismatch(f"se enviaron a S3 otros bytes que los producidos, en «{key}»")
         progress.enter(Etapa.RELEYENDO)
         # PostgreSQL has nothing to do while the object is read back.
         counting = asyncio.create_task(_counted(snapshot, step))
         try:
-            await resources.storage.read_back(
-                stored, on_bytes=lambda size: progress.read_back(bytes_=size, of=stored.size)
-            )
+            if base is None:
+                await resources.storage.read_back(
+                    stored, on_bytes=lambda size: progress.read_back(bytes_=size, of=stored.size)
+                )
             read = time.perf_counter()
             progress.enter(Etapa.COMPROBANDO)
             counted = await counting
@@ -142,7 +171,28 @@ async def _make(resources: Resources, clinica_id: int | None, key: str, origin: 
         "relectura": read - sent,
         "controles": time.perf_counter() - read,
     }
-    return _Made(stored, dump, snapshot, counted, seconds)
+    return _Made(stored, base, dump, snapshot, counted, seconds)
+
+
+async def _send(resources: Resources, key: str, dump: ClinicDump, snapshot: ClinicSnapshot) -> StoredObject:
+    """Upload the file. Raises Unchanged, and nothing of it is in S3 then."""
+    async with aclosing(dump.chunks()) as chunks:
+        stored = await resources.storage.upload(key, chunks, part_size=_part_size(snapshot.tables_size))
+    if stored.md5 != dump.md5:
+        raise ObjectMismatch(f"se enviaron a S3 otros bytes que los producidos, en «{key}»")
+    return stored
+
+
+async def _still_there(resources: Resources, like: Respaldo, stored: StoredObject) -> bool:
+    """Whether the good backup's object is what it was, at a glance; where it is not, that is written down."""
+    try:
+        await resources.storage.glance(stored)
+    except (ObjectNotFound, ObjectMismatch) as exc:
+        found = Verification(like.id, like.clinica_id, Profundidad.RAPIDA, SERVICE)
+        async with transaction(resources) as session:
+            await record_verification(session, found, False, str(exc))
+        return False
+    return True
 
 
 async def _counted(snapshot: ClinicSnapshot, step: OnStep) -> list[str]:
@@ -161,7 +211,7 @@ def _part_size(tables_size: int) -> int:
 
 
 async def _complete(attempt: Attempt, made: _Made) -> Respaldo:
-    job, dump, snapshot = attempt.job, made.dump, made.snapshot
+    job, dump, snapshot, base = attempt.job, made.dump, made.snapshot, made.base
     records = sum(total.records for total in dump.totals.values())
     async with transaction(attempt.resources) as session:
         last = await backup_queries.last_good(session, clinica_id=job.clinica_id)
@@ -174,6 +224,21 @@ async def _complete(attempt: Attempt, made: _Made) -> Respaldo:
             *made.counted,
         ]
         await attempt.complete(session)
+        of_base: dict[str, Any] = {}
+        metadata = completed_metadata(
+            dump.totals,
+            original_size=dump.original_size if base is None else base.metadata_["tamaño_original_bytes"],
+            size=made.stored.size,
+            seconds=made.seconds,
+            avisos=warnings,
+            sha256=dump.sha256 if base is None else base.metadata_.get("hash_sha256"),
+            seal=attempt.resources.seals.signing_id if base is None else base.metadata_.get("sello"),
+        )
+        if base is not None:
+            if not await backup_queries.hold_good(session, base.id, clinica_id=job.clinica_id):
+                raise ObjectMismatch(f"el respaldo {base.id}, que decía lo mismo, dejó de ser bueno mientras tanto")
+            of_base = _of_base(base)
+            metadata["id_original"] = base.made_as
         respaldo = await backup_queries.set_values(
             session,
             job.respaldo_id,
@@ -185,25 +250,34 @@ async def _complete(attempt: Attempt, made: _Made) -> Respaldo:
             numero_registros=records,
             tiempo_ejecucion=timedelta(seconds=attempt.seconds),
             sospechoso=doubt is not None,
-            metadata_=completed_metadata(
-                dump.totals,
-                original_size=dump.original_size,
-                size=made.stored.size,
-                seconds=made.seconds,
-                avisos=warnings,
-                sha256=dump.sha256,
-                seal=attempt.resources.seals.signing_id,
-            ),
+            huella=dump.fingerprint,
+            metadata_=metadata,
+            **of_base,
         )
         if respaldo is None:
             raise lost(job)
+        if base is not None and dump.compressed_size >= _part_size(snapshot.tables_size):
+            # Parts of the file went up before it was known to say nothing new.
+            await backup_queries.reopen_cleaning(session, job.respaldo_id, job.intento, clinica_id=job.clinica_id)
         await _tell_completed(session, respaldo, doubt, last, attempt.seconds)
     return respaldo
+
+
+def _of_base(base: Respaldo) -> dict[str, Any]:
+    """The columns of a point that has the object of `base`, or the object that that one has."""
+    return {
+        "respaldo_base_id": base.respaldo_base_id or base.id,
+        "sin_cambios_desde": base.sin_cambios_desde or base.fecha_respaldo,
+        "verificado": base.verificado,
+        "verificado_profundidad": base.verificado_profundidad,
+    }
 
 
 async def _tell_completed(
     session: AsyncSession, respaldo: Respaldo, doubt: str | None, last: Respaldo | None, seconds: float
 ) -> None:
+    """Put down what people are to be told; of a point nothing that they have been told of the one before."""
+    point = respaldo.tipo_respaldo == TipoRespaldo.PUNTO
     datos: dict[str, Any]
     tipo, datos = (
         TipoAviso.EXITO,
@@ -214,15 +288,30 @@ async def _tell_completed(
         },
     )
     if doubt is not None:
+        if point and await backup_queries.doubted_since(
+            session, last, clinica_id=respaldo.clinica_id, but=respaldo.id
+        ):
+            return
         tipo, datos = TipoAviso.SOSPECHOSO, {"motivo": doubt}
     elif await backup_queries.failed_since(session, last, clinica_id=respaldo.clinica_id):
         tipo, datos = TipoAviso.RECUPERACION, {}
+    elif point:
+        return
     await notices.record(session, tipo, clinica_id=respaldo.clinica_id, respaldo_id=respaldo.id, **datos)
+
+
+async def _told_before(session: AsyncSession, job: Trabajo) -> bool:
+    """Whether it is a point, and people know already that backups fail."""
+    respaldo = await backup_queries.get(session, job.respaldo_id, clinica_id=job.clinica_id, deleted=True)
+    if respaldo.tipo_respaldo != TipoRespaldo.PUNTO:
+        return False
+    last = await backup_queries.last_good(session, clinica_id=job.clinica_id)
+    return await backup_queries.failed_since(session, last, clinica_id=job.clinica_id, but=job.respaldo_id)
 
 
 async def _ended(session: AsyncSession, job: Trabajo, seconds: float | None) -> None:
     await backup_queries.end_attempt(session, job, clinica_id=job.clinica_id, seconds=seconds)
-    if job.estado == Estado.FALLIDO:
+    if job.estado == Estado.FALLIDO and not await _told_before(session, job):
         await notices.record(
             session,
             TipoAviso.FALLO,

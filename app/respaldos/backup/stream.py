@@ -31,9 +31,15 @@ TOGETHER_BYTES = 1 << 16
 Part: TypeAlias = tuple[Callable[[], bytes], int]
 
 
+class Unchanged(Exception):
+    """The file would say what another one says already; its last bytes have not been given."""
+
+
 class ClinicDump:
     """One file being written, sealed where `seals` has a key for it. Sizes (bytes), `md5`, `sha256` and `totals` are
     complete when `chunks` has ended.
+
+    `unless` is the fingerprint (`app.dump.document.fingerprint`) of the file upon which it raises Unchanged.
 
     `seconds` says where the time went: waiting for PostgreSQL, hashing and compressing, and waiting for whoever
     takes the chunks.
@@ -46,6 +52,8 @@ class ClinicDump:
         progress: Progress,
         compression: Compression,
         seals: SealKeys,
+        *,
+        unless: str | None = None,
     ) -> None:
         self.seconds = {"postgresql": 0.0, "compresion": 0.0, "envio": 0.0}
         self._snapshot = snapshot
@@ -54,6 +62,7 @@ class ClinicDump:
         self._seals = seals
         self._document = DocumentWriter(seals)
         self._gzip = GzipWriter(compression)
+        self._unless = unless
         # Records of which the progress knows.
         self._told = 0
 
@@ -73,12 +82,25 @@ class ClinicDump:
         return self._gzip.original_size
 
     @property
+    def compressed_size(self) -> int:
+        """Bytes of the file that have been given."""
+        return self._gzip.compressed_size
+
+    @property
+    def fingerprint(self) -> str:
+        """What the file says, in short."""
+        return self._document.fingerprint
+
+    @property
     def totals(self) -> dict[str, ModelTotal]:
         """The records of `datos`, by model."""
         return self._document.totals
 
     async def chunks(self) -> AsyncGenerator[bytes]:
-        """The file's bytes. Close it where it is left early (`contextlib.aclosing`): a COPY may be under way."""
+        """The file's bytes. Close it where it is left early (`contextlib.aclosing`): a COPY may be under way.
+
+        Raises Unchanged in the place of the last bytes.
+        """
         loop = asyncio.get_running_loop()
         began = time.perf_counter()
         with ThreadPoolExecutor(1, "compression") as thread:
@@ -101,6 +123,8 @@ class ClinicDump:
                         yield ready
         self.seconds["envio"] = time.perf_counter() - began - sum(self.seconds.values())
         self._advance()
+        if self.fingerprint == self._unless:
+            raise Unchanged
         # What PostgreSQL gave has been handed on; S3 may not have all of it yet.
         self._progress.enter(Etapa.SUBIENDO)
         yield self._gzip.finish()

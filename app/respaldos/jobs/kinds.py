@@ -54,6 +54,10 @@ class Kind:
     final: tuple[type[RespaldosError], ...] = ()
 
 
+# Of the points of the day: after every other backup, and before what only reads. One that waits makes way for any
+# other backup of its clinic.
+POINT_PRIORITY = 35
+
 _UNDONE = RestoreInterrupted("la restauración se interrumpió y no cambió nada")
 
 KINDS = {

@@ -16,7 +16,7 @@ from app import tracing
 from app.dump.whose import whose
 from app.errors import Cancelled, OperationInProgress, RespaldosError, TooManyReadings
 from app.respaldos.jobs.fleet import serialize
-from app.respaldos.jobs.kinds import KINDS, MAX_ATTEMPTS, name_of, those
+from app.respaldos.jobs.kinds import KINDS, MAX_ATTEMPTS, POINT_PRIORITY, name_of, those
 from app.respaldos.jobs.lease import Lease
 from app.respaldos.models import Clase, Estado, Respaldo, Trabajo
 from app.respaldos.progress import Progreso
@@ -232,6 +232,25 @@ async def cancel(session: AsyncSession, clase: Clase, number: int, *, clinica_id
             "error_type": Cancelled.code,
         }
     return await _change(session, Trabajo.id == job.id, cancelacion=func.now(), **ended)
+
+
+async def make_way(session: AsyncSession, *, clinica_id: int | None) -> None:
+    """Cancel the clinic's point of the day that nobody has begun, where there is one: another backup is asked for."""
+    waiting: tuple[ColumnElement[bool], ...] = (
+        Trabajo.clinica_id == clinica_id,
+        Trabajo.clase == Clase.RESPALDO,
+        Trabajo.prioridad == POINT_PRIORITY,
+        Trabajo.estado == Estado.PENDIENTE,
+    )
+    await _change(
+        session,
+        *waiting,
+        estado=Estado.CANCELADO,
+        cancelacion=func.now(),
+        fecha_fin=func.now(),
+        error="dejó su lugar a otro respaldo, que dice lo mismo",
+        error_type=Cancelled.code,
+    )
 
 
 async def _change(session: AsyncSession, *which: ColumnElement[bool], **values: Any) -> Trabajo | None:

@@ -8,7 +8,7 @@ from typing import TypeAlias
 from app.dump.reader import Event
 from app.dump.verifier import FileVerifier, VerifiedFile
 from app.dump.whose import whose
-from app.errors import AlreadyPurged, FormatError, NotCompleted, ObjectMismatch, ObjectNotFound
+from app.errors import AlreadyPurged, FormatError, NotCompleted
 from app.respaldos.models import Estado, Respaldo
 from app.respaldos.progress import Etapa, Progress
 from app.respaldos.resources import Resources
@@ -25,19 +25,8 @@ async def check_quickly(resources: Resources, respaldo: Respaldo, progress: Prog
     """
     key = _key(respaldo)
     progress.enter(Etapa.VERIFICANDO)
-    found = await resources.storage.head(key)
-    if found is None:
-        raise ObjectNotFound(f"el objeto «{key}» no existe en S3")
-    if found.size != respaldo.tamaño_bytes:
-        raise ObjectMismatch(
-            f"el objeto «{key}» tiene {found.size} bytes en S3 y debería tener {respaldo.tamaño_bytes}"
-        )
-    md5 = respaldo.hash_md5
-    # Most often it is not the MD5: the object went up in parts, or S3 encrypts it. Only one that looks like an MD5
-    # and differs is worth a reading, which decides.
-    if md5 is not None and found.etag is not None and len(found.etag) == len(md5) and found.etag != md5:
-        stored = StoredObject(key, found.size, md5)
-        await resources.storage.read_back(stored, on_bytes=lambda size: progress.advance(bytes_=size))
+    stored = StoredObject(key, respaldo.tamaño_bytes or 0, respaldo.hash_md5 or "")
+    await resources.storage.glance(stored, on_bytes=lambda size: progress.advance(bytes_=size))
 
 
 async def check_thoroughly(
@@ -76,12 +65,10 @@ async def check_thoroughly(
     if stated is not None and stated != verified.sha256:
         raise FormatError(f"el archivo cambió: su hash SHA-256 es {verified.sha256} y debería ser {stated}")
     header = verified.header
-    # Of a backup that was found in the bucket when another one had its id already.
-    made_as = respaldo.metadata_.get("id_original", respaldo.id)
-    if (header.origin.id, header.clinica_id) != (made_as, respaldo.clinica_id):
+    if (header.origin.id, header.clinica_id) != (respaldo.made_as, respaldo.clinica_id):
         raise FormatError(
             f"el archivo dice ser el respaldo {header.origin.id} de {whose(header.clinica_id)},"
-            f" y debería ser el {made_as} de {whose(respaldo.clinica_id)}"
+            f" y debería ser el {respaldo.made_as} de {whose(respaldo.clinica_id)}"
         )
     counts = {name: total.records for name, total in verified.totals.items()}
     if counts != respaldo.metadata_["detalles_registros"] or verified.records != respaldo.numero_registros:

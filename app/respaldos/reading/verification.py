@@ -1,13 +1,11 @@
 """Verifications: asked for, made, and what is written down of what they found."""
 
-from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.dump.verifier import VerifiedFile
 from app.errors import NotCompleted
-from app.respaldos import audit, notices
 from app.respaldos.audit import COMMAND_LINE, Actor
 from app.respaldos.backup import queries as backup_queries
 from app.respaldos.databases import Databases, transaction
@@ -15,84 +13,14 @@ from app.respaldos.jobs import fleet as job_fleet
 from app.respaldos.jobs.kinds import BAD, Handlers
 from app.respaldos.jobs.request import Announcer, requesting
 from app.respaldos.jobs.run import Attempt
-from app.respaldos.models import Accion, Estado, Profundidad, Respaldo, Restauracion, TipoAviso, Trabajo
+from app.respaldos.models import Estado, Profundidad, Respaldo, Restauracion, Trabajo
 from app.respaldos.progress import Expected, Progress
 from app.respaldos.reading import queries as reading_queries
 from app.respaldos.reading.check import Take, check_by_trial, check_quickly, check_thoroughly
 from app.respaldos.resources import Resources
+from app.respaldos.verified import Verification, record_verification
 
 _BAD_CODES = {error.code for error in BAD}
-
-
-@dataclass(frozen=True, slots=True)
-class Verification:
-    """Of which backup, how deep, and for whom; `restauracion_id` where it was asked for through the queue."""
-
-    respaldo_id: int
-    clinica_id: int | None
-    profundidad: Profundidad
-    actor: Actor
-    restauracion_id: int | None = None
-
-    @classmethod
-    def of(cls, restauracion: Restauracion) -> Self:
-        """What the row asks for."""
-        return cls(
-            restauracion.respaldo_id,
-            restauracion.clinica_id,
-            Profundidad(restauracion.profundidad or Profundidad.COMPLETA),
-            Actor.of(restauracion.trabajo),
-            restauracion.id,
-        )
-
-
-async def record_verification(
-    session: AsyncSession, verification: Verification, correcto: bool | None, error: str | None
-) -> None:
-    """Put it in the audit trail, and into the backup's row whether its object is the one that was made.
-
-    `correcto` is None where that could not be found out, as when S3 is down: the backup is as good as before then.
-    """
-    await audit.record(
-        session,
-        Accion.VERIFICACION,
-        verification.actor,
-        clinica_id=verification.clinica_id,
-        respaldo_id=verification.respaldo_id,
-        restauracion_id=verification.restauracion_id,
-        profundidad=verification.profundidad,
-        correcto=correcto,
-        error=error,
-    )
-    if correcto is None:
-        if verification.profundidad == Profundidad.ENSAYO and error is not None:
-            # Nobody looks at a trial that was never made, so nobody would miss it.
-            await notices.record(
-                session,
-                TipoAviso.VERIFICACION_FALLIDA,
-                clinica_id=verification.clinica_id,
-                respaldo_id=verification.respaldo_id,
-                error=error,
-                profundidad=verification.profundidad,
-                sin_ensayo=True,
-            )
-        return
-    await backup_queries.mark_verified(
-        session,
-        verification.respaldo_id,
-        clinica_id=verification.clinica_id,
-        profundidad=verification.profundidad,
-        error=error,
-    )
-    if not correcto:
-        await notices.record(
-            session,
-            TipoAviso.VERIFICACION_FALLIDA,
-            clinica_id=verification.clinica_id,
-            respaldo_id=verification.respaldo_id,
-            error=error,
-            profundidad=verification.profundidad,
-        )
 
 
 async def verificar_respaldo(

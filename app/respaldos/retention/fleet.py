@@ -8,9 +8,11 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import (
     ColumnElement,
+    Date,
     DateTime,
     ScalarSelect,
     and_,
+    case,
     delete,
     func,
     literal,
@@ -34,11 +36,12 @@ from app.respaldos.models import (
     Peticion,
     Programacion,
     Respaldo,
+    TipoRespaldo,
     Trabajo,
     in_words,
 )
-from app.respaldos.retention.policy import Policy, age_limit, last_periods
-from app.respaldos.retention.queries import deleted_for
+from app.respaldos.retention.policy import Policy, age_limit, last_periods, point_limit
+from app.respaldos.retention.queries import deleted_for, lent
 
 
 async def clinics_with_backups(session: AsyncSession) -> Sequence[int | None]:
@@ -104,15 +107,29 @@ async def clinics_to_clean(
         .where(*aged, candidate.clinica_id.is_not(None), ~or_(and_(candidate.good, or_(*held)), only))
     )
     platform = select(candidate.clinica_id).where(*aged, candidate.clinica_id.is_(None))
+    # A point goes where it is old enough and a newer good one is of the same day.
+    day = func.timezone(time_zone.key, candidate.fecha_respaldo).cast(Date)
+    points = (
+        select(candidate.clinica_id)
+        .join(following, true())
+        .where(
+            candidate.tipo_respaldo == in_words(TipoRespaldo.PUNTO),
+            candidate.fecha_eliminacion.is_(None),
+            candidate.fecha_respaldo <= point_limit(policy, now),
+            candidate.fecha_respaldo > age_limit(policy, now),
+            candidate.good,
+            func.timezone(time_zone.key, following.c.fecha_respaldo).cast(Date) == day,
+        )
+    )
     # What is from the future takes the place of what is older in the rules.
     future = select(Respaldo.clinica_id).where(Respaldo.fecha_eliminacion.is_(None), Respaldo.fecha_respaldo > now)
-    found = await session.scalars(union(clinics, platform, future).order_by("clinica_id"))
+    found = await session.scalars(union(clinics, platform, points, future).order_by("clinica_id"))
     return found.all()
 
 
 @dataclass(frozen=True, slots=True)
 class Purgeable:
-    """A backup that was deleted long enough ago; `archivo_s3` is None where it never had an object."""
+    """A backup that was deleted long enough ago; `archivo_s3` is None where it never had an object of its own."""
 
     respaldo_id: int
     clinica_id: int | None
@@ -122,22 +139,26 @@ class Purgeable:
 async def purgeable(session: AsyncSession, *, days: int, clinica_id: int | None = None) -> list[Purgeable]:
     """Backups that were deleted `days` or more ago and have not been purged; none whose object is in use.
 
-    In use is what is being verified or restored, and what another backup or attempt has recorded under its key.
+    In use is what is being verified or restored, what another backup or attempt has recorded under its key, and what
+    is another backup's object, too, until that one is purged.
     """
     others = select(Intento.numero).where(
-        Intento.archivo_s3 == Respaldo.archivo_s3, Intento.respaldo_id != Respaldo.id
+        Intento.archivo_s3 == Respaldo.archivo_s3,
+        Intento.respaldo_id != Respaldo.id,
+        Respaldo.respaldo_base_id.is_(None),
     )
     in_use = select(Trabajo.id).where(
         Trabajo.respaldo_id == Respaldo.id, Trabajo.estado.in_([Estado.PENDIENTE, Estado.PROCESANDO])
     )
     found = await session.execute(
-        select(Respaldo.id, Respaldo.clinica_id, Respaldo.archivo_s3)
+        select(Respaldo.id, Respaldo.clinica_id, case((Respaldo.respaldo_base_id.is_(None), Respaldo.archivo_s3)))
         .where(
             Respaldo.purgado.is_(None),
             deleted_for(days),
             true() if clinica_id is None else Respaldo.clinica_id == clinica_id,
             ~others.exists(),
             ~in_use.exists(),
+            ~lent(),
         )
         .order_by(Respaldo.fecha_eliminacion, Respaldo.id)
     )
@@ -186,7 +207,7 @@ async def known_keys(session: AsyncSession, keys: Collection[str]) -> set[str]:
     """Those of the keys that a backup has, deleted or not, or that an attempt has, however it ended."""
     found = await session.scalars(
         union(
-            select(Respaldo.archivo_s3).where(Respaldo.archivo_s3.in_(keys)),
+            select(Respaldo.archivo_s3).where(Respaldo.archivo_s3.in_(keys), Respaldo.respaldo_base_id.is_(None)),
             select(Intento.archivo_s3).where(Intento.archivo_s3.in_(keys)),
         )
     )

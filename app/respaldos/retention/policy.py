@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 from babel.dates import format_date
 
-from app.respaldos.models import Estado, Respaldo
+from app.respaldos.models import Estado, Respaldo, TipoRespaldo
 from app.respaldos.retention.expiry import FOR_EVER_DAYS
 
 # No backup is older.
@@ -21,11 +21,13 @@ MONTH = "MMMM 'de' y"
 class Policy:
     """How long backups are kept: RETENTION_DAYS and its sisters.
 
-    Every backup for `days`; the newest `minimum` good ones however old; and the newest good one of each of the
-    last `daily` days, `weekly` weeks and `monthly` months that have one.
+    Every backup for `days`, but of the good points of a day those that are `point_days` old and have a newer good
+    backup of that day; the newest `minimum` good ones however old; and the newest good one of each of the last
+    `daily` days, `weekly` weeks and `monthly` months that have one.
     """
 
     days: int
+    point_days: int = 2
     minimum: int = 1
     daily: int = 0
     weekly: int = 0
@@ -57,7 +59,9 @@ def decide(
     """
     ordered = sorted(backups, key=lambda backup: (backup.fecha_respaldo, backup.id), reverse=True)
     limit = age_limit(policy, now)
-    held = _held([backup for backup in ordered if backup.good], policy, time_zone)
+    good = [backup for backup in ordered if backup.good]
+    held = _held(good, policy, time_zone)
+    thinned = _thinned(good, policy, now, time_zone)
     if not held:
         completed = next((backup for backup in ordered if backup.estado == Estado.COMPLETADO), None)
         if completed is not None:
@@ -68,18 +72,25 @@ def decide(
         reason = held.get(backup.id)
         if backup.estado in (Estado.PENDIENTE, Estado.PROCESANDO):
             reason = "está en curso"
-        elif reason is None and backup.fecha_respaldo > limit:
-            reason = f"tiene menos de {_days(policy)}"
+        elif reason is None and backup.fecha_respaldo > limit and backup.id not in thinned:
+            reason = f"tiene menos de {_days(policy.days)}"
         elif reason is None and (taken_back := recovered.get(backup.id)) is not None and taken_back > limit:
-            reason = f"se recuperó hace menos de {_days(policy)}"
+            reason = f"se recuperó hace menos de {_days(policy.days)}"
         keep = reason is not None
-        decisions.append(Decision(backup.id, keep, reason or f"{_flaw(backup)} y tiene {_days(policy)} o más"))
+        if reason is None and backup.id in thinned:
+            reason = f"es un punto de hace {_days(policy.point_days)} o más, y hay otro más nuevo de ese día"
+        decisions.append(Decision(backup.id, keep, reason or f"{_flaw(backup)} y tiene {_days(policy.days)} o más"))
     return decisions
 
 
 def age_limit(policy: Policy, now: datetime) -> datetime:
     """What was made after then is kept for its age alone."""
     return now - timedelta(days=min(policy.days, FOR_EVER_DAYS))
+
+
+def point_limit(policy: Policy, now: datetime) -> datetime:
+    """Points that were made after then are all kept."""
+    return now - timedelta(days=min(policy.point_days, FOR_EVER_DAYS))
 
 
 def last_periods(policy: Policy, now: datetime, time_zone: ZoneInfo) -> list[list[datetime]]:
@@ -147,6 +158,17 @@ def _held(good: Sequence[Respaldo], policy: Policy, time_zone: ZoneInfo) -> dict
     return held
 
 
+def _thinned(good: Sequence[Respaldo], policy: Policy, now: datetime, time_zone: ZoneInfo) -> set[int]:
+    """The points among the good backups (newest first) that are not kept for their age."""
+    limit, seen, thinned = point_limit(policy, now), set[date](), set[int]()
+    for backup in good:
+        day = backup.fecha_respaldo.astimezone(time_zone).date()
+        if day in seen and backup.tipo_respaldo == TipoRespaldo.PUNTO and backup.fecha_respaldo <= limit:
+            thinned.add(backup.id)
+        seen.add(day)
+    return thinned
+
+
 def _flaw(backup: Respaldo) -> str:
     """Why an old backup is held by no rule."""
     if backup.estado == Estado.FALLIDO:
@@ -160,8 +182,8 @@ def _flaw(backup: Respaldo) -> str:
     return "hay otros más nuevos"
 
 
-def _days(policy: Policy) -> str:
-    return "1 día" if policy.days == 1 else f"{policy.days} días"
+def _days(days: int) -> str:
+    return "1 día" if days == 1 else f"{days} días"
 
 
 def _date(day: date) -> str:

@@ -3,9 +3,9 @@
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, func, select, update
+from sqlalchemy import ColumnElement, exists, func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm import defer
+from sqlalchemy.orm import aliased, defer
 
 from app.errors import RespaldoNotFound
 from app.respaldos.models import Accion, Estado, Evento, Respaldo
@@ -88,10 +88,18 @@ def deleted_for(days: int) -> ColumnElement[bool]:
     return Respaldo.fecha_eliminacion <= func.now() - timedelta(days=min(days, FOR_EVER_DAYS))
 
 
+def lent() -> ColumnElement[bool]:
+    """Whether the backup's object is also another one's, which has not been purged."""
+    other = aliased(Respaldo)
+    # None is added while this is looked at: a point takes the object of a good backup, which is not deleted, or the
+    # one that this has, which is not purged.
+    return exists().where(other.respaldo_base_id == Respaldo.id, other.purgado.is_(None))
+
+
 async def begin_purge(session: AsyncSession, respaldo_id: int, *, clinica_id: int | None, days: int) -> bool:
     """Give up a deleted backup's object, so that nobody takes it back while S3 removes it.
 
-    False where somebody just has, or where it was deleted less than `days` ago.
+    False where somebody just has, where it was deleted less than `days` ago, or where another backup has the object.
     """
     begun = await session.scalar(
         update(Respaldo)
@@ -100,6 +108,7 @@ async def begin_purge(session: AsyncSession, respaldo_id: int, *, clinica_id: in
             Respaldo.clinica_id == clinica_id,
             deleted_for(days),
             Respaldo.purgado.is_(None),
+            ~lent(),
         )
         .values(purga_iniciada=func.now())
         .returning(Respaldo.id)

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-from app.dump.document import Origin
+from app.dump.document import Origin, fingerprint
 from app.dump.verifier import FileVerifier, VerifiedFile
 from app.dump.whose import whose
 from app.errors import FormatError, ObjectNotFound
@@ -72,8 +72,9 @@ async def reindexar(
     Nothing in the bucket is changed. Each object is read from beginning to end, and each row is committed by
     itself, so that after an error the next call goes on from there. The object of an attempt, running or ended, is
     never touched. What a file cannot tell is left open: how long the backup took, what it warned of, who verified
-    or accepted it; whether it is suspicious is judged again. Where two files say the same id, the second gets a
-    new one, with its old one in `metadata.id_original`.
+    or accepted it; whether it is suspicious is judged again. Of points of the day that had another backup's object
+    nothing is left but that one. Where two files say the same id, the second gets a new one, with its old one in
+    `metadata.id_original`.
 
     Where there are keys for seals, a file without one is left out as damaged ones are, unless `unsealed`: whoever may
     write to the bucket may have made it. So is one from the future, which would be the newest for ever. One whose
@@ -191,6 +192,7 @@ async def _add(
             fecha_creacion=header.taken_at,
             tamaño_bytes=file.compressed_size,
             hash_md5=file.md5,
+            huella=fingerprint(header, file.totals, file.reference_totals),
             numero_registros=file.records,
             tipo_respaldo=tipo,
             descripcion=origin.description,

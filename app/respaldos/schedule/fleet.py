@@ -1,4 +1,4 @@
-"""The nights of all clinics, their trials and who is overdue. It crosses clinics, so it is for the worker alone.
+"""Nights, points and trials of all clinics, and who is overdue. It crosses clinics, so it is for the worker alone.
 
 Every statement is about sets of clinics, or about the platform; each function takes part in its caller's transaction.
 """
@@ -12,6 +12,7 @@ from sqlalchemy import (
     BigInteger,
     BindParameter,
     ColumnElement,
+    DateTime,
     Select,
     and_,
     any_,
@@ -31,12 +32,14 @@ from sqlalchemy.sql.selectable import TableValuedAlias
 from app.dump.whose import named
 from app.respaldos.audit import SERVICE
 from app.respaldos.backup import fleet as backup_fleet
+from app.respaldos.jobs.kinds import POINT_PRIORITY
 from app.respaldos.models import (
     Aviso,
     Clase,
     Estado,
     Profundidad,
     Programacion,
+    Punto,
     Respaldo,
     Restauracion,
     TipoAviso,
@@ -219,14 +222,73 @@ def _of_day(dia: date, among: Among) -> tuple[ColumnElement[bool], ...]:
 
 
 def _idle(among: Among) -> ColumnElement[bool]:
-    pending_backup = and_(Trabajo.estado == Estado.PENDIENTE, Trabajo.clase == Clase.RESPALDO)
-    busy = select(Trabajo.clinica_id).where(
-        Trabajo.exclusiva, or_(Trabajo.estado == Estado.PROCESANDO, pending_backup)
-    )
+    """A point that waits is nothing under way: it makes way."""
+    busy = _busy(Trabajo.prioridad != POINT_PRIORITY)
     if among is None:
         return ~busy.where(Trabajo.clinica_id.is_(None)).exists()
     # A NULL among them, and nobody would be said not to be among them.
     return Programacion.clinica_id.not_in(busy.where(Trabajo.clinica_id.is_not(None)))
+
+
+def _busy(*pending: ColumnElement[bool]) -> Select[int | None]:
+    """Whose clinic has an exclusive job running, or such a backup pending."""
+    waits = and_(Trabajo.estado == Estado.PENDIENTE, Trabajo.clase == Clase.RESPALDO, *pending)
+    return select(Trabajo.clinica_id).where(Trabajo.exclusiva, or_(Trabajo.estado == Estado.PROCESANDO, waits))
+
+
+async def own_points(session: AsyncSession) -> list[tuple[int, int | None, str | None]]:
+    """Of each clinic that has points of its own, how often it has them: `minutos` and `horario`."""
+    found = await session.execute(
+        select(Punto.clinica_id, Punto.minutos, Punto.horario).where(
+            or_(Punto.minutos.is_not(None), Punto.horario.is_not(None))
+        )
+    )
+    return [(clinica_id, minutos, horario) for clinica_id, minutos, horario in found]
+
+
+async def start_points(
+    session: AsyncSession, turns: Mapping[int, datetime], *, now: datetime, limit: int
+) -> list[Respaldo]:
+    """Make a pending point for those of the clinics that have had none since their turn began, at most `limit`.
+
+    Not for one with something under way, or whose night is due and has not been begun: later, while it is its turn.
+    """
+    clinic = (
+        func.unnest(_array(list(turns)), bindparam(None, list(turns.values()), type_=ARRAY(DateTime(timezone=True))))
+        .table_valued(column("id", BigInteger), column("turno", DateTime(timezone=True)), name="clinica")
+        .render_derived()
+    )
+    night = exists().where(
+        Programacion.clinica_id == clinic.c.id,
+        # Its index has the day, which may be one off from that of UTC.
+        Programacion.dia >= (now - timedelta(days=2)).date(),
+        Programacion.intentos == 0,
+        Programacion.previsto.between(now - timedelta(days=1), now),
+    )
+    due = (
+        select(clinic.c.id, clinic.c.turno)
+        .outerjoin(Punto, Punto.clinica_id == clinic.c.id)
+        .where(
+            or_(Punto.ultimo.is_(None), Punto.ultimo < clinic.c.turno),
+            clinic.c.id.not_in(_busy().where(Trabajo.clinica_id.is_not(None))),
+            ~night,
+        )
+        .order_by(clinic.c.turno, clinic.c.id)
+        .limit(limit)
+    )
+    begun = insert(Punto).from_select(["clinica_id", "ultimo"], due)
+    taken = await session.scalars(
+        begun.on_conflict_do_update(
+            index_elements=["clinica_id"],
+            set_={"ultimo": begun.excluded.ultimo},
+            # Another worker has just done so.
+            where=or_(Punto.ultimo.is_(None), Punto.ultimo < begun.excluded.ultimo),
+        ).returning(Punto.clinica_id)
+    )
+    clinics = taken.all()
+    if not clinics:
+        return []
+    return await backup_fleet.add_pending(session, clinics, tipo=TipoRespaldo.PUNTO, descripcion="", actor=SERVICE)
 
 
 def _clinics(ids: Sequence[int]) -> TableValuedAlias:

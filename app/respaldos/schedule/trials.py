@@ -1,13 +1,13 @@
 """The weekly proof: a trial of each clinic's newest good backup, and of the platform's, spread over the week."""
 
 from datetime import datetime, timedelta
-from hashlib import blake2b
 
 from app.respaldos.audit import SERVICE
 from app.respaldos.databases import Databases, transaction
 from app.respaldos.models import Profundidad, Restauracion
 from app.respaldos.reading import queries as reading_queries
 from app.respaldos.schedule import fleet as schedule_fleet
+from app.respaldos.schedule.nights import place_of
 
 WEEK = timedelta(days=7)
 
@@ -20,9 +20,7 @@ _EPOCH = datetime.fromisoformat("2024-01-01T00:00:00+00:00")
 
 def last_turn(clinica_id: int | None, now: datetime) -> datetime:
     """When the clinic's place in the week was last reached, at or before `now` (aware); always the same place."""
-    digest = blake2b(str(clinica_id).encode(), digest_size=4).digest()
-    place = WEEK * (int.from_bytes(digest) / 2**32)
-    return now - (now - _EPOCH - place) % WEEK
+    return now - (now - _EPOCH - WEEK * place_of(clinica_id)) % WEEK
 
 
 async def programar_ensayos(databases: Databases, *, now: datetime) -> list[Restauracion]:

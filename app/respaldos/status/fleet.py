@@ -83,9 +83,9 @@ async def newest_good(session: AsyncSession) -> Sequence[Newest]:
 
 async def backlog(session: AsyncSession) -> Backlog:
     """Bytes in the bucket, work that waits, leases that have run out so far, and notices that wait to be sent."""
-    # What has a size has an object.
+    # What has a size has an object, its own or another's, which is there for as long.
     stored = select(func.coalesce(func.sum(Respaldo.tamaño_bytes), 0).cast(BigInteger)).where(
-        Respaldo.purgado.is_(None)
+        Respaldo.purgado.is_(None), Respaldo.respaldo_base_id.is_(None)
     )
     waiting = select(func.count()).select_from(Trabajo).where(Trabajo.estado == Estado.PENDIENTE)
     expired = select(func.count()).select_from(Intento).where(Intento.vencido)

@@ -141,7 +141,8 @@ def as_summary(row: Row[Any]) -> HealthSummary:
 class Totals:
     """Numbers of a clinic's backups that are not deleted, the bytes of the completed ones, and the newest of these.
 
-    `stored_bytes` is what is in S3: also what is deleted and not purged yet; `billed_bytes` what is paid for.
+    An object that several have is counted once. `stored_bytes` is what is in S3: also what is deleted and not purged
+    yet; `billed_bytes` what is paid for.
     """
 
     all: int
@@ -159,9 +160,21 @@ async def totals(session: AsyncSession, *, clinica_id: int | None, price: Storag
     """Count the clinic's backups; `now` is aware."""
 
     def bytes_of(condition: ColumnElement[bool], each: Any = Respaldo.tamaño_bytes) -> ColumnElement[int]:
-        return func.coalesce(func.sum(each).filter(_COMPLETED, condition), 0).cast(BigInteger)
+        own = Respaldo.respaldo_base_id.is_(None)
+        return func.coalesce(func.sum(each).filter(_COMPLETED, own, condition), 0).cast(BigInteger)
 
     mine = Respaldo.clinica_id == clinica_id
+    point = aliased(Respaldo)
+    wanted = or_(
+        _LIVE,
+        Respaldo.id.in_(
+            select(point.respaldo_base_id).where(
+                point.clinica_id == clinica_id,
+                point.respaldo_base_id.is_not(None),
+                point.fecha_eliminacion.is_(None),
+            )
+        ),
+    )
     # What is removed sooner is paid for as long all the same.
     paid = or_(Respaldo.purgado.is_(None), Respaldo.fecha_respaldo > now - timedelta(days=price.least_days))
     counted = (
@@ -169,7 +182,7 @@ async def totals(session: AsyncSession, *, clinica_id: int | None, price: Storag
             func.count().filter(_LIVE).label("all"),
             func.count().filter(_LIVE, _COMPLETED).label("completed"),
             func.count().filter(_LIVE, Respaldo.estado == Estado.FALLIDO).label("failed"),
-            bytes_of(_LIVE).label("bytes"),
+            bytes_of(wanted).label("bytes"),
             bytes_of(Respaldo.purgado.is_(None)).label("stored"),
             bytes_of(paid, func.greatest(Respaldo.tamaño_bytes, price.least_bytes)).label("billed"),
         )

@@ -187,6 +187,7 @@ POLICIES = [
     Policy(days=5, weekly=6),
     Policy(days=5, minimum=2, daily=7, weekly=4, monthly=3),
     Policy(days=1, monthly=2),
+    Policy(days=20, point_days=1, weekly=3),
 ]
 
 
@@ -197,6 +198,7 @@ async def fill_with_histories(
     rows = []
     for clinic in (*(unused_clinic() for _ in range(clinics)), None):
         step, flawed = chance.choice([6, 24, 24, 24, 24 * 7, 24 * 31]), chance.choice([0.0, 0.0, 0.1, 0.6, 1.0])
+        points = chance.choice([0.0, 0.0, 0.5, 1.0]) if clinic is not None else 0.0
         age = chance.choice([-2.0, 0.0, 0.0, 0.0, 40.0 * 24])
         for _ in range(chance.randint(1, 40)):
             odd = chance.random() < flawed
@@ -205,11 +207,12 @@ async def fill_with_histories(
             accepted = now if doubtful and chance.random() < 0.3 else None
             gone = now if estado == Estado.COMPLETADO and chance.random() < flawed / 4 else None
             moment = now - timedelta(hours=age)
-            rows.append((clinic, estado, moment, doubtful, accepted, "dañado" if broken else None, gone))
+            kind = "punto" if chance.random() < points else "automatico"
+            rows.append((clinic, estado, moment, doubtful, accepted, "dañado" if broken else None, gone, kind))
             age += step * chance.choice([0, 1, 1, 1, 1, 2])
     await conn.executemany(
-        "INSERT INTO respaldos.respaldo (clinica_id, tipo_respaldo, estado, fecha_respaldo, sospechoso, aceptado,"
-        " verificado_error, fecha_eliminacion) VALUES ($1, 'automatico', $2, $3, $4, $5, $6, $7)",
+        "INSERT INTO respaldos.respaldo (clinica_id, estado, fecha_respaldo, sospechoso, aceptado,"
+        " verificado_error, fecha_eliminacion, tipo_respaldo) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
         rows,
     )
 

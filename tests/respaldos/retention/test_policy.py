@@ -52,19 +52,32 @@ def histories(draw: st.DrawFn) -> list[Respaldo]:
                 st.booleans(),
                 st.sampled_from([None, NOW]),
                 st.sampled_from([None, None, "dañado"]),
+                st.sampled_from([TipoRespaldo.AUTOMATICO, TipoRespaldo.PUNTO, TipoRespaldo.PUNTO]),
             ),
             max_size=40,
         )
     )
     return [
-        backup(id_, timedelta(hours=hours), estado, sospechoso=doubt, aceptado=accepted, verificado_error=error)
-        for id_, (hours, estado, doubt, accepted, error) in enumerate(drawn, 1)
+        backup(
+            *(id_, timedelta(hours=hours), estado),
+            sospechoso=doubt,
+            aceptado=accepted,
+            verificado_error=error,
+            tipo_respaldo=tipo,
+        )
+        for id_, (hours, estado, doubt, accepted, error, tipo) in enumerate(drawn, 1)
     ]
 
 
 counts = st.integers(0, 12)
 policies = st.builds(
-    Policy, days=st.integers(1, 400), minimum=st.integers(1, 9), daily=counts, weekly=counts, monthly=counts
+    Policy,
+    days=st.integers(1, 400),
+    point_days=st.integers(1, 30),
+    minimum=st.integers(1, 9),
+    daily=counts,
+    weekly=counts,
+    monthly=counts,
 )
 zones = st.sampled_from([LA_PAZ, SANTIAGO, ZoneInfo("Pacific/Kiritimati"), ZoneInfo("UTC")])
 
@@ -102,7 +115,12 @@ def test_the_order_in_which_they_come_is_nothing_to_it(
     assert decide(shuffled, NOW, policy, zone) == decide(backups, NOW, policy, zone)
 
 
-@given(histories(), policies, st.sampled_from(["days", "minimum", "daily", "weekly", "monthly"]), st.integers(1, 50))
+@given(
+    histories(),
+    policies,
+    st.sampled_from(["days", "point_days", "minimum", "daily", "weekly", "monthly"]),
+    st.integers(1, 50),
+)
 def test_a_policy_that_keeps_more_deletes_nothing_else(
     backups: list[Respaldo], policy: Policy, part: str, more: int
 ) -> None:
@@ -127,8 +145,28 @@ def test_a_clock_in_the_past_deletes_nothing_more(backups: list[Respaldo], polic
 def test_what_runs_and_what_is_young_stays(backups: list[Respaldo], policy: Policy) -> None:
     stay = kept(decide(backups, NOW, policy, LA_PAZ))
     for found in backups:
-        if found.estado in ("pendiente", "procesando") or NOW - found.fecha_respaldo < timedelta(days=policy.days):
+        point = found.good and found.tipo_respaldo == TipoRespaldo.PUNTO
+        young = min(policy.days, policy.point_days) if point else policy.days
+        if found.estado in ("pendiente", "procesando") or NOW - found.fecha_respaldo < timedelta(days=young):
             assert found.id in stay
+
+
+@given(histories(), policies, zones)
+def test_of_each_day_that_is_young_the_last_good_one_stays(
+    backups: list[Respaldo], policy: Policy, zone: ZoneInfo
+) -> None:
+    """And of the points before it none, once they are old enough, but for another rule."""
+    plain = replace(policy, daily=0, weekly=0, monthly=0, minimum=1)
+    stay = kept(decide(backups, NOW, plain, zone))
+    good = [found for found in newest_first(backups) if found.good]
+    seen = set()
+    for found in good:
+        day = found.fecha_respaldo.astimezone(zone).date()
+        age = NOW - found.fecha_respaldo
+        if age < timedelta(days=plain.days):
+            thinned = found.tipo_respaldo == TipoRespaldo.PUNTO and age >= timedelta(days=plain.point_days)
+            assert (found.id in stay) == (day not in seen or not thinned)
+        seen.add(day)
 
 
 @given(histories(), policies)
@@ -200,6 +238,7 @@ def test_what_has_no_file_to_lose_has_no_such_day() -> None:
     for estado in set(Estado) - {Estado.COMPLETADO}:
         assert kept_until(backup(1, timedelta(), estado), 30) is None
     assert kept_until(backup(1, timedelta(), fecha_eliminacion=NOW), 30) is None
+    assert kept_until(backup(1, timedelta(), tipo_respaldo=TipoRespaldo.PUNTO), 30) is None
 
 
 def test_days_that_reach_beyond_all_dates_are_a_day_far_away() -> None:

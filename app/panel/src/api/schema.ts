@@ -639,6 +639,30 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/plataforma/clinicas/{clinica_id}/puntos/": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Muestra cada cuánto se respalda una clínica de día
+         * @description Además del respaldo de cada noche. Solo para el superadministrador.
+         */
+        get: operations["plataforma_puntos_ver"];
+        put?: never;
+        /**
+         * Cambia cada cuánto se respalda una clínica de día
+         * @description Lo que se pide queda en la auditoría de la clínica. Solo para el superadministrador.
+         */
+        post: operations["plataforma_puntos_cambiar"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/salud/viva": {
         parameters: {
             query?: never;
@@ -872,7 +896,7 @@ export interface components {
          * @description Qué se hizo.
          * @enum {string}
          */
-        Accion: "creacion" | "cancelacion" | "enlace_descarga" | "descarga" | "verificacion" | "restauracion" | "comparacion" | "exportacion" | "eliminacion" | "recuperacion" | "aceptacion" | "reindexacion" | "ingreso" | "ingreso_rechazado" | "emision_token" | "acceso_rechazado";
+        Accion: "creacion" | "cancelacion" | "enlace_descarga" | "descarga" | "verificacion" | "restauracion" | "comparacion" | "exportacion" | "eliminacion" | "recuperacion" | "aceptacion" | "reindexacion" | "ingreso" | "ingreso_rechazado" | "emision_token" | "acceso_rechazado" | "programacion";
         /**
          * CambioDeColumna
          * @description Una columna que cambió. Lo largo se muestra cortado, alrededor de lo que es distinto.
@@ -1520,6 +1544,20 @@ export interface components {
             formato: components["schemas"]["Formato"];
         };
         /**
+         * PedidoPuntos
+         * @description Cada cuántos minutos se respalda la clínica de día (0: nunca), y en qué horario; sin valor, como las demás.
+         * @example {
+         *       "horario": "08:00-19:00",
+         *       "minutos": 60
+         *     }
+         */
+        PedidoPuntos: {
+            /** Minutos */
+            minutos?: number | null;
+            /** Horario */
+            horario?: string | null;
+        };
+        /**
          * PedidoRespaldo
          * @description Para qué se hace el respaldo.
          * @example {
@@ -1682,6 +1720,31 @@ export interface components {
             segundos: number;
         };
         /**
+         * PuntosDeClinica
+         * @description Cada cuántos minutos se respalda una clínica de día, y en qué horario de `zona_horaria`; 0 es nunca.
+         *
+         *     `como_todas` dice que a la clínica no se le puso nada propio.
+         * @example {
+         *       "clinica_id": 3,
+         *       "minutos": 60,
+         *       "horario": "08:00-19:00",
+         *       "zona_horaria": "America/La_Paz",
+         *       "como_todas": false
+         *     }
+         */
+        PuntosDeClinica: {
+            /** Clinica Id */
+            clinica_id: number;
+            /** Minutos */
+            minutos: number;
+            /** Horario */
+            horario: string;
+            /** Zona Horaria */
+            zona_horaria: string;
+            /** Como Todas */
+            como_todas: boolean;
+        };
+        /**
          * RegistroEncontrado
          * @description Un registro y qué pasó con él.
          *
@@ -1821,6 +1884,8 @@ export interface components {
          *         "error": null
          *       },
          *       "sospechoso": false,
+         *       "respaldo_base_id": null,
+         *       "sin_cambios_desde": null,
          *       "fecha_expiracion": "2026-08-02T06:00:12+00:00",
          *       "archivo_s3": "backups/1/2026/07/backup_20260703_020012.json.gz",
          *       "hash_md5": "9e107d9d372bb6826bd81d3542a419d6",
@@ -1895,8 +1960,18 @@ export interface components {
              */
             sospechoso: boolean;
             /**
+             * Respaldo Base Id
+             * @description Si es un punto igual a otro respaldo, de qué respaldo es el archivo, que no se guardó dos veces; puede estar eliminado.
+             */
+            respaldo_base_id: number | null;
+            /**
+             * Sin Cambios Desde
+             * @description Si el archivo es de otro respaldo, de cuándo es ese: desde entonces no cambió nada.
+             */
+            sin_cambios_desde: string | null;
+            /**
              * Fecha Expiracion
-             * @description Hasta cuándo se conserva por lo menos: `fecha_respaldo` más RETENTION_DAYS. Después lo elimina la limpieza de la noche, salvo que sea el último bueno o que otra regla lo conserve. Una persona lo puede eliminar antes. null si no está completado o ya está eliminado.
+             * @description Hasta cuándo se conserva por lo menos: `fecha_respaldo` más RETENTION_DAYS. Después lo elimina la limpieza de la noche, salvo que sea el último bueno o que otra regla lo conserve. Una persona lo puede eliminar antes. null si no está completado, ya está eliminado o es un punto, de los que pronto queda solo el último de cada día.
              */
             fecha_expiracion: string | null;
             /** Archivo S3 */
@@ -1942,6 +2017,8 @@ export interface components {
          *         "puede_restaurar": false,
          *         "verificado": null,
          *         "sospechoso": false,
+         *         "respaldo_base_id": null,
+         *         "sin_cambios_desde": null,
          *         "fecha_expiracion": null,
          *         "archivo_s3": null,
          *         "hash_md5": null,
@@ -1992,6 +2069,8 @@ export interface components {
          *         "error": null
          *       },
          *       "sospechoso": false,
+         *       "respaldo_base_id": null,
+         *       "sin_cambios_desde": null,
          *       "fecha_expiracion": "2026-08-02T06:00:12+00:00"
          *     }
          */
@@ -2041,8 +2120,18 @@ export interface components {
              */
             sospechoso: boolean;
             /**
+             * Respaldo Base Id
+             * @description Si es un punto igual a otro respaldo, de qué respaldo es el archivo, que no se guardó dos veces; puede estar eliminado.
+             */
+            respaldo_base_id: number | null;
+            /**
+             * Sin Cambios Desde
+             * @description Si el archivo es de otro respaldo, de cuándo es ese: desde entonces no cambió nada.
+             */
+            sin_cambios_desde: string | null;
+            /**
              * Fecha Expiracion
-             * @description Hasta cuándo se conserva por lo menos: `fecha_respaldo` más RETENTION_DAYS. Después lo elimina la limpieza de la noche, salvo que sea el último bueno o que otra regla lo conserve. Una persona lo puede eliminar antes. null si no está completado o ya está eliminado.
+             * @description Hasta cuándo se conserva por lo menos: `fecha_respaldo` más RETENTION_DAYS. Después lo elimina la limpieza de la noche, salvo que sea el último bueno o que otra regla lo conserve. Una persona lo puede eliminar antes. null si no está completado, ya está eliminado o es un punto, de los que pronto queda solo el último de cada día.
              */
             fecha_expiracion: string | null;
         };
@@ -2218,7 +2307,7 @@ export interface components {
          * @description Quién lo pidió: la línea de comandos, la noche, o una persona en la aplicación.
          * @enum {string}
          */
-        TipoRespaldo: "manual" | "automatico" | "por_demanda";
+        TipoRespaldo: "manual" | "automatico" | "por_demanda" | "punto";
         /**
          * TipoRestauracion
          * @description Qué se hace con el archivo.
@@ -8444,6 +8533,362 @@ export interface operations {
                      *       "instance": "/api/v1/respaldos/",
                      *       "error": "Solo un superadministrador puede ver lo de todas las clínicas",
                      *       "codigo": "sin_permiso"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problema"];
+                };
+            };
+            /** @description Datos no válidos */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:respaldos:error:solicitud_invalida",
+                     *       "title": "Datos no válidos",
+                     *       "status": 422,
+                     *       "detail": "«limit» debe ser 1000 o menos",
+                     *       "instance": "/api/v1/respaldos/",
+                     *       "error": "«limit» debe ser 1000 o menos",
+                     *       "codigo": "solicitud_invalida",
+                     *       "errores": [
+                     *         {
+                     *           "campo": "limit",
+                     *           "mensaje": "«limit» debe ser 1000 o menos"
+                     *         }
+                     *       ]
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problema"];
+                };
+            };
+            /** @description Error interno */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:respaldos:error:error_interno",
+                     *       "title": "Error interno",
+                     *       "status": 500,
+                     *       "detail": "Ocurrió un error inesperado",
+                     *       "instance": "/api/v1/respaldos/",
+                     *       "error": "Ocurrió un error inesperado",
+                     *       "codigo": "error_interno"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problema"];
+                };
+            };
+            /** @description No disponible */
+            503: {
+                headers: {
+                    /**
+                     * @description Segundos.
+                     * @example 5
+                     */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:respaldos:error:base_de_datos_no_disponible",
+                     *       "title": "No disponible",
+                     *       "status": 503,
+                     *       "detail": "La base de datos no responde; vuelva a intentarlo en unos segundos",
+                     *       "instance": "/api/v1/respaldos/",
+                     *       "error": "La base de datos no responde; vuelva a intentarlo en unos segundos",
+                     *       "codigo": "base_de_datos_no_disponible"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problema"];
+                };
+            };
+        };
+    };
+    plataforma_puntos_ver: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description El número de la clínica. */
+                clinica_id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Lo que vale para ella. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PuntosDeClinica"];
+                };
+            };
+            /** @description No autenticado */
+            401: {
+                headers: {
+                    /** @example Bearer realm="respaldos" */
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:respaldos:error:token_invalido",
+                     *       "title": "No autenticado",
+                     *       "status": 401,
+                     *       "detail": "El token venció",
+                     *       "instance": "/api/v1/respaldos/",
+                     *       "error": "El token venció",
+                     *       "codigo": "token_invalido"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problema"];
+                };
+            };
+            /** @description Sin permiso */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:respaldos:error:sin_permiso",
+                     *       "title": "Sin permiso",
+                     *       "status": 403,
+                     *       "detail": "Solo un superadministrador puede ver lo de todas las clínicas",
+                     *       "instance": "/api/v1/respaldos/",
+                     *       "error": "Solo un superadministrador puede ver lo de todas las clínicas",
+                     *       "codigo": "sin_permiso"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problema"];
+                };
+            };
+            /** @description No encontrado */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:respaldos:error:respaldo_inexistente",
+                     *       "title": "No encontrado",
+                     *       "status": 404,
+                     *       "detail": "No existe el respaldo 7",
+                     *       "instance": "/api/v1/respaldos/",
+                     *       "error": "No existe el respaldo 7",
+                     *       "codigo": "respaldo_inexistente"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problema"];
+                };
+            };
+            /** @description Datos no válidos */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:respaldos:error:solicitud_invalida",
+                     *       "title": "Datos no válidos",
+                     *       "status": 422,
+                     *       "detail": "«limit» debe ser 1000 o menos",
+                     *       "instance": "/api/v1/respaldos/",
+                     *       "error": "«limit» debe ser 1000 o menos",
+                     *       "codigo": "solicitud_invalida",
+                     *       "errores": [
+                     *         {
+                     *           "campo": "limit",
+                     *           "mensaje": "«limit» debe ser 1000 o menos"
+                     *         }
+                     *       ]
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problema"];
+                };
+            };
+            /** @description Error interno */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:respaldos:error:error_interno",
+                     *       "title": "Error interno",
+                     *       "status": 500,
+                     *       "detail": "Ocurrió un error inesperado",
+                     *       "instance": "/api/v1/respaldos/",
+                     *       "error": "Ocurrió un error inesperado",
+                     *       "codigo": "error_interno"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problema"];
+                };
+            };
+            /** @description No disponible */
+            503: {
+                headers: {
+                    /**
+                     * @description Segundos.
+                     * @example 5
+                     */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:respaldos:error:base_de_datos_no_disponible",
+                     *       "title": "No disponible",
+                     *       "status": 503,
+                     *       "detail": "La base de datos no responde; vuelva a intentarlo en unos segundos",
+                     *       "instance": "/api/v1/respaldos/",
+                     *       "error": "La base de datos no responde; vuelva a intentarlo en unos segundos",
+                     *       "codigo": "base_de_datos_no_disponible"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problema"];
+                };
+            };
+        };
+    };
+    plataforma_puntos_cambiar: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description El número de la clínica. */
+                clinica_id: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PedidoPuntos"];
+            };
+        };
+        responses: {
+            /** @description Lo que vale para ella desde ahora. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PuntosDeClinica"];
+                };
+            };
+            /** @description Petición incorrecta */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:respaldos:error:http_400",
+                     *       "title": "Petición incorrecta",
+                     *       "status": 400,
+                     *       "detail": "El cuerpo de la petición no se entiende: debe ser JSON en UTF-8",
+                     *       "instance": "/api/v1/respaldos/",
+                     *       "error": "El cuerpo de la petición no se entiende: debe ser JSON en UTF-8",
+                     *       "codigo": "http_400"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problema"];
+                };
+            };
+            /** @description No autenticado */
+            401: {
+                headers: {
+                    /** @example Bearer realm="respaldos" */
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:respaldos:error:token_invalido",
+                     *       "title": "No autenticado",
+                     *       "status": 401,
+                     *       "detail": "El token venció",
+                     *       "instance": "/api/v1/respaldos/",
+                     *       "error": "El token venció",
+                     *       "codigo": "token_invalido"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problema"];
+                };
+            };
+            /** @description Sin permiso */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:respaldos:error:sin_permiso",
+                     *       "title": "Sin permiso",
+                     *       "status": 403,
+                     *       "detail": "Solo un superadministrador puede ver lo de todas las clínicas",
+                     *       "instance": "/api/v1/respaldos/",
+                     *       "error": "Solo un superadministrador puede ver lo de todas las clínicas",
+                     *       "codigo": "sin_permiso"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problema"];
+                };
+            };
+            /** @description No encontrado */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:respaldos:error:respaldo_inexistente",
+                     *       "title": "No encontrado",
+                     *       "status": 404,
+                     *       "detail": "No existe el respaldo 7",
+                     *       "instance": "/api/v1/respaldos/",
+                     *       "error": "No existe el respaldo 7",
+                     *       "codigo": "respaldo_inexistente"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problema"];
+                };
+            };
+            /** @description Petición demasiado grande */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:respaldos:error:http_413",
+                     *       "title": "Petición demasiado grande",
+                     *       "status": 413,
+                     *       "detail": "El cuerpo de la petición pasa de 1048576 bytes",
+                     *       "instance": "/api/v1/respaldos/",
+                     *       "error": "El cuerpo de la petición pasa de 1048576 bytes",
+                     *       "codigo": "http_413"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problema"];

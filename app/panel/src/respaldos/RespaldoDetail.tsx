@@ -109,6 +109,12 @@ function Head({ respaldo }: { respaldo: RespaldoDetalle }) {
           {respaldo.usuario_nombre === null ? "" : ` (${respaldo.usuario_nombre})`}
         </p>
         {respaldo.descripcion === "" ? null : <p>{respaldo.descripcion}</p>}
+        {respaldo.sin_cambios_desde === null ? null : (
+          <p className="muted">
+            Está {clock.unchanged(respaldo.sin_cambios_desde, respaldo.fecha_respaldo)} (número{" "}
+            {respaldo.respaldo_base_id}). Su archivo es el mismo, guardado una sola vez.
+          </p>
+        )}
       </div>
       {clinica.puede_administrar ? (
         <div className="actions">
@@ -309,7 +315,11 @@ function Checks({ respaldo }: { respaldo: Respaldo }) {
           <Icon name="check" />
           <div>
             <strong>Leído de vuelta al guardarlo</strong>
-            <span className="muted small">Todo el archivo coincidió con lo guardado.</span>
+            <span className="muted small">
+              {respaldo.sin_cambios_desde === null
+                ? "Todo el archivo coincidió con lo guardado."
+                : "Eso fue con el respaldo del que es el archivo; al hacer este se miró que siguiera ahí."}
+            </span>
           </div>
         </li>
       </ul>

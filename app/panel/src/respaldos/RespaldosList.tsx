@@ -246,6 +246,14 @@ function Entry({ respaldo, moment, administers, deleted, ask }: EntryProps) {
             {respaldo.descripcion}
           </span>
         )}
+        {respaldo.sin_cambios_desde === null ? null : (
+          <span
+            className="muted small clip"
+            title={clock.unchanged(respaldo.sin_cambios_desde, respaldo.fecha_respaldo)}
+          >
+            sin cambios desde {clock.since(respaldo.sin_cambios_desde, respaldo.fecha_respaldo)}
+          </span>
+        )}
       </span>
       <span role="cell" className="c-size figure">
         {respaldo.tamaño_bytes === 0 ? <span className="muted">—</span> : bytes(respaldo.tamaño_bytes)}

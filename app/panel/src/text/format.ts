@@ -121,6 +121,16 @@ export class Clock {
     return days < 7 && days > 0 ? `el ${this.weekday.format(new Date(moment))}` : `el ${this.date(moment)}`;
   }
 
+  /** «las 10:00», or «el 3 jul 2026, 02:00» where `moment` is another day. */
+  since(since: string, moment: string): string {
+    return this.daysBetween(since, new Date(moment).getTime()) === 0 ? `las ${this.hour(since)}` : `el ${this.full(since)}`;
+  }
+
+  /** «sin cambios desde el respaldo de las 10:00», or «… del 3 jul 2026, 02:00». */
+  unchanged(since: string, moment: string): string {
+    return `sin cambios desde el respaldo de ${this.since(since, moment)}`.replace(" de el ", " del ");
+  }
+
   /** «3 de julio de 2026». */
   date(moment: string): string {
     return this.day.format(new Date(moment));

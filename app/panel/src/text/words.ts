@@ -16,6 +16,7 @@ export const TIPO: Record<TipoRespaldo, string> = {
   automatico: "De cada noche",
   por_demanda: "A pedido",
   manual: "De soporte",
+  punto: "Durante el día",
 };
 
 export const SITUACION: Record<Situacion, { word: string; tone: Tone }> = {
@@ -77,6 +78,7 @@ export const ACCION: Record<Accion, string> = {
   ingreso: "ingresó",
   emision_token: "hizo un token de acceso",
   ingreso_rechazado: "no pudo ingresar",
+  programacion: "cambió cada cuánto se respalda de día",
   acceso_rechazado: "intentó algo que no puede hacer",
 };
 
