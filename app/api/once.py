@@ -13,7 +13,7 @@ from app.respaldos.audit import RequestKey
 from app.respaldos.backup import queries as backup_queries
 from app.respaldos.contract import RespaldoCompleto, RespaldoConMensaje, RestauracionEnLista
 from app.respaldos.databases import transaction
-from app.respaldos.jobs import fleet as job_fleet
+from app.respaldos.jobs import queries as job_queries
 from app.respaldos.jobs.request import progress_of
 from app.respaldos.models import Peticion
 from app.respaldos.reading import queries as reading_queries
@@ -47,10 +47,9 @@ async def _asking(
     if clave is None:
         return caller
     asked = f"{request.scope['path']} {caller.clinica_id}\n".encode() + await request.body()
-    quien = f"{caller.principal.clinica_id} {caller.principal.usuario}"
-    key = RequestKey(quien, clave, hashlib.sha256(asked).hexdigest())
+    key = RequestKey(caller.principal.usuario or "", clave, hashlib.sha256(asked).hexdigest())
     async with transaction(service.resources) as session:
-        first = await job_fleet.asked_before(session, key)
+        first = await job_queries.asked_before(session, key, clinica_id=caller.clinica_id)
     if first is not None:
         raise Repeated(first, caller.clinica_id)
     return replace(caller, actor=replace(caller.actor, key=key))

@@ -14,7 +14,7 @@ from app.respaldos.models import Accion, Evento, Trabajo
 
 @dataclass(frozen=True, slots=True)
 class RequestKey:
-    """What somebody, `quien`, named a request for a job, so as to send it again; `huella` is of what it asks for."""
+    """What somebody, `quien` in that clinic, named a request for a job; `huella` is of what it asks for."""
 
     quien: str
     clave: str

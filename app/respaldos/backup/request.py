@@ -7,7 +7,6 @@ from app.respaldos import audit
 from app.respaldos.audit import Actor
 from app.respaldos.backup import queries as backup_queries
 from app.respaldos.databases import Databases, transaction
-from app.respaldos.jobs import fleet as job_fleet
 from app.respaldos.jobs import queries as job_queries
 from app.respaldos.jobs.request import Announcer, requesting
 from app.respaldos.models import Accion, Clase, Estado, Respaldo, TipoRespaldo, Trabajo
@@ -31,7 +30,7 @@ async def pedir_respaldo(
         respaldo, _ = await create_pending(
             session, clinica_id=clinica_id, tipo=tipo, descripcion=descripcion, actor=actor
         )
-        await job_fleet.note_asked(session, actor, respaldo_id=respaldo.id)
+        await job_queries.note_asked(session, actor, clinica_id=clinica_id, respaldo_id=respaldo.id)
     return respaldo
 
 

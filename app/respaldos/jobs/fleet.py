@@ -4,20 +4,13 @@ Each function takes part in its caller's transaction.
 """
 
 from collections.abc import Collection, Sequence
-from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import ColumnElement, Select, and_, func, not_, select
-from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.errors import InvalidRequest, OperationInProgress
-from app.respaldos.audit import Actor, RequestKey
 from app.respaldos.jobs.kinds import those
-from app.respaldos.models import Clase, Estado, Peticion, Trabajo
-
-# How long a request may be sent again: over a night, so that whoever asked in the evening may look in the morning.
-KEY_LIFE = timedelta(hours=24)
+from app.respaldos.models import Clase, Estado, Trabajo
 
 # Nobody else's lock has this number.
 _LOCK = 5_270_181_008
@@ -29,48 +22,6 @@ _PLATFORM = -1
 async def serialize(session: AsyncSession) -> None:
     """Wait for whoever is adding or claiming a job, and keep others from it until the transaction ends."""
     await session.execute(select(func.pg_advisory_xact_lock(_LOCK)))
-
-
-async def asked_before(session: AsyncSession, key: RequestKey) -> Peticion | None:
-    """What came of the request that had the key before; None where none had, or too long ago.
-
-    Raises InvalidRequest where it asked for something else.
-    """
-    found = await session.scalar(
-        select(Peticion).where(Peticion.quien == key.quien, Peticion.clave == key.clave, ~_forgotten())
-    )
-    if found is not None and found.huella != key.huella:
-        raise InvalidRequest("con esa «Idempotency-Key» ya se pidió otra cosa: cada petición lleva una nueva")
-    return found
-
-
-async def note_asked(
-    session: AsyncSession, actor: Actor, *, respaldo_id: int | None = None, restauracion_id: int | None = None
-) -> None:
-    """Write down what comes of a request that has a key, in the transaction in which it does.
-
-    Raises OperationInProgress, upon which that must be rolled back, where the same request is being answered.
-    """
-    if actor.key is None:
-        return
-    values = {
-        "huella": actor.key.huella,
-        "respaldo_id": respaldo_id,
-        "restauracion_id": restauracion_id,
-        "fecha": func.now(),
-    }
-    noted = await session.scalar(
-        postgresql_insert(Peticion)
-        .values(quien=actor.key.quien, clave=actor.key.clave, **values)
-        .on_conflict_do_update(index_elements=[Peticion.quien, Peticion.clave], set_=values, where=_forgotten())
-        .returning(Peticion.clave)
-    )
-    if noted is None:
-        raise OperationInProgress("esta misma petición se está atendiendo ahora; vuelva a enviarla en un momento")
-
-
-def _forgotten() -> ColumnElement[bool]:
-    return Peticion.fecha < func.now() - KEY_LIFE
 
 
 async def best_waiting(session: AsyncSession) -> Trabajo | None:

@@ -9,22 +9,27 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, DateTime, func, literal, or_, select, update
 from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
 from app import tracing
 from app.dump.whose import whose
-from app.errors import Cancelled, OperationInProgress, RespaldosError, TooManyReadings
+from app.errors import Cancelled, InvalidRequest, OperationInProgress, RespaldosError, TooManyReadings
+from app.respaldos.audit import Actor, RequestKey
 from app.respaldos.jobs.fleet import serialize
 from app.respaldos.jobs.kinds import KINDS, MAX_ATTEMPTS, POINT_PRIORITY, name_of, those
 from app.respaldos.jobs.lease import Lease
-from app.respaldos.models import Clase, Estado, Respaldo, Trabajo
+from app.respaldos.models import Clase, Estado, Peticion, Respaldo, Trabajo
 from app.respaldos.progress import Progreso
 
 _UNDER_WAY = (Estado.PENDIENTE, Estado.PROCESANDO)
 
 # Readings of a clinic that may wait at once: each may take minutes, and other clinics' come in between.
 MAX_WAITING_READINGS = 3
+
+# How long a request may be sent again: over a night, so that whoever asked in the evening may look in the morning.
+KEY_LIFE = timedelta(hours=24)
 
 
 class Heartbeat(Enum):
@@ -295,3 +300,55 @@ def _mine(job: Trabajo, clinica_id: int | None) -> tuple[ColumnElement[bool], ..
         Trabajo.intento == job.intento,
         Trabajo.estado == Estado.PROCESANDO,
     )
+
+
+async def asked_before(session: AsyncSession, key: RequestKey, *, clinica_id: int | None) -> Peticion | None:
+    """What came of the request that had the key before; None where none had, or too long ago.
+
+    Raises InvalidRequest where it asked for something else.
+    """
+    found = await session.scalar(
+        select(Peticion).where(Peticion.quien == _asker(key, clinica_id), Peticion.clave == key.clave, ~_forgotten())
+    )
+    if found is not None and found.huella != key.huella:
+        raise InvalidRequest("con esa «Idempotency-Key» ya se pidió otra cosa: cada petición lleva una nueva")
+    return found
+
+
+async def note_asked(
+    session: AsyncSession,
+    actor: Actor,
+    *,
+    clinica_id: int | None,
+    respaldo_id: int | None = None,
+    restauracion_id: int | None = None,
+) -> None:
+    """Write down what comes of a request that has a key, in the transaction in which it does.
+
+    Raises OperationInProgress, upon which that must be rolled back, where the same request is being answered.
+    """
+    if actor.key is None:
+        return
+    values = {
+        "huella": actor.key.huella,
+        "respaldo_id": respaldo_id,
+        "restauracion_id": restauracion_id,
+        "fecha": func.now(),
+    }
+    noted = await session.scalar(
+        postgresql_insert(Peticion)
+        .values(quien=_asker(actor.key, clinica_id), clave=actor.key.clave, **values)
+        .on_conflict_do_update(index_elements=[Peticion.quien, Peticion.clave], set_=values, where=_forgotten())
+        .returning(Peticion.clave)
+    )
+    if noted is None:
+        raise OperationInProgress("esta misma petición se está atendiendo ahora; vuelva a enviarla en un momento")
+
+
+def _asker(key: RequestKey, clinica_id: int | None) -> str:
+    # Two clinics may have people of the same number.
+    return f"{clinica_id} {key.quien}"
+
+
+def _forgotten() -> ColumnElement[bool]:
+    return Peticion.fecha < func.now() - KEY_LIFE

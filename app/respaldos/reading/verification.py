@@ -9,7 +9,7 @@ from app.errors import NotCompleted
 from app.respaldos.audit import COMMAND_LINE, Actor
 from app.respaldos.backup import queries as backup_queries
 from app.respaldos.databases import Databases, transaction
-from app.respaldos.jobs import fleet as job_fleet
+from app.respaldos.jobs import queries as job_queries
 from app.respaldos.jobs.kinds import BAD, Handlers
 from app.respaldos.jobs.request import Announcer, requesting
 from app.respaldos.jobs.run import Attempt
@@ -128,5 +128,5 @@ async def pedir_verificacion(
         restauracion = await reading_queries.add_verification(
             session, respaldo_id, clinica_id=clinica_id, profundidad=profundidad, actor=actor
         )
-        await job_fleet.note_asked(session, actor, restauracion_id=restauracion.id)
+        await job_queries.note_asked(session, actor, clinica_id=clinica_id, restauracion_id=restauracion.id)
         return restauracion

@@ -12,7 +12,6 @@ from app.respaldos import audit
 from app.respaldos.audit import Actor
 from app.respaldos.backup import queries as backup_queries
 from app.respaldos.databases import Databases
-from app.respaldos.jobs import fleet as job_fleet
 from app.respaldos.jobs import queries as job_queries
 from app.respaldos.jobs.request import Announcer, requesting
 from app.respaldos.models import Accion, Clase, Estado, Restauracion, TipoRestauracion
@@ -179,5 +178,5 @@ async def pedir_restauracion(
         if request.simulada:
             await job_queries.refuse_if_many_readings_wait(session, clinica_id=clinica_id)
         restauracion = await create_pending(session, respaldo_id, clinica_id=clinica_id, request=request, actor=actor)
-        await job_fleet.note_asked(session, actor, restauracion_id=restauracion.id)
+        await job_queries.note_asked(session, actor, clinica_id=clinica_id, restauracion_id=restauracion.id)
         return restauracion
