@@ -116,6 +116,8 @@ export function respaldo(changed: Partial<RespaldoDetalle> = {}): RespaldoDetall
       tamaño_comprimido_mb: 1.5,
       compresion_porcentaje: 83.3,
       avisos: [],
+      hash_sha256: "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+      sello: "2026",
     },
     usuario_nombre: null,
     fecha_actualizacion: "2026-07-03T06:00:00+00:00",
