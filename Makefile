@@ -72,7 +72,7 @@ unexport PYTHONDONTWRITEBYTECODE
 test: $(BUILT) ## everything that CI checks
 	@scripts/install-chromium
 	@$(MAKE) --no-print-directory --jobs 2 --output-sync lint-python lint-panel test-panel
-	@$(BIN)/pytest -n 5
+	@$(BIN)/pytest -n 3
 
 test-panel:
 	@$(NPM) run --silent test

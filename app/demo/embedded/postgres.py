@@ -59,9 +59,7 @@ class Postgres:
 
     def launch(self, record: Record) -> Launch:
         arguments = [*self._postgres(), "-h", "127.0.0.1", "-p", str(record.port)]
-        # Restores of many tables at once hold more locks than the usual 64 a connection.
-        options = ["-c", "unix_socket_directories=", "-c", "max_locks_per_transaction=256"]
-        return Launch([*arguments, *options], plain_environment())
+        return Launch([*arguments, "-c", "unix_socket_directories="], plain_environment())
 
     def ready(self, record: Record, pid: int) -> bool:
         """By what postgres writes for pg_ctl, in a file that it keeps only while it has its port."""
