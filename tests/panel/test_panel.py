@@ -344,7 +344,7 @@ async def test_the_superadmin_sees_the_worst_clinic_first_and_goes_into_it(visit
     await visit.page.get_by_label("Qué hizo").select_option("Pidió el respaldo")
     await expect(rows).to_have_count(2)
     await visit.accessible()
-    await visit.page.get_by_label("Día").fill("2020-01-01")
+    await visit.page.get_by_label("Día", exact=True).fill("2020-01-01")
     await visit.shows("No hay nada así")
     await visit.page.reload()
     await visit.shows("No hay nada así")

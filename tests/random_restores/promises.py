@@ -18,8 +18,10 @@ Place = tuple[int, Key]
 
 def scope_of(part: Part, before: Fingerprint, tables: tuple[Table, ...], mine: int) -> Scope:
     """What to ask the restore of the clinic `mine` for; the records are some of those that it had before."""
-    if part.models:
-        names = (tables[place % len(tables)].name for place in part.models)
+    # Shared ones are no models of a clinic.
+    owned = [table for table in tables if not table.shared]
+    if part.models and owned:
+        names = (owned[place % len(owned)].name for place in part.models)
         return Scope(models=tuple(dict.fromkeys(names)), mode=part.modo)
     keyed = [row for row in before.of(mine) if row.table.key]
     if not (part.records and keyed):

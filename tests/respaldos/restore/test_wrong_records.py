@@ -29,7 +29,11 @@ async def _edit(resources: Resources, respaldo: Respaldo, change: Callable[[Line
         assert found is not None
         found.hash_md5 = hashlib.md5(file, usedforsecurity=False).hexdigest()
         found.tamaño_bytes = len(file)
-        found.metadata_ = {**found.metadata_, "tamaño_original_bytes": 2 * found.metadata_["tamaño_original_bytes"]}
+        found.metadata_ = {
+            **found.metadata_,
+            "tamaño_original_bytes": 2 * found.metadata_["tamaño_original_bytes"],
+            "hash_sha256": hashlib.sha256(file).hexdigest(),
+        }
     return found
 
 
