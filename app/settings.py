@@ -397,7 +397,7 @@ def demo_settings() -> Settings:
             with os.fdopen(descriptor, "w", encoding="utf-8") as file:
                 seal = b64encode(secrets.token_bytes(32)).decode()
                 file.write(
-                    f"JWT_SECRET={secrets.token_urlsafe(32)}\nSEAL_KEYS=demo:{seal}\nOWNERSHIP_RULES='{DEMO_RULES}'\n"
+                    f"JWT_SECRET={secrets.token_urlsafe(32)}\nSEAL_KEYS=demo-{secrets.token_hex(2)}:{seal}\nOWNERSHIP_RULES='{DEMO_RULES}'\n"
                 )
     except OSError as exc:
         raise SettingsError(f"RESPALDOS_HOME: no se puede escribir en «{home}»: {exc}") from exc

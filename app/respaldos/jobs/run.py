@@ -166,7 +166,7 @@ def _log_end(attempt: Attempt, problem: BaseException | None) -> None:
     outcome = Estado.COMPLETADO if problem is None else attempt.ended_as
     said = f"{name_of(job)} de {whose(job.clinica_id)}: {_ENDED.get(outcome, 'completado')}, {seconds} s"
     reason = None
-    if problem is not None:
+    if problem is not None and outcome is not Estado.COMPLETADO:
         reason = _problem(job, problem).for_log
         said += f", intento {job.intento}: {reason}"
     log.log(
@@ -273,6 +273,8 @@ async def _end_failed(attempt: Attempt, exc: BaseException) -> bool:
         async with transaction(resources) as session:
             ended = await end(session, job, problem, lease=resources.lease, seconds=attempt.seconds)
             if ended is None and await job_queries.completed_by(session, job, clinica_id=job.clinica_id):
+                # It was told to stop, or heard nothing of its COMMIT, after that.
+                attempt.ended_as = Estado.COMPLETADO
                 return True
     except RespaldosError:
         # The reconciler ends it when its lease runs out, and cleans up then.

@@ -1,6 +1,9 @@
 """Each attempt at a job is one line of the log: whose, what, how it ended, how long it took, and no row."""
 
+import asyncio
 import logging
+import re
+from dataclasses import replace
 
 import pytest
 
@@ -49,6 +52,24 @@ async def test_one_that_is_made(resources: Resources, caplog: pytest.LogCaptureF
         None,
     )
     assert found["segundos"] >= 0
+
+
+async def test_one_that_is_told_to_stop_when_it_is_made(
+    resources: Resources, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = backup_run.HANDLERS
+
+    async def stopped(attempt: Attempt) -> None:
+        await made.run(attempt)
+        raise asyncio.CancelledError
+
+    monkeypatch.setattr(backup_run, "HANDLERS", replace(made, run=stopped))
+    asked = await ask(resources, SMALL)
+    caplog.set_level(logging.INFO)
+    with pytest.raises(asyncio.CancelledError):
+        await run_next(resources)
+    (said,) = [each.getMessage() for each in caplog.records if each.name == run.__name__]
+    assert re.fullmatch(rf"respaldo {asked.id} de la clínica {SMALL}: completado, [\d.]+ s", said), said
 
 
 async def test_one_that_may_succeed_later(
