@@ -2,7 +2,7 @@ import { useMemo, useState } from "react";
 import { Link } from "wouter";
 
 import type { ClinicaEnLista, Situacion } from "../api/client";
-import { AT_ONCE, useClinicas } from "../api/queries";
+import { useClinicas } from "../api/queries";
 import { ago, Clock, count, number } from "../text/format";
 import { PROFUNDIDAD, SITUACION } from "../text/words";
 import { Badge } from "../ui/Badge";
@@ -10,6 +10,7 @@ import { Empty, Failure, Loading } from "../ui/states";
 import { useNow } from "../ui/useNow";
 import { usePageTitle } from "../ui/usePageTitle";
 import { useSettled } from "../ui/useSettled";
+import { More } from "./More";
 
 const SITUACIONES = Object.keys(SITUACION) as Situacion[];
 
@@ -93,19 +94,11 @@ export default function ClinicasPage() {
         </div>
       )}
       {hasNextPage ? (
-        <div className="actions">
+        <More fetching={isFetchingNextPage} fetch={fetchNextPage}>
           <span role="status">
             Se ven {number(found.length)} de {number(last.total)}.
           </span>
-          <button
-            type="button"
-            className="button"
-            aria-disabled={isFetchingNextPage}
-            onClick={() => (isFetchingNextPage ? undefined : void fetchNextPage())}
-          >
-            Ver {AT_ONCE} más
-          </button>
-        </div>
+        </More>
       ) : null}
     </div>
   );

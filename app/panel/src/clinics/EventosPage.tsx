@@ -2,12 +2,13 @@ import { useMemo } from "react";
 import { Link, useSearchParams } from "wouter";
 
 import type { Accion, EventoDePlataforma } from "../api/client";
-import { AT_ONCE, useEventosDeTodas, useTimeZone, type FiltrosDeEventos } from "../api/queries";
+import { useEventosDeTodas, useTimeZone, type FiltrosDeEventos } from "../api/queries";
 import { Clock } from "../text/format";
 import { ACCION, hecho } from "../text/words";
 import { Notice } from "../ui/Notice";
 import { Empty, Failure, Loading } from "../ui/states";
 import { usePageTitle } from "../ui/usePageTitle";
+import { More } from "./More";
 
 const ACCIONES = Object.keys(ACCION) as Accion[];
 
@@ -90,18 +91,7 @@ export default function EventosPage() {
         </div>
       )}
       {found !== undefined && error !== null ? <Notice tone="bad">{error.message}</Notice> : null}
-      {hasNextPage ? (
-        <div className="actions">
-          <button
-            type="button"
-            className="button"
-            aria-disabled={isFetchingNextPage}
-            onClick={() => (isFetchingNextPage ? undefined : void fetchNextPage())}
-          >
-            Ver {AT_ONCE} más
-          </button>
-        </div>
-      ) : null}
+      {hasNextPage ? <More fetching={isFetchingNextPage} fetch={fetchNextPage} /> : null}
     </div>
   );
 }
