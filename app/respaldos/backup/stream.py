@@ -123,7 +123,7 @@ class ClinicDump:
                         yield ready
         self.seconds["envio"] = time.perf_counter() - began - sum(self.seconds.values())
         self._advance()
-        if self.fingerprint == self._unless:
+        if self._unless is not None and self.fingerprint == self._unless:
             raise Unchanged
         # What PostgreSQL gave has been handed on; S3 may not have all of it yet.
         self._progress.enter(Etapa.SUBIENDO)
