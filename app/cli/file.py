@@ -45,7 +45,9 @@ def verify_file(
 
 def _seals() -> SealKeys:
     home = Path(os.environ.get("RESPALDOS_HOME") or ".respaldos")
-    if not (os.environ.keys() & {"SEAL_KEYS", "SEAL_PUBLIC_KEYS"} or Path(".env").exists() or home.exists()):
+    # A setting's name may be in small letters, too.
+    given = {name.upper() for name in os.environ}
+    if not (given & {"SEAL_KEYS", "SEAL_PUBLIC_KEYS"} or Path(".env").exists() or home.exists()):
         return NO_SEALS
     # Where there are no settings, nobody waits for what reads them (0.2 s).
     from app.connections.seals import sealing

@@ -13,9 +13,11 @@ import pytest
 
 from app.cli.main import LINES, load
 from app.demo.embedded.programs import postgres_bin
+from app.dump.seal import public_setting
 from tests.cli.conftest import Demo, addresses_of
 from tests.respaldos.conftest import SMALL, connected
 from tests.storage.conftest import Store
+from tests.support.backup_file import keys_of
 from tests.support.nowhere import NOWHERE
 from tests.support.program import PROGRAM, Ran, environment, on_a_terminal, respaldos
 
@@ -305,6 +307,18 @@ def test_a_file_is_verified_without_any_service(fetched: Path) -> None:
     assert "está completo y sano" in ran.out
     fetched.with_name(fetched.name + ".md5").unlink()
     assert verified_alone(fetched).code == 0
+
+
+@pytest.mark.parametrize("name", ["SEAL_PUBLIC_KEYS", "seal_public_keys"])
+def test_a_file_that_somebody_else_sealed_is_refused(fetched: Path, name: str) -> None:
+    for options in ((), ("--sin-sello",)):
+        ran = respaldos(
+            *("verificar", str(fetched), *options),
+            cwd=fetched.parent,
+            **NOWHERE | {"RESPALDOS_HOME": "/nada/x", name: public_setting(keys_of("otra"))},
+        )
+        assert ran.code == 1, ran
+        assert "está sellado con la clave «demo-" in " ".join(ran.err.split())
 
 
 def test_verifying_a_file_imports_nothing_heavy(fetched: Path) -> None:
