@@ -11,7 +11,7 @@ from app.connections.storage import storage_price
 from app.respaldos.models import Estado
 from app.respaldos.resources import Resources
 from app.respaldos.status.statistics import obtener_estadisticas
-from app.settings import demo_settings
+from app.settings import Settings
 from app.storage.options import StoragePrice
 from tests.respaldos.conftest import LARGE, SMALL, back_up, connected, opened
 from tests.storage.conftest import Store
@@ -125,7 +125,7 @@ async def test_the_cost_counts_what_the_store_charges_at_least(resources: Resour
     ],
 )
 def test_only_aws_has_the_minimums_of_its_classes(settings: dict[str, str], least: tuple[int, int]) -> None:
-    price = storage_price(demo_settings().model_copy(update={"aws_endpoint_url_s3": None, **settings}))
+    price = storage_price(Settings(_env_file=None).model_copy(update={"aws_endpoint_url_s3": None, **settings}))
     assert (price.least_bytes, price.least_days) == least
 
 
