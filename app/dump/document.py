@@ -180,13 +180,13 @@ class DocumentWriter:
             return start + totals + b"}\n"
         totals += b",\n"
         self._signed.update(totals)
-        return start + totals + f'"sello":{seal_json(self._seals.sign(self._signed.digest()))}}}\n'.encode()
+        return start + totals + f'"sello":{_seal_json(self._seals.sign(self._signed.digest()))}}}\n'.encode()
 
     def _close_section(self) -> bytes:
         return b"\n}" if self._totals[self._section] else b"}"
 
 
-def seal_json(seal: Seal) -> str:
+def _seal_json(seal: Seal) -> str:
     """The seal as it stands in the document."""
     return compact_json({"clave": seal.key_id, "firma": b64encode(seal.signature).decode()})
 
