@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install panel types demo check fix lint lint-python lint-panel test test-panel bench fleet random screenshots
+.PHONY: help install panel types demo check fix lint lint-python lint-panel test test-panel bench fleet random ceph screenshots
 .PHONY: locale lock release clean
 
 help: ## this list
@@ -86,6 +86,10 @@ random: $(INSTALLED) ## restores in random schemas, from a random seed, for MINU
 
 fleet: $(INSTALLED) ## whole nights of up to 10,000 clinics, and what each backup costs, for MINUTES=15
 	@$(BIN)/python -m tests.bench.fleet --minutes $(MINUTES)
+
+ceph: $(INSTALLED) ## the storage's tests on a real Ceph, whose packages are installed
+	@scripts/install-ceph
+	@$(BIN)/python -m tests.support.ceph
 
 LOCALE := app/cli/locale/es/LC_MESSAGES/click
 locale: $(INSTALLED) ## compile the Spanish of click's own sentences

@@ -48,7 +48,17 @@ _MEMORY, _ROOM = Path("/dev/shm"), 4 * 2**30
 
 # Fixtures that start a server, and tests that start programs themselves. The others are `fast`: see `_alone`.
 _STARTING = {
-    *("servers", "any_database", "postgres16", "redis_server", "_redis", "rclone_server", "moto_server", "store"),
+    *(
+        "servers",
+        "any_database",
+        "postgres16",
+        "redis_server",
+        "_redis",
+        "rclone_server",
+        "moto_server",
+        "store",
+        "ceph_store",
+    ),
     *("demo", "demo_folder", "busy_home", "browser", "two_servers"),
 }
 _STARTED_BY_TESTS = (

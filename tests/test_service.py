@@ -4,7 +4,6 @@ import asyncio
 import json
 import os
 import re
-import socket
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -21,6 +20,7 @@ from app.migrate import migrate
 from app.storage.s3 import S3Options, open_storage
 from tests.conftest import plain_url, unique_name
 from tests.support.jobs import add_job, expire
+from tests.support.ports import free_port
 from tests.support.redis import running_redis
 from tests.support.tcp_proxy import tcp_proxy
 
@@ -77,14 +77,6 @@ async def eventually(question: Callable[[], Awaitable[bool]]) -> None:
     async with asyncio.timeout(60):
         while not await question():
             await asyncio.sleep(0.05)
-
-
-def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def ask(url: str | Request) -> tuple[int, dict[str, str]]:

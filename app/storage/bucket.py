@@ -1,12 +1,17 @@
-"""Making the bucket what a bucket of backups should be."""
+"""Making the bucket what a bucket of backups should be, and seeing that backups can then be stored in it."""
 
+import uuid
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
+from itertools import combinations
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar, cast
 
+from app.errors import StorageError, StorageUnavailable
 from app.storage.errors import error_code, http_status, s3_errors
+from app.storage.options import S3Options
 from app.storage.s3 import S3Storage
 
 if TYPE_CHECKING:
@@ -20,6 +25,16 @@ _Ensure: TypeAlias = Callable[..., Awaitable["BucketSetting"]]
 
 # The name of the setting that says whether everybody may.
 ACL = "privado"
+
+# The name of the line that says whether a backup can be stored.
+TRIAL = "prueba"
+
+# Of our own settings those that a store may not know, and what every store takes in their place.
+_MILD: tuple[tuple[str, dict[str, Any]], ...] = (
+    ("S3_STORAGE_CLASS=STANDARD", {"storage_class": "STANDARD"}),
+    ("S3_SSE=none", {"sse": "none", "sse_kms_key_id": None}),
+    ("S3_CHECKSUMS=none", {"checksums": "none"}),
+)
 
 # Of the keys of all backups.
 PREFIX = "backups/"
@@ -55,13 +70,20 @@ _UNSUPPORTED = {
 
 
 class Outcome(StrEnum):
-    """What became of one setting of the bucket; WRONG and UNSEEN where it was only looked at."""
+    """What became of one setting of the bucket; WRONG and UNSEEN where it was only looked at.
+
+    UNDONE: with it no backup could be stored, so it is as it was before. REFUSED: the store knows it and does not
+    take ours; of the trial, that no backup can be stored.
+    """
 
     CHANGED = "changed"
     ALREADY = "already"
     WRONG = "wrong"
     UNSEEN = "unseen"
     UNSUPPORTED = "unsupported"
+    UNDONE = "undone"
+    REFUSED = "refused"
+    WORKS = "works"
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,26 +104,35 @@ async def configure_bucket(
     prefix: str = PREFIX,
     look: bool = False,
 ) -> tuple[BucketSetting, ...]:
-    """Create the bucket where it is missing, and make it private, encrypted, versioned and tidy.
+    """Create the bucket where it is missing, make it private, encrypted, versioned and tidy, and try it.
 
     Calling it again changes nothing. Lifecycle rules hold for keys under `prefix` and leave other people's
     rules alone: unfinished uploads are aborted after `abort_days`, versions that are no longer current are
     deleted after `noncurrent_days`, where no lock protects them. What is left of exports goes after EXPORT_DAYS, and
     a day after it was deleted. With `lock_days`, every new version is
     protected that long from deletion (GOVERNANCE, or COMPLIANCE where the bucket has it); None leaves the lock
-    as it is. Encryption by KMS stays where AES256 is asked for. With `look`, nothing is changed.
+    as it is. Encryption by KMS stays where AES256 is asked for.
 
-    Raises StorageError and its kinds; then the settings that come before the failed one have been made.
+    First an object is stored, read and deleted as a backup is, in one piece and in parts; where the store does not
+    take it, the line TRIAL names the setting of ours to change, and the rest is done with what the store does take.
+    After each change an object is stored again; a change after which that is refused is undone.
+
+    With `look`, nothing is changed and nothing stored. Raises StorageError and its kinds; then the settings that come
+    before the failed one have been made.
     """
-    client, options = storage.client, storage.options
-    bucket = options.bucket
+    client, bucket = storage.client, storage.options.bucket
     with s3_errors(bucket):
-        existing = await _create(client, bucket, options.region, lock=lock_days is not None, look=look)
+        existing = await _create(client, bucket, storage.options.region, lock=lock_days is not None, look=look)
         if existing.outcome is Outcome.WRONG:
             return (existing,)
-        ensure = partial(_ensure, look=look)
+    tried, options = (None, storage.options) if look else await _try(storage, prefix)
+    trial = None if look or options is None else partial(_store_one, storage.with_options(options), prefix)
+    options = options or storage.options
+    ensure = partial(_ensure, look=look, trial=trial)
+    with s3_errors(bucket):
         return (
             existing,
+            *([] if tried is None else [tried]),
             await _block_public_access(client, bucket, ensure),
             await _make_acl_private(client, bucket, ensure),
             await _encrypt(client, bucket, options.sse, options.sse_kms_key_id, ensure),
@@ -109,6 +140,44 @@ async def configure_bucket(
             await _expire(client, bucket, prefix, ensure, noncurrent_days=noncurrent_days, abort_days=abort_days),
             *([] if lock_days is None else [await _lock(client, bucket, lock_days, ensure)]),
         )
+
+
+async def _store_one(storage: S3Storage, prefix: str, *, in_parts: bool = False) -> None:
+    key = f"{prefix}revision/{uuid.uuid4().hex}"
+    await storage.probe(key, in_parts=in_parts)
+    # A locked bucket keeps it for as long, and a store without versions has none.
+    with suppress(StorageError):
+        await storage.delete_versions(key)
+
+
+async def _try(storage: S3Storage, prefix: str) -> tuple[BucketSetting, S3Options | None]:
+    """Store as a backup is: the line to say, and the options with which the store takes it, if any."""
+
+    async def refusal(options: S3Options) -> StorageError | None:
+        try:
+            for in_parts in (False, True):
+                await _store_one(storage.with_options(options), prefix, in_parts=in_parts)
+        except StorageUnavailable:
+            raise
+        except StorageError as exc:
+            return exc
+        return None
+
+    error = await refusal(storage.options)
+    if error is None:
+        said = "un objeto como el de un respaldo se guarda, se lee y se borra"
+        return BucketSetting(TRIAL, Outcome.WORKS, said), storage.options
+    asked = [(setting, mild) for setting, mild in _MILD if replace(storage.options, **mild) != storage.options]
+    for number in range(1, len(asked) + 1):
+        for changes in combinations(asked, number):
+            options = storage.options
+            for _, mild in changes:
+                options = replace(options, **mild)
+            if await refusal(options) is None:
+                named = " y ".join(setting for setting, _ in changes)
+                said = f"este almacén no toma así los respaldos; ponga {named}, con lo que los toma ({error})"
+                return BucketSetting(TRIAL, Outcome.REFUSED, said), options
+    return BucketSetting(TRIAL, Outcome.REFUSED, f"no se puede guardar ningún respaldo: {error}"), None
 
 
 async def _create(client: "S3Client", bucket: str, region: str, *, lock: bool, look: bool) -> BucketSetting:
@@ -142,10 +211,15 @@ async def _ensure(
     read: Callable[[], Awaitable[T]],
     is_right: Callable[[T | None], bool],
     write: Callable[[T | None], Awaitable[object]],
+    undo: Callable[[T | None], Awaitable[object]] | None = None,
     *,
     look: bool,
+    trial: Callable[[], Awaitable[None]] | None,
 ) -> BucketSetting:
-    """Read a setting (None where it was never made), and write it where it is not right and not just looked at."""
+    """Read a setting (None where it was never made), and write it where it is not right and not just looked at.
+
+    `undo`, given what was read, makes it as it was, where `trial` fails with it; without one it is not tried.
+    """
     from botocore.exceptions import ClientError
 
     try:
@@ -164,9 +238,21 @@ async def _ensure(
         if look and http_status(exc) == 403:
             # The service itself does without the rights to look at settings.
             return BucketSetting(name, Outcome.UNSEEN, f"no se pudo mirar ({error_code(exc)})")
-        if http_status(exc) not in {405, 501} and error_code(exc) not in _UNSUPPORTED:
+        if http_status(exc) in {405, 501} or error_code(exc) in _UNSUPPORTED:
+            return BucketSetting(name, Outcome.UNSUPPORTED, f"este almacén no lo admite ({error_code(exc)})")
+        if http_status(exc) in {400, 409}:
+            return BucketSetting(name, Outcome.REFUSED, f"este almacén no lo acepta ({error_code(exc)}): {detail}")
+        raise
+    if trial is not None and undo is not None:
+        try:
+            await trial()
+        except StorageUnavailable:
             raise
-        return BucketSetting(name, Outcome.UNSUPPORTED, f"este almacén no lo admite ({error_code(exc)})")
+        except StorageError as exc:
+            await undo(found)
+            await trial()
+            said = f"se dejó como estaba, porque con este ajuste el almacén no guarda respaldos ({exc})"
+            return BucketSetting(name, Outcome.UNDONE, said)
     return BucketSetting(name, Outcome.CHANGED, detail)
 
 
@@ -186,9 +272,14 @@ async def _block_public_access(client: "S3Client", bucket: str, ensure: _Ensure)
         "todo acceso público está bloqueado",
         read,
         lambda found: found is not None and all(found.get(name) for name in blocked),
-        lambda _: client.put_public_access_block(
-            Bucket=bucket,
-            PublicAccessBlockConfiguration=blocked,
+        lambda _: client.put_public_access_block(Bucket=bucket, PublicAccessBlockConfiguration=blocked),
+        lambda found: (
+            client.delete_public_access_block(Bucket=bucket)
+            if found is None
+            else client.put_public_access_block(
+                Bucket=bucket,
+                PublicAccessBlockConfiguration=cast("PublicAccessBlockConfigurationTypeDef", found),
+            )
         ),
     )
 
@@ -237,6 +328,16 @@ async def _encrypt(
             Bucket=bucket,
             ServerSideEncryptionConfiguration={"Rules": [{"ApplyServerSideEncryptionByDefault": wanted}]},
         ),
+        lambda found: (
+            client.delete_bucket_encryption(Bucket=bucket)
+            if not found
+            else client.put_bucket_encryption(
+                Bucket=bucket,
+                ServerSideEncryptionConfiguration={
+                    "Rules": [{"ApplyServerSideEncryptionByDefault": cast(Any, found)}]
+                },
+            )
+        ),
     )
 
 
@@ -250,6 +351,8 @@ async def _keep_versions(client: "S3Client", bucket: str, ensure: _Ensure) -> Bu
         read,
         lambda found: found == "Enabled",
         lambda _: client.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"}),
+        # What has had versions can only have them suspended.
+        lambda _: client.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Suspended"}),
     )
 
 
@@ -352,4 +455,5 @@ async def _lock(client: "S3Client", bucket: str, days: int, ensure: _Ensure) -> 
                 "Rule": {"DefaultRetention": {"Mode": (found or {}).get("Mode", "GOVERNANCE"), "Days": days}},
             },
         ),
+        # Not tried: what is stored for it could not be deleted.
     )

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 __all__ = ["PART_SIZE", "ObjectInfo", "S3Options", "S3Storage", "StoredObject", "open_storage"]
 
+# Bytes of a part that is not the last one, at least.
+S3_LEAST_PART = 5 * 2**20
+
 # Enough that handing a block to a thread (some 50 µs) is little beside hashing it (1.4 ms).
 _HASH_BLOCK = 2**20
 
@@ -229,6 +232,20 @@ class S3Storage:
         """No error where the object is missing. In a versioned bucket the versions stay until they expire."""
         await delete_object(self.client, self.options.bucket, key)
 
+    async def delete_versions(self, key: str) -> None:
+        """Delete what a versioned bucket keeps of this key, for good; nothing where there is none.
+
+        Raises as every method, StorageCredentialsRefused where a lock or a policy forbids it.
+        """
+        with s3_errors(self.options.bucket, key):
+            pages = self.client.get_paginator("list_object_versions").paginate(Bucket=self.options.bucket, Prefix=key)
+            async for page in pages:
+                for found in (*page.get("Versions", ()), *page.get("DeleteMarkers", ())):
+                    if found["Key"] == key:
+                        await self.client.delete_object(
+                            Bucket=self.options.bucket, Key=key, VersionId=found["VersionId"]
+                        )
+
     async def list(self, prefix: str = "") -> AsyncIterator[ObjectInfo]:
         """The objects whose keys begin with `prefix`, by key."""
         pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=self.options.bucket, Prefix=prefix)
@@ -270,14 +287,22 @@ class S3Storage:
             if await self.head(key) is not None:
                 await delete_object(self.client, self.options.bucket, key)
 
-    async def probe(self, key: str) -> None:
-        """Write a small object of that key, read it back and delete it. Raises StorageError and its kinds."""
+    def with_options(self, options: S3Options) -> "S3Storage":
+        """The same bucket by the same connections, with other options for what is stored."""
+        return S3Storage(self.client, self._signer, options)
+
+    async def probe(self, key: str, *, in_parts: bool = False) -> None:
+        """Write an object of that key, read it back and delete it. Raises StorageError and its kinds.
+
+        A small one, or one that goes up in two parts, the first of 5 MiB: S3's least.
+        """
+        size = S3_LEAST_PART if in_parts else 0
 
         async def content() -> AsyncIterator[bytes]:
-            yield key.encode()
+            yield bytes(size) + key.encode()
 
         try:
-            await self.read_back(await self.upload(key, content()))
+            await self.read_back(await self.upload(key, content(), part_size=size or PART_SIZE))
         finally:
             await self.delete(key)
         if await self.head(key) is not None:

@@ -561,7 +561,9 @@ def test_migrar_and_configurar_s3(demo: Demo) -> None:
     assert re.fullmatch(r"\d{4}", respaldos("migrar", "--json", cwd=demo.folder).json["revision"])
     settings = respaldos("configurar-s3", "--json", cwd=demo.folder).json
     assert {"ajuste", "resultado", "detalle"} == set(settings[0])
-    assert "bucket" in respaldos("configurar-s3", cwd=demo.folder).out
+    assert "✓ funciona      prueba" in respaldos("configurar-s3", cwd=demo.folder).out
+    unlocked = respaldos("configurar-s3", "--bloqueo", "3", cwd=demo.folder)
+    assert (unlocked.code, "no quedó bloqueado" in unlocked.err) == (1, True)
 
 
 def test_the_compiled_sentences_are_those_of_the_source(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from tests.respaldos.conftest import LARGE, SMALL
 from tests.storage.conftest import Store
 from tests.support.jobs import add_job
 from tests.support.killed import killed_at_the_end
+from tests.support.ports import free_port
 from tests.support.processes import eventually
 from tests.support.program import Ran, ended, environment, on_a_terminal, respaldos, start
 from tests.support.redis import running_redis
@@ -56,13 +57,6 @@ async def nothing_left(folder: Path) -> None:
         return not processes_of(folder)
 
     await eventually(none)
-
-
-def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port: int = probe.getsockname()[1]
-        return port
 
 
 # serve

@@ -1,4 +1,7 @@
-"""Two stores for every promise: rclone, which is the embedded one, and moto, which keeps what rclone forgets."""
+"""Two stores for every promise: rclone, which is the embedded one, and moto, which keeps what rclone forgets.
+
+With `make ceph` a third one, Ceph's gateway.
+"""
 
 import functools
 import itertools
@@ -14,6 +17,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from app.storage.s3 import S3Options, S3Storage, open_storage
+from tests.support.ceph import ADDRESS as CEPH_ADDRESS
 from tests.support.fault import FaultyS3, faulty_moto
 from tests.support.rclone import KEY, SECRET, Rclone, rclone
 
@@ -121,8 +125,15 @@ async def moto_store(moto_server: tuple[str, FaultyS3], faults: FaultyS3) -> Asy
         yield found
 
 
-@pytest.fixture(params=["rclone", "moto"])
+@pytest.fixture
+async def ceph_store() -> AsyncIterator[Store]:
+    """An empty bucket of Ceph, which knows neither class nor encryption that nobody has configured there."""
+    async with empty_bucket(os.environ[CEPH_ADDRESS], storage_class="STANDARD", sse="none") as found:
+        yield found
+
+
+@pytest.fixture(params=["rclone", "moto", *(["ceph"] if CEPH_ADDRESS in os.environ else [])])
 def store(request: pytest.FixtureRequest) -> Store:
-    """Each of the two, for what every store promises."""
+    """Each of them, for what every store promises."""
     found: Store = request.getfixturevalue(f"{request.param}_store")
     return found

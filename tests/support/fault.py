@@ -48,10 +48,12 @@ class FaultyS3:
     """The Fault application: knows what was asked, and answers some of it badly.
 
     `seen` lists (operation, bytes of the body); `most_parts` is the highest number of parts that were being
-    sent at the same time; `answering` is how many requests are not answered yet.
+    sent at the same time; `answering` is how many requests are not answered yet. What `refuses` is answered with the
+    status and code that it gives, as by a store that does not take such a request.
     """
 
     app: Wsgi
+    refuses: Callable[[Environ], tuple[str, str] | None] = lambda _: None
     seen: list[tuple[str, int]] = field(default_factory=list)
     most_parts: int = 0
     _faults: list[_Fault] = field(default_factory=list)
@@ -73,6 +75,7 @@ class FaultyS3:
         self._over.set()
         self._over = threading.Event()
         self._faults.clear()
+        self.refuses = lambda _: None
         self.seen.clear()
         self.most_parts = 0
 
@@ -110,14 +113,12 @@ class FaultyS3:
         seconds: float,
         over: threading.Event,
     ) -> Iterable[bytes]:
+        if kind is None and (refusal := self.refuses(environ)) is not None:
+            return _error(environ, start_response, *refusal, "")
         if kind is None:
             return self.app(environ, start_response)
         if kind in _BODIES:
-            # Read to its end, so that the client is sure to see the answer and not a reset connection.
-            environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
-            status, code, message = _BODIES[kind]
-            start_response(status, [("Content-Type", "application/xml")])
-            return [f"<Error><Code>{code}</Code><Message>{message}</Message></Error>".encode()]
+            return _error(environ, start_response, *_BODIES[kind])
         if kind == "slow":
             over.wait(seconds)
             return self.app(environ, start_response)
@@ -130,6 +131,15 @@ class FaultyS3:
         _hang_up(environ)
         start_response("200 OK", [])
         return [b""]
+
+
+def _error(
+    environ: Environ, start_response: Callable[..., Any], status: str, code: str, message: str
+) -> Iterable[bytes]:
+    # Read to its end, so that the client is sure to see the answer and not a reset connection.
+    environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+    start_response(status, [("Content-Type", "application/xml")])
+    return [f"<Error><Code>{code}</Code><Message>{message}</Message></Error>".encode()]
 
 
 def _hang_up(environ: Environ) -> None:

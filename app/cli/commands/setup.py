@@ -1,5 +1,7 @@
 """Commands that prepare the ground: migrar, configurar-s3."""
 
+import sys
+
 import click
 
 from app.cli.output import done, json_option, print_json, say
@@ -8,8 +10,17 @@ from app.cli.running import with_settings
 from app.connections.storage import s3_options
 from app.migrate import migrate
 from app.settings import Settings
-from app.storage.bucket import BucketSetting, configure_bucket
+from app.storage.bucket import BucketSetting, Outcome, configure_bucket
 from app.storage.s3 import open_storage
+
+_MARKS = {
+    Outcome.CHANGED: "✓ cambiado",
+    Outcome.ALREADY: "= ya estaba",
+    Outcome.WORKS: "✓ funciona",
+    Outcome.UNSUPPORTED: "– no admitido",
+    Outcome.UNDONE: "– deshecho",
+    Outcome.REFUSED: "✗ rechazado",
+}
 
 
 @click.command()
@@ -38,7 +49,10 @@ def migrar(as_json: bool) -> None:
 def configurar_s3(bloqueo: int | None, as_json: bool) -> None:
     """Deja el bucket como debe estar: privado, cifrado, con versiones y con limpieza automática.
 
-    Dice qué cambió; la segunda vez no cambia nada. Lo que el almacén no admite, se dice.
+    Dice qué cambió; la segunda vez no cambia nada. Prueba a guardar un objeto como el de un respaldo, y otra vez
+    después de cada cambio: lo que impide guardarlo se dice, y se deshace. Lo que el almacén no admite, se dice.
+    Termina con error si así no se podría guardar ningún respaldo, si el almacén rechaza un ajuste y si no hubo el
+    bloqueo pedido.
     """
 
     async def work(settings: Settings) -> tuple[BucketSetting, ...]:
@@ -49,7 +63,13 @@ def configurar_s3(bloqueo: int | None, as_json: bool) -> None:
     found = with_settings(work)
     if as_json:
         print_json([{"ajuste": s.name, "resultado": s.outcome, "detalle": s.detail} for s in found])
-        return
-    marks = {"changed": "✓ cambiado", "already": "= ya estaba", "unsupported": "– no admitido"}
-    for setting in found:
-        say(f"{marks[setting.outcome]:13}  {setting.name}: {setting.detail}")
+    else:
+        for setting in found:
+            say(f"{_MARKS[setting.outcome]:14}  {setting.name}: {setting.detail}")
+    if any(setting.outcome is Outcome.REFUSED for setting in found):
+        sys.exit(1)
+    if bloqueo is not None and found[-1].outcome not in (Outcome.CHANGED, Outcome.ALREADY):
+        raise click.ClickException(
+            "El bucket no quedó bloqueado. Muchos almacenes solo bloquean un bucket que se creó para ello: ponga "
+            "otro nombre en AWS_BACKUP_BUCKET_NAME, que este comando lo crea"
+        )
