@@ -100,6 +100,27 @@ class LastGoodBackup(RespaldosError):
     code = "ultimo_respaldo_bueno"
 
 
+class ProtectedBackup(RespaldosError):
+    """A clinic's newest good backup from before the last week is deleted by nobody but the platform."""
+
+    status = 409
+    code = "respaldo_protegido"
+
+
+class BackupHeld(RespaldosError):
+    """What somebody has held is not deleted before it is released."""
+
+    status = 409
+    code = "respaldo_retenido"
+
+
+class NotHeld(RespaldosError):
+    """Only a held backup can be released."""
+
+    status = 409
+    code = "respaldo_no_retenido"
+
+
 class NotDeleted(RespaldosError):
     """Only a deleted backup can be taken back."""
 

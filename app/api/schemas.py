@@ -1,5 +1,6 @@
 """What only the API is asked and answers: the bodies of requests, logins, health, errors."""
 
+from datetime import date
 from typing import Annotated, Any, Literal
 
 from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, StrictBool
@@ -64,6 +65,15 @@ class PedidoRespaldo(BaseModel):
     model_config = ConfigDict(json_schema_extra={"examples": [{"descripcion": "Antes de la actualización"}]})
 
     descripcion: str = Field("", max_length=LONGEST_DESCRIPTION, pattern=WITHOUT_NUL)
+
+
+class PedidoRetencion(BaseModel):
+    """Por qué se conserva el respaldo, y hasta qué día, incluido; sin él, hasta que se libere."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"motivo": "Lo pide la auditoría del Ministerio"}]})
+
+    motivo: str = Field(min_length=1, max_length=LONGEST_DESCRIPTION, pattern=r"^[^\x00]*[^\s\x00][^\x00]*$")
+    hasta: date | None = None
 
 
 class PedidoVerificacion(BaseModel):

@@ -33,6 +33,10 @@ _SAID: Final = {
         "Falló una restauración",
         "`datos`: `restauracion_id`, `motivo`, `error`, `error_type`.",
     ),
+    TipoAviso.ELIMINACION: (
+        "Una persona eliminó un respaldo",
+        "Hasta que se borra su archivo se puede recuperar. `datos`: `quien` y `desde`, una dirección.",
+    ),
 }
 
 

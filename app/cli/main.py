@@ -46,6 +46,7 @@ LINES = {
     "comparar": "Dice qué cambió",
     "eliminar": "Elimina un respaldo",
     "recuperar": "Recupera uno eliminado",
+    "retener": "Impide que se elimine",
     "aceptar": "Acepta uno sospechoso",
     "limpiar": "Elimina los viejos",
     "reindexar": "Rehace filas perdidas",
@@ -68,7 +69,7 @@ MODULES = {
     "app.cli.commands.listing": ("listar", "ver", "estadisticas"),
     "app.cli.commands.points": ("puntos",),
     "app.cli.commands.restore": ("restaurar", "comparar"),
-    "app.cli.commands.retention": ("eliminar", "recuperar", "aceptar", "limpiar", "reindexar"),
+    "app.cli.commands.retention": ("eliminar", "recuperar", "retener", "aceptar", "limpiar", "reindexar"),
     "app.cli.commands.search": ("buscar", "historia"),
     "app.cli.commands.serve": ("serve",),
     "app.cli.commands.setup": ("migrar", "configurar-s3"),
@@ -89,6 +90,10 @@ class LazyGroup(click.Group):
         """The command itself, where its name is known."""
         name, command, rest = super().resolve_command(ctx, args)
         return name, load(name) if name in LINES else command, rest
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The commands alone: that there is a help is plain to whoever reads it, and there are 24 lines."""
+        self.format_commands(ctx, formatter)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         """Two columns, where the terminal is wide enough for them: the help is to be seen at once."""

@@ -125,7 +125,7 @@ class Delivery:
     ) -> None:
         aviso = notification.claimed.aviso
         try:
-            addresses = await self._addresses(aviso.clinica_id, clinic)
+            addresses = await self._addresses(notification, clinic)
         except NotifyError as exc:
             outcome.failures.append(str(exc))
             return
@@ -178,7 +178,8 @@ class Delivery:
             raise LeaseLost(f"otro proceso tomó el aviso {outcome.aviso_id}")
         outcome.claim = renewed
 
-    async def _addresses(self, clinica_id: int | None, clinic: Clinic | None) -> list[str]:
+    async def _addresses(self, notification: Notification, clinic: Clinic | None) -> list[str]:
+        clinica_id = notification.claimed.aviso.clinica_id
         if self._clinics_error is not None and clinica_id is not None:
             raise NotifyError(f"no se sabe a quién escribir: {self._clinics_error}")
         try:
@@ -186,6 +187,6 @@ class Delivery:
                 return await self._recipients.superadministrators()
             if clinic is None:
                 return []
-            return await self._recipients.administrators(clinic)
+            return await self._recipients.administrators(clinic, everybody=notification.for_everybody)
         except RespaldosError as exc:
             raise NotifyError(f"no se sabe a quién escribir: {exc}") from exc

@@ -31,7 +31,9 @@ CHANGED = {
 }
 
 # Of these, how long the backup once took says nothing.
-NOT_ABOUT_MAKING = {TipoAviso.VERIFICACION_FALLIDA, TipoAviso.RESTAURACION, TipoAviso.RESTAURACION_FALLIDA}
+NOT_ABOUT_MAKING = {
+    *(TipoAviso.VERIFICACION_FALLIDA, TipoAviso.RESTAURACION, TipoAviso.RESTAURACION_FALLIDA, TipoAviso.ELIMINACION),
+}
 
 # Of these, a person has said why.
 ASKED_FOR = {TipoAviso.RESTAURACION, TipoAviso.RESTAURACION_FALLIDA}
@@ -123,6 +125,17 @@ class Notification:
         return self.claimed.aviso.datos.get("error_type") == RestoreUncertain.code
 
     @property
+    def for_everybody(self) -> bool:
+        """Also administrators who do not want mail are to read it."""
+        return bool(self.claimed.aviso.datos.get("todos"))
+
+    @property
+    def deleter(self) -> str | None:
+        """Who deleted the backup, as far as it is known."""
+        said = self.claimed.aviso.datos.get("quien")
+        return wording.one_line(str(said), NAME_LIMIT) if said else None
+
+    @property
     def motive(self) -> str | None:
         """Why the backup is suspicious."""
         said = self.claimed.aviso.datos.get("motivo")
@@ -144,6 +157,8 @@ class Notification:
                 found += [("Tamaño", wording.size(bytes_))]
             if elapsed is not None and self.tipo not in NOT_ABOUT_MAKING:
                 found += [("Duración", wording.duration(elapsed.total_seconds()))]
+        if (address := datos.get("desde")) is not None:
+            found += [("Desde", wording.one_line(str(address), NAME_LIMIT))]
         if self.tipo in ASKED_FOR and (reason := datos.get("motivo")) is not None:
             found += [("Motivo", wording.one_line(str(reason), ERROR_LIMIT))]
         for what, name in CHANGED.items():

@@ -114,6 +114,15 @@ class Verificacion(Answer):
     error: Annotated[str | None, eg(None)] = Field(validation_alias="verificado_error")
 
 
+class Retencion(Answer):
+    """Que una persona lo hizo conservar: desde cuándo y hasta cuándo (null: hasta que se libere), por qué y quién."""
+
+    desde: Annotated[Fecha, eg("2026-07-05T07:00:00+00:00")] = Field(validation_alias="retenido")
+    hasta: Annotated[Fecha | None, eg(None)] = Field(validation_alias="retenido_hasta")
+    motivo: Annotated[str, eg("Lo pide la auditoría del Ministerio")] = Field(validation_alias="retenido_motivo")
+    usuario: Annotated[str | None, eg("Ana María Peñaranda")] = Field(validation_alias="retenido_por")
+
+
 class Progreso(BaseModel):
     """Hasta dónde ha llegado lo que está en curso."""
 
@@ -170,13 +179,16 @@ class RespaldoEnLista(RespaldoAvisado):
     sin_cambios_desde: Annotated[Fecha | None, eg(None)] = Field(
         description="Si el archivo es de otro respaldo, de cuándo es ese: desde entonces no cambió nada."
     )
+    retenido: Annotated[Retencion | None, eg(None)] = Field(
+        validation_alias="hold", description="Si una persona lo hizo conservar: entonces nadie lo elimina."
+    )
     fecha_expiracion: Annotated[Fecha | None, eg("2026-08-02T06:00:12+00:00")] = Field(
         None,
         description=(
             "Hasta cuándo se conserva por lo menos: `fecha_respaldo` más RETENTION_DAYS. Después lo elimina la"
             " limpieza de la noche, salvo que sea el último bueno o que otra regla lo conserve. Una persona lo puede"
-            " eliminar antes. null si no está completado, ya está eliminado o es un punto, de los que pronto queda"
-            " solo el último de cada día."
+            " eliminar antes. null si no está completado, ya está eliminado, está retenido sin fin o es un punto, de"
+            " los que pronto queda solo el último de cada día."
         ),
     )
 

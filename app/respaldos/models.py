@@ -115,6 +115,8 @@ class Accion(StrEnum):
     EMISION_TOKEN = "emision_token"  # noqa: S105 (a word, and no secret)
     ACCESO_RECHAZADO = "acceso_rechazado"
     PROGRAMACION = "programacion"
+    RETENCION = "retencion"
+    LIBERACION = "liberacion"
 
 
 class TipoAviso(StrEnum):
@@ -128,6 +130,7 @@ class TipoAviso(StrEnum):
     VERIFICACION_FALLIDA = "verificacion_fallida"
     RESTAURACION = "restauracion"
     RESTAURACION_FALLIDA = "restauracion_fallida"
+    ELIMINACION = "eliminacion"
 
 
 def _one_of(column: str, values: type[StrEnum]) -> CheckConstraint:
@@ -169,6 +172,9 @@ class Respaldo(Base):
     `verificado` is the last verification, failed where `verificado_error` says why. `purga_iniciada` and `purgado`
     are when the removal of the deleted one's object from S3 began and ended.
 
+    `retenido` is when a person had it held, for `retenido_motivo`, until `retenido_hasta` or, where that is NULL,
+    until somebody releases it. An end that has come releases it, too, and stays in the row.
+
     `huella` is the digest of all that its file says but when and for whom it was made. A point that would say nothing
     else has the object of `respaldo_base_id`, which was taken at `sin_cambios_desde`: its key, size and hash stand in
     this row, too, and what is found of the object is written into every row that has it.
@@ -206,6 +212,19 @@ class Respaldo(Base):
     huella: Mapped[str | None] = mapped_column(CHAR(64))
     respaldo_base_id: Mapped[int | None] = mapped_column(ForeignKey("respaldo.id"))
     sin_cambios_desde: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    retenido: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    retenido_hasta: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    retenido_motivo: Mapped[str | None] = mapped_column(Text)
+    retenido_por: Mapped[str | None] = mapped_column(Text)
+
+    def held(self, now: datetime) -> bool:
+        """Whether a person wants it kept at that moment, whatever its age is."""
+        return self.retenido is not None and (self.retenido_hasta is None or self.retenido_hasta > now)
+
+    @property
+    def hold(self) -> Self | None:
+        """Itself, where it is held just now: four of its columns tell why."""
+        return self if self.held(datetime.now(UTC)) else None
 
     @property
     def made_as(self) -> int:

@@ -169,6 +169,9 @@ ADMINISTRATORS = [
     ("POST", "respaldos/{id}/cancelar/", 409),
     ("POST", "respaldos/{id}/recuperar/", 409),
     ("POST", "respaldos/{id}/aceptar/", 409),
+    # It has to be said why.
+    ("POST", "respaldos/{id}/retener/", 422),
+    ("POST", "respaldos/{id}/liberar/", 409),
     ("DELETE", "respaldos/{id}/", 409),
     ("GET", "eventos/", 200),
     # It has to be said in which format.

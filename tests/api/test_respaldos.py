@@ -379,6 +379,39 @@ async def test_a_backup_is_deleted_and_taken_back(app: FastAPI, client: httpx.As
     assert (twice.status_code, twice.json()["codigo"]) == (409, "respaldo_no_eliminado")
 
 
+async def test_a_backup_is_held_and_released(client: httpx.AsyncClient, conn: asyncpg.Connection) -> None:
+    respaldo_id, _ = [await add_backup(conn, fecha_respaldo=datetime.now(UTC)) for _ in range(2)]
+    place = f"{API}/respaldos/{respaldo_id}"
+    for wrong in ({}, {"motivo": " "}, {"motivo": "x" * 501}, {"motivo": "x", "hasta": "mañana"}):
+        assert (await client.post(f"{place}/retener/", headers=bearer(), json=wrong)).status_code == 422
+    passed = await client.post(f"{place}/retener/", headers=bearer(), json={"motivo": "x", "hasta": "2020-01-01"})
+    assert (passed.status_code, "ya pasó" in passed.json()["detail"]) == (422, True)
+    body = {"motivo": " Lo pide el Ministerio ", "hasta": "2999-12-31"}
+    held = await client.post(f"{place}/retener/", headers=bearer(), json=body)
+    assert held.status_code == 200
+    hold = held.json()["respaldo"]["retenido"]
+    # That day is in it, where the clinics are.
+    assert (hold["motivo"], hold["hasta"]) == ("Lo pide el Ministerio", "3000-01-01T04:00:00+00:00")
+    assert [b["retenido"] is not None for b in (await client.get(f"{API}/respaldos/", headers=bearer())).json()] in (
+        [True, False],
+        [False, True],
+    )
+    refused = await client.delete(f"{place}/", headers=bearer())
+    assert (refused.status_code, refused.json()["codigo"]) == (409, "respaldo_retenido")
+    freed = await client.post(f"{place}/liberar/", headers=bearer())
+    assert (freed.status_code, freed.json()["respaldo"]["retenido"]) == (200, None)
+    assert (await client.delete(f"{place}/", headers=bearer())).status_code == 204
+
+
+async def test_what_only_the_platform_deletes(client: httpx.AsyncClient, conn: asyncpg.Connection) -> None:
+    await add_backup(conn, fecha_respaldo=datetime.now(UTC))
+    old = await add_backup(conn, fecha_respaldo=datetime.now(UTC) - timedelta(days=8))
+    refused = await client.delete(f"{API}/respaldos/{old}/", headers=bearer())
+    assert (refused.status_code, refused.json()["codigo"]) == (409, "respaldo_protegido")
+    gone = await client.delete(f"{API}/respaldos/{old}/?clinica_id={SMALL}", headers=bearer(None))
+    assert gone.status_code == 204
+
+
 async def test_a_running_backup_is_not_deleted(client: httpx.AsyncClient, conn: asyncpg.Connection) -> None:
     respaldo_id = await add_backup(conn, estado="procesando")
     answer = await client.delete(f"{API}/respaldos/{respaldo_id}/", headers=bearer())

@@ -425,6 +425,21 @@ def test_verificar_of_a_changed_object(addresses: dict[str, str], store: Store, 
     assert made["hash_md5"] in ran.err
 
 
+def test_a_held_backup_is_not_deleted(demo: Demo) -> None:
+    made = str(respaldos("crear", "--clinica", "2", "--json", cwd=demo.folder).json["id"])
+    for wrong in ((), ("--motivo", " "), ("--motivo", "x", "--liberar"), ("--motivo", "x", "--hasta", "mañana")):
+        assert respaldos("retener", made, *wrong, cwd=demo.folder).code == 2
+    held = respaldos("retener", made, "--motivo", "Auditoría", "--hasta", "2999-12-31", "--json", cwd=demo.folder)
+    assert held.json["retenido"]["hasta"] == "3000-01-01T04:00:00+00:00"
+    assert re.search(
+        r"Retenido: hasta el 3000-01-01 00:00:00: Auditoría", respaldos("ver", made, cwd=demo.folder).out
+    )
+    refused = respaldos("eliminar", made, "--si", cwd=demo.folder)
+    assert (refused.code, "está retenido (Auditoría)" in refused.err) == (1, True)
+    assert respaldos("retener", made, "--liberar", cwd=demo.folder).code == 0
+    assert respaldos("retener", made, "--liberar", cwd=demo.folder).code == 1
+
+
 # Errors, help, codes
 
 
@@ -445,6 +460,7 @@ def test_an_error_is_json_where_json_is_asked_for(name: str, tmp_path: Path) -> 
         "historia": ["--clinica", "1", "pacientes:1"],
         "eliminar": ["1", "--si"],
         "recuperar": ["1"],
+        "retener": ["1", "--motivo", "auditoría"],
         "puntos": ["--clinica", "1"],
         "aceptar": ["1"],
         "token": ["--clinica", "1"],

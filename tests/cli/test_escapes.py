@@ -89,6 +89,11 @@ async def test_no_command_lets_a_terminal_heed_data(
     assert SHOWN in asked.out
     assert not any(part in asked.out for part in ("\x1b]", "\x07", "\u202e", "\x9b"))
     run("limpiar", "--simular")
+    run("retener", made, "--motivo", EVIL)
+    run("ver", made)
+    run("eliminar", made, "--si", codes=(1,))
+    run("limpiar", "--simular")
+    run("retener", made, "--liberar")
     run("eliminar", made, "--si", codes=(0, 1))
     run("recuperar", made, codes=(0, 1))
     run("aceptar", made, codes=(0, 1))

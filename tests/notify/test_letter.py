@@ -37,6 +37,7 @@ DATOS: dict[TipoAviso, dict[str, Any]] = {
         **{"restauracion_id": 3, "error": SAID, "error_type": "restauracion_rechazada"},
         "motivo": REASON,
     },
+    TipoAviso.ELIMINACION: {"quien": "Ana Pérez", "desde": "203.0.113.9", "todos": True},
 }
 
 SUBJECTS = {
@@ -48,6 +49,7 @@ SUBJECTS = {
     TipoAviso.VERIFICACION_FALLIDA: f"Un respaldo de {CLINIC} no pasó la comprobación",
     TipoAviso.RESTAURACION: f"Datos restaurados: {CLINIC}",
     TipoAviso.RESTAURACION_FALLIDA: f"No se pudo restaurar un respaldo de {CLINIC}",
+    TipoAviso.ELIMINACION: f"Se eliminó un respaldo de {CLINIC}",
 }
 
 MADE = ("23 de noviembre de 2026, 02:00", "n.º 42", "1.075.000", "12,4 MB", "Automático")
@@ -60,6 +62,7 @@ FACTS = {
     TipoAviso.VERIFICACION_FALLIDA: (*MADE, "Completa", SAID, "21 de noviembre de 2026, 02:00"),
     TipoAviso.RESTAURACION: ("23 de noviembre de 2026, 02:00", "n.º 42", "12.345", "Registros agregados", REASON),
     TipoAviso.RESTAURACION_FALLIDA: (*MADE, SAID, "no cambiaron", REASON),
+    TipoAviso.ELIMINACION: (*MADE, "Ana Pérez eliminó", "203.0.113.9", "cambie su contraseña"),
 }
 
 

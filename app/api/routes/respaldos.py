@@ -9,10 +9,10 @@ from fastapi import APIRouter, Query, Request, Response
 from app.api.caller import AdminAccess, Caller, ReadAccess, ServiceDep, platforms_own
 from app.api.once import AskingAccess
 from app.api.openapi import of_anyone, with_body
-from app.api.parameters import PAGE_HEADERS, PageDep, RespaldoId, Timestamp, time_range
+from app.api.parameters import PAGE_HEADERS, PageDep, RespaldoId, Timestamp, day_of, time_range
 from app.api.people import names_of
 from app.api.problems import WithMembers
-from app.api.schemas import PedidoComparacion, PedidoRespaldo, PedidoRestauracion, PedidoVerificacion
+from app.api.schemas import PedidoComparacion, PedidoRespaldo, PedidoRestauracion, PedidoRetencion, PedidoVerificacion
 from app.clinic.restore.mode import Modo
 from app.connections.service import Service
 from app.connections.storage import storage_price
@@ -38,6 +38,7 @@ from app.respaldos.reading.download import enlace_descarga
 from app.respaldos.reading.verification import pedir_verificacion
 from app.respaldos.restore.request import RestoreRequest, pedir_restauracion
 from app.respaldos.retention.delete import aceptar_respaldo, eliminar_respaldo, recuperar_respaldo
+from app.respaldos.retention.hold import liberar_respaldo, retener_respaldo
 from app.respaldos.status.statistics import obtener_estadisticas
 
 router = APIRouter(prefix="/respaldos", tags=["Respaldos"])
@@ -293,8 +294,17 @@ async def restaurar(
     responses=of_anyone(409, _409="El respaldo 7 es el último bueno de la clínica y no se puede eliminar"),
 )
 async def eliminar(service: ServiceDep, caller: AdminAccess, respaldo_id: RespaldoId) -> None:
-    """Desaparece en el acto, y su archivo se borra unos días después: hasta entonces se puede recuperar."""
-    await eliminar_respaldo(service.resources, respaldo_id, clinica_id=caller.clinica_id, actor=caller.actor)
+    """Desaparece en el acto, y su archivo se borra unos días después: hasta entonces se puede recuperar. Se avisa a
+    quienes administran la clínica; a todos, si era bueno y de los últimos siete días o si van más de tres en un día.
+    No se eliminan uno retenido ni el único bueno; y el último bueno de hace siete días o más, solo lo elimina el
+    superadministrador."""
+    await eliminar_respaldo(
+        service.resources,
+        respaldo_id,
+        clinica_id=caller.clinica_id,
+        actor=await _named(service, caller),
+        platform=caller.principal.superadmin,
+    )
 
 
 @router.post(
@@ -310,6 +320,43 @@ async def recuperar(service: ServiceDep, caller: AdminAccess, respaldo_id: Respa
         service.resources, respaldo_id, clinica_id=caller.clinica_id, actor=caller.actor
     )
     return RespaldoConMensaje(mensaje="El respaldo se recuperó", respaldo=_shown(service, respaldo))
+
+
+@router.post(
+    "/{respaldo_id:id}/retener/",
+    response_model=RespaldoConMensaje,
+    summary="Hace que un respaldo se conserve",
+    response_description="El respaldo, que nadie elimina mientras esté retenido.",
+    responses=of_anyone(),
+)
+async def retener(service: ServiceDep, caller: AdminAccess, respaldo_id: RespaldoId, body: PedidoRetencion) -> Any:
+    """Ni la limpieza ni una persona lo eliminan hasta que se libere o pase el día. El motivo lo ve quien puede ver
+    los respaldos. Si ya estaba retenido, valen el motivo y el día de ahora."""
+    hasta = body.hasta
+    respaldo = await retener_respaldo(
+        service.resources,
+        respaldo_id,
+        clinica_id=caller.clinica_id,
+        motivo=body.motivo.strip(),
+        hasta=day_of(hasta, service.settings.time_zone)[1] if hasta is not None else None,
+        actor=await _named(service, caller),
+    )
+    return RespaldoConMensaje(mensaje="El respaldo está retenido", respaldo=_shown(service, respaldo))
+
+
+@router.post(
+    "/{respaldo_id:id}/liberar/",
+    response_model=RespaldoConMensaje,
+    summary="Libera un respaldo retenido",
+    response_description="El respaldo, que se conserva lo que los demás.",
+    responses=of_anyone(409, _409="El respaldo 7 no está retenido"),
+)
+async def liberar(service: ServiceDep, caller: AdminAccess, respaldo_id: RespaldoId) -> Any:
+    """Desde ahora se puede eliminar, como cualquier otro."""
+    respaldo = await liberar_respaldo(
+        service.resources, respaldo_id, clinica_id=caller.clinica_id, actor=await _named(service, caller)
+    )
+    return RespaldoConMensaje(mensaje="El respaldo se liberó", respaldo=_shown(service, respaldo))
 
 
 @router.post(

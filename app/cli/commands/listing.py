@@ -28,7 +28,7 @@ from app.connections.storage import storage_price
 from app.dump.whose import named
 from app.respaldos.backup import fleet as backup_fleet
 from app.respaldos.backup import queries as backup_queries
-from app.respaldos.contract import ESTADO_DISPLAY, Estadisticas, RespaldoEnLista, Verificacion
+from app.respaldos.contract import ESTADO_DISPLAY, Estadisticas, RespaldoEnLista, Retencion, Verificacion
 from app.respaldos.databases import Databases, transaction
 from app.respaldos.jobs.request import progress_of
 from app.respaldos.models import Estado, Respaldo, Restauracion, TipoRestauracion
@@ -110,6 +110,11 @@ def _stored(respaldo: Respaldo) -> str:
     return size(respaldo.tamaño_bytes) if base is None else f"el del {base}"
 
 
+def _held(hold: Retencion) -> str:
+    until = f"hasta el {timestamp(hold.hasta)}" if hold.hasta is not None else "hasta que se libere"
+    return f"{until}: {hold.motivo}"
+
+
 def _verified(verificado: Verificacion | None) -> str:
     if verificado is None:
         return "—"
@@ -153,6 +158,7 @@ def ver(id_: int, as_json: bool) -> None:
             "Tiempo": elapsed(taken.total_seconds()) if (taken := respaldo.tiempo_ejecucion) is not None else "—",
             "Hash MD5": shown.hash_md5 or "—",
             dated("Verificado"): _verified(shown.verificado),
+            **({"Retenido": _held(hold)} if (hold := shown.retenido) is not None else {}),
             **({"Error": f"{metadata['error']} ({metadata['error_type']})"} if "error" in metadata else {}),
         }
     )

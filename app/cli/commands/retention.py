@@ -1,6 +1,6 @@
-"""Commands on what is kept: eliminar, recuperar, aceptar, limpiar, reindexar."""
+"""Commands on what is kept: eliminar, recuperar, retener, aceptar, limpiar, reindexar."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, time, timedelta
 from typing import Any
 
 import click
@@ -26,6 +26,7 @@ from app.cli.parameters import IDENTIFIER, unsealed_option
 from app.cli.progress import progress_bar
 from app.cli.resources import with_resources
 from app.cli.running import with_databases, with_settings
+from app.connections.databases import open_databases
 from app.connections.resources import open_resources, retention_policy
 from app.dump.whose import named, whose
 from app.respaldos.audit import COMMAND_LINE
@@ -35,6 +36,7 @@ from app.respaldos.models import Estado, Respaldo
 from app.respaldos.resources import Resources
 from app.respaldos.retention.clean import ClinicDecisions, limpiar_respaldos_antiguos
 from app.respaldos.retention.delete import aceptar_respaldo, eliminar_respaldo, recuperar_respaldo
+from app.respaldos.retention.hold import liberar_respaldo, retener_respaldo
 from app.respaldos.retention.purge import purgar
 from app.respaldos.retention.reindex import Reindexed, Unknown
 from app.respaldos.retention.reindex import reindexar as rebuild
@@ -48,8 +50,8 @@ from app.settings import Settings
 def eliminar(id_: int, si: bool, as_json: bool) -> None:
     """Elimina un respaldo.
 
-    Su archivo se borra de S3 días después (PURGE_DAYS); hasta entonces se lo puede recuperar. El único respaldo
-    bueno de una clínica no se elimina.
+    Su archivo se borra de S3 días después (PURGE_DAYS); hasta entonces se lo puede recuperar. Se avisa a quienes
+    administran la clínica. Ni su único respaldo bueno ni uno retenido se eliminan.
     """
 
     async def look(databases: Databases) -> Respaldo:
@@ -57,7 +59,7 @@ def eliminar(id_: int, si: bool, as_json: bool) -> None:
 
     async def work(databases: Databases) -> None:
         respaldo = await find_respaldo(databases, id_)
-        await eliminar_respaldo(databases, id_, clinica_id=respaldo.clinica_id, actor=COMMAND_LINE)
+        await eliminar_respaldo(databases, id_, clinica_id=respaldo.clinica_id, actor=COMMAND_LINE, platform=True)
 
     if not si:
         respaldo = with_databases(look)
@@ -81,6 +83,45 @@ def recuperar(id_: int, as_json: bool) -> None:
         return await recuperar_respaldo(resources, id_, clinica_id=respaldo.clinica_id, actor=COMMAND_LINE)
 
     _show(with_resources(work), as_json, f"Respaldo {id_} recuperado")
+
+
+@click.command()
+@click.argument("id_", metavar="ID", type=IDENTIFIER)
+@click.option("--motivo", metavar="TEXTO", help="Por qué se conserva. Lo ve quien puede ver los respaldos.")
+@click.option(
+    "--hasta",
+    type=click.DateTime(formats=["%Y-%m-%d"]),
+    metavar="AAAA-MM-DD",
+    help="El último día; sin él, hasta que se libere.",
+)
+@click.option("--liberar", is_flag=True, help="Deja que se elimine otra vez.")
+@json_option
+def retener(id_: int, motivo: str | None, hasta: datetime | None, liberar: bool, as_json: bool) -> None:
+    """Conserva un respaldo: ni una persona ni la limpieza lo eliminan, hasta que se libere."""
+    if liberar == (motivo is not None) or (liberar and hasta is not None):
+        raise click.UsageError("dé --motivo, para retenerlo, o --liberar")
+    if motivo is not None and not motivo.strip():
+        raise click.UsageError("--motivo está vacío")
+
+    async def work(settings: Settings) -> Respaldo:
+        async with open_databases(settings) as databases:
+            respaldo = await find_respaldo(databases, id_)
+            if motivo is None:
+                return await liberar_respaldo(databases, id_, clinica_id=respaldo.clinica_id, actor=COMMAND_LINE)
+            end = None
+            if hasta is not None:
+                end = datetime.combine(hasta.date() + timedelta(days=1), time(), settings.time_zone)
+            return await retener_respaldo(
+                databases,
+                id_,
+                clinica_id=respaldo.clinica_id,
+                motivo=motivo.strip(),
+                hasta=end,
+                actor=COMMAND_LINE,
+            )
+
+    said = f"Respaldo {id_} liberado" if liberar else f"Respaldo {id_} retenido: no se elimina hasta que se libere"
+    _show(with_settings(work), as_json, said)
 
 
 @click.command()

@@ -43,9 +43,10 @@ class ClinicRecipients:
         self._tenancy = tenancy
         self._admin_roles = {role.casefold() for role in admin_roles}
 
-    async def administrators(self, clinic: Clinic) -> list[str]:
+    async def administrators(self, clinic: Clinic, *, everybody: bool = False) -> list[str]:
         """E-mail addresses of the clinic's active administrators who want mail, each once, as the clinic wrote them.
 
+        `everybody`: also of those who do not want any.
         Where the database does not say who wants mail, that is the address in the clinics table; where that does
         not say one either, nobody's. Raises DatabaseError or one of its kinds.
         """
@@ -57,7 +58,9 @@ class ClinicRecipients:
                 await connection.execute(f"SET search_path = {', '.join(quote(schema) for schema in schemas)}")
                 users = await _columns(connection, USERS)
                 if users >= self._needed_of_users and await _columns(connection, ROLES) >= NEEDED[ROLES]:
-                    return await self._who_want_mail(connection, clinic, active="activo" in users)
+                    return await self._who_want_mail(
+                        connection, clinic, active="activo" in users, everybody=everybody
+                    )
                 table = shared.tables[tenants]
                 if table.column(ADMIN_EMAIL) is None:
                     return []
@@ -85,10 +88,12 @@ class ClinicRecipients:
     def _needed_of_users(self) -> set[str]:
         return NEEDED[USERS] | ({self._tenancy.column} if self._tenancy.kind == "column" else set())
 
-    async def _who_want_mail(self, connection: asyncpg.Connection, clinic: Clinic, *, active: bool) -> list[str]:
+    async def _who_want_mail(
+        self, connection: asyncpg.Connection, clinic: Clinic, *, active: bool, everybody: bool
+    ) -> list[str]:
         statement = (
             f"SELECT t.rol::text, u.correoelectronico::text FROM {USERS} AS u JOIN {ROLES} AS t"
-            " ON t.id = u.idtipousuario WHERE u.notificaciones_email"
+            f" ON t.id = u.idtipousuario WHERE {'true' if everybody else 'u.notificaciones_email'}"
         )
         if active:
             statement += " AND u.activo IS NOT FALSE"

@@ -121,6 +121,32 @@ describe("one backup", () => {
     ]);
   });
 
+  test("is held with a reason, and released; held, it is not deleted", async () => {
+    const hold = { desde: "2026-07-05T07:00:00+00:00", hasta: null, motivo: "Lo pide el Ministerio", usuario: "Ana" };
+    let found = respaldo();
+    const answer = () => json({ mensaje: "", respaldo: found });
+    const asked = service({
+      ...others,
+      [DETAIL]: () => json(found),
+      [`POST /api/v1/respaldos/7/retener/`]: () => ((found = respaldo({ retenido: hold })), answer()),
+      [`POST /api/v1/respaldos/7/liberar/`]: () => ((found = respaldo()), answer()),
+    });
+    show(<RespaldoDetail id={7} />);
+    const user = userEvent.setup();
+    await user.click(await screen.findByRole("button", { name: "Retener" }));
+    const dialog = within(screen.getByRole("dialog"));
+    await user.click(dialog.getByRole("button", { name: "Retener" }));
+    await user.type(dialog.getByLabelText("Por qué se conserva"), "Lo pide el Ministerio");
+    await user.click(dialog.getByRole("button", { name: "Retener" }));
+    expect(await screen.findByText(/Nadie lo elimina mientras tanto/)).toBeVisible();
+    expect(screen.queryByRole("button", { name: "Eliminar" })).toBeNull();
+    expect(asked.filter(({ path }) => path.endsWith("/retener/")).map(({ body }) => body)).toEqual([
+      { motivo: "Lo pide el Ministerio", hasta: null },
+    ]);
+    await user.click(screen.getByRole("button", { name: "Liberarlo" }));
+    expect(await screen.findByRole("button", { name: "Eliminar" })).toBeVisible();
+  });
+
   test("says since when nothing changed, where it has another one's file", async () => {
     const same = respaldo({ tipo_respaldo: "punto", fecha_respaldo: "2026-07-03T15:00:00+00:00", respaldo_base_id: 6 });
     service({ ...others, [DETAIL]: () => json({ ...same, sin_cambios_desde: "2026-07-03T14:00:00+00:00" }) });

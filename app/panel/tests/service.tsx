@@ -105,6 +105,7 @@ export function respaldo(changed: Partial<RespaldoDetalle> = {}): RespaldoDetall
     fecha_expiracion: "2026-08-02T06:00:00+00:00",
     respaldo_base_id: null,
     sin_cambios_desde: null,
+    retenido: null,
     archivo_s3: "backups/1/2026/07/backup_20260703_020000.json.gz",
     hash_md5: "9e107d9d372bb6826bd81d3542a419d6",
     tiempo_ejecucion: "00:00:04.381000",

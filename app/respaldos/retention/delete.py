@@ -1,23 +1,45 @@
 """What a person decides of a backup: hidden at once and purged days later, taken back, accepted though suspicious."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from app.dump.whose import whose
-from app.errors import AlreadyPurged, LastGoodBackup, NotDeleted, NotSuspicious, OperationInProgress, RespaldoNotFound
-from app.respaldos import audit
+from app.errors import (
+    AlreadyPurged,
+    BackupHeld,
+    LastGoodBackup,
+    NotDeleted,
+    NotSuspicious,
+    OperationInProgress,
+    ProtectedBackup,
+    RespaldoNotFound,
+)
+from app.respaldos import audit, notices
 from app.respaldos.audit import Actor
 from app.respaldos.backup import queries as backup_queries
 from app.respaldos.databases import Databases, transaction
-from app.respaldos.models import Accion, Respaldo
+from app.respaldos.models import Accion, Respaldo, TipoAviso
 from app.respaldos.resources import Resources
 from app.respaldos.retention import queries as retention_queries
 
+# Whoever takes over a clinic's account is noticed within a week, and finds this backup then.
+PROTECTED_AGE = timedelta(days=7)
 
-async def eliminar_respaldo(databases: Databases, respaldo_id: int, *, clinica_id: int | None, actor: Actor) -> None:
-    """Raises RespaldoNotFound, OperationInProgress while it is pending or running, and LastGoodBackup.
+# More than these in a day are no tidying up.
+USUAL_DELETIONS, DAY = 3, timedelta(days=1)
 
-    The latter where the clinic would be left without a good one.
+
+async def eliminar_respaldo(
+    databases: Databases, respaldo_id: int, *, clinica_id: int | None, actor: Actor, platform: bool = False
+) -> None:
+    """Hide it, and tell the clinic's administrators: all of them where a thief might want it, who has no more time.
+
+    That is a good one of the last PROTECTED_AGE, or one after USUAL_DELETIONS others of that day.
+
+    Raises RespaldoNotFound, OperationInProgress while it is pending or running, BackupHeld, LastGoodBackup where the
+    clinic would be left without a good one, and, but for the `platform`'s own people, ProtectedBackup for its newest
+    good one that is older than PROTECTED_AGE.
     """
+    now = datetime.now(UTC)
     async with transaction(databases) as session:
         # All of them are locked: of the last two good ones, two people must not delete one each.
         backups = await retention_queries.live(session, clinica_id=clinica_id, locked=True)
@@ -28,11 +50,32 @@ async def eliminar_respaldo(databases: Databases, respaldo_id: int, *, clinica_i
             raise LastGoodBackup(
                 f"el respaldo {respaldo_id} es el único bueno de {whose(clinica_id)}; haga otro antes de eliminarlo"
             )
+        if found.held(now):
+            raise BackupHeld(
+                f"el respaldo {respaldo_id} está retenido ({found.retenido_motivo}); libérelo antes de eliminarlo"
+            )
+        old = [backup for backup in backups if backup.good and backup.fecha_respaldo < now - PROTECTED_AGE]
+        if not platform and found is max(old, key=lambda backup: (backup.fecha_respaldo, backup.id), default=None):
+            raise ProtectedBackup(
+                f"el respaldo {respaldo_id} es el último bueno de hace {PROTECTED_AGE.days} días o más; solo lo"
+                " elimina quien administra la plataforma"
+            )
+        wanted = found.good and found.fecha_respaldo >= now - PROTECTED_AGE
         if not await retention_queries.mark_deleted(session, respaldo_id, clinica_id=clinica_id):
             raise OperationInProgress(
                 f"el respaldo {respaldo_id} está en curso; cancélelo antes de eliminarlo", respaldo_id
             )
+        before = await retention_queries.deletions(session, clinica_id=clinica_id, since=now - DAY)
         await audit.record(session, Accion.ELIMINACION, actor, clinica_id=clinica_id, respaldo_id=respaldo_id)
+        await notices.record(
+            session,
+            TipoAviso.ELIMINACION,
+            clinica_id=clinica_id,
+            respaldo_id=respaldo_id,
+            quien=actor.nombre or actor.usuario,
+            desde=actor.direccion,
+            todos=wanted or before >= USUAL_DELETIONS,
+        )
 
 
 async def recuperar_respaldo(

@@ -69,6 +69,7 @@ async def clinics_to_clean(
     candidate = aliased(Respaldo)
     aged = (
         candidate.fecha_eliminacion.is_(None),
+        or_(candidate.retenido.is_(None), candidate.retenido_hasta <= now),
         candidate.fecha_respaldo <= age_limit(policy, now),
         candidate.estado.not_in([Estado.PENDIENTE, Estado.PROCESANDO]),
     )

@@ -53,6 +53,8 @@ def decide(
 ) -> list[Decision]:
     """A decision for each of one clinic's backups, newest first. None of them is deleted yet.
 
+    One that is held is kept, and takes nobody's place in the rules.
+
     `recovered` says when a person took a deletion back: that backup is kept for `days` from then, or the next
     night would undo it. Where no backup is good, the newest completed one is kept: it may be damaged, and it
     is all that there is.
@@ -72,6 +74,8 @@ def decide(
         reason = held.get(backup.id)
         if backup.estado in (Estado.PENDIENTE, Estado.PROCESANDO):
             reason = "está en curso"
+        elif backup.held(now):
+            reason = f"está retenido: {backup.retenido_motivo}"
         elif reason is None and backup.fecha_respaldo > limit and backup.id not in thinned:
             reason = f"tiene menos de {_days(policy.days)}"
         elif reason is None and (taken_back := recovered.get(backup.id)) is not None and taken_back > limit:

@@ -8,6 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased, defer
 
 from app.errors import RespaldoNotFound
+from app.respaldos.audit import SERVICE
 from app.respaldos.models import Accion, Estado, Evento, Respaldo
 from app.respaldos.retention.expiry import FOR_EVER_DAYS
 
@@ -49,6 +50,21 @@ async def recoveries(session: AsyncSession, *, clinica_id: int | None, since: da
         .group_by(Evento.respaldo_id)
     )
     return {respaldo_id: fecha for respaldo_id, fecha in found if respaldo_id is not None}
+
+
+async def deletions(session: AsyncSession, *, clinica_id: int | None, since: datetime) -> int:
+    """How many of the clinic's backups people, and not retention, have deleted since then."""
+    found = await session.scalar(
+        select(func.count())
+        .select_from(Evento)
+        .where(
+            Evento.clinica_id == clinica_id,
+            Evento.accion == Accion.ELIMINACION,
+            Evento.fecha > since,
+            Evento.direccion != SERVICE.direccion,
+        )
+    )
+    return found or 0
 
 
 async def locked(session: AsyncSession, respaldo_id: int, *, clinica_id: int | None) -> Respaldo:

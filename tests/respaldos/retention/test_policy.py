@@ -53,6 +53,7 @@ def histories(draw: st.DrawFn) -> list[Respaldo]:
                 st.sampled_from([None, NOW]),
                 st.sampled_from([None, None, "dañado"]),
                 st.sampled_from([TipoRespaldo.AUTOMATICO, TipoRespaldo.PUNTO, TipoRespaldo.PUNTO]),
+                st.sampled_from([None, None, None, NOW]),
             ),
             max_size=40,
         )
@@ -64,8 +65,9 @@ def histories(draw: st.DrawFn) -> list[Respaldo]:
             aceptado=accepted,
             verificado_error=error,
             tipo_respaldo=tipo,
+            retenido=held,
         )
-        for id_, (hours, estado, doubt, accepted, error, tipo) in enumerate(drawn, 1)
+        for id_, (hours, estado, doubt, accepted, error, tipo, held) in enumerate(drawn, 1)
     ]
 
 
@@ -97,6 +99,15 @@ def test_the_newest_good_one_and_the_minimum_are_never_deleted(
     good = [found.id for found in newest_first(backups) if found.good]
     assert set(good[: policy.minimum]) <= stay
     assert len(stay & set(good)) >= min(policy.minimum, len(good))
+
+
+@given(histories(), policies, zones)
+def test_what_is_held_stays_and_takes_nobodys_place(backups: list[Respaldo], policy: Policy, zone: ZoneInfo) -> None:
+    held = {found.id for found in backups if found.held(NOW)}
+    stay = kept(decide(backups, NOW, policy, zone))
+    for found in backups:
+        found.retenido = None
+    assert stay == kept(decide(backups, NOW, policy, zone)) | held
 
 
 @given(histories(), policies, zones)

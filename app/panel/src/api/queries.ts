@@ -434,6 +434,18 @@ export function useRecuperar() {
   return useAction((id: number) => answered(api.POST("/api/v1/respaldos/{respaldo_id}/recuperar/", of(id))));
 }
 
+export function useRetener() {
+  const { api } = useApi();
+  return useAction(({ id, ...body }: { id: number; motivo: string; hasta: string | null }) =>
+    answered(api.POST("/api/v1/respaldos/{respaldo_id}/retener/", { ...of(id), body })),
+  );
+}
+
+export function useLiberar() {
+  const { api } = useApi();
+  return useAction((id: number) => answered(api.POST("/api/v1/respaldos/{respaldo_id}/liberar/", of(id))));
+}
+
 export function useAceptar() {
   const { api } = useApi();
   return useAction((id: number) => answered(api.POST("/api/v1/respaldos/{respaldo_id}/aceptar/", of(id))));

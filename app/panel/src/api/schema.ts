@@ -147,7 +147,10 @@ export interface paths {
         post?: never;
         /**
          * Elimina un respaldo
-         * @description Desaparece en el acto, y su archivo se borra unos días después: hasta entonces se puede recuperar.
+         * @description Desaparece en el acto, y su archivo se borra unos días después: hasta entonces se puede recuperar. Se avisa a
+         *     quienes administran la clínica; a todos, si era bueno y de los últimos siete días o si van más de tres en un día.
+         *     No se eliminan uno retenido ni el único bueno; y el último bueno de hace siete días o más, solo lo elimina el
+         *     superadministrador.
          */
         delete: operations["respaldos_eliminar"];
         options?: never;
@@ -277,6 +280,47 @@ export interface paths {
          * @description Mientras su archivo no se haya borrado.
          */
         post: operations["respaldos_recuperar"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/respaldos/{respaldo_id}/retener/": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Hace que un respaldo se conserve
+         * @description Ni la limpieza ni una persona lo eliminan hasta que se libere o pase el día. El motivo lo ve quien puede ver
+         *     los respaldos. Si ya estaba retenido, valen el motivo y el día de ahora.
+         */
+        post: operations["respaldos_retener"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/respaldos/{respaldo_id}/liberar/": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Libera un respaldo retenido
+         * @description Desde ahora se puede eliminar, como cualquier otro.
+         */
+        post: operations["respaldos_liberar"];
         delete?: never;
         options?: never;
         head?: never;
@@ -888,6 +932,26 @@ export interface webhooks {
         patch?: never;
         trace?: never;
     };
+    eliminacion: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Una persona eliminó un respaldo
+         * @description Hasta que se borra su archivo se puede recuperar. `datos`: `quien` y `desde`, una dirección.
+         */
+        post: operations["aviso_eliminacion"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
 }
 export interface components {
     schemas: {
@@ -896,7 +960,7 @@ export interface components {
          * @description Qué se hizo.
          * @enum {string}
          */
-        Accion: "creacion" | "cancelacion" | "enlace_descarga" | "descarga" | "verificacion" | "restauracion" | "comparacion" | "exportacion" | "eliminacion" | "recuperacion" | "aceptacion" | "reindexacion" | "ingreso" | "ingreso_rechazado" | "emision_token" | "acceso_rechazado" | "programacion";
+        Accion: "creacion" | "cancelacion" | "enlace_descarga" | "descarga" | "verificacion" | "restauracion" | "comparacion" | "exportacion" | "eliminacion" | "recuperacion" | "aceptacion" | "reindexacion" | "ingreso" | "ingreso_rechazado" | "emision_token" | "acceso_rechazado" | "programacion" | "retencion" | "liberacion";
         /**
          * CambioDeColumna
          * @description Una columna que cambió. Lo largo se muestra cortado, alrededor de lo que es distinto.
@@ -1640,6 +1704,19 @@ export interface components {
             actualizar?: boolean | null;
         } & (unknown & unknown & unknown);
         /**
+         * PedidoRetencion
+         * @description Por qué se conserva el respaldo, y hasta qué día, incluido; sin él, hasta que se libere.
+         * @example {
+         *       "motivo": "Lo pide la auditoría del Ministerio"
+         *     }
+         */
+        PedidoRetencion: {
+            /** Motivo */
+            motivo: string;
+            /** Hasta */
+            hasta?: string | null;
+        };
+        /**
          * PedidoVerificacion
          * @description Cuánto se comprueba: que el archivo esté y tenga su tamaño (rapida), todo su contenido (completa), o que se
          *     pueda restaurar (ensayo).
@@ -1886,6 +1963,7 @@ export interface components {
          *       "sospechoso": false,
          *       "respaldo_base_id": null,
          *       "sin_cambios_desde": null,
+         *       "retenido": null,
          *       "fecha_expiracion": "2026-08-02T06:00:12+00:00",
          *       "archivo_s3": "backups/1/2026/07/backup_20260703_020012.json.gz",
          *       "hash_md5": "9e107d9d372bb6826bd81d3542a419d6",
@@ -1969,9 +2047,11 @@ export interface components {
              * @description Si el archivo es de otro respaldo, de cuándo es ese: desde entonces no cambió nada.
              */
             sin_cambios_desde: string | null;
+            /** @description Si una persona lo hizo conservar: entonces nadie lo elimina. */
+            retenido: components["schemas"]["Retencion"] | null;
             /**
              * Fecha Expiracion
-             * @description Hasta cuándo se conserva por lo menos: `fecha_respaldo` más RETENTION_DAYS. Después lo elimina la limpieza de la noche, salvo que sea el último bueno o que otra regla lo conserve. Una persona lo puede eliminar antes. null si no está completado, ya está eliminado o es un punto, de los que pronto queda solo el último de cada día.
+             * @description Hasta cuándo se conserva por lo menos: `fecha_respaldo` más RETENTION_DAYS. Después lo elimina la limpieza de la noche, salvo que sea el último bueno o que otra regla lo conserve. Una persona lo puede eliminar antes. null si no está completado, ya está eliminado, está retenido sin fin o es un punto, de los que pronto queda solo el último de cada día.
              */
             fecha_expiracion: string | null;
             /** Archivo S3 */
@@ -2019,6 +2099,7 @@ export interface components {
          *         "sospechoso": false,
          *         "respaldo_base_id": null,
          *         "sin_cambios_desde": null,
+         *         "retenido": null,
          *         "fecha_expiracion": null,
          *         "archivo_s3": null,
          *         "hash_md5": null,
@@ -2071,6 +2152,7 @@ export interface components {
          *       "sospechoso": false,
          *       "respaldo_base_id": null,
          *       "sin_cambios_desde": null,
+         *       "retenido": null,
          *       "fecha_expiracion": "2026-08-02T06:00:12+00:00"
          *     }
          */
@@ -2129,9 +2211,11 @@ export interface components {
              * @description Si el archivo es de otro respaldo, de cuándo es ese: desde entonces no cambió nada.
              */
             sin_cambios_desde: string | null;
+            /** @description Si una persona lo hizo conservar: entonces nadie lo elimina. */
+            retenido: components["schemas"]["Retencion"] | null;
             /**
              * Fecha Expiracion
-             * @description Hasta cuándo se conserva por lo menos: `fecha_respaldo` más RETENTION_DAYS. Después lo elimina la limpieza de la noche, salvo que sea el último bueno o que otra regla lo conserve. Una persona lo puede eliminar antes. null si no está completado, ya está eliminado o es un punto, de los que pronto queda solo el último de cada día.
+             * @description Hasta cuándo se conserva por lo menos: `fecha_respaldo` más RETENTION_DAYS. Después lo elimina la limpieza de la noche, salvo que sea el último bueno o que otra regla lo conserve. Una persona lo puede eliminar antes. null si no está completado, ya está eliminado, está retenido sin fin o es un punto, de los que pronto queda solo el último de cada día.
              */
             fecha_expiracion: string | null;
         };
@@ -2285,6 +2369,29 @@ export interface components {
             fecha_fin: string | null;
         };
         /**
+         * Retencion
+         * @description Que una persona lo hizo conservar: desde cuándo y hasta cuándo (null: hasta que se libere), por qué y quién.
+         * @example {
+         *       "desde": "2026-07-05T07:00:00+00:00",
+         *       "hasta": null,
+         *       "motivo": "Lo pide la auditoría del Ministerio",
+         *       "usuario": "Ana María Peñaranda"
+         *     }
+         */
+        Retencion: {
+            /**
+             * Desde
+             * Format: date-time
+             */
+            desde: string;
+            /** Hasta */
+            hasta: string | null;
+            /** Motivo */
+            motivo: string;
+            /** Usuario */
+            usuario: string | null;
+        };
+        /**
          * Situacion
          * @description Cómo están los respaldos de una clínica, de lo peor a lo mejor; de una inactiva no se espera nada.
          * @enum {string}
@@ -2295,7 +2402,7 @@ export interface components {
          * @description Qué pasó.
          * @enum {string}
          */
-        TipoAviso: "fallo" | "recuperacion" | "exito" | "sospechoso" | "atrasado" | "verificacion_fallida" | "restauracion" | "restauracion_fallida";
+        TipoAviso: "fallo" | "recuperacion" | "exito" | "sospechoso" | "atrasado" | "verificacion_fallida" | "restauracion" | "restauracion_fallida" | "eliminacion";
         /**
          * TipoOperacion
          * @description Qué está en curso.
@@ -5330,6 +5437,352 @@ export interface operations {
                      *       "instance": "/api/v1/respaldos/",
                      *       "error": "El almacenamiento respondió con un error",
                      *       "codigo": "almacenamiento"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problema"];
+                };
+            };
+            /** @description No disponible */
+            503: {
+                headers: {
+                    /**
+                     * @description Segundos.
+                     * @example 5
+                     */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:respaldos:error:base_de_datos_no_disponible",
+                     *       "title": "No disponible",
+                     *       "status": 503,
+                     *       "detail": "La base de datos no responde; vuelva a intentarlo en unos segundos",
+                     *       "instance": "/api/v1/respaldos/",
+                     *       "error": "La base de datos no responde; vuelva a intentarlo en unos segundos",
+                     *       "codigo": "base_de_datos_no_disponible"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problema"];
+                };
+            };
+        };
+    };
+    respaldos_retener: {
+        parameters: {
+            query?: {
+                /** @description La clínica. Solo la elige el superadministrador, y debe hacerlo; para los demás es la suya. */
+                clinica_id?: number;
+                /** @description Lo de la plataforma, que no es de ninguna clínica. Solo lo elige el superadministrador. */
+                plataforma?: "true";
+            };
+            header?: never;
+            path: {
+                /** @description El número del respaldo. */
+                respaldo_id: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PedidoRetencion"];
+            };
+        };
+        responses: {
+            /** @description El respaldo, que nadie elimina mientras esté retenido. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RespaldoConMensaje"];
+                };
+            };
+            /** @description No autenticado */
+            401: {
+                headers: {
+                    /** @example Bearer realm="respaldos" */
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:respaldos:error:token_invalido",
+                     *       "title": "No autenticado",
+                     *       "status": 401,
+                     *       "detail": "El token venció",
+                     *       "instance": "/api/v1/respaldos/",
+                     *       "error": "El token venció",
+                     *       "codigo": "token_invalido"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problema"];
+                };
+            };
+            /** @description Sin permiso */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:respaldos:error:sin_permiso",
+                     *       "title": "Sin permiso",
+                     *       "status": 403,
+                     *       "detail": "Solo un administrador de la clínica puede hacer esto",
+                     *       "instance": "/api/v1/respaldos/",
+                     *       "error": "Solo un administrador de la clínica puede hacer esto",
+                     *       "codigo": "sin_permiso"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problema"];
+                };
+            };
+            /** @description No encontrado */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:respaldos:error:respaldo_inexistente",
+                     *       "title": "No encontrado",
+                     *       "status": 404,
+                     *       "detail": "No existe el respaldo 7",
+                     *       "instance": "/api/v1/respaldos/",
+                     *       "error": "No existe el respaldo 7",
+                     *       "codigo": "respaldo_inexistente"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problema"];
+                };
+            };
+            /** @description Datos no válidos */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:respaldos:error:solicitud_invalida",
+                     *       "title": "Datos no válidos",
+                     *       "status": 422,
+                     *       "detail": "«limit» debe ser 1000 o menos",
+                     *       "instance": "/api/v1/respaldos/",
+                     *       "error": "«limit» debe ser 1000 o menos",
+                     *       "codigo": "solicitud_invalida",
+                     *       "errores": [
+                     *         {
+                     *           "campo": "limit",
+                     *           "mensaje": "«limit» debe ser 1000 o menos"
+                     *         }
+                     *       ]
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problema"];
+                };
+            };
+            /** @description Error interno */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:respaldos:error:error_interno",
+                     *       "title": "Error interno",
+                     *       "status": 500,
+                     *       "detail": "Ocurrió un error inesperado",
+                     *       "instance": "/api/v1/respaldos/",
+                     *       "error": "Ocurrió un error inesperado",
+                     *       "codigo": "error_interno"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problema"];
+                };
+            };
+            /** @description No disponible */
+            503: {
+                headers: {
+                    /**
+                     * @description Segundos.
+                     * @example 5
+                     */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:respaldos:error:base_de_datos_no_disponible",
+                     *       "title": "No disponible",
+                     *       "status": 503,
+                     *       "detail": "La base de datos no responde; vuelva a intentarlo en unos segundos",
+                     *       "instance": "/api/v1/respaldos/",
+                     *       "error": "La base de datos no responde; vuelva a intentarlo en unos segundos",
+                     *       "codigo": "base_de_datos_no_disponible"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problema"];
+                };
+            };
+        };
+    };
+    respaldos_liberar: {
+        parameters: {
+            query?: {
+                /** @description La clínica. Solo la elige el superadministrador, y debe hacerlo; para los demás es la suya. */
+                clinica_id?: number;
+                /** @description Lo de la plataforma, que no es de ninguna clínica. Solo lo elige el superadministrador. */
+                plataforma?: "true";
+            };
+            header?: never;
+            path: {
+                /** @description El número del respaldo. */
+                respaldo_id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description El respaldo, que se conserva lo que los demás. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RespaldoConMensaje"];
+                };
+            };
+            /** @description No autenticado */
+            401: {
+                headers: {
+                    /** @example Bearer realm="respaldos" */
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:respaldos:error:token_invalido",
+                     *       "title": "No autenticado",
+                     *       "status": 401,
+                     *       "detail": "El token venció",
+                     *       "instance": "/api/v1/respaldos/",
+                     *       "error": "El token venció",
+                     *       "codigo": "token_invalido"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problema"];
+                };
+            };
+            /** @description Sin permiso */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:respaldos:error:sin_permiso",
+                     *       "title": "Sin permiso",
+                     *       "status": 403,
+                     *       "detail": "Solo un administrador de la clínica puede hacer esto",
+                     *       "instance": "/api/v1/respaldos/",
+                     *       "error": "Solo un administrador de la clínica puede hacer esto",
+                     *       "codigo": "sin_permiso"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problema"];
+                };
+            };
+            /** @description No encontrado */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:respaldos:error:respaldo_inexistente",
+                     *       "title": "No encontrado",
+                     *       "status": 404,
+                     *       "detail": "No existe el respaldo 7",
+                     *       "instance": "/api/v1/respaldos/",
+                     *       "error": "No existe el respaldo 7",
+                     *       "codigo": "respaldo_inexistente"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problema"];
+                };
+            };
+            /** @description No se puede en este momento */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:respaldos:error:operacion_en_curso",
+                     *       "title": "No se puede en este momento",
+                     *       "status": 409,
+                     *       "detail": "El respaldo 7 no está retenido",
+                     *       "instance": "/api/v1/respaldos/",
+                     *       "error": "El respaldo 7 no está retenido",
+                     *       "codigo": "operacion_en_curso"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problema"];
+                };
+            };
+            /** @description Datos no válidos */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:respaldos:error:solicitud_invalida",
+                     *       "title": "Datos no válidos",
+                     *       "status": 422,
+                     *       "detail": "«limit» debe ser 1000 o menos",
+                     *       "instance": "/api/v1/respaldos/",
+                     *       "error": "«limit» debe ser 1000 o menos",
+                     *       "codigo": "solicitud_invalida",
+                     *       "errores": [
+                     *         {
+                     *           "campo": "limit",
+                     *           "mensaje": "«limit» debe ser 1000 o menos"
+                     *         }
+                     *       ]
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problema"];
+                };
+            };
+            /** @description Error interno */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:respaldos:error:error_interno",
+                     *       "title": "Error interno",
+                     *       "status": 500,
+                     *       "detail": "Ocurrió un error inesperado",
+                     *       "instance": "/api/v1/respaldos/",
+                     *       "error": "Ocurrió un error inesperado",
+                     *       "codigo": "error_interno"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problema"];
@@ -9474,6 +9927,49 @@ export interface operations {
         };
     };
     aviso_restauracion_fallida: {
+        parameters: {
+            query?: never;
+            header: {
+                /** @description `tipo`. */
+                "X-Respaldos-Evento": components["schemas"]["TipoAviso"];
+                /** @description `id`: el mismo si llega otra vez. */
+                "X-Respaldos-Entrega": number;
+                /** @description `sha256=` y el HMAC-SHA256 del cuerpo, con WEBHOOK_SECRET. */
+                "X-Respaldos-Firma": string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["AvisoEnviado"];
+            };
+        };
+        responses: {
+            /** @description Recibido, como cualquier 2xx. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description No se vuelve a enviar, salvo con 408, 425 y 429. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Se vuelve a enviar, hasta tres días. */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    aviso_eliminacion: {
         parameters: {
             query?: never;
             header: {

@@ -32,6 +32,7 @@ import { Compared } from "./Compared";
 import { ConfirmDelete } from "./Confirm";
 import { ExportDialog, Exports } from "./Exports";
 import { Failed, Retrying } from "./Failed";
+import { Held, HoldDialog } from "./Hold";
 import { ModelBars } from "./ModelBars";
 
 /** Everything that is known of one backup. */
@@ -62,6 +63,7 @@ export default function RespaldoDetail({ id }: { id: number }) {
       ) : null}
       <Retrying respaldo={respaldo} />
       <Warnings respaldo={respaldo} />
+      <Held respaldo={respaldo} />
       <Exports respaldoId={id} />
       {respaldo.estado === "completado" ? (
         <div className="columns">
@@ -91,7 +93,7 @@ function Head({ respaldo }: { respaldo: RespaldoDetalle }) {
   const { clinica, clock } = useClinic();
   const now = useNow();
   const [, navigate] = useLocation();
-  const [asked, setAsked] = useState<"check" | "delete" | "export" | null>(null);
+  const [asked, setAsked] = useState<"check" | "delete" | "export" | "hold" | null>(null);
   const descargar = useDescargar();
   const cancelar = useCancelar();
   const constancia = useConstancia();
@@ -140,20 +142,26 @@ function Head({ respaldo }: { respaldo: RespaldoDetalle }) {
               <button type="button" className="button" onClick={() => setAsked("check")}>
                 <Icon name="shield" /> Comprobar
               </button>
+              {respaldo.retenido === null ? (
+                <button type="button" className="button" onClick={() => setAsked("hold")}>
+                  <Icon name="lock" /> Retener
+                </button>
+              ) : null}
             </>
           ) : null}
           {runs ? (
             <button type="button" className="button" onClick={() => cancelar.mutate(respaldo.id, refuse)}>
               Cancelar
             </button>
-          ) : (
+          ) : respaldo.retenido === null ? (
             <button type="button" className="button" onClick={() => setAsked("delete")}>
               <Icon name="trash" /> Eliminar
             </button>
-          )}
+          ) : null}
         </div>
       ) : null}
       {asked === "check" ? <CheckDialog id={respaldo.id} onClose={() => setAsked(null)} /> : null}
+      {asked === "hold" ? <HoldDialog id={respaldo.id} onClose={() => setAsked(null)} /> : null}
       {asked === "export" ? <ExportDialog id={respaldo.id} onClose={() => setAsked(null)} /> : null}
       {asked === "delete" ? (
         <ConfirmDelete respaldo={respaldo} onClose={() => setAsked(null)} onDeleted={() => navigate("/respaldos")} />

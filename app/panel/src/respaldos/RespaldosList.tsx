@@ -246,6 +246,11 @@ function Entry({ respaldo, moment, administers, deleted, ask }: EntryProps) {
             {respaldo.descripcion}
           </span>
         )}
+        {respaldo.retenido === null ? null : (
+          <span className="small clip" title={respaldo.retenido.motivo}>
+            retenido: {respaldo.retenido.motivo}
+          </span>
+        )}
         {respaldo.sin_cambios_desde === null ? null : (
           <span
             className="muted small clip"
@@ -302,7 +307,7 @@ function Entry({ respaldo, moment, administers, deleted, ask }: EntryProps) {
             </button>
           </>
         ) : null}
-        {administers && !runs && !deleted ? (
+        {administers && !runs && !deleted && respaldo.retenido === null ? (
           <button
             type="button"
             className="icon-button"

@@ -74,6 +74,8 @@ export const ACCION: Record<Accion, string> = {
   eliminacion: "eliminó el respaldo",
   recuperacion: "recuperó el respaldo eliminado",
   aceptacion: "aceptó el respaldo",
+  retencion: "retuvo el respaldo, para que no se elimine",
+  liberacion: "liberó el respaldo retenido",
   reindexacion: "registró de nuevo el archivo",
   ingreso: "ingresó",
   emision_token: "hizo un token de acceso",

@@ -7,6 +7,7 @@ const PATHS = {
   download: "M12 4v11m0 0-4.5-4.5M12 15l4.5-4.5M5 20h14",
   table: "M4 5h16v14H4zM4 10h16M4 14.5h16M10 5v14",
   shield: "M12 3 5 5.8v5.7c0 4.5 3 7.7 7 9.5 4-1.8 7-5 7-9.5V5.8zm-3 9 2.2 2.2L15.5 10",
+  lock: "M6 11h12v9H6zM8.5 11V8a3.5 3.5 0 0 1 7 0v3",
   restore: "M4 12a8 8 0 1 0 2.5-5.8M4 4v4.5h4.5",
   trash: "M5 7h14M10 7V4.5h4V7m-7.5 0 .8 13h9.4l.8-13",
   copy: "M9 9h10v11H9zM5 15V4h10",
