@@ -103,7 +103,7 @@ async def run(attempt: Attempt) -> None:
             found.modelos[model].examples.setdefault(row.kind, []).append(row.shown())
         resultado = {model: changes.shown() for model, changes in found.modelos.items()}
     async with transaction(attempt.resources) as session:
-        await reading_queries.note(session, job, clinica_id=job.clinica_id, resultado=resultado)
+        await reading_queries.note(session, job, clinica_id=job.clinica_id, resultado=resultado, avisos=found.avisos)
         await attempt.complete(session)
 
 
