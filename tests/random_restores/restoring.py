@@ -1,5 +1,6 @@
 """One case: made, backed up, damaged, restored, and held against what was there before."""
 
+import re
 from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass
@@ -25,13 +26,17 @@ Counts = tuple[int, int, int]
 
 OWNER, PASSWORD = "propietario", "clave-de-prueba"
 
+# How a refusal tells what to do: again, with another option or right, or after something was changed in the database.
+WAY_OUT = re.compile(r"(vuelva a|restaure|grant|alter table|cambie|quite|libera\w*) |--[a-z]", re.IGNORECASE)
+
 
 class Outcome(StrEnum):
     """What became of a case; a finding is raised."""
 
-    EXACT = "exacta"
-    REFUSED = "rechazada"
-    NOTHING = "sin daño"
+    EXACT = "exact"
+    WAY_OUT = "refused with a way out"
+    NO_WAY_OUT = "refused without one"
+    NOTHING = "no damage"
 
 
 class Finding(AssertionError):
@@ -124,7 +129,7 @@ async def run(ground: Ground, case: Case) -> Result:
         _refused_well(done, writer)
         if foreseen is not None and not writer.wrote and str(foreseen) != str(done):
             raise Finding(f"la simulación dijo: {foreseen}; y la restauración: {done}")
-        return Result(Outcome.REFUSED, str(done))
+        return Result(Outcome.WAY_OUT if WAY_OUT.search(str(done)) else Outcome.NO_WAY_OUT, str(done))
     if foreseen is not None and not writer.wrote and foreseen != done:
         raise Finding(f"la simulación dijo: {foreseen}; y la restauración: {done}")
     if scope.exact:
@@ -223,11 +228,17 @@ class _Writer:
 
 
 def _refused_well(refusal: RespaldosError, writer: _Writer) -> None:
-    """It is a sentence about the clinic's data, not PostgreSQL's answer to what we should not have asked."""
+    """It is a sentence about the clinic's data, not PostgreSQL's answer to what we should not have asked.
+
+    It names the table.
+    """
     if type(refusal) is DatabaseError or isinstance(refusal, SchemaChanged):
         raise Finding(_said(refusal)) from refusal
-    if isinstance(refusal, DatabaseUnavailable) and not writer.wrote:
-        raise Finding(_said(refusal)) from refusal
+    if isinstance(refusal, DatabaseUnavailable):
+        if not writer.wrote:
+            raise Finding(_said(refusal)) from refusal
+    elif not re.search("«[^»]+»", str(refusal)):
+        raise Finding(f"no nombra ninguna tabla: {_said(refusal)}") from refusal
 
 
 def _exact(before: Fingerprint, compared: Fingerprint, damaged: Fingerprint, after: Fingerprint) -> None:

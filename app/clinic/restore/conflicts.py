@@ -162,7 +162,10 @@ class ConflictChecks:
                 raise RestoreRefused(f"el archivo repite claves de «{staged.model}»: {found}")
             if await self._connection.fetchval(f"SELECT EXISTS ({mine})"):
                 raise RestoreRefused(f"«{staged.model}» cambió mientras se comparaba ({found}); vuelva a intentarlo")
-            raise RestoreRefused(f"esas claves de «{staged.model}» son hoy de otra clínica, o de ninguna: {found}")
+            raise RestoreRefused(
+                f"esas claves de «{staged.model}» son hoy de otra clínica, o de ninguna: {found}. Puede liberarlas"
+                " quien administra la plataforma; o restaure sin esos registros (--modelos, --registro)"
+            )
 
     async def _taken_parent(self, staged: StagedTable) -> None:
         """Refuse what would point to rows of the clinic's that are somebody else's today, and are not restored."""
@@ -192,7 +195,7 @@ class ConflictChecks:
                 ):
                     raise RestoreRefused(
                         f"registros de «{child.model}» apuntarían a registros de «{staged.model}» que hoy son de otra"
-                        f" clínica: {found}"
+                        f" clínica: {found}. Restaure sin los que apuntan a ellos (--modelos, --registro)"
                     )
 
     async def _rewritten(self, staged: StagedTable) -> None:
@@ -236,7 +239,10 @@ class ConflictChecks:
         if not staged.key:
             return
         if found := await self._keys(staged, self._difference.other_content(staged)):
-            raise RestoreRefused(f"«{staged.model}», que es de todas las clínicas, tiene otro contenido: {found}")
+            raise RestoreRefused(
+                f"«{staged.model}», que es de todas las clínicas, tiene otro contenido: {found}. Póngale el que"
+                " tenía, o restaure sin --estricto, y se queda como está"
+            )
 
     async def _pointed_to(self, staged: StagedTable, reference: Reference) -> None:
         """Refuse where a row that is not restored points to one that would go, whatever would happen to it then."""
@@ -262,7 +268,8 @@ class ConflictChecks:
             raise RestoreRefused(
                 f"registros de «{reference.child}» que no se restauran apuntan, por {', '.join(reference.columns)}, a"
                 f" registros de «{staged.model}» que {where}: {', '.join(value for (value,) in found)}"
-                f"{' (con --con-accesos se restauran)' if child in self._difference.logins else ''}"
+                f"{' (con --con-accesos se restauran)' if child in self._difference.logins else ''}. Cámbielos antes,"
+                " o restaure sin quitar nada (--solo cambiados)"
             )
 
     async def _keys(self, staged: StagedTable, rows: str) -> str:

@@ -16,6 +16,7 @@ from app.clinic.reading.records import LINE, with_lines
 from app.clinic.reading.statements import ClinicStatements
 from app.clinic.restore.changed_rows import PREFETCH, PREFETCH_WHOLE, ChangedRow, changed_rows
 from app.clinic.restore.constraints import Constraints
+from app.clinic.restore.errors import value_errors
 from app.clinic.restore.logins import link_of, privileges_given, same_login, who
 from app.clinic.restore.mode import Modo
 from app.clinic.restore.moved import MovedRows
@@ -469,7 +470,8 @@ class Difference:
             same += f" AND s.{quote(COPY)} = c.{quote(COPY)}"
         stage = self.stage_rows(staged)
         new = f"SELECT s.* FROM ({stage}) AS s WHERE NOT EXISTS (SELECT FROM {staged.current} AS c WHERE {same})"
-        await self._connection.execute(f"INSERT INTO {staged.file} {typed_rows(staged, new)}")
+        with value_errors(staged.model):
+            await self._connection.execute(f"INSERT INTO {staged.file} {typed_rows(staged, new)}")
         if staged.key and not staged.entry.definite:
             await self._adopt(staged)
         await self._fill_today(staged, same, stage)

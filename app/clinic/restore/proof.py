@@ -17,7 +17,7 @@ from app.clinic.restore.mode import Modo
 from app.clinic.restore.naming import named_keys
 from app.clinic.restore.staged_tables import AT, COPY, HASH, PLACE, REL, TID, StagedTable, line_hash
 from app.clinic.restore.triggers import way_out
-from app.clinic.restore.written import acting_triggers
+from app.clinic.restore.written import TRY_AGAIN, acting_triggers
 from app.dump.document import ModelTotal, Section
 from app.errors import RestoreDiffers
 
@@ -166,10 +166,10 @@ class DigestCheck:
     async def _sentence(self, staged: StagedTable, keys: str) -> str:
         # A trigger may have changed another table than its own.
         found = await acting_triggers(self._difference, self._constraints, replica=self._replica, beside=staged)
-        acting = f"; disparadores que actuaron: {found}. {way_out(replica=self._replica)}" if found else ""
+        why = f"; disparadores que actuaron: {found}. {way_out(replica=self._replica)}" if found else f". {TRY_AGAIN}"
         return (
             f"«{staged.model}» no volvió a leerse como está en el respaldo, así que no se cambió nada."
-            f" Registros distintos: {keys}{acting}"
+            f" Registros distintos: {keys}{why}"
         )
 
 

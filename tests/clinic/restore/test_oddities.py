@@ -36,6 +36,13 @@ SUPERUSERS = [
         {"t": (0, 0, 1)},
     ),
     Case("swapped", TABLE + POINTING, SWAP, {"t": (0, 2, 0)}),
+    Case(
+        "dangling",
+        f"{TABLE} CREATE TABLE p (v text PRIMARY KEY, clinica_id int NOT NULL);"
+        " ALTER TABLE t ADD CONSTRAINT hacia FOREIGN KEY (v) REFERENCES p NOT VALID",
+        "DELETE FROM t WHERE id = 1",
+        {"t": (1, 0, 0)},
+    ),
 ]
 
 PUBLISHED = f"CREATE TABLE t (id int, v text, clinica_id int NOT NULL); {ROWS} CREATE PUBLICATION todo FOR ALL TABLES"
@@ -59,6 +66,11 @@ REFUSED = [
         Case("published", PUBLISHED, "INSERT INTO t VALUES (9, 'n', 1)", {}),
         '"t".*REPLICA IDENTITY FULL',
         "ALTER TABLE published.t REPLICA IDENTITY FULL",
+    ),
+    (
+        SUPERUSERS[3],
+        r"«t» no admite lo que se restaura \(hacia\): .*DROP CONSTRAINT",
+        "ALTER TABLE dangling.t DROP CONSTRAINT hacia",
     ),
     (
         SUPERUSERS[2],

@@ -105,7 +105,7 @@ async def test_a_key_that_is_another_row_of_another_clinic_now(database: Databas
     clinics = await writer(database, rules=RULE)
     backup = await back_up(clinics, 1)
     await database.sql.execute("UPDATE nota SET clinica_id = 2, texto = 'otra' WHERE id = 1")
-    with pytest.raises(RestoreRefused, match=r"esas claves de «nota» son hoy de otra clínica, o de ninguna: 1$"):
+    with pytest.raises(RestoreRefused, match=r"esas claves de «nota» son hoy de otra clínica, o de ninguna: 1\."):
         await restore(clinics, backup.file)
 
 
