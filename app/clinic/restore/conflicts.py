@@ -177,11 +177,17 @@ class ConflictChecks:
                 if fk.target != staged.entry.name or not child.has(fk.columns) or not staged.has(fk.target_columns):
                     continue
                 pointing = columns("f", fk.columns)
+                moved = ""
+                if staged in self._difference.moved:
+                    moved = (
+                        f" AND NOT EXISTS (SELECT FROM {staged.moved} AS m"
+                        f" WHERE m.{quote(AT)} = d.{quote(AT)} AND {staged.same_key('d', 'r')})"
+                    )
                 astray = (
                     f"SELECT d.*, r.tableoid AS {quote(REL)}, r.ctid::text AS {quote(TID)} FROM {staged.typed} AS d"
                     f" JOIN {staged.real} AS r ON {joined(fk.target_key, 'r', 'd')}"
                     f" WHERE {pointed_to_from(fk, 'd', f'SELECT {pointing} FROM {child.file} AS f')}"
-                    f" AND NOT {statements.is_owned(staged.entry, 'r')}"
+                    f" AND NOT {statements.is_owned(staged.entry, 'r')}{moved}"
                 )
                 if not await self._keys(staged, astray):
                     continue

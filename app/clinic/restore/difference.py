@@ -164,9 +164,7 @@ class Difference:
         else:
             if self.narrowed and self.mode is Modo.TODO:
                 await self._leave_somebody_elses()
-            await self._add_needed()
-            for staged in self.logins:
-                await self._add_people(staged, lambda people: people.file)
+            await self._complete_part()
         await self._refuse_other_logins()
         await self._refuse_without_clinic()
         await self._analyze()
@@ -222,10 +220,18 @@ class Difference:
     async def leave_moved(self) -> None:
         """After `find`: take out what is another clinic's today, instead of having it refused."""
         if isinstance(self.statements, ClinicStatements):
-            staged_tables = [staged for staged in self.scoped if staged is not self.held]
-            moved = await MovedRows(self._connection, self.statements, staged_tables).take_out()
+            staged_tables = [staged for staged in self._compared if staged is not self.held]
+            partly = not self._scope.whole
+            moved = await MovedRows(self._connection, self.statements, staged_tables, partly=partly).take_out()
             self.moved = list(moved)
             self.said += moved.values()
+            if moved and partly:
+                # Something may have been needed by these alone.
+                for staged in self.staged_tables:
+                    if staged not in self.scoped:
+                        await self._connection.execute(f"DELETE FROM {staged.file}{self._outside(staged)}")
+                await self._complete_part()
+                await self._analyze()
 
     def free(self, staged: StagedTable) -> str:
         """The condition that the row `c` of today holds no unique value of a row that comes back."""
@@ -391,13 +397,16 @@ class Difference:
         found = {}
         for staged in self._compared:
             if staged not in self.scoped:
-                outside = (
-                    f" WHERE {quote(AT)} NOT IN (SELECT {quote(AT)} FROM {staged.wanted})" if self.narrowed else ""
-                )
                 found[staged.model] = int(
-                    await self._connection.fetchval(f"SELECT count(*) FROM {staged.file}{outside}")
+                    await self._connection.fetchval(f"SELECT count(*) FROM {staged.file}{self._outside(staged)}")
                 )
         return {model: rows for model, rows in found.items() if rows}
+
+    def _outside(self, staged: StagedTable) -> str:
+        """Which rows of the `file` of a model that is not scoped nobody asked for."""
+        if not (self.narrowed and staged in self._compared):
+            return ""
+        return f" WHERE {quote(AT)} NOT IN (SELECT {quote(AT)} FROM {staged.wanted})"
 
     async def new_logins(self) -> dict[str, str]:
         """Of each model, the logins that are missing and inserted, with which nobody gets in."""
@@ -719,6 +728,12 @@ class Difference:
                 " se pide (--con-clinica), y por quien administra la plataforma"
             )
 
+    async def _complete_part(self) -> None:
+        """Add to `file` what the rows in it need, and the logins of their people."""
+        await self._add_needed()
+        for staged in self.logins:
+            await self._add_people(staged, lambda people: people.file)
+
     async def _add_needed(self) -> None:
         """Add to `file` the rows that those already in it point to and that are not there today, and so on upward."""
         found = True
@@ -740,6 +755,8 @@ class Difference:
             f"SELECT t.* FROM {parent.typed} AS t WHERE NOT EXISTS ({there}) AND {self._missing(parent)}"
             f" AND NOT EXISTS (SELECT FROM {parent.file} AS f WHERE f.{at} = t.{at})"
         )
+        if parent in self.moved:
+            absent += f" AND t.{at} NOT IN (SELECT m.{at} FROM {parent.moved} AS m)"
         pointed_to = pointed_to_from(fk, "t", f"SELECT {columns('f', fk.columns)} FROM {child.file} AS f")
         if child is not parent:
             added = await self._connection.execute(f"INSERT INTO {parent.file} {absent} AND {pointed_to}")

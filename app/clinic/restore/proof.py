@@ -113,7 +113,10 @@ class DigestCheck:
         compared = staged.section is Section.DATA and (difference.narrowed or staged in difference.scoped)
         if difference.mode is Modo.TODO:
             if compared and difference.narrowed:
-                places.append(f"SELECT w.{quote(AT)} FROM {staged.wanted} AS w")
+                wanted = f"SELECT w.{quote(AT)} FROM {staged.wanted} AS w"
+                if staged in difference.moved:
+                    wanted = f"({wanted} EXCEPT SELECT m.{quote(AT)} FROM {staged.moved} AS m)"
+                places.append(wanted)
         elif compared and (difference.mode is Modo.CAMBIADOS or not staged.key):
             # Without a key, a line is missing or it is there.
             places.append(

@@ -68,6 +68,10 @@ async def test_what_a_part_points_to_is_another_clinics(database: Database, writ
     await database.sql.execute(
         f"DELETE FROM nota WHERE id = 1; {WRITTEN_OTHERWISE}; UPDATE cuenta SET clinica_id = 2 WHERE nombre = 'Ana'"
     )
+    plan = await restore(clinics, backup.file, scope=models("nota"))
+    assert counts(plan) == {}
+    assert "«cuenta»: son hoy de otra clínica, y se dejan donde están: Ana@x.bo" in plan.avisos
+    await database.sql.execute("UPDATE cuenta SET nombre = 'Ada' WHERE nombre = 'Ana'")
     with pytest.raises(RestoreRefused, match="apuntarían a registros de «cuenta» que hoy son de otra clínica"):
         await restore(clinics, backup.file, scope=models("nota"))
 
