@@ -360,6 +360,9 @@ class Difference:
                 found[staged.section][staged.model] = counted
         return found
 
+    async def follow_logins(self) -> None:
+        """Take what people who logged in since have written for what was compared: nothing of a clinic's own."""
+
     async def changed_since(self) -> list[str]:
         """The models whose rows are not those any more that were compared; `statements` are to be found anew before.
 

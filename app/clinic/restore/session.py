@@ -214,6 +214,7 @@ class ClinicRestore:
         """
         with self._errors():
             self._found().statements = await self._find_owners()
+            await self._found().follow_logins()
             return await self._found().changed_since()
 
     async def apply(self, on_step: OnStep) -> None:
@@ -238,9 +239,10 @@ class ClinicRestore:
             )
             await conflicts.check()
             put_back: list[str] = []
-            if tables := await self._to_disable():
+            if disabled:
                 # Nobody else can write these tables from here on, so it comes last.
-                put_back = await disable_triggers(self._connection, list(tables), replica=replica)
+                put_back = await disable_triggers(self._connection, list(disabled), replica=replica)
+            await difference.follow_logins()
             await self._connection.execute("SAVEPOINT escritura")
             try:
                 await self._write(conflicts, put_back, on_step)
