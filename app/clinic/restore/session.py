@@ -29,7 +29,7 @@ from app.clinic.restore.scope import RecordSearch, Scope, refuse_access
 from app.clinic.restore.staged_tables import KEEP_PLACES, StagedTable
 from app.clinic.restore.staging import Staging
 from app.clinic.restore.taken import find_conflicts
-from app.clinic.restore.triggers import disable_triggers
+from app.clinic.restore.triggers import disable_triggers, wait_to_disable
 from app.clinic.restore.written import refuse_unplanned
 from app.dump.document import Section
 from app.dump.verifier import VerifiedFile
@@ -225,6 +225,9 @@ class ClinicRestore:
         difference, applying = self._found(), self._compared()
         with self._errors():
             replica = applying.replica
+            disabled = await self._to_disable()
+            if disabled:
+                await wait_to_disable(self._connection)
             await refuse_migrated(
                 self._connection, difference, self._catalogue, self._constraints, self._other_schemas
             )
