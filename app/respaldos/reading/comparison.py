@@ -59,7 +59,7 @@ async def comparar_respaldos(
             f" y el {otro.id} de {whose(otro.clinica_id)}"
         )
     shown = progress or Progress()
-    async with resources.restore.comparing(respaldo.clinica_id) as comparison:
+    async with resources.restore.comparing(respaldo.clinica_id, shown.touch) as comparison:
         await _read(resources, respaldo, shown, comparison.older.take)
         if otro is not None:
             await _read(resources, otro, shown, comparison.newer.take)

@@ -1,12 +1,14 @@
 """Rows whose owner is not what it was when the backup was made."""
 
+from collections.abc import Awaitable
+
 import pytest
 
 from app.errors import RestoreRefused
 from tests.clinic.conftest import Database
 from tests.clinic.restore.conftest import Writer, crossed, ordinary, superuser
 from tests.support.clinic_backup import back_up
-from tests.support.clinic_restore import EVERYTHING, assert_restored, counts, models, restore, staged
+from tests.support.clinic_restore import EVERYTHING, WHOLE, assert_restored, counts, models, restore, staged
 from tests.support.restore_cases import assert_unchanged, goes_back, leftovers
 from tests.support.two_clinics import TWO_CLINICS
 
@@ -197,3 +199,28 @@ async def test_rows_that_never_had_what_they_point_to(database: Database) -> Non
     await sql.execute("SET session_replication_role = origin")
     plan = await goes_back(sql, await superuser(database), "DELETE FROM pago WHERE clinica_id = 1")
     assert counts(plan) == {"pagos": (2, 0, 0)}
+
+
+async def test_each_statement_is_a_step(database: Database) -> None:
+    """One that takes minutes to say whose rows are is no standstill while others follow."""
+    await _ready(database)
+    clinics = await superuser(database, rules=RULE)
+    backup = await back_up(clinics, 1)
+    steps: list[None] = []
+    seen: list[int] = []
+
+    async def run(phase: Awaitable[object]) -> None:
+        before = len(steps)
+        await phase
+        seen.append(len(steps) - before)
+
+    async with clinics.restoring(1, lambda: steps.append(None)) as session:
+        await staged(session.staging, backup.file)
+        await run(session.begin(WHOLE))
+        await run(session.compare(lambda _model: None))
+        await run(session.changed_since())
+        await run(session.apply(lambda _model: None))
+    async with clinics.comparing(1, lambda: steps.append(None)) as comparison:
+        await staged(comparison.older, backup.file)
+        await run(comparison.find())
+    assert min(seen) > 3
