@@ -142,7 +142,7 @@ async def run(ground: Ground, case: Case) -> Result:
         raise Finding(f"claves foráneas que no se cumplen: {broken}")
     if not writer.wrote and (said := counts(done)) != (found := _changes(damaged, after, tables, done)):
         raise Finding(f"dijo {said} e hizo {found}")
-    if not case.preview:
+    if not (case.preview or _freed(before, writer.compared, after)):
         again = await _attempt(clinics, backup, scope, simulate=True)
         if isinstance(again, RespaldosError) or counts(again):
             raise Finding(f"restaurada, no está como en el respaldo: {again}")
@@ -248,6 +248,9 @@ def _exact(before: Fingerprint, compared: Fingerprint, damaged: Fingerprint, aft
     """
     moved = _moved(before, compared) | _moved(before, damaged)
     expected = Counter((row.table.place, row.own) for row in before.of(MINE) if id(row) not in moved)
+    # What would be another's by being as before stays as it is.
+    keys = {(row.table.place, row.key) for row in before.of(MINE) if id(row) in moved and row.table.key}
+    expected.update((row.table.place, row.own) for row in damaged.of(MINE) if (row.table.place, row.key) in keys)
     found = after.mine(MINE)
     if found != expected:
         raise Finding(f"a la clínica le faltan {expected - found} y le sobran {found - expected}")
@@ -288,6 +291,13 @@ def _moved(before: Fingerprint, damaged: Fingerprint) -> set[int]:
     }:
         moved |= more
     return moved
+
+
+def _freed(before: Fingerprint, compared: Fingerprint, after: Fingerprint) -> bool:
+    """Whether somebody has deleted what had moved away when it was compared: now it is missing."""
+    there = {(row.table.place, row.key) for row in after.rows}
+    moved = {(row.table.place, row.key) for row in compared.rows if row.owner != MINE and row.table.key}
+    return any(place in moved - there for row in before.of(MINE) if (place := (row.table.place, row.key)))
 
 
 def _changes(damaged: Fingerprint, after: Fingerprint, tables: tuple[Table, ...], plan: Plan) -> dict[str, Counts]:

@@ -225,6 +225,9 @@ class Difference:
             moved = await MovedRows(self._connection, self.statements, staged_tables, partly=partly).take_out()
             self.moved = list(moved)
             self.said += moved.values()
+            for staged in self.moved:
+                if staged.key:
+                    await self.keep(staged, self._has_moved(staged, "c"))
             if moved and partly:
                 # Something may have been needed by these alone.
                 for staged in self.staged_tables:
@@ -290,14 +293,18 @@ class Difference:
                             found = bool(await self.keep(parent, pointed_to_from(fk, "c", pointing))) or found
 
     async def keys_left(self, staged: StagedTable) -> str:
-        """The keys of the first rows that stay, in words."""
+        """The keys of the first rows that stay and that the file does not have, in words."""
         key = staged.key or staged.names
+        other = f" WHERE NOT {self._has_moved(staged, 'r')}" if staged in self.moved and staged.key else ""
         return await named_keys(
             self._connection,
             key,
             f"SELECT {columns('r', key)} FROM {staged.real} AS r JOIN {staged.left} AS l"
-            f" ON l.{quote(REL)} = r.tableoid AND l.{quote(TID)} = r.ctid",
+            f" ON l.{quote(REL)} = r.tableoid AND l.{quote(TID)} = r.ctid{other}",
         )
+
+    def _has_moved(self, staged: StagedTable, row: str) -> str:
+        return f"EXISTS (SELECT FROM {staged.moved} AS m WHERE {staged.same_key('m', row)})"
 
     def other_content(self, staged: StagedTable) -> str:
         """A query for the key and AT of the file's rows of a shared model that are there with other content today."""

@@ -28,9 +28,9 @@ def restore_errors(setting: str) -> Iterator[None]:
             where = f"«{exc.table_name}»" if exc.table_name else "una tabla"
             # An exclusion's detail has the value of the other row, which may be another clinic's; a check's has all
             # of the row, secrets included.
-            told = exc.detail if not isinstance(exc, UNTOLD) else None
+            told = (exc.detail if not isinstance(exc, UNTOLD) else None) or exc.args[0]
             raise RestoreRefused(
-                f"{where} no admite lo que se restaura ({exc.constraint_name}): {told or exc.args[0]}. Quite esa"
+                f"{where} no admite lo que se restaura ({exc.constraint_name}): {told.rstrip('.')}. Quite esa"
                 " restricción mientras tanto (ALTER TABLE … DROP CONSTRAINT …), o restaure sin esos registros"
             ) from exc
         except asyncpg.AmbiguousFunctionError as exc:

@@ -21,8 +21,8 @@ class MovedRows:
     the columns that the file fills, keys and what says whose it is left out: she may have got another telephone. What
     says something else is another row, which has been given the same key.
 
-    Rows that are the clinic's only by what has moved, and are not there today, are taken out, too: they would be the
-    other clinic's.
+    Rows that are the clinic's only by what has moved are taken out, too: they would be the other clinic's. One that
+    is there with other content, and the clinic's by that, is for the caller to have stay.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class MovedRows:
         for staged in self._moved:
             if staged not in said:
                 said[staged] = (
-                    f"«{staged.model}»: dependen de registros que hoy son de otra clínica, y no se agregan:"
+                    f"«{staged.model}»: dependen de registros que hoy son de otra clínica, y no se restauran:"
                     f" {await self._keys(staged)}"
                 )
         return said
@@ -108,8 +108,7 @@ class MovedRows:
             return False
         return await self._take(
             staged,
-            f"SELECT f.ctid FROM {staged.file} AS f WHERE {_unpaired(staged)}"
-            f" AND CASE {' '.join(decided)} ELSE false END",
+            f"SELECT f.ctid FROM {staged.file} AS f WHERE CASE {' '.join(decided)} ELSE false END",
         )
 
     def _ways(self, staged: StagedTable) -> Iterator[tuple[str, str]]:
@@ -134,8 +133,10 @@ class MovedRows:
     async def _take(self, staged: StagedTable, places: str) -> bool:
         return await self._note(
             staged,
-            f"WITH gone AS (DELETE FROM {staged.file} AS f WHERE f.ctid IN ({places}) RETURNING f.*)"
-            f" INSERT INTO {staged.moved} SELECT * FROM gone",
+            f"WITH gone AS (DELETE FROM {staged.file} AS f WHERE f.ctid IN ({places})"
+            f" RETURNING f.ctid AS {quote(FILE)}, f.*),"
+            f" unpaired AS (DELETE FROM {staged.pairs} AS p USING gone AS g WHERE p.{quote(FILE)} = g.{quote(FILE)})"
+            f" INSERT INTO {staged.moved} SELECT {columns('g', (AT, *staged.names))} FROM gone AS g",
         )
 
     async def _note(self, staged: StagedTable, statement: str) -> bool:

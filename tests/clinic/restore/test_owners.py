@@ -73,6 +73,12 @@ async def test_rows_that_point_into_another_clinic_come_back_so(database: Databa
     [
         ("UPDATE persona SET clinica_id = 2 WHERE id = 12", {"persona": [12], "cuenta": [2]}),
         ("UPDATE nota SET persona_id = 21, texto = 'b' WHERE id = 2", {"nota": [2], "sin_clave": [2, 2]}),
+        # The person 11 is the other clinic's by now, and so would be again what has been given to 12 since.
+        (
+            "UPDATE persona SET clinica_id = 2 WHERE id = 11; UPDATE hoja SET persona_id = 12 WHERE id = 1;"
+            " UPDATE nota SET persona_id = 12, texto = 'z' WHERE id = 2",
+            {"persona": [11], "cuenta": [1], "nota": [2], "hoja": [1]},
+        ),
         (
             "UPDATE nota SET clinica_id = 2 WHERE id = 1; DELETE FROM hoja WHERE id = 3;"
             " UPDATE hoja SET persona_id = 21 WHERE id = 1",
@@ -96,9 +102,10 @@ async def test_rows_that_are_another_clinics_now_stay_there(
     await assert_restored(clinics, changed[2], 2)
     after = await back_up(clinics, 1)
     for model, lines in backup.lines.items():
-        keys = backup.ids(model, "nota_id" if model == "sin_clave" else "id")
-        gone = [n for n, key in enumerate(keys) if key in moved.get(model, ())]
-        assert after.lines[model] == [line for n, line in enumerate(lines) if n not in gone], model
+        key, left = "nota_id" if model == "sin_clave" else "id", moved.get(model, ())
+        restored = [line for line, id_ in zip(lines, backup.ids(model, key), strict=True) if id_ not in left]
+        today = zip(changed[1].lines[model], changed[1].ids(model, key), strict=True)
+        assert sorted(after.lines[model]) == sorted([*restored, *(line for line, id_ in today if id_ in left)]), model
     assert await leftovers(database.sql) == []
 
 

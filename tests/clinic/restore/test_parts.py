@@ -218,7 +218,7 @@ MOVES = (
 )
 # What is restored and what is said of Eva, who has moved. An invoice says itself whose it is.
 EVA = "«pacientes»: son hoy de otra clínica, y se dejan donde están: 16"
-HERS = "«{}»: dependen de registros que hoy son de otra clínica, y no se agregan: {}"
+HERS = "«{}»: dependen de registros que hoy son de otra clínica, y no se restauran: {}"
 MOVED = {
     "models": (models("facturas", "pagos"), {"facturas": (1, 0, 0), "pagos": (1, 0, 0)}, {EVA}),
     "models-that-are-hers": (models("consultas"), {}, {EVA, HERS.format("consultas", 3)}),
