@@ -27,7 +27,7 @@ Counts = tuple[int, int, int]
 OWNER, PASSWORD = "propietario", "clave-de-prueba"
 
 # How a refusal tells what to do: again, with another option or right, or after something was changed in the database.
-WAY_OUT = re.compile(r"(vuelva a|restaure|grant|alter table|cambie|quite|libera\w*) |--[a-z]", re.IGNORECASE)
+WAY_OUT = re.compile(r"(vuelva a|restaure|grant|alter|cambie|quite|libera\w*) |--[a-z]", re.IGNORECASE)
 
 
 class Outcome(StrEnum):

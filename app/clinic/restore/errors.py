@@ -60,5 +60,6 @@ def value_errors(model: str) -> Iterator[None]:
         yield
     except (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError) as exc:
         raise RestoreRefused(
-            f"«{model}» no admite un valor del respaldo: {exc}. Restaure los otros modelos (--modelos)"
+            f"«{model}» no admite un valor del respaldo: {exc}. Haga que su tipo lo admita mientras tanto"
+            " (ALTER TYPE … ADD VALUE …, ALTER DOMAIN … DROP CONSTRAINT …)"
         ) from exc
