@@ -24,6 +24,7 @@ _SCHEMA = ("42P01", "42703", "3F000")
 # How PostgreSQL says that what a query was planned for was dropped while it ran; XX000 is also much else.
 _DROPPED = ("cache lookup failed", "could not open relation")
 _LOCK_TIMEOUT = "55P03"
+_DEADLOCK = "40P01"
 # On a hot standby: what it was to replay could not wait for the query any longer; and what only its primary may.
 _CONFLICT = "40001"
 _READ_ONLY = "25006"
@@ -192,4 +193,9 @@ def _from_postgres(exc: asyncpg.PostgresError, database: str) -> DatabaseError:
         )
     if state == _LOCK_TIMEOUT:
         return DatabaseUnavailable(f"una tabla está bloqueada por otro proceso ({database}): {said}")
+    if state == _DEADLOCK:
+        return DatabaseUnavailable(
+            f"este proceso y otro se esperaban el uno al otro, y PostgreSQL interrumpió este ({database}): {said};"
+            " vuelva a intentarlo"
+        )
     return DatabaseError(f"PostgreSQL respondió con un error ({database}, {state}): {said}")

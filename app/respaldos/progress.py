@@ -81,6 +81,10 @@ class Progress:
         if self._on_change is not None:
             self._on_change(self)
 
+    def touch(self) -> None:
+        """Something else has moved, which nobody need be told."""
+        self._moved = time.monotonic()
+
     def read_back(self, *, bytes_: int, of: int) -> None:
         """More bytes of the stored object, which has `of`, have been read again."""
         self._back = ((self._back[0] if self._back is not None else 0) + bytes_, of)

@@ -1,7 +1,7 @@
 """`python -m tests.random_restores [--minutes N] [--seed S] [--examples N]`: random restores, as many as time allows.
 
-Prints for each role how many ended how, why those that were refused were, and what to say to have a finding again.
-Exit code 1 where there is one.
+Prints for each role and version how many ended how, for each role why some were refused, with a way out and without
+one, and of a finding the command that has it again. Exit code 1 where there is one.
 """
 
 import asyncio
@@ -44,7 +44,7 @@ class Round:
             report_multiple_bugs=False,
         )
         self.outcomes: Counter[Outcome] = Counter()
-        self.reasons: Counter[str] = Counter()
+        self.reasons: dict[Outcome, Counter[str]] = defaultdict(Counter)
 
     def run(self) -> str | None:
         """The finding, if there is one, with the smallest case that shows it."""
@@ -60,7 +60,7 @@ class Round:
                 raise
             self.outcomes[result.outcome] += 1
             if result.why:
-                self.reasons[re.sub(r"«[^»]*»|\d+", "…", result.why)[:110]] += 1
+                self.reasons[result.outcome][_kind_of(result.why)] += 1
 
         try:
             see_through()
@@ -73,7 +73,7 @@ class Round:
 def main() -> int:
     """Try until time is up; the exit code."""
     parser = ArgumentParser(prog="python -m tests.random_restores")
-    parser.add_argument("--minutes", type=float, default=10)
+    parser.add_argument("--minutes", type=float, default=10, help="one round at least")
     parser.add_argument("--seed", type=int, default=None, help="of the first round; the others count on")
     parser.add_argument("--examples", type=int, default=40, help="of each round")
     parser.add_argument("--variant", type=int, choices=range(len(VARIANTS)), help="only this of: " + str(VARIANTS))
@@ -88,7 +88,7 @@ def main() -> int:
         runner = stack.enter_context(asyncio.Runner())
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(dir="/dev/shm")))
         grounds = {}
-        while time.monotonic() < until:
+        while True:
             version, ordinary = variant = VARIANTS[seed % 4 if given_.variant is None else given_.variant]
             role = "ordinary owner" if ordinary else "superuser"
             if variant not in grounds:
@@ -102,17 +102,27 @@ def main() -> int:
             round_ = Round(runner, grounds[variant], seed, given_.examples, shrink=not given_.no_shrink)
             if found := round_.run():
                 findings += 1
-                again = f"--seed {seed} --examples {given_.examples} --variant {VARIANTS.index(variant)}"
-                print(f"\n### {again} (PostgreSQL {version}, {role})\n{found}", flush=True)  # noqa: T201
-            outcomes[role] += round_.outcomes
-            reasons[role] += round_.reasons
+                again = f"--minutes 0 --seed {seed} --examples {given_.examples} --variant {VARIANTS.index(variant)}"
+                print(f"\n### {role}, PostgreSQL {version}: {parser.prog} {again}\n{found}", flush=True)  # noqa: T201
+            outcomes[f"{role}, PostgreSQL {version}"] += round_.outcomes
+            for outcome, why in round_.reasons.items():
+                reasons[f"{role}, {outcome}"] += why
             seed += 1
-    for role, counted in outcomes.items():
-        print(f"{role}: {', '.join(f'{outcome} {count}' for outcome, count in counted.most_common())}")  # noqa: T201
-        for why, count in reasons[role].most_common(40):
-            print(f"{count:6} {why}")  # noqa: T201
+            if time.monotonic() > until:
+                break
+    for whose, counted in sorted(outcomes.items()):
+        print(f"{whose}: {', '.join(f'{outcome} {counted[outcome]}' for outcome in Outcome)}")  # noqa: T201
+    for whose, kinds in sorted(reasons.items()):
+        print(f"{whose}:")  # noqa: T201
+        for kind, count in kinds.most_common(40):
+            print(f"{count:6} {kind}")  # noqa: T201
     print(f"findings: {findings}")  # noqa: T201
     return 1 if findings else 0
+
+
+def _kind_of(why: str) -> str:
+    """The sentence without the names and the keys of its case."""
+    return re.sub(r"«[^»]*»|\d+", "…", why)[:160]
 
 
 async def _new_ground(server: str, *, ordinary: bool) -> Ground:

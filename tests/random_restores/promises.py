@@ -77,7 +77,13 @@ class Promise:
             return f"no está como en el respaldo: {lacking}"
         if self._now.rest != after.rest:
             return f"cambió en otra parte: {after.rest - self._now.rest} {self._now.rest - after.rest}"
-        found = Counter((row.table.place, row.own) for row in after.of(self._clinic) if row.table.name in self._exact)
+        # What would be another's by being as before stays as it is.
+        stays = {_place(row) for row in self.wanted if id(row) in moved and row.table.key}
+        found = Counter(
+            (row.table.place, row.own)
+            for row in after.of(self._clinic)
+            if row.table.name in self._exact and _place(row) not in stays
+        )
         if extra := found - have_to:
             return f"se quedó lo que el respaldo no tiene: {extra}"
         return None

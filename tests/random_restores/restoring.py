@@ -1,5 +1,6 @@
 """One case: made, backed up, damaged, restored, and held against what was there before."""
 
+import re
 from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass
@@ -25,13 +26,17 @@ Counts = tuple[int, int, int]
 
 OWNER, PASSWORD = "propietario", "clave-de-prueba"
 
+# How a refusal tells what to do: again, with another option or right, or after something was changed in the database.
+WAY_OUT = re.compile(r"(vuelva a|restaure|grant|alter|cambie|quite|libera\w*) |--[a-z]", re.IGNORECASE)
+
 
 class Outcome(StrEnum):
     """What became of a case; a finding is raised."""
 
-    EXACT = "exacta"
-    REFUSED = "rechazada"
-    NOTHING = "sin daño"
+    EXACT = "exact"
+    WAY_OUT = "refused with a way out"
+    NO_WAY_OUT = "refused without one"
+    NOTHING = "no damage"
 
 
 class Finding(AssertionError):
@@ -124,7 +129,7 @@ async def run(ground: Ground, case: Case) -> Result:
         _refused_well(done, writer)
         if foreseen is not None and not writer.wrote and str(foreseen) != str(done):
             raise Finding(f"la simulación dijo: {foreseen}; y la restauración: {done}")
-        return Result(Outcome.REFUSED, str(done))
+        return Result(Outcome.WAY_OUT if WAY_OUT.search(str(done)) else Outcome.NO_WAY_OUT, str(done))
     if foreseen is not None and not writer.wrote and foreseen != done:
         raise Finding(f"la simulación dijo: {foreseen}; y la restauración: {done}")
     if scope.exact:
@@ -137,7 +142,7 @@ async def run(ground: Ground, case: Case) -> Result:
         raise Finding(f"claves foráneas que no se cumplen: {broken}")
     if not writer.wrote and (said := counts(done)) != (found := _changes(damaged, after, tables, done)):
         raise Finding(f"dijo {said} e hizo {found}")
-    if not case.preview:
+    if not (case.preview or _freed(before, writer.compared, after)):
         again = await _attempt(clinics, backup, scope, simulate=True)
         if isinstance(again, RespaldosError) or counts(again):
             raise Finding(f"restaurada, no está como en el respaldo: {again}")
@@ -223,11 +228,17 @@ class _Writer:
 
 
 def _refused_well(refusal: RespaldosError, writer: _Writer) -> None:
-    """It is a sentence about the clinic's data, not PostgreSQL's answer to what we should not have asked."""
+    """It is a sentence about the clinic's data, not PostgreSQL's answer to what we should not have asked.
+
+    It names the table.
+    """
     if type(refusal) is DatabaseError or isinstance(refusal, SchemaChanged):
         raise Finding(_said(refusal)) from refusal
-    if isinstance(refusal, DatabaseUnavailable) and not writer.wrote:
-        raise Finding(_said(refusal)) from refusal
+    if isinstance(refusal, DatabaseUnavailable):
+        if not writer.wrote:
+            raise Finding(_said(refusal)) from refusal
+    elif not re.search("«[^»]+»", str(refusal)):
+        raise Finding(f"no nombra ninguna tabla: {_said(refusal)}") from refusal
 
 
 def _exact(before: Fingerprint, compared: Fingerprint, damaged: Fingerprint, after: Fingerprint) -> None:
@@ -237,6 +248,9 @@ def _exact(before: Fingerprint, compared: Fingerprint, damaged: Fingerprint, aft
     """
     moved = _moved(before, compared) | _moved(before, damaged)
     expected = Counter((row.table.place, row.own) for row in before.of(MINE) if id(row) not in moved)
+    # What would be another's by being as before stays as it is.
+    keys = {(row.table.place, row.key) for row in before.of(MINE) if id(row) in moved and row.table.key}
+    expected.update((row.table.place, row.own) for row in damaged.of(MINE) if (row.table.place, row.key) in keys)
     found = after.mine(MINE)
     if found != expected:
         raise Finding(f"a la clínica le faltan {expected - found} y le sobran {found - expected}")
@@ -277,6 +291,13 @@ def _moved(before: Fingerprint, damaged: Fingerprint) -> set[int]:
     }:
         moved |= more
     return moved
+
+
+def _freed(before: Fingerprint, compared: Fingerprint, after: Fingerprint) -> bool:
+    """Whether somebody has deleted what had moved away when it was compared: now it is missing."""
+    there = {(row.table.place, row.key) for row in after.rows}
+    moved = {(row.table.place, row.key) for row in compared.rows if row.owner != MINE and row.table.key}
+    return any(place in moved - there for row in before.of(MINE) if (place := (row.table.place, row.key)))
 
 
 def _changes(damaged: Fingerprint, after: Fingerprint, tables: tuple[Table, ...], plan: Plan) -> dict[str, Counts]:

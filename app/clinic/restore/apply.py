@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Iterator
 from collections.abc import Sequence as Several
+from contextlib import contextmanager
 
 import asyncpg
 
@@ -131,7 +132,9 @@ class ChangeApplier:
         for group in groups:
             await self._write(group, "actualizar", self._updates, 2, on_step)
         # What was deferred may act now, too; from here on nothing writes.
-        await self._connection.execute("SET CONSTRAINTS ALL IMMEDIATE")
+        written = [staged for staged in self._difference.staged_tables if any(await self._difference.count(staged))]
+        with self._trigger_errors("terminar de escribir", written):
+            await self._connection.execute("SET CONSTRAINTS ALL IMMEDIATE")
 
     async def _write(
         self,
@@ -151,18 +154,8 @@ class ChangeApplier:
             return
         written = ", ".join(f"w{place} AS ({part} RETURNING 1)" for place, (_, part) in enumerate(parts))
         counts = ", ".join(f"(SELECT count(*) FROM w{place})" for place in range(len(parts)))
-        try:
+        with self._trigger_errors(act, [staged for staged, _ in expected.values()]):
             found = await one_row(self._connection, f"WITH {written} SELECT {counts}")
-        except asyncpg.PostgresError as exc:
-            names = [name for staged, _ in expected.values() for name in self._triggers(staged)]
-            # A trigger may raise any error; it says in which function.
-            if not (names and exc.context) or isinstance(exc, NO_TRIGGERS):
-                raise
-            among = ", ".join(f"«{staged.model}»" for staged, _ in expected.values())
-            raise RestoreRefused(
-                f"al {act} en {among} se opuso un disparador ({', '.join(names)}): {exc}."
-                f" {way_out(replica=self.replica)}"
-            ) from exc
         for number, (staged, count) in expected.items():
             on_step(staged.model)
             done = sum(rows for rows, (of, _) in zip(found, parts, strict=True) if of == number)
@@ -174,6 +167,22 @@ class ChangeApplier:
                     f"{f', o un disparador ({triggers})' if triggers else ''}; vuelva a intentarlo"
                     f"{f'. {way_out(replica=self.replica)}' if triggers else ''}"
                 )
+
+    @contextmanager
+    def _trigger_errors(self, act: str, written: Several[StagedTable]) -> Iterator[None]:
+        """Turn what a trigger of these models raises into RestoreRefused, which names them."""
+        try:
+            yield
+        except asyncpg.PostgresError as exc:
+            acting = {staged.model: names for staged in written if (names := self._triggers(staged))}
+            # A trigger may raise any error; it says in which function.
+            if not (acting and exc.context) or isinstance(exc, NO_TRIGGERS):
+                raise
+            triggers = ", ".join(name for names in acting.values() for name in names)
+            among = ", ".join(f"«{model}»" for model in acting)
+            raise RestoreRefused(
+                f"al {act} en {among} se opuso un disparador ({triggers}): {exc}. {way_out(replica=self.replica)}"
+            ) from exc
 
     def _triggers(self, staged: StagedTable) -> tuple[str, ...]:
         return self.constraints.of(staged.entry.name).acting(replica=self.replica)
@@ -299,7 +308,8 @@ class ChangeApplier:
         if found := await named_keys(self._connection, staged.key or reference.columns, dangling):
             raise RestoreRefused(
                 f"registros de «{staged.model}» apuntan, por {', '.join(reference.columns)}, a registros de"
-                f" «{reference.parent}» que no existen: {found}"
+                f" «{reference.parent}» que no existen: {found}. Vuelva a poner esos, o restaure sin los que apuntan"
+                " a ellos (--modelos, --registro)"
             )
 
     async def _check_pointed_to(self, staged: StagedTable, reference: Reference) -> None:
@@ -312,7 +322,7 @@ class ChangeApplier:
         if found := await named_keys(self._connection, reference.columns, dangling):
             raise RestoreRefused(
                 f"registros de «{reference.child}» apuntan, por {', '.join(reference.columns)}, a registros de"
-                f" «{staged.model}» que se eliminaron: {found}"
+                f" «{staged.model}» que se eliminaron: {found}; vuelva a intentarlo"
             )
 
     async def _check_unique(self, staged: StagedTable, index: UniqueIndex) -> None:

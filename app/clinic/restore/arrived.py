@@ -52,6 +52,7 @@ class ArrivedRows:
     async def _leave(self, drawn: list[_Before]) -> list[str]:
         """Have them stay, with what hangs from them and what that points to; sentences that name them."""
         arrived: dict[str, int] = {}
+        before_these = dict(self._difference.left)
         for before in drawn:
             if rows := await self._difference.keep(
                 before.staged, f"{before.condition} AND {self._difference.free(before.staged)}"
@@ -64,7 +65,7 @@ class ArrivedRows:
         await self._difference.leave_pointed_to()
         said = []
         for staged in self._shapes:
-            if total := self._difference.left.get(staged.model):
+            if total := self._difference.left.get(staged.model, 0) - before_these.get(staged.model, 0):
                 parts, own = [], arrived.get(staged.model, 0)
                 if own:
                     parts.append(f"{own:,} que ya estaban antes del respaldo y no eran de la clínica")

@@ -12,6 +12,7 @@ from app.clinic.reading.records import LINE
 from app.clinic.restore.arrived import leave_what_stays
 from app.clinic.restore.changed_rows import ChangedRow
 from app.clinic.restore.constraints import Constraints
+from app.clinic.restore.converting import keep_columns
 from app.clinic.restore.difference import Changes, Difference, copy_number
 from app.clinic.restore.errors import restore_errors
 from app.clinic.restore.release import unknown_tables
@@ -33,7 +34,8 @@ class Comparison:
     `older` takes the file of a backup while it is verified, `newer` that of another one where there is another; then
     `find`, and `rows`. Changes are told as what restoring the older one would do: of all of it, logins and the
     clinic's own row, too. Without a newer one, a clinic's rows that a restore leaves as they are do not count, and
-    `avisos` names them. In a file nobody can tell them from others.
+    `avisos` names them. In a file nobody can tell them from others; of two files `avisos` names the columns that only
+    one has.
     Raises RestoreRefused or DatabaseError.
     """
 
@@ -75,6 +77,7 @@ class Comparison:
                 for staged in self.older.staged_tables(None)
                 if staged.section is Section.DATA or (_was_nobodys(staged) and not newer)
             ]
+            staged_tables = [await self._alike(staged, newer) for staged in staged_tables]
             search = RecordSearch(self._connection, self._catalogue, statements, staged_tables)
             common = (
                 self._connection,
@@ -100,6 +103,20 @@ class Comparison:
                 self.avisos = difference.said
             self._difference = difference
             return (await difference.changes(examples=None))[Section.DATA]
+
+    async def _alike(self, staged: StagedTable, newer: dict[str, StagedTable]) -> StagedTable:
+        """The model with the columns that both files have: of two files none is today, which has them all."""
+        other = newer.get(staged.model)
+        if other is None or other.names == staged.names:
+            return staged
+        names = [name for name in staged.names if other.has((name,))]
+        if apart := {*staged.names, *other.names}.difference(names):
+            self.avisos.append(
+                f"«{staged.model}»: columnas que solo uno de los respaldos tiene, y no se comparan:"
+                f" {', '.join(sorted(apart))}"
+            )
+        newer[staged.model] = await keep_columns(self._connection, other, names)
+        return await keep_columns(self._connection, staged, names)
 
     async def only_newer(self) -> dict[str, int]:
         """After `find`: models that the older file does not have, and how many rows they have."""

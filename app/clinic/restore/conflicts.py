@@ -162,7 +162,10 @@ class ConflictChecks:
                 raise RestoreRefused(f"el archivo repite claves de «{staged.model}»: {found}")
             if await self._connection.fetchval(f"SELECT EXISTS ({mine})"):
                 raise RestoreRefused(f"«{staged.model}» cambió mientras se comparaba ({found}); vuelva a intentarlo")
-            raise RestoreRefused(f"esas claves de «{staged.model}» son hoy de otra clínica, o de ninguna: {found}")
+            raise RestoreRefused(
+                f"esas claves de «{staged.model}» son hoy de otra clínica, o de ninguna: {found}. Puede liberarlas"
+                " quien administra la plataforma; o restaure sin esos registros (--modelos, --registro)"
+            )
 
     async def _taken_parent(self, staged: StagedTable) -> None:
         """Refuse what would point to rows of the clinic's that are somebody else's today, and are not restored."""
@@ -174,11 +177,17 @@ class ConflictChecks:
                 if fk.target != staged.entry.name or not child.has(fk.columns) or not staged.has(fk.target_columns):
                     continue
                 pointing = columns("f", fk.columns)
+                moved = ""
+                if staged in self._difference.moved:
+                    moved = (
+                        f" AND NOT EXISTS (SELECT FROM {staged.moved} AS m"
+                        f" WHERE m.{quote(AT)} = d.{quote(AT)} AND {staged.same_key('d', 'r')})"
+                    )
                 astray = (
                     f"SELECT d.*, r.tableoid AS {quote(REL)}, r.ctid::text AS {quote(TID)} FROM {staged.typed} AS d"
                     f" JOIN {staged.real} AS r ON {joined(fk.target_key, 'r', 'd')}"
                     f" WHERE {pointed_to_from(fk, 'd', f'SELECT {pointing} FROM {child.file} AS f')}"
-                    f" AND NOT {statements.is_owned(staged.entry, 'r')}"
+                    f" AND NOT {statements.is_owned(staged.entry, 'r')}{moved}"
                 )
                 if not await self._keys(staged, astray):
                     continue
@@ -192,7 +201,7 @@ class ConflictChecks:
                 ):
                     raise RestoreRefused(
                         f"registros de «{child.model}» apuntarían a registros de «{staged.model}» que hoy son de otra"
-                        f" clínica: {found}"
+                        f" clínica: {found}. Restaure sin los que apuntan a ellos (--modelos, --registro)"
                     )
 
     async def _rewritten(self, staged: StagedTable) -> None:
@@ -236,7 +245,10 @@ class ConflictChecks:
         if not staged.key:
             return
         if found := await self._keys(staged, self._difference.other_content(staged)):
-            raise RestoreRefused(f"«{staged.model}», que es de todas las clínicas, tiene otro contenido: {found}")
+            raise RestoreRefused(
+                f"«{staged.model}», que es de todas las clínicas, tiene otro contenido: {found}. Póngale el que"
+                " tenía, o restaure sin --estricto, y se queda como está"
+            )
 
     async def _pointed_to(self, staged: StagedTable, reference: Reference) -> None:
         """Refuse where a row that is not restored points to one that would go, whatever would happen to it then."""
@@ -262,7 +274,8 @@ class ConflictChecks:
             raise RestoreRefused(
                 f"registros de «{reference.child}» que no se restauran apuntan, por {', '.join(reference.columns)}, a"
                 f" registros de «{staged.model}» que {where}: {', '.join(value for (value,) in found)}"
-                f"{' (con --con-accesos se restauran)' if child in self._difference.logins else ''}"
+                f"{' (con --con-accesos se restauran)' if child in self._difference.logins else ''}. Cámbielos antes,"
+                " o restaure sin quitar nada (--solo cambiados)"
             )
 
     async def _keys(self, staged: StagedTable, rows: str) -> str:

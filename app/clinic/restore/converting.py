@@ -1,16 +1,19 @@
 """Makes a file's lines anew for columns that have another type today, where nothing of a value is lost by it."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import asyncpg
 
-from app.clinic.catalogue.introspection import Column
+from app.clinic.catalogue.introspection import Column, Table
 from app.clinic.catalogue.sql import columns, literal, quote
 from app.clinic.reading.records import LINE, with_lines
 from app.clinic.restore.naming import named_keys
 from app.clinic.restore.staged_tables import AT, StagedTable, typed_rows
 from app.dump.document import JSON_NULL_KEY, Form
 from app.errors import SchemaDiffers
+
+OTHER_MODELS = "Restaure los otros modelos (--modelos)"
 
 
 async def convert_lines(connection: asyncpg.Connection, staged: StagedTable) -> None:
@@ -58,14 +61,33 @@ async def convert_lines(connection: asyncpg.Connection, staged: StagedTable) -> 
             staged.key or staged.names,
             f"SELECT {columns('l', staged.names)} FROM ({typed}) AS l WHERE {' OR '.join(lost)}",
         ):
-            raise SchemaDiffers(f"«{staged.model}»: {changed}, y estos registros perderían algo: {found}")
-        anew = with_lines(staged.table, f"SELECT y.* FROM ({typed_rows(read, lines)}) AS y", AT)
-        await connection.execute(
-            f"UPDATE {staged.stage} AS s SET {quote(LINE)} = x.{quote(LINE)} FROM ({anew}) AS x"
-            f" WHERE s.ctid = x.{quote(AT)}"
-        )
+            raise SchemaDiffers(
+                f"«{staged.model}»: {changed}, y estos registros perderían algo: {found}. {OTHER_MODELS}"
+            )
+        await _print_anew(connection, read, staged.table)
     except (asyncpg.DataError, asyncpg.CannotCoerceError, asyncpg.UndefinedFunctionError) as exc:
-        raise SchemaDiffers(f"«{staged.model}»: {changed}, que no admite un valor del respaldo: {exc}") from exc
+        raise SchemaDiffers(
+            f"«{staged.model}»: {changed}, que no admite un valor del respaldo: {exc}. {OTHER_MODELS}"
+        ) from exc
+
+
+async def keep_columns(connection: asyncpg.Connection, staged: StagedTable, names: Sequence[str]) -> StagedTable:
+    """The model with none but these of its columns, in this order, and so its lines in `stage`."""
+    by_name = {column.name: column for column in staged.table.columns}
+    table = replace(staged.table, columns=tuple(by_name[name] for name in names))
+    kept = replace(staged, table=table, key=staged.key if set(staged.key) <= set(names) else ())
+    await _print_anew(connection, kept, table)
+    return kept
+
+
+async def _print_anew(connection: asyncpg.Connection, read: StagedTable, table: Table) -> None:
+    """Have each line in `stage` be what `table` prints of the values that `read` finds in it."""
+    lines = f"SELECT ctid AS {quote(AT)}, {quote(LINE)} FROM {read.stage}"
+    anew = with_lines(table, f"SELECT y.* FROM ({typed_rows(read, lines)}) AS y", AT)
+    await connection.execute(
+        f"UPDATE {read.stage} AS s SET {quote(LINE)} = x.{quote(LINE)} FROM ({anew}) AS x"
+        f" WHERE s.ctid = x.{quote(AT)}"
+    )
 
 
 def _written(was: Column) -> str:

@@ -26,6 +26,7 @@ from app.clinic.database import (
     role_rights,
 )
 from app.clinic.labels import Labels, RecordLabels
+from app.clinic.reading.checks import OnStep
 from app.clinic.restore.comparison import Comparison
 from app.clinic.restore.constraints import CONSTRAINTS_SQL, parse_constraints
 from app.clinic.restore.session import ADVISORY_CLASS, LOCK_SECONDS, TRIAL_CLASS, ClinicRestore, Outcome
@@ -116,8 +117,22 @@ class RestoreDatabase(ClinicDatabase):
             return replace(found, of_database=of_database, acting=acting)
 
     @asynccontextmanager
+    async def _working(self, on_step: OnStep) -> AsyncIterator[asyncpg.Connection]:
+        """A connection that calls `on_step` after each statement: some take minutes, and there are many."""
+        async with self._connect() as connection:
+            with connection.query_logger(lambda _query: on_step()):
+                yield connection
+
+    @asynccontextmanager
     async def restoring(
-        self, clinica_id: int | None, *, strict: bool = False, update: bool = False, unbroken: bool = False
+        self,
+        clinica_id: int | None,
+        on_step: OnStep = lambda: None,
+        /,
+        *,
+        strict: bool = False,
+        update: bool = False,
+        unbroken: bool = False,
     ) -> AsyncIterator[ClinicRestore]:
         """A session in which the clinic's rows are written; what it has not committed at its end is undone.
 
@@ -125,11 +140,11 @@ class RestoreDatabase(ClinicDatabase):
         shared rows have to be there as the file has them, or not at all, no row of the file may be another clinic's,
         and the clinic has to be the file's. Without a clinic, it is the platform's file: nothing is deleted, and rows
         that differ are changed only with `update`. `unbroken` says that no older backup of the clinic has been
-        restored since this one was taken: see `ArrivedRows`.
+        restored since this one was taken: see `ArrivedRows`. `on_step` is called after each statement.
 
         Raises OperationInProgress where another session restores this clinic, and what `snapshot` raises.
         """
-        async with self._connect() as connection:
+        async with self._working(on_step) as connection:
             with database_errors(self._setting):
                 await connection.execute(TEMPORARY_SQL)
                 if not await connection.fetchval(f"SELECT pg_try_advisory_lock({_advisory(clinica_id)})"):
@@ -179,13 +194,13 @@ class RestoreDatabase(ClinicDatabase):
                 raise
 
     @asynccontextmanager
-    async def trying(self, clinica_id: int | None) -> AsyncIterator[Trial]:
+    async def trying(self, clinica_id: int | None, on_step: OnStep = lambda: None) -> AsyncIterator[Trial]:
         """A session in which the clinic's file, or the platform's, can be restored into tables of its own.
 
-        They are dropped at its end. Raises what `snapshot` raises.
+        They are dropped at its end. `on_step` is called after each statement. Raises what `snapshot` raises.
         """
         number = secrets.randbelow(2**31)
-        async with self._connect() as connection:
+        async with self._working(on_step) as connection:
             with database_errors(self._setting):
                 await connection.execute(TEMPORARY_SQL)
                 # Whoever drops what a dead process left sees by this that somebody is at work.
@@ -210,12 +225,12 @@ class RestoreDatabase(ClinicDatabase):
                 await _drop_schema(connection, trial.schema)
 
     @asynccontextmanager
-    async def comparing(self, clinica_id: int | None) -> AsyncIterator[Comparison]:
+    async def comparing(self, clinica_id: int | None, on_step: OnStep = lambda: None) -> AsyncIterator[Comparison]:
         """A session in which backups of the clinic are compared with today or with each other; nothing is changed.
 
-        Raises what `snapshot` raises.
+        `on_step` is called after each statement. Raises what `snapshot` raises.
         """
-        async with self._connect() as connection:
+        async with self._working(on_step) as connection:
             with database_errors(self._setting):
                 await connection.execute(TEMPORARY_SQL)
                 tenants = await self._tenants(connection)

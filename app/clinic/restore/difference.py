@@ -16,6 +16,7 @@ from app.clinic.reading.records import LINE, with_lines
 from app.clinic.reading.statements import ClinicStatements
 from app.clinic.restore.changed_rows import PREFETCH, PREFETCH_WHOLE, ChangedRow, changed_rows
 from app.clinic.restore.constraints import Constraints
+from app.clinic.restore.errors import value_errors
 from app.clinic.restore.logins import link_of, privileges_given, same_login, who
 from app.clinic.restore.mode import Modo
 from app.clinic.restore.moved import MovedRows
@@ -163,9 +164,7 @@ class Difference:
         else:
             if self.narrowed and self.mode is Modo.TODO:
                 await self._leave_somebody_elses()
-            await self._add_needed()
-            for staged in self.logins:
-                await self._add_people(staged, lambda people: people.file)
+            await self._complete_part()
         await self._refuse_other_logins()
         await self._refuse_without_clinic()
         await self._analyze()
@@ -221,10 +220,21 @@ class Difference:
     async def leave_moved(self) -> None:
         """After `find`: take out what is another clinic's today, instead of having it refused."""
         if isinstance(self.statements, ClinicStatements):
-            staged_tables = [staged for staged in self.scoped if staged is not self.held]
-            moved = await MovedRows(self._connection, self.statements, staged_tables).take_out()
+            staged_tables = [staged for staged in self._compared if staged is not self.held]
+            partly = not self._scope.whole
+            moved = await MovedRows(self._connection, self.statements, staged_tables, partly=partly).take_out()
             self.moved = list(moved)
             self.said += moved.values()
+            for staged in self.moved:
+                if staged.key:
+                    await self.keep(staged, self._has_moved(staged, "c"))
+            if moved and partly:
+                # Something may have been needed by these alone.
+                for staged in self.staged_tables:
+                    if staged not in self.scoped:
+                        await self._connection.execute(f"DELETE FROM {staged.file}{self._outside(staged)}")
+                await self._complete_part()
+                await self._analyze()
 
     def free(self, staged: StagedTable) -> str:
         """The condition that the row `c` of today holds no unique value of a row that comes back."""
@@ -283,14 +293,18 @@ class Difference:
                             found = bool(await self.keep(parent, pointed_to_from(fk, "c", pointing))) or found
 
     async def keys_left(self, staged: StagedTable) -> str:
-        """The keys of the first rows that stay, in words."""
+        """The keys of the first rows that stay and that the file does not have, in words."""
         key = staged.key or staged.names
+        other = f" WHERE NOT {self._has_moved(staged, 'r')}" if staged in self.moved and staged.key else ""
         return await named_keys(
             self._connection,
             key,
             f"SELECT {columns('r', key)} FROM {staged.real} AS r JOIN {staged.left} AS l"
-            f" ON l.{quote(REL)} = r.tableoid AND l.{quote(TID)} = r.ctid",
+            f" ON l.{quote(REL)} = r.tableoid AND l.{quote(TID)} = r.ctid{other}",
         )
+
+    def _has_moved(self, staged: StagedTable, row: str) -> str:
+        return f"EXISTS (SELECT FROM {staged.moved} AS m WHERE {staged.same_key('m', row)})"
 
     def other_content(self, staged: StagedTable) -> str:
         """A query for the key and AT of the file's rows of a shared model that are there with other content today."""
@@ -353,6 +367,9 @@ class Difference:
                 found[staged.section][staged.model] = counted
         return found
 
+    async def follow_logins(self) -> None:
+        """Take what people who logged in since have written for what was compared: nothing of a clinic's own."""
+
     async def changed_since(self) -> list[str]:
         """The models whose rows are not those any more that were compared; `statements` are to be found anew before.
 
@@ -390,13 +407,16 @@ class Difference:
         found = {}
         for staged in self._compared:
             if staged not in self.scoped:
-                outside = (
-                    f" WHERE {quote(AT)} NOT IN (SELECT {quote(AT)} FROM {staged.wanted})" if self.narrowed else ""
-                )
                 found[staged.model] = int(
-                    await self._connection.fetchval(f"SELECT count(*) FROM {staged.file}{outside}")
+                    await self._connection.fetchval(f"SELECT count(*) FROM {staged.file}{self._outside(staged)}")
                 )
         return {model: rows for model, rows in found.items() if rows}
+
+    def _outside(self, staged: StagedTable) -> str:
+        """Which rows of the `file` of a model that is not scoped nobody asked for."""
+        if not (self.narrowed and staged in self._compared):
+            return ""
+        return f" WHERE {quote(AT)} NOT IN (SELECT {quote(AT)} FROM {staged.wanted})"
 
     async def new_logins(self) -> dict[str, str]:
         """Of each model, the logins that are missing and inserted, with which nobody gets in."""
@@ -469,7 +489,8 @@ class Difference:
             same += f" AND s.{quote(COPY)} = c.{quote(COPY)}"
         stage = self.stage_rows(staged)
         new = f"SELECT s.* FROM ({stage}) AS s WHERE NOT EXISTS (SELECT FROM {staged.current} AS c WHERE {same})"
-        await self._connection.execute(f"INSERT INTO {staged.file} {typed_rows(staged, new)}")
+        with value_errors(staged.model):
+            await self._connection.execute(f"INSERT INTO {staged.file} {typed_rows(staged, new)}")
         if staged.key and not staged.entry.definite:
             await self._adopt(staged)
         await self._fill_today(staged, same, stage)
@@ -717,6 +738,12 @@ class Difference:
                 " se pide (--con-clinica), y por quien administra la plataforma"
             )
 
+    async def _complete_part(self) -> None:
+        """Add to `file` what the rows in it need, and the logins of their people."""
+        await self._add_needed()
+        for staged in self.logins:
+            await self._add_people(staged, lambda people: people.file)
+
     async def _add_needed(self) -> None:
         """Add to `file` the rows that those already in it point to and that are not there today, and so on upward."""
         found = True
@@ -738,6 +765,8 @@ class Difference:
             f"SELECT t.* FROM {parent.typed} AS t WHERE NOT EXISTS ({there}) AND {self._missing(parent)}"
             f" AND NOT EXISTS (SELECT FROM {parent.file} AS f WHERE f.{at} = t.{at})"
         )
+        if parent in self.moved:
+            absent += f" AND t.{at} NOT IN (SELECT m.{at} FROM {parent.moved} AS m)"
         pointed_to = pointed_to_from(fk, "t", f"SELECT {columns('f', fk.columns)} FROM {child.file} AS f")
         if child is not parent:
             added = await self._connection.execute(f"INSERT INTO {parent.file} {absent} AND {pointed_to}")

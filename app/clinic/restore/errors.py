@@ -20,14 +20,18 @@ def restore_errors(setting: str) -> Iterator[None]:
             yield
         except asyncpg.NotNullViolationError as exc:
             where = f"«{exc.table_name}.{exc.column_name}»" if exc.table_name else "una columna"
-            raise RestoreRefused(f"{where} es obligatoria hoy, y en lo que se restaura está vacía") from exc
+            raise RestoreRefused(
+                f"{where} es obligatoria hoy, y en lo que se restaura está vacía. Quítele eso mientras tanto"
+                " (ALTER TABLE … ALTER COLUMN … DROP NOT NULL), o restaure sin esos registros"
+            ) from exc
         except asyncpg.IntegrityConstraintViolationError as exc:
             where = f"«{exc.table_name}»" if exc.table_name else "una tabla"
             # An exclusion's detail has the value of the other row, which may be another clinic's; a check's has all
             # of the row, secrets included.
-            told = exc.detail if not isinstance(exc, UNTOLD) else None
+            told = (exc.detail if not isinstance(exc, UNTOLD) else None) or exc.args[0]
             raise RestoreRefused(
-                f"{where} no admite lo que se restaura ({exc.constraint_name}): {told or exc.args[0]}"
+                f"{where} no admite lo que se restaura ({exc.constraint_name}): {told.rstrip('.')}. Quite esa"
+                " restricción mientras tanto (ALTER TABLE … DROP CONSTRAINT …), o restaure sin esos registros"
             ) from exc
         except asyncpg.AmbiguousFunctionError as exc:
             raise RestoreRefused(
@@ -47,3 +51,15 @@ def restore_errors(setting: str) -> Iterator[None]:
             raise RestoreRefused(f"la base de datos no admite un valor del respaldo: {exc}") from exc
         except (asyncpg.RaiseError, asyncpg.TriggeredActionError) as exc:
             raise RestoreRefused(f"un disparador rechazó lo que se restaura: {exc}") from exc
+
+
+@contextmanager
+def value_errors(model: str) -> Iterator[None]:
+    """Turn what a type or a domain says of a value of the model into RestoreRefused, which names it."""
+    try:
+        yield
+    except (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError) as exc:
+        raise RestoreRefused(
+            f"«{model}» no admite un valor del respaldo: {exc}. Haga que su tipo lo admita mientras tanto"
+            " (ALTER TYPE … ADD VALUE …, ALTER DOMAIN … DROP CONSTRAINT …)"
+        ) from exc

@@ -28,7 +28,9 @@ async def refuse_migrated(
     tables = [staged.entry.table for staged in difference.staged_tables if any(await difference.count(staged))]
     if not tables:
         return
-    locked = ", ".join(f"ONLY {name}" for name in dict.fromkeys(map(qualified, tables)))
+    # In one order for all restores, so that none waits for another that waits for it.
+    named = {table.name: qualified(table) for table in tables}
+    locked = ", ".join(f"ONLY {named[name]}" for name in sorted(named))
     await connection.execute(f"LOCK TABLE {locked} IN ROW EXCLUSIVE MODE")
     text = await connection.fetchval(CATALOGUE_SQL, other_schemas)
     found = parse_constraints(await connection.fetchval(CONSTRAINTS_SQL, other_schemas))

@@ -1,33 +1,42 @@
 """Rows of the file that have moved to another clinic since: they are left where they are, the rest is restored."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import asyncpg
 
 from app.clinic.catalogue.entries import ByColumn, ByForeignKey
-from app.clinic.catalogue.sql import columns, points_into, quote
+from app.clinic.catalogue.sql import columns, pointed_to_from, points_into, quote
 from app.clinic.reading.statements import ClinicStatements
 from app.clinic.restore.naming import named_keys
 from app.clinic.restore.staged_tables import AT, FILE, StagedTable, create_typed
 
 
 class MovedRows:
-    """Finds them among the models `staged_tables`, which have been compared, and takes them out of `file`.
+    """Finds them among the models `staged_tables`, and takes them out of `file`.
+
+    Where only a part is restored, `partly`, rows of the file that are not in `file` are found, too, where rows in it
+    point to them.
 
     A row has moved that has the key of the file's today, is another clinic's, and says the same in at least half of
     the columns that the file fills, keys and what says whose it is left out: she may have got another telephone. What
     says something else is another row, which has been given the same key.
 
-    Rows that are the clinic's only by what has moved, and are not there today, are taken out, too: they would be the
-    other clinic's.
+    Rows that are the clinic's only by what has moved are taken out, too: they would be the other clinic's. One that
+    is there with other content, and the clinic's by that, is for the caller to have stay.
     """
 
     def __init__(
-        self, connection: asyncpg.Connection, statements: ClinicStatements, staged_tables: list[StagedTable]
+        self,
+        connection: asyncpg.Connection,
+        statements: ClinicStatements,
+        staged_tables: Sequence[StagedTable],
+        *,
+        partly: bool,
     ) -> None:
         self._connection = connection
         self._statements = statements
         self._shapes = staged_tables
+        self._partly = partly
         self._keyed = [staged for staged in staged_tables if staged.key]
         self._moved: list[StagedTable] = []
 
@@ -39,12 +48,15 @@ class MovedRows:
         for staged in self._shapes:
             await self._connection.execute(create_typed(staged, staged.moved))
         for staged in taken:
-            await self._take(
-                staged,
-                f"SELECT f.ctid FROM ({self._others(staged)}) AS o JOIN {staged.real} AS r"
+            moved = (
+                f" FROM ({self._others(staged)}) AS o JOIN {staged.real} AS r"
                 " ON r.tableoid = o.rel AND r.ctid = o.tid::tid"
-                f" JOIN {staged.file} AS f ON {staged.same_key('f', 'r')} WHERE {says_the_same(staged)}",
+                f" JOIN {{}} AS f ON {staged.same_key('f', 'r')} WHERE {says_the_same(staged)}"
             )
+            if self._partly:
+                outside = f"SELECT f.* {moved.format(staged.typed)} AND {_outside(staged)}"
+                await self._note(staged, f"INSERT INTO {staged.moved} {outside}")
+            await self._take(staged, f"SELECT f.ctid {moved.format(staged.file)}")
         said = {
             staged: f"«{staged.model}»: son hoy de otra clínica, y se dejan donde están: {await self._keys(staged)}"
             for staged in self._moved
@@ -54,7 +66,7 @@ class MovedRows:
         for staged in self._moved:
             if staged not in said:
                 said[staged] = (
-                    f"«{staged.model}»: dependen de registros que hoy son de otra clínica, y no se agregan:"
+                    f"«{staged.model}»: dependen de registros que hoy son de otra clínica, y no se restauran:"
                     f" {await self._keys(staged)}"
                 )
         return said
@@ -69,10 +81,23 @@ class MovedRows:
         return [staged for staged, taken in zip(self._keyed, found, strict=True) if taken == "true"]
 
     def _there(self, staged: StagedTable) -> str:
-        return (
-            f"SELECT r.tableoid AS rel, r.ctid::text AS tid FROM {staged.file} AS f"
-            f" JOIN {staged.real} AS r ON {staged.same_key('f', 'r')} WHERE {_unpaired(staged)}"
+        there = (
+            f"SELECT r.tableoid AS rel, r.ctid::text AS tid FROM {{}} AS f"
+            f" JOIN {staged.real} AS r ON {staged.same_key('f', 'r')} WHERE {{}}"
         )
+        found = there.format(staged.file, _unpaired(staged))
+        if self._partly and (pointing := list(self._pointing(staged))):
+            astray = f"NOT {self._statements.is_owned(staged.entry, 'r')} AND ({' OR '.join(pointing)})"
+            found += f" UNION {there.format(staged.typed, f'{_outside(staged)} AND {astray}')}"
+        return found
+
+    def _pointing(self, staged: StagedTable) -> Iterator[str]:
+        """The conditions that rows in some `file` point to the row `f`."""
+        for child in self._shapes:
+            for fk in child.entry.table.foreign_keys:
+                if fk.target == staged.entry.name and child.has(fk.columns) and staged.has(fk.target_columns):
+                    pointing = f"SELECT {columns('c', fk.columns)} FROM {child.file} AS c"
+                    yield pointed_to_from(fk, "f", pointing)
 
     def _others(self, staged: StagedTable) -> str:
         return self._statements.others(staged.entry, self._there(staged))
@@ -83,8 +108,7 @@ class MovedRows:
             return False
         return await self._take(
             staged,
-            f"SELECT f.ctid FROM {staged.file} AS f WHERE {_unpaired(staged)}"
-            f" AND CASE {' '.join(decided)} ELSE false END",
+            f"SELECT f.ctid FROM {staged.file} AS f WHERE CASE {' '.join(decided)} ELSE false END",
         )
 
     def _ways(self, staged: StagedTable) -> Iterator[tuple[str, str]]:
@@ -107,11 +131,17 @@ class MovedRows:
                     return
 
     async def _take(self, staged: StagedTable, places: str) -> bool:
-        status = await self._connection.execute(
-            f"WITH gone AS (DELETE FROM {staged.file} AS f WHERE f.ctid IN ({places}) RETURNING f.*)"
-            f" INSERT INTO {staged.moved} SELECT * FROM gone"
+        return await self._note(
+            staged,
+            f"WITH gone AS (DELETE FROM {staged.file} AS f WHERE f.ctid IN ({places})"
+            f" RETURNING f.ctid AS {quote(FILE)}, f.*),"
+            f" unpaired AS (DELETE FROM {staged.pairs} AS p USING gone AS g WHERE p.{quote(FILE)} = g.{quote(FILE)})"
+            f" INSERT INTO {staged.moved} SELECT {columns('g', (AT, *staged.names))} FROM gone AS g",
         )
-        taken = status != "INSERT 0 0"
+
+    async def _note(self, staged: StagedTable, statement: str) -> bool:
+        """Whether the statement inserted rows of the model into `moved`."""
+        taken = await self._connection.execute(statement) != "INSERT 0 0"
         if taken and staged not in self._moved:
             self._moved.append(staged)
         return taken
@@ -126,6 +156,10 @@ class MovedRows:
 
 def _unpaired(staged: StagedTable) -> str:
     return f"NOT EXISTS (SELECT FROM {staged.pairs} AS p WHERE p.{quote(FILE)} = f.ctid)"
+
+
+def _outside(staged: StagedTable) -> str:
+    return f"f.{quote(AT)} NOT IN (SELECT x.{quote(AT)} FROM {staged.file} AS x)"
 
 
 def says_the_same(staged: StagedTable) -> str:

@@ -17,7 +17,7 @@ from app.clinic.restore.difference import Difference, OnStep
 from app.clinic.restore.naming import named_keys
 from app.clinic.restore.proof import DigestCheck, OnRead, of_line
 from app.clinic.restore.scope import RecordSearch, Scope, create_all_typed
-from app.clinic.restore.staged_tables import FILE, StagedTable
+from app.clinic.restore.staged_tables import FILE, REL, TID, TODAY, VERSION, StagedTable
 from app.dump.document import ModelTotal
 from app.errors import RestoreRefused
 
@@ -64,6 +64,34 @@ class PlatformDifference(Difference):
             return rows
         there = f"SELECT {columns('t', staged.key)} FROM {staged.typed} AS t"
         return f"SELECT q.* FROM ({rows}) AS q WHERE {points_into(staged.unique_key, 'q', there)}"
+
+    async def follow_logins(self) -> None:
+        """Have compared rows be as people who logged in since have left them, where nothing else of them has changed.
+
+        Logging in writes when that was, which the restore takes back as any login since the backup. A row that has
+        changed in anything else counts as changed.
+        """
+        for staged in self.scoped:
+            every = (*staged.entry.table.columns, *staged.entry.table.generated)
+            moments = [c.name for c in every if c.type.startswith("timestamp") and c.name not in staged.key]
+            if not (staged.entry.access and staged.key and moments):
+                continue
+            rest = tuple(column.name for column in every if column.name not in moments)
+            values = {REL: "tableoid", TID: "ctid", VERSION: "xmin", **{name: name for name in moments}}
+            found = ", ".join(f"t.{quote(today)} AS {quote(name)}" for name, today in values.items())
+            new = ", ".join(f"{quote(name)} = a.{quote(name)}" for name in values)
+            rel, tid, at = quote(REL), quote(TID), quote(TODAY)
+            await self._connection.execute(
+                f"WITH again AS MATERIALIZED (SELECT c.ctid AS at, c.{rel} AS was_rel, c.{tid} AS was_tid, {found}"
+                f" FROM {staged.today} AS c JOIN {staged.real} AS t ON {staged.same_key('t', 'c')}"
+                f" WHERE NOT ({staged.same_version('t', 'c')})"
+                f" AND ROW({columns('t', rest)})::text = ROW({columns('c', rest)})::text),"
+                f" followed AS (UPDATE {staged.today} AS c SET {new} FROM again AS a WHERE c.ctid = a.at"
+                " RETURNING a.at, c.ctid AS now),"
+                f" placed AS (UPDATE {staged.current} AS k SET {rel} = a.{rel}, {tid} = a.{tid}"
+                f" FROM again AS a WHERE k.{rel} = a.was_rel AND k.{tid} = a.was_tid)"
+                f" UPDATE {staged.pairs} AS p SET {at} = f.now FROM followed AS f WHERE p.{at} = f.at"
+            )
 
     async def _has_changed(self, staged: StagedTable) -> bool:
         """Only a row that will be written counts: people log in meanwhile, and those who are not written may."""

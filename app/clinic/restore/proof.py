@@ -17,7 +17,7 @@ from app.clinic.restore.mode import Modo
 from app.clinic.restore.naming import named_keys
 from app.clinic.restore.staged_tables import AT, COPY, HASH, PLACE, REL, TID, StagedTable, line_hash
 from app.clinic.restore.triggers import way_out
-from app.clinic.restore.written import acting_triggers
+from app.clinic.restore.written import TRY_AGAIN, acting_triggers
 from app.dump.document import ModelTotal, Section
 from app.errors import RestoreDiffers
 
@@ -113,7 +113,10 @@ class DigestCheck:
         compared = staged.section is Section.DATA and (difference.narrowed or staged in difference.scoped)
         if difference.mode is Modo.TODO:
             if compared and difference.narrowed:
-                places.append(f"SELECT w.{quote(AT)} FROM {staged.wanted} AS w")
+                wanted = f"SELECT w.{quote(AT)} FROM {staged.wanted} AS w"
+                if staged in difference.moved:
+                    wanted = f"({wanted} EXCEPT SELECT m.{quote(AT)} FROM {staged.moved} AS m)"
+                places.append(wanted)
         elif compared and (difference.mode is Modo.CAMBIADOS or not staged.key):
             # Without a key, a line is missing or it is there.
             places.append(
@@ -166,10 +169,10 @@ class DigestCheck:
     async def _sentence(self, staged: StagedTable, keys: str) -> str:
         # A trigger may have changed another table than its own.
         found = await acting_triggers(self._difference, self._constraints, replica=self._replica, beside=staged)
-        acting = f"; disparadores que actuaron: {found}. {way_out(replica=self._replica)}" if found else ""
+        why = f"; disparadores que actuaron: {found}. {way_out(replica=self._replica)}" if found else f". {TRY_AGAIN}"
         return (
             f"«{staged.model}» no volvió a leerse como está en el respaldo, así que no se cambió nada."
-            f" Registros distintos: {keys}{acting}"
+            f" Registros distintos: {keys}{why}"
         )
 
 

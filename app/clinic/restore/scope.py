@@ -14,6 +14,7 @@ from app.clinic.catalogue.ownership import ANY_WAY, BY_HASH
 from app.clinic.catalogue.sql import columns, joined, pointed_to_from, points_into, quote
 from app.clinic.reading.platform_statements import Statements
 from app.clinic.reading.records import LINE
+from app.clinic.restore.errors import value_errors
 from app.clinic.restore.mode import Modo
 from app.clinic.restore.naming import NAMED
 from app.clinic.restore.staged_tables import AT, OWN, PLACE, REL, TID, StagedTable, create_typed, typed_rows
@@ -345,7 +346,10 @@ async def create_all_typed(connection: asyncpg.Connection, staged_tables: Sequen
             continue
         await connection.execute(create_typed(staged, staged.typed))
         lines = f"SELECT ctid AS {quote(AT)}, {quote(LINE)} FROM {staged.stage}"
-        await connection.execute(f"INSERT INTO {staged.typed} {typed_rows(staged, lines)}; ANALYZE {staged.typed}")
+        with value_errors(staged.model):
+            await connection.execute(
+                f"INSERT INTO {staged.typed} {typed_rows(staged, lines)}; ANALYZE {staged.typed}"
+            )
 
 
 def belongings(

@@ -29,7 +29,7 @@ from app.clinic.restore.scope import RecordSearch, Scope, refuse_access
 from app.clinic.restore.staged_tables import KEEP_PLACES, StagedTable
 from app.clinic.restore.staging import Staging
 from app.clinic.restore.taken import find_conflicts
-from app.clinic.restore.triggers import disable_triggers
+from app.clinic.restore.triggers import disable_triggers, wait_to_disable
 from app.clinic.restore.written import refuse_unplanned
 from app.dump.document import Section
 from app.dump.verifier import VerifiedFile
@@ -214,6 +214,7 @@ class ClinicRestore:
         """
         with self._errors():
             self._found().statements = await self._find_owners()
+            await self._found().follow_logins()
             return await self._found().changed_since()
 
     async def apply(self, on_step: OnStep) -> None:
@@ -224,6 +225,9 @@ class ClinicRestore:
         difference, applying = self._found(), self._compared()
         with self._errors():
             replica = applying.replica
+            disabled = await self._to_disable()
+            if disabled:
+                await wait_to_disable(self._connection)
             await refuse_migrated(
                 self._connection, difference, self._catalogue, self._constraints, self._other_schemas
             )
@@ -238,9 +242,10 @@ class ClinicRestore:
             )
             await conflicts.check()
             put_back: list[str] = []
-            if tables := await self._to_disable():
+            if disabled:
                 # Nobody else can write these tables from here on, so it comes last.
-                put_back = await disable_triggers(self._connection, list(tables), replica=replica)
+                put_back = await disable_triggers(self._connection, list(disabled), replica=replica)
+            await difference.follow_logins()
             await self._connection.execute("SAVEPOINT escritura")
             try:
                 await self._write(conflicts, put_back, on_step)

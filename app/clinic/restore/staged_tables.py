@@ -29,6 +29,9 @@ PLACE = ("tableoid", "ctid")
 # another clinic's.
 KEEP_PLACES = "DECLARE respaldos_lugares NO SCROLL CURSOR FOR SELECT"
 
+# What can be done where today's schema lacks something of the file's.
+MAKE_AGAIN = "hágala otra vez como era, o restaure los otros modelos (--modelos)"
+
 
 class Kind(StrEnum):
     """What becomes of a row that the file and today have both, but not alike; as PostgreSQL's "char"."""
@@ -177,7 +180,7 @@ def staged_table_of(number: int, section: Section, model: str, header: Header, c
         raise SchemaDiffers(f"el archivo dice que «{model}» y «{named_twice[0]}» son la misma tabla, «{name}»")
     entry = catalogue.entries.get(name)
     if entry is None:
-        raise SchemaDiffers(f"la base de datos ya no tiene la tabla «{name}», que está en el respaldo")
+        raise SchemaDiffers(f"la base de datos ya no tiene la tabla «{name}», que está en el respaldo; {MAKE_AGAIN}")
     if problem := catalogue.problems.get(name):
         raise SchemaDiffers(f"no se sabe de quién son hoy los registros de «{entry.name}». {problem}")
     if header.clinica_id is None:
@@ -201,7 +204,9 @@ def staged_table_of(number: int, section: Section, model: str, header: Header, c
         today = next((each for each in entry.table.columns if each.name == column.name), None)
         if today is None:
             what = "es calculada" if entry.table.column(column.name) is not None else "no existe"
-            raise SchemaDiffers(f"la columna «{column.name}» de «{model}» está en el respaldo y hoy {what}")
+            raise SchemaDiffers(
+                f"la columna «{column.name}» de «{model}» está en el respaldo y hoy {what}; {MAKE_AGAIN}"
+            )
         if today.type != column.type:
             cast.append(replace(today, type=column.type, form=column.form))
         elif today.form is not column.form:

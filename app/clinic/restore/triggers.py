@@ -8,18 +8,23 @@ from app.clinic.catalogue.introspection import TableName
 from app.clinic.catalogue.sql import quote
 from app.clinic.restore.conflicts import GRANT
 from app.clinic.restore.constraints import states
-from app.errors import RestoreRefused
+from app.errors import OperationInProgress, RestoreRefused
 
-# Each partition has its own of a trigger, in a state of its own.
+# Held, until its transaction ends, by the one restore that may disable triggers.
+DISABLING_CLASS = 0x7265_7372
+
+# Each partition has its own of a trigger, in a state of its own. A table comes before its partitions, and tables come
+# in the order in which every restore locks them.
 ACTING_SQL = """
 SELECT format('%I.%I', n.nspname, c.relname) AS "table", quote_ident(g.tgname) AS "trigger",
        g.tgenabled::text AS enabled, pg_get_userbyid(c.relowner)::text AS owner, current_user::text AS role,
        pg_has_role(c.relowner, 'USAGE') AS owned
 FROM pg_trigger g JOIN pg_class c ON c.oid = g.tgrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+JOIN pg_class r ON r.oid = CASE WHEN c.relispartition THEN pg_partition_root(c.oid)::oid ELSE c.oid END
+JOIN pg_namespace rn ON rn.oid = r.relnamespace
 WHERE NOT g.tgisinternal AND g.tgenabled::text = ANY ($1::text[])
-  AND CASE WHEN c.relispartition THEN pg_partition_root(c.oid)::oid ELSE c.oid END
-      IN (SELECT name::regclass::oid FROM unnest($2::text[]) AS given(name))
-ORDER BY 1, 2
+  AND r.oid IN (SELECT name::regclass::oid FROM unnest($2::text[]) AS given(name))
+ORDER BY rn.nspname COLLATE "C", r.relname COLLATE "C", c.relispartition, 1, 2
 """
 
 # How ALTER TABLE says what pg_trigger.tgenabled does.
@@ -34,6 +39,21 @@ def way_out(*, replica: bool) -> str:
     if replica:
         return f"Para restaurar sin ellos: {owner}"
     return f"Para restaurar sin ellos: con {GRANT}, el usuario que restaura los apaga; o {owner}"
+
+
+async def wait_to_disable(connection: asyncpg.Connection) -> None:
+    """Wait, as for any lock, until no other restore disables triggers; to be done before any table is locked.
+
+    Each locks its tables as whoever writes them does, until it is certain what has to be written, and only then keeps
+    others from writing: two at once would wait for each other. Raises OperationInProgress.
+    """
+    try:
+        await connection.execute(f"SELECT pg_advisory_xact_lock({DISABLING_CLASS}, 0)")
+    except asyncpg.LockNotAvailableError as exc:
+        raise OperationInProgress(
+            "otra restauración tiene deshabilitados disparadores, y dos a la vez se estorbarían: vuelva a intentarlo"
+            " cuando termine"
+        ) from exc
 
 
 async def disable_triggers(

@@ -89,7 +89,7 @@ async def check_by_trial(
         progress.model = model
         progress.advance(bytes_=0)
 
-    async with resources.restore.trying(respaldo.clinica_id) as trial:
+    async with resources.restore.trying(respaldo.clinica_id, progress.touch) as trial:
         verified = await check_thoroughly(resources, respaldo, progress, take=trial.staging.take)
         progress.enter(Etapa.ENSAYANDO)
         said = await trial.load(verified.totals, step, lambda model, _size: step(model))

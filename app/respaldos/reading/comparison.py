@@ -59,7 +59,7 @@ async def comparar_respaldos(
             f" y el {otro.id} de {whose(otro.clinica_id)}"
         )
     shown = progress or Progress()
-    async with resources.restore.comparing(respaldo.clinica_id) as comparison:
+    async with resources.restore.comparing(respaldo.clinica_id, shown.touch) as comparison:
         await _read(resources, respaldo, shown, comparison.older.take)
         if otro is not None:
             await _read(resources, otro, shown, comparison.newer.take)
@@ -103,7 +103,7 @@ async def run(attempt: Attempt) -> None:
             found.modelos[model].examples.setdefault(row.kind, []).append(row.shown())
         resultado = {model: changes.shown() for model, changes in found.modelos.items()}
     async with transaction(attempt.resources) as session:
-        await reading_queries.note(session, job, clinica_id=job.clinica_id, resultado=resultado)
+        await reading_queries.note(session, job, clinica_id=job.clinica_id, resultado=resultado, avisos=found.avisos)
         await attempt.complete(session)
 
 

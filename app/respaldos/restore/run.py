@@ -130,7 +130,9 @@ async def _make(
     resources, clinica_id, progress = attempt.resources, attempt.job.clinica_id, attempt.progress
     async with transaction(resources) as service:
         unbroken = await reading_queries.is_unbroken(service, respaldo, clinica_id=clinica_id)
-    async with target.restoring(clinica_id, strict=strict, update=request.actualizar, unbroken=unbroken) as session:
+    async with target.restoring(
+        clinica_id, progress.touch, strict=strict, update=request.actualizar, unbroken=unbroken
+    ) as session:
         verified = await check_thoroughly(
             resources, respaldo, progress, take=session.staging.take, parse_data=parse_data
         )

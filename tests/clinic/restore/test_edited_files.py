@@ -109,12 +109,12 @@ EDITS: dict[str, Edit] = {
     "the byte that no text has": (
         _instead("ficha", '"codigo":"a"', '"codigo":"\\u0000"'),
         RestoreRefused,
-        "no admite un valor",
+        "«ficha» no admite un valor",
     ),
     "half of a surrogate pair": (
         _instead("ficha", '"codigo":"a"', '"codigo":"\\ud83e"'),
         RestoreRefused,
-        "no admite un valor",
+        "«ficha» no admite un valor",
     ),
     "blanks in a row without key": (_instead("lista", '"que":"x"', '"que": "x"'), RestoreDiffers, "«lista»"),
     "a row without key once more": (_beside("lista", '{"que":"z","clinica_id":2}'), RestoreRefused, "otra clínica"),

@@ -91,7 +91,7 @@ async def test_rows_that_moved_with_what_they_point_to_by_such_a_key(database: D
     plan = await restore(clinics, backup.file)
     # What hung from her is not added to the other clinic's.
     assert [aviso for aviso in plan.avisos if aviso.startswith("«nota»")] == [
-        "«nota»: dependen de registros que hoy son de otra clínica, y no se agregan: 1"
+        "«nota»: dependen de registros que hoy son de otra clínica, y no se restauran: 1"
     ]
     assert await sql.fetchval("SELECT count(*) FROM nota") == 2
 

@@ -6,7 +6,7 @@ from app.clinic.reading.checks import unclassified
 from app.clinic.reading.records import MOST_COLUMNS
 from app.errors import RestoreRefused, SchemaDiffers
 from tests.clinic.conftest import Database
-from tests.clinic.restore.conftest import ROLE, Writer, ordinary, superuser
+from tests.clinic.restore.conftest import ROLE, Writer, crossed, ordinary, superuser
 from tests.support.clinic_backup import back_up
 from tests.support.clinic_restore import models, restore
 from tests.support.restore_cases import Case, assert_unchanged, come_back, create
@@ -36,6 +36,13 @@ SUPERUSERS = [
         {"t": (0, 0, 1)},
     ),
     Case("swapped", TABLE + POINTING, SWAP, {"t": (0, 2, 0)}),
+    Case(
+        "dangling",
+        f"{TABLE} CREATE TABLE p (v text PRIMARY KEY, clinica_id int NOT NULL);"
+        " ALTER TABLE t ADD CONSTRAINT hacia FOREIGN KEY (v) REFERENCES p NOT VALID",
+        "DELETE FROM t WHERE id = 1",
+        {"t": (1, 0, 0)},
+    ),
 ]
 
 PUBLISHED = f"CREATE TABLE t (id int, v text, clinica_id int NOT NULL); {ROWS} CREATE PUBLICATION todo FOR ALL TABLES"
@@ -61,6 +68,11 @@ REFUSED = [
         "ALTER TABLE published.t REPLICA IDENTITY FULL",
     ),
     (
+        SUPERUSERS[3],
+        r"«t» no admite lo que se restaura \(hacia\): .*DROP CONSTRAINT",
+        "ALTER TABLE dangling.t DROP CONSTRAINT hacia",
+    ),
+    (
         SUPERUSERS[2],
         "«swapped.h» .* se vuelven a agregar .*GRANT SET ON PARAMETER .*: 1",
         f"GRANT SET ON PARAMETER session_replication_role TO {ROLE}",
@@ -72,11 +84,12 @@ async def test_whoever_may_switch_off_restores_past_rules_and_what_points_from_e
     await come_back(database, superuser, *SUPERUSERS)
 
 
-async def test_what_is_refused_says_the_way_out(database: Database, writer: Writer) -> None:
-    sql = database.sql
+@crossed
+async def test_what_is_refused_says_the_way_out(any_database: Database, writer: Writer) -> None:
+    sql = any_database.sql
     refused = [each for each in REFUSED if writer is ordinary or each[0] not in SUPERUSERS]
     await create(sql, *(case for case, _, _ in refused))
-    clinics = await writer(database)
+    clinics = await writer(any_database)
     backups = {clinica_id: await back_up(clinics, clinica_id) for clinica_id in (1, 2)}
     try:
         for case, says, way_out in refused:
@@ -93,16 +106,18 @@ async def test_what_is_refused_says_the_way_out(database: Database, writer: Writ
     await assert_unchanged(clinics, backups)
 
 
-async def test_a_table_of_too_many_columns_is_said_beforehand(database: Database, writer: Writer) -> None:
+@crossed
+async def test_a_table_of_too_many_columns_is_said_beforehand(any_database: Database, writer: Writer) -> None:
     most = ", ".join(f"c{number} int" for number in range(MOST_COLUMNS - 2))
     wide = f"CREATE TABLE t (id int PRIMARY KEY, clinica_id int NOT NULL, {most}); INSERT INTO t VALUES (1, 1, 7)"
-    await create(database.sql, Case("wide", wide, "", {}))
-    clinics = await writer(database)
+    sql = any_database.sql
+    await create(sql, Case("wide", wide, "", {}))
+    clinics = await writer(any_database)
     backup = await back_up(clinics, 1)
-    await database.sql.execute("DELETE FROM wide.t")
+    await sql.execute("DELETE FROM wide.t")
     await restore(clinics, backup.file)
-    assert await database.sql.fetchval("SELECT c5 FROM wide.t") is None
-    await database.sql.execute("ALTER TABLE wide.t ADD uno_mas int")
+    assert await sql.fetchval("SELECT c5 FROM wide.t") is None
+    await sql.execute("ALTER TABLE wide.t ADD uno_mas int")
     async with clinics.snapshot(1) as snapshot:
         assert any("1,598 columnas" in said for said in unclassified(snapshot.catalogue))
     with pytest.raises(SchemaDiffers, match=r"«wide\.t» tiene 1,598 columnas, .* 1,597 como mucho"):

@@ -3,7 +3,7 @@
 import pytest
 
 from app.clinic.restore.scope import Scope
-from app.errors import SchemaDiffers
+from app.errors import RestoreRefused, SchemaDiffers
 from tests.clinic.conftest import Database
 from tests.clinic.restore.conftest import Writer, crossed
 from tests.support.clinic_backup import back_up, lines_of
@@ -59,8 +59,8 @@ async def test_lossless_changes_are_no_difference(any_database: Database, writer
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ("ALTER TABLE t ALTER n TYPE numeric(10, 1)", r"«n» era numeric.10,2. y hoy es numeric.10,1., y .*: 1$"),
-        ("ALTER TABLE t ALTER correo TYPE varchar(3)", r"«correo» era .*, y estos registros perderían algo: 1$"),
+        ("ALTER TABLE t ALTER n TYPE numeric(10, 1)", r"«n» era numeric.10,2. y hoy es numeric.10,1., y .*: 1\."),
+        ("ALTER TABLE t ALTER correo TYPE varchar(3)", r"«correo» era .*, y estos registros perderían algo: 1\."),
         ("ALTER TABLE t ALTER correo TYPE int USING 1", "«correo» era .* y hoy es integer, que no admite"),
     ],
 )
@@ -78,3 +78,17 @@ async def test_a_value_that_would_not_come_back_is_refused(
     # Nor does it keep other models.
     await database.sql.execute("DELETE FROM por_animo WHERE nota = 'b'")
     assert counts(await restore(clinics, backup.file, scope=Scope(models=("por_animo",)))) == {"por_animo": (1, 0, 0)}
+
+
+async def test_a_value_that_a_type_of_the_same_name_lacks_names_its_model(database: Database, writer: Writer) -> None:
+    await database.sql.execute(TABLES)
+    clinics = await writer(database)
+    backup = await back_up(clinics, 1)
+    await database.sql.execute(
+        "DELETE FROM t WHERE clinica_id = 1; ALTER TABLE t DROP animo; ALTER TYPE animo RENAME TO viejo;"
+        " CREATE TYPE animo AS ENUM ('serio'); ALTER TABLE t ADD animo animo"
+    )
+    with pytest.raises(RestoreRefused, match=r"«t» no admite un valor .*triste.*ALTER TYPE … ADD VALUE"):
+        await restore(clinics, backup.file, scope=Scope(models=("t",)))
+    await database.sql.execute("ALTER TYPE animo ADD VALUE 'triste'; ALTER TYPE animo ADD VALUE 'feliz'")
+    assert counts(await restore(clinics, backup.file, scope=Scope(models=("t",)))) == {"t": (3, 0, 0)}

@@ -11,7 +11,7 @@ from app.errors import InvalidRequest, RespaldosError, RestoreRefused
 from tests.clinic.conftest import Database
 from tests.clinic.restore.conftest import Writer, superuser
 from tests.support.clinic_backup import Backup, back_up
-from tests.support.clinic_restore import assert_restored, counts, models, record, restore
+from tests.support.clinic_restore import assert_restored, counts, missing, models, record, restore
 from tests.support.restore_cases import assert_unchanged, leftovers
 from tests.support.two_clinics import TWO_CLINICS
 
@@ -211,21 +211,54 @@ async def test_some_models_with_what_they_need(database: Database, writer: Write
     assert after.lines["pagos"] == backup.lines["pagos"]
 
 
-async def test_a_part_never_points_to_what_is_another_clinics_now(database: Database, writer: Writer) -> None:
-    sql = database.sql
-    await sql.execute(f"SET search_path = public; {TWO_CLINICS} {TABLES.format(rule='')}")
+MOVES = (
+    "DELETE FROM pago WHERE factura_id = 2; DELETE FROM factura WHERE id = 2; DELETE FROM diente WHERE"
+    " consulta_id = 3; DELETE FROM consulta WHERE id = 3; DELETE FROM carpeta WHERE id = 'd';"
+    " DELETE FROM medico WHERE id = 2; UPDATE paciente SET clinica_id = 2 WHERE id = 16"
+)
+# What is restored and what is said of Eva, who has moved. An invoice says itself whose it is.
+EVA = "«pacientes»: son hoy de otra clínica, y se dejan donde están: 16"
+HERS = "«{}»: dependen de registros que hoy son de otra clínica, y no se restauran: {}"
+MOVED = {
+    "models": (models("facturas", "pagos"), {"facturas": (1, 0, 0), "pagos": (1, 0, 0)}, {EVA}),
+    "models-that-are-hers": (models("consultas"), {}, {EVA, HERS.format("consultas", 3)}),
+    "what-points-to-her": (record("facturas:2"), {"facturas": (1, 0, 0), "pagos": (1, 0, 0)}, {EVA}),
+    "what-points-to-what-is-hers": (
+        record("diente:3,11"),
+        {},
+        {EVA, HERS.format("consultas", 3), HERS.format("diente", "(3, 11)")},
+    ),
+    "herself-and-another": (
+        record("pacientes:16", "medico:1"),
+        {"facturas": (1, 0, 0), "pagos": (1, 0, 0)},
+        {EVA, *(HERS.format(*each) for each in (("consultas", 3), ("diente", "(3, 11)"), ("carpeta", "d")))},
+    ),
+}
+
+
+@pytest.mark.parametrize("moved", MOVED.values(), ids=MOVED)
+async def test_what_has_moved_to_another_clinic_is_left_as_by_a_whole_restore(
+    database: Database, writer: Writer, moved: tuple[Scope, dict[str, tuple[int, int, int]], set[str]]
+) -> None:
+    scope, counted, said = moved
+    await database.sql.execute(f"SET search_path = public; {TWO_CLINICS} {TABLES.format(rule='')}")
     clinics = await writer(database)
     backup = await back_up(clinics, 1)
-    await sql.execute(
-        "DELETE FROM pago WHERE factura_id = 2; DELETE FROM factura WHERE id = 2; DELETE FROM diente WHERE"
-        " consulta_id = 3; DELETE FROM consulta WHERE id = 3; DELETE FROM carpeta WHERE id = 'd';"
-        " UPDATE paciente SET clinica_id = 2 WHERE id = 16"
-    )
+    await database.sql.execute(MOVES)
     changed = {clinica_id: await back_up(clinics, clinica_id) for clinica_id in (1, 2)}
-    for scope in (models("facturas", "pagos"), record("facturas:2"), record("pacientes:16")):
-        with pytest.raises(RestoreRefused, match=r"«pacientes».*: 16"):
-            await restore(clinics, backup.file, scope=scope)
+    with pytest.raises(RestoreRefused, match=r"«pacientes».*: 16.*Restaure sin|claves de «pacientes».*: 16"):
+        await restore(clinics, backup.file, scope=scope, strict=True)
     await assert_unchanged(clinics, changed)
+    foreseen = await restore(clinics, backup.file, scope=missing(scope), simulate=True)
+    plan = await restore(clinics, backup.file, scope=scope)
+    assert (counts(plan), plan.needed) == (counted, {}) == (counts(foreseen), foreseen.needed)
+    assert {aviso for aviso in plan.avisos if "otra clínica" in aviso} == said
+    await assert_restored(clinics, changed[2], 2)
+    assert counts(await restore(clinics, backup.file, scope=scope)) == {}
+    # The whole clinic leaves the same rows.
+    whole = await restore(clinics, backup.file)
+    assert said <= set(whole.avisos)
+    assert counts(await restore(clinics, backup.file, scope=scope)) == {}
 
 
 AGENDA = f"""SET search_path = public; {TWO_CLINICS}

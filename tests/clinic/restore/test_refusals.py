@@ -11,7 +11,7 @@ from app.errors import DatabaseUnavailable, OperationInProgress, RestoreDiffers,
 from tests.clinic.conftest import Database
 from tests.clinic.restore.conftest import Writer, crossed, ordinary, superuser
 from tests.support.clinic_backup import back_up
-from tests.support.clinic_restore import WHOLE, assert_restored, counts, loaded, restore
+from tests.support.clinic_restore import WHOLE, assert_restored, changed, counts, loaded, restore
 from tests.support.restore_cases import assert_unchanged, leftovers
 from tests.support.two_clinics import TWO_CLINICS
 
@@ -57,6 +57,8 @@ async def test_rows_that_are_not_restored_and_point_to_what_would_go(any_databas
         assert await leftovers(sql) == []
         assert await sql.fetchval(f"SELECT ficha_id FROM {table}") == 3
         assert await sql.fetchval("SELECT count(*) FROM ficha") == 4
+        if table == "nueva_hoy":
+            assert counts(await restore(clinics, backup.file, scope=changed())) == {}
         await sql.execute(f"UPDATE {table} SET ficha_id = NULL")
     assert counts(await restore(clinics, backup.file)) == {"ficha": (0, 0, 1)}
 

@@ -1,9 +1,12 @@
 """Triggers of the clinic's own: switched off where the role may, else what they change takes the restore back."""
 
+import asyncio
+
 import asyncpg
 import pytest
 
-from app.errors import RespaldosError, RestoreDiffers, RestoreRefused
+from app.clinic.restore import session as restore_session
+from app.errors import OperationInProgress, RespaldosError, RestoreDiffers, RestoreRefused
 from tests.clinic.conftest import Database
 from tests.clinic.restore.conftest import ROLE, Writer, crossed, ordinary, superuser
 from tests.support.clinic_backup import back_up
@@ -225,3 +228,46 @@ async def test_the_owner_of_the_tables_disables_what_would_act(any_database: Dat
     assert await sql.fetch(STATES) == before
     # Where nothing has to be written, nobody is kept waiting.
     assert (await restore(clinics, backup.file)).avisos == ()
+
+
+async def test_two_clinics_that_disable_triggers_of_the_same_tables(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One after the other; who would wait for longer than others are kept waiting changes nothing."""
+    sql = database.sql
+    await sql.execute(f"SET search_path = public; {TWO_CLINICS} {TABLES} {ELSEWHERE} {STAMPS}")
+    clinics = await superuser(database, disable_triggers=True)
+    backups = {clinica_id: await back_up(clinics, clinica_id) for clinica_id in (1, 2)}
+    damage = "SET session_replication_role = replica; UPDATE ficha SET texto = '?'; UPDATE nota SET texto = '?'"
+    compared, applied, go_on = asyncio.Barrier(2), asyncio.Event(), asyncio.Event()
+
+    async def restored(clinica_id: int) -> None:
+        async with loaded(clinics, backups[clinica_id].file, clinica_id) as (session, verified):
+            await session.begin(WHOLE)
+            await session.compare(lambda _model: None)
+            if not applied.is_set():
+                await compared.wait()
+            await session.apply(lambda _model: None)
+            applied.set()
+            await go_on.wait()
+            await session.prove(verified, lambda _model, _size: None)
+            await session.commit()
+
+    await sql.execute(damage)
+    both = asyncio.gather(restored(1), restored(2))
+    await applied.wait()
+    go_on.set()
+    await both
+    await assert_unchanged(clinics, backups)
+    await sql.execute(damage)
+    damaged = await back_up(clinics, 2)
+    monkeypatch.setattr(restore_session, "LOCK_SECONDS", 0.2)
+    go_on.clear()
+    first = asyncio.create_task(restored(1))
+    while not await sql.fetchval("SELECT EXISTS (SELECT FROM pg_locks WHERE mode = 'ShareRowExclusiveLock')"):
+        await asyncio.sleep(0.01)
+    with pytest.raises(OperationInProgress, match="otra restauración tiene deshabilitados disparadores"):
+        await restored(2)
+    go_on.set()
+    await first
+    await assert_unchanged(clinics, {1: backups[1], 2: damaged})

@@ -2,12 +2,13 @@
 
 import pytest
 
+from app.clinic.restore.taken import ConflictsFound
 from app.errors import RestoreRefused
 from tests.clinic.conftest import Database
 from tests.clinic.restore.conftest import Writer, crossed, superuser
 from tests.support.case_blind import CASE_BLIND
 from tests.support.clinic_backup import back_up
-from tests.support.clinic_restore import assert_restored, counts, models, record, restore
+from tests.support.clinic_restore import assert_restored, counts, missing, models, record, restore
 from tests.support.restore_cases import goes_back
 from tests.support.two_clinics import TWO_CLINICS
 
@@ -68,6 +69,10 @@ async def test_what_a_part_points_to_is_another_clinics(database: Database, writ
     await database.sql.execute(
         f"DELETE FROM nota WHERE id = 1; {WRITTEN_OTHERWISE}; UPDATE cuenta SET clinica_id = 2 WHERE nombre = 'Ana'"
     )
+    plan = await restore(clinics, backup.file, scope=models("nota"))
+    assert counts(plan) == {}
+    assert "«cuenta»: son hoy de otra clínica, y se dejan donde están: Ana@x.bo" in plan.avisos
+    await database.sql.execute("UPDATE cuenta SET nombre = 'Ada' WHERE nombre = 'Ana'")
     with pytest.raises(RestoreRefused, match="apuntarían a registros de «cuenta» que hoy son de otra clínica"):
         await restore(clinics, backup.file, scope=models("nota"))
 
@@ -105,15 +110,22 @@ async def test_a_row_that_came_and_took_a_unique_value_goes(database: Database, 
 
 
 @crossed
-async def test_a_deferred_unique_value_that_somebody_else_has(any_database: Database, writer: Writer) -> None:
+@pytest.mark.parametrize("when", ["NOT DEFERRABLE", "DEFERRABLE"])
+async def test_a_value_that_somebody_has_by_now(any_database: Database, writer: Writer, when: str) -> None:
     sql = any_database.sql
-    await sql.execute(f"{TABLES} ALTER TABLE ficha DROP CONSTRAINT ficha_correo_key, ADD UNIQUE (correo) DEFERRABLE")
+    await sql.execute(f"{TABLES} ALTER TABLE ficha DROP CONSTRAINT ficha_correo_key, ADD UNIQUE (correo) {when}")
     clinics = await writer(any_database)
     backup = await back_up(clinics, 1)
+    # Another clinic's, and one of the clinic's that stays.
     await sql.execute("DELETE FROM ficha WHERE id = 1; UPDATE ficha SET correo = 'ANA@x.bo' WHERE id = 2")
-    with pytest.raises(RestoreRefused, match="ficha"):
+    with pytest.raises(ConflictsFound, match=r"otro registro, que no es .*, tiene hoy correo = Ana@x\.bo"):
         await restore(clinics, backup.file)
+    await sql.execute("UPDATE ficha SET correo = '-' WHERE id = 2; UPDATE ficha SET correo = 'ANA@x.bo' WHERE id = 3")
+    with pytest.raises(ConflictsFound, match=r"«ficha» 1 no puede volver: «ficha» 3 tiene hoy correo = ANA@x\.bo"):
+        await restore(clinics, backup.file, scope=missing())
     assert await sql.fetchval("SELECT count(*) FROM ficha") == 2
+    await restore(clinics, backup.file)
+    await assert_restored(clinics, backup)
 
 
 @crossed

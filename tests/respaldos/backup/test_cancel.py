@@ -5,6 +5,7 @@ import asyncio
 import asyncpg
 import pytest
 
+from app.clinic.clinic import Tenancy
 from app.errors import Cancelled, NotInProgress, RespaldoNotFound
 from app.respaldos.backup import run as making
 from app.respaldos.backup.request import cancelar_respaldo
@@ -19,6 +20,8 @@ from tests.respaldos.conftest import (
     ask,
     assert_consistent,
     back_up,
+    connected,
+    opened,
     row_of,
     told,
     trail,
@@ -164,3 +167,33 @@ async def test_another_clinics_cannot_be_cancelled(resources: Resources, conn: a
     with pytest.raises(RespaldoNotFound):
         await cancelar_respaldo(resources, asked.id, clinica_id=LARGE, actor=ANA)
     assert (await row_of(conn, asked.id))["estado"] == "pendiente"
+
+
+# Of each table it is asked in a statement of its own whose its row is.
+SLOW = "; ".join(
+    f"CREATE TABLE lenta_{n} (id int PRIMARY KEY, segundos float); INSERT INTO lenta_{n} VALUES (1, 0.7)"
+    for n in range(3)
+)
+SLOW_RULES = {f"lenta_{n}": f"(SELECT {SMALL} FROM pg_sleep(t.segundos))" for n in range(3)}
+ASLEEP = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'PgSleep'"
+
+
+async def test_finding_whose_rows_are_is_no_standstill_and_stops(store: Store, own_database: str) -> None:
+    async with (
+        connected(own_database) as conn,
+        opened(store, service=own_database, tenancy=Tenancy(rules=SLOW_RULES)) as opened_resources,
+    ):
+        resources = with_lease(opened_resources, heartbeat_seconds=0.05, stalled_seconds=1.4)
+        await conn.execute(SLOW)
+        assert (await back_up(resources)).estado == "completado"
+        await conn.execute("UPDATE lenta_1 SET segundos = 60")
+        asked = await ask(resources)
+        running = asyncio.create_task(run_next(with_lease(resources, stalled_seconds=300)))
+        async with asyncio.timeout(10):
+            while not await conn.fetchval(ASLEEP):
+                await asyncio.sleep(0.02)
+            await cancelar_respaldo(resources, asked.id, clinica_id=SMALL, actor=ANA)
+            await running
+            while await conn.fetchval(ASLEEP):
+                await asyncio.sleep(0.02)
+        assert (await row_of(conn, asked.id))["estado"] == "cancelado"
