@@ -19,6 +19,7 @@ from pydantic import (
 
 from app.clinic.restore.mode import Modo
 from app.export.format import Formato
+from app.record_names import without_names
 from app.respaldos.models import (
     Accion,
     Estado,
@@ -417,14 +418,18 @@ class Conflicto(Answer):
 
     modelo: Annotated[str, eg("consultas")]
     clave: Annotated[dict[str, Any], eg({"id": 81})]
+    etiqueta: Annotated[str | None, eg("2026-07-02 · Ana María Muñoz")] = None
     restriccion: Annotated[str, eg("consulta_turno_key")]
     valor: Annotated[dict[str, Any], eg({"turno": 4})]
     ocupado_por: Annotated[dict[str, Any] | None, eg({"id": 95})]
+    etiqueta_ocupado_por: Annotated[str | None, eg("2026-07-02 · Luis Paz")] = None
     explicacion: Annotated[
         str,
         eg(
-            "«consultas» 81 no puede volver: «consultas» 95 tiene hoy turno = 4, y no pueden estar los dos"
-            " (consulta_turno_key). Cambie eso en «consultas» 95, o quítelo; o restaure sin «consultas» 81"
+            "“2026-07-02 · Ana María Muñoz” («consultas» 81) no puede volver: “2026-07-02 · Luis Paz”"
+            " («consultas» 95) tiene hoy turno = 4, y no pueden estar los dos (consulta_turno_key). Cambie eso en"
+            " “2026-07-02 · Luis Paz” («consultas» 95), o quítelo; o restaure sin “2026-07-02 · Ana María Muñoz”"
+            " («consultas» 81)"
         ),
     ]
 
@@ -456,6 +461,9 @@ class RestauracionEnLista(Answer):
     registros_total: Annotated[
         int | None, BeforeValidator(lambda named: len(named) if named is not None else None), eg(1)
     ] = Field(validation_alias="registros", description="Cuántos registros se pidieron.")
+    etiquetas: Annotated[dict[str, str], eg({"pacientes:15": "Ana María Muñoz"})] = Field(
+        description="Cómo se llaman los primeros de `registros`, para quien administra."
+    )
     modo: Annotated[Modo, eg("todo")]
     motivo: Annotated[str | None, eg("Se borró por error la ficha de la paciente")]
     destino: Annotated[str | None, eg(None)]
@@ -512,10 +520,11 @@ class RestauracionEnLista(Answer):
         if listed and answer.registros is not None:
             answer.registros = answer.registros[:LISTED_RECORDS]
         if not examples:
-            answer.conflictos = []
+            answer.conflictos, answer.etiquetas = [], {}
             # It may name a patient.
             answer.motivo = None
-            answer.avisos = [aviso for aviso in answer.avisos if not aviso.startswith((WHO, WHAT))]
+            answer.avisos = [without_names(each) for each in answer.avisos if not each.startswith((WHO, WHAT))]
+            answer.error = without_names(answer.error) if answer.error is not None else None
             if answer.resultado is not None and answer.tipo != TipoRestauracion.VERIFICACION:
                 answer.resultado = {model: {**changes, "ejemplos": {}} for model, changes in answer.resultado.items()}
         return answer

@@ -261,8 +261,9 @@ def _examples(model: str, examples: dict[str, list[dict[str, Any]]]) -> list[str
                 f" → {_labelled(_value(field['despues']), field.get('etiqueta_despues'))}"
                 for name, field in example.get("campos", {}).items()
             )
-            key = _labelled(", ".join(_value(value) for value in example["clave"].values()), example.get("etiqueta"))
-            lines.append(f"{sign} {model} {key}{f'  {changed}' if changed else ''}")
+            key = ", ".join(_value(value) for value in example["clave"].values())
+            key = _labelled(f"{model} {key}", example.get("etiqueta"))
+            lines.append(f"{sign} {key}{f'  {changed}' if changed else ''}")
     return lines
 
 
@@ -271,8 +272,8 @@ def _value(value: Any) -> str:
 
 
 def _labelled(value: str, label: str | None) -> str:
-    """A key, with what it is called."""
-    return f"{value} ({label})" if label else value
+    """What it is called, with its key; where nothing names it, the key alone."""
+    return f"{label} ({value})" if label else value
 
 
 def _place(destino: str) -> str:
@@ -361,9 +362,9 @@ async def _print(found: "Comparacion", *, most: int | None) -> None:
 
 
 def _line(model: str, row: ChangedRow) -> str:
-    key = _labelled(", ".join(_text(value) for value in row.key.values()), row.label)
+    key = _labelled(f"{model} {', '.join(_text(value) for value in row.key.values())}", row.label)
     changed = "; ".join(f"{name}: {_change(row, name)}" for name in row.fields)
-    return f"{SIGNS[row.kind]} {model} {key}{f'  {changed}' if changed else ''}"
+    return f"{SIGNS[row.kind]} {key}{f'  {changed}' if changed else ''}"
 
 
 def _change(row: ChangedRow, name: str) -> str:

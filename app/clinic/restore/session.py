@@ -63,6 +63,7 @@ class Plan:
     say in words what the tables have today that the file does not know, and what becomes of it. By model:
     `new_logins` are missing ones that are inserted, with which nobody gets in, and `privileges` what others get back.
     `left_out` are models of the file whose logins are the platform's, `access` says whether it has the clinic's own.
+    `called` says of the first records that were asked for what they are called.
     `meanings` say of shared rows, to which others that are written point, what they were and what they are today;
     `own_meanings` the same of the clinic's own that stay, and may be other ones that have been given the same keys.
     Of the platform's rows, `differing` are there with other content and left alone, and `of_clinics` are a clinic's
@@ -79,6 +80,7 @@ class Plan:
     access: bool
     meanings: dict[str, str]
     own_meanings: dict[str, str]
+    called: dict[str, str]
     differing: dict[str, int] = field(default_factory=dict)
     of_clinics: dict[str, int] = field(default_factory=dict)
 
@@ -157,11 +159,18 @@ class ClinicRestore:
         search = RecordSearch(self._connection, self._catalogue, statements, data)
         if isinstance(statements, PlatformStatements):
             self._difference = PlatformDifference(
-                self._connection, search, statements, self._constraints, staged_tables, scope, update=self._update
+                self._connection,
+                search,
+                statements,
+                self._constraints,
+                staged_tables,
+                scope,
+                self._labels,
+                update=self._update,
             )
         else:
             self._difference = Difference(
-                self._connection, search, statements, self._constraints, staged_tables, scope
+                self._connection, search, statements, self._constraints, staged_tables, scope, self._labels
             )
 
     async def compare(self, on_step: OnStep) -> Plan:
@@ -178,7 +187,7 @@ class ClinicRestore:
                     strict=self._strict,
                     unbroken=self._unbroken,
                 )
-            changes = await difference.changes(examples=self._labels)
+            changes = await difference.changes(examples=True)
             tables = await unknown_tables(
                 self._connection, self._catalogue, difference.statements, self.staging.header
             )
@@ -201,6 +210,7 @@ class ClinicRestore:
                 any(staged.entry.access for staged in difference.data),
                 await meanings.shared(),
                 await meanings.own() if self._clinica_id is not None else {},
+                await difference.called(),
             )
             plan = replace(plan, avisos=(*plan.avisos, *await self._prepare_applying()))
         if isinstance(difference, PlatformDifference):
@@ -247,8 +257,7 @@ class ClinicRestore:
             except (asyncpg.UniqueViolationError, asyncpg.ExclusionViolationError, ValueTaken) as exc:
                 # PostgreSQL says the first, and not whose value it is.
                 await self._connection.execute("ROLLBACK TO escritura")
-                secrets = self._labels.secrets
-                if found := await find_conflicts(self._connection, difference, self._constraints, secrets):
+                if found := await find_conflicts(self._connection, difference, self._constraints):
                     raise found from exc
                 raise
 

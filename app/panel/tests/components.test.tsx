@@ -451,9 +451,11 @@ describe("restoring", () => {
     const conflicto = {
       modelo: "consultas",
       clave: { id: 81 },
+      etiqueta: null,
       restriccion: "turno",
       valor: { turno: 4 },
       ocupado_por: { id: 95 },
+      etiqueta_ocupado_por: null,
       explicacion: "«consultas» 81 no puede volver: «consultas» 95 tiene hoy su turno",
     };
     service({ ...routes, "GET /api/v1/restauraciones/3/": () => json(restauracion({ resultado: {}, conflictos: [conflicto] })) });

@@ -139,6 +139,7 @@ export function restauracion(changed: Partial<Restauracion> = {}): Restauracion 
     registro: null,
     registros: null,
     registros_total: null,
+    etiquetas: {},
     modo: "todo",
     motivo: null,
     conflictos: [],

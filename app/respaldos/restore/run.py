@@ -179,6 +179,7 @@ async def _compare(attempt: Attempt, request: RestoreRequest, session: ClinicRes
     await _note(
         attempt,
         resultado=_shown(plan),
+        etiquetas=plan.called,
         avisos=[*said_of(plan, request), *migrations, *plan.avisos],
     )
     return plan

@@ -859,7 +859,7 @@ export interface webhooks {
         put?: never;
         /**
          * Se restauró una clínica
-         * @description `datos`: `restauracion_id`, `motivo`, y los registros `insertados`, `actualizados` y `eliminados`.
+         * @description `datos`: `restauracion_id`, `motivo`, los primeros `registros` pedidos si se pidieron algunos, por modelo y clave, y cuántos se cambiaron: `insertados`, `actualizados` y `eliminados`.
          */
         post: operations["aviso_restauracion"];
         delete?: never;
@@ -879,7 +879,7 @@ export interface webhooks {
         put?: never;
         /**
          * Falló una restauración
-         * @description `datos`: `restauracion_id`, `motivo`, `error`, `error_type`.
+         * @description `datos`: `restauracion_id`, `motivo`, `registros` si se pidieron algunos, `error`, `error_type`.
          */
         post: operations["aviso_restauracion_fallida"];
         delete?: never;
@@ -1022,6 +1022,7 @@ export interface components {
          *       "clave": {
          *         "id": 81
          *       },
+         *       "etiqueta": "2026-07-02 · Ana María Muñoz",
          *       "restriccion": "consulta_turno_key",
          *       "valor": {
          *         "turno": 4
@@ -1029,7 +1030,8 @@ export interface components {
          *       "ocupado_por": {
          *         "id": 95
          *       },
-         *       "explicacion": "«consultas» 81 no puede volver: «consultas» 95 tiene hoy turno = 4, y no pueden estar los dos (consulta_turno_key). Cambie eso en «consultas» 95, o quítelo; o restaure sin «consultas» 81"
+         *       "etiqueta_ocupado_por": "2026-07-02 · Luis Paz",
+         *       "explicacion": "“2026-07-02 · Ana María Muñoz” («consultas» 81) no puede volver: “2026-07-02 · Luis Paz” («consultas» 95) tiene hoy turno = 4, y no pueden estar los dos (consulta_turno_key). Cambie eso en “2026-07-02 · Luis Paz” («consultas» 95), o quítelo; o restaure sin “2026-07-02 · Ana María Muñoz” («consultas» 81)"
          *     }
          */
         Conflicto: {
@@ -1039,6 +1041,8 @@ export interface components {
             clave: {
                 [key: string]: unknown;
             };
+            /** Etiqueta */
+            etiqueta: string | null;
             /** Restriccion */
             restriccion: string;
             /** Valor */
@@ -1049,6 +1053,8 @@ export interface components {
             ocupado_por: {
                 [key: string]: unknown;
             } | null;
+            /** Etiqueta Ocupado Por */
+            etiqueta_ocupado_por: string | null;
             /** Explicacion */
             explicacion: string;
         };
@@ -2160,6 +2166,9 @@ export interface components {
          *         "pacientes:15"
          *       ],
          *       "registros_total": 1,
+         *       "etiquetas": {
+         *         "pacientes:15": "Ana María Muñoz"
+         *       },
          *       "modo": "todo",
          *       "motivo": "Se borró por error la ficha de la paciente",
          *       "destino": null,
@@ -2250,6 +2259,13 @@ export interface components {
              * @description Cuántos registros se pidieron.
              */
             registros_total: number | null;
+            /**
+             * Etiquetas
+             * @description Cómo se llaman los primeros de `registros`, para quien administra.
+             */
+            etiquetas: {
+                [key: string]: string;
+            };
             modo: components["schemas"]["Modo"];
             /** Motivo */
             motivo: string | null;
