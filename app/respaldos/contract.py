@@ -461,9 +461,9 @@ class RestauracionEnLista(Answer):
     registros_total: Annotated[
         int | None, BeforeValidator(lambda named: len(named) if named is not None else None), eg(1)
     ] = Field(validation_alias="registros", description="Cuántos registros se pidieron.")
-    etiquetas: Annotated[dict[str, str], eg({"pacientes:15": "Ana María Muñoz"})] = Field(
-        description="Cómo se llaman los primeros de `registros`, para quien administra."
-    )
+    etiquetas: Annotated[
+        dict[str, str], BeforeValidator(lambda stored: stored or {}), eg({"pacientes:15": "Ana María Muñoz"})
+    ] = Field(description="Cómo se llaman los primeros de `registros`, para quien administra.")
     modo: Annotated[Modo, eg("todo")]
     motivo: Annotated[str | None, eg("Se borró por error la ficha de la paciente")]
     destino: Annotated[str | None, eg(None)]

@@ -42,7 +42,7 @@ STATISTICS = keys(
 )
 RESTORATION = keys(
     """id, respaldo_id, clinica_id, estado, simulada, modelos, progreso, resultado, respaldo_previo, error, usuario,
-    fecha_creacion, fecha_fin, tipo, profundidad, registro, registros, registros_total,
+    fecha_creacion, fecha_fin, tipo, profundidad, registro, registros, registros_total, etiquetas,
     modo, motivo, conflictos, destino, con_accesos, con_clinica, avisos,
     comparado_con"""
 )

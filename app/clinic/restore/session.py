@@ -1,6 +1,6 @@
 """One restore of one clinic, or of the platform, from the opened connection to COMMIT or ROLLBACK."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
@@ -16,6 +16,7 @@ from app.clinic.owners.find import find_owners
 from app.clinic.reading.platform_statements import PlatformStatements, Statements
 from app.clinic.restore.apply import ChangeApplier, ValueTaken
 from app.clinic.restore.arrived import leave_what_stays
+from app.clinic.restore.changed_rows import ChangedRow
 from app.clinic.restore.conflicts import ConflictChecks
 from app.clinic.restore.constraints import Constraints
 from app.clinic.restore.difference import Changes, Difference, OnStep
@@ -216,6 +217,15 @@ class ClinicRestore:
         if isinstance(difference, PlatformDifference):
             return replace(plan, differing=difference.differing, of_clinics=difference.of_clinics)
         return plan
+
+    async def rows(self, *, limit: int | None = None) -> AsyncIterator[tuple[str, ChangedRow]]:
+        """After `compare`: every row that will be written, or `limit` of each model and kind, each with its model."""
+        difference = self._found()
+        with self._errors():
+            for staged in difference.staged_tables:
+                if staged is not difference.held:
+                    async for row in difference.rows(staged, limit=limit):
+                        yield staged.model, row
 
     async def changed_since(self) -> list[str]:
         """The models of which somebody has changed rows since they were compared.
