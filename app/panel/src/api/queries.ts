@@ -496,6 +496,21 @@ export function useHistoria(modelo: string, clave: string, dias: number) {
   });
 }
 
+/** All that one record says in a backup, or today where that is null. */
+export function useRegistroEntero(modelo: string, clave: string, respaldo: number | null) {
+  const { api, scope } = useApi();
+  return useQuery({
+    queryKey: [scope, "entero", modelo, clave, respaldo],
+    queryFn: ({ signal }) =>
+      answered(
+        api.GET("/api/v1/registros/{modelo}/{clave}/entero/", {
+          params: { path: { modelo, clave }, query: respaldo === null ? {} : { respaldo } },
+          signal,
+        }),
+      ),
+  });
+}
+
 export function useExportar() {
   const { api } = useApi();
   return useAction(({ id, formato }: { id: number; formato: Formato }) =>

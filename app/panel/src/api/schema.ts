@@ -533,6 +533,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/registros/{modelo}/{clave}/entero/": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Muestra un registro entero, como está hoy o como estaba
+         * @description Los textos largos vienen enteros; de contraseñas y otros secretos se dice solo que los hay.
+         */
+        get: operations["registros_entero"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/respaldos/{respaldo_id}/constancia/": {
         parameters: {
             query?: never;
@@ -924,6 +944,29 @@ export interface components {
             etiqueta_antes: string | null;
             /** Etiqueta Despues */
             etiqueta_despues: string | null;
+        };
+        /**
+         * CampoDeRegistro
+         * @description Lo que dice una columna, entero. Si apunta a otro registro, `etiqueta` dice a cuál.
+         * @example {
+         *       "columna": "idestadoconsulta",
+         *       "modelo": "consultas",
+         *       "valor": 3,
+         *       "etiqueta": "Confirmada"
+         *     }
+         */
+        CampoDeRegistro: {
+            /** Columna */
+            columna: string;
+            /**
+             * Modelo
+             * @description El suyo, o el del registro con el que es uno solo.
+             */
+            modelo: string;
+            /** Valor */
+            valor: string | number | boolean | null;
+            /** Etiqueta */
+            etiqueta: string | null;
         };
         /**
          * ClinicaEnLista
@@ -1821,6 +1864,66 @@ export interface components {
                 string
             ] | null;
             coincidencia: components["schemas"]["Coincidencia"];
+        };
+        /**
+         * RegistroEntero
+         * @description Todo lo que dice un registro, hoy o en un respaldo, y los registros que dependen de él.
+         * @example {
+         *       "modelo": "consultas",
+         *       "modelo_nombre": "Consultas",
+         *       "clave": "81",
+         *       "etiqueta": "2026-07-02 · Ana María Muñoz",
+         *       "en_respaldo": 7,
+         *       "fecha": "2026-07-03T06:00:12+00:00",
+         *       "campos": [
+         *         {
+         *           "columna": "idestadoconsulta",
+         *           "modelo": "consultas",
+         *           "valor": 3,
+         *           "etiqueta": "Confirmada"
+         *         }
+         *       ],
+         *       "dependientes": [
+         *         {
+         *           "modelo": "consultas",
+         *           "cantidad": 12,
+         *           "ejemplos": [
+         *             {
+         *               "clave": "81",
+         *               "etiqueta": "2026-07-02 · Ana María Muñoz · Carla Rojas"
+         *             }
+         *           ]
+         *         }
+         *       ],
+         *       "avisos": []
+         *     }
+         */
+        RegistroEntero: {
+            /** Modelo */
+            modelo: string;
+            /** Modelo Nombre */
+            modelo_nombre: string;
+            /** Clave */
+            clave: string;
+            /** Etiqueta */
+            etiqueta: string;
+            /**
+             * En Respaldo
+             * @description Vacío si es como está hoy.
+             */
+            en_respaldo: number | null;
+            /**
+             * Fecha
+             * Format: date-time
+             * @description De cuándo es.
+             */
+            fecha: string;
+            /** Campos */
+            campos: components["schemas"]["CampoDeRegistro"][];
+            /** Dependientes */
+            dependientes: components["schemas"]["Dependientes"][];
+            /** Avisos */
+            avisos: string[];
         };
         /**
          * RegistrosEncontrados
@@ -7494,6 +7597,236 @@ export interface operations {
                      *       "instance": "/api/v1/respaldos/",
                      *       "error": "No existe el registro «pacientes:15»",
                      *       "codigo": "respaldo_inexistente"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problema"];
+                };
+            };
+            /** @description Datos no válidos */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:respaldos:error:solicitud_invalida",
+                     *       "title": "Datos no válidos",
+                     *       "status": 422,
+                     *       "detail": "«limit» debe ser 1000 o menos",
+                     *       "instance": "/api/v1/respaldos/",
+                     *       "error": "«limit» debe ser 1000 o menos",
+                     *       "codigo": "solicitud_invalida",
+                     *       "errores": [
+                     *         {
+                     *           "campo": "limit",
+                     *           "mensaje": "«limit» debe ser 1000 o menos"
+                     *         }
+                     *       ]
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problema"];
+                };
+            };
+            /** @description Demasiadas peticiones */
+            429: {
+                headers: {
+                    /**
+                     * @description Segundos.
+                     * @example 900
+                     */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:respaldos:error:demasiados_intentos",
+                     *       "title": "Demasiadas peticiones",
+                     *       "status": 429,
+                     *       "detail": "Demasiados intentos fallidos; vuelva a intentarlo en 15 minutos",
+                     *       "instance": "/api/v1/respaldos/",
+                     *       "error": "Demasiados intentos fallidos; vuelva a intentarlo en 15 minutos",
+                     *       "codigo": "demasiados_intentos"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problema"];
+                };
+            };
+            /** @description Error interno */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:respaldos:error:error_interno",
+                     *       "title": "Error interno",
+                     *       "status": 500,
+                     *       "detail": "Ocurrió un error inesperado",
+                     *       "instance": "/api/v1/respaldos/",
+                     *       "error": "Ocurrió un error inesperado",
+                     *       "codigo": "error_interno"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problema"];
+                };
+            };
+            /** @description Falló otro servidor */
+            502: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:respaldos:error:almacenamiento",
+                     *       "title": "Falló otro servidor",
+                     *       "status": 502,
+                     *       "detail": "El almacenamiento respondió con un error",
+                     *       "instance": "/api/v1/respaldos/",
+                     *       "error": "El almacenamiento respondió con un error",
+                     *       "codigo": "almacenamiento"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problema"];
+                };
+            };
+            /** @description No disponible */
+            503: {
+                headers: {
+                    /**
+                     * @description Segundos.
+                     * @example 5
+                     */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:respaldos:error:base_de_datos_no_disponible",
+                     *       "title": "No disponible",
+                     *       "status": 503,
+                     *       "detail": "La base de datos no responde; vuelva a intentarlo en unos segundos",
+                     *       "instance": "/api/v1/respaldos/",
+                     *       "error": "La base de datos no responde; vuelva a intentarlo en unos segundos",
+                     *       "codigo": "base_de_datos_no_disponible"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problema"];
+                };
+            };
+        };
+    };
+    registros_entero: {
+        parameters: {
+            query?: {
+                /** @description El respaldo en que se mira; sin él, como está hoy. */
+                respaldo?: number;
+                /** @description La clínica. Solo la elige el superadministrador, y debe hacerlo; para los demás es la suya. */
+                clinica_id?: number;
+                /** @description Lo de la plataforma, que no es de ninguna clínica. Solo lo elige el superadministrador. */
+                plataforma?: "true";
+            };
+            header?: never;
+            path: {
+                /** @description El modelo, o su tabla. */
+                modelo: string;
+                /** @description Los valores de su clave, separados por comas. */
+                clave: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Todo lo que dice, y qué depende de él. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RegistroEntero"];
+                };
+            };
+            /** @description No autenticado */
+            401: {
+                headers: {
+                    /** @example Bearer realm="respaldos" */
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:respaldos:error:token_invalido",
+                     *       "title": "No autenticado",
+                     *       "status": 401,
+                     *       "detail": "El token venció",
+                     *       "instance": "/api/v1/respaldos/",
+                     *       "error": "El token venció",
+                     *       "codigo": "token_invalido"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problema"];
+                };
+            };
+            /** @description Sin permiso */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:respaldos:error:sin_permiso",
+                     *       "title": "Sin permiso",
+                     *       "status": 403,
+                     *       "detail": "Solo un administrador de la clínica puede hacer esto",
+                     *       "instance": "/api/v1/respaldos/",
+                     *       "error": "Solo un administrador de la clínica puede hacer esto",
+                     *       "codigo": "sin_permiso"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problema"];
+                };
+            };
+            /** @description No encontrado */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:respaldos:error:respaldo_inexistente",
+                     *       "title": "No encontrado",
+                     *       "status": 404,
+                     *       "detail": "No existe el respaldo 7",
+                     *       "instance": "/api/v1/respaldos/",
+                     *       "error": "No existe el respaldo 7",
+                     *       "codigo": "respaldo_inexistente"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problema"];
+                };
+            };
+            /** @description No se puede en este momento */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:respaldos:error:operacion_en_curso",
+                     *       "title": "No se puede en este momento",
+                     *       "status": 409,
+                     *       "detail": "El respaldo 7 está fallido",
+                     *       "instance": "/api/v1/respaldos/",
+                     *       "error": "El respaldo 7 está fallido",
+                     *       "codigo": "operacion_en_curso"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problema"];
