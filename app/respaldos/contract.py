@@ -364,6 +364,19 @@ class Estadisticas(Answer):
     precio_gb_mes_usd: Annotated[float, eg(0.0125)]
 
 
+class PuntosDeClinica(Answer):
+    """Cada cuántos minutos se respalda una clínica de día, y en qué horario de `zona_horaria`; 0 es nunca.
+
+    `como_todas` dice que a la clínica no se le puso nada propio.
+    """
+
+    clinica_id: Annotated[int, eg(3)]
+    minutos: Annotated[int, eg(60)]
+    horario: Annotated[str, eg("08:00-19:00")]
+    zona_horaria: Annotated[str, eg("America/La_Paz")]
+    como_todas: Annotated[bool, eg(False)]
+
+
 class ClinicaPropia(Answer):
     """La clínica de quien pregunta, y qué puede hacer en ella. `respaldo_diario` es una hora de `zona_horaria`."""
 
@@ -372,7 +385,9 @@ class ClinicaPropia(Answer):
     activa: Annotated[bool, eg(True)]
     zona_horaria: Annotated[str, eg("America/La_Paz")]
     respaldo_diario: Annotated[str, eg("02:00")] = Field(description="HH:MM")
+    puntos: Annotated[PuntosDeClinica, eg(PuntosDeClinica.example())]
     puede_administrar: Annotated[bool, eg(True)]
+    puede_programar: Annotated[bool, eg(False)] = Field(description="Si puede cambiar `puntos`.")
 
 
 class ClinicaEnLista(Answer):
@@ -391,19 +406,6 @@ class ClinicaEnLista(Answer):
     en_curso: Annotated[TipoOperacion | None, eg(None)]
     fallos_seguidos: Annotated[int, eg(3)]
     ultimo_error: Annotated[str | None, eg("no hay conexión con la base de datos (DATABASE_URL)")]
-
-
-class PuntosDeClinica(Answer):
-    """Cada cuántos minutos se respalda una clínica de día, y en qué horario de `zona_horaria`; 0 es nunca.
-
-    `como_todas` dice que a la clínica no se le puso nada propio.
-    """
-
-    clinica_id: Annotated[int, eg(3)]
-    minutos: Annotated[int, eg(60)]
-    horario: Annotated[str, eg("08:00-19:00")]
-    zona_horaria: Annotated[str, eg("America/La_Paz")]
-    como_todas: Annotated[bool, eg(False)]
 
 
 # What is done with a backup's file

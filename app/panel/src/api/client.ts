@@ -27,6 +27,7 @@ export type Registro = Schemas["RegistroEncontrado"];
 export type FinDeBusqueda = Omit<Schemas["RegistrosEncontrados"], "resultados">;
 export type Historia = Schemas["HistoriaDeRegistro"];
 export type RegistroEntero = Schemas["RegistroEntero"];
+export type Puntos = Schemas["PuntosDeClinica"];
 export type Ingresado = Schemas["Ingresado"];
 
 export type Api = Client<paths>;

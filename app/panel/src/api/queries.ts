@@ -481,6 +481,19 @@ export function useRestaurar() {
   );
 }
 
+/** Has a clinic backed up by day so often; for a superadmin. */
+export function usePuntos(clinica_id: number) {
+  const { api, scope } = useApi();
+  const client = useQueryClient();
+  return useMutation({
+    mutationFn: (body: { minutos: number | null; horario: string | null }) =>
+      answered(
+        api.POST("/api/v1/plataforma/clinicas/{clinica_id}/puntos/", { params: { path: { clinica_id } }, body }),
+      ),
+    onSuccess: () => client.invalidateQueries({ queryKey: [scope, "clinica"] }),
+  });
+}
+
 /** What one record was like in each backup of the last days, and is today. */
 export function useHistoria(modelo: string, clave: string, dias: number) {
   const { api, scope } = useApi();

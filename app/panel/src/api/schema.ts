@@ -1017,7 +1017,15 @@ export interface components {
          *       "activa": true,
          *       "zona_horaria": "America/La_Paz",
          *       "respaldo_diario": "02:00",
-         *       "puede_administrar": true
+         *       "puntos": {
+         *         "clinica_id": 3,
+         *         "minutos": 60,
+         *         "horario": "08:00-19:00",
+         *         "zona_horaria": "America/La_Paz",
+         *         "como_todas": false
+         *       },
+         *       "puede_administrar": true,
+         *       "puede_programar": false
          *     }
          */
         ClinicaPropia: {
@@ -1034,8 +1042,14 @@ export interface components {
              * @description HH:MM
              */
             respaldo_diario: string;
+            puntos: components["schemas"]["PuntosDeClinica"];
             /** Puede Administrar */
             puede_administrar: boolean;
+            /**
+             * Puede Programar
+             * @description Si puede cambiar `puntos`.
+             */
+            puede_programar: boolean;
         };
         /**
          * Coincidencia
