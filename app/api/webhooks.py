@@ -27,11 +27,12 @@ _SAID: Final = {
     ),
     TipoAviso.RESTAURACION: (
         "Se restauró una clínica",
-        "`datos`: `restauracion_id`, `motivo`, y los registros `insertados`, `actualizados` y `eliminados`.",
+        "`datos`: `restauracion_id`, `motivo`, los primeros `registros` pedidos si se pidieron algunos, por modelo y"
+        " clave, y cuántos se cambiaron: `insertados`, `actualizados` y `eliminados`.",
     ),
     TipoAviso.RESTAURACION_FALLIDA: (
         "Falló una restauración",
-        "`datos`: `restauracion_id`, `motivo`, `error`, `error_type`.",
+        "`datos`: `restauracion_id`, `motivo`, `registros` si se pidieron algunos, `error`, `error_type`.",
     ),
     TipoAviso.ELIMINACION: (
         "Una persona eliminó un respaldo",

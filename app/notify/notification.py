@@ -1,5 +1,6 @@
 """What an aviso tells, gathered from its rows: one value for the mail and for the webhook."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from zoneinfo import ZoneInfo
@@ -16,6 +17,9 @@ NAME_LIMIT = 80
 
 # An error may carry a whole statement; its beginning says what is wrong (characters).
 ERROR_LIMIT = 1500
+
+# Of the records that somebody wanted back, so many are in a mail.
+RECORDS_NAMED = 3
 
 PROFUNDIDAD_DISPLAY = {
     Profundidad.RAPIDA: "Rápida",
@@ -161,6 +165,8 @@ class Notification:
             found += [("Desde", wording.one_line(str(address), NAME_LIMIT))]
         if self.tipo in ASKED_FOR and (reason := datos.get("motivo")) is not None:
             found += [("Motivo", wording.one_line(str(reason), ERROR_LIMIT))]
+        if self.tipo in ASKED_FOR and (records := datos.get("registros")) is not None:
+            found += [("Registros pedidos", _first(records, datos.get("numero_registros", len(records))))]
         for what, name in CHANGED.items():
             if what in datos:
                 found += [(name, wording.count(datos[what]))]
@@ -187,3 +193,10 @@ class Notification:
 
     def _date(self, timestamp: datetime) -> str:
         return wording.date(timestamp, self.time_zone)
+
+
+def _first(records: Sequence[str], count: int) -> str:
+    """The first of so many records, by model and key."""
+    shown = ", ".join(record.replace(":", " ", 1) for record in records[:RECORDS_NAMED])
+    more = f", y {wording.count(count - RECORDS_NAMED)} más" if count > RECORDS_NAMED else ""
+    return wording.one_line(shown, ERROR_LIMIT) + more

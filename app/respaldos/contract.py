@@ -19,6 +19,7 @@ from pydantic import (
 
 from app.clinic.restore.mode import Modo
 from app.export.format import Formato
+from app.record_names import without_names
 from app.respaldos.models import (
     Accion,
     Estado,
@@ -375,6 +376,19 @@ class Estadisticas(Answer):
     precio_gb_mes_usd: Annotated[float, eg(0.0125)]
 
 
+class PuntosDeClinica(Answer):
+    """Cada cuántos minutos se respalda una clínica de día, y en qué horario de `zona_horaria`; 0 es nunca.
+
+    `como_todas` dice que a la clínica no se le puso nada propio.
+    """
+
+    clinica_id: Annotated[int, eg(3)]
+    minutos: Annotated[int, eg(60)]
+    horario: Annotated[str, eg("08:00-19:00")]
+    zona_horaria: Annotated[str, eg("America/La_Paz")]
+    como_todas: Annotated[bool, eg(False)]
+
+
 class ClinicaPropia(Answer):
     """La clínica de quien pregunta, y qué puede hacer en ella. `respaldo_diario` es una hora de `zona_horaria`."""
 
@@ -383,7 +397,9 @@ class ClinicaPropia(Answer):
     activa: Annotated[bool, eg(True)]
     zona_horaria: Annotated[str, eg("America/La_Paz")]
     respaldo_diario: Annotated[str, eg("02:00")] = Field(description="HH:MM")
+    puntos: Annotated[PuntosDeClinica, eg(PuntosDeClinica.example())]
     puede_administrar: Annotated[bool, eg(True)]
+    puede_programar: Annotated[bool, eg(False)] = Field(description="Si puede cambiar `puntos`.")
 
 
 class ClinicaEnLista(Answer):
@@ -404,19 +420,6 @@ class ClinicaEnLista(Answer):
     ultimo_error: Annotated[str | None, eg("no hay conexión con la base de datos (DATABASE_URL)")]
 
 
-class PuntosDeClinica(Answer):
-    """Cada cuántos minutos se respalda una clínica de día, y en qué horario de `zona_horaria`; 0 es nunca.
-
-    `como_todas` dice que a la clínica no se le puso nada propio.
-    """
-
-    clinica_id: Annotated[int, eg(3)]
-    minutos: Annotated[int, eg(60)]
-    horario: Annotated[str, eg("08:00-19:00")]
-    zona_horaria: Annotated[str, eg("America/La_Paz")]
-    como_todas: Annotated[bool, eg(False)]
-
-
 # What is done with a backup's file
 
 
@@ -429,14 +432,18 @@ class Conflicto(Answer):
 
     modelo: Annotated[str, eg("consultas")]
     clave: Annotated[dict[str, Any], eg({"id": 81})]
+    etiqueta: Annotated[str | None, eg("2026-07-02 · Ana María Muñoz")] = None
     restriccion: Annotated[str, eg("consulta_turno_key")]
     valor: Annotated[dict[str, Any], eg({"turno": 4})]
     ocupado_por: Annotated[dict[str, Any] | None, eg({"id": 95})]
+    etiqueta_ocupado_por: Annotated[str | None, eg("2026-07-02 · Luis Paz")] = None
     explicacion: Annotated[
         str,
         eg(
-            "«consultas» 81 no puede volver: «consultas» 95 tiene hoy turno = 4, y no pueden estar los dos"
-            " (consulta_turno_key). Cambie eso en «consultas» 95, o quítelo; o restaure sin «consultas» 81"
+            "“2026-07-02 · Ana María Muñoz” («consultas» 81) no puede volver: “2026-07-02 · Luis Paz”"
+            " («consultas» 95) tiene hoy turno = 4, y no pueden estar los dos (consulta_turno_key). Cambie eso en"
+            " “2026-07-02 · Luis Paz” («consultas» 95), o quítelo; o restaure sin “2026-07-02 · Ana María Muñoz”"
+            " («consultas» 81)"
         ),
     ]
 
@@ -468,6 +475,9 @@ class RestauracionEnLista(Answer):
     registros_total: Annotated[
         int | None, BeforeValidator(lambda named: len(named) if named is not None else None), eg(1)
     ] = Field(validation_alias="registros", description="Cuántos registros se pidieron.")
+    etiquetas: Annotated[
+        dict[str, str], BeforeValidator(lambda stored: stored or {}), eg({"pacientes:15": "Ana María Muñoz"})
+    ] = Field(description="Cómo se llaman los primeros de `registros`, para quien administra.")
     modo: Annotated[Modo, eg("todo")]
     motivo: Annotated[str | None, eg("Se borró por error la ficha de la paciente")]
     destino: Annotated[str | None, eg(None)]
@@ -524,10 +534,11 @@ class RestauracionEnLista(Answer):
         if listed and answer.registros is not None:
             answer.registros = answer.registros[:LISTED_RECORDS]
         if not examples:
-            answer.conflictos = []
+            answer.conflictos, answer.etiquetas = [], {}
             # It may name a patient.
             answer.motivo = None
-            answer.avisos = [aviso for aviso in answer.avisos if not aviso.startswith((WHO, WHAT))]
+            answer.avisos = [without_names(each) for each in answer.avisos if not each.startswith((WHO, WHAT))]
+            answer.error = without_names(answer.error) if answer.error is not None else None
             if answer.resultado is not None and answer.tipo != TipoRestauracion.VERIFICACION:
                 answer.resultado = {model: {**changes, "ejemplos": {}} for model, changes in answer.resultado.items()}
         return answer

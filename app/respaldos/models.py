@@ -355,8 +355,8 @@ class Restauracion(Base):
     it was asked for, `destino` where it is about another database (its host and name), `actualizar` where rows of the
     platform that differ are changed, too, `respaldo_previo` the safety backup unless `sin_respaldo_previo`,
     `transaccion` the number of the transaction that is about to be committed, `avisos` what a person should know of
-    the plan, `conflictos` why some rows cannot come back. Of a comparison: `comparado_con` the backup since which the
-    changes are told.
+    the plan, `conflictos` why some rows cannot come back, `etiquetas` what the first of `registros` are called. Of a
+    comparison: `comparado_con` the backup since which the changes are told.
     """
 
     __tablename__ = "restauracion"
@@ -383,6 +383,7 @@ class Restauracion(Base):
     avisos: Mapped[list[str]] = mapped_column(JSONB, server_default=text("'[]'"))
     # Not jsonb, which would forget in which order a key's columns stand.
     conflictos: Mapped[list[dict[str, Any]] | None] = mapped_column(JSON(none_as_null=True))
+    etiquetas: Mapped[dict[str, str]] = mapped_column(JSONB, server_default=text("'{}'"))
     comparado_con: Mapped[int | None] = mapped_column(ForeignKey(Respaldo.id, ondelete="CASCADE"), index=True)
 
     # Every reader wants to know how it goes, so it comes along.

@@ -186,6 +186,7 @@ ADMINISTRATORS = [
     # It has to be said what is looked for.
     ("GET", "registros/", 422),
     ("GET", "registros/pacientes/0/historia/", 404),
+    ("GET", "registros/pacientes/0/entero/", 404),
 ]
 # Patients too, who may do nothing else.
 WHOSE_TOKEN_IS_GOOD = [("GET", "auth/verificar-token/", 200)]

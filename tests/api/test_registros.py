@@ -97,8 +97,14 @@ async def test_the_history(settings: Settings, conn: asyncpg.Connection, store: 
             (True, respaldo_id, False),
         ]
         for path in (f"consultas/{code}9999999", "pacientes/abc", "nada/1", "pacientes/1,2", "pacientes/a%2Fb"):
-            missing = await client.get(f"{API}/registros/{path}/historia/", headers=bearer())
-            assert (missing.status_code, missing.json()["codigo"]) == (404, "registro_inexistente"), path
+            for what in ("historia", "entero"):
+                missing = await client.get(f"{API}/registros/{path}/{what}/", headers=bearer())
+                assert (missing.status_code, missing.json()["codigo"]) == (404, "registro_inexistente"), path
+        path = f"{API}/registros/pacientes/{code}/entero"
+        then = (await client.get(path, params={"respaldo": respaldo_id}, headers=bearer())).json()
+        assert (then["en_respaldo"], then["etiqueta"]) == (respaldo_id, f"{NAME} {FAMILY}")
+        assert ("usuarios", "nombre", NAME) in [(e["modelo"], e["columna"], e["valor"]) for e in then["campos"]]
+        assert (await client.get(path, headers=bearer())).status_code == 404
 
 
 async def test_too_many_at_once(settings: Settings) -> None:

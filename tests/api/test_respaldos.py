@@ -42,7 +42,7 @@ STATISTICS = keys(
 )
 RESTORATION = keys(
     """id, respaldo_id, clinica_id, estado, simulada, modelos, progreso, resultado, respaldo_previo, error, usuario,
-    fecha_creacion, fecha_fin, tipo, profundidad, registro, registros, registros_total,
+    fecha_creacion, fecha_fin, tipo, profundidad, registro, registros, registros_total, etiquetas,
     modo, motivo, conflictos, destino, con_accesos, con_clinica, avisos,
     comparado_con"""
 )
@@ -208,13 +208,21 @@ async def test_the_clinic_of_who_asks(client: httpx.AsyncClient) -> None:
         "activa": True,
         "zona_horaria": "America/La_Paz",
         "respaldo_diario": "02:00",
+        "puntos": {"clinica_id": SMALL, "minutos": 0, "horario": "08:00-19:00"}
+        | {"zona_horaria": "America/La_Paz", "como_todas": True},
         "puede_administrar": True,
+        "puede_programar": False,
     }
     assert (await client.get(url, headers=bearer())).json() == own
     staff = await client.get(url, headers=bearer(rol="Recepcionista"))
     assert staff.json() == own | {"puede_administrar": False}
     chosen = await client.get(url, params={"clinica_id": OTHER}, headers=bearer(None))
     assert (chosen.json()["nombre"], chosen.json()["puede_administrar"]) == ("Clínica grande", True)
+    assert chosen.json()["puede_programar"]
+    asked = {"minutos": 30, "horario": "07:00-22:00"}
+    await client.post(f"{API}/plataforma/clinicas/{SMALL}/puntos/", json=asked, headers=bearer(None))
+    held = (await client.get(url, headers=bearer())).json()["puntos"]
+    assert (held | asked, held["como_todas"]) == (held, False)
 
 
 async def test_the_superadmin_sees_all_clinics_the_worst_first(

@@ -1,5 +1,6 @@
 """Restoring, comparing and proving, as the engineer who runs the platform does it."""
 
+import re
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -65,16 +66,29 @@ async def test_the_way_back(resources: Resources, conn: asyncpg.Connection, run:
     id_ = str(respaldo.id)
     assert run("comparar", id_).out == "✓ No hay ninguna diferencia\n"
     await conn.execute(DAMAGE)
+    await conn.execute(
+        "INSERT INTO bitacora (accion, modelo, descripcion, ip_address, user_agent, fecha, clinica_id)"
+        f" SELECT 'x', 'y', 'z', '10.0.0.1', 'w', now(), {SMALL} FROM generate_series(1, 24)"
+    )
     damaged = await everybody(resources)
 
     told = run("comparar", id_).out
-    assert "+ bitacoras " in told
-    assert "- pagos_online " in told
-    assert "~ facturas " in told
+    assert re.search(r"^\+ .*\(bitacoras \d+\)$", told, re.MULTILINE)
+    assert re.search(r"^- .*\(pagos_online \d+\)$", told, re.MULTILINE)
+    assert re.search(r"^~ .*\(facturas \d+\)  ", told, re.MULTILINE)
     assert "razon_social: " in told
     shown = run("restaurar", id_, "--simular", "--json").json
     assert (shown["estado"], shown["simulada"]) == ("completado", True)
-    assert run("restaurar", id_, "--simular").out.startswith("Simulación: así quedaría la clínica")
+    shown = run("restaurar", id_, "--simular").out
+    assert shown.startswith("Simulación: así quedaría la clínica")
+    # The counts first, then twenty of each model; of the bitácora there are more.
+    rows = shown.splitlines()
+    bitacora = [place for place, line in enumerate(rows) if "(bitacoras " in line]
+    more = rows.index("  … y 5 más de bitacoras: con --detalle se ven todos")
+    assert (len(bitacora), more) == (20, bitacora[-1] + 1)
+    assert max(place for place, line in enumerate(rows) if "─" in line) < bitacora[0]
+    whole = run("restaurar", id_, "--simular", "--detalle").out
+    assert (whole.count("(bitacoras "), "--detalle" in whole) == (25, False)
     refused = run("restaurar", id_)
     assert (refused.code, "use --si" in refused.err) == (2, True)
     assert await everybody(resources) == damaged
@@ -92,7 +106,7 @@ async def test_the_way_back(resources: Resources, conn: asyncpg.Connection, run:
         "comparar", id_, part["respaldo_previo"] and str(part["respaldo_previo"]), "--json", "--resumen"
     ).json
     assert changed["cambios"] == changed["avisos"] == []
-    assert changed["modelos"]["bitacoras"] == {"agregados": 1, "cambiados": 0, "quitados": 0}
+    assert changed["modelos"]["bitacoras"] == {"agregados": 25, "cambiados": 0, "quitados": 0}
 
 
 async def test_what_is_missing_of_some_records(
@@ -300,7 +314,7 @@ async def test_nobody_gets_a_login_or_a_plan_back_without_asking(
     shown = run("restaurar", id_, "--simular")
     assert shown.code == 0
     assert "Todo estaba ya" not in shown.out
-    assert "Se queda como está hoy: ~ clinica" in shown.out
+    assert "Se queda como está hoy: ~ Otro nombre (clinica " in shown.out
     assert "la fila de la clínica es de la plataforma y se queda como está hoy; difiere en: nombre" in shown.err
     assert "faltan 1 accesos, y se agregan inactivos, sin privilegios y con una contraseña que no sirve" in shown.err
     assert f"Accesos: «auth_user», los que se agregan: {login} (" in shown.err

@@ -67,6 +67,13 @@ async def test_a_deleted_patient_is_found_and_can_be_brought_back(
     assert "\x1b" not in told.out
     whole = run("historia", "--clinica", str(SMALL), f"pacientes:{code}", "--json").json
     assert [each["existe"] for each in whole["versiones"]] == [False, True]
+    respaldo = str(whole["versiones"][1]["en_respaldo"])
+    then = run("historia", "--clinica", str(SMALL), f"pacientes:{code}", "--entero", respaldo)
+    assert then.out.startswith(f"{NAME} {FAMILY} (pacientes:{code}), en el respaldo {respaldo}, ")
+    assert f"  usuarios.nombre: {NAME}\n" in then.out
+    today = run("historia", "--clinica", str(SMALL), f"pacientes:{code}", "--entero", "hoy")
+    assert (today.code, "no está hoy" in today.err) == (1, True)
+    assert run("historia", "--clinica", str(SMALL), f"pacientes:{code}", "--entero", "ayer").code == 2
     missing = run("historia", "--clinica", str(SMALL), "pacientes:0")
     assert (missing.code, "no existe el registro «pacientes:0»" in missing.err) == (1, True)
 

@@ -35,6 +35,7 @@ DATOS: dict[TipoAviso, dict[str, Any]] = {
     },
     TipoAviso.RESTAURACION_FALLIDA: {
         **{"restauracion_id": 3, "error": SAID, "error_type": "restauracion_rechazada"},
+        **{"registros": [f"pacientes:{number}" for number in range(20)], "numero_registros": 1_007},
         "motivo": REASON,
     },
     TipoAviso.ELIMINACION: {"quien": "Ana Pérez", "desde": "203.0.113.9", "todos": True},
@@ -61,7 +62,7 @@ FACTS = {
     TipoAviso.ATRASADO: ("20 de noviembre de 2026, 02:00",),
     TipoAviso.VERIFICACION_FALLIDA: (*MADE, "Completa", SAID, "21 de noviembre de 2026, 02:00"),
     TipoAviso.RESTAURACION: ("23 de noviembre de 2026, 02:00", "n.º 42", "12.345", "Registros agregados", REASON),
-    TipoAviso.RESTAURACION_FALLIDA: (*MADE, SAID, "no cambiaron", REASON),
+    TipoAviso.RESTAURACION_FALLIDA: (*MADE, SAID, "no cambiaron", REASON, "pacientes 2, y 1.004 más"),
     TipoAviso.ELIMINACION: (*MADE, "Ana Pérez eliminó", "203.0.113.9", "cambie su contraseña"),
 }
 

@@ -44,7 +44,8 @@ METADATA = {
 RESTORATION = {
     *("id", "respaldo_id", "clinica_id", "tipo", "profundidad", "estado", "simulada", "modelos", "progreso"),
     *("resultado", "respaldo_previo", "error", "usuario", "fecha_creacion", "fecha_fin"),
-    *("registro", "registros", "registros_total", "modo", "motivo", "destino", "con_accesos", "con_clinica"),
+    *("registro", "registros", "registros_total", "etiquetas", "modo", "motivo", "destino", "con_accesos"),
+    "con_clinica",
     *("avisos", "conflictos"),
     "comparado_con",
 }

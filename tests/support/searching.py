@@ -3,8 +3,13 @@
 from typing import Any
 
 from app.respaldos.resources import Resources
-from app.respaldos.search.contract import HistoriaDeRegistro, RegistroEncontrado, RegistrosEncontrados
-from app.respaldos.search.history import historia_de_registro
+from app.respaldos.search.contract import (
+    HistoriaDeRegistro,
+    RegistroEncontrado,
+    RegistroEntero,
+    RegistrosEncontrados,
+)
+from app.respaldos.search.history import historia_de_registro, registro_entero
 from app.respaldos.search.search import SearchRequest, registros_encontrados
 from tests.respaldos.conftest import SMALL
 
@@ -24,3 +29,8 @@ def only(found: RegistrosEncontrados) -> RegistroEncontrado:
 async def history(resources: Resources, modelo: str, clave: Any, clinica_id: int = SMALL) -> HistoriaDeRegistro:
     """The record's history over thirty days."""
     return await historia_de_registro(resources, modelo, str(clave), dias=30, clinica_id=clinica_id)
+
+
+async def whole(resources: Resources, modelo: str, clave: Any, respaldo_id: int | None = None) -> RegistroEntero:
+    """All that the record says in that backup, or today."""
+    return await registro_entero(resources, modelo, str(clave), respaldo_id=respaldo_id, clinica_id=SMALL)

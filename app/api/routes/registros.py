@@ -9,7 +9,7 @@ from fastapi import APIRouter, Depends, Path, Query, Request
 from fastapi.responses import StreamingResponse
 
 from app.api.at_once import AtOnce
-from app.api.caller import AdminAccess, ServiceDep
+from app.api.caller import LARGEST_ID, AdminAccess, ServiceDep
 from app.api.openapi import of_anyone
 from app.api.schemas import WITHOUT_NUL
 from app.errors import RespaldosError
@@ -17,9 +17,10 @@ from app.respaldos.search.contract import (
     FinDeBusqueda,
     HistoriaDeRegistro,
     RegistroEncontrado,
+    RegistroEntero,
     RegistrosEncontrados,
 )
-from app.respaldos.search.history import historia_de_registro
+from app.respaldos.search.history import historia_de_registro, registro_entero
 from app.respaldos.search.search import (
     DEFAULT_DAYS,
     DEFAULT_LIMIT,
@@ -39,6 +40,11 @@ NDJSON: Final = "application/x-ndjson"
 SEARCHES: Final = AtOnce("hay demasiadas búsquedas a la vez", per_clinic=2, in_all=4)
 
 Dias = Annotated[int, Query(ge=1, le=LONGEST_DAYS, description="De cuántos días hacia atrás se miran los respaldos.")]
+
+Modelo = Annotated[str, Path(max_length=200, description="El modelo, o su tabla.", examples=["pacientes"])]
+Clave = Annotated[
+    str, Path(max_length=500, description="Los valores de su clave, separados por comas.", examples=["15"])
+]
 
 _RESPONSES: Final = of_anyone(429, 502, _429="Hay demasiadas búsquedas a la vez", _404="No existe la clínica 3")
 
@@ -123,11 +129,31 @@ async def _lines(
 async def historia(
     service: ServiceDep,
     caller: AdminAccess,
-    modelo: Annotated[str, Path(max_length=200, description="El modelo, o su tabla.", examples=["pacientes"])],
-    clave: Annotated[
-        str, Path(max_length=500, description="Los valores de su clave, separados por comas.", examples=["15"])
-    ],
+    modelo: Modelo,
+    clave: Clave,
     dias: Dias = DEFAULT_DAYS,
 ) -> Any:
     """Mira los respaldos de los últimos días, y hoy. Con él se cuentan los registros que dependen de él."""
     return await historia_de_registro(service.resources, modelo, clave, dias=dias, clinica_id=caller.clinica_id)
+
+
+@router.get(
+    "/{modelo}/{clave:path}/entero/",
+    response_model=RegistroEntero,
+    summary="Muestra un registro entero, como está hoy o como estaba",
+    response_description="Todo lo que dice, y qué depende de él.",
+    responses=of_anyone(409, 429, 502, _404="No existe el respaldo 7", _409="El respaldo 7 está fallido"),
+    dependencies=[Depends(SEARCHES)],
+)
+async def entero(
+    service: ServiceDep,
+    caller: AdminAccess,
+    modelo: Modelo,
+    clave: Clave,
+    respaldo: Annotated[
+        int | None,
+        Query(ge=1, le=LARGEST_ID, description="El respaldo en que se mira; sin él, como está hoy.", examples=[7]),
+    ] = None,
+) -> Any:
+    """Los textos largos vienen enteros; de contraseñas y otros secretos se dice solo que los hay."""
+    return await registro_entero(service.resources, modelo, clave, respaldo_id=respaldo, clinica_id=caller.clinica_id)

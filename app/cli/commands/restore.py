@@ -3,9 +3,11 @@
 import json
 import sys
 from collections import Counter
+from collections.abc import Iterable, Iterator
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from itertools import islice
+from tempfile import TemporaryFile
 from typing import Any, TextIO
 from urllib.parse import urlsplit
 
@@ -20,9 +22,11 @@ from app.cli.running import with_settings
 from app.clinic.restore.changed_rows import Change, ChangedRow, Value
 from app.clinic.restore.database import RestoreDatabase
 from app.clinic.restore.mode import Modo
+from app.clinic.restore.session import ClinicRestore, Plan
 from app.connections.databases import tenancy
 from app.connections.resources import open_resources, record_labels, secret_columns
 from app.dump.whose import whose
+from app.printable import printable
 from app.respaldos.contract import RestauracionEnLista
 from app.respaldos.models import Restauracion
 from app.respaldos.reading.comparison import Comparacion, comparar_respaldos
@@ -31,6 +35,9 @@ from app.respaldos.resources import Resources
 from app.respaldos.restore.request import MOST_RECORDS, RestoreRequest
 from app.respaldos.restore.run import restaurar_respaldo
 from app.settings import Settings
+
+# How many rows of each model are shown to whoever has not asked for all of them: about a screen.
+ROWS_SHOWN = 20
 
 
 @click.command()
@@ -93,6 +100,7 @@ from app.settings import Settings
     help="Deshabilita mientras tanto los disparadores de las tablas que cambian, si son del usuario que restaura:"
     " nadie más puede escribir en ellas hasta que termine.",
 )
+@click.option("--detalle", is_flag=True, help=f"Todos los registros, y no los primeros {ROWS_SHOWN} de cada modelo.")
 @click.option("--si", is_flag=True, help="Restaura sin preguntar.")
 @json_option
 def restaurar(
@@ -110,6 +118,7 @@ def restaurar(
     con_clinica: bool,
     estricto: bool,
     sin_disparadores: bool,
+    detalle: bool,
     si: bool,
     as_json: bool,
 ) -> None:
@@ -138,13 +147,20 @@ def restaurar(
         con_clinica=con_clinica,
     )
     _ = request.scope
-    if not (simular or si):
-        _preview(id_, request, destino, estricto, sin_disparadores, as_json)
-    restauracion = _restore(id_, request, destino, estricto, sin_disparadores)
-    if as_json:
-        print_json(RestauracionEnLista.of(restauracion))
-    else:
-        show_restored(restauracion)
+    if detalle and as_json:
+        raise click.UsageError("--detalle es para personas; con --json, «comparar» muestra todos los registros")
+    with TemporaryFile("w+", encoding="utf-8") as file:
+        rows = _Rows(file, None if detalle else ROWS_SHOWN)
+        if not (simular or si):
+            _preview(id_, request, destino, estricto, sin_disparadores, as_json, rows)
+        restauracion = _restore(
+            id_, request, destino, estricto, sin_disparadores, rows if (simular or si) and not as_json else None
+        )
+        if as_json:
+            print_json(RestauracionEnLista.of(restauracion))
+        else:
+            # Whoever was asked has seen them.
+            show_restored(restauracion, rows if simular or si else None)
     if restauracion.conflictos:
         # Done, it would be refused.
         sys.exit(1)
@@ -163,13 +179,19 @@ def _chosen(named: tuple[str, ...], file: TextIO | None) -> tuple[str, ...] | No
 
 
 def _preview(
-    id_: int, request: RestoreRequest, destino: str | None, estricto: bool, sin_disparadores: bool, as_json: bool
+    id_: int,
+    request: RestoreRequest,
+    destino: str | None,
+    estricto: bool,
+    sin_disparadores: bool,
+    as_json: bool,
+    rows: "_Rows",
 ) -> None:
     """Show what would change and ask; refused without a terminal, since nobody could answer."""
     if not sys.stdin.isatty() or as_json:
         raise click.UsageError("use --si para restaurar sin que se le pregunte, o --simular para ver qué cambiaría")
-    shown = _restore(id_, replace(request, simulada=True), destino, estricto, sin_disparadores)
-    show_restored(shown)
+    shown = _restore(id_, replace(request, simulada=True), destino, estricto, sin_disparadores, rows)
+    show_restored(shown, rows)
     if shown.conflictos:
         sys.exit(1)
     where = f" en {request.destino}" if request.destino is not None else ""
@@ -178,7 +200,12 @@ def _preview(
 
 
 def _restore(
-    id_: int, request: RestoreRequest, destino: str | None, estricto: bool, sin_disparadores: bool
+    id_: int,
+    request: RestoreRequest,
+    destino: str | None,
+    estricto: bool,
+    sin_disparadores: bool,
+    rows: "_Rows | None",
 ) -> Restauracion:
     async def work(settings: Settings) -> Restauracion:
         if sin_disparadores:
@@ -190,14 +217,47 @@ def _restore(
             with progress_bar(title, total=respaldo.tamaño_bytes) as progress:
                 await reconciliar(resources)
                 return await restaurar_respaldo(
-                    resources, respaldo, request, progress=progress, database=database, strict=estricto
+                    resources,
+                    respaldo,
+                    request,
+                    progress=progress,
+                    database=database,
+                    strict=estricto,
+                    look=rows.take if rows is not None else None,
                 )
 
     return with_settings(work)
 
 
-def show_restored(restauracion: "Restauracion") -> None:
-    """What a person sees of a restore, or of what one would do."""
+class _Rows:
+    """The lines of the rows that a restore writes, at most so many of each model, until they are shown.
+
+    In a file, since they may be more than memory holds.
+    """
+
+    def __init__(self, file: TextIO, most: int | None) -> None:
+        self._file = file
+        self._most = most
+
+    async def take(self, session: ClinicRestore, plan: Plan) -> None:
+        """Read them."""
+        shown: Counter[str] = Counter()
+        async for model, row in session.rows(limit=self._most + 1 if self._most is not None else None):
+            shown[model] += 1
+            if self._most is None or shown[model] <= self._most:
+                self._file.write(f"{printable(_line(model, row))}\n")
+            elif shown[model] == self._most + 1:
+                found = [each[model] for each in (plan.models, plan.references) if model in each]
+                more = sum(each.inserted + each.updated + each.deleted for each in found) - self._most
+                self._file.write(f"{_more(more, model)}\n")
+
+    def __iter__(self) -> Iterator[str]:
+        self._file.seek(0)
+        return (line.removesuffix("\n") for line in self._file)
+
+
+def show_restored(restauracion: "Restauracion", rows: Iterable[str] | None) -> None:
+    """What a person sees of a restore, or of what one would do: the counts, then these lines of its rows."""
     found = {
         model: changes
         for model, changes in (restauracion.resultado or {}).items()
@@ -232,11 +292,8 @@ def show_restored(restauracion: "Restauracion") -> None:
         for model, each in found.items():
             if shared := each.get("compartidos"):
                 say(f"  De {model} no son de ninguna clínica: {number(shared)}")
-            lines = _examples(model, each["ejemplos"])
-            for line in lines:
-                say(f"  {line}")
-            if (more := sum(each[kind] for kind in SIGNS) - len(lines)) > 0:
-                say(f"  … y {number(more)} más de {model}")
+        for line in rows or ():
+            say(f"  {line}")
     for line in held:
         say(f"  Se queda como está hoy: {line}")
     for aviso in restauracion.avisos:
@@ -261,8 +318,9 @@ def _examples(model: str, examples: dict[str, list[dict[str, Any]]]) -> list[str
                 f" → {_labelled(_value(field['despues']), field.get('etiqueta_despues'))}"
                 for name, field in example.get("campos", {}).items()
             )
-            key = _labelled(", ".join(_value(value) for value in example["clave"].values()), example.get("etiqueta"))
-            lines.append(f"{sign} {model} {key}{f'  {changed}' if changed else ''}")
+            key = ", ".join(_value(value) for value in example["clave"].values())
+            key = _labelled(f"{model} {key}", example.get("etiqueta"))
+            lines.append(f"{sign} {key}{f'  {changed}' if changed else ''}")
     return lines
 
 
@@ -271,8 +329,8 @@ def _value(value: Any) -> str:
 
 
 def _labelled(value: str, label: str | None) -> str:
-    """A key, with what it is called."""
-    return f"{value} ({label})" if label else value
+    """What it is called, with its key; where nothing names it, the key alone."""
+    return f"{label} ({value})" if label else value
 
 
 def _place(destino: str) -> str:
@@ -293,9 +351,6 @@ def _database(settings: Settings, destino: str) -> RestoreDatabase:
         disable_triggers=settings.restore_disable_triggers,
     )
 
-
-# How many rows of each model are shown to whoever has not asked for all of them: about a screen.
-ROWS_SHOWN = 20
 
 SIGNS: dict[Change, str] = {"insertados": "+", "actualizados": "~", "eliminados": "-"}
 WORDS: dict[Change, str] = {"insertados": "agregado", "actualizados": "cambiado", "eliminados": "quitado"}
@@ -357,13 +412,17 @@ async def _print(found: "Comparacion", *, most: int | None) -> None:
             say(_line(model, row))
         elif shown[model] == most + 1:
             more = changed[model].inserted + changed[model].updated + changed[model].deleted - most
-            say(f"… y {number(more)} más de {model}: con --detalle se ven todos")
+            say(_more(more, model))
+
+
+def _more(rows: int, model: str) -> str:
+    return f"… y {number(rows)} más de {model}: con --detalle se ven todos"
 
 
 def _line(model: str, row: ChangedRow) -> str:
-    key = _labelled(", ".join(_text(value) for value in row.key.values()), row.label)
+    key = _labelled(f"{model} {', '.join(_text(value) for value in row.key.values())}", row.label)
     changed = "; ".join(f"{name}: {_change(row, name)}" for name in row.fields)
-    return f"{SIGNS[row.kind]} {model} {key}{f'  {changed}' if changed else ''}"
+    return f"{SIGNS[row.kind]} {key}{f'  {changed}' if changed else ''}"
 
 
 def _change(row: ChangedRow, name: str) -> str:

@@ -4,7 +4,7 @@ import click
 
 from app.cli.clinic_option import clinic_number, clinic_option
 from app.cli.output import json_option, number, print_json, say, table, timestamp, warn
-from app.cli.parameters import WholeNumber
+from app.cli.parameters import IDENTIFIER, WholeNumber
 from app.cli.resources import with_resources
 from app.clinic.restore.changed_rows import Value
 from app.clinic.restore.scope import Record
@@ -14,10 +14,11 @@ from app.respaldos.search.contract import (
     EstadoRegistro,
     HistoriaDeRegistro,
     RegistroEncontrado,
+    RegistroEntero,
     RegistrosEncontrados,
     VersionDeRegistro,
 )
-from app.respaldos.search.history import historia_de_registro
+from app.respaldos.search.history import historia_de_registro, registro_entero
 from app.respaldos.search.search import (
     DEFAULT_DAYS,
     DEFAULT_LIMIT,
@@ -112,14 +113,34 @@ def _happened(found: RegistroEncontrado) -> str:
     return "está igual"
 
 
+def _source(ctx: click.Context, param: click.Parameter, value: str | None) -> str | int | None:
+    return value if value in (None, _TODAY) else int(IDENTIFIER.convert(value, param, ctx))
+
+
+_TODAY = "hoy"
+
+
 @click.command()
 @click.argument("registro", metavar="modelo:clave")
 @clinic_option("La clínica.", required=True)
 @_days
+@click.option(
+    "--entero",
+    metavar="RESPALDO",
+    type=click.UNPROCESSED,
+    callback=_source,
+    help="En lugar de los cambios, todo lo que dice en ese respaldo, o «hoy».",
+)
 @json_option
-def historia(registro: str, clinica: str, dias: int, as_json: bool) -> None:
-    """Muestra cómo fue cambiando un registro: cada versión, desde cuándo y hasta cuándo, y qué cambió."""
+def historia(registro: str, clinica: str, dias: int, entero: str | int | None, as_json: bool) -> None:
+    """Muestra cómo fue cambiando un registro: cada versión, desde cuándo y hasta cuándo, y qué cambió.
+
+    Con --entero, cómo está hoy o cómo estaba en un respaldo: todos sus campos, y qué depende de él.
+    """
     record = Record.parse(registro)
+    if entero is not None:
+        _show_whole(record, clinica, entero if isinstance(entero, int) else None, as_json)
+        return
 
     async def work(resources: Resources) -> HistoriaDeRegistro:
         clinica_id = await clinic_number(resources.clinic, clinica)
@@ -131,16 +152,48 @@ def historia(registro: str, clinica: str, dias: int, as_json: bool) -> None:
     if as_json:
         print_json(found)
         return
-    say(f"{found.etiqueta} ({found.modelo}:{found.clave})")
+    say(_called(found))
     for version in found.versiones:
         say(f"  {_when(version)}: {_state(version)}")
         for cambio in version.cambios:
             say(f"      {cambio.columna}: {_side(cambio, before=True)} → {_side(cambio, before=False)}")
-    for each in found.dependientes:
-        some = "; ".join(example.etiqueta for example in each.ejemplos)
-        say(f"  {each.modelo}, {number(each.cantidad)}: {some}")
+    _say_dependents(found)
     for aviso in found.avisos:
         warn(aviso)
+
+
+def _show_whole(record: Record, clinica: str, respaldo_id: int | None, as_json: bool) -> None:
+    async def work(resources: Resources) -> RegistroEntero:
+        clinica_id = await clinic_number(resources.clinic, clinica)
+        return await registro_entero(
+            resources, record.model, ",".join(record.key), respaldo_id=respaldo_id, clinica_id=clinica_id
+        )
+
+    found = with_resources(work)
+    if as_json:
+        print_json(found)
+        return
+    where = f"en el respaldo {found.en_respaldo}" if found.en_respaldo is not None else "hoy"
+    say(f"{_called(found)}, {where}, {timestamp(found.fecha)}")
+    for campo in found.campos:
+        name = campo.columna if campo.modelo == found.modelo else f"{campo.modelo}.{campo.columna}"
+        say(f"  {name}: {_labelled(campo.valor, campo.etiqueta)}")
+    _say_dependents(found)
+    for aviso in found.avisos:
+        warn(aviso)
+
+
+def _called(found: HistoriaDeRegistro | RegistroEntero) -> str:
+    return f"{found.etiqueta} ({found.modelo}:{found.clave})"
+
+
+def _say_dependents(found: HistoriaDeRegistro | RegistroEntero) -> None:
+    for each in found.dependientes:
+        some = "; ".join(
+            example.etiqueta if example.clave is None else f"{example.etiqueta} ({example.clave})"
+            for example in each.ejemplos
+        )
+        say(f"  {each.modelo}, {number(each.cantidad)}: {some}")
 
 
 def _when(version: VersionDeRegistro) -> str:
@@ -158,6 +211,10 @@ def _state(version: VersionDeRegistro) -> str:
 
 def _side(cambio: CambioDeColumna, *, before: bool) -> str:
     value, label = (cambio.antes, cambio.etiqueta_antes) if before else (cambio.despues, cambio.etiqueta_despues)
+    return _labelled(value, label)
+
+
+def _labelled(value: Value, label: str | None) -> str:
     return f"{label} ({_text(value)})" if label else _text(value)
 
 

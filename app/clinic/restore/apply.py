@@ -200,7 +200,7 @@ class ChangeApplier:
             "actualizar": f"SELECT c.* FROM {staged.today} AS c JOIN {staged.pairs} AS p ON p.{quote(TODAY)} = c.ctid"
             f" WHERE p.{quote(KIND)} = '{Kind.UPDATE}' AND EXISTS ({there.format(untouched)})",
         }
-        found = await named_keys(self._connection, staged.key, left[act])
+        found = await self._difference.named_keys(staged, left[act])
         return f"{', '.join(staged.key)}: {found}" if found else "sus claves ya no están"
 
     async def _deletes(self, staged: StagedTable) -> list[str]:
@@ -305,7 +305,7 @@ class ChangeApplier:
                 f" UNION ALL SELECT f.* FROM ({rows}) AS f"
                 f" WHERE ({' OR '.join(filled)}) AND NOT ({' AND '.join(filled)})"
             )
-        if found := await named_keys(self._connection, staged.key or reference.columns, dangling):
+        if found := await self._difference.named_keys(staged, dangling, staged.key or reference.columns):
             raise RestoreRefused(
                 f"registros de «{staged.model}» apuntan, por {', '.join(reference.columns)}, a registros de"
                 f" «{reference.parent}» que no existen: {found}. Vuelva a poner esos, o restaure sin los que apuntan"

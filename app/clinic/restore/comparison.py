@@ -86,6 +86,7 @@ class Comparison:
                 self._constraints,
                 staged_tables,
                 EVERYTHING,
+                self._labels,
             )
             difference = _WithFile(*common) if newer else _WithToday(*common)
             if isinstance(difference, _WithFile):
@@ -102,7 +103,7 @@ class Comparison:
                 )
                 self.avisos = difference.said
             self._difference = difference
-            return (await difference.changes(examples=None))[Section.DATA]
+            return (await difference.changes(examples=False))[Section.DATA]
 
     async def _alike(self, staged: StagedTable, newer: dict[str, StagedTable]) -> StagedTable:
         """The model with the columns that both files have: of two files none is today, which has them all."""
@@ -141,7 +142,7 @@ class Comparison:
         assert self._difference is not None  # noqa: S101 (the caller's promise)
         with restore_errors(self._setting):
             for staged in self._difference.data:
-                async for row in self._difference.rows(staged, self._labels, limit=limit, whole=whole):
+                async for row in self._difference.rows(staged, limit=limit, whole=whole):
                     yield staged.model, row
 
 

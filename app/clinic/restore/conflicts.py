@@ -10,7 +10,7 @@ from app.clinic.restore.constraints import Constraints, Reference
 from app.clinic.restore.difference import Difference
 from app.clinic.restore.logins import login_values
 from app.clinic.restore.moved import says_the_same
-from app.clinic.restore.naming import NAMED, named_keys
+from app.clinic.restore.naming import NAMED
 from app.clinic.restore.staged_tables import (
     AT,
     FILE,
@@ -104,9 +104,8 @@ class ConflictChecks:
             staged.entry,
             f"SELECT w.{quote(REL)} AS rel, w.{quote(TID)} AS tid FROM written AS w WHERE NOT w.{mine}",
         )
-        if found := await named_keys(
-            self._connection,
-            key,
+        if found := await self._keys(
+            staged,
             f"WITH written AS MATERIALIZED ({written}) SELECT w.* FROM written AS w"
             f" WHERE (w.{quote(REL)}, w.{quote(TID)}) NOT IN ({nobodys})",
         ):
@@ -279,8 +278,8 @@ class ConflictChecks:
             )
 
     async def _keys(self, staged: StagedTable, rows: str) -> str:
-        """The keys of the first of these rows, in words; empty where there is none."""
-        return await named_keys(self._connection, staged.key or staged.names, rows)
+        """The first of these rows, in words; empty where there is none."""
+        return await self._difference.named_keys(staged, rows)
 
 
 def same_row(staged: StagedTable) -> str:

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import asyncpg
@@ -23,7 +24,15 @@ from app.clinic.restore.moved import MovedRows
 from app.clinic.restore.named_rows import NamedRows
 from app.clinic.restore.naming import named_keys, named_people
 from app.clinic.restore.release import staying
-from app.clinic.restore.scope import Record, RecordSearch, Scope, chosen, create_all_typed
+from app.clinic.restore.scope import (
+    Record,
+    RecordSearch,
+    Scope,
+    chosen,
+    create_all_typed,
+    find_shape,
+    key_of,
+)
 from app.clinic.restore.staged_tables import (
     AT,
     COPY,
@@ -49,6 +58,9 @@ MADE_BY_MIGRATIONS = ("django_content_type",)
 
 # What a preview shows of each kind of change of a model: enough to recognise it, few enough to be read.
 EXAMPLES = 5
+
+# Of the records that a restore names, so many are kept with what they are called: as many as lists show.
+CALLED = 20
 
 OnStep = Callable[[str], None]
 
@@ -103,9 +115,12 @@ class Difference:
         constraints: Constraints,
         staged_tables: Sequence[StagedTable],
         scope: Scope,
+        labels: Labels,
     ) -> None:
         self._connection = connection
         self._search = search
+        self.secrets = labels.secrets
+        self._names = NamedRows(connection, statements, staged_tables, labels)
         self.statements = statements
         self._constraints = constraints
         if isinstance(statements, PlatformStatements):
@@ -152,7 +167,7 @@ class Difference:
         if not self._scope.whole:
             await create_all_typed(self._connection, self._compared)
         if self._scope.records is not None:
-            await self._search.find(self._scope.records)
+            await self._search.find(self._scope.records, self._names.labels)
             self.said.append(_going_with(self._scope.records, await self._search.hanging()))
         for staged in self._in_scope:
             await self._compare(staged)
@@ -222,7 +237,9 @@ class Difference:
         if isinstance(self.statements, ClinicStatements):
             staged_tables = [staged for staged in self._compared if staged is not self.held]
             partly = not self._scope.whole
-            moved = await MovedRows(self._connection, self.statements, staged_tables, partly=partly).take_out()
+            moved = await MovedRows(self._connection, self.statements, staged_tables, partly=partly).take_out(
+                self.named_keys
+            )
             self.moved = list(moved)
             self.said += moved.values()
             for staged in self.moved:
@@ -293,18 +310,39 @@ class Difference:
                             found = bool(await self.keep(parent, pointed_to_from(fk, "c", pointing))) or found
 
     async def keys_left(self, staged: StagedTable) -> str:
-        """The keys of the first rows that stay and that the file does not have, in words."""
-        key = staged.key or staged.names
+        """The first rows that stay and that the file does not have, in words."""
         other = f" WHERE NOT {self._has_moved(staged, 'r')}" if staged in self.moved and staged.key else ""
-        return await named_keys(
-            self._connection,
-            key,
-            f"SELECT {columns('r', key)} FROM {staged.real} AS r JOIN {staged.left} AS l"
+        return await self.named_keys(
+            staged,
+            f"SELECT {columns('r', staged.key or staged.names)} FROM {staged.real} AS r JOIN {staged.left} AS l"
             f" ON l.{quote(REL)} = r.tableoid AND l.{quote(TID)} = r.ctid{other}",
         )
 
     def _has_moved(self, staged: StagedTable, row: str) -> str:
         return f"EXISTS (SELECT FROM {staged.moved} AS m WHERE {staged.same_key('m', row)})"
+
+    async def named_keys(self, staged: StagedTable, rows: str, key: Sequence[str] = ()) -> str:
+        """The first of these rows, by their keys or these columns and with what they are called; see `named_keys`."""
+        shown = tuple(key) or staged.key or staged.names
+        call = partial(self._names.labels, staged) if shown == staged.key else None
+        return await named_keys(self._connection, shown, rows, call)
+
+    async def labels(
+        self, staged: StagedTable, keys: Sequence[Mapping[str, str | None]], *, today: bool = False
+    ) -> list[str]:
+        """What the model's rows with these keys are called in the file, or `today`; empty where nothing says."""
+        values = [tuple(key.get(name) or "" for name in staged.key) for key in keys]
+        return await self._names.labels(staged, values, "today" if today else "file")
+
+    async def called(self) -> dict[str, str]:
+        """What the first CALLED records of the scope are called, by how they were asked for, where anything says."""
+        found: dict[str, str] = {}
+        for record in (self._scope.records or ())[:CALLED]:
+            staged = find_shape(record.model, self.data)
+            (label,) = await self._names.labels(staged, [key_of(staged, record)])
+            if label:
+                found[str(record)] = label
+        return found
 
     def other_content(self, staged: StagedTable) -> str:
         """A query for the key and AT of the file's rows of a shared model that are there with other content today."""
@@ -337,9 +375,8 @@ class Difference:
                     await create_all_typed(self._connection, [child])
                     back_again = f"SELECT {columns('f', fk.target_columns)} FROM ({self._new(parent)}) AS f"
                     empty = " OR ".join(f"r.{quote(name)} IS NULL" for name in fk.columns)
-                    if found := await named_keys(
-                        self._connection,
-                        child.key,
+                    if found := await self.named_keys(
+                        child,
                         f"SELECT t.* FROM {child.typed} AS t JOIN {child.real} AS r ON {child.same_key('t', 'r')}"
                         f" WHERE {points_into(fk, 't', back_again)}"
                         f" AND ({empty}) AND t.{quote(AT)} NOT IN ({restored})",
@@ -355,14 +392,14 @@ class Difference:
         paired = f"SELECT FROM {staged.pairs} AS p WHERE p.{quote(FILE)} = f.ctid"
         return f"SELECT f.* FROM {staged.file} AS f WHERE NOT EXISTS ({paired})"
 
-    async def changes(self, *, examples: Labels | None) -> dict[Section, dict[str, Changes]]:
+    async def changes(self, *, examples: bool) -> dict[Section, dict[str, Changes]]:
         """What was found of each model, those without any change included where they were compared.
 
         With `examples`, some of the rows as well, called so, and of them all but the secrets.
         """
         found: dict[Section, dict[str, Changes]] = {section: {} for section in Section}
         for staged in self.staged_tables:
-            counted = await self._changes(staged, examples)
+            counted = await self._changes(staged, examples=examples)
             if counted.any or staged in self.scoped:
                 found[staged.section][staged.model] = counted
         return found
@@ -622,9 +659,7 @@ class Difference:
             )
             if staged in self.logins:
                 needless += f" AND NOT {await self._add_people(staged, lambda people: people.typed)}"
-            if staged.section is Section.REFERENCES and (
-                found := await named_keys(self._connection, staged.key or staged.names, needless)
-            ):
+            if staged.section is Section.REFERENCES and (found := await self.named_keys(staged, needless)):
                 raise RestoreRefused(
                     f"el archivo trae en «referencias» registros de «{staged.model}» a los que ninguno de los de la"
                     f" clínica lleva: {found}"
@@ -784,14 +819,13 @@ class Difference:
         return added != "INSERT 0 0"
 
     def rows(
-        self, staged: StagedTable, labels: Labels, *, limit: int | None = None, whole: bool = False
+        self, staged: StagedTable, *, limit: int | None = None, whole: bool = False
     ) -> AsyncIterator[ChangedRow]:
         """The rows of the model that differ, with what they are called; `limit` and `whole` as for `changed_rows`."""
-        found = changed_rows(self._connection, staged, labels.secrets, limit=limit, whole=whole)
-        naming = NamedRows(self._connection, self.statements, self.staged_tables, labels)
-        return naming.named(staged, found, together=PREFETCH_WHOLE if whole else PREFETCH)
+        found = changed_rows(self._connection, staged, self.secrets, limit=limit, whole=whole)
+        return self._names.named(staged, found, together=PREFETCH_WHOLE if whole else PREFETCH)
 
-    async def _changes(self, staged: StagedTable, examples: Labels | None) -> Changes:
+    async def _changes(self, staged: StagedTable, *, examples: bool) -> Changes:
         deletes, inserts, updates = await self._count(staged)
         replaced, again = await one_row(
             self._connection,
@@ -800,8 +834,8 @@ class Difference:
         )
         twice = replaced + again
         changes = Changes(inserts - twice, updates + replaced, deletes - twice)
-        if examples is not None and changes.any:
-            async for row in self.rows(staged, examples, limit=EXAMPLES):
+        if examples and changes.any:
+            async for row in self.rows(staged, limit=EXAMPLES):
                 changes.examples.setdefault(row.kind, []).append(row.shown())
         return Changes(0, 0, 0, changes.examples, restored=not changes.any) if staged is self.held else changes
 

@@ -1,13 +1,12 @@
 """Rows of the file that have moved to another clinic since: they are left where they are, the rest is restored."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 
 import asyncpg
 
 from app.clinic.catalogue.entries import ByColumn, ByForeignKey
 from app.clinic.catalogue.sql import columns, pointed_to_from, points_into, quote
 from app.clinic.reading.statements import ClinicStatements
-from app.clinic.restore.naming import named_keys
 from app.clinic.restore.staged_tables import AT, FILE, StagedTable, create_typed
 
 
@@ -40,8 +39,8 @@ class MovedRows:
         self._keyed = [staged for staged in staged_tables if staged.key]
         self._moved: list[StagedTable] = []
 
-    async def take_out(self) -> dict[StagedTable, str]:
-        """The models of which rows were taken out, and a sentence that names them."""
+    async def take_out(self, named: Callable[[StagedTable, str], Awaitable[str]]) -> dict[StagedTable, str]:
+        """The models of which rows were taken out, and a sentence that names them, as `named` does."""
         taken = await self._taken()
         if not taken:
             return {}
@@ -58,7 +57,8 @@ class MovedRows:
                 await self._note(staged, f"INSERT INTO {staged.moved} {outside}")
             await self._take(staged, f"SELECT f.ctid {moved.format(staged.file)}")
         said = {
-            staged: f"«{staged.model}»: son hoy de otra clínica, y se dejan donde están: {await self._keys(staged)}"
+            staged: f"«{staged.model}»: son hoy de otra clínica, y se dejan donde están:"
+            f" {await named(staged, _moved(staged))}"
             for staged in self._moved
         }
         while any([await self._take_dependent(staged) for staged in self._shapes]):
@@ -67,7 +67,7 @@ class MovedRows:
             if staged not in said:
                 said[staged] = (
                     f"«{staged.model}»: dependen de registros que hoy son de otra clínica, y no se restauran:"
-                    f" {await self._keys(staged)}"
+                    f" {await named(staged, _moved(staged))}"
                 )
         return said
 
@@ -146,12 +146,9 @@ class MovedRows:
             self._moved.append(staged)
         return taken
 
-    async def _keys(self, staged: StagedTable) -> str:
-        return await named_keys(
-            self._connection,
-            staged.key or staged.names,
-            f"SELECT {columns('m', (AT, *staged.names))} FROM {staged.moved} AS m",
-        )
+
+def _moved(staged: StagedTable) -> str:
+    return f"SELECT {columns('m', (AT, *staged.names))} FROM {staged.moved} AS m"
 
 
 def _unpaired(staged: StagedTable) -> str:

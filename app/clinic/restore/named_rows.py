@@ -1,6 +1,6 @@
 """The rows that differ, with what people call them."""
 
-from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import groupby
@@ -35,6 +35,12 @@ class NamedRows:
         self._statements = statements
         self._staged_tables = staged_tables
         self._labels = labels
+
+    async def labels(self, staged: StagedTable, keys: Sequence[tuple[str, ...]], side: Side = "file") -> list[str]:
+        """What the model's rows with these keys are called on that side; empty where nothing says."""
+        lookups = [Lookup(staged.entry.name, staged.key, key) for key in keys]
+        found = await self._labels.at(set(lookups), partial(self._fetch, side))
+        return [found.get(lookup, "") for lookup in lookups]
 
     async def named(
         self, staged: StagedTable, rows: AsyncIterator[ChangedRow], *, together: int
@@ -93,18 +99,30 @@ class NamedRows:
         return self._labels.target(staged.entry.name, column, text_of(value)) if value is not None else None
 
     async def _fetch(self, side: Side, lookups: Collection[Lookup]) -> Mapping[Lookup, Values]:
-        lines: dict[Lookup, str] = {}
-        found: dict[Lookup, Values] = {}
-        for (name, names), some in groupby(sorted(lookups), key=lambda each: each[:2]):
-            asked = list(some)
-            for staged in self._staged_tables:
-                if staged.entry.name == name and staged.has(names):
-                    rows = staged.file if side == "file" else staged.today
-                    query = f"SELECT {columns('r', staged.names)} FROM {rows} AS r"
-                    lines = await look_up_among(self._connection, staged.table, query, asked)
-                    found |= {lookup: record_values(staged.table, line) for lookup, line in lines.items()}
+        found = await self._staged(lookups, lambda staged: staged.file if side == "file" else staged.today)
         lines = await look_up(self._connection, self._statements, [each for each in lookups if each not in found])
         for lookup, line in lines.items():
             table = self._statements.described(self._statements.catalogue.entries[lookup.table])
             found[lookup] = record_values(table, line)
+        # What is somebody else's today, or not restored, the file alone may say.
+        if side == "file" and (missing := [each for each in lookups if each not in found]):
+            found |= await self._staged(missing, lambda staged: staged.typed)
+        return found
+
+    async def _staged(
+        self, lookups: Collection[Lookup], rows_of: Callable[[StagedTable], str]
+    ) -> dict[Lookup, Values]:
+        """Those that are in one table or another of the staged ones, where it has been made."""
+        found: dict[Lookup, Values] = {}
+        for (name, names), some in groupby(sorted(lookups), key=lambda each: each[:2]):
+            asked = list(some)
+            for staged in self._staged_tables:
+                if staged.entry.name != name or not staged.has(names):
+                    continue
+                rows = rows_of(staged)
+                if await self._connection.fetchval("SELECT to_regclass($1) IS NULL", rows):
+                    continue
+                query = f"SELECT {columns('r', staged.names)} FROM {rows} AS r"
+                lines = await look_up_among(self._connection, staged.table, query, asked)
+                found |= {lookup: record_values(staged.table, line) for lookup, line in lines.items()}
         return found

@@ -9,12 +9,12 @@ import asyncpg
 
 from app.clinic.catalogue.entries import ByColumn
 from app.clinic.catalogue.sql import columns, points_into, quote
+from app.clinic.labels import Labels
 from app.clinic.reading.platform_statements import PlatformStatements, Statements
 from app.clinic.reading.records import LINE, with_lines
 from app.clinic.restore.conflicts import ConflictChecks, same_row
 from app.clinic.restore.constraints import Constraints
 from app.clinic.restore.difference import Difference, OnStep
-from app.clinic.restore.naming import named_keys
 from app.clinic.restore.proof import DigestCheck, OnRead, of_line
 from app.clinic.restore.scope import RecordSearch, Scope, create_all_typed
 from app.clinic.restore.staged_tables import FILE, REL, TID, TODAY, VERSION, StagedTable
@@ -37,10 +37,11 @@ class PlatformDifference(Difference):
         constraints: Constraints,
         staged_tables: Sequence[StagedTable],
         scope: Scope,
+        labels: Labels,
         *,
         update: bool,
     ) -> None:
-        super().__init__(connection, search, statements, constraints, staged_tables, scope)
+        super().__init__(connection, search, statements, constraints, staged_tables, scope, labels)
         self._update = update
         self.of_clinics: dict[str, int] = {}
 
@@ -184,5 +185,5 @@ class PlatformDigestCheck(DigestCheck):
                 f" LEFT JOIN ({counted.format(f'({now})')}) AS x ON x.{line} = s.{line}"
                 " WHERE coalesce(x.n, 0) < s.n"
             )
-        if keys := await named_keys(self._connection, staged.key or staged.names, lacking):
+        if keys := await self._difference.named_keys(staged, lacking):
             await self._differ(staged, keys)

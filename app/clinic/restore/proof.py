@@ -14,7 +14,6 @@ from app.clinic.reading.records import LINE, record_lines, with_lines
 from app.clinic.restore.constraints import Constraints
 from app.clinic.restore.difference import Difference
 from app.clinic.restore.mode import Modo
-from app.clinic.restore.naming import named_keys
 from app.clinic.restore.staged_tables import AT, COPY, HASH, PLACE, REL, TID, StagedTable, line_hash
 from app.clinic.restore.triggers import way_out
 from app.clinic.restore.written import TRY_AGAIN, acting_triggers
@@ -98,7 +97,7 @@ class DigestCheck:
         rows = with_lines(staged.table, self._rows_now(staged))
         now = f'SELECT x.{quote(LINE)} COLLATE "C" FROM ({rows}) AS x'
         wrong = f"SELECT {of_line(staged)} FROM (({lines}) EXCEPT ALL ({now})) AS s"
-        if keys := await named_keys(self._connection, staged.key or staged.names, wrong):
+        if keys := await self._difference.named_keys(staged, wrong):
             await self._differ(staged, keys)
 
     def _has_to_be_there(self, staged: StagedTable) -> str:
@@ -144,7 +143,7 @@ class DigestCheck:
             f"x.{quote(name)}::text IS NOT DISTINCT FROM f.{quote(name)}::text" for name in staged.identity
         )
         wrong = f"SELECT f.* FROM {staged.file} AS f WHERE NOT EXISTS (SELECT FROM {staged.real} AS x WHERE {same})"
-        if keys := await named_keys(self._connection, staged.key or staged.identity, wrong):
+        if keys := await self._difference.named_keys(staged, wrong, staged.key or staged.identity):
             raise RestoreDiffers(await self._sentence(staged, keys))
 
     async def _raise_difference(self, staged: StagedTable) -> None:
@@ -163,7 +162,8 @@ class DigestCheck:
         )
         if staged in self._difference.moved:
             lacking += f" AND s.ctid NOT IN (SELECT {quote(AT)} FROM {staged.moved})"
-        keys = await named_keys(self._connection, key, wrong) or await named_keys(self._connection, key, lacking)
+        keys = await self._difference.named_keys(staged, wrong)
+        keys = keys or await self._difference.named_keys(staged, lacking)
         await self._differ(staged, keys or "ninguno por sí solo")
 
     async def _sentence(self, staged: StagedTable, keys: str) -> str:

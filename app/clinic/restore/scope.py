@@ -1,9 +1,9 @@
 """What of a clinic is restored: all of it, some models, or some records with what hangs from them."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Self
+from typing import Self, TypeAlias
 
 import asyncpg
 
@@ -20,6 +20,10 @@ from app.clinic.restore.naming import NAMED
 from app.clinic.restore.staged_tables import AT, OWN, PLACE, REL, TID, StagedTable, create_typed, typed_rows
 from app.dump.document import Section
 from app.errors import InvalidRequest, RestoreRefused
+from app.record_names import named
+
+# What the rows of a model with these keys are called, empty where nothing says.
+LabelsOf: TypeAlias = Callable[[StagedTable, Sequence[tuple[str, ...]]], Awaitable[list[str]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,8 +144,11 @@ class RecordSearch:
             and by_table[fk.target].has(fk.target_columns)
         ]
 
-    async def find(self, records: Sequence[Record]) -> None:
-        """Fill `wanted` and `present` of every model. Raises RestoreRefused where the file lacks a record."""
+    async def find(self, records: Sequence[Record], labels: LabelsOf) -> None:
+        """Fill `wanted` and `present` of every model. Raises RestoreRefused where the file lacks a record.
+
+        `labels` say what it is called.
+        """
         for staged in self._shapes:
             await self._connection.execute(
                 f"CREATE TEMP TABLE {staged.wanted.removeprefix('pg_temp.')}"
@@ -149,10 +156,10 @@ class RecordSearch:
                 f" CREATE TEMP TABLE {staged.present.removeprefix('pg_temp.')} ({quote(REL)} oid, {quote(TID)} tid);"
                 f" CREATE TEMP TABLE {staged.others.removeprefix('pg_temp.')} ({quote(REL)} oid, {quote(TID)} tid)"
             )
-        named = [(find_shape(record.model, self._shapes), record) for record in records]
-        for _, group in groupby(sorted(named, key=lambda each: each[0].number), key=lambda each: each[0].number):
+        asked = [(find_shape(record.model, self._shapes), record) for record in records]
+        for _, group in groupby(sorted(asked, key=lambda each: each[0].number), key=lambda each: each[0].number):
             of_model = list(group)
-            await self._begin(of_model[0][0], [record for _, record in of_model])
+            await self._begin(of_model[0][0], [record for _, record in of_model], labels)
         # Down and across, as long as anything is found: a row that hangs from another record today is restored to
         # where it was, and one that hung from another record goes back there.
         while await self._down() + await self._across():
@@ -174,11 +181,11 @@ class RecordSearch:
         }
         return {model: rows for model, rows in found.items() if rows}
 
-    async def _begin(self, staged: StagedTable, records: Sequence[Record]) -> None:
+    async def _begin(self, staged: StagedTable, records: Sequence[Record], labels: LabelsOf) -> None:
         """Take the lines of these records, all of one model, for their OWN."""
         if not staged.key:
             raise RestoreRefused(f"los registros de «{staged.model}» no tienen clave: ninguno se puede nombrar")
-        keys = [_key_of(staged, record) for record in records]
+        keys = [key_of(staged, record) for record in records]
         types = {column.name: column.type for column in staged.table.columns}
         bases = await base_types(self._connection, staged.table, staged.key)
         given = ", ".join(f"(u.k{number})::{bases[name]} AS {quote(name)}" for number, name in enumerate(staged.key))
@@ -201,10 +208,13 @@ class RecordSearch:
             expected = ", ".join(f"{name} ({types[name]})" for name in staged.key)
             raise InvalidRequest(f"«{wrong}» no es una clave de «{staged.model}», que es {expected}") from exc
         if lacking:
-            missing = [f"«{records[number - 1]}»" for (number,) in lacking]
-            what = "el registro" if len(missing) == 1 else f"estos {len(missing):,} registros:"
-            more = ", …" if len(missing) > NAMED else ""
-            raise RestoreRefused(f"el respaldo no tiene {what} {', '.join(missing[:NAMED])}{more}")
+            first = [number - 1 for (number,) in lacking[:NAMED]]
+            # It may be there today.
+            called = await labels(staged, [keys[place] for place in first])
+            missing = [named(label, f"«{records[place]}»") for label, place in zip(called, first, strict=True)]
+            what = "el registro" if len(lacking) == 1 else f"estos {len(lacking):,} registros:"
+            more = ", …" if len(lacking) > NAMED else ""
+            raise RestoreRefused(f"el respaldo no tiene {what} {', '.join(missing)}{more}")
 
     async def _no_key(
         self, staged: StagedTable, records: Sequence[Record], keys: Sequence[tuple[str, ...]], asked: str
@@ -330,7 +340,7 @@ class RecordSearch:
         return int((await self._connection.execute(statement)).rpartition(" ")[2])
 
 
-def _key_of(staged: StagedTable, record: Record) -> tuple[str, ...]:
+def key_of(staged: StagedTable, record: Record) -> tuple[str, ...]:
     """The record's key, of as many parts as the model's. Raises InvalidRequest."""
     # A comma may be part of a value where there is but one.
     key = record.key if len(staged.key) > 1 else (",".join(record.key),)

@@ -1,6 +1,6 @@
 """One restore of one clinic, or of the platform, from the opened connection to COMMIT or ROLLBACK."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
@@ -16,6 +16,7 @@ from app.clinic.owners.find import find_owners
 from app.clinic.reading.platform_statements import PlatformStatements, Statements
 from app.clinic.restore.apply import ChangeApplier, ValueTaken
 from app.clinic.restore.arrived import leave_what_stays
+from app.clinic.restore.changed_rows import ChangedRow
 from app.clinic.restore.conflicts import ConflictChecks
 from app.clinic.restore.constraints import Constraints
 from app.clinic.restore.difference import Changes, Difference, OnStep
@@ -63,6 +64,7 @@ class Plan:
     say in words what the tables have today that the file does not know, and what becomes of it. By model:
     `new_logins` are missing ones that are inserted, with which nobody gets in, and `privileges` what others get back.
     `left_out` are models of the file whose logins are the platform's, `access` says whether it has the clinic's own.
+    `called` says of the first records that were asked for what they are called.
     `meanings` say of shared rows, to which others that are written point, what they were and what they are today;
     `own_meanings` the same of the clinic's own that stay, and may be other ones that have been given the same keys.
     Of the platform's rows, `differing` are there with other content and left alone, and `of_clinics` are a clinic's
@@ -79,6 +81,7 @@ class Plan:
     access: bool
     meanings: dict[str, str]
     own_meanings: dict[str, str]
+    called: dict[str, str]
     differing: dict[str, int] = field(default_factory=dict)
     of_clinics: dict[str, int] = field(default_factory=dict)
 
@@ -157,11 +160,18 @@ class ClinicRestore:
         search = RecordSearch(self._connection, self._catalogue, statements, data)
         if isinstance(statements, PlatformStatements):
             self._difference = PlatformDifference(
-                self._connection, search, statements, self._constraints, staged_tables, scope, update=self._update
+                self._connection,
+                search,
+                statements,
+                self._constraints,
+                staged_tables,
+                scope,
+                self._labels,
+                update=self._update,
             )
         else:
             self._difference = Difference(
-                self._connection, search, statements, self._constraints, staged_tables, scope
+                self._connection, search, statements, self._constraints, staged_tables, scope, self._labels
             )
 
     async def compare(self, on_step: OnStep) -> Plan:
@@ -178,7 +188,7 @@ class ClinicRestore:
                     strict=self._strict,
                     unbroken=self._unbroken,
                 )
-            changes = await difference.changes(examples=self._labels)
+            changes = await difference.changes(examples=True)
             tables = await unknown_tables(
                 self._connection, self._catalogue, difference.statements, self.staging.header
             )
@@ -201,11 +211,21 @@ class ClinicRestore:
                 any(staged.entry.access for staged in difference.data),
                 await meanings.shared(),
                 await meanings.own() if self._clinica_id is not None else {},
+                await difference.called(),
             )
             plan = replace(plan, avisos=(*plan.avisos, *await self._prepare_applying()))
         if isinstance(difference, PlatformDifference):
             return replace(plan, differing=difference.differing, of_clinics=difference.of_clinics)
         return plan
+
+    async def rows(self, *, limit: int | None = None) -> AsyncIterator[tuple[str, ChangedRow]]:
+        """After `compare`: every row that will be written, or `limit` of each model and kind, each with its model."""
+        difference = self._found()
+        with self._errors():
+            for staged in difference.staged_tables:
+                if staged is not difference.held:
+                    async for row in difference.rows(staged, limit=limit):
+                        yield staged.model, row
 
     async def changed_since(self) -> list[str]:
         """The models of which somebody has changed rows since they were compared.
@@ -252,8 +272,7 @@ class ClinicRestore:
             except (asyncpg.UniqueViolationError, asyncpg.ExclusionViolationError, ValueTaken) as exc:
                 # PostgreSQL says the first, and not whose value it is.
                 await self._connection.execute("ROLLBACK TO escritura")
-                secrets = self._labels.secrets
-                if found := await find_conflicts(self._connection, difference, self._constraints, secrets):
+                if found := await find_conflicts(self._connection, difference, self._constraints):
                     raise found from exc
                 raise
 

@@ -2,14 +2,14 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import asyncpg
 
 from app.clinic.catalogue.entries import TableClass
 from app.clinic.catalogue.introspection import Column
-from app.clinic.catalogue.secret_columns import HIDDEN, SecretColumns
+from app.clinic.catalogue.secret_columns import HIDDEN
 from app.clinic.catalogue.sql import quote
 from app.clinic.restore.changed_rows import SHOWN_CHARACTERS, Printed, Value, text_of
 from app.clinic.restore.constraints import Constraints, UniqueIndex
@@ -17,6 +17,7 @@ from app.clinic.restore.difference import Difference
 from app.clinic.restore.naming import NAMED
 from app.clinic.restore.staged_tables import REL, TID, StagedTable
 from app.errors import RestoreRefused
+from app.record_names import named
 
 # How many conflicts of one constraint are named: enough to see what they have in common.
 MOST_CONFLICTS = 20
@@ -58,7 +59,8 @@ class Conflict:
 
     `own` says that the row of today is the clinic's, or everybody's, so that it may be seen: then `values` are what
     it has, by column or expression, and `taken_by` is its key, None where it has none. Where it is somebody else's,
-    `values` are those of the file's row, and with an `exclusion` not just the same.
+    `values` are those of the file's row, and with an `exclusion` not just the same. `label` and `taken_label` are
+    what both rows are called, empty where nothing says.
     """
 
     model: str
@@ -68,12 +70,14 @@ class Conflict:
     exclusion: bool
     own: bool
     taken_by: Mapping[str, str | None] | None
+    label: str = ""
+    taken_label: str = ""
 
     def __str__(self) -> str:
-        mine = f"«{self.model}» {_words(self.key)}"
+        mine = named(self.label, f"«{self.model}» {_words(self.key)}")
         other, way_out = "otro registro, que no es de la clínica,", "Puede liberarlo quien administra la plataforma"
         if self.taken_by is not None:
-            other = f"«{self.model}» {_words(self.taken_by)}"
+            other = named(self.taken_label, f"«{self.model}» {_words(self.taken_by)}")
             way_out = f"Cambie eso en {other}, o quítelo"
         elif self.own:
             other, way_out = f"otro registro de «{self.model}»", "Cambie eso en el que está hoy, o quítelo"
@@ -89,9 +93,11 @@ class Conflict:
         return {
             "modelo": self.model,
             "clave": dict(self.key),
+            "etiqueta": self.label or None,
             "restriccion": self.constraint,
             "valor": dict(self.values),
             "ocupado_por": dict(self.taken_by) if self.taken_by is not None else None,
+            "etiqueta_ocupado_por": self.taken_label or None,
             "explicacion": str(self),
         }
 
@@ -110,7 +116,7 @@ class ConflictsFound(RestoreRefused):
 
 
 async def find_conflicts(
-    connection: asyncpg.Connection, difference: Difference, constraints: Constraints, secrets: SecretColumns
+    connection: asyncpg.Connection, difference: Difference, constraints: Constraints
 ) -> ConflictsFound | None:
     """What stands in the way of applying the difference, while nothing of it has been: once it failed, why.
 
@@ -134,7 +140,7 @@ async def find_conflicts(
                 if definition is not None and set(index.involved) <= set(written):
                     left = max(1, round(1000 * (until - asyncio.get_running_loop().time())))
                     await connection.execute(f"SET LOCAL statement_timeout = {left}")
-                    some, count = await _of_index(connection, difference, staged, index, definition, secrets)
+                    some, count = await _of_index(connection, difference, staged, index, definition)
                     found += some
                     total += count
     except asyncpg.QueryCanceledError:
@@ -150,7 +156,6 @@ async def _of_index(
     staged: StagedTable,
     index: UniqueIndex,
     definition: asyncpg.Record,
-    secrets: SecretColumns,
 ) -> tuple[list[Conflict], int]:
     """The first of them, and how many there are."""
     key = staged.key or staged.names
@@ -179,7 +184,7 @@ async def _of_index(
         f" WHERE NOT EXISTS (SELECT FROM {staged.today} AS c WHERE c.{quote(REL)} = r.rel AND c.{quote(TID)} = r.tid)"
         f" ORDER BY n LIMIT {MOST_CONFLICTS}"
     )
-    printed = Printed(staged, secrets, whole=False)
+    printed = Printed(staged, difference.secrets, whole=False)
     by_name = {column.name: column for column in staged.table.columns}
     # Without the quotes of SQL, where there are but columns.
     plain = len(index.columns) == len(numbered)
@@ -215,6 +220,13 @@ async def _of_index(
                 {name: has[name] for name in key} if own and staged.key else None,
             )
         )
+    if staged.key:
+        labels = await difference.labels(staged, [each.key for each in found])
+        taken = await difference.labels(staged, [each.taken_by or {} for each in found], today=True)
+        found = [
+            replace(each, label=label, taken_label=other)
+            for each, label, other in zip(found, labels, taken, strict=True)
+        ]
     return found, rows[0]["total"] if rows else 0
 
 

@@ -8,6 +8,7 @@ import CrearRespaldo from "../src/respaldos/CrearRespaldo";
 import EstadisticasRespaldos from "../src/respaldos/EstadisticasRespaldos";
 import { fromAddress, toAddress } from "../src/respaldos/filters";
 import { ModelBars } from "../src/respaldos/ModelBars";
+import { Puntos } from "../src/respaldos/Puntos";
 import RespaldoDetail from "../src/respaldos/RespaldoDetail";
 import RespaldosList from "../src/respaldos/RespaldosList";
 import { sameName } from "../src/restore/changes";
@@ -99,6 +100,11 @@ describe("one backup", () => {
     "GET /api/v1/eventos/": () =>
       json([
         evento({ id: 3, usuario: "superadmin@respaldos.example", accion: "aceptacion" }),
+        evento({
+          id: 4,
+          accion: "restauracion",
+          detalle: { estado: "pendiente", registros: ["pacientes:15", "odontologo:2"], etiquetas: { "pacientes:15": "Ana Muñoz" } },
+        }),
         evento({ id: 2, usuario: "99", accion: "verificacion", detalle: { correcto: true } }),
         evento({ id: 1, usuario: "12", usuario_nombre: "Ana María Peñaranda" }),
       ]),
@@ -116,6 +122,7 @@ describe("one backup", () => {
     const trail = within((await screen.findByText("Ana María Peñaranda")).closest("ul")!);
     expect(trail.getAllByRole("listitem").map((line) => line.textContent)).toEqual([
       expect.stringContaining("superadmin@respaldos.example aceptó el respaldo"),
+      expect.stringContaining("pidió restaurar este respaldoAna Muñoz (pacientes 15) y odontólogos 2"),
       expect.stringContaining("Usuario 99 comprobó el respaldo: está bien"),
       expect.stringContaining("Ana María Peñaranda pidió el enlace para descargar el archivo"),
     ]);
@@ -381,6 +388,34 @@ describe("the summary", () => {
   });
 });
 
+describe("how often a clinic is backed up by day", () => {
+  test("is said in words, and changed by who may", async () => {
+    const puntos = { ...CLINICA.puntos, minutos: 30, horario: "07:00-22:00", como_todas: false };
+    const asked = service({ "POST /api/v1/plataforma/clinicas/1/puntos/": () => json(puntos) });
+    show(<Puntos />, { clinica: { puntos, puede_programar: true } });
+    expect(screen.getByText(/Respaldos de día: cada 30 minutos de 7:00 a 22:00\./)).toBeVisible();
+    await userEvent.click(screen.getByRole("button", { name: "Cambiar los respaldos de día" }));
+    await userEvent.selectOptions(screen.getByLabelText("Cada cuánto"), "cada 2 horas");
+    await userEvent.clear(screen.getByLabelText("Hasta las"));
+    await userEvent.type(screen.getByLabelText("Hasta las"), "06:00");
+    expect(screen.getByText("Tiene que terminar después de las 7:00.")).toBeVisible();
+    await userEvent.click(screen.getByRole("button", { name: "Guardar" }));
+    expect(asked).toEqual([]);
+    await userEvent.clear(screen.getByLabelText("Hasta las"));
+    await userEvent.type(screen.getByLabelText("Hasta las"), "00:00");
+    await userEvent.click(screen.getByRole("button", { name: "Guardar" }));
+    await waitFor(() => expect(screen.queryByRole("dialog")).toBeNull());
+    expect(asked.map(({ body }) => body)).toEqual([{ minutos: 120, horario: "07:00-24:00" }]);
+  });
+
+  test("is not changed by others", () => {
+    service({});
+    show(<Puntos />);
+    expect(screen.getByText(/Respaldos de día: no\./)).toBeVisible();
+    expect(screen.queryByRole("button")).toBeNull();
+  });
+});
+
 describe("restoring", () => {
   const routes = {
     [DETAIL]: () => json(respaldo()),
@@ -477,9 +512,11 @@ describe("restoring", () => {
     const conflicto = {
       modelo: "consultas",
       clave: { id: 81 },
+      etiqueta: null,
       restriccion: "turno",
       valor: { turno: 4 },
       ocupado_por: { id: 95 },
+      etiqueta_ocupado_por: null,
       explicacion: "«consultas» 81 no puede volver: «consultas» 95 tiene hoy su turno",
     };
     service({ ...routes, "GET /api/v1/restauraciones/3/": () => json(restauracion({ resultado: {}, conflictos: [conflicto] })) });

@@ -55,7 +55,9 @@ export const CLINICA: Clinica = {
   activa: true,
   zona_horaria: "America/La_Paz",
   respaldo_diario: "02:00",
+  puntos: { clinica_id: 1, minutos: 0, horario: "08:00-19:00", zona_horaria: "America/La_Paz", como_todas: true },
   puede_administrar: true,
+  puede_programar: false,
 };
 
 interface Shown {
@@ -140,6 +142,7 @@ export function restauracion(changed: Partial<Restauracion> = {}): Restauracion 
     registro: null,
     registros: null,
     registros_total: null,
+    etiquetas: {},
     modo: "todo",
     motivo: null,
     conflictos: [],

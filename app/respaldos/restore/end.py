@@ -8,6 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.clinic.restore.session import Outcome
 from app.errors import DatabaseError, RespaldosError, RestoreUncertain
+from app.record_names import without_names
 from app.respaldos import audit, notices
 from app.respaldos.audit import Actor
 from app.respaldos.databases import transaction
@@ -17,6 +18,7 @@ from app.respaldos.jobs.run import end, logging_failure
 from app.respaldos.models import Accion, Clase, Estado, TipoAviso, Trabajo
 from app.respaldos.reading import queries as reading_queries
 from app.respaldos.resources import Resources
+from app.respaldos.restore.request import audited_records
 
 log = logging.getLogger(__name__)
 
@@ -30,6 +32,8 @@ async def record_end(session: AsyncSession, job: Trabajo, _seconds: float | None
     """Write down, in the transaction that ends the job, what became of it."""
     ended = await reading_queries.for_job(session, job, clinica_id=job.clinica_id)
     error = {"error": job.error, "error_type": job.error_type} if job.error is not None else {}
+    records = audited_records(ended.registros)
+    labels = {"etiquetas": ended.etiquetas} if ended.etiquetas else {}
     reason = {"motivo": ended.motivo} if ended.motivo is not None else {}
     await audit.record(
         session,
@@ -40,17 +44,23 @@ async def record_end(session: AsyncSession, job: Trabajo, _seconds: float | None
         restauracion_id=ended.id,
         estado=job.estado,
         simulada=ended.simulada,
+        **records,
+        **labels,
         **reason,
         **error,
     )
     if not ended.simulada:
         completed = job.estado == Estado.COMPLETADO
+        if job.error is not None:
+            # Mails and webhooks pass through others' hands: whose record it is, the panel says.
+            error["error"] = without_names(job.error)
         await notices.record(
             session,
             TipoAviso.RESTAURACION if completed else TipoAviso.RESTAURACION_FALLIDA,
             clinica_id=job.clinica_id,
             respaldo_id=job.respaldo_id,
             restauracion_id=ended.id,
+            **records,
             **reason,
             **(_totals(ended.resultado) if completed else error),
         )

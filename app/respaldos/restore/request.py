@@ -1,5 +1,6 @@
 """How a restore is asked for, and what of it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -154,10 +155,15 @@ async def create_pending(
 def _audited(request: RestoreRequest) -> dict[str, Any]:
     """What was asked beyond the usual, for the audit trail; of many records the first, and how many they are."""
     asked = {name: value for name, value in request.values().items() if value and value != Modo.TODO}
-    if request.registros is not None and len(request.registros) > AUDITED_RECORDS:
-        asked["registros"] = list(request.registros[:AUDITED_RECORDS])
-        asked["numero_registros"] = len(request.registros)
-    return asked
+    return asked | audited_records(request.registros)
+
+
+def audited_records(registros: Sequence[str] | None) -> dict[str, Any]:
+    """The first records that a restore names, and how many they are where those are not all, for the audit trail."""
+    if registros is None:
+        return {}
+    first = {"registros": list(registros[:AUDITED_RECORDS])}
+    return first if len(registros) <= AUDITED_RECORDS else {**first, "numero_registros": len(registros)}
 
 
 async def pedir_restauracion(

@@ -2,9 +2,10 @@
 
 import asyncio
 import logging
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeAlias
 
 from app.clinic.restore.database import RestoreDatabase
 from app.clinic.restore.difference import EXAMPLES, Changes
@@ -50,6 +51,9 @@ SAFETY_BACKUPS = 3
 # Why a restore with conflicts is not made, for who may see which rows they are, and who may not.
 CONFLICTING = "registros de hoy tienen valores que no se pueden repetir y que los del respaldo necesitan"
 
+# Shown what will be written.
+Look: TypeAlias = Callable[[ClinicRestore, Plan], Awaitable[None]]
+
 # A server whose client is gone has ended the transaction, either way, within this time (seconds).
 OUTCOME_SECONDS = 10
 
@@ -63,11 +67,13 @@ async def restaurar_respaldo(
     progress: Progress | None = None,
     database: RestoreDatabase | None = None,
     strict: bool = False,
+    look: Look | None = None,
 ) -> Restauracion:
     """Restore now, or try to where it is `simulada`; return the completed row, whose `resultado` says what changed.
 
     `database` is where to, the clinics' own unless another is given, which `request.destino` then names;
-    `strict` is as for `RestoreDatabase.restoring`, and always so for another database. Raises OperationInProgress,
+    `strict` is as for `RestoreDatabase.restoring`, and always so for another database. `look` is called with what
+    will be written, before it is. Raises OperationInProgress,
     InvalidRequest, NotCompleted, RestoreRefused, RestoreDiffers, FormatError, StorageError or DatabaseError: nothing
     has changed then, and the row is `fallido` with the reason. It is never tried again by itself.
     """
@@ -77,12 +83,14 @@ async def restaurar_respaldo(
                 session, respaldo.id, clinica_id=respaldo.clinica_id, request=request, actor=actor
             )
             await attempt.claim(session, asked.trabajo)
-        await run(attempt, database=database, strict=strict or request.destino is not None)
+        await run(attempt, database=database, strict=strict or request.destino is not None, look=look)
     async with transaction(resources) as session:
         return await reading_queries.for_job(session, attempt.job, clinica_id=respaldo.clinica_id)
 
 
-async def run(attempt: Attempt, *, database: RestoreDatabase | None = None, strict: bool = False) -> None:
+async def run(
+    attempt: Attempt, *, database: RestoreDatabase | None = None, strict: bool = False, look: Look | None = None
+) -> None:
     """Make the restore of the claimed job, and complete it. Whatever goes wrong, all of it is taken back."""
     job, target = attempt.job, database or attempt.resources.restore
     async with transaction(attempt.resources) as session:
@@ -97,7 +105,7 @@ async def run(attempt: Attempt, *, database: RestoreDatabase | None = None, stri
             # Of a whole clinic PostgreSQL parses what is not there today already, and the digests prove all of it.
             parsed = not request.scope.exact or job.clinica_id is None
             try:
-                await _make(attempt, target, respaldo, request, made, strict=strict, parse_data=parsed)
+                await _make(attempt, target, respaldo, request, made, strict=strict, parse_data=parsed, look=look)
             except (RestoreRefused, RestoreDiffers):
                 if not parsed:
                     await _name_wrong_record(attempt, respaldo)
@@ -126,6 +134,7 @@ async def _make(
     *,
     strict: bool,
     parse_data: bool,
+    look: Look | None,
 ) -> None:
     resources, clinica_id, progress = attempt.resources, attempt.job.clinica_id, attempt.progress
     async with transaction(resources) as service:
@@ -144,7 +153,9 @@ async def _make(
         plan = await _compare(attempt, request, session, migrations)
         if plan.any and not (request.simulada or request.sin_respaldo_previo or request.destino is not None):
             # What is restored into, and no replica that may be behind.
-            await _save_first(replace(resources, clinic=target), attempt, request, session, migrations)
+            plan = await _save_first(replace(resources, clinic=target), attempt, request, session, migrations, plan)
+        if look is not None:
+            await look(session, plan)
         progress.enter(Etapa.APLICANDO)
         try:
             await session.apply(_step(progress))
@@ -181,15 +192,21 @@ async def _compare(attempt: Attempt, request: RestoreRequest, session: ClinicRes
     await _note(
         attempt,
         resultado=_shown(plan),
+        etiquetas=plan.called,
         avisos=[*said_of(plan, request), *migrations, *plan.avisos],
     )
     return plan
 
 
 async def _save_first(
-    resources: Resources, attempt: Attempt, request: RestoreRequest, session: ClinicRestore, migrations: list[str]
-) -> None:
-    """How things are now, in a backup of its own; where that fails, so does the restore.
+    resources: Resources,
+    attempt: Attempt,
+    request: RestoreRequest,
+    session: ClinicRestore,
+    migrations: list[str],
+    plan: Plan,
+) -> Plan:
+    """How things are now, in a backup of its own; where that fails, so does the restore. Return what is changed then.
 
     It is made of the rows that were compared: where somebody has changed one before it was done, both are done again.
     Raises RestoreRefused where that does not end.
@@ -199,7 +216,7 @@ async def _save_first(
         progress.enter(Etapa.RESPALDANDO)
         await _save(resources, attempt)
         if not (changed := await session.changed_since()):
-            return
+            break
         if not left:
             raise RestoreRefused(
                 f"{whose(attempt.job.clinica_id)} siguió cambiando mientras se hacía su respaldo previo"
@@ -208,7 +225,8 @@ async def _save_first(
             )
         await session.rollback()
         progress.enter(Etapa.COMPARANDO)
-        await _compare(attempt, request, session, migrations)
+        plan = await _compare(attempt, request, session, migrations)
+    return plan
 
 
 async def _save(resources: Resources, attempt: Attempt) -> None:

@@ -127,6 +127,29 @@ class HistoriaDeRegistro(Answer):
     avisos: Annotated[list[str], eg([])]
 
 
+class CampoDeRegistro(Answer):
+    """Lo que dice una columna, entero. Si apunta a otro registro, `etiqueta` dice a cuál."""
+
+    columna: Annotated[str, eg("idestadoconsulta")]
+    modelo: Annotated[str, eg("consultas")] = Field(description="El suyo, o el del registro con el que es uno solo.")
+    valor: Annotated[str | int | bool | None, eg(3)]
+    etiqueta: Annotated[str | None, eg("Confirmada")]
+
+
+class RegistroEntero(Answer):
+    """Todo lo que dice un registro, hoy o en un respaldo, y los registros que dependen de él."""
+
+    modelo: Annotated[str, eg("consultas")]
+    modelo_nombre: Annotated[str, eg("Consultas")]
+    clave: Annotated[str, eg("81")]
+    etiqueta: Annotated[str, eg("2026-07-02 · Ana María Muñoz")]
+    en_respaldo: Annotated[int | None, eg(7)] = Field(description="Vacío si es como está hoy.")
+    fecha: Annotated[Fecha, eg("2026-07-03T06:00:12+00:00")] = Field(description="De cuándo es.")
+    campos: Annotated[list[CampoDeRegistro], eg([CampoDeRegistro.example()])]
+    dependientes: Annotated[list[Dependientes], eg([Dependientes.example()])]
+    avisos: Annotated[list[str], eg([])]
+
+
 def model_name(model: str) -> str:
     """A model's name as people write it."""
     name = model.replace("_", " ").strip()

@@ -1,8 +1,8 @@
 """What one record was like in each backup, and is today."""
 
 import asyncio
-from collections.abc import Awaitable, Collection, Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable, Collection, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
@@ -15,24 +15,32 @@ from app.clinic.reading.look_up import Lookup, Values
 from app.clinic.reading.platform_statements import Statements
 from app.clinic.restore.changed_rows import Value, cut_both, shown_value
 from app.dump.document import ColumnHeader
-from app.errors import RecordNotFound
+from app.errors import NotCompleted, RecordNotFound
+from app.respaldos.backup import queries as backup_queries
+from app.respaldos.databases import transaction
+from app.respaldos.models import Estado
 from app.respaldos.resources import Resources
 from app.respaldos.search.contract import (
     CambioDeColumna,
+    CampoDeRegistro,
     Dependiente,
     Dependientes,
     HistoriaDeRegistro,
+    RegistroEntero,
     VersionDeRegistro,
     model_name,
 )
 from app.respaldos.search.found import TODAY
 from app.respaldos.search.records import Relations, Row, forget_patterns, version
 from app.respaldos.search.search import CUT, LONGEST_SECONDS, backup_files, labels_of
-from app.respaldos.search.sources import UNREADABLE, Source, Today, unreadable, values_of
+from app.respaldos.search.sources import UNREADABLE, BackupFile, Source, Today, unreadable, values_of
 from app.respaldos.search.turns import in_turns
 
 # Of the records that depend on one, by model.
 EXAMPLES: Final = 5
+
+# The same where one version is shown by itself.
+HANGING: Final = 20
 
 Said = TypeVar("Said")
 
@@ -60,12 +68,81 @@ async def historia_de_registro(
         forget_patterns()
 
 
+async def registro_entero(
+    resources: Resources, modelo: str, clave: str, *, respaldo_id: int | None, clinica_id: int | None
+) -> RegistroEntero:
+    """All that the record says in that backup, or today, and what depends on it there.
+
+    Raises RecordNotFound, RespaldoNotFound, NotCompleted, ClinicNotFound, SettingsError, DatabaseError, and
+    FormatError or StorageError where the backup cannot be read.
+    """
+    try:
+        async with _record(resources, modelo, clave, clinica_id=clinica_id) as record:
+            sources: list[Source] = [record.today]
+            if respaldo_id is not None:
+                sources.append(await _backup_file(resources, record, respaldo_id, clinica_id=clinica_id))
+            history = _History(sources, record.labels, record.lookups, [])
+            source = sources[-1]
+            found = await history.in_time(source.look_up(set(record.lookups))) or {}
+            if record.lookups[0] not in found:
+                raise _not_read(modelo, record.clave) if CUT in history.avisos else _not_there(record, respaldo_id)
+            version_ = _Version((len(sources) - 1,), found)
+            return RegistroEntero(
+                **record.named(await history.label(version_)),
+                en_respaldo=respaldo_id,
+                fecha=source.taken_at,
+                campos=await history.fields(version_),
+                dependientes=await history.dependents(version_, record.dependents(version_), limit=HANGING),
+                avisos=history.avisos,
+            )
+    finally:
+        forget_patterns()
+
+
 async def _told(
     resources: Resources, modelo: str, clave: str, *, dias: int, clinica_id: int | None
 ) -> HistoriaDeRegistro:
+    async with _record(resources, modelo, clave, clinica_id=clinica_id) as record:
+        files, avisos = await backup_files(resources, record.catalogue, record.relations, dias, clinica_id=clinica_id)
+        history = _History([record.today, *files], record.labels, record.lookups, avisos)
+        await in_turns(history.read, range(len(files) + 1))
+        newest = history.newest()
+        if newest is None:
+            raise _not_read(modelo, record.clave) if CUT in avisos else _unknown(modelo, record.clave)
+        return HistoriaDeRegistro(
+            **record.named(await history.label(newest)),
+            versiones=await history.versions(),
+            dependientes=await history.dependents(newest, record.dependents(newest), limit=EXAMPLES),
+            avisos=history.avisos,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Record:
+    """A record that is asked for: `lookups` find it, the first, and those that it is one with."""
+
+    catalogue: Catalogue
+    relations: Relations
+    labels: Labels
+    today: Today
+    entry: Entry
+    clave: str
+    lookups: Sequence[Lookup]
+
+    def named(self, label: str) -> dict[str, str]:
+        """The keys that say which it is."""
+        model = self.entry.model
+        return {"modelo": model, "modelo_nombre": model_name(model), "clave": self.clave, "etiqueta": label}
+
+    def dependents(self, of: _Version) -> list[Lookup]:
+        """By which values the clinic's tables point to it."""
+        return _dependents(self.catalogue, self.entry, of.rows[self.lookups[0]])
+
+
+@asynccontextmanager
+async def _record(resources: Resources, modelo: str, clave: str, *, clinica_id: int | None) -> AsyncIterator[_Record]:
     async with resources.clinic.snapshot(clinica_id, own=True) as snapshot:
-        catalogue = snapshot.catalogue
-        relations = Relations(catalogue)
+        relations = Relations(snapshot.catalogue)
         entry = _entry(snapshot.statements, modelo, clave)
         today = Today(snapshot, resources.secrets)
         lookups = _lookups(relations, entry, clave)
@@ -73,21 +150,18 @@ async def _told(
         for row in (await today.look_up({lookups[0]})).values():
             clave = row.clave or clave
             lookups = _lookups(relations, entry, clave)
-        files, avisos = await backup_files(resources, catalogue, relations, dias, clinica_id=clinica_id)
-        history = _History([today, *files], labels_of(resources, catalogue), lookups, avisos)
-        await in_turns(history.read, range(len(files) + 1))
-        newest = history.newest()
-        if newest is None:
-            raise _not_read(modelo, clave) if CUT in avisos else _unknown(modelo, clave)
-        return HistoriaDeRegistro(
-            modelo=entry.model,
-            modelo_nombre=model_name(entry.model),
-            clave=clave,
-            etiqueta=await history.label(newest),
-            versiones=await history.versions(),
-            dependientes=await history.dependents(newest, _dependents(catalogue, entry, newest.rows[lookups[0]])),
-            avisos=history.avisos,
-        )
+        labels = labels_of(resources, snapshot.catalogue)
+        yield _Record(snapshot.catalogue, relations, labels, today, entry, clave, lookups)
+
+
+async def _backup_file(
+    resources: Resources, record: _Record, respaldo_id: int, *, clinica_id: int | None
+) -> BackupFile:
+    async with transaction(resources) as session:
+        respaldo = await backup_queries.get(session, respaldo_id, clinica_id=clinica_id)
+    if respaldo.estado != Estado.COMPLETADO:
+        raise NotCompleted(f"el respaldo {respaldo_id} está {respaldo.estado}", respaldo.estado)
+    return BackupFile(resources, respaldo, record.catalogue, record.relations)
 
 
 class _History:
@@ -109,7 +183,7 @@ class _History:
         source = self._sources[number]
         try:
             asked = source.look_up(set(self._lookups))
-            found = await (asked if number == TODAY else self._in_time(asked))
+            found = await (asked if number == TODAY else self.in_time(asked))
         except UNREADABLE as exc:
             self.avisos.append(unreadable(source, exc))
             return
@@ -133,7 +207,7 @@ class _History:
         shown = []
         distinct = self._distinct()
         there = [each for each in distinct if each.rows]
-        await self._call(list(pairwise(there)))
+        await self._call(self._asked(list(pairwise(there))))
         before: _Version | None = None
         for each in distinct:
             backups = [number for number in each.numbers if number != TODAY]
@@ -150,12 +224,28 @@ class _History:
             before = each if each.rows else before
         return shown[::-1]
 
-    async def dependents(self, of: _Version, lookups: Sequence[Lookup]) -> list[Dependientes]:
-        """How many records point to it in the newest source of that version, by model."""
+    async def fields(self, of: _Version) -> list[CampoDeRegistro]:
+        """All that it says in that version, with those that it is one with; of a secret only that it is one."""
+        present = [row for lookup in self._lookups if (row := of.rows.get(lookup)) is not None]
+        columns = [(row, column) for row in present for column in row.model.columns]
+        targets = {lookup for row, column in columns if (lookup := self._target(row, column)) is not None}
+        await self._call({of.numbers[-1]: targets})
+        return [
+            CampoDeRegistro(
+                columna=column.name,
+                modelo=row.model.name,
+                valor=_whole(row, column),
+                etiqueta=self._pointed_to(of, row, column),
+            )
+            for row, column in columns
+        ]
+
+    async def dependents(self, of: _Version, lookups: Sequence[Lookup], *, limit: int) -> list[Dependientes]:
+        """How many records point to it in the newest source of that version, by model; of each the first are told."""
         source = self._sources[of.numbers[-1]]
         found: list[Dependientes] = []
         try:
-            pointing = await self._in_time(source.pointing(lookups, limit=EXAMPLES)) or {}
+            pointing = await self.in_time(source.pointing(lookups, limit=limit)) or {}
         except UNREADABLE as exc:
             self.avisos.append(unreadable(source, exc))
             return found
@@ -186,9 +276,9 @@ class _History:
         return [label or row.name for row, label in zip(rows, labels, strict=True)]
 
     async def _values(self, source: Source, lookups: Collection[Lookup]) -> Mapping[Lookup, Values]:
-        return await self._in_time(values_of(source, lookups)) or {}
+        return await self.in_time(values_of(source, lookups)) or {}
 
-    async def _in_time(self, asked: Awaitable[Said]) -> Said | None:
+    async def in_time(self, asked: Awaitable[Said]) -> Said | None:
         """What a source answers; None where the time for all of them is up, which is said."""
         try:
             async with asyncio.timeout_at(self._deadline) as deadline:
@@ -255,17 +345,21 @@ class _History:
         first, second = cut_both(was, now)
         return shown_value(column.type, number, first), shown_value(column.type, number, second)
 
-    async def _call(self, pairs: Sequence[tuple[_Version, _Version]]) -> None:
-        """Find out what the records are called that the changed columns point to: today, or else then.
-
-        A file is read for all of them at once.
-        """
+    def _asked(self, pairs: Sequence[tuple[_Version, _Version]]) -> dict[int, set[Lookup]]:
+        """By source, what the changed columns point to."""
         asked: dict[int, set[Lookup]] = {}
         for before, after in pairs:
             for _, column, old, new in self._changed(before, after):
                 for of, row in ((before, old), (after, new)):
                     if (lookup := self._target(row, column)) is not None:
                         asked.setdefault(of.numbers[-1], set()).add(lookup)
+        return asked
+
+    async def _call(self, asked: Mapping[int, set[Lookup]]) -> None:
+        """Find out what these records are called: today, or else in their source.
+
+        A file is read for all of them at once.
+        """
         today = await self._labels.at(set().union(*asked.values()), partial(self._values, self._sources[TODAY]))
         for number, lookups in asked.items():
             self._called[number] = today
@@ -282,6 +376,18 @@ class _History:
         if row is None or value is None:
             return None
         return self._labels.target(row.model.table, column.name, value)
+
+
+def _whole(row: Row, column: ColumnHeader) -> Value:
+    value = row.values.get(column.name)
+    if value is None:
+        return None
+    if column.name in row.model.secret:
+        return HIDDEN
+    if column.type == "bytea":
+        # As `\\x` and two digits a byte, which say nothing to anybody.
+        return f"{(len(value) - 2) // 2:,} bytes"
+    return shown_value(column.type, column.type.startswith(_NUMBERS), row.model.secrets.shown(value))
 
 
 def _entry(statements: Statements, modelo: str, clave: str) -> Entry:
@@ -327,6 +433,11 @@ def _dependents(catalogue: Catalogue, entry: Entry, row: Row) -> list[Lookup]:
 
 def _unknown(modelo: str, clave: str) -> RecordNotFound:
     return RecordNotFound(f"no existe el registro «{modelo}:{clave}», ni hoy ni en los respaldos de esos días")
+
+
+def _not_there(record: _Record, respaldo_id: int | None) -> RecordNotFound:
+    where = f"en el respaldo {respaldo_id}" if respaldo_id is not None else "hoy"
+    return RecordNotFound(f"«{record.entry.model}:{record.clave}» no está {where}")
 
 
 def _not_read(modelo: str, clave: str) -> RecordNotFound:

@@ -1,9 +1,11 @@
 """A clinic put back from its backup, from the object in S3 to the rows, the audit trail and the news."""
 
 import json
+import re
 
 import asyncpg
 import pytest
+from sqlalchemy import select
 
 from app.clinic.catalogue.entries import TableClass
 from app.clinic.catalogue.sql import qualified
@@ -11,7 +13,7 @@ from app.clinic.owners.find import find_owners
 from app.clinic.restore.mode import Modo
 from app.errors import InvalidRequest, RestoreRefused, SchemaDiffers
 from app.respaldos.contract import WHAT, RestauracionEnLista
-from app.respaldos.models import Respaldo
+from app.respaldos.models import Respaldo, Restauracion
 from app.respaldos.resources import Resources
 from tests.respaldos.conftest import LARGE, SMALL, assert_consistent, back_up, told, trail
 from tests.storage.conftest import Store
@@ -139,11 +141,11 @@ async def test_a_preview_of_what_cannot_be_ends_well_and_shows_it(
     resources: Resources, conn: asyncpg.Connection
 ) -> None:
     await conn.execute(
-        "CREATE TABLE caja (id int PRIMARY KEY, clinica_id bigint NOT NULL REFERENCES clinica, turno int UNIQUE);"
-        f" INSERT INTO caja VALUES (1, {SMALL}, 7)"
+        "CREATE TABLE caja (id int PRIMARY KEY, clinica_id bigint NOT NULL REFERENCES clinica, turno int UNIQUE,"
+        f" titulo text); INSERT INTO caja VALUES (1, {SMALL}, 7, 'La «de” Ana')"
     )
     respaldo = await back_up(resources)
-    await conn.execute(f"UPDATE caja SET id = 2; {DAMAGE}")
+    await conn.execute(f"UPDATE caja SET id = 2, titulo = 'La otra'; {DAMAGE}")
     damaged = await everybody(resources)
     shown = await restore(resources, respaldo, modo=Modo.CAMBIADOS, simulada=True)
     assert shown.conflictos is not None
@@ -158,11 +160,26 @@ async def test_a_preview_of_what_cannot_be_ends_well_and_shows_it(
         "no se puede restaurar así: 1 conflicto: registros de hoy tienen valores que no se pueden repetir y que los"
         " del respaldo necesitan"
     )
-    with pytest.raises(RestoreRefused, match=r"«caja» 1 no puede volver: «caja» 2 tiene hoy turno = 7"):
-        await restore(resources, respaldo, modo=Modo.CAMBIADOS)
+    named = '“La «de" Ana” («caja» 1) no puede volver: “La otra” («caja» 2) tiene hoy turno = 7'
+    with pytest.raises(RestoreRefused, match=re.escape(named)):
+        await restore(resources, respaldo, modo=Modo.CAMBIADOS, registros=("caja:1",))
     row = await newest(conn)
     assert (row["estado"], json.loads(row["conflictos"])) == ("fallido", [conflict])
     assert await everybody(resources) == damaged
+    # What it is called is for who may see rows; it is in no mail.
+    *_, (_, _, detail) = [line for line in await trail(conn) if line[0] == "restauracion"]
+    assert (detail["registros"], detail["etiquetas"]) == (["caja:1"], {"caja:1": "La «de” Ana"})
+    assert detail["error"].startswith(named)
+    async with resources.sessions() as session:
+        failed = (await session.scalars(select(Restauracion).order_by(Restauracion.id.desc()).limit(1))).one()
+        others = RestauracionEnLista.of(failed, examples=False)
+    news = dict(await told(conn))["restauracion_fallida"]
+    assert news["registros"] == ["caja:1"]
+    assert news["error"] == others.error
+    assert news["error"].startswith("«caja» 1 no puede volver: «caja» 2 tiene hoy turno = 7")
+    assert others.etiquetas == {}
+    with pytest.raises(RestoreRefused, match=re.escape("no tiene el registro “La otra” («caja:2»)")):
+        await restore(resources, respaldo, registros=("caja:2",))
 
 
 async def test_of_the_platform_there_is_no_mode(resources: Resources) -> None:

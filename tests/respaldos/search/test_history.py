@@ -5,7 +5,8 @@ from dataclasses import replace
 import asyncpg
 import pytest
 
-from app.errors import RecordNotFound
+from app.clinic.catalogue.secret_columns import HIDDEN
+from app.errors import NotCompleted, ObjectNotFound, RecordNotFound, RespaldoNotFound
 from app.respaldos.resources import Resources
 from app.respaldos.search.scan import Scan
 from app.respaldos.search.sources import BackupFile
@@ -13,7 +14,7 @@ from tests.respaldos.conftest import LARGE, SMALL, back_up
 from tests.storage.conftest import Store
 from tests.support.patients import FAMILY, NAME, add_patient, remove_patient
 from tests.support.restores import conn, resources
-from tests.support.searching import history
+from tests.support.searching import history, whole
 
 __all__ = ["conn", "resources"]
 
@@ -61,7 +62,7 @@ async def test_keys_states_and_long_texts_are_told_as_people_read_them(
     states = await conn.fetch("SELECT id, estado FROM estadodeconsulta ORDER BY id LIMIT 2")
     change = "UPDATE consulta SET idestadoconsulta = $1, observaciones = $2 WHERE id = $3"
     await conn.execute(change, states[0]["id"], "x" * 900, number)
-    await back_up(resources)
+    before = await back_up(resources)
     await conn.execute(change, states[1]["id"], "x" * 800 + "¡aquí!" + "x" * 94, number)
     found = await history(resources, "consultas", number)
     by_column = {each.columna: each for each in found.versiones[0].cambios}
@@ -73,6 +74,20 @@ async def test_keys_states_and_long_texts_are_told_as_people_read_them(
     assert len(str(text.despues)) <= 202
     assert text.etiqueta_antes is None
 
+    # Whole, as it was and as it is; the doctor by name, whatever the file has.
+    then = await whole(resources, "consulta", f"0{number}", before.id)
+    fields = {each.columna: each for each in then.campos}
+    assert (then.en_respaldo, then.fecha, then.clave) == (before.id, before.fecha_respaldo, str(number))
+    assert fields["observaciones"].valor == "x" * 900
+    assert (fields["idestadoconsulta"].valor, fields["idestadoconsulta"].etiqueta) == (
+        states[0]["id"],
+        states[0]["estado"],
+    )
+    assert str(fields["codpaciente"].etiqueta) in then.etiqueta
+    today = await whole(resources, "consultas", number)
+    assert today.en_respaldo is None
+    assert "¡aquí!" in {each.columna: str(each.valor) for each in today.campos}["observaciones"]
+
 
 async def test_what_depends_on_it_today_or_when_it_was_last_there(
     resources: Resources, conn: asyncpg.Connection
@@ -81,7 +96,7 @@ async def test_what_depends_on_it_today_or_when_it_was_last_there(
         f"SELECT codpaciente, count(*) FROM consulta JOIN paciente ON codusuario = codpaciente"
         f" WHERE clinica_id = {SMALL} GROUP BY 1 ORDER BY 2 DESC LIMIT 1"
     )
-    await back_up(resources)
+    respaldo = await back_up(resources)
     today = await history(resources, "pacientes", code)
     consultas = next(each for each in today.dependientes if each.modelo == "consultas")
     assert consultas.cantidad == count
@@ -95,17 +110,27 @@ async def test_what_depends_on_it_today_or_when_it_was_last_there(
     assert not gone.versiones[0].existe
     assert gone.etiqueta == today.etiqueta
     assert sorted(map(str, gone.dependientes)) == sorted(map(str, today.dependientes))
+    then = await whole(resources, "pacientes", code, respaldo.id)
+    assert {each.modelo: each.cantidad for each in then.dependientes} == {
+        each.modelo: each.cantidad for each in today.dependientes
+    }
+    assert {each.columna for each in then.campos if each.modelo == "usuarios"} > {"nombre", "apellido"}
+    with pytest.raises(RecordNotFound, match=f"«pacientes:{code}» no está hoy"):
+        await whole(resources, "pacientes", code)
 
 
 async def test_secrets_are_not_shown(resources: Resources, conn: asyncpg.Connection) -> None:
     code = await add_patient(conn)
     await conn.execute("ALTER TABLE paciente ADD password text DEFAULT 'uno', ADD alias text DEFAULT 'dos'")
-    await back_up(resources)
+    await conn.execute("ALTER TABLE paciente ADD foto bytea DEFAULT '\\x0102'")
+    respaldo = await back_up(resources)
     await conn.execute("UPDATE paciente SET password = 'Secreta9', alias = 'Secreta8' WHERE codusuario = $1", code)
     hidden = replace(resources, secrets=replace(resources.secrets, names=("pacientes.alias",)))
     found = await history(hidden, "pacientes", code)
     assert [each.columna for each in found.versiones[0].cambios] == ["password", "alias"]
     assert "Secreta" not in str(found)
+    told = {each.columna: each.valor for each in (await whole(hidden, "pacientes", code, respaldo.id)).campos}
+    assert (told["password"], told["alias"], told["foto"]) == (HIDDEN, HIDDEN, "2 bytes")
 
 
 async def test_a_damaged_backup_is_said(resources: Resources, conn: asyncpg.Connection, store: Store) -> None:
@@ -115,6 +140,14 @@ async def test_a_damaged_backup_is_said(resources: Resources, conn: asyncpg.Conn
     found = await history(resources, "pacientes", code)
     assert [each.en_respaldo for each in found.versiones] == [None]
     assert found.avisos == [f"el respaldo {damaged.id} no se pudo leer: su archivo no está en el almacenamiento"]
+    with pytest.raises(ObjectNotFound):
+        await whole(resources, "pacientes", code, damaged.id)
+    theirs = await back_up(resources, LARGE)
+    with pytest.raises(RespaldoNotFound):
+        await whole(resources, "pacientes", code, theirs.id)
+    await conn.execute("UPDATE respaldos.respaldo SET estado = 'fallido' WHERE id = $1", damaged.id)
+    with pytest.raises(NotCompleted):
+        await whole(resources, "pacientes", code, damaged.id)
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,8 @@ export type Registro = Schemas["RegistroEncontrado"];
 /** The last line of a search: whether there is more, and what could not be read. */
 export type FinDeBusqueda = Omit<Schemas["RegistrosEncontrados"], "resultados">;
 export type Historia = Schemas["HistoriaDeRegistro"];
+export type RegistroEntero = Schemas["RegistroEntero"];
+export type Puntos = Schemas["PuntosDeClinica"];
 export type Ingresado = Schemas["Ingresado"];
 
 export type Api = Client<paths>;

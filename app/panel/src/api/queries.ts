@@ -493,6 +493,19 @@ export function useRestaurar() {
   );
 }
 
+/** Has a clinic backed up by day so often; for a superadmin. */
+export function usePuntos(clinica_id: number) {
+  const { api, scope } = useApi();
+  const client = useQueryClient();
+  return useMutation({
+    mutationFn: (body: { minutos: number | null; horario: string | null }) =>
+      answered(
+        api.POST("/api/v1/plataforma/clinicas/{clinica_id}/puntos/", { params: { path: { clinica_id } }, body }),
+      ),
+    onSuccess: () => client.invalidateQueries({ queryKey: [scope, "clinica"] }),
+  });
+}
+
 /** What one record was like in each backup of the last days, and is today. */
 export function useHistoria(modelo: string, clave: string, dias: number) {
   const { api, scope } = useApi();
@@ -502,6 +515,21 @@ export function useHistoria(modelo: string, clave: string, dias: number) {
       answered(
         api.GET("/api/v1/registros/{modelo}/{clave}/historia/", {
           params: { path: { modelo, clave }, query: { dias } },
+          signal,
+        }),
+      ),
+  });
+}
+
+/** All that one record says in a backup, or today where that is null. */
+export function useRegistroEntero(modelo: string, clave: string, respaldo: number | null) {
+  const { api, scope } = useApi();
+  return useQuery({
+    queryKey: [scope, "entero", modelo, clave, respaldo],
+    queryFn: ({ signal }) =>
+      answered(
+        api.GET("/api/v1/registros/{modelo}/{clave}/entero/", {
+          params: { path: { modelo, clave }, query: respaldo === null ? {} : { respaldo } },
           signal,
         }),
       ),

@@ -577,6 +577,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/registros/{modelo}/{clave}/entero/": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Muestra un registro entero, como está hoy o como estaba
+         * @description Los textos largos vienen enteros; de contraseñas y otros secretos se dice solo que los hay.
+         */
+        get: operations["registros_entero"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/respaldos/{respaldo_id}/constancia/": {
         parameters: {
             query?: never;
@@ -903,7 +923,7 @@ export interface webhooks {
         put?: never;
         /**
          * Se restauró una clínica
-         * @description `datos`: `restauracion_id`, `motivo`, y los registros `insertados`, `actualizados` y `eliminados`.
+         * @description `datos`: `restauracion_id`, `motivo`, los primeros `registros` pedidos si se pidieron algunos, por modelo y clave, y cuántos se cambiaron: `insertados`, `actualizados` y `eliminados`.
          */
         post: operations["aviso_restauracion"];
         delete?: never;
@@ -923,7 +943,7 @@ export interface webhooks {
         put?: never;
         /**
          * Falló una restauración
-         * @description `datos`: `restauracion_id`, `motivo`, `error`, `error_type`.
+         * @description `datos`: `restauracion_id`, `motivo`, `registros` si se pidieron algunos, `error`, `error_type`.
          */
         post: operations["aviso_restauracion_fallida"];
         delete?: never;
@@ -990,6 +1010,29 @@ export interface components {
             etiqueta_despues: string | null;
         };
         /**
+         * CampoDeRegistro
+         * @description Lo que dice una columna, entero. Si apunta a otro registro, `etiqueta` dice a cuál.
+         * @example {
+         *       "columna": "idestadoconsulta",
+         *       "modelo": "consultas",
+         *       "valor": 3,
+         *       "etiqueta": "Confirmada"
+         *     }
+         */
+        CampoDeRegistro: {
+            /** Columna */
+            columna: string;
+            /**
+             * Modelo
+             * @description El suyo, o el del registro con el que es uno solo.
+             */
+            modelo: string;
+            /** Valor */
+            valor: string | number | boolean | null;
+            /** Etiqueta */
+            etiqueta: string | null;
+        };
+        /**
          * ClinicaEnLista
          * @description Una clínica y cómo están sus respaldos.
          *
@@ -1038,7 +1081,15 @@ export interface components {
          *       "activa": true,
          *       "zona_horaria": "America/La_Paz",
          *       "respaldo_diario": "02:00",
-         *       "puede_administrar": true
+         *       "puntos": {
+         *         "clinica_id": 3,
+         *         "minutos": 60,
+         *         "horario": "08:00-19:00",
+         *         "zona_horaria": "America/La_Paz",
+         *         "como_todas": false
+         *       },
+         *       "puede_administrar": true,
+         *       "puede_programar": false
          *     }
          */
         ClinicaPropia: {
@@ -1055,8 +1106,14 @@ export interface components {
              * @description HH:MM
              */
             respaldo_diario: string;
+            puntos: components["schemas"]["PuntosDeClinica"];
             /** Puede Administrar */
             puede_administrar: boolean;
+            /**
+             * Puede Programar
+             * @description Si puede cambiar `puntos`.
+             */
+            puede_programar: boolean;
         };
         /**
          * Coincidencia
@@ -1086,6 +1143,7 @@ export interface components {
          *       "clave": {
          *         "id": 81
          *       },
+         *       "etiqueta": "2026-07-02 · Ana María Muñoz",
          *       "restriccion": "consulta_turno_key",
          *       "valor": {
          *         "turno": 4
@@ -1093,7 +1151,8 @@ export interface components {
          *       "ocupado_por": {
          *         "id": 95
          *       },
-         *       "explicacion": "«consultas» 81 no puede volver: «consultas» 95 tiene hoy turno = 4, y no pueden estar los dos (consulta_turno_key). Cambie eso en «consultas» 95, o quítelo; o restaure sin «consultas» 81"
+         *       "etiqueta_ocupado_por": "2026-07-02 · Luis Paz",
+         *       "explicacion": "“2026-07-02 · Ana María Muñoz” («consultas» 81) no puede volver: “2026-07-02 · Luis Paz” («consultas» 95) tiene hoy turno = 4, y no pueden estar los dos (consulta_turno_key). Cambie eso en “2026-07-02 · Luis Paz” («consultas» 95), o quítelo; o restaure sin “2026-07-02 · Ana María Muñoz” («consultas» 81)"
          *     }
          */
         Conflicto: {
@@ -1103,6 +1162,8 @@ export interface components {
             clave: {
                 [key: string]: unknown;
             };
+            /** Etiqueta */
+            etiqueta: string | null;
             /** Restriccion */
             restriccion: string;
             /** Valor */
@@ -1113,6 +1174,8 @@ export interface components {
             ocupado_por: {
                 [key: string]: unknown;
             } | null;
+            /** Etiqueta Ocupado Por */
+            etiqueta_ocupado_por: string | null;
             /** Explicacion */
             explicacion: string;
         };
@@ -1894,6 +1957,66 @@ export interface components {
             coincidencia: components["schemas"]["Coincidencia"];
         };
         /**
+         * RegistroEntero
+         * @description Todo lo que dice un registro, hoy o en un respaldo, y los registros que dependen de él.
+         * @example {
+         *       "modelo": "consultas",
+         *       "modelo_nombre": "Consultas",
+         *       "clave": "81",
+         *       "etiqueta": "2026-07-02 · Ana María Muñoz",
+         *       "en_respaldo": 7,
+         *       "fecha": "2026-07-03T06:00:12+00:00",
+         *       "campos": [
+         *         {
+         *           "columna": "idestadoconsulta",
+         *           "modelo": "consultas",
+         *           "valor": 3,
+         *           "etiqueta": "Confirmada"
+         *         }
+         *       ],
+         *       "dependientes": [
+         *         {
+         *           "modelo": "consultas",
+         *           "cantidad": 12,
+         *           "ejemplos": [
+         *             {
+         *               "clave": "81",
+         *               "etiqueta": "2026-07-02 · Ana María Muñoz · Carla Rojas"
+         *             }
+         *           ]
+         *         }
+         *       ],
+         *       "avisos": []
+         *     }
+         */
+        RegistroEntero: {
+            /** Modelo */
+            modelo: string;
+            /** Modelo Nombre */
+            modelo_nombre: string;
+            /** Clave */
+            clave: string;
+            /** Etiqueta */
+            etiqueta: string;
+            /**
+             * En Respaldo
+             * @description Vacío si es como está hoy.
+             */
+            en_respaldo: number | null;
+            /**
+             * Fecha
+             * Format: date-time
+             * @description De cuándo es.
+             */
+            fecha: string;
+            /** Campos */
+            campos: components["schemas"]["CampoDeRegistro"][];
+            /** Dependientes */
+            dependientes: components["schemas"]["Dependientes"][];
+            /** Avisos */
+            avisos: string[];
+        };
+        /**
          * RegistrosEncontrados
          * @description Los registros que tienen todas las palabras: primero los eliminados, después los que cambiaron.
          * @example {
@@ -2244,6 +2367,9 @@ export interface components {
          *         "pacientes:15"
          *       ],
          *       "registros_total": 1,
+         *       "etiquetas": {
+         *         "pacientes:15": "Ana María Muñoz"
+         *       },
          *       "modo": "todo",
          *       "motivo": "Se borró por error la ficha de la paciente",
          *       "destino": null,
@@ -2334,6 +2460,13 @@ export interface components {
              * @description Cuántos registros se pidieron.
              */
             registros_total: number | null;
+            /**
+             * Etiquetas
+             * @description Cómo se llaman los primeros de `registros`, para quien administra.
+             */
+            etiquetas: {
+                [key: string]: string;
+            };
             modo: components["schemas"]["Modo"];
             /** Motivo */
             motivo: string | null;
@@ -7931,6 +8064,236 @@ export interface operations {
                      *       "instance": "/api/v1/respaldos/",
                      *       "error": "No existe el registro «pacientes:15»",
                      *       "codigo": "respaldo_inexistente"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problema"];
+                };
+            };
+            /** @description Datos no válidos */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:respaldos:error:solicitud_invalida",
+                     *       "title": "Datos no válidos",
+                     *       "status": 422,
+                     *       "detail": "«limit» debe ser 1000 o menos",
+                     *       "instance": "/api/v1/respaldos/",
+                     *       "error": "«limit» debe ser 1000 o menos",
+                     *       "codigo": "solicitud_invalida",
+                     *       "errores": [
+                     *         {
+                     *           "campo": "limit",
+                     *           "mensaje": "«limit» debe ser 1000 o menos"
+                     *         }
+                     *       ]
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problema"];
+                };
+            };
+            /** @description Demasiadas peticiones */
+            429: {
+                headers: {
+                    /**
+                     * @description Segundos.
+                     * @example 900
+                     */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:respaldos:error:demasiados_intentos",
+                     *       "title": "Demasiadas peticiones",
+                     *       "status": 429,
+                     *       "detail": "Demasiados intentos fallidos; vuelva a intentarlo en 15 minutos",
+                     *       "instance": "/api/v1/respaldos/",
+                     *       "error": "Demasiados intentos fallidos; vuelva a intentarlo en 15 minutos",
+                     *       "codigo": "demasiados_intentos"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problema"];
+                };
+            };
+            /** @description Error interno */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:respaldos:error:error_interno",
+                     *       "title": "Error interno",
+                     *       "status": 500,
+                     *       "detail": "Ocurrió un error inesperado",
+                     *       "instance": "/api/v1/respaldos/",
+                     *       "error": "Ocurrió un error inesperado",
+                     *       "codigo": "error_interno"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problema"];
+                };
+            };
+            /** @description Falló otro servidor */
+            502: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:respaldos:error:almacenamiento",
+                     *       "title": "Falló otro servidor",
+                     *       "status": 502,
+                     *       "detail": "El almacenamiento respondió con un error",
+                     *       "instance": "/api/v1/respaldos/",
+                     *       "error": "El almacenamiento respondió con un error",
+                     *       "codigo": "almacenamiento"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problema"];
+                };
+            };
+            /** @description No disponible */
+            503: {
+                headers: {
+                    /**
+                     * @description Segundos.
+                     * @example 5
+                     */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:respaldos:error:base_de_datos_no_disponible",
+                     *       "title": "No disponible",
+                     *       "status": 503,
+                     *       "detail": "La base de datos no responde; vuelva a intentarlo en unos segundos",
+                     *       "instance": "/api/v1/respaldos/",
+                     *       "error": "La base de datos no responde; vuelva a intentarlo en unos segundos",
+                     *       "codigo": "base_de_datos_no_disponible"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problema"];
+                };
+            };
+        };
+    };
+    registros_entero: {
+        parameters: {
+            query?: {
+                /** @description El respaldo en que se mira; sin él, como está hoy. */
+                respaldo?: number;
+                /** @description La clínica. Solo la elige el superadministrador, y debe hacerlo; para los demás es la suya. */
+                clinica_id?: number;
+                /** @description Lo de la plataforma, que no es de ninguna clínica. Solo lo elige el superadministrador. */
+                plataforma?: "true";
+            };
+            header?: never;
+            path: {
+                /** @description El modelo, o su tabla. */
+                modelo: string;
+                /** @description Los valores de su clave, separados por comas. */
+                clave: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Todo lo que dice, y qué depende de él. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RegistroEntero"];
+                };
+            };
+            /** @description No autenticado */
+            401: {
+                headers: {
+                    /** @example Bearer realm="respaldos" */
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:respaldos:error:token_invalido",
+                     *       "title": "No autenticado",
+                     *       "status": 401,
+                     *       "detail": "El token venció",
+                     *       "instance": "/api/v1/respaldos/",
+                     *       "error": "El token venció",
+                     *       "codigo": "token_invalido"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problema"];
+                };
+            };
+            /** @description Sin permiso */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:respaldos:error:sin_permiso",
+                     *       "title": "Sin permiso",
+                     *       "status": 403,
+                     *       "detail": "Solo un administrador de la clínica puede hacer esto",
+                     *       "instance": "/api/v1/respaldos/",
+                     *       "error": "Solo un administrador de la clínica puede hacer esto",
+                     *       "codigo": "sin_permiso"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problema"];
+                };
+            };
+            /** @description No encontrado */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:respaldos:error:respaldo_inexistente",
+                     *       "title": "No encontrado",
+                     *       "status": 404,
+                     *       "detail": "No existe el respaldo 7",
+                     *       "instance": "/api/v1/respaldos/",
+                     *       "error": "No existe el respaldo 7",
+                     *       "codigo": "respaldo_inexistente"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problema"];
+                };
+            };
+            /** @description No se puede en este momento */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:respaldos:error:operacion_en_curso",
+                     *       "title": "No se puede en este momento",
+                     *       "status": 409,
+                     *       "detail": "El respaldo 7 está fallido",
+                     *       "instance": "/api/v1/respaldos/",
+                     *       "error": "El respaldo 7 está fallido",
+                     *       "codigo": "operacion_en_curso"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problema"];

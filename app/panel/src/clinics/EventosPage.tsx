@@ -4,6 +4,7 @@ import { Link, useSearchParams } from "wouter";
 import type { Accion, EventoDePlataforma } from "../api/client";
 import { useEventosDeTodas, useTimeZone, type FiltrosDeEventos } from "../api/queries";
 import { Clock } from "../text/format";
+import { namedIn } from "../restore/scope";
 import { ACCION, hecho } from "../text/words";
 import { Notice } from "../ui/Notice";
 import { Empty, Failure, Loading } from "../ui/states";
@@ -111,6 +112,7 @@ function Row({ evento, clock }: { evento: EventoDePlataforma; clock: Clock }) {
   const { clinica_id, respaldo_id, usuario, direccion, detalle } = evento;
   // Whoever could not log in is nobody yet but what they typed.
   const who = usuario ?? (typeof detalle["correo"] === "string" ? detalle["correo"] : null);
+  const records = namedIn(detalle);
   const why = [detalle["motivo"], detalle["error"]].find((each) => typeof each === "string");
   return (
     <tr>
@@ -127,6 +129,7 @@ function Row({ evento, clock }: { evento: EventoDePlataforma; clock: Clock }) {
           {hecho(evento)}
           {respaldo_id === null ? "" : ` (número ${respaldo_id})`}
         </span>
+        {records === null ? null : <span className="small">{records}</span>}
         {why === undefined ? null : <span className="muted small">{why}</span>}
       </td>
       <td data-label="Quién">

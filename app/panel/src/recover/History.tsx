@@ -1,13 +1,16 @@
+import { useState } from "react";
+
 import type { Historia } from "../api/client";
 import { useHistoria } from "../api/queries";
 import { FieldChange } from "../restore/ChangesTable";
 import { Said } from "../restore/Said";
 import { useClinic } from "../shell/clinic";
-import { number, type Clock } from "../text/format";
-import { modelo as kind, unRegistro } from "../text/words";
+import type { Clock } from "../text/format";
+import { unRegistro } from "../text/words";
 import { Dialog } from "../ui/Dialog";
 import { Failure, Loading } from "../ui/states";
 import type { ChosenRecord } from "./record";
+import { Dependents, Whole } from "./Whole";
 
 type Version = Historia["versiones"][number];
 
@@ -37,6 +40,7 @@ export function History({ modelo, clave, dias, only, onClose }: HistoryProps) {
             {data.versiones.map((version, place) => (
               <li key={version.desde}>
                 <OneVersion
+                  history={data}
                   version={version}
                   first={place === data.versiones.length - 1}
                   // What is the same today needs no restoring.
@@ -76,15 +80,19 @@ function backTo(history: Historia, version: Version, only: (record: ChosenRecord
 }
 
 interface OneVersionProps {
+  history: Historia;
   version: Version;
   /** Whether no older one is known. */
   first: boolean;
   back: (() => void) | null;
 }
 
-function OneVersion({ version, first, back }: OneVersionProps) {
+function OneVersion({ history, version, first, back }: OneVersionProps) {
   const { clock } = useClinic();
+  const [whole, setWhole] = useState(false);
   const when = span(version, clock);
+  const respaldo = version.hoy ? null : version.en_respaldo;
+  const see = version.hoy ? "Ver todo como está hoy" : `Ver todo como estaba el ${clock.full(version.hasta)}`;
   return (
     <>
       <strong>{when}</strong>
@@ -103,6 +111,12 @@ function OneVersion({ version, first, back }: OneVersionProps) {
       ) : version.existe ? (
         <p className="muted">{first ? "La primera vez que aparece en estos respaldos." : "Volvió a estar, igual que antes."}</p>
       ) : null}
+      {version.existe && (version.hoy || respaldo !== null) ? (
+        <button type="button" className="link" aria-expanded={whole} onClick={() => setWhole(!whole)}>
+          {whole ? "Ocultar todo lo que dice" : see}
+        </button>
+      ) : null}
+      {whole ? <Whole modelo={history.modelo} clave={history.clave} respaldo={respaldo} /> : null}
       {back === null ? null : (
         <button type="button" className="link" onClick={back} aria-label={`Recuperar como estaba: ${when}`}>
           Recuperar como estaba entonces
@@ -119,27 +133,4 @@ function span({ desde, hasta, hoy }: Version, clock: Clock): string {
     return desde === hasta ? "Hoy" : `Hoy, y así desde el ${since}`;
   }
   return desde === hasta ? `El ${clock.full(hasta)}` : `Del ${since} al ${clock.full(hasta)}`;
-}
-
-function Dependents({ found }: { found: Historia["dependientes"] }) {
-  return found.length === 0 ? null : (
-    <details>
-      <summary>Qué depende de este registro</summary>
-      <ul>
-        {found.map(({ modelo, cantidad, ejemplos }) => (
-          <li key={modelo}>
-            <strong>
-              {kind(modelo)}: {number(cantidad)}
-            </strong>
-            <ul className="plain-list">
-              {ejemplos.map(({ clave, etiqueta }) => (
-                <li key={`${clave} ${etiqueta}`}>{etiqueta}</li>
-              ))}
-              {cantidad > ejemplos.length ? <li className="muted">y {number(cantidad - ejemplos.length)} más</li> : null}
-            </ul>
-          </li>
-        ))}
-      </ul>
-    </details>
-  );
 }

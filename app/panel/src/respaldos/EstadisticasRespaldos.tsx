@@ -14,6 +14,7 @@ import { Failure, Loading } from "../ui/states";
 import { useNow } from "../ui/useNow";
 import { usePageTitle } from "../ui/usePageTitle";
 import { CheckDialog } from "./Check";
+import { Puntos } from "./Puntos";
 
 const Charts = page(() => import("./Charts"));
 
@@ -59,6 +60,7 @@ function Verdict({ found }: { found: Estadisticas }) {
         {found.proximo_respaldo === null ? null : (
           <p className="verdict-next">Próximo respaldo: {next(found.proximo_respaldo, clock.hour(found.proximo_respaldo), clock.daysBetween(found.proximo_respaldo, now))}.</p>
         )}
+        <Puntos />
         {clinica.puede_administrar ? (
           <div className="actions">
             {advice === "comprobar" && last !== null ? (

@@ -15,7 +15,7 @@ import {
   useRestauraciones,
 } from "../api/queries";
 import { useClinic } from "../shell/clinic";
-import { scopeOf } from "../restore/scope";
+import { namedIn, scopeOf } from "../restore/scope";
 import { ago, bytes, count, megabytes, percent, seconds } from "../text/format";
 import { ESTADO, hecho, MODO, PROFUNDIDAD, TIPO } from "../text/words";
 import { Badge } from "../ui/Badge";
@@ -375,6 +375,12 @@ function Check({ found }: { found: Restauracion }) {
   );
 }
 
+/** The records that a line names, where it does. */
+function Named({ detalle }: { detalle: Evento["detalle"] }) {
+  const records = namedIn(detalle);
+  return records === null ? null : <span className="small">{records}</span>;
+}
+
 function Trail({ id }: { id: number }) {
   const { clinica, clock } = useClinic();
   const { persona } = useApi();
@@ -407,6 +413,7 @@ function Trail({ id }: { id: number }) {
               <span>
                 <strong>{who(evento)}</strong> {hecho(evento)}
               </span>
+              <Named detalle={evento.detalle} />
               <span className="muted small">
                 {clock.full(evento.fecha)}
                 {evento.direccion === null ? "" : ` · desde ${evento.direccion}`}

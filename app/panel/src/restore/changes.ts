@@ -20,11 +20,6 @@ export interface Example {
   campos?: Record<string, Field>;
 }
 
-/** The values of its key, as they are written where records are chosen. */
-export function keyOf({ clave }: Example): string {
-  return Object.values(clave).map(shown).join(",");
-}
-
 /** A value as a person reads it; the service has cut it where it is long. */
 export function shown(value: unknown): string {
   if (value === null || value === "") {
