@@ -113,6 +113,11 @@ async def _principal(
         raise
     actor = Actor(principal.usuario, principal.nombre, address)
     request.state.refuse = partial(refuse, actor, clinica_id=principal.clinica_id)
+    try:
+        await service.people.check(principal)
+    except TokenRefused as exc:
+        await request.state.refuse(motivo=str(exc))
+        raise
     return principal
 
 
@@ -185,6 +190,7 @@ def may_see_rows(caller: Caller) -> bool:
 async def recheck_access(service: Service, caller: Caller) -> None:
     """Ask again, for an answer that takes its time. Raises TokenRefused, NotAllowed or ClinicNotFound."""
     principal = await service.tokens.verify(caller.token)
+    await service.people.check(principal)
     require(principal, Permiso.MIRAR)
     chosen = caller.clinica_id if principal.superadmin else None
     await authorize_clinic(service.directory, principal, chosen, platform=caller.clinic is None)

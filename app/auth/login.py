@@ -71,7 +71,8 @@ class Login:
         await self._attempts.succeeded(identifier, direccion)
         usuario = _chosen(admitted, subdominio)
         principal = self._principal(usuario)
-        return LoginResult(self._tokens.issue(principal), self._tokens.seconds, usuario, principal)
+        token = self._tokens.issue(principal, password=account.password)
+        return LoginResult(token, self._tokens.seconds, usuario, principal)
 
     async def _admitted(self, account: Account) -> list[tuple[Usuario, Clinic | None]]:
         """Whom this login lets in, once for each clinic; a superuser of the platform where no clinic knows them."""

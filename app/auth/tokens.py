@@ -1,13 +1,16 @@
 """Tokens: our own, and those of the clinics' own backend."""
 
+import hmac
 import time
 from collections.abc import Collection
+from dataclasses import replace
+from secrets import token_urlsafe
 from typing import Any, Final
 
 import jwt
 
 from app.auth.jwks import KeySet
-from app.auth.principal import Principal, Roles
+from app.auth.principal import Principal, Roles, TokenFacts
 from app.auth.public_key import PublicKey, read_pem
 from app.clinic.people.users import SUPERADMIN
 from app.errors import LoginUnavailable, SettingsError, TokenRefused
@@ -23,6 +26,10 @@ MAX_LENGTH: Final = 8192
 
 _TIMES: Final = ("exp", "iat", "nbf")
 _REQUIRED: Final = ["exp", "iat", "sub"]
+_OWN_REQUIRED: Final = [*_REQUIRED, "jti"]
+
+# Of the password that one of our tokens was given for.
+_PASSWORD: Final = "pwh"  # noqa: S105 (a claim's name, and no secret)
 _MAX_ID: Final = 2**63 - 1
 
 # What issuers that sign several kinds with one key call the kind that may be shown to a service. Django's SimpleJWT
@@ -84,8 +91,19 @@ class Tokens:
             raise LoginUnavailable("este servicio no emite tokens: falta JWT_SECRET")
         return self._secret
 
-    def issue(self, principal: Principal) -> str:
-        """A token of ours for that person, who has a `usuario`. Raises LoginUnavailable without a secret."""
+    def fingerprint(self, password: str) -> str:
+        """What tells one stored password from another, and to whoever reads it nothing else.
+
+        Raises LoginUnavailable without a secret.
+        """
+        return hmac.digest(self.require_secret().encode(), f"password\0{password}".encode(), "sha256").hex()
+
+    def issue(self, principal: Principal, *, password: str | None = None) -> str:
+        """A token of ours for that person, who has a `usuario`.
+
+        `password` is the stored one that they logged in with: with another one, the token is worth nothing. Without,
+        the token is for a program. Raises LoginUnavailable without a secret.
+        """
         secret = self.require_secret()
         if principal.usuario is None:
             raise ValueError("a token needs a subject")
@@ -93,6 +111,7 @@ class Tokens:
         claims: dict[str, Any] = {
             "iss": ISSUER,
             "sub": principal.usuario,
+            "jti": token_urlsafe(16),
             "iat": now,
             "exp": now + self._seconds,
             "rol": principal.rol,
@@ -100,6 +119,8 @@ class Tokens:
         }
         if not principal.superadmin:
             claims["clinica_id"] = principal.clinica_id
+        if password is not None:
+            claims[_PASSWORD] = self.fingerprint(password)
         return jwt.encode(claims, secret, ALGORITHM)
 
     async def verify(self, token: str) -> Principal:
@@ -117,7 +138,7 @@ class Tokens:
             claims = self._own_claims(token) if own else await self._foreign_claims(token)
         except jwt.PyJWTError as exc:
             raise TokenRefused(_reason(exc)) from exc
-        return self._principal(claims, own=own)
+        return replace(self._principal(claims, own=own), token=_facts(claims, own=own))
 
     @staticmethod
     def seconds_left(token: str) -> int:
@@ -132,7 +153,7 @@ class Tokens:
     def _own_claims(self, token: str) -> dict[str, Any]:
         if self._secret is None:
             raise TokenRefused("este servicio no emite tokens propios: falta JWT_SECRET")
-        return _decode(token, self._secret, ALGORITHM, issuer=ISSUER, audience=None)
+        return _decode(token, self._secret, ALGORITHM, issuer=ISSUER, audience=None, required=_OWN_REQUIRED)
 
     async def _foreign_claims(self, token: str) -> dict[str, Any]:
         key = self._key
@@ -175,7 +196,13 @@ def _unverified(token: str) -> dict[str, Any]:
 
 
 def _decode(
-    token: str, key: PublicKey | str, algorithm: str, *, issuer: str | None, audience: str | None
+    token: str,
+    key: PublicKey | str,
+    algorithm: str,
+    *,
+    issuer: str | None,
+    audience: str | None,
+    required: list[str] = _REQUIRED,
 ) -> dict[str, Any]:
     claims = jwt.decode(
         token,
@@ -185,12 +212,16 @@ def _decode(
         audience=audience,
         leeway=LEEWAY,
         # Whether `sub` is text is asked below: of other issuers it is a number as often.
-        options={"require": _REQUIRED, "verify_aud": audience is not None, "verify_sub": False},
+        options={"require": required, "verify_aud": audience is not None, "verify_sub": False},
     )
     for name in _TIMES:
         if name in claims and (isinstance(claims[name], bool) or not isinstance(claims[name], int | float)):
             raise TokenRefused(f"«{name}» del token no es una fecha")
     return claims
+
+
+def _facts(claims: dict[str, Any], *, own: bool) -> TokenFacts:
+    return TokenFacts(password=claims.get(_PASSWORD) if own else None)
 
 
 def _text(claims: dict[str, Any], name: str) -> str:
@@ -222,6 +253,8 @@ def _reason(exc: jwt.PyJWTError) -> str:
             return "el token venció; ingrese de nuevo"
         case jwt.ImmatureSignatureError():
             return "el token todavía no vale"
+        case jwt.MissingRequiredClaimError(claim="jti"):
+            return "el token es de una versión anterior; ingrese de nuevo"
         case jwt.MissingRequiredClaimError():
             return f"al token le falta «{exc.claim}»"
         case jwt.InvalidIssuerError():

@@ -294,7 +294,7 @@ async def test_a_token_that_is_not_good_is_told_as_everywhere(
     client: httpx.AsyncClient, conn: asyncpg.Connection
 ) -> None:
     expired = jwt.encode(
-        {"iss": "respaldos", "sub": "1", "iat": 1, "exp": 2, "clinica_id": SMALL, "rol": "Administrador"},
+        {"iss": "respaldos", "sub": "1", "jti": "1", "iat": 1, "exp": 2, "clinica_id": SMALL, "rol": "Administrador"},
         JWT_SECRET,
         "HS256",
     )

@@ -68,7 +68,7 @@ def claims(**changes: Any) -> dict[str, Any]:
 
 def our_claims(**changes: Any) -> dict[str, Any]:
     """The same as we would say it."""
-    return claims(**({"iss": "respaldos", "aud": None} | changes))
+    return claims(**({"iss": "respaldos", "aud": None, "jti": "uno"} | changes))
 
 
 def backend_token(key: Any = None, algorithm: str = "RS256", kid: str | None = None, **changes: Any) -> str:
