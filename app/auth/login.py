@@ -1,6 +1,7 @@
 """Login with e-mail and password against the clinics' own users."""
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from app.auth.attempts import LoginAttempts
@@ -77,18 +78,29 @@ class Login:
     async def _admitted(self, account: Account) -> list[tuple[Usuario, Clinic | None]]:
         """Whom this login lets in, once for each clinic; a superuser of the platform where no clinic knows them."""
         if account.shared:
-            # Nothing else ties a login to a person, so whoever takes another's e-mail would come in as them.
-            _log.warning("varios usuarios activos de auth_user tienen el mismo correo: ninguno puede ingresar")
+            # Nothing else ties a login to a person, so whoever takes another's e-mail, also that of a login that was
+            # switched off, would come in as them.
+            _log.warning("varios usuarios de auth_user tienen el mismo correo: ninguno puede ingresar")
             raise LoginRefused(_REFUSED)
         if account.people:
-            first: dict[int, tuple[Usuario, Clinic | None]] = {}
-            for usuario, clinic in account.people:
-                first.setdefault(clinic.id, (usuario, clinic))
-            return list(first.values())
+            if not self._one_person(account.people):
+                _log.warning("varias personas de usuario tienen el mismo correo: ninguna puede ingresar")
+                raise LoginRefused(_REFUSED)
+            return list(account.people)
         superuser = account.superuser
         if superuser is None or await self._users.in_any_clinic(superuser.correoelectronico):
             return []
         return [(superuser, None)]
+
+    def _one_person(self, people: Sequence[tuple[Usuario, Clinic]]) -> bool:
+        """Whether these can be one: of a name, once in a clinic, and not of the staff here and a patient there.
+
+        Patients write their e-mail and their name themselves.
+        """
+        names = {tuple(usuario.nombre_completo.casefold().split()) for usuario, _ in people}
+        clinics = {clinic.id for _, clinic in people}
+        patients = {self._principal(usuario).paciente for usuario, _ in people}
+        return len(names) == len(patients) == 1 and len(clinics) == len(people)
 
     def _principal(self, usuario: Usuario) -> Principal:
         if usuario.clinica_id is None:

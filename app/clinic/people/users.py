@@ -46,7 +46,7 @@ _ACCOUNT = """
            a.is_active AS is_active, a.is_superuser AS is_superuser,
            a.tableoid = to_regclass('public.auth_user') AS platform,
            (SELECT count(*) FROM auth_user AS b
-            WHERE b.is_active AND a.email <> '' AND lower(b.email) = lower(a.email)) AS sharing
+            WHERE a.email <> '' AND lower(b.email) = lower(a.email)) AS sharing
     FROM auth_user AS a
     WHERE lower(a.email) = lower($1) OR a.username = $1
     ORDER BY lower(a.email) = lower($1) DESC, a.is_active DESC, a.id LIMIT 1
@@ -76,7 +76,7 @@ class Usuario:
 class Account:
     """A login of Django's, and whom it lets in.
 
-    `shared` says that other active logins have the same e-mail, so that it does not say who this is.
+    `shared` says that other logins, active or not, have the same e-mail, so that it does not say who this is.
     `people` may come in: they and their clinics are active. `superuser` is given for a superuser of the platform,
     not of a clinic's own logins. `clinic_unsaid` is where each clinic has a schema and none was named.
     """
