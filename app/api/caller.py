@@ -12,10 +12,11 @@ from app.api.client_address import client_address
 from app.api.problems import path_of
 from app.api.rejection_log import RejectionLog
 from app.auth.authorize import Permiso, authorize_clinic, require
-from app.auth.principal import Principal
+from app.auth.principal import Principal, TokenFacts
 from app.clinic.clinic import Clinic
 from app.connections.service import Service
 from app.errors import ClinicNotFound, NotAllowed, TokenRefused
+from app.respaldos.access.sessions import token_terminado
 from app.respaldos.audit import Actor
 from app.respaldos.models import Accion
 
@@ -114,11 +115,27 @@ async def _principal(
     actor = Actor(principal.usuario, principal.nombre, address)
     request.state.refuse = partial(refuse, actor, clinica_id=principal.clinica_id)
     try:
-        await service.people.check(principal)
+        await _still_good(service, principal)
     except TokenRefused as exc:
         await request.state.refuse(motivo=str(exc))
         raise
     return principal
+
+
+def facts_of(principal: Principal) -> TokenFacts:
+    """What the token of a request says beside whose it is."""
+    assert principal.token is not None  # noqa: S101 (they came with one)
+    return principal.token
+
+
+async def _still_good(service: Service, principal: Principal) -> None:
+    """Raises TokenRefused where the token was ended, or the person is not what it says any more; DatabaseError."""
+    await service.people.check(principal)
+    token, usuario = facts_of(principal), principal.usuario or ""
+    if await token_terminado(
+        service.resources, token.digest, usuario, clinica_id=principal.clinica_id, emitido=token.issued
+    ):
+        raise TokenRefused("la sesión de este token se cerró; ingrese de nuevo")
 
 
 PrincipalDep = Annotated[Principal, Depends(_principal)]
@@ -190,7 +207,7 @@ def may_see_rows(caller: Caller) -> bool:
 async def recheck_access(service: Service, caller: Caller) -> None:
     """Ask again, for an answer that takes its time. Raises TokenRefused, NotAllowed or ClinicNotFound."""
     principal = await service.tokens.verify(caller.token)
-    await service.people.check(principal)
+    await _still_good(service, principal)
     require(principal, Permiso.MIRAR)
     chosen = caller.clinica_id if principal.superadmin else None
     await authorize_clinic(service.directory, principal, chosen, platform=caller.clinic is None)

@@ -3,6 +3,7 @@
 import unicodedata
 from collections.abc import Collection
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Final
 
 from app.clinic.people.users import SUPERADMIN
@@ -14,9 +15,13 @@ _PATIENT: Final = "paciente"
 class TokenFacts:
     """What a token that was believed says beside whose it is.
 
-    `password` is the fingerprint of the password that it was given for: our own logins' alone have one.
+    `digest` tells it from every other one. `password` is the fingerprint of the password that it was given for, which
+    our own logins' alone have.
     """
 
+    digest: str
+    issued: datetime
+    expires: datetime
     password: str | None = field(repr=False)
 
 

@@ -4,6 +4,8 @@ import hmac
 import time
 from collections.abc import Collection
 from dataclasses import replace
+from datetime import UTC, datetime
+from hashlib import sha256
 from secrets import token_urlsafe
 from typing import Any, Final
 
@@ -107,13 +109,14 @@ class Tokens:
         secret = self.require_secret()
         if principal.usuario is None:
             raise ValueError("a token needs a subject")
-        now = int(time.time())
+        now = time.time()
         claims: dict[str, Any] = {
             "iss": ISSUER,
             "sub": principal.usuario,
             "jti": token_urlsafe(16),
+            # Not in whole seconds: one of the second in which all others were ended is good.
             "iat": now,
-            "exp": now + self._seconds,
+            "exp": int(now) + self._seconds,
             "rol": principal.rol,
             "nombre": principal.nombre,
         }
@@ -138,12 +141,7 @@ class Tokens:
             claims = self._own_claims(token) if own else await self._foreign_claims(token)
         except jwt.PyJWTError as exc:
             raise TokenRefused(_reason(exc)) from exc
-        return replace(self._principal(claims, own=own), token=_facts(claims, own=own))
-
-    @staticmethod
-    def seconds_left(token: str) -> int:
-        """How long a token that `verify` has just believed is good, by its own word; 0 within LEEWAY after that."""
-        return max(int(_unverified(token)["exp"] - time.time()), 0)
+        return replace(self._principal(claims, own=own), token=_facts(token, claims, own=own))
 
     async def close(self) -> None:
         """Close the connections to where the keys come from."""
@@ -220,8 +218,19 @@ def _decode(
     return claims
 
 
-def _facts(claims: dict[str, Any], *, own: bool) -> TokenFacts:
-    return TokenFacts(password=claims.get(_PASSWORD) if own else None)
+def _facts(token: str, claims: dict[str, Any], *, own: bool) -> TokenFacts:
+    # Of what is signed, letter by letter: the signature itself can be spelled in several ways.
+    signed = token.rpartition(".")[0]
+    try:
+        issued, expires = (datetime.fromtimestamp(claims[name], UTC) for name in ("iat", "exp"))
+    except (ValueError, OverflowError, OSError) as exc:
+        raise TokenRefused("las fechas del token no son fechas") from exc
+    return TokenFacts(
+        digest=sha256(signed.encode()).hexdigest(),
+        issued=issued,
+        expires=expires,
+        password=claims.get(_PASSWORD) if own else None,
+    )
 
 
 def _text(claims: dict[str, Any], name: str) -> str:

@@ -33,6 +33,7 @@ LINES = {
     "serve": "Sirve la API y el panel",
     "worker": "Hace el trabajo de fondo",
     "token": "Emite un token",
+    "acceso": "Cierra sesiones",
     "crear": "Respalda ahora",
     "listar": "Lista los respaldos",
     "ver": "Muestra un respaldo",
@@ -59,6 +60,7 @@ LINES = {
 WIDTHS = (14, 24)
 
 MODULES = {
+    "app.cli.commands.access": ("acceso",),
     "app.cli.commands.backup": ("crear", "descargar"),
     "app.cli.commands.catalogue": ("catalogo",),
     "app.cli.commands.certificate": ("constancia",),

@@ -185,10 +185,11 @@ ADMINISTRATORS = [
     ("GET", "registros/pacientes/0/historia/", 404),
 ]
 # Patients too, who may do nothing else.
-WHOSE_TOKEN_IS_GOOD = [("GET", "auth/verificar-token/", 200)]
+WHOSE_TOKEN_IS_GOOD = [("GET", "auth/verificar-token/", 200), ("POST", "auth/logout/", 200)]
 SUPERADMINS = [
     ("GET", "plataforma/eventos/", 200),
     ("GET", "plataforma/clinicas/", 200),
+    ("POST", "plataforma/cerrar-sesiones/", 200),
     ("GET", "plataforma/clinicas/{clinica}/puntos/", 200),
     ("POST", "plataforma/clinicas/{clinica}/puntos/", 200),
 ]
@@ -307,6 +308,61 @@ async def test_a_token_that_is_not_good_is_told_as_everywhere(
     assert len(await events(conn, "acceso_rechazado")) == 2
 
 
+async def test_a_session_ends_when_somebody_says_so_whatever_redis_forgets(
+    settings: Settings, own_database: str
+) -> None:
+    own = settings.model_copy(update={"database_url": SecretStr(own_database)})
+
+    async def status(client: httpx.AsyncClient, token: str) -> int:
+        answer = await client.get(f"{API}/respaldos/", headers={"Authorization": f"Bearer {token}"})
+        assert answer.status_code == 200 or answer.json()["codigo"] == "token_invalido"
+        return answer.status_code
+
+    async with asking(own) as client, asking(own) as elsewhere, connected(own_database) as conn:
+        mine, other, third = [(await log_in(client, ADMIN)).json()["token"] for _ in range(3)]
+        colleague = (await log_in(client, f"recepcion@clinica{SMALL}.example")).json()["token"]
+        left = await client.post(f"{API}/auth/logout/", headers={"Authorization": f"Bearer {mine}"})
+        assert (left.status_code, left.json()) == (200, {"mensaje": "La sesión terminó"})
+        assert [await status(elsewhere, token) for token in (mine, other, colleague)] == [401, 200, 200]
+        # The signature's last letter has bits that count for nothing: the same token, spelled in another way.
+        letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+        respelled = mine[:-1] + letters[letters.index(mine[-1]) ^ 1]
+        assert await status(elsewhere, respelled) == 401
+        codigo = jwt.decode(other, options={"verify_signature": False})["sub"]
+        # A second's fraction before, so that one of this very second is told from those before it.
+        closed = await client.post(
+            f"{API}/plataforma/cerrar-sesiones/",
+            json={"usuario": f"0{codigo}", "clinica_id": SMALL},
+            headers=bearer(None),
+        )
+        assert closed.status_code == 200
+        assert [await status(elsewhere, token) for token in (other, third, colleague)] == [401, 401, 200]
+        again = (await log_in(client, ADMIN)).json()["token"]
+        assert await status(elsewhere, again) == 200
+        superadmin = (await log_in(client, SUPERUSER_EMAIL)).json()["token"]
+        await client.post(
+            f"{API}/plataforma/cerrar-sesiones/", json={"usuario": SUPERUSER_EMAIL.upper()}, headers=bearer(None)
+        )
+        refused = await client.get(f"{API}/plataforma/clinicas/", headers={"Authorization": f"Bearer {superadmin}"})
+        assert refused.status_code == 401
+        unknown = await client.post(
+            f"{API}/plataforma/cerrar-sesiones/", json={"usuario": "1", "clinica_id": 999}, headers=bearer(None)
+        )
+        assert unknown.status_code == 404
+        (gone,) = await events(conn, "salida")
+        assert (gone["clinica_id"], gone["usuario"]) == (SMALL, codigo)
+        lines = await events(conn, "cierre_sesiones")
+        assert [(line["clinica_id"], line["detalle"]) for line in lines] == [
+            (SMALL, {"de": f"0{codigo}"}),
+            (None, {"de": SUPERUSER_EMAIL.upper()}),
+        ]
+        # Who was dismissed, and had not used their token for half a minute.
+        await conn.execute("UPDATE usuario SET activo = false WHERE correoelectronico LIKE 'recepcion@%'")
+        async with asking(own) as later:
+            assert await status(later, colleague) == 401
+        assert (await events(conn, "acceso_rechazado"))[-1]["detalle"]["motivo"].endswith("ya no está activo")
+
+
 async def test_who_asks_for_what_is_not_theirs_is_seen(client: httpx.AsyncClient, conn: asyncpg.Connection) -> None:
     theirs = await add_backup(conn, OTHER)
     answers = [
@@ -403,9 +459,9 @@ async def test_a_database_that_is_away_does_not_hide_a_refusal(settings: Setting
         dead = SecretStr(f"postgresql+asyncpg://u:clave@127.0.0.1:{closed.getsockname()[1]}/d")
         own = {"database_url": dead, "clinic_database_url": settings.database_url}
         async with asking(settings.model_copy(update=own)) as client:
-            patient = await client.get(f"{API}/respaldos/", headers=bearer(rol="Paciente"))
+            unknown = await client.get(f"{API}/respaldos/", headers={"Authorization": "Bearer x"})
             listing = await client.get(f"{API}/respaldos/", headers=bearer())
-    assert patient.status_code == 403
+    assert unknown.status_code == 401
     assert (listing.status_code, listing.json()["codigo"]) == (503, "base_de_datos_no_disponible")
     assert int(listing.headers["retry-after"]) > 0
     for secret in ("clave", "127.0.0.1", "postgresql"):
