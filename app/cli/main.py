@@ -92,6 +92,10 @@ class LazyGroup(click.Group):
         name, command, rest = super().resolve_command(ctx, args)
         return name, load(name) if name in LINES else command, rest
 
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The commands alone: the two options stand in the first line, and four lines are room for eight commands."""
+        self.format_commands(ctx, formatter)
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         """Two columns, where the terminal is wide enough for them: the help is to be seen at once."""
         name_width, line_width = WIDTHS
@@ -127,7 +131,7 @@ def load(name: str) -> click.Command:
     cls=LazyGroup,
     commands={name: click.Command(name, help=line) for name, line in LINES.items()},
     context_settings={"help_option_names": ["-h", "--help"]},
-    options_metavar="[OPCIONES]",
+    options_metavar="[--help | --version]",
     subcommand_metavar="ORDEN [ARGUMENTOS]...",
 )
 @click.version_option(None, "-V", "--version", package_name="respaldos", message="%(version)s")
