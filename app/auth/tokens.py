@@ -38,6 +38,13 @@ _MAX_ID: Final = 2**63 - 1
 # puts the same claims into the one that only renews, which lives for days.
 _ACCESS: Final = ("access", "sliding", "bearer")
 
+# Where they say it: SimpleJWT in the one claim, Keycloak in the other, RFC 9068 in the header.
+_KINDS: Final = ("token_type", "typ")
+_ACCESS_HEADERS: Final = ("jwt", "at+jwt", "application/at+jwt")
+
+# How long another issuer's token may be good (hours), where nothing else is said.
+MAX_HOURS: Final = 24
+
 
 class Tokens:
     """Issues tokens, and says whom a token speaks for. `close` closes the connections. For one event loop.
@@ -46,7 +53,11 @@ class Tokens:
     which needs `secret`; and that of another issuer, with `public_key` or the keys at `jwks_url`. A token's
     issuer says which of the two has to agree; nothing else in it is looked at before one does.
 
-    Raises SettingsError where a key or secret is of no use, or where it is not clear which one counts.
+    `unchecked` are those of `iss` and `aud` that need not be told of another issuer: whatever it signed for any other
+    service is then good here, too. `max_hours` is how long its tokens may be good.
+
+    Raises SettingsError where a key or secret is of no use, where it is not clear which one counts, and where it is
+    not said who the other issuer is, or for whom its tokens are.
     """
 
     def __init__(
@@ -60,6 +71,8 @@ class Tokens:
         algorithm: str = "RS256",
         issuer: str | None = None,
         audience: str | None = None,
+        unchecked: Collection[str] = (),
+        max_hours: int = MAX_HOURS,
     ) -> None:
         self.roles = Roles(admin_roles)
         self._secret = _checked_secret(secret)
@@ -67,6 +80,7 @@ class Tokens:
         self._algorithm = algorithm
         self._issuer = issuer
         self._audience = audience
+        self._max_hours = max_hours
         if public_key is not None and jwks_url is not None:
             raise SettingsError("JWT_PUBLIC_KEY y JWT_JWKS_URL: solo una de las dos puede tener valor")
         if issuer == ISSUER:
@@ -81,6 +95,14 @@ class Tokens:
                 ) from exc
         elif jwks_url is not None:
             self._key = KeySet(jwks_url, algorithm)
+        if self._key is not None:
+            whose = "JWT_PUBLIC_KEY" if public_key is not None else "JWT_JWKS_URL"
+            for setting, claim, value in (("JWT_ISSUER", "iss", issuer), ("JWT_AUDIENCE", "aud", audience)):
+                if value is None and claim not in unchecked:
+                    raise SettingsError(
+                        f"{setting}: falta; con {whose} hay que decir el «{claim}» de sus tokens"
+                        f" (para no mirarlo, JWT_UNCHECKED={claim})"
+                    )
 
     @property
     def seconds(self) -> int:
@@ -157,12 +179,20 @@ class Tokens:
         key = self._key
         if key is None:
             raise TokenRefused("el emisor del token no es de confianza")
+        header = jwt.get_unverified_header(token)
         if isinstance(key, KeySet):
             # Of the header, only which key; one for another algorithm is not among them.
-            key = await key.key(jwt.get_unverified_header(token).get("kid"))
+            key = await key.key(header.get("kid"))
         claims = _decode(token, key, self._algorithm, issuer=self._issuer, audience=self._audience)
-        if str(claims.get("token_type", _ACCESS[0])).casefold() not in _ACCESS:
-            raise TokenRefused("el token no es de acceso: su «token_type» debe ser «access»")
+        for kind in _KINDS:
+            if str(claims.get(kind, _ACCESS[0])).casefold() not in _ACCESS:
+                raise TokenRefused(f"el token no es de acceso: su «{kind}» debe ser «access»")
+        if str(header.get("typ", _ACCESS_HEADERS[0])).casefold() not in _ACCESS_HEADERS:
+            raise TokenRefused("el token no es de acceso: el «typ» de su cabecera debe ser «at+jwt»")
+        if claims["exp"] - claims["iat"] > self._max_hours * 3600:
+            raise TokenRefused(
+                f"el token vale por más de {self._max_hours} horas, y aquí no se admite (JWT_MAX_HOURS)"
+            )
         return claims
 
     def _principal(self, claims: dict[str, Any], *, own: bool) -> Principal:

@@ -36,6 +36,8 @@ def tokens(settings: Settings) -> Tokens:
         algorithm=settings.jwt_algorithm,
         issuer=settings.jwt_issuer,
         audience=settings.jwt_audience,
+        unchecked=settings.jwt_unchecked,
+        max_hours=settings.jwt_max_hours,
     )
 
 
