@@ -1,5 +1,7 @@
 """Who asks, for which clinic, and whether they may: what every route of the API depends on."""
 
+import logging
+import time
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from functools import partial
@@ -8,9 +10,10 @@ from typing import Annotated, Any, Final, Literal
 from fastapi import Depends, Query, Request
 from fastapi.security.http import HTTPBase
 
-from app.api.client_address import client_address
+from app.api.client_address import claimed_address, client_address
 from app.api.problems import path_of
 from app.api.rejection_log import RejectionLog
+from app.auth.attempts import Origin
 from app.auth.authorize import Permiso, authorize_clinic, require
 from app.auth.principal import Principal, TokenFacts
 from app.clinic.clinic import Clinic
@@ -22,6 +25,11 @@ from app.respaldos.models import Accion
 
 # PostgreSQL's bigint.
 LARGEST_ID: Final = 2**63 - 1
+
+# How often the log tells of the same thing (seconds).
+_TELL_SECONDS: Final = 3600
+
+log = logging.getLogger(__name__)
 
 _SCHEMES: Final = ("bearer", "token")
 
@@ -79,9 +87,24 @@ def address_of(request: Request) -> str:
     return client_address(request, request.app.state.trusted_proxies)
 
 
+def origin_of(request: Request, address: Annotated[str, Depends(address_of)]) -> Origin:
+    """From where somebody logs in; once an hour the log is told of a proxy that FORWARDED_ALLOW_IPS does not name."""
+    claimed = claimed_address(request, request.app.state.trusted_proxies)
+    now = time.monotonic()
+    if claimed is not None and now - request.app.state.strange_proxy_told >= _TELL_SECONDS:
+        request.app.state.strange_proxy_told = now
+        log.warning(
+            "FORWARDED_ALLOW_IPS no nombra a %s, que dice ser un proxy: los intentos fallidos se cuentan por lo que"
+            " dice y por cuenta, y la auditoría tiene su dirección en lugar de la de cada persona",
+            address,
+        )
+    return Origin(address, claimed)
+
+
 ServiceDep = Annotated[Service, Depends(service_of)]
 RejectionLogDep = Annotated[RejectionLog, Depends(rejection_log_of)]
 AddressDep = Annotated[str, Depends(address_of)]
+OriginDep = Annotated[Origin, Depends(origin_of)]
 
 ChosenClinic = Annotated[
     int | None,

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from app.auth.attempts import LoginAttempts
+from app.auth.attempts import LoginAttempts, Origin
 from app.auth.passwords import Passwords
 from app.auth.principal import Principal
 from app.auth.tokens import Tokens
@@ -38,12 +38,12 @@ class Login:
         self._passwords = Passwords()
 
     async def authenticate(
-        self, correo: str, password: str, *, subdominio: str | None, direccion: str
+        self, correo: str, password: str, *, subdominio: str | None, origin: Origin
     ) -> LoginResult:
         """A token for whoever has that e-mail, or user name of Django's, and that password.
 
         `subdominio` names the clinic where each has a schema, or where the e-mail is of several; elsewhere it is
-        not looked at. `direccion` is the IP address that failures are counted for.
+        not looked at. `origin` is whose failures are counted.
 
         Raises LoginRefused, in the same words and after as long whatever was wrong, or to ask for the clinic
         when the password was right; TooManyAttempts; LoginUnavailable without a secret or without Django's
@@ -52,7 +52,7 @@ class Login:
         self._tokens.require_secret()
         # As the database compares e-mails, so that letters in upper case are no further guesses.
         identifier = correo.strip().lower()
-        await self._attempts.count(identifier, direccion)
+        await self._attempts.count(identifier, origin)
         account: Account | None = None
         try:
             account = await self._users.account(correo.strip(), clinica=subdominio)
@@ -67,9 +67,9 @@ class Login:
                 exc.clinics = sorted({clinic.id for _, clinic in account.people})
             raise
         except RespaldosError:
-            await self._attempts.release(identifier, direccion)
+            await self._attempts.release(identifier, origin)
             raise
-        await self._attempts.succeeded(identifier, direccion)
+        await self._attempts.succeeded(identifier, origin)
         usuario = _chosen(admitted, subdominio)
         principal = self._principal(usuario)
         token = self._tokens.issue(principal, password=account.password)

@@ -25,8 +25,8 @@ def log_problems(found: list[Finding]) -> None:
 
 
 def local(settings: Settings) -> list[Finding]:
-    """Names that are no settings, and the keys of tokens."""
-    return [*names(), *jwt(settings)]
+    """Names that are no settings, the keys of tokens, and proxies."""
+    return [*names(), *jwt(settings), *proxies(settings)]
 
 
 def names() -> list[Finding]:
@@ -68,6 +68,14 @@ def jwt(settings: Settings) -> list[Finding]:
         found.append(wrong("tokens", "JWT_SECRET se repite tanto que se adivina", _DRAW_ONE))
     said = f"JWT_SECRET tiene {len(secret.encode())} bytes"
     return found or [good("tokens", f"{said}, y {theirs} se entiende" if has_theirs else said)]
+
+
+def proxies(settings: Settings) -> list[Finding]:
+    """Whether each person has an address of their own."""
+    if settings.forwarded_allow_ips or settings.embedded_servers:
+        return []
+    said = "sin FORWARDED_ALLOW_IPS, a quien llega por un proxy no se lo distingue de los demás"
+    return [warning("proxy", said, "si hay un proxy delante, FORWARDED_ALLOW_IPS con su dirección o su red")]
 
 
 def seals(settings: Settings) -> list[Finding]:

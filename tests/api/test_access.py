@@ -500,21 +500,29 @@ def test_only_the_hop_before_our_proxies_is_believed(peer: str, forwarded: tuple
     assert from_where(peer, *forwarded) == believed
 
 
-async def test_forged_addresses_do_not_make_more_guesses(app: FastAPI, conn: asyncpg.Connection) -> None:
-    async def guess(client: httpx.AsyncClient, number: int) -> int:
+async def test_forged_addresses_make_few_more_guesses_and_are_told(
+    app: FastAPI, conn: asyncpg.Connection, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def guess(client: httpx.AsyncClient, number: int, correo: str = ADMIN) -> int:
         answer = await client.post(
             f"{API}/auth/login/",
-            json={"correo": ADMIN, "contraseña": "no es esta"},
-            headers={"X-Forwarded-For": f"203.0.113.{number}"},
+            json={"correo": correo, "contraseña": "no es esta"},
+            headers={"X-Forwarded-For": f"203.0.113.7, 198.51.100.{number}"},
         )
         return answer.status_code
 
-    async with client_of(app, "192.0.2.1") as client:
-        assert [await guess(client, number) for number in range(6)] == [401] * 5 + [429]
     async with client_of(app, "10.0.0.1") as proxied:
-        assert await guess(proxied, 77) == 401
+        assert [await guess(proxied, 77) for _ in range(6)] == [401] * 5 + [429]
+    assert not [record for record in caplog.records if "FORWARDED_ALLOW_IPS" in record.message]
+    async with client_of(app, "192.0.2.1") as client:
+        # Another proxy of ours that was forgotten, or somebody who pretends to be one.
+        assert [await guess(client, number) for number in range(6)] == [401] * 5 + [429]
+        assert await guess(client, 1, "otra@clinica.example") == 401
     lines = await events(conn, "ingreso_rechazado")
-    assert {line["direccion"] for line in lines} == {"192.0.2.1", "203.0.113.77"}
+    assert {line["direccion"] for line in lines} == {"192.0.2.1", "198.51.100.77"}
+    (told,) = [record.message for record in caplog.records if "FORWARDED_ALLOW_IPS" in record.message]
+    assert "192.0.2.1" in told
+    assert "203.0.113" not in told
 
 
 async def test_a_token_of_the_clinics_own_gets_its_name_from_the_clinic(

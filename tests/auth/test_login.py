@@ -9,7 +9,7 @@ import pytest
 from redis.asyncio import Redis
 
 from app.auth import passwords
-from app.auth.attempts import FAILURES, LoginAttempts
+from app.auth.attempts import FAILURES, LoginAttempts, Origin
 from app.auth.login import Login, LoginResult
 from app.auth.principal import Principal
 from app.auth.tokens import Tokens
@@ -56,7 +56,7 @@ def in_schemas(schemas: People, tokens: Tokens, attempts: LoginAttempts) -> Logi
 async def authenticate(
     login: Login, correo: str = ADMIN, password: str = PASSWORD, clinica: str | None = None
 ) -> LoginResult:
-    return await login.authenticate(correo, password, subdominio=clinica, direccion=HERE)
+    return await login.authenticate(correo, password, subdominio=clinica, origin=Origin(HERE))
 
 
 async def refusal(login: Login, correo: str = ADMIN, password: str = PASSWORD, clinica: str | None = None) -> str:
@@ -172,7 +172,7 @@ async def test_every_refusal_says_the_same_costs_the_same_and_counts(
     monkeypatch.setattr(passwords, "pbkdf2_hmac", counting)
     assert await refusal(in_column, correo, password) == SENTENCE
     assert work == [CHEAP]
-    assert [await redis.get(key) for key in await redis.keys("*")] == ["1", "1"]
+    assert [await redis.get(key) for key in await redis.keys("*") if "conocida" not in key] == ["1"] * 3
 
 
 async def test_after_five_failures_the_right_password_has_to_wait_too(in_column: Login) -> None:
@@ -215,7 +215,7 @@ async def test_who_is_of_several_clinics_is_asked_for_one_once_the_password_is_r
         said = await refusal(in_column, clinica=clinica)
         assert "«clinica»" in said
         assert "1 (Clínica Uno), 2 (Clínica Dos)" in said
-    assert not await redis.keys("*")
+    assert {key.split(":")[2] for key in await redis.keys("*")} == {"conocida"}
     assert await refusal(in_column, password="otra") == SENTENCE
     for clinica, expected in (("1", "Administrador"), ("2", "Recepcionista"), ("clínica dos", "Recepcionista")):
         assert (await authenticate(in_column, clinica=clinica)).principal.rol == expected

@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 import asyncpg
 import pytest
 
+from app.auth.attempts import Origin
 from app.auth.login import Login
 from app.auth.people import PERSON_SECONDS, PeopleCheck
 from app.auth.tokens import Tokens
@@ -93,7 +94,7 @@ async def test_a_login_ends_when_the_person_is_not_the_same_any_more(
 ) -> None:
     correo, change, said = OF_A_LOGIN[why]
     login = Login(column.users, tokens, attempts)
-    token = (await login.authenticate(correo, PASSWORD, subdominio=None, direccion="192.0.2.1")).token
+    token = (await login.authenticate(correo, PASSWORD, subdominio=None, origin=Origin("192.0.2.1"))).token
     await check.check(await tokens.verify(token))
     await change(column)
     await check.check(await tokens.verify(token))
@@ -104,10 +105,12 @@ async def test_a_login_ends_when_the_person_is_not_the_same_any_more(
 async def test_a_clinic_with_a_schema_has_its_own_people(schemas: People, tokens: Tokens, attempts: Any) -> None:
     login = Login(schemas.users, tokens, attempts)
     for correo, clinica in ((ADMIN, "clinica1"), (SUPERUSER, None)):
-        found = await login.authenticate(correo, PASSWORD, subdominio=clinica, direccion="192.0.2.1")
+        found = await login.authenticate(correo, PASSWORD, subdominio=clinica, origin=Origin("192.0.2.1"))
         await PeopleCheck(schemas.users, tokens).check(await tokens.verify(found.token))
     await schemas.sql.execute("UPDATE clinica1.usuario SET activo = false")
-    found = await login.authenticate("admin@clinica2.example", PASSWORD, subdominio="clinica2", direccion="192.0.2.1")
+    found = await login.authenticate(
+        "admin@clinica2.example", PASSWORD, subdominio="clinica2", origin=Origin("192.0.2.1")
+    )
     await PeopleCheck(schemas.users, tokens).check(await tokens.verify(found.token))
 
 

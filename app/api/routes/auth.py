@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Header
 
-from app.api.caller import AddressDep, Known, PrincipalDep, RejectionLogDep, ServiceDep, facts_of
+from app.api.caller import AddressDep, Known, OriginDep, PrincipalDep, RejectionLogDep, ServiceDep, facts_of
 from app.api.openapi import problems
 from app.api.schemas import WITHOUT_NUL, Ingresado, Ingreso, Mensaje, TokenVerificado, UsuarioIngresado
 from app.auth.principal import Principal
@@ -37,7 +37,7 @@ router = APIRouter(prefix="/auth", tags=["Ingreso"])
 async def login(
     service: ServiceDep,
     rejection_log: RejectionLogDep,
-    address: AddressDep,
+    origin: OriginDep,
     body: Ingreso,
     subdominio: Annotated[
         str | None,
@@ -52,19 +52,20 @@ async def login(
     """Con el correo (o nombre de usuario) y la contraseña del sistema de la clínica.
 
     Tras cinco fallos seguidos de un correo desde una dirección, o cincuenta desde una dirección, hay que esperar
-    los segundos que dice `Retry-After`.
+    los segundos que dice `Retry-After`. Tras diez de un correo, desde donde sea, hay que esperar cada vez más, hasta
+    un minuto; no desde donde esa persona ya ingresó.
     """
     login = service.require_login()
     try:
         found = await login.authenticate(
-            body.correo, body.contraseña, subdominio=subdominio or body.clinica, direccion=address
+            body.correo, body.contraseña, subdominio=subdominio or body.clinica, origin=origin
         )
     except (LoginRefused, TooManyAttempts) as exc:
         known: Sequence[int | None] = exc.clinics if isinstance(exc, LoginRefused) else ()
         for clinica_id in known or (None,):
             await rejection_log.record(
                 Accion.INGRESO_RECHAZADO,
-                Actor(None, None, address),
+                Actor(None, None, origin.direccion),
                 clinica_id=clinica_id,
                 correo=body.correo,
                 motivo=exc.code,
@@ -75,7 +76,7 @@ async def login(
         await audit.record(
             session,
             Accion.INGRESO,
-            Actor(principal.usuario, principal.nombre, address),
+            Actor(principal.usuario, principal.nombre, origin.direccion),
             clinica_id=principal.clinica_id,
             rol=principal.rol,
         )

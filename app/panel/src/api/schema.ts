@@ -18,7 +18,8 @@ export interface paths {
          * @description Con el correo (o nombre de usuario) y la contraseña del sistema de la clínica.
          *
          *     Tras cinco fallos seguidos de un correo desde una dirección, o cincuenta desde una dirección, hay que esperar
-         *     los segundos que dice `Retry-After`.
+         *     los segundos que dice `Retry-After`. Tras diez de un correo, desde donde sea, hay que esperar cada vez más, hasta
+         *     un minuto; no desde donde esa persona ya ingresó.
          */
         post: operations["login_login"];
         delete?: never;
