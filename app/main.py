@@ -92,6 +92,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.state.service = service
         app.state.rejection_log = RejectionLog(service.resources)
         app.state.under_way = {}
+        app.state.readiness = health.Readiness(service)
         app.state.strange_proxy_told = -math.inf
         yield
 

@@ -737,7 +737,8 @@ export interface paths {
          * Dice si el servicio puede trabajar
          * @description Cada cosa que necesita, por su nombre: `ok`, o qué le pasa. Responde 503 si a alguna le pasa algo.
          *
-         *     El trabajador es otro proceso, y sin él este responde igual: se dice cómo está, y no cambia el código.
+         *     El trabajador es otro proceso, y sin él este responde igual: se dice cómo está, y no cambia el código. Se mira una
+         *     vez por segundo, por más que se pregunte.
          */
         get: operations["health_lista"];
         put?: never;
