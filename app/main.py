@@ -1,5 +1,6 @@
 """The HTTP service."""
 
+import math
 import re
 from collections.abc import AsyncIterator, MutableMapping
 from contextlib import asynccontextmanager
@@ -91,6 +92,8 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.state.service = service
         app.state.rejection_log = RejectionLog(service.resources)
         app.state.under_way = {}
+        app.state.readiness = health.Readiness(service)
+        app.state.strange_proxy_told = -math.inf
         yield
 
 

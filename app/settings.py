@@ -167,6 +167,8 @@ class Settings(BaseSettings):
     )
     jwt_issuer: str | None = _setting(None, "el emisor (iss) de los tokens ajenos")
     jwt_audience: str | None = _setting(None, "la audiencia (aud) de los tokens ajenos")
+    jwt_unchecked: CommaSeparated = _setting((), "iss, aud, o los dos separados por comas")
+    jwt_max_hours: int = _setting(24, "un número de horas, 1 o más", ge=1)
     admin_roles: CommaSeparated = _setting(("administrador", "admin"), "nombres de roles separados por comas")
 
     time_zone: ZoneInfo = _setting(ZoneInfo("America/La_Paz"), "una zona horaria, por ejemplo America/La_Paz")
@@ -254,6 +256,13 @@ class Settings(BaseSettings):
         # RFC 7518 §3.2: an HS256 key is at least as long as the hash.
         if value is not None and len(value.get_secret_value().encode()) < 32:
             raise ValueError("too short")
+        return value
+
+    @field_validator("jwt_unchecked")
+    @classmethod
+    def _claims(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if not set(value) <= {"iss", "aud"}:
+            raise ValueError("not a claim that can be left unchecked")
         return value
 
     @field_validator("forwarded_allow_ips")

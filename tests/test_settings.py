@@ -67,6 +67,8 @@ MALFORMED = {
     "retention_monthly": ["-1", "x"],
     "purge_days": ["-1", "x"],
     "export_hours": ["0", "169", "un día"],
+    "jwt_unchecked": ["sub", "iss;aud"],
+    "jwt_max_hours": ["0", "un día"],
     "token_hours": ["0", "ocho"],
     "forwarded_allow_ips": ["proxy.example.com", "10.0.0.1, 300.1.1.1", "*"],
     "cors_allowed_origins": [

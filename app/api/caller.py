@@ -1,5 +1,7 @@
 """Who asks, for which clinic, and whether they may: what every route of the API depends on."""
 
+import logging
+import time
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from functools import partial
@@ -8,19 +10,26 @@ from typing import Annotated, Any, Final, Literal
 from fastapi import Depends, Query, Request
 from fastapi.security.http import HTTPBase
 
-from app.api.client_address import client_address
+from app.api.client_address import claimed_address, client_address
 from app.api.problems import path_of
 from app.api.rejection_log import RejectionLog
+from app.auth.attempts import Origin
 from app.auth.authorize import Permiso, authorize_clinic, require
-from app.auth.principal import Principal
+from app.auth.principal import Principal, TokenFacts
 from app.clinic.clinic import Clinic
 from app.connections.service import Service
 from app.errors import ClinicNotFound, NotAllowed, TokenRefused
+from app.respaldos.access.sessions import token_terminado
 from app.respaldos.audit import Actor
 from app.respaldos.models import Accion
 
 # PostgreSQL's bigint.
 LARGEST_ID: Final = 2**63 - 1
+
+# How often the log tells of the same thing (seconds).
+_TELL_SECONDS: Final = 3600
+
+log = logging.getLogger(__name__)
 
 _SCHEMES: Final = ("bearer", "token")
 
@@ -78,9 +87,24 @@ def address_of(request: Request) -> str:
     return client_address(request, request.app.state.trusted_proxies)
 
 
+def origin_of(request: Request, address: Annotated[str, Depends(address_of)]) -> Origin:
+    """From where somebody logs in; once an hour the log is told of a proxy that FORWARDED_ALLOW_IPS does not name."""
+    claimed = claimed_address(request, request.app.state.trusted_proxies)
+    now = time.monotonic()
+    if claimed is not None and now - request.app.state.strange_proxy_told >= _TELL_SECONDS:
+        request.app.state.strange_proxy_told = now
+        log.warning(
+            "FORWARDED_ALLOW_IPS no nombra a %s, que dice ser un proxy: los intentos fallidos se cuentan por lo que"
+            " dice y por cuenta, y la auditoría tiene su dirección en lugar de la de cada persona",
+            address,
+        )
+    return Origin(address, claimed)
+
+
 ServiceDep = Annotated[Service, Depends(service_of)]
 RejectionLogDep = Annotated[RejectionLog, Depends(rejection_log_of)]
 AddressDep = Annotated[str, Depends(address_of)]
+OriginDep = Annotated[Origin, Depends(origin_of)]
 
 ChosenClinic = Annotated[
     int | None,
@@ -113,7 +137,28 @@ async def _principal(
         raise
     actor = Actor(principal.usuario, principal.nombre, address)
     request.state.refuse = partial(refuse, actor, clinica_id=principal.clinica_id)
+    try:
+        await _still_good(service, principal)
+    except TokenRefused as exc:
+        await request.state.refuse(motivo=str(exc))
+        raise
     return principal
+
+
+def facts_of(principal: Principal) -> TokenFacts:
+    """What the token of a request says beside whose it is."""
+    assert principal.token is not None  # noqa: S101 (they came with one)
+    return principal.token
+
+
+async def _still_good(service: Service, principal: Principal) -> None:
+    """Raises TokenRefused where the token was ended, or the person is not what it says any more; DatabaseError."""
+    await service.people.check(principal)
+    token, usuario = facts_of(principal), principal.usuario or ""
+    if await token_terminado(
+        service.resources, token.digest, usuario, clinica_id=principal.clinica_id, emitido=token.issued
+    ):
+        raise TokenRefused("la sesión de este token se cerró; ingrese de nuevo")
 
 
 PrincipalDep = Annotated[Principal, Depends(_principal)]
@@ -185,6 +230,7 @@ def may_see_rows(caller: Caller) -> bool:
 async def recheck_access(service: Service, caller: Caller) -> None:
     """Ask again, for an answer that takes its time. Raises TokenRefused, NotAllowed or ClinicNotFound."""
     principal = await service.tokens.verify(caller.token)
+    await _still_good(service, principal)
     require(principal, Permiso.MIRAR)
     chosen = caller.clinica_id if principal.superadmin else None
     await authorize_clinic(service.directory, principal, chosen, platform=caller.clinic is None)

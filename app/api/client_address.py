@@ -35,6 +35,21 @@ def client_address(request: Request, trusted: Sequence[Network]) -> str:
     return str(found)
 
 
+def claimed_address(request: Request, trusted: Sequence[Network]) -> str | None:
+    """Whom a peer that is not in `trusted` says that it speaks for, in whatever words; None where it says nothing.
+
+    Of several hops, the last: a proxy adds it to what it was told itself.
+    """
+    peer = _parsed(request.client.host) if request.client is not None else None
+    if peer is not None and _within(peer, trusted):
+        return None
+    said = next((lines for name in _FORWARDING if (lines := request.headers.getlist(name))), None)
+    if said is None:
+        return None
+    hop = said[-1].rpartition(",")[2].strip()
+    return str(_parsed(hop) or hop)
+
+
 def is_local(request: Request) -> bool:
     """Whether a program of this machine asks, and not somebody else through a proxy on it."""
     peer = _parsed(request.client.host) if request.client is not None else None

@@ -3,7 +3,7 @@
 from datetime import date
 from typing import Annotated, Any, Literal
 
-from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, StrictBool
+from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, StrictInt
 from pydantic_core import PydanticKnownError
 
 from app.clinic.restore.mode import Modo
@@ -56,6 +56,22 @@ class Ingreso(BaseModel):
         max_length=63,
         pattern=WITHOUT_NUL,
         description="El esquema de la clínica, donde cada una tiene el suyo; o la cabecera `X-Tenant-Subdomain`.",
+    )
+
+
+class PedidoCierre(BaseModel):
+    """De quién se cierran las sesiones: como lo llaman sus tokens."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"usuario": "12", "clinica_id": 1}]})
+
+    usuario: str = Field(
+        min_length=1,
+        max_length=254,
+        pattern=WITHOUT_NUL,
+        description="El código de su usuario; de un superadministrador, su correo.",
+    )
+    clinica_id: StrictInt | None = Field(
+        None, ge=1, le=LARGEST_NUMBER, description="Su clínica; sin ella, es un superadministrador."
     )
 
 
@@ -212,6 +228,12 @@ class Ingresado(Answer):
     token: Annotated[str, eg("eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJzdWIiOiIxMiJ9.x2Vq…")]
     expira_en_segundos: Annotated[int, eg(28800)]
     usuario: Annotated[UsuarioIngresado, eg(UsuarioIngresado.example())]
+
+
+class Mensaje(Answer):
+    """Se hizo, y no hay más que decir."""
+
+    mensaje: Annotated[str, eg("La sesión terminó")]
 
 
 class TokenVerificado(Answer):

@@ -1,5 +1,6 @@
 """Counts failed logins in Redis, so that passwords cannot be guessed."""
 
+from dataclasses import dataclass
 from hashlib import sha256
 from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Final
@@ -13,8 +14,16 @@ from app.errors import TooManyAttempts
 FAILURES: Final = 5
 ADDRESS_FAILURES: Final = 50
 
-# From the first failure on (seconds).
+# Failures for an e-mail from wherever, until each further guess has to wait, twice as long as the one before it and
+# LONGEST_PAUSE (seconds) at most. Never for good: else anybody could shut anybody out. Where somebody has logged in
+# within KNOWN_SECONDS does not wait for strangers, who may be asking all the time.
+ACCOUNT_FAILURES: Final = 10
+LONGEST_PAUSE: Final = 60
+KNOWN_SECONDS: Final = 30 * 24 * 3600
+
+# From the first failure on, and, for an e-mail from wherever, from the last one (seconds).
 WINDOW: Final = 15 * 60
+ACCOUNT_WINDOW: Final = 3600
 
 # For connecting, and for each answer (seconds): somebody waits for the page.
 TIMEOUT: Final = 2
@@ -22,16 +31,23 @@ TIMEOUT: Final = 2
 # Who has IPv6 has at least a network of this size to ask from.
 _IPV6_PREFIX: Final = 64
 
-# Counts one more for every key, or, where a key is at its limit, for none: then how long until it is not (ms).
+# Counts one more for every key, or, where it has to wait, for none: then how long (ms). The keys are the address's,
+# the e-mail's and its pause's; and those of the e-mail from this address, its failures and whether it is known.
 _COUNT: Final = """
-for i, key in ipairs(KEYS) do
-    if tonumber(redis.call('GET', key) or '0') >= tonumber(ARGV[i + 1]) then
-        return math.max(redis.call('PTTL', key), 1)
-    end
+local address, account, pause, pair, known = unpack(KEYS)
+local function left(key, limit)
+    if tonumber(redis.call('GET', key) or '0') < tonumber(limit) then return 0 end
+    return math.max(redis.call('PTTL', key), 1)
 end
-for i, key in ipairs(KEYS) do
-    if redis.call('INCR', key) == 1 then redis.call('EXPIRE', key, ARGV[1]) end
-end
+local stranger = not known or redis.call('EXISTS', known) == 0
+local wait = math.max(left(address, ARGV[2]), pair and left(pair, ARGV[3]) or 0)
+if stranger then wait = math.max(wait, redis.call('PTTL', pause)) end
+if wait > 0 then return wait end
+if redis.call('INCR', address) == 1 then redis.call('EXPIRE', address, ARGV[1]) end
+if pair and redis.call('INCR', pair) == 1 then redis.call('EXPIRE', pair, ARGV[1]) end
+local over = redis.call('INCR', account) - tonumber(ARGV[4])
+redis.call('EXPIRE', account, ARGV[5])
+if over >= 0 then redis.call('SET', pause, '', 'PX', 1000 * math.min(2 ^ math.min(over, 30), tonumber(ARGV[6]))) end
 return 0
 """
 
@@ -42,6 +58,18 @@ for _, key in ipairs(KEYS) do
     if count > 1 then redis.call('DECR', key) elseif count == 1 then redis.call('DEL', key) end
 end
 """
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """From where somebody logs in. `claimed`: whom a proxy that is not known to be ours says it speaks for.
+
+    Everybody behind such a proxy has its address. So failures are counted by what it claims, and for an e-mail from
+    wherever: who makes claims up has no more guesses than that.
+    """
+
+    direccion: str
+    claimed: str | None = None
 
 
 class LoginAttempts:
@@ -57,43 +85,57 @@ class LoginAttempts:
         self._count = self._redis.register_script(_COUNT)
         self._discount = self._redis.register_script(_DISCOUNT)
 
-    async def count(self, correo: str, direccion: str) -> None:
+    async def count(self, correo: str, origin: Origin) -> None:
         """Count a failure before it is one, so that guesses made at the same time do not pass together.
 
         Raises TooManyAttempts, having counted nothing, and QueueUnavailable.
         """
+        limits = (WINDOW, ADDRESS_FAILURES, FAILURES, ACCOUNT_FAILURES, ACCOUNT_WINDOW, LONGEST_PAUSE)
         with redis_errors():
-            wait_ms = await self._count(
-                keys=[_pair(correo, direccion), _address(direccion)], args=[WINDOW, FAILURES, ADDRESS_FAILURES]
-            )
+            wait_ms = await self._count(keys=_keys(correo, origin), args=limits)
         if wait_ms:
             seconds = -(-int(wait_ms) // 1000)
             raise TooManyAttempts(
                 f"demasiados intentos fallidos; vuelva a intentarlo en {_in_words(seconds)}", retry_after=seconds
             )
 
-    async def succeeded(self, correo: str, direccion: str) -> None:
-        """Forget the failures of that e-mail from there; the address's other ones stay. Raises QueueUnavailable."""
+    async def succeeded(self, correo: str, origin: Origin) -> None:
+        """Forget the failures of that e-mail; the address's other ones stay. Raises QueueUnavailable."""
+        address, account, pause, *here = _keys(correo, origin)
         with redis_errors():
-            await self._redis.delete(_pair(correo, direccion))
-            await self._discount(keys=[_address(direccion)])
+            await self._redis.delete(account, pause, *here[:1])
+            for known in here[1:]:
+                await self._redis.set(known, "", ex=KNOWN_SECONDS)
+            await self._discount(keys=[address])
 
-    async def release(self, correo: str, direccion: str) -> None:
+    async def release(self, correo: str, origin: Origin) -> None:
         """Take back what `count` counted, as nobody could say whether it was a failure. Raises QueueUnavailable."""
+        address, account, pause, *here = _keys(correo, origin)
         with redis_errors():
-            await self._discount(keys=[_pair(correo, direccion), _address(direccion)])
+            await self._redis.delete(pause)
+            await self._discount(keys=[address, account, *here[:1]])
 
     async def close(self) -> None:
         """Close the connections."""
         await self._redis.aclose()
 
 
-def _pair(correo: str, direccion: str) -> str:
-    return f"respaldos:ingreso:cuenta:{_digest(correo.casefold(), network_of(direccion))}"
+def _keys(correo: str, origin: Origin) -> list[str]:
+    """In the order of _COUNT."""
+    network, who = network_of(origin.direccion), correo.casefold()
+    if origin.claimed is not None:
+        return [_key("direccion", network, network_of(origin.claimed)), _key("cuenta", who), _key("pausa", who)]
+    return [
+        _key("direccion", network),
+        _key("cuenta", who),
+        _key("pausa", who),
+        _key("cuenta", who, network),
+        _key("conocida", who, network),
+    ]
 
 
-def _address(direccion: str) -> str:
-    return f"respaldos:ingreso:direccion:{_digest(network_of(direccion))}"
+def _key(kind: str, *parts: str) -> str:
+    return f"respaldos:ingreso:{kind}:{_digest(*parts)}"
 
 
 def _digest(*parts: str) -> str:

@@ -1,9 +1,10 @@
 """Login with e-mail and password against the clinics' own users."""
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from app.auth.attempts import LoginAttempts
+from app.auth.attempts import LoginAttempts, Origin
 from app.auth.passwords import Passwords
 from app.auth.principal import Principal
 from app.auth.tokens import Tokens
@@ -37,12 +38,12 @@ class Login:
         self._passwords = Passwords()
 
     async def authenticate(
-        self, correo: str, password: str, *, subdominio: str | None, direccion: str
+        self, correo: str, password: str, *, subdominio: str | None, origin: Origin
     ) -> LoginResult:
         """A token for whoever has that e-mail, or user name of Django's, and that password.
 
         `subdominio` names the clinic where each has a schema, or where the e-mail is of several; elsewhere it is
-        not looked at. `direccion` is the IP address that failures are counted for.
+        not looked at. `origin` is whose failures are counted.
 
         Raises LoginRefused, in the same words and after as long whatever was wrong, or to ask for the clinic
         when the password was right; TooManyAttempts; LoginUnavailable without a secret or without Django's
@@ -51,7 +52,7 @@ class Login:
         self._tokens.require_secret()
         # As the database compares e-mails, so that letters in upper case are no further guesses.
         identifier = correo.strip().lower()
-        await self._attempts.count(identifier, direccion)
+        await self._attempts.count(identifier, origin)
         account: Account | None = None
         try:
             account = await self._users.account(correo.strip(), clinica=subdominio)
@@ -66,28 +67,40 @@ class Login:
                 exc.clinics = sorted({clinic.id for _, clinic in account.people})
             raise
         except RespaldosError:
-            await self._attempts.release(identifier, direccion)
+            await self._attempts.release(identifier, origin)
             raise
-        await self._attempts.succeeded(identifier, direccion)
+        await self._attempts.succeeded(identifier, origin)
         usuario = _chosen(admitted, subdominio)
         principal = self._principal(usuario)
-        return LoginResult(self._tokens.issue(principal), self._tokens.seconds, usuario, principal)
+        token = self._tokens.issue(principal, password=account.password)
+        return LoginResult(token, self._tokens.seconds, usuario, principal)
 
     async def _admitted(self, account: Account) -> list[tuple[Usuario, Clinic | None]]:
         """Whom this login lets in, once for each clinic; a superuser of the platform where no clinic knows them."""
         if account.shared:
-            # Nothing else ties a login to a person, so whoever takes another's e-mail would come in as them.
-            _log.warning("varios usuarios activos de auth_user tienen el mismo correo: ninguno puede ingresar")
+            # Nothing else ties a login to a person, so whoever takes another's e-mail, also that of a login that was
+            # switched off, would come in as them.
+            _log.warning("varios usuarios de auth_user tienen el mismo correo: ninguno puede ingresar")
             raise LoginRefused(_REFUSED)
         if account.people:
-            first: dict[int, tuple[Usuario, Clinic | None]] = {}
-            for usuario, clinic in account.people:
-                first.setdefault(clinic.id, (usuario, clinic))
-            return list(first.values())
+            if not self._one_person(account.people):
+                _log.warning("varias personas de usuario tienen el mismo correo: ninguna puede ingresar")
+                raise LoginRefused(_REFUSED)
+            return list(account.people)
         superuser = account.superuser
         if superuser is None or await self._users.in_any_clinic(superuser.correoelectronico):
             return []
         return [(superuser, None)]
+
+    def _one_person(self, people: Sequence[tuple[Usuario, Clinic]]) -> bool:
+        """Whether these can be one: of a name, once in a clinic, and not of the staff here and a patient there.
+
+        Patients write their e-mail and their name themselves.
+        """
+        names = {tuple(usuario.nombre_completo.casefold().split()) for usuario, _ in people}
+        clinics = {clinic.id for _, clinic in people}
+        patients = {self._principal(usuario).paciente for usuario, _ in people}
+        return len(names) == len(patients) == 1 and len(clinics) == len(people)
 
     def _principal(self, usuario: Usuario) -> Principal:
         if usuario.clinica_id is None:

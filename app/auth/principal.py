@@ -2,7 +2,8 @@
 
 import unicodedata
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Final
 
 from app.clinic.people.users import SUPERADMIN
@@ -11,11 +12,25 @@ _PATIENT: Final = "paciente"
 
 
 @dataclass(frozen=True, slots=True)
+class TokenFacts:
+    """What a token that was believed says beside whose it is.
+
+    `digest` tells it from every other one. `password` is the fingerprint of the password that it was given for, which
+    our own logins' alone have.
+    """
+
+    digest: str
+    issued: datetime
+    expires: datetime
+    password: str | None = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Principal:
     """A person, or a program with a token.
 
     `usuario` is their id in the clinic's own system. `clinica_id` is None for a superadmin, and for nobody else.
-    `admin` may do everything in its clinic; `paciente` may nothing.
+    `admin` may do everything in its clinic; `paciente` may nothing. `token` is of the token that said all this.
     """
 
     usuario: str | None
@@ -25,6 +40,7 @@ class Principal:
     admin: bool
     superadmin: bool
     paciente: bool
+    token: TokenFacts | None = field(default=None, compare=False)
 
 
 class Roles:

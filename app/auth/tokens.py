@@ -1,13 +1,18 @@
 """Tokens: our own, and those of the clinics' own backend."""
 
+import hmac
 import time
 from collections.abc import Collection
+from dataclasses import replace
+from datetime import UTC, datetime
+from hashlib import sha256
+from secrets import token_urlsafe
 from typing import Any, Final
 
 import jwt
 
 from app.auth.jwks import KeySet
-from app.auth.principal import Principal, Roles
+from app.auth.principal import Principal, Roles, TokenFacts
 from app.auth.public_key import PublicKey, read_pem
 from app.clinic.people.users import SUPERADMIN
 from app.errors import LoginUnavailable, SettingsError, TokenRefused
@@ -23,11 +28,22 @@ MAX_LENGTH: Final = 8192
 
 _TIMES: Final = ("exp", "iat", "nbf")
 _REQUIRED: Final = ["exp", "iat", "sub"]
+_OWN_REQUIRED: Final = [*_REQUIRED, "jti"]
+
+# Of the password that one of our tokens was given for.
+_PASSWORD: Final = "pwh"  # noqa: S105 (a claim's name, and no secret)
 _MAX_ID: Final = 2**63 - 1
 
 # What issuers that sign several kinds with one key call the kind that may be shown to a service. Django's SimpleJWT
 # puts the same claims into the one that only renews, which lives for days.
 _ACCESS: Final = ("access", "sliding", "bearer")
+
+# Where they say it: SimpleJWT in the one claim, Keycloak in the other, RFC 9068 in the header.
+_KINDS: Final = ("token_type", "typ")
+_ACCESS_HEADERS: Final = ("jwt", "at+jwt", "application/at+jwt")
+
+# How long another issuer's token may be good (hours), where nothing else is said.
+MAX_HOURS: Final = 24
 
 
 class Tokens:
@@ -37,7 +53,11 @@ class Tokens:
     which needs `secret`; and that of another issuer, with `public_key` or the keys at `jwks_url`. A token's
     issuer says which of the two has to agree; nothing else in it is looked at before one does.
 
-    Raises SettingsError where a key or secret is of no use, or where it is not clear which one counts.
+    `unchecked` are those of `iss` and `aud` that need not be told of another issuer: whatever it signed for any other
+    service is then good here, too. `max_hours` is how long its tokens may be good.
+
+    Raises SettingsError where a key or secret is of no use, where it is not clear which one counts, and where it is
+    not said who the other issuer is, or for whom its tokens are.
     """
 
     def __init__(
@@ -51,6 +71,8 @@ class Tokens:
         algorithm: str = "RS256",
         issuer: str | None = None,
         audience: str | None = None,
+        unchecked: Collection[str] = (),
+        max_hours: int = MAX_HOURS,
     ) -> None:
         self.roles = Roles(admin_roles)
         self._secret = _checked_secret(secret)
@@ -58,6 +80,7 @@ class Tokens:
         self._algorithm = algorithm
         self._issuer = issuer
         self._audience = audience
+        self._max_hours = max_hours
         if public_key is not None and jwks_url is not None:
             raise SettingsError("JWT_PUBLIC_KEY y JWT_JWKS_URL: solo una de las dos puede tener valor")
         if issuer == ISSUER:
@@ -72,6 +95,14 @@ class Tokens:
                 ) from exc
         elif jwks_url is not None:
             self._key = KeySet(jwks_url, algorithm)
+        if self._key is not None:
+            whose = "JWT_PUBLIC_KEY" if public_key is not None else "JWT_JWKS_URL"
+            for setting, claim, value in (("JWT_ISSUER", "iss", issuer), ("JWT_AUDIENCE", "aud", audience)):
+                if value is None and claim not in unchecked:
+                    raise SettingsError(
+                        f"{setting}: falta; con {whose} hay que decir el «{claim}» de sus tokens"
+                        f" (para no mirarlo, JWT_UNCHECKED={claim})"
+                    )
 
     @property
     def seconds(self) -> int:
@@ -84,22 +115,37 @@ class Tokens:
             raise LoginUnavailable("este servicio no emite tokens: falta JWT_SECRET")
         return self._secret
 
-    def issue(self, principal: Principal) -> str:
-        """A token of ours for that person, who has a `usuario`. Raises LoginUnavailable without a secret."""
+    def fingerprint(self, password: str) -> str:
+        """What tells one stored password from another, and to whoever reads it nothing else.
+
+        Raises LoginUnavailable without a secret.
+        """
+        return hmac.digest(self.require_secret().encode(), f"password\0{password}".encode(), "sha256").hex()
+
+    def issue(self, principal: Principal, *, password: str | None = None) -> str:
+        """A token of ours for that person, who has a `usuario`.
+
+        `password` is the stored one that they logged in with: with another one, the token is worth nothing. Without,
+        the token is for a program. Raises LoginUnavailable without a secret.
+        """
         secret = self.require_secret()
         if principal.usuario is None:
             raise ValueError("a token needs a subject")
-        now = int(time.time())
+        now = time.time()
         claims: dict[str, Any] = {
             "iss": ISSUER,
             "sub": principal.usuario,
+            "jti": token_urlsafe(16),
+            # Not in whole seconds: one of the second in which all others were ended is good.
             "iat": now,
-            "exp": now + self._seconds,
+            "exp": int(now) + self._seconds,
             "rol": principal.rol,
             "nombre": principal.nombre,
         }
         if not principal.superadmin:
             claims["clinica_id"] = principal.clinica_id
+        if password is not None:
+            claims[_PASSWORD] = self.fingerprint(password)
         return jwt.encode(claims, secret, ALGORITHM)
 
     async def verify(self, token: str) -> Principal:
@@ -117,12 +163,7 @@ class Tokens:
             claims = self._own_claims(token) if own else await self._foreign_claims(token)
         except jwt.PyJWTError as exc:
             raise TokenRefused(_reason(exc)) from exc
-        return self._principal(claims, own=own)
-
-    @staticmethod
-    def seconds_left(token: str) -> int:
-        """How long a token that `verify` has just believed is good, by its own word; 0 within LEEWAY after that."""
-        return max(int(_unverified(token)["exp"] - time.time()), 0)
+        return replace(self._principal(claims, own=own), token=_facts(token, claims, own=own))
 
     async def close(self) -> None:
         """Close the connections to where the keys come from."""
@@ -132,18 +173,26 @@ class Tokens:
     def _own_claims(self, token: str) -> dict[str, Any]:
         if self._secret is None:
             raise TokenRefused("este servicio no emite tokens propios: falta JWT_SECRET")
-        return _decode(token, self._secret, ALGORITHM, issuer=ISSUER, audience=None)
+        return _decode(token, self._secret, ALGORITHM, issuer=ISSUER, audience=None, required=_OWN_REQUIRED)
 
     async def _foreign_claims(self, token: str) -> dict[str, Any]:
         key = self._key
         if key is None:
             raise TokenRefused("el emisor del token no es de confianza")
+        header = jwt.get_unverified_header(token)
         if isinstance(key, KeySet):
             # Of the header, only which key; one for another algorithm is not among them.
-            key = await key.key(jwt.get_unverified_header(token).get("kid"))
+            key = await key.key(header.get("kid"))
         claims = _decode(token, key, self._algorithm, issuer=self._issuer, audience=self._audience)
-        if str(claims.get("token_type", _ACCESS[0])).casefold() not in _ACCESS:
-            raise TokenRefused("el token no es de acceso: su «token_type» debe ser «access»")
+        for kind in _KINDS:
+            if str(claims.get(kind, _ACCESS[0])).casefold() not in _ACCESS:
+                raise TokenRefused(f"el token no es de acceso: su «{kind}» debe ser «access»")
+        if str(header.get("typ", _ACCESS_HEADERS[0])).casefold() not in _ACCESS_HEADERS:
+            raise TokenRefused("el token no es de acceso: el «typ» de su cabecera debe ser «at+jwt»")
+        if claims["exp"] - claims["iat"] > self._max_hours * 3600:
+            raise TokenRefused(
+                f"el token vale por más de {self._max_hours} horas, y aquí no se admite (JWT_MAX_HOURS)"
+            )
         return claims
 
     def _principal(self, claims: dict[str, Any], *, own: bool) -> Principal:
@@ -175,7 +224,13 @@ def _unverified(token: str) -> dict[str, Any]:
 
 
 def _decode(
-    token: str, key: PublicKey | str, algorithm: str, *, issuer: str | None, audience: str | None
+    token: str,
+    key: PublicKey | str,
+    algorithm: str,
+    *,
+    issuer: str | None,
+    audience: str | None,
+    required: list[str] = _REQUIRED,
 ) -> dict[str, Any]:
     claims = jwt.decode(
         token,
@@ -185,12 +240,27 @@ def _decode(
         audience=audience,
         leeway=LEEWAY,
         # Whether `sub` is text is asked below: of other issuers it is a number as often.
-        options={"require": _REQUIRED, "verify_aud": audience is not None, "verify_sub": False},
+        options={"require": required, "verify_aud": audience is not None, "verify_sub": False},
     )
     for name in _TIMES:
         if name in claims and (isinstance(claims[name], bool) or not isinstance(claims[name], int | float)):
             raise TokenRefused(f"«{name}» del token no es una fecha")
     return claims
+
+
+def _facts(token: str, claims: dict[str, Any], *, own: bool) -> TokenFacts:
+    # Of what is signed, letter by letter: the signature itself can be spelled in several ways.
+    signed = token.rpartition(".")[0]
+    try:
+        issued, expires = (datetime.fromtimestamp(claims[name], UTC) for name in ("iat", "exp"))
+    except (ValueError, OverflowError, OSError) as exc:
+        raise TokenRefused("las fechas del token no son fechas") from exc
+    return TokenFacts(
+        digest=sha256(signed.encode()).hexdigest(),
+        issued=issued,
+        expires=expires,
+        password=claims.get(_PASSWORD) if own else None,
+    )
 
 
 def _text(claims: dict[str, Any], name: str) -> str:
@@ -222,6 +292,8 @@ def _reason(exc: jwt.PyJWTError) -> str:
             return "el token venció; ingrese de nuevo"
         case jwt.ImmatureSignatureError():
             return "el token todavía no vale"
+        case jwt.MissingRequiredClaimError(claim="jti"):
+            return "el token es de una versión anterior; ingrese de nuevo"
         case jwt.MissingRequiredClaimError():
             return f"al token le falta «{exc.claim}»"
         case jwt.InvalidIssuerError():

@@ -33,6 +33,7 @@ LINES = {
     "serve": "Sirve la API y el panel",
     "worker": "Hace el trabajo de fondo",
     "token": "Emite un token",
+    "acceso": "Cierra sesiones",
     "crear": "Respalda ahora",
     "listar": "Lista los respaldos",
     "ver": "Muestra un respaldo",
@@ -60,6 +61,7 @@ LINES = {
 WIDTHS = (14, 24)
 
 MODULES = {
+    "app.cli.commands.access": ("acceso",),
     "app.cli.commands.backup": ("crear", "descargar"),
     "app.cli.commands.catalogue": ("catalogo",),
     "app.cli.commands.certificate": ("constancia",),
@@ -92,7 +94,7 @@ class LazyGroup(click.Group):
         return name, load(name) if name in LINES else command, rest
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """The commands alone: that there is a help is plain to whoever reads it, and there are 24 lines."""
+        """The commands alone: the two options stand in the first line, and four lines are room for eight commands."""
         self.format_commands(ctx, formatter)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
@@ -130,7 +132,7 @@ def load(name: str) -> click.Command:
     cls=LazyGroup,
     commands={name: click.Command(name, help=line) for name, line in LINES.items()},
     context_settings={"help_option_names": ["-h", "--help"]},
-    options_metavar="[OPCIONES]",
+    options_metavar="[--help | --version]",
     subcommand_metavar="ORDEN [ARGUMENTOS]...",
 )
 @click.version_option(None, "-V", "--version", package_name="respaldos", message="%(version)s")

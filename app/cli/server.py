@@ -3,18 +3,24 @@
 import asyncio
 import contextlib
 import logging
+import resource
 import socket
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import NoReturn
 
 import uvicorn
 from fastapi import FastAPI
 
+from app.cli.http_protocol import REQUEST_SECONDS, TimelyH11Protocol
 from app.errors import SettingsError
 from app.respaldos.cancellation import uninterrupted
 
 # What an answer under way may take once the service is to stop: a stream of progress would never end (seconds).
 LAST_ANSWERS_SECONDS = 3
+
+# Sockets and files that the process may have open, where the system lets it have more than the usual 1,024.
+MOST_OPEN = 65_536
 
 
 @contextlib.contextmanager
@@ -34,8 +40,16 @@ def listening(host: str, port: int) -> Iterator[socket.socket]:
         yield listener
 
 
-async def serve_http(app: FastAPI, listener: socket.socket, ready: Callable[[], None]) -> NoReturn:
+async def serve_http(
+    app: FastAPI,
+    listener: socket.socket,
+    ready: Callable[[], None],
+    *,
+    request_seconds: float = REQUEST_SECONDS,
+) -> NoReturn:
     """Answer requests until cancelled; those under way then may end. `ready` is called once the app has started.
+
+    A request that has not come as a whole within `request_seconds` is not waited for.
 
     Raises what the app's own start raises.
     """
@@ -47,6 +61,7 @@ async def serve_http(app: FastAPI, listener: socket.socket, ready: Callable[[], 
     # Who the client is behind a proxy, the API decides itself.
     config = uvicorn.Config(
         app,
+        http=partial(TimelyH11Protocol, request_seconds=request_seconds),  # type: ignore[arg-type]
         lifespan="off",
         proxy_headers=False,
         server_header=False,
@@ -54,6 +69,7 @@ async def serve_http(app: FastAPI, listener: socket.socket, ready: Callable[[], 
         log_config=None,
         timeout_graceful_shutdown=LAST_ANSWERS_SECONDS,
     )
+    _allow_many_sockets()
     # Not left to uvicorn, which would log a traceback where the start fails, and say no more.
     async with app.router.lifespan_context(app):
         server = Server(config)
@@ -68,6 +84,13 @@ async def serve_http(app: FastAPI, listener: socket.socket, ready: Callable[[], 
             with _silent("uvicorn.error"):
                 await uninterrupted(_ended(server, serving))
     raise RuntimeError("uvicorn ended by itself")
+
+
+def _allow_many_sockets() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MOST_OPEN if hard == resource.RLIM_INFINITY else min(MOST_OPEN, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 async def _ended(server: uvicorn.Server, serving: asyncio.Task[None]) -> None:

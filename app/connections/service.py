@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from app.auth.attempts import LoginAttempts
 from app.auth.login import Login
+from app.auth.people import PeopleCheck
 from app.auth.tokens import Tokens
 from app.broker.queue import Queue, open_queue
 from app.clinic.directory import ClinicDirectory
@@ -35,6 +36,8 @@ def tokens(settings: Settings) -> Tokens:
         algorithm=settings.jwt_algorithm,
         issuer=settings.jwt_issuer,
         audience=settings.jwt_audience,
+        unchecked=settings.jwt_unchecked,
+        max_hours=settings.jwt_max_hours,
     )
 
 
@@ -47,6 +50,7 @@ class Service:
     directory: ClinicDirectory
     users: ClinicUsers
     tokens: Tokens
+    people: PeopleCheck
     login: Login | None
     queue: Queue | None
 
@@ -81,4 +85,4 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
             stack.push_async_callback(attempts.close)
             login = Login(users, known, attempts)
             queue = await stack.enter_async_context(open_queue(address))
-        yield Service(settings, resources, directory, users, known, login, queue)
+        yield Service(settings, resources, directory, users, known, PeopleCheck(users, known), login, queue)

@@ -25,8 +25,8 @@ def log_problems(found: list[Finding]) -> None:
 
 
 def local(settings: Settings) -> list[Finding]:
-    """Names that are no settings, and the keys of tokens."""
-    return [*names(), *jwt(settings)]
+    """Names that are no settings, the keys of tokens, and proxies."""
+    return [*names(), *jwt(settings), *proxies(settings)]
 
 
 def names() -> list[Finding]:
@@ -49,24 +49,33 @@ def jwt(settings: Settings) -> list[Finding]:
         return [wrong("tokens", str(exc))]
     theirs = "JWT_PUBLIC_KEY" if settings.jwt_public_key is not None else "JWT_JWKS_URL"
     has_theirs = settings.jwt_public_key is not None or settings.jwt_jwks_url is not None
-    if settings.jwt_secret is None:
-        if has_theirs:
-            return [warning("tokens", f"sin JWT_SECRET nadie ingresa aquí: solo valen los de {theirs}", _DRAW_ONE)]
-        return [wrong("tokens", "faltan JWT_SECRET y la clave de otro emisor: nadie puede entrar", _DRAW_ONE)]
-    secret = settings.jwt_secret.get_secret_value()
     found = []
-    if len(set(secret)) < FEW_CHARACTERS:
-        found.append(wrong("tokens", "JWT_SECRET se repite tanto que se adivina", _DRAW_ONE))
-    if has_theirs and (settings.jwt_issuer is None or settings.jwt_audience is None):
+    if has_theirs and settings.jwt_unchecked:
         found.append(
             warning(
                 "tokens",
-                f"con {theirs} vale también un token que su emisor firmó para otro servicio",
-                "dé valor a JWT_ISSUER y JWT_AUDIENCE",
+                f"con {theirs} vale también un token que su emisor firmó para otro servicio (JWT_UNCHECKED)",
+                "dé valor a JWT_ISSUER y JWT_AUDIENCE, y quite JWT_UNCHECKED",
             )
         )
+    if settings.jwt_secret is None:
+        if has_theirs:
+            said = f"sin JWT_SECRET nadie ingresa aquí: solo valen los de {theirs}"
+            return [*found, warning("tokens", said, _DRAW_ONE)]
+        return [wrong("tokens", "faltan JWT_SECRET y la clave de otro emisor: nadie puede entrar", _DRAW_ONE)]
+    secret = settings.jwt_secret.get_secret_value()
+    if len(set(secret)) < FEW_CHARACTERS:
+        found.append(wrong("tokens", "JWT_SECRET se repite tanto que se adivina", _DRAW_ONE))
     said = f"JWT_SECRET tiene {len(secret.encode())} bytes"
     return found or [good("tokens", f"{said}, y {theirs} se entiende" if has_theirs else said)]
+
+
+def proxies(settings: Settings) -> list[Finding]:
+    """Whether each person has an address of their own."""
+    if settings.forwarded_allow_ips or settings.embedded_servers:
+        return []
+    said = "sin FORWARDED_ALLOW_IPS, a quien llega por un proxy no se lo distingue de los demás"
+    return [warning("proxy", said, "si hay un proxy delante, FORWARDED_ALLOW_IPS con su dirección o su red")]
 
 
 def seals(settings: Settings) -> list[Finding]:

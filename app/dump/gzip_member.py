@@ -22,6 +22,12 @@ INFLATE_BYTES = 1 << 20
 QUICK_BYTES = 1 << 17
 
 
+# What a file may become of which nobody knows its size: so much, or so much for each byte of it. Rows of two hundred
+# empty columns become forty times as large, a bomb a thousand times.
+FREE_BYTES = 64 << 20
+RATIO = 250
+
+
 class _Deflate(Protocol):
     def compress(self, data: bytes, /) -> bytes: ...
 
@@ -91,8 +97,8 @@ class GzipWriter:
 class GzipReader:
     """Decompresses a stream of which not one byte may be other than GzipWriter wrote it.
 
-    `max_size` (bytes) bounds the decompressed whole, where its size is known beforehand. `quick` is for whoever does
-    not prove the file.
+    `max_size` (bytes) bounds the decompressed whole, where its size is known beforehand; elsewhere how much of the
+    compressed file has been read bounds it. `quick` is for whoever does not prove the file.
     """
 
     def __init__(self, max_size: int | None = None, *, quick: bool = False) -> None:
@@ -104,10 +110,12 @@ class GzipReader:
         self._crc = 0
         self._size = 0
         self._max_size = max_size
+        self.compressed_size = 0
         self._most = QUICK_BYTES if quick else INFLATE_BYTES
 
     def feed(self, data: bytes) -> Iterator[bytes]:
         """Yield decompressed pieces of at most INFLATE_BYTES. Raises FormatError."""
+        self.compressed_size += len(data)
         missing = len(HEADER) - len(self._header)
         self._header += data[:missing]
         if not HEADER.startswith(self._header):
@@ -146,4 +154,6 @@ class GzipReader:
         self._size += len(piece)
         if self._max_size is not None and self._size > self._max_size:
             raise FormatError(f"el archivo crece a más de los {self._max_size:,} bytes esperados")
+        if self._max_size is None and self._size > max(FREE_BYTES, RATIO * self.compressed_size):
+            raise FormatError(f"el archivo crece a más de {RATIO} veces su tamaño, como no lo hace ningún respaldo")
         return piece

@@ -18,6 +18,14 @@ _END_OF_MODEL = re2.compile(r"\n\]")
 # PostgreSQL builds no text longer than 1 GiB, so no record is longer: the most a hostile file makes us hold.
 MAX_LINE_BYTES = 1 << 30
 
+# Of any other line: the longest, a header with 10,000 columns, is a tenth of it.
+MAX_HEADER_BYTES = 16 << 20
+
+# How long any line may be in a file of which nobody knows its size, and how much longer for each byte of it that has
+# been read: text compresses twentyfold, and a bomb a thousandfold. As JSON a line takes forty times its size.
+FREE_LINE_BYTES = 4 << 20
+LINE_RATIO = 100
+
 
 @dataclass(frozen=True, slots=True)
 class HeaderRead:
@@ -62,6 +70,7 @@ class DocumentReader:
 
     def __init__(self, *, prove: bool = True) -> None:
         self._prove = prove
+        self._longest_line = MAX_LINE_BYTES
         self.totals: dict[Section, dict[str, ModelTotal]] = {section: {} for section in Section}
         self.seal: Seal | None = None
         self._signed = hashlib.sha256()
@@ -91,6 +100,10 @@ class DocumentReader:
         """Check that the document is whole. Raises FormatError."""
         if not self._complete:
             raise FormatError(f"el archivo está cortado: termina antes de completar {self._where}")
+
+    def bound_lines(self, compressed: int) -> None:
+        """Bound each line by how much of the compressed file has been read, where nobody knows the file's size."""
+        self._longest_line = min(max(FREE_LINE_BYTES, LINE_RATIO * compressed), MAX_LINE_BYTES)
 
     def _document(self) -> Generator[None, None, None]:
         yield
@@ -175,19 +188,19 @@ class DocumentReader:
             end = found.start() if found is not None else buffer.rfind(b"\n", scanned)
             if end >= 0:
                 return self._take(end + 1)
-            scanned = yield from self._more()
+            scanned = yield from self._more(self._longest_line)
 
     def _line(self) -> Generator[None, None, bytes]:
         scanned = 0
         while (end := self._buffer.find(b"\n", scanned)) < 0:
-            scanned = yield from self._more()
+            scanned = yield from self._more(min(MAX_HEADER_BYTES, self._longest_line))
         return self._take(end + 1)[:-1]
 
-    def _more(self) -> Generator[None, None, int]:
-        """Wait for more bytes; return how many there were before."""
+    def _more(self, longest: int) -> Generator[None, None, int]:
+        """Wait for more bytes of a line that may be as long; return how many there were before."""
         size = len(self._buffer)
-        if size > MAX_LINE_BYTES:
-            raise FormatError(f"{self._where}: hay una línea de más de {MAX_LINE_BYTES:,} bytes")
+        if size > longest:
+            raise FormatError(f"{self._where}: hay una línea de más de {longest:,} bytes")
         yield
         return size
 

@@ -10,15 +10,18 @@ class FileScanner:
     """Feed it the file as it is stored; its events are DocumentReader's without `prove`.
 
     That the file is whole is checked, and that no bit of it has changed (CRC-32); not that it is the one that was
-    made. `max_size` (bytes) bounds the decompressed whole.
+    made. `max_size` (bytes) bounds the decompressed whole; without it, a bomb is noticed by how much it grows.
     """
 
     def __init__(self, max_size: int | None = None) -> None:
         self._gzip = GzipReader(max_size, quick=True)
+        self._size_known = max_size is not None
         self._document = DocumentReader(prove=False)
 
     def feed(self, data: bytes) -> Iterator[Event]:
         """What the file holds up to here. Raises FormatError."""
+        if not self._size_known:
+            self._document.bound_lines(self._gzip.compressed_size + len(data))
         for piece in self._gzip.feed(data):
             yield from self._document.feed(piece)
 

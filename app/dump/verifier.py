@@ -46,7 +46,9 @@ class VerifiedFile:
 
 
 class FileVerifier:
-    """Feed it the file as it is stored. `max_size` (bytes) bounds the decompressed whole.
+    """Feed it the file as it is stored.
+
+    `max_size` (bytes) bounds the decompressed whole; without it, a bomb is noticed by how much it grows.
 
     `on_event` is called with what has been read, each time after that has been checked; only `finish` can say that
     the whole is a backup. Without `parse_data` the records of `datos` are taken as they come, for whoever is told of
@@ -68,6 +70,7 @@ class FileVerifier:
         self._md5 = hashlib.md5(usedforsecurity=False)
         self._sha256 = hashlib.sha256()
         self._gzip = GzipReader(max_size)
+        self._size_known = max_size is not None
         self._document = DocumentReader()
         self._compressed = 0
         self._original = 0
@@ -93,6 +96,8 @@ class FileVerifier:
                 self._problem = exc
 
     def _read(self, data: bytes) -> None:
+        if not self._size_known:
+            self._document.bound_lines(self._compressed)
         for piece in self._gzip.feed(data):
             self._original += len(piece)
             for event in self._document.feed(piece):

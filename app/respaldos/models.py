@@ -117,6 +117,8 @@ class Accion(StrEnum):
     PROGRAMACION = "programacion"
     RETENCION = "retencion"
     LIBERACION = "liberacion"
+    SALIDA = "salida"
+    CIERRE_SESIONES = "cierre_sesiones"
 
 
 class TipoAviso(StrEnum):
@@ -632,3 +634,19 @@ class Tarea(Base):
 
     nombre: Mapped[str] = mapped_column(Text, primary_key=True)
     inicio: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
+
+
+class TokenTerminado(Base):
+    """A token that was ended before its time, or, with `momento`, all tokens that a person had by then.
+
+    `clave` is `token:` and the token's digest, or `persona:`, the clinic and what the tokens call the person. A
+    token's row is needed until `vence`, when the token ends by itself; a person's always.
+    """
+
+    __tablename__ = "token_terminado"
+
+    clave: Mapped[str] = mapped_column(Text, primary_key=True)
+    momento: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
+    vence: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+
+    __table_args__ = (Index(None, "vence"),)

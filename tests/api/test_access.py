@@ -189,10 +189,11 @@ ADMINISTRATORS = [
     ("GET", "registros/pacientes/0/entero/", 404),
 ]
 # Patients too, who may do nothing else.
-WHOSE_TOKEN_IS_GOOD = [("GET", "auth/verificar-token/", 200)]
+WHOSE_TOKEN_IS_GOOD = [("GET", "auth/verificar-token/", 200), ("POST", "auth/logout/", 200)]
 SUPERADMINS = [
     ("GET", "plataforma/eventos/", 200),
     ("GET", "plataforma/clinicas/", 200),
+    ("POST", "plataforma/cerrar-sesiones/", 200),
     ("GET", "plataforma/clinicas/{clinica}/puntos/", 200),
     ("POST", "plataforma/clinicas/{clinica}/puntos/", 200),
 ]
@@ -298,7 +299,7 @@ async def test_a_token_that_is_not_good_is_told_as_everywhere(
     client: httpx.AsyncClient, conn: asyncpg.Connection
 ) -> None:
     expired = jwt.encode(
-        {"iss": "respaldos", "sub": "1", "iat": 1, "exp": 2, "clinica_id": SMALL, "rol": "Administrador"},
+        {"iss": "respaldos", "sub": "1", "jti": "1", "iat": 1, "exp": 2, "clinica_id": SMALL, "rol": "Administrador"},
         JWT_SECRET,
         "HS256",
     )
@@ -309,6 +310,61 @@ async def test_a_token_that_is_not_good_is_told_as_everywhere(
         assert answer.headers["content-type"] == "application/problem+json"
         assert said.casefold() in answer.json()["error"].casefold()
     assert len(await events(conn, "acceso_rechazado")) == 2
+
+
+async def test_a_session_ends_when_somebody_says_so_whatever_redis_forgets(
+    settings: Settings, own_database: str
+) -> None:
+    own = settings.model_copy(update={"database_url": SecretStr(own_database)})
+
+    async def status(client: httpx.AsyncClient, token: str) -> int:
+        answer = await client.get(f"{API}/respaldos/", headers={"Authorization": f"Bearer {token}"})
+        assert answer.status_code == 200 or answer.json()["codigo"] == "token_invalido"
+        return answer.status_code
+
+    async with asking(own) as client, asking(own) as elsewhere, connected(own_database) as conn:
+        mine, other, third = [(await log_in(client, ADMIN)).json()["token"] for _ in range(3)]
+        colleague = (await log_in(client, f"recepcion@clinica{SMALL}.example")).json()["token"]
+        left = await client.post(f"{API}/auth/logout/", headers={"Authorization": f"Bearer {mine}"})
+        assert (left.status_code, left.json()) == (200, {"mensaje": "La sesión terminó"})
+        assert [await status(elsewhere, token) for token in (mine, other, colleague)] == [401, 200, 200]
+        # The signature's last letter has bits that count for nothing: the same token, spelled in another way.
+        letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+        respelled = mine[:-1] + letters[letters.index(mine[-1]) ^ 1]
+        assert await status(elsewhere, respelled) == 401
+        codigo = jwt.decode(other, options={"verify_signature": False})["sub"]
+        # A second's fraction before, so that one of this very second is told from those before it.
+        closed = await client.post(
+            f"{API}/plataforma/cerrar-sesiones/",
+            json={"usuario": f"0{codigo}", "clinica_id": SMALL},
+            headers=bearer(None),
+        )
+        assert closed.status_code == 200
+        assert [await status(elsewhere, token) for token in (other, third, colleague)] == [401, 401, 200]
+        again = (await log_in(client, ADMIN)).json()["token"]
+        assert await status(elsewhere, again) == 200
+        superadmin = (await log_in(client, SUPERUSER_EMAIL)).json()["token"]
+        await client.post(
+            f"{API}/plataforma/cerrar-sesiones/", json={"usuario": SUPERUSER_EMAIL.upper()}, headers=bearer(None)
+        )
+        refused = await client.get(f"{API}/plataforma/clinicas/", headers={"Authorization": f"Bearer {superadmin}"})
+        assert refused.status_code == 401
+        unknown = await client.post(
+            f"{API}/plataforma/cerrar-sesiones/", json={"usuario": "1", "clinica_id": 999}, headers=bearer(None)
+        )
+        assert unknown.status_code == 404
+        (gone,) = await events(conn, "salida")
+        assert (gone["clinica_id"], gone["usuario"]) == (SMALL, codigo)
+        lines = await events(conn, "cierre_sesiones")
+        assert [(line["clinica_id"], line["detalle"]) for line in lines] == [
+            (SMALL, {"de": f"0{codigo}"}),
+            (None, {"de": SUPERUSER_EMAIL.upper()}),
+        ]
+        # Who was dismissed, and had not used their token for half a minute.
+        await conn.execute("UPDATE usuario SET activo = false WHERE correoelectronico LIKE 'recepcion@%'")
+        async with asking(own) as later:
+            assert await status(later, colleague) == 401
+        assert (await events(conn, "acceso_rechazado"))[-1]["detalle"]["motivo"].endswith("ya no está activo")
 
 
 async def test_who_asks_for_what_is_not_theirs_is_seen(client: httpx.AsyncClient, conn: asyncpg.Connection) -> None:
@@ -407,9 +463,9 @@ async def test_a_database_that_is_away_does_not_hide_a_refusal(settings: Setting
         dead = SecretStr(f"postgresql+asyncpg://u:clave@127.0.0.1:{closed.getsockname()[1]}/d")
         own = {"database_url": dead, "clinic_database_url": settings.database_url}
         async with asking(settings.model_copy(update=own)) as client:
-            patient = await client.get(f"{API}/respaldos/", headers=bearer(rol="Paciente"))
+            unknown = await client.get(f"{API}/respaldos/", headers={"Authorization": "Bearer x"})
             listing = await client.get(f"{API}/respaldos/", headers=bearer())
-    assert patient.status_code == 403
+    assert unknown.status_code == 401
     assert (listing.status_code, listing.json()["codigo"]) == (503, "base_de_datos_no_disponible")
     assert int(listing.headers["retry-after"]) > 0
     for secret in ("clave", "127.0.0.1", "postgresql"):
@@ -448,21 +504,29 @@ def test_only_the_hop_before_our_proxies_is_believed(peer: str, forwarded: tuple
     assert from_where(peer, *forwarded) == believed
 
 
-async def test_forged_addresses_do_not_make_more_guesses(app: FastAPI, conn: asyncpg.Connection) -> None:
-    async def guess(client: httpx.AsyncClient, number: int) -> int:
+async def test_forged_addresses_make_few_more_guesses_and_are_told(
+    app: FastAPI, conn: asyncpg.Connection, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def guess(client: httpx.AsyncClient, number: int, correo: str = ADMIN) -> int:
         answer = await client.post(
             f"{API}/auth/login/",
-            json={"correo": ADMIN, "contraseña": "no es esta"},
-            headers={"X-Forwarded-For": f"203.0.113.{number}"},
+            json={"correo": correo, "contraseña": "no es esta"},
+            headers={"X-Forwarded-For": f"203.0.113.7, 198.51.100.{number}"},
         )
         return answer.status_code
 
-    async with client_of(app, "192.0.2.1") as client:
-        assert [await guess(client, number) for number in range(6)] == [401] * 5 + [429]
     async with client_of(app, "10.0.0.1") as proxied:
-        assert await guess(proxied, 77) == 401
+        assert [await guess(proxied, 77) for _ in range(6)] == [401] * 5 + [429]
+    assert not [record for record in caplog.records if "FORWARDED_ALLOW_IPS" in record.message]
+    async with client_of(app, "192.0.2.1") as client:
+        # Another proxy of ours that was forgotten, or somebody who pretends to be one.
+        assert [await guess(client, number) for number in range(6)] == [401] * 5 + [429]
+        assert await guess(client, 1, "otra@clinica.example") == 401
     lines = await events(conn, "ingreso_rechazado")
-    assert {line["direccion"] for line in lines} == {"192.0.2.1", "203.0.113.77"}
+    assert {line["direccion"] for line in lines} == {"192.0.2.1", "198.51.100.77"}
+    (told,) = [record.message for record in caplog.records if "FORWARDED_ALLOW_IPS" in record.message]
+    assert "192.0.2.1" in told
+    assert "203.0.113" not in told
 
 
 async def test_a_token_of_the_clinics_own_gets_its_name_from_the_clinic(

@@ -1,5 +1,6 @@
 """Whatever goes wrong is said in the same form, in Spanish, readable by a front end of another origin."""
 
+import asyncio
 import json
 import logging
 from collections.abc import AsyncIterator
@@ -10,6 +11,7 @@ import pytest
 from fastapi import FastAPI
 
 from app.api.middleware import LARGEST_BODY
+from app.api.routes.health import Readiness
 from app.errors import StorageUnavailable
 from app.settings import Settings
 from tests.api.conftest import API, FRONT_END, add_backup, application, asking, bearer, client_of
@@ -292,6 +294,36 @@ async def test_nothing_needs_to_be_up_for_the_service_to_start(settings: Setting
     assert (alive.status_code, ready.status_code, page.status_code) == (200, 503, 200)
     assert set(ready.json()) == {"base_de_datos", "redis", "bucket", "trabajador"}
     assert "ok" not in ready.json().values()
+
+
+async def test_whether_it_can_work_is_looked_at_once_a_second(app: FastAPI, monkeypatch: pytest.MonkeyPatch) -> None:
+    looked, moment, going_on = 0, 1000.0, asyncio.Event()
+
+    async def check() -> str | None:
+        nonlocal looked
+        looked += 1
+        await going_on.wait()
+        return None
+
+    service = app.state.service
+    monkeypatch.setattr(service.resources.storage, "check", check)
+    monkeypatch.setattr(app.state, "readiness", Readiness(service, clock=lambda: moment))
+    async with client_of(app) as client:
+
+        async def ask() -> int:
+            return (await client.get("/salud/lista")).status_code
+
+        first = [asyncio.create_task(ask()) for _ in range(20)]
+        while not looked:
+            await asyncio.sleep(0)
+        # Who gives up does not stop it for the others.
+        first.pop().cancel()
+        going_on.set()
+        assert await asyncio.gather(*first) == [200] * 19
+        moment += 0.9
+        assert (await ask(), looked) == (200, 1)
+        moment += 0.1
+        assert (await ask(), looked) == (200, 2)
 
 
 async def test_what_a_problem_says_is_utf8_as_written(client: httpx.AsyncClient, conn: asyncpg.Connection) -> None:

@@ -82,7 +82,7 @@ EVERY = operations()
 PLATFORM = [operation for operation in EVERY if operation.path.startswith("/api/v1/plataforma/")]
 
 # It tells of the token itself, of whatever clinic that is.
-OF_THE_TOKEN = [operation for operation in EVERY if operation.path == "/api/v1/auth/verificar-token/"]
+OF_THE_TOKEN = [operation for operation in EVERY if operation.path.startswith("/api/v1/auth/")]
 
 OPERATIONS = [operation for operation in EVERY if operation not in PLATFORM + OF_THE_TOKEN]
 

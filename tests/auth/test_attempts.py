@@ -8,26 +8,36 @@ import pytest
 from redis.asyncio import Redis
 
 from app.auth import attempts as attempts_module
-from app.auth.attempts import ADDRESS_FAILURES, FAILURES, WINDOW, LoginAttempts
+from app.auth.attempts import (
+    ACCOUNT_FAILURES,
+    ACCOUNT_WINDOW,
+    ADDRESS_FAILURES,
+    FAILURES,
+    KNOWN_SECONDS,
+    LONGEST_PAUSE,
+    WINDOW,
+    LoginAttempts,
+    Origin,
+)
 from app.demo.embedded import Addresses
 from app.errors import QueueUnavailable, TooManyAttempts
 from tests.support.tcp_proxy import TcpProxy, tcp_proxy
 
 ANA = "ana@clinica.example"
-HERE, THERE = "192.0.2.1", "192.0.2.2"
+HERE, THERE = Origin("192.0.2.1"), Origin("192.0.2.2")
 
 
-async def fail(attempts: LoginAttempts, times: int, correo: str = ANA, direccion: str = HERE) -> None:
+async def fail(attempts: LoginAttempts, times: int, correo: str = ANA, origin: Origin = HERE) -> None:
     for _ in range(times):
-        await attempts.count(correo, direccion)
+        await attempts.count(correo, origin)
 
 
-async def is_refused(attempts: LoginAttempts, correo: str = ANA, direccion: str = HERE) -> bool:
+async def is_refused(attempts: LoginAttempts, correo: str = ANA, origin: Origin = HERE) -> bool:
     try:
-        await attempts.count(correo, direccion)
+        await attempts.count(correo, origin)
     except TooManyAttempts:
         return True
-    await attempts.release(correo, direccion)
+    await attempts.release(correo, origin)
     return False
 
 
@@ -42,7 +52,7 @@ async def test_others_and_the_same_from_elsewhere_do_not_wait(attempts: LoginAtt
     await fail(attempts, FAILURES)
     assert await is_refused(attempts)
     assert not await is_refused(attempts, "eva@clinica.example")
-    assert not await is_refused(attempts, direccion=THERE)
+    assert not await is_refused(attempts, origin=THERE)
 
 
 async def test_letters_in_upper_case_are_no_further_guesses(attempts: LoginAttempts) -> None:
@@ -86,9 +96,9 @@ async def test_every_count_ends_by_itself(attempts: LoginAttempts, redis: Redis)
     await fail(attempts, 2)
     await attempts.release(ANA, HERE)
     keys = await redis.keys("respaldos:ingreso:*")
-    assert len(keys) == 2
+    assert len(keys) == 3
     for key in keys:
-        assert 0 < await redis.ttl(key) <= WINDOW
+        assert 0 < await redis.ttl(key) <= ACCOUNT_WINDOW
 
 
 async def test_a_success_forgets_the_failures(attempts: LoginAttempts, redis: Redis) -> None:
@@ -126,29 +136,76 @@ async def test_what_nobody_could_decide_is_no_failure(attempts: LoginAttempts, r
     assert not await redis.keys("respaldos:ingreso:*")
 
 
+async def test_guesses_from_everywhere_become_slower_and_shut_nobody_out(
+    attempts: LoginAttempts, redis: Redis
+) -> None:
+    office, home = Origin("203.0.113.1"), Origin("203.0.113.2")
+    await attempts.count(ANA, office)
+    await attempts.succeeded(ANA, office)
+    (known,) = await redis.keys("respaldos:ingreso:conocida:*")
+    assert KNOWN_SECONDS - 60 < await redis.ttl(known) <= KNOWN_SECONDS
+    for number in range(ACCOUNT_FAILURES):
+        await fail(attempts, 1, origin=Origin(f"198.51.100.{number}"))
+    waits = []
+    (pause,) = await redis.keys("respaldos:ingreso:pausa:*")
+    for number in range(20, 30):
+        with pytest.raises(TooManyAttempts) as caught:
+            await attempts.count(ANA, home)
+        waits.append(caught.value.retry_after)
+        # Who comes in from where they always do is not kept out by strangers, however many ask.
+        await attempts.count(ANA, office)
+        await attempts.release(ANA, office)
+        await redis.delete(pause)
+        await fail(attempts, 1, origin=Origin(f"198.51.100.{number}"))
+    assert waits == [1, 2, 4, 8, 16, 32, *[LONGEST_PAUSE] * 4]
+    assert not await is_refused(attempts, "eva@clinica.example", home)
+    # Nor are they free to guess.
+    await redis.delete(*await redis.keys("respaldos:ingreso:pausa:*"))
+    await fail(attempts, FAILURES, origin=office)
+    assert await is_refused(attempts, origin=office)
+
+
+async def test_behind_a_proxy_that_is_not_known_one_does_not_shut_out_all(attempts: LoginAttempts) -> None:
+    def behind(claimed: str) -> Origin:
+        return Origin("172.18.0.1", claimed)
+
+    for number in range(ADDRESS_FAILURES):
+        await fail(attempts, 1, f"persona{number}@clinica.example", behind("198.51.100.1"))
+    assert await is_refused(attempts, "otra@clinica.example", behind("198.51.100.1"))
+    for claimed in ("198.51.100.2", "unknown", ""):
+        assert not await is_refused(attempts, "otra@clinica.example", behind(claimed))
+    # What anybody may claim gives no more guesses at one person's password, and is not remembered as theirs.
+    for number in range(ACCOUNT_FAILURES):
+        await fail(attempts, 1, origin=behind(f"203.0.113.{number}"))
+    assert await is_refused(attempts, origin=behind("203.0.113.99"))
+    await attempts.succeeded(ANA, behind("203.0.113.0"))
+    await fail(attempts, ACCOUNT_FAILURES, origin=behind("203.0.113.0"))
+    assert await is_refused(attempts, origin=behind("203.0.113.0"))
+
+
 async def test_one_network_of_ipv6_is_one_address(attempts: LoginAttempts) -> None:
     for number in range(FAILURES):
-        await fail(attempts, 1, direccion=f"2001:db8:1:2::{number + 1}")
-    assert await is_refused(attempts, direccion="2001:db8:1:2:ffff::1")
-    assert not await is_refused(attempts, direccion="2001:db8:1:3::1")
+        await fail(attempts, 1, origin=Origin(f"2001:db8:1:2::{number + 1}"))
+    assert await is_refused(attempts, origin=Origin("2001:db8:1:2:ffff::1"))
+    assert not await is_refused(attempts, origin=Origin("2001:db8:1:3::1"))
 
 
 async def test_an_ipv4_address_is_the_same_written_as_ipv6(attempts: LoginAttempts) -> None:
-    await fail(attempts, FAILURES, direccion=f"::ffff:{HERE}")
-    assert await is_refused(attempts, direccion=HERE)
-    assert not await is_refused(attempts, direccion=f"::ffff:{THERE}")
+    await fail(attempts, FAILURES, origin=Origin(f"::ffff:{HERE.direccion}"))
+    assert await is_refused(attempts, origin=HERE)
+    assert not await is_refused(attempts, origin=Origin(f"::ffff:{THERE.direccion}"))
 
 
 async def test_redis_does_not_learn_who_it_was(attempts: LoginAttempts, redis: Redis) -> None:
     await fail(attempts, 1)
     for key in await redis.keys("*"):
         assert "ana" not in key
-        assert HERE not in key
+        assert HERE.direccion not in key
 
 
 async def test_anything_may_be_typed(attempts: LoginAttempts) -> None:
     for typed in ("", "\ud800", "a\x00b", "x" * 100_000):
-        await attempts.count(typed, "testclient")
+        await attempts.count(typed, Origin("testclient", claimed=typed))
 
 
 @pytest.fixture

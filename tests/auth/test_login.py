@@ -9,7 +9,7 @@ import pytest
 from redis.asyncio import Redis
 
 from app.auth import passwords
-from app.auth.attempts import FAILURES, LoginAttempts
+from app.auth.attempts import FAILURES, LoginAttempts, Origin
 from app.auth.login import Login, LoginResult
 from app.auth.principal import Principal
 from app.auth.tokens import Tokens
@@ -56,7 +56,7 @@ def in_schemas(schemas: People, tokens: Tokens, attempts: LoginAttempts) -> Logi
 async def authenticate(
     login: Login, correo: str = ADMIN, password: str = PASSWORD, clinica: str | None = None
 ) -> LoginResult:
-    return await login.authenticate(correo, password, subdominio=clinica, direccion=HERE)
+    return await login.authenticate(correo, password, subdominio=clinica, origin=Origin(HERE))
 
 
 async def refusal(login: Login, correo: str = ADMIN, password: str = PASSWORD, clinica: str | None = None) -> str:
@@ -172,7 +172,7 @@ async def test_every_refusal_says_the_same_costs_the_same_and_counts(
     monkeypatch.setattr(passwords, "pbkdf2_hmac", counting)
     assert await refusal(in_column, correo, password) == SENTENCE
     assert work == [CHEAP]
-    assert [await redis.get(key) for key in await redis.keys("*")] == ["1", "1"]
+    assert [await redis.get(key) for key in await redis.keys("*") if "conocida" not in key] == ["1"] * 3
 
 
 async def test_after_five_failures_the_right_password_has_to_wait_too(in_column: Login) -> None:
@@ -201,7 +201,9 @@ async def test_a_success_forgets_earlier_failures(in_column: Login, redis: Redis
 
 async def both_clinics(people: People) -> None:
     await people.sql.execute(
-        "UPDATE usuario SET correoelectronico = $1 WHERE correoelectronico = 'recepcion@clinica2.example'", ADMIN
+        "UPDATE usuario SET correoelectronico = $1, nombre = 'ana  maría', apellido = 'Peñaranda'"
+        " WHERE correoelectronico = 'recepcion@clinica2.example'",
+        ADMIN,
     )
 
 
@@ -213,10 +215,59 @@ async def test_who_is_of_several_clinics_is_asked_for_one_once_the_password_is_r
         said = await refusal(in_column, clinica=clinica)
         assert "«clinica»" in said
         assert "1 (Clínica Uno), 2 (Clínica Dos)" in said
-    assert not await redis.keys("*")
+    assert {key.split(":")[2] for key in await redis.keys("*")} == {"conocida"}
     assert await refusal(in_column, password="otra") == SENTENCE
     for clinica, expected in (("1", "Administrador"), ("2", "Recepcionista"), ("clínica dos", "Recepcionista")):
         assert (await authenticate(in_column, clinica=clinica)).principal.rol == expected
+
+
+@pytest.mark.parametrize("login", ["switched off", "gone", "none with their e-mail"])
+async def test_who_takes_the_e_mail_of_an_administrator_who_left_does_not_come_in_as_them(
+    login: str, column: People, in_column: Login, redis: Redis
+) -> None:
+    """The administrator left clinic 1, whose row stayed; a patient of clinic 2 registers with their e-mail."""
+    match login:
+        case "switched off":
+            await column.person(ADMIN, is_active=False)
+        case "gone":
+            await column.sql.execute("DELETE FROM auth_user WHERE email = $1", ADMIN)
+        case _:
+            await column.person(ADMIN, is_active=False, email="")
+    await column.another_login(ADMIN, "un.paciente", password=stored("la del paciente"))
+    taken = "UPDATE usuario SET correoelectronico = $1 WHERE correoelectronico = 'paciente@clinica2.example'"
+    # Before their row is there, too: Django may make the login first.
+    if login == "switched off":
+        assert await refusal(in_column, password="la del paciente", clinica="1") == SENTENCE
+    await column.sql.execute(taken, ADMIN)
+    for identifier, password in ((ADMIN, "la del paciente"), ("un.paciente", "la del paciente"), (ADMIN, PASSWORD)):
+        for clinica in ("1", "2"):
+            await redis.flushdb()
+            assert await refusal(in_column, identifier, password, clinica) == SENTENCE
+            # A guess like any other.
+            assert {await redis.get(key) for key in await redis.keys("*")} == {"1"}
+
+
+SHARED: dict[str, Change] = {
+    "other names": sql(
+        f"UPDATE usuario SET correoelectronico = '{ADMIN}' WHERE correoelectronico = 'recepcion@clinica2.example'"
+    ),
+    "a patient of the same name": sql(
+        f"UPDATE usuario SET correoelectronico = '{ADMIN}', nombre = 'Ana María', apellido = 'Peñaranda'"
+        " WHERE correoelectronico = 'paciente@clinica2.example'"
+    ),
+    "one clinic, in other letters": sql(
+        f"UPDATE usuario SET correoelectronico = '{ADMIN.upper()}', nombre = 'Ana María', apellido = 'Peñaranda'"
+        " WHERE correoelectronico = 'recepcion@clinica1.example'"
+    ),
+}
+
+
+@pytest.mark.parametrize("how", SHARED)
+async def test_an_e_mail_of_two_persons_lets_neither_in(column: People, in_column: Login, how: str) -> None:
+    await authenticate(in_column)
+    await SHARED[how](column)
+    for clinica in (None, "1", "2"):
+        assert await refusal(in_column, clinica=clinica) == SENTENCE
 
 
 async def test_an_inactive_clinic_is_none_to_choose(column: People, in_column: Login) -> None:

@@ -48,7 +48,7 @@ async def test_who_gets_a_token_of_ours_is_known_by_it(principal: Principal) -> 
 async def test_a_token_of_ours_lasts_as_long_as_it_is_said_to() -> None:
     tokens = our_tokens(hours=2)
     said = jwt.decode(tokens.issue(ADMIN), SECRET, ["HS256"])
-    assert said["exp"] - said["iat"] == tokens.seconds == 7200
+    assert said["exp"] - int(said["iat"]) == tokens.seconds == 7200
     assert said["iss"] == "respaldos"
 
 
@@ -245,6 +245,33 @@ async def test_a_token_that_says_that_it_is_for_access_is_believed(kind: str) ->
     assert (await backend_tokens().verify(backend_token(token_type=kind))).clinica_id == 7
 
 
+@pytest.mark.parametrize("kind", ["ID", "Refresh", "Offline", None])
+async def test_a_token_whose_other_claim_says_that_it_is_none_for_access_opens_nothing(kind: str | None) -> None:
+    """Keycloak's, which signs what says who somebody is with the same key, for the same audience."""
+    said = claims() | {"typ": kind}
+    assert "«typ»" in await refused(jwt.encode(said, rsa_key(), "RS256"))
+    assert (await backend_tokens().verify(backend_token(typ="Bearer"))).clinica_id == 7
+
+
+@pytest.mark.parametrize(("typ", "good"), [("at+jwt", True), ("application/AT+JWT", True), ("logout+jwt", False)])
+async def test_the_headers_kind_counts(typ: str, good: bool) -> None:
+    token = jwt.encode(claims(), rsa_key(), "RS256", headers={"typ": typ})
+    if good:
+        assert (await backend_tokens().verify(token)).clinica_id == 7
+    else:
+        assert "cabecera" in await refused(token)
+
+
+async def test_another_issuers_token_is_good_for_so_long_at_most() -> None:
+    now = int(time.time())
+    assert "JWT_MAX_HOURS" in await refused(backend_token(iat=now, exp=now + 24 * 3600 + 1))
+    assert (await backend_tokens().verify(backend_token(iat=now, exp=now + 24 * 3600))).clinica_id == 7
+    # From when it was given, not from now on.
+    assert "JWT_MAX_HOURS" in await refused(backend_token(iat=now - 30 * 24 * 3600, exp=now + 60))
+    assert "JWT_MAX_HOURS" in await refused(backend_token(exp=now + 3601), max_hours=1)
+    assert (await backend_tokens().verify(our_token(iat=now, exp=now + 99 * 3600))).clinica_id == 7
+
+
 async def test_without_a_secret_nothing_is_issued_and_nothing_of_ours_believed() -> None:
     tokens = backend_tokens(secret=None)
     with pytest.raises(LoginUnavailable, match="JWT_SECRET"):
@@ -297,6 +324,8 @@ PRIVATE = rsa_key().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryptio
         ({"public_key": public_pem(rsa_key()), "algorithm": "EdDSA"}, "JWT_PUBLIC_KEY"),
         ({"jwks_url": "http://127.0.0.1:1/claves"}, "JWT_JWKS_URL"),
         ({"issuer": "respaldos"}, "JWT_ISSUER"),
+        ({"issuer": None, "unchecked": ["aud"]}, r"^JWT_ISSUER: falta.*JWT_UNCHECKED=iss\)$"),
+        ({"audience": None, "unchecked": ["iss"]}, r"^JWT_AUDIENCE: falta.*JWT_UNCHECKED=aud\)$"),
         ({"secret": "corto"}, "JWT_SECRET"),
         ({"secret": public_pem(rsa_key())}, "JWT_SECRET"),
     ],

@@ -26,6 +26,7 @@ from tests.support.mail_server import mail_server
 from tests.support.program import Ran, respaldos
 from tests.support.redis import RedisServer
 from tests.support.roles import three_roles
+from tests.support.signing import public_pem, rsa_key
 
 
 @dataclass(slots=True)
@@ -76,6 +77,7 @@ async def set_up(sql: asyncpg.Connection, url: str, store: Store, redis: RedisSe
         "OWNERSHIP_RULES": DEMO_RULES,
         "REDIS_URL": redis.url,
         "JWT_SECRET": secrets.token_hex(32),
+        "FORWARDED_ALLOW_IPS": "127.0.0.1",
         "SEAL_KEYS": f"2026:{b64encode(secrets.token_bytes(32)).decode()}",
     }
     folder = tmp_path / "carpeta"
@@ -263,3 +265,9 @@ async def test_tokens_that_nobody_or_anybody_could_make_are_told(setup: Setup) -
     assert "faltan JWT_SECRET" in setup.found(JWT_SECRET="")["tokens"][0]["detalle"]
     assert "se adivina" in setup.found(JWT_SECRET="s" * 40)["tokens"][0]["detalle"]
     assert "JWT_PUBLIC_KEY" in setup.found(JWT_PUBLIC_KEY="-----BEGIN PUBLIC KEY-----\nx")["tokens"][0]["detalle"]
+    assert [each["estado"] for each in setup.found(FORWARDED_ALLOW_IPS="")["proxy"]] == ["aviso"]
+    theirs = {"JWT_PUBLIC_KEY": public_pem(rsa_key())}
+    (unsaid,) = setup.found(**theirs, JWT_ISSUER="https://clinica.example")["tokens"]
+    assert (unsaid["estado"], unsaid["detalle"].partition(":")[0]) == ("mal", "JWT_AUDIENCE")
+    (waived,) = setup.found(**theirs, JWT_UNCHECKED="iss,aud")["tokens"]
+    assert (waived["estado"], "JWT_UNCHECKED" in waived["detalle"]) == ("aviso", True)

@@ -464,6 +464,7 @@ def test_an_error_is_json_where_json_is_asked_for(name: str, tmp_path: Path) -> 
         "puntos": ["--clinica", "1"],
         "aceptar": ["1"],
         "token": ["--clinica", "1"],
+        "acceso": ["cerrar-sesiones", "--clinica", "1", "--usuario", "1"],
     }
     ran = respaldos(name, *needed.get(name, []), "--json", cwd=tmp_path, JWT_SECRET="s" * 32, **NOWHERE)
     assert ran.code == 1

@@ -65,6 +65,8 @@ async def test_no_command_lets_a_terminal_heed_data(
     run("catalogo", codes=(0, 1))
     run("revisar", codes=(0, 1))
     run("token", "--clinica", clinic, "--usuario", EVIL, codes=(0, 1, 2))
+    run("acceso", "cerrar-sesiones", "--clinica", clinic, "--usuario", EVIL, codes=(2,))
+    run("acceso", "cerrar-sesiones", "--clinica", EVIL, "--usuario", "1", codes=(1, 2))
     run("verificar", made)
     run("descargar", made, "-o", f"copia{EVIL}.gz")
     run("verificar", f"copia{EVIL}.gz")

@@ -79,7 +79,7 @@ def test_an_address_of_another_machine_is_told_in_one_line(addresses: dict[str, 
 async def test_somebody_who_watches_does_not_keep_it_from_stopping(
     addresses: dict[str, str], conn: asyncpg.Connection, tmp_path: Path
 ) -> None:
-    settings = addresses | {"JWT_SECRET": secrets.token_hex(32)}
+    settings = addresses | {"JWT_SECRET": secrets.token_hex(32), "FORWARDED_ALLOW_IPS": "127.0.0.1"}
     token = respaldos("token", "--clinica", str(LARGE), cwd=tmp_path, **settings).out.strip()
     await conn.execute(
         "INSERT INTO respaldos.respaldo (clinica_id, tipo_respaldo, estado) VALUES ($1, 'por_demanda', 'procesando')",

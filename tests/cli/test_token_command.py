@@ -115,6 +115,34 @@ async def test_an_inactive_clinics_token_is_said_to_be_of_no_use(tmp_path: Path,
     assert (await verified(ran.out.strip())).clinica_id == NEW
 
 
+async def test_the_sessions_of_a_person_are_closed(tmp_path: Path, small_database: str) -> None:
+    given = {"DATABASE_URL": small_database, "AWS_BACKUP_BUCKET_NAME": "respaldos"}
+
+    def close(*arguments: str) -> Ran:
+        return respaldos("acceso", "cerrar-sesiones", *arguments, cwd=tmp_path, **given)
+
+    async with connected(small_database) as conn:
+        code = await conn.fetchval("SELECT min(codigo) FROM usuario WHERE clinica_id = $1", SMALL)
+        ran = close("--clinica", str(SMALL), "--usuario", str(code))
+        assert (ran.code, ran.out, ran.err) == (0, f"✓ Se cerraron las sesiones de «{code}»\n", "")
+        said = close("--clinica", str(SMALL), "--usuario", "0", "--json")
+        assert said.json == {"usuario": "0", "clinica_id": SMALL}
+        assert "nadie de la clínica" in said.err
+        assert close("--usuario", "ana@example.com").code == 0
+        assert close("--clinica", "77", "--usuario", "1").code == 1
+        assert close("--clinica", str(SMALL)).code == 2
+        lines = await conn.fetch("SELECT clave FROM respaldos.token_terminado")
+        assert {clave for (clave,) in lines} == {
+            "persona::ana@example.com",
+            f"persona:{SMALL}:0",
+            f"persona:{SMALL}:{code}",
+        }
+        trail = await conn.fetch(
+            "SELECT clinica_id, direccion FROM respaldos.evento WHERE accion = 'cierre_sesiones'"
+        )
+        assert {tuple(line) for line in trail} == {(SMALL, "línea de comandos"), (None, "línea de comandos")}
+
+
 def test_without_a_secret_it_says_which_setting_is_missing(program: Program) -> None:
     ran = program("--clinica", str(SMALL), "--json", JWT_SECRET="")
     assert (ran.code, ran.json["error_type"]) == (1, "ingreso_no_configurado")

@@ -58,10 +58,10 @@ async def test_an_e_mail_comes_before_a_user_name_that_looks_like_it(column: Peo
     assert (await account(column, ADMIN)).password == stored()
 
 
-async def test_an_e_mail_of_several_active_logins_is_known_for_it(column: People) -> None:
-    await column.another_login(ADMIN.upper(), "otro", is_active=False)
+@pytest.mark.parametrize("active", [True, False])
+async def test_an_e_mail_of_several_logins_is_known_for_it(column: People, active: bool) -> None:
     assert not (await account(column, ADMIN)).shared
-    await column.person(ADMIN.upper(), is_active=True)
+    await column.another_login(ADMIN.upper(), "otro", is_active=active)
     for identifier in (ADMIN, "otro", "admin.clinica1"):
         assert (await account(column, identifier)).shared
 

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.dump.document import ModelTotal, Section
-from app.dump.gzip_member import Compression, GzipWriter
+from app.dump.gzip_member import FREE_BYTES, RATIO, Compression, GzipReader, GzipWriter
 from app.dump.reader import DocumentReader, Event, HeaderRead, ModelBegun, ModelEnded, RecordsRead
 from app.dump.seal import NO_SEALS
 from app.dump.verifier import FileVerifier, VerifiedFile
@@ -173,6 +173,25 @@ def test_another_file_is_told_from_a_backup(file: bytes) -> None:
 def test_other_json_is_told_from_a_backup(text: bytes) -> None:
     with pytest.raises(FormatError, match=r"no es un archivo de respaldo|está cortado"):
         verify(compress(text))
+
+
+def test_what_grows_as_no_backup_does_is_refused_though_nobody_knows_its_size() -> None:
+    file = compress_elsewhere(b'{"codigo":1,"datos":null},\n' * (4 << 20))
+    pieces = map(len, GzipReader().feed(file))
+    sizes = itertools.takewhile(lambda size: size <= max(FREE_BYTES, RATIO * len(file)), itertools.accumulate(pieces))
+    with pytest.raises(FormatError, match="250 veces"):
+        list(sizes)
+    # One of rows of two hundred empty columns does not, by far.
+    columns = ",".join(f'"columna_de_nombre_largo_{number}":null' for number in range(200))
+    writer, reader = GzipWriter(Compression.SMALL), GzipReader()
+    for number in range(12_000):
+        for _ in reader.feed(writer.feed(f'{{"id":{number},{columns}}},\n'.encode())):
+            pass
+    for _ in reader.feed(writer.finish()):
+        pass
+    reader.finish()
+    assert writer.original_size > FREE_BYTES
+    assert writer.original_size < writer.compressed_size * RATIO / 4
 
 
 def test_a_bomb_is_refused_in_little_memory() -> None:

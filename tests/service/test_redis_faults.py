@@ -41,7 +41,12 @@ async def test_without_redis_the_api_lists_and_refuses_what_needs_it(
         finally:
             redis.start()
         assert await conn.fetchval("SELECT count(*) FROM respaldos.respaldo") == 0
-        assert (await api.get("/salud/lista")).status_code == 200
+
+        async def ready() -> bool:
+            return (await api.get("/salud/lista")).status_code == 200
+
+        # What was found is taken for true for a second.
+        await eventually(ready)
         header = await log_in(api)
         async with running_worker(settings, log):
             await completed(api, header, await ask(api, header))

@@ -1,17 +1,19 @@
 """Where a person gets a token, and learns whether one is still good."""
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header
 
-from app.api.caller import AddressDep, Known, RejectionLogDep, ServiceDep, TokenDep
+from app.api.caller import AddressDep, Known, OriginDep, PrincipalDep, RejectionLogDep, ServiceDep, facts_of
 from app.api.openapi import problems
-from app.api.schemas import WITHOUT_NUL, Ingresado, Ingreso, TokenVerificado, UsuarioIngresado
+from app.api.schemas import WITHOUT_NUL, Ingresado, Ingreso, Mensaje, TokenVerificado, UsuarioIngresado
 from app.auth.principal import Principal
 from app.clinic.people.users import Usuario
 from app.errors import LoginRefused, TooManyAttempts
 from app.respaldos import audit
+from app.respaldos.access.sessions import terminar_token
 from app.respaldos.audit import Actor
 from app.respaldos.databases import transaction
 from app.respaldos.models import Accion
@@ -35,7 +37,7 @@ router = APIRouter(prefix="/auth", tags=["Ingreso"])
 async def login(
     service: ServiceDep,
     rejection_log: RejectionLogDep,
-    address: AddressDep,
+    origin: OriginDep,
     body: Ingreso,
     subdominio: Annotated[
         str | None,
@@ -50,19 +52,20 @@ async def login(
     """Con el correo (o nombre de usuario) y la contraseña del sistema de la clínica.
 
     Tras cinco fallos seguidos de un correo desde una dirección, o cincuenta desde una dirección, hay que esperar
-    los segundos que dice `Retry-After`.
+    los segundos que dice `Retry-After`. Tras diez de un correo, desde donde sea, hay que esperar cada vez más, hasta
+    un minuto; no desde donde esa persona ya ingresó.
     """
     login = service.require_login()
     try:
         found = await login.authenticate(
-            body.correo, body.contraseña, subdominio=subdominio or body.clinica, direccion=address
+            body.correo, body.contraseña, subdominio=subdominio or body.clinica, origin=origin
         )
     except (LoginRefused, TooManyAttempts) as exc:
         known: Sequence[int | None] = exc.clinics if isinstance(exc, LoginRefused) else ()
         for clinica_id in known or (None,):
             await rejection_log.record(
                 Accion.INGRESO_RECHAZADO,
-                Actor(None, None, address),
+                Actor(None, None, origin.direccion),
                 clinica_id=clinica_id,
                 correo=body.correo,
                 motivo=exc.code,
@@ -73,7 +76,7 @@ async def login(
         await audit.record(
             session,
             Accion.INGRESO,
-            Actor(principal.usuario, principal.nombre, address),
+            Actor(principal.usuario, principal.nombre, origin.direccion),
             clinica_id=principal.clinica_id,
             rol=principal.rol,
         )
@@ -93,7 +96,7 @@ async def login(
     response_description="Cuánto vale todavía, y de quién es.",
     responses=problems(401, 500, 503),
 )
-async def verificar_token(service: ServiceDep, token: TokenDep, principal: Known) -> dict[str, Any]:
+async def verificar_token(service: ServiceDep, principal: Known) -> dict[str, Any]:
     """Para cualquier token que las demás rutas acepten, también uno del sistema de la clínica; si no vale, 401.
 
     `rol` y `clinica_id` son los del token, que son los que cuentan.
@@ -103,9 +106,35 @@ async def verificar_token(service: ServiceDep, token: TokenDep, principal: Known
         usuario = await service.users.person(principal.usuario, clinica_id=principal.clinica_id)
     return {
         "valido": True,
-        "expira_en_segundos": service.tokens.seconds_left(token),
+        "expira_en_segundos": _seconds_left(principal),
         "usuario": _of_token(principal) if usuario is None else _of_person(usuario, rol=principal.rol),
     }
+
+
+@router.post(
+    "/logout/",
+    operation_id="login_logout",
+    response_model=Mensaje,
+    summary="Termina la sesión",
+    response_description="El token ya no vale.",
+    responses=problems(401, 500, 503),
+)
+async def logout(service: ServiceDep, principal: PrincipalDep, address: AddressDep) -> dict[str, str]:
+    """Para cualquier token que las demás rutas acepten: desde ahora ninguna lo acepta, ni en otros procesos."""
+    token = facts_of(principal)
+    await terminar_token(
+        service.resources,
+        token.digest,
+        clinica_id=principal.clinica_id,
+        vence=token.expires,
+        actor=Actor(principal.usuario, principal.nombre, address),
+    )
+    return {"mensaje": "La sesión terminó"}
+
+
+def _seconds_left(principal: Principal) -> int:
+    """How long the token is good, by its own word; 0 while clocks that are a little apart still believe it."""
+    return max(int((facts_of(principal).expires - datetime.now(UTC)).total_seconds()), 0)
 
 
 def _of_person(usuario: Usuario, *, rol: str) -> UsuarioIngresado:

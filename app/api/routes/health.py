@@ -1,12 +1,13 @@
 """Whether the service lives, and whether it can work: for orchestrators and for people."""
 
 import asyncio
-from collections.abc import Awaitable
+import math
+import time
+from collections.abc import Awaitable, Callable
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 from sqlalchemy import text
 
-from app.api.caller import ServiceDep
 from app.api.openapi import problems
 from app.api.schemas import Preparacion, Vida
 from app.connections.service import Service
@@ -18,6 +19,11 @@ router = APIRouter(prefix="/salud", tags=["Salud"])
 
 # A dependency that does not answer within this counts as down (seconds).
 TIMEOUT_SECONDS = 5.0
+
+# How long what was found is taken for true (seconds).
+SECONDS = 1.0
+
+NEEDED = ("base_de_datos", "redis", "bucket")
 
 
 @router.get(
@@ -55,17 +61,44 @@ async def viva() -> dict[str, str]:
         **problems(500),
     },
 )
-async def lista(service: ServiceDep, response: Response) -> dict[str, str]:
+async def lista(request: Request, response: Response) -> dict[str, str]:
     """Cada cosa que necesita, por su nombre: `ok`, o qué le pasa. Responde 503 si a alguna le pasa algo.
 
-    El trabajador es otro proceso, y sin él este responde igual: se dice cómo está, y no cambia el código.
+    El trabajador es otro proceso, y sin él este responde igual: se dice cómo está, y no cambia el código. Se mira una
+    vez por segundo, por más que se pregunte.
     """
-    names = ("base_de_datos", "redis", "bucket")
-    checks = (_database(service.resources), _redis(service), service.resources.storage.check(), _worker(service))
-    *found, worker = await asyncio.gather(*map(_said, checks))
-    if any(said != "ok" for said in found):
+    readiness: Readiness = request.app.state.readiness
+    found = await readiness.look()
+    if any(found[name] != "ok" for name in NEEDED):
         response.status_code = 503
-    return {**dict(zip(names, found, strict=True)), "trabajador": worker}
+    return found
+
+
+class Readiness:
+    """Looks at what the service needs, once for all who ask, and remembers it for SECONDS. For one event loop.
+
+    Anybody may ask: however many do, database, Redis and bucket are asked no more often.
+    """
+
+    def __init__(self, service: Service, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._service = service
+        self._clock = clock
+        self._looking: asyncio.Task[dict[str, str]] | None = None
+        self._ended = -math.inf
+
+    async def look(self) -> dict[str, str]:
+        """Of each thing by its name `ok`, or what is wrong with it."""
+        if self._looking is None or (self._looking.done() and self._clock() - self._ended >= SECONDS):
+            self._looking = asyncio.create_task(self._look())
+        # Who stops waiting does not stop it for the others.
+        return await asyncio.shield(self._looking)
+
+    async def _look(self) -> dict[str, str]:
+        service = self._service
+        checks = (_database(service.resources), _redis(service), service.resources.storage.check(), _worker(service))
+        found = await asyncio.gather(*map(_said, checks))
+        self._ended = self._clock()
+        return dict(zip((*NEEDED, "trabajador"), found, strict=True))
 
 
 async def _said(check: Awaitable[str | None]) -> str:

@@ -18,9 +18,10 @@ from app.api.parameters import (
     link_next,
 )
 from app.api.routes.eventos import AccionQuery
-from app.api.schemas import PedidoPuntos
+from app.api.schemas import Mensaje, PedidoCierre, PedidoPuntos
 from app.connections.points import points
 from app.respaldos import audit
+from app.respaldos.access.sessions import cerrar_sesiones
 from app.respaldos.audit import Actor
 from app.respaldos.contract import ClinicaEnLista, EventoEnLista, PuntosDeClinica
 from app.respaldos.databases import transaction
@@ -158,3 +159,25 @@ async def cambiar(
     said = OwnPoints.parse(body.minutos, body.horario)
     await cambiar_puntos(service.resources, clinica_id, said, actor=actor)
     return said.shown(clinica_id, points(service.settings), service.settings.time_zone)
+
+
+@router.post(
+    "/cerrar-sesiones/",
+    operation_id="plataforma_cerrar_sesiones",
+    tags=["Ingreso"],
+    response_model=Mensaje,
+    summary="Cierra todas las sesiones de una persona",
+    response_description="Ninguno de los tokens que tenía vale ya.",
+    responses=with_body(_403="Solo un superadministrador puede ver lo de todas las clínicas"),
+)
+async def cerrar_las_sesiones(
+    service: ServiceDep, actor: Annotated[Actor, Depends(platform)], body: PedidoCierre
+) -> dict[str, str]:
+    """También los tokens que dio el sistema de la clínica. Puede volver a ingresar: quien no deba, se desactiva allí.
+
+    Solo para el superadministrador.
+    """
+    if body.clinica_id is not None:
+        await service.directory.clinic(body.clinica_id)
+    await cerrar_sesiones(service.resources, body.usuario, clinica_id=body.clinica_id, actor=actor)
+    return {"mensaje": "Se cerraron sus sesiones"}

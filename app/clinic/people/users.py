@@ -46,7 +46,7 @@ _ACCOUNT = """
            a.is_active AS is_active, a.is_superuser AS is_superuser,
            a.tableoid = to_regclass('public.auth_user') AS platform,
            (SELECT count(*) FROM auth_user AS b
-            WHERE b.is_active AND a.email <> '' AND lower(b.email) = lower(a.email)) AS sharing
+            WHERE a.email <> '' AND lower(b.email) = lower(a.email)) AS sharing
     FROM auth_user AS a
     WHERE lower(a.email) = lower($1) OR a.username = $1
     ORDER BY lower(a.email) = lower($1) DESC, a.is_active DESC, a.id LIMIT 1
@@ -76,7 +76,7 @@ class Usuario:
 class Account:
     """A login of Django's, and whom it lets in.
 
-    `shared` says that other active logins have the same e-mail, so that it does not say who this is.
+    `shared` says that other logins, active or not, have the same e-mail, so that it does not say who this is.
     `people` may come in: they and their clinics are active. `superuser` is given for a superuser of the platform,
     not of a clinic's own logins. `clinic_unsaid` is where each clinic has a schema and none was named.
     """
@@ -87,6 +87,23 @@ class Account:
     superuser: Usuario | None
     people: tuple[tuple[Usuario, Clinic], ...]
     clinic_unsaid: bool
+
+
+@dataclass(frozen=True, slots=True)
+class StoredLogin:
+    """A login of Django's: its password, as Django stores it, and whether it may be used."""
+
+    password: str | None = field(repr=False)
+    active: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How a clinic's person stands today; `logins` are those of their e-mail, None where nobody may see logins."""
+
+    rol: str | None
+    active: bool
+    logins: tuple[StoredLogin, ...] | None
 
 
 class ClinicUsers:
@@ -187,6 +204,31 @@ class ClinicUsers:
                 )
                 return None if row is None else _usuario(row, clinic)
         return None
+
+    async def standing(self, usuario: str, *, clinica_id: int) -> Standing | None:
+        """How the clinic's person with that codigo stands today; None where there is nobody.
+
+        Raises ClinicNotFound, LoginUnavailable where there is no table of people, DatabaseError.
+        """
+        if not _is_codigo(usuario):
+            return None
+        clinic = await self._directory.clinic(clinica_id)
+        async with self._connect(clinic) as connection:
+            row = await connection.fetchrow(
+                f"SELECT {_PERSON}, has_table_privilege(to_regclass('auth_user'), 'SELECT') AS logins"
+                f" FROM {_people_of(clinic)} AS u WHERE u.codigo = $1::bigint{self._whose(clinic)} LIMIT 1",
+                int(usuario),
+            )
+            if row is None:
+                return None
+            logins = None
+            if row["logins"]:
+                found = await connection.fetch(
+                    "SELECT password::text, is_active FROM auth_user WHERE email <> '' AND lower(email) = lower($1)",
+                    row["correoelectronico"],
+                )
+                logins = tuple(StoredLogin(*login) for login in found)
+        return Standing(row["rol"], row["activo"], logins)
 
     async def display_names(self, usuarios: Iterable[str | None], *, clinica_id: int) -> dict[str, str]:
         """First and last names of the clinic's people with those codigos; without those for whom there is nobody.

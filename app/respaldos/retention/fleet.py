@@ -37,6 +37,7 @@ from app.respaldos.models import (
     Programacion,
     Respaldo,
     TipoRespaldo,
+    TokenTerminado,
     Trabajo,
     in_words,
 )
@@ -172,7 +173,7 @@ async def prune(session: AsyncSession, *, days: int, limit: int) -> int:
     Of each table the oldest `limit` at most. Those are nights but a clinic's first, from which it counts while it has
     no good backup; attempts that have been cleaned up after, but those whose lease ran out, which are counted; jobs
     that made backups, of which the backups' own rows say how they ended; exports, with their jobs, that are gone from
-    S3; notices that have been sent; and requests' keys.
+    S3; notices that have been sent; requests' keys; and ended tokens that would have ended by themselves.
     """
     before = func.now() - timedelta(days=days)
     first = aliased(Programacion)
@@ -192,6 +193,7 @@ async def prune(session: AsyncSession, *, days: int, limit: int) -> int:
         ((Exportacion.id,), Exportacion.limpiado, true()),
         ((Aviso.id,), Aviso.terminado, true()),
         ((Peticion.quien, Peticion.clave), Peticion.fecha, true()),
+        ((TokenTerminado.clave,), TokenTerminado.vence, true()),
     ):
         aged = select(*key).where(age < before, others).order_by(age).limit(limit)
         gone = await session.execute(

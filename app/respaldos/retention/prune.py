@@ -11,7 +11,7 @@ BATCH = 10_000
 
 
 async def podar(databases: Databases) -> int:
-    """Delete nights, attempts, jobs of backups, exports, notices and requests' keys of PRUNE_DAYS ago.
+    """Delete nights, attempts, jobs of backups, exports, notices, requests' keys and tokens of PRUNE_DAYS ago.
 
     Returns how many rows that were. Backups, what was done with them, and the audit trail stay. Raises DatabaseError;
     the next call goes on.

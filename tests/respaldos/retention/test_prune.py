@@ -129,6 +129,17 @@ async def test_keys_of_requests_go_when_they_are_old(resources: Resources, conn:
     assert await left(conn, "SELECT clave FROM respaldos.peticion") == ["recent"]
 
 
+async def test_ended_tokens_go_when_they_would_have_ended(resources: Resources, conn: asyncpg.Connection) -> None:
+    for key, days in (("token:old", OLD), ("token:recent", YOUNG), ("persona:1:7", None)):
+        ends = datetime.now(UTC) - timedelta(days=days) if days is not None else None
+        await conn.execute("INSERT INTO respaldos.token_terminado (clave, vence) VALUES ($1, $2)", key, ends)
+    assert await podar(resources) == 1
+    assert await left(conn, "SELECT clave FROM respaldos.token_terminado ORDER BY clave") == [
+        "persona:1:7",
+        "token:recent",
+    ]
+
+
 async def test_many_go_one_part_after_the_other(
     resources: Resources, conn: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:

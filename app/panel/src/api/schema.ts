@@ -18,7 +18,8 @@ export interface paths {
          * @description Con el correo (o nombre de usuario) y la contraseña del sistema de la clínica.
          *
          *     Tras cinco fallos seguidos de un correo desde una dirección, o cincuenta desde una dirección, hay que esperar
-         *     los segundos que dice `Retry-After`.
+         *     los segundos que dice `Retry-After`. Tras diez de un correo, desde donde sea, hay que esperar cada vez más, hasta
+         *     un minuto; no desde donde esa persona ya ingresó.
          */
         post: operations["login_login"];
         delete?: never;
@@ -43,6 +44,26 @@ export interface paths {
         get: operations["login_verificar_token"];
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/auth/logout/": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Termina la sesión
+         * @description Para cualquier token que las demás rutas acepten: desde ahora ninguna lo acepta, ni en otros procesos.
+         */
+        post: operations["login_logout"];
         delete?: never;
         options?: never;
         head?: never;
@@ -727,6 +748,28 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/plataforma/cerrar-sesiones/": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Cierra todas las sesiones de una persona
+         * @description También los tokens que dio el sistema de la clínica. Puede volver a ingresar: quien no deba, se desactiva allí.
+         *
+         *     Solo para el superadministrador.
+         */
+        post: operations["plataforma_cerrar_sesiones"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/salud/viva": {
         parameters: {
             query?: never;
@@ -758,7 +801,8 @@ export interface paths {
          * Dice si el servicio puede trabajar
          * @description Cada cosa que necesita, por su nombre: `ok`, o qué le pasa. Responde 503 si a alguna le pasa algo.
          *
-         *     El trabajador es otro proceso, y sin él este responde igual: se dice cómo está, y no cambia el código.
+         *     El trabajador es otro proceso, y sin él este responde igual: se dice cómo está, y no cambia el código. Se mira una
+         *     vez por segundo, por más que se pregunte.
          */
         get: operations["health_lista"];
         put?: never;
@@ -980,7 +1024,7 @@ export interface components {
          * @description Qué se hizo.
          * @enum {string}
          */
-        Accion: "creacion" | "cancelacion" | "enlace_descarga" | "descarga" | "verificacion" | "restauracion" | "comparacion" | "exportacion" | "eliminacion" | "recuperacion" | "aceptacion" | "reindexacion" | "ingreso" | "ingreso_rechazado" | "emision_token" | "acceso_rechazado" | "programacion" | "retencion" | "liberacion";
+        Accion: "creacion" | "cancelacion" | "enlace_descarga" | "descarga" | "verificacion" | "restauracion" | "comparacion" | "exportacion" | "eliminacion" | "recuperacion" | "aceptacion" | "reindexacion" | "ingreso" | "ingreso_rechazado" | "emision_token" | "acceso_rechazado" | "programacion" | "retencion" | "liberacion" | "salida" | "cierre_sesiones";
         /**
          * CambioDeColumna
          * @description Una columna que cambió. Lo largo se muestra cortado, alrededor de lo que es distinto.
@@ -1590,6 +1634,17 @@ export interface components {
             clinica?: string | null;
         };
         /**
+         * Mensaje
+         * @description Se hizo, y no hay más que decir.
+         * @example {
+         *       "mensaje": "La sesión terminó"
+         *     }
+         */
+        Mensaje: {
+            /** Mensaje */
+            mensaje: string;
+        };
+        /**
          * Metadata
          * @description Qué contiene el archivo; sin archivo, nada y 0. Si el respaldo falló, `error` y `error_type` dicen por qué.
          *
@@ -1649,6 +1704,26 @@ export interface components {
          * @enum {string}
          */
         Orden: "-fecha_respaldo" | "fecha_respaldo" | "-tamaño_bytes" | "tamaño_bytes" | "-numero_registros" | "numero_registros";
+        /**
+         * PedidoCierre
+         * @description De quién se cierran las sesiones: como lo llaman sus tokens.
+         * @example {
+         *       "clinica_id": 1,
+         *       "usuario": "12"
+         *     }
+         */
+        PedidoCierre: {
+            /**
+             * Usuario
+             * @description El código de su usuario; de un superadministrador, su correo.
+             */
+            usuario: string;
+            /**
+             * Clinica Id
+             * @description Su clínica; sin ella, es un superadministrador.
+             */
+            clinica_id?: number | null;
+        };
         /**
          * PedidoComparacion
          * @description Desde qué otro respaldo se cuentan los cambios.
@@ -3182,6 +3257,93 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["TokenVerificado"];
+                };
+            };
+            /** @description No autenticado */
+            401: {
+                headers: {
+                    /** @example Bearer realm="respaldos" */
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:respaldos:error:token_invalido",
+                     *       "title": "No autenticado",
+                     *       "status": 401,
+                     *       "detail": "El token venció",
+                     *       "instance": "/api/v1/respaldos/",
+                     *       "error": "El token venció",
+                     *       "codigo": "token_invalido"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problema"];
+                };
+            };
+            /** @description Error interno */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:respaldos:error:error_interno",
+                     *       "title": "Error interno",
+                     *       "status": 500,
+                     *       "detail": "Ocurrió un error inesperado",
+                     *       "instance": "/api/v1/respaldos/",
+                     *       "error": "Ocurrió un error inesperado",
+                     *       "codigo": "error_interno"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problema"];
+                };
+            };
+            /** @description No disponible */
+            503: {
+                headers: {
+                    /**
+                     * @description Segundos.
+                     * @example 5
+                     */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:respaldos:error:base_de_datos_no_disponible",
+                     *       "title": "No disponible",
+                     *       "status": 503,
+                     *       "detail": "La base de datos no responde; vuelva a intentarlo en unos segundos",
+                     *       "instance": "/api/v1/respaldos/",
+                     *       "error": "La base de datos no responde; vuelva a intentarlo en unos segundos",
+                     *       "codigo": "base_de_datos_no_disponible"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problema"];
+                };
+            };
+        };
+    };
+    login_logout: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description El token ya no vale. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Mensaje"];
                 };
             };
             /** @description No autenticado */
@@ -9606,6 +9768,203 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["PuntosDeClinica"];
+                };
+            };
+            /** @description Petición incorrecta */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:respaldos:error:http_400",
+                     *       "title": "Petición incorrecta",
+                     *       "status": 400,
+                     *       "detail": "El cuerpo de la petición no se entiende: debe ser JSON en UTF-8",
+                     *       "instance": "/api/v1/respaldos/",
+                     *       "error": "El cuerpo de la petición no se entiende: debe ser JSON en UTF-8",
+                     *       "codigo": "http_400"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problema"];
+                };
+            };
+            /** @description No autenticado */
+            401: {
+                headers: {
+                    /** @example Bearer realm="respaldos" */
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:respaldos:error:token_invalido",
+                     *       "title": "No autenticado",
+                     *       "status": 401,
+                     *       "detail": "El token venció",
+                     *       "instance": "/api/v1/respaldos/",
+                     *       "error": "El token venció",
+                     *       "codigo": "token_invalido"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problema"];
+                };
+            };
+            /** @description Sin permiso */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:respaldos:error:sin_permiso",
+                     *       "title": "Sin permiso",
+                     *       "status": 403,
+                     *       "detail": "Solo un superadministrador puede ver lo de todas las clínicas",
+                     *       "instance": "/api/v1/respaldos/",
+                     *       "error": "Solo un superadministrador puede ver lo de todas las clínicas",
+                     *       "codigo": "sin_permiso"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problema"];
+                };
+            };
+            /** @description No encontrado */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:respaldos:error:respaldo_inexistente",
+                     *       "title": "No encontrado",
+                     *       "status": 404,
+                     *       "detail": "No existe el respaldo 7",
+                     *       "instance": "/api/v1/respaldos/",
+                     *       "error": "No existe el respaldo 7",
+                     *       "codigo": "respaldo_inexistente"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problema"];
+                };
+            };
+            /** @description Petición demasiado grande */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:respaldos:error:http_413",
+                     *       "title": "Petición demasiado grande",
+                     *       "status": 413,
+                     *       "detail": "El cuerpo de la petición pasa de 1048576 bytes",
+                     *       "instance": "/api/v1/respaldos/",
+                     *       "error": "El cuerpo de la petición pasa de 1048576 bytes",
+                     *       "codigo": "http_413"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problema"];
+                };
+            };
+            /** @description Datos no válidos */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:respaldos:error:solicitud_invalida",
+                     *       "title": "Datos no válidos",
+                     *       "status": 422,
+                     *       "detail": "«limit» debe ser 1000 o menos",
+                     *       "instance": "/api/v1/respaldos/",
+                     *       "error": "«limit» debe ser 1000 o menos",
+                     *       "codigo": "solicitud_invalida",
+                     *       "errores": [
+                     *         {
+                     *           "campo": "limit",
+                     *           "mensaje": "«limit» debe ser 1000 o menos"
+                     *         }
+                     *       ]
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problema"];
+                };
+            };
+            /** @description Error interno */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:respaldos:error:error_interno",
+                     *       "title": "Error interno",
+                     *       "status": 500,
+                     *       "detail": "Ocurrió un error inesperado",
+                     *       "instance": "/api/v1/respaldos/",
+                     *       "error": "Ocurrió un error inesperado",
+                     *       "codigo": "error_interno"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problema"];
+                };
+            };
+            /** @description No disponible */
+            503: {
+                headers: {
+                    /**
+                     * @description Segundos.
+                     * @example 5
+                     */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:respaldos:error:base_de_datos_no_disponible",
+                     *       "title": "No disponible",
+                     *       "status": 503,
+                     *       "detail": "La base de datos no responde; vuelva a intentarlo en unos segundos",
+                     *       "instance": "/api/v1/respaldos/",
+                     *       "error": "La base de datos no responde; vuelva a intentarlo en unos segundos",
+                     *       "codigo": "base_de_datos_no_disponible"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problema"];
+                };
+            };
+        };
+    };
+    plataforma_cerrar_sesiones: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PedidoCierre"];
+            };
+        };
+        responses: {
+            /** @description Ninguno de los tokens que tenía vale ya. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Mensaje"];
                 };
             };
             /** @description Petición incorrecta */

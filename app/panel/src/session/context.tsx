@@ -1,7 +1,7 @@
 import { useQueryClient } from "@tanstack/react-query";
 import { createContext, useCallback, useContext, useEffect, useMemo, useRef, useState, type ReactNode } from "react";
 
-import type { Ingresado } from "../api/client";
+import { makeApi, type Ingresado } from "../api/client";
 import { sessionOf, store, stored, type Session } from "./session";
 
 /** How long before its end a person is told (milliseconds). */
@@ -21,6 +21,14 @@ interface SessionContext {
 }
 
 const Context = createContext<SessionContext | null>(null);
+
+/** Has the service end the token. Where it does not answer, the token ends by itself, and nobody here has it. */
+function end(session: Session | null): void {
+  if (session !== null) {
+    const api = makeApi({ token: () => session.token, clinicaId: null, onExpired: () => undefined });
+    api.POST("/api/v1/auth/logout/").catch(() => undefined);
+  }
+}
 
 export function SessionProvider({ children }: { children: ReactNode }) {
   const client = useQueryClient();
@@ -52,6 +60,7 @@ export function SessionProvider({ children }: { children: ReactNode }) {
   );
 
   const leave = useCallback(() => {
+    end(current.current);
     current.current = null;
     store(null);
     setSession(null);

@@ -78,6 +78,8 @@ export const ACCION: Record<Accion, string> = {
   liberacion: "liberó el respaldo retenido",
   reindexacion: "registró de nuevo el archivo",
   ingreso: "ingresó",
+  salida: "terminó su sesión",
+  cierre_sesiones: "cerró las sesiones de una persona",
   emision_token: "hizo un token de acceso",
   ingreso_rechazado: "no pudo ingresar",
   programacion: "cambió cada cuánto se respalda de día",
