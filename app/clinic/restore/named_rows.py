@@ -105,8 +105,13 @@ class NamedRows:
             table = self._statements.described(self._statements.catalogue.entries[lookup.table])
             found[lookup] = record_values(table, line)
         # What is somebody else's today, or not restored, the file alone may say.
-        if side == "file" and (missing := [each for each in lookups if each not in found]):
-            found |= await self._staged(missing, lambda staged: staged.typed)
+        left_out: tuple[Callable[[StagedTable], str], ...] = (
+            lambda staged: staged.typed,
+            lambda staged: staged.moved,
+        )
+        for rows_of in left_out:
+            if side == "file" and (missing := [each for each in lookups if each not in found]):
+                found |= await self._staged(missing, rows_of)
         return found
 
     async def _staged(

@@ -9,11 +9,11 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app.respaldos.models import TokenTerminado
 
 
-async def end_token(session: AsyncSession, huella: str, *, vence: datetime) -> bool:
+async def end_token(session: AsyncSession, huella: str, *, clinica_id: int | None, vence: datetime) -> bool:
     """Put down that the token is worth nothing any more; whether it was worth something before."""
     added = await session.scalar(
         insert(TokenTerminado)
-        .values(clave=_of_token(huella), momento=func.now(), vence=vence)
+        .values(clave=_of_token(huella, clinica_id), momento=func.now(), vence=vence)
         .on_conflict_do_nothing()
         .returning(TokenTerminado.clave)
     )
@@ -35,15 +35,15 @@ async def is_ended(
     session: AsyncSession, huella: str, usuario: str, *, clinica_id: int | None, emitido: datetime
 ) -> bool:
     """Whether the token has been ended, by itself or with all of the person's of its time."""
-    token, person = _of_token(huella), _of_person(usuario, clinica_id)
+    token, person = _of_token(huella, clinica_id), _of_person(usuario, clinica_id)
     found = await session.execute(
         select(TokenTerminado.clave, TokenTerminado.momento).where(TokenTerminado.clave.in_((token, person)))
     )
     return any(clave == token or emitido <= momento for clave, momento in found)
 
 
-def _of_token(huella: str) -> str:
-    return f"token:{huella}"
+def _of_token(huella: str, clinica_id: int | None) -> str:
+    return f"token:{'' if clinica_id is None else clinica_id}:{huella}"
 
 
 def _of_person(usuario: str, clinica_id: int | None) -> str:

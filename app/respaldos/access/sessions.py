@@ -17,7 +17,7 @@ async def terminar_token(
 ) -> None:
     """End one token, for good. Raises DatabaseError."""
     async with transaction(databases) as session:
-        if await queries.end_token(session, huella, vence=vence):
+        if await queries.end_token(session, huella, clinica_id=clinica_id, vence=vence):
             await audit.record(session, Accion.SALIDA, actor, clinica_id=clinica_id)
 
 

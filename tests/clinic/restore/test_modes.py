@@ -320,7 +320,7 @@ async def test_unique_values_that_changed_places(database: Database, writer: Wri
     )
     for scope in (record("usuario:1"), changed(record("usuario:1"))):
         with pytest.raises(
-            ConflictsFound, match=r"«usuarios» 1 no puede volver: «usuarios» 2 tiene hoy correo = a@x"
+            ConflictsFound, match=r"\(«usuarios» 1\) no puede volver: “Eva” \(«usuarios» 2\) tiene hoy correo = a@x"
         ):
             await restore(clinics, backup.file, scope=scope)
     assert counts(await restore(clinics, backup.file, scope=record("usuario:1", "usuario:2"))) == {
@@ -337,7 +337,7 @@ async def test_what_is_another_clinics_today_is_not_missing(database: Database, 
     other = await back_up(clinics, 2)
     for scope in (missing(), changed(), missing(record("paciente:1")), changed(record("usuario:1"))):
         plan = await restore(clinics, backup.file, scope=scope)
-        assert any("son hoy de otra clínica, y se dejan donde están: 1" in aviso for aviso in plan.avisos)
+        assert any("son hoy de otra clínica, y se dejan donde están: “Ana” (1)" in aviso for aviso in plan.avisos)
         await assert_restored(clinics, other, 2)
 
 
