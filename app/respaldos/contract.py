@@ -170,6 +170,13 @@ class RespaldoEnLista(RespaldoAvisado):
     sin_cambios_desde: Annotated[Fecha | None, eg(None)] = Field(
         description="Si el archivo es de otro respaldo, de cuándo es ese: desde entonces no cambió nada."
     )
+    cifrado: Annotated[bool, eg(False)] = Field(
+        validation_alias="encrypted",
+        description="Su archivo está cifrado con una clave que es solo de la clínica; `metadata.cifrado` dice cuál.",
+    )
+    clave_destruida: Annotated[Fecha | None, eg(None)] = Field(
+        description="Desde cuándo nadie puede leer el respaldo, porque se destruyó la clave con que se cifró."
+    )
     fecha_expiracion: Annotated[Fecha | None, eg("2026-08-02T06:00:12+00:00")] = Field(
         None,
         description=(
@@ -193,7 +200,8 @@ class Metadata(BaseModel):
 
     Si falló y se vuelve a intentar, está otra vez `pendiente` con ellos; `intentos_fallidos` dice cuántas veces falló
     ya, e `intentos_maximos` cuántas se intenta en total. `hash_sha256` es del archivo comprimido, y `sello` la
-    clave con que se firmó; nulos en los de antes de que se anotaran.
+    clave con que se firmó; nulos en los de antes de que se anotaran. `cifrado` es la clave de la clínica con que
+    se cifró, nulo si no se cifró; lo guardado es entonces el archivo cifrado.
     """
 
     model_config = ConfigDict(extra="allow", json_schema_serialization_defaults_required=True)
@@ -206,6 +214,7 @@ class Metadata(BaseModel):
     avisos: list[str] = []
     hash_sha256: str | None = None
     sello: str | None = None
+    cifrado: str | None = None
 
 
 class RespaldoCompleto(RespaldoEnLista):
@@ -235,6 +244,7 @@ class RespaldoCompleto(RespaldoEnLista):
                 "avisos": [],
                 "hash_sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
                 "sello": "2026",
+                "cifrado": None,
             }
         ),
     ] = Field(validation_alias="metadata_")
@@ -293,6 +303,12 @@ class Enlace(Answer):
     expira_en_segundos: Annotated[int, eg(3600)]
     archivo: Annotated[str, eg("backup_20260703_020012.json.gz")]
     tamaño_mb: Annotated[float, eg(1.5)]
+    cifrado: Annotated[bool, eg(False)] = Field(
+        description=(
+            "El archivo llega cifrado, y sin las claves nadie lo abre. Descifrado se lo pide con"
+            " `POST /respaldos/{id}/exportaciones/`, en formato `json`."
+        )
+    )
 
 
 # How backups stand
@@ -403,6 +419,19 @@ class PuntosDeClinica(Answer):
     horario: Annotated[str, eg("08:00-19:00")]
     zona_horaria: Annotated[str, eg("America/La_Paz")]
     como_todas: Annotated[bool, eg(False)]
+
+
+class DestruccionDeClave(Answer):
+    """En qué está la destrucción de la clave de una clínica: `pedida` por una persona, o `hecha`, como otra confirmó.
+
+    `claves` son las destruidas; `pendiente` dice qué queda por borrar del bucket, que el servicio sigue intentando.
+    """
+
+    clinica_id: Annotated[int, eg(3)]
+    etapa: Annotated[Literal["pedida", "hecha"], eg("hecha")]
+    persona: Annotated[str, eg("otra@plataforma.example")]
+    claves: Annotated[list[str], eg(["7d0f0b7ca9c1e0d2"])]
+    pendiente: Annotated[list[str], eg([])]
 
 
 # What is done with a backup's file

@@ -270,6 +270,35 @@ class S3Storage:
             if await self.head(key) is not None:
                 await delete_object(self.client, self.options.bucket, key)
 
+    async def erase(self, key: str, *, but_current: bool = False) -> None:
+        """Delete the object of exactly this key with all its versions; with `but_current` only the earlier ones.
+
+        Raises StorageError where one of them stays, as where the bucket's lock protects it.
+        """
+        from botocore.exceptions import ClientError
+
+        if not but_current:
+            await self.delete(key)
+        with s3_errors(self.options.bucket, key):
+            try:
+                versions = [version async for version in self._versions(key)]
+            except ClientError as exc:
+                # A store that has no versions has no earlier ones.
+                if http_status(exc) not in {405, 501}:
+                    raise
+                versions = []
+            for version, is_current in versions:
+                if not (but_current and is_current):
+                    await self.client.delete_object(Bucket=self.options.bucket, Key=key, VersionId=version)
+
+    async def _versions(self, key: str) -> AsyncIterator[tuple[str, bool]]:
+        """Every version of exactly this key, marks of deletion too, and whether it is the current one."""
+        pages = self.client.get_paginator("list_object_versions").paginate(Bucket=self.options.bucket, Prefix=key)
+        async for page in pages:
+            for found in (*page.get("Versions", ()), *page.get("DeleteMarkers", ())):
+                if found["Key"] == key:
+                    yield found["VersionId"], found["IsLatest"]
+
     async def probe(self, key: str) -> None:
         """Write a small object of that key, read it back and delete it. Raises StorageError and its kinds."""
 

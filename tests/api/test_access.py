@@ -191,6 +191,8 @@ SUPERADMINS = [
     ("GET", "plataforma/clinicas/", 200),
     ("GET", "plataforma/clinicas/{clinica}/puntos/", 200),
     ("POST", "plataforma/clinicas/{clinica}/puntos/", 200),
+    # It has to be said what the clinic is called.
+    ("POST", "plataforma/clinicas/{clinica}/destruir-clave/", 422),
 ]
 EVERYBODYS = [
     ("GET", "clinica/", 200),

@@ -118,7 +118,8 @@ async def _emptied(servers: Addresses, template: str) -> str:
         # The trail refuses to be emptied; without triggers it cannot.
         await connection.execute("SET session_replication_role = replica")
         await connection.execute(
-            "TRUNCATE respaldos.respaldo, respaldos.evento, respaldos.tarea, respaldos.peticion, respaldos.punto"
+            "TRUNCATE respaldos.respaldo, respaldos.evento, respaldos.tarea, respaldos.peticion, respaldos.punto,"
+            " respaldos.clave"
             " RESTART IDENTITY CASCADE"
         )
     return url
