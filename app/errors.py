@@ -411,6 +411,61 @@ class FormatError(RespaldosError):
     tells_rows = True
 
 
+# Keys that backups are encrypted with
+
+
+class EncryptionError(RespaldosError):
+    """A key that is needed cannot be had. That says nothing of the file, and nothing is written in plain for it."""
+
+    status = 503
+    code = "cifrado"
+
+
+class MasterKeyMissing(EncryptionError):
+    """This process has not got the master key."""
+
+    code = "clave_maestra_faltante"
+
+
+class ClinicKeyMissing(EncryptionError):
+    """Neither the database nor the bucket has the clinic's key."""
+
+    code = "clave_faltante"
+
+
+class KeyRefused(EncryptionError):
+    """The clinic's key, as it is kept, does not come out of its envelope: another master key, or damage."""
+
+    code = "clave_invalida"
+
+
+class KeyDestroyed(EncryptionError):
+    """The clinic's key was destroyed, as people wanted: nobody can read the backup any more."""
+
+    status = 410
+    code = "clave_destruida"
+
+
+class KmsUnavailable(EncryptionError):
+    """KMS cannot be reached, or has too much to do."""
+
+    code = "kms_no_disponible"
+    transient = True
+
+
+class KmsRefused(EncryptionError):
+    """KMS does not let these credentials use the key, or has no such."""
+
+    code = "kms_rechazo"
+
+
+class DestructionRefused(RespaldosError):
+    """A clinic's key is not destroyed: another name was typed, nobody else has asked for it, or there is none."""
+
+    status = 409
+    code = "destruccion_rechazada"
+
+
 # S3
 
 

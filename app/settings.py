@@ -156,6 +156,14 @@ class Settings(BaseSettings):
     compression: Literal["small", "fast"] | None = _setting(None, "small o fast")
     seal_keys: SecretStr | None = _setting(None, "id:clave en base64 de 32 bytes, separadas por comas")
     seal_public_keys: str | None = _setting(None, "id:clave en base64 de 32 bytes, separadas por comas")
+    encryption: bool = _setting(False, "on u off")
+    master_keys: SecretStr | None = _setting(
+        None, "id:clave en base64 de 32 bytes, o id:aws-kms:clave de KMS, separadas por comas"
+    )
+    master_keys_file: Path | None = _setting(None, "un archivo con claves maestras, una por línea")
+    aws_endpoint_url_kms: str | None = _setting(
+        None, "una dirección http:// o https://", pattern=r"^https?://[^/\s@]+/?$"
+    )
 
     jwt_secret: SecretStr | None = _setting(None, "un secreto de 32 bytes o más")
     jwt_public_key: str | None = _setting(

@@ -87,6 +87,8 @@ MALFORMED = {
     "log_format": ["xml", "JSON"],
     "notify_success": ["nunca", "Always"],
     "public_url": ["respaldos.example.com", "ftp://h", "https://u:Secreta9@h"],
+    "encryption": ["quizás", "2"],
+    "aws_endpoint_url_kms": ["kms.example", "http://u:Secreta9@h/ruta"],
     "embedded": ["oracle", "postgres;redis", "postgres,mysql"],
 }
 
@@ -98,6 +100,8 @@ FREE = {
     *("email_host_password", "respaldos_home", "secret_columns", "support_contact"),
     # What is wrong with them, SealKeys says.
     *("seal_keys", "seal_public_keys"),
+    # And MasterKeys.
+    *("master_keys", "master_keys_file"),
 }
 
 

@@ -51,7 +51,7 @@ _ENUMERATIONS: Final = {
     "Accion": "Qué se hizo.",
     "EstadoRegistro": "Qué pasó con el registro.",
     "Estado": "Va de pendiente a procesando, y termina en completado, fallido o cancelado.",
-    "Formato": "Para qué programas: Excel, cualquiera que lea CSV, SQLite, o Parquet.",
+    "Formato": "Para qué programas: Excel, cualquiera que lea CSV, SQLite, o Parquet; `json` es el respaldo mismo.",
     "Modo": "Qué se restaura: lo que falta hoy, también lo que cambió, o todo tal como estaba.",
     "Profundidad": "Cuánto se comprueba: que el archivo esté y tenga su tamaño (rapida), o todo (completa).",
     "Orden": "Por qué se ordena; con `-`, de mayor a menor. Lo que no tiene tamaño o registros va al final.",

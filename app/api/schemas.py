@@ -204,6 +204,15 @@ class PedidoPuntos(BaseModel):
     horario: Annotated[str | None, Field(max_length=11, pattern=WITHOUT_NUL)] = None
 
 
+class PedidoDestruccion(BaseModel):
+    """El nombre de la clínica, tal como está; y si se confirma lo que otra persona pidió."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"nombre": "Clínica Illimani", "confirmar": False}]})
+
+    nombre: Annotated[str, Field(max_length=500, pattern=WITHOUT_NUL)]
+    confirmar: bool = False
+
+
 # What is answered
 
 

@@ -1,8 +1,11 @@
 """A backup that a command is about: found, and shown."""
 
+from app.cli.output import timestamp
 from app.cli.running import with_databases
+from app.dump.whose import whose
 from app.errors import RespaldoNotFound
 from app.respaldos.backup import fleet as backup_fleet
+from app.respaldos.backup.object_key import plain_name
 from app.respaldos.contract import RespaldoCompleto
 from app.respaldos.databases import Databases, transaction
 from app.respaldos.models import Respaldo
@@ -24,11 +27,19 @@ def in_full(respaldo: Respaldo, progreso: Progreso | None = None) -> RespaldoCom
     return RespaldoCompleto.of(respaldo, retention_days=load_settings().retention_days, progreso=progreso)
 
 
-def file_name(respaldo_id: int) -> str:
-    """What a backup's file is called where nobody has said: the end of its key."""
+def encryption_of(respaldo: Respaldo) -> str:
+    """With what it is encrypted, in words."""
+    if respaldo.clave_destruida is not None:
+        return f"su clave («{respaldo.key_id}») se destruyó el {timestamp(respaldo.clave_destruida)}: nadie lo lee"
+    return f"con la clave «{respaldo.key_id}» de {whose(respaldo.clinica_id)}" if respaldo.encrypted else "no"
+
+
+def file_name(respaldo_id: int, *, raw: bool = False) -> str:
+    """What a backup's file is called where nobody has said; `raw` is as it is stored, encrypted or not."""
 
     async def work(databases: Databases) -> str:
         respaldo = await find_respaldo(databases, respaldo_id)
-        return (respaldo.archivo_s3 or f"respaldo_{respaldo_id}.json.gz").rpartition("/")[2]
+        key = respaldo.archivo_s3 or f"respaldo_{respaldo_id}.json.gz"
+        return key.rpartition("/")[2] if raw else plain_name(key)
 
     return with_databases(work)

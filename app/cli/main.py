@@ -54,6 +54,7 @@ LINES = {
     "situacion": "Cómo están las clínicas",
     "puntos": "Cada cuánto, de día",
     "clinicas": "Lista las clínicas",
+    "claves": "Con qué se cifra",
     "estadisticas": "Resume una clínica",
 }
 
@@ -68,6 +69,7 @@ MODULES = {
     "app.cli.commands.check": ("revisar",),
     "app.cli.commands.clinics": ("clinicas", "situacion"),
     "app.cli.commands.export": ("exportar",),
+    "app.cli.commands.keys": ("claves",),
     "app.cli.commands.listing": ("listar", "ver", "estadisticas"),
     "app.cli.commands.points": ("puntos",),
     "app.cli.commands.restore": ("restaurar", "comparar"),

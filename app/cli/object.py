@@ -5,8 +5,10 @@ from pathlib import Path
 from app.cli.find import find_respaldo
 from app.cli.progress import progress_bar
 from app.cli.resources import with_resources
+from app.dump.encryption import Decryptor, FileEnvelope
 from app.dump.verifier import VerifiedFile
 from app.export.format import Exported, Formato
+from app.respaldos.keys.keys import decryption_by
 from app.respaldos.models import Profundidad
 from app.respaldos.reading.export import exportar_respaldo
 from app.respaldos.reading.verification import verificar_respaldo
@@ -23,6 +25,15 @@ def verify_object(respaldo_id: int, profundidad: str) -> VerifiedFile | None:
             return await verificar_respaldo(
                 resources, respaldo, profundidad=Profundidad(profundidad), progress=progress
             )
+
+    return with_resources(work)
+
+
+def decryption_for(envelope: FileEnvelope) -> Decryptor:
+    """What decrypts a file that begins so. Raises RespaldosError."""
+
+    async def work(resources: Resources) -> Decryptor:
+        return await decryption_by(resources, envelope)
 
     return with_resources(work)
 

@@ -8,6 +8,7 @@ from app.clinic.catalogue.secret_columns import SecretColumns
 from app.clinic.labels import RecordLabels
 from app.clinic.restore.database import RestoreDatabase
 from app.connections.databases import open_databases, tenancy
+from app.connections.encryption import keyring
 from app.connections.seals import sealing
 from app.connections.storage import s3_options
 from app.dump.gzip_member import Compression
@@ -95,4 +96,5 @@ async def open_resources(settings: Settings, *, count_unowned: bool = False) -> 
             secret_columns(settings),
             record_labels(settings),
             sealing(settings),
+            keyring(settings),
         )

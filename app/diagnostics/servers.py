@@ -7,6 +7,7 @@ from sqlalchemy import func
 
 from app.broker.queue import open_queue
 from app.connections.databases import open_databases
+from app.connections.encryption import keyring
 from app.connections.notify import smtp_options, webhook_options
 from app.connections.redis import redis_url
 from app.connections.storage import s3_options
@@ -14,9 +15,13 @@ from app.diagnostics.finding import Finding, good, warning, wrong
 from app.notify.mail import Mailer
 from app.notify.webhook import Webhook
 from app.respaldos.databases import transaction
+from app.respaldos.keys import fleet as key_fleet
+from app.respaldos.keys.object_key import PREFIX as KEYS
 from app.settings import Settings
 from app.storage.bucket import ACL, EXPORTS, PREFIX, Outcome, configure_bucket
 from app.storage.s3 import open_storage
+
+_DRAW_MASTER = 'MASTER_KEYS="2026:$(openssl rand -base64 32)", y una copia donde no se pierda'
 
 # Apart by more than this, what is shown is confusing, and by more than that, leases, tokens and S3's signatures fail
 # (seconds).
@@ -29,7 +34,7 @@ async def bucket(settings: Settings) -> list[Finding]:
     async with open_storage(s3_options(settings)) as storage:
         await storage.check()
         # Of each prefix, since a policy may allow one alone; no backup and no export is called so.
-        for prefix in (PREFIX, EXPORTS):
+        for prefix in (PREFIX, EXPORTS, *((KEYS,) if settings.encryption else ())):
             await storage.probe(f"{prefix}revision/{uuid.uuid4().hex}")
         found = [good(subject, f"en «{settings.aws_backup_bucket_name}» se escribe, se lee y se borra")]
         for setting in await configure_bucket(storage, look=True):
@@ -41,6 +46,46 @@ async def bucket(settings: Settings) -> list[Finding]:
             elif setting.outcome in (Outcome.UNSUPPORTED, Outcome.UNSEEN):
                 found.append(warning(subject, f"{setting.name}: {setting.detail}"))
     return found
+
+
+async def encryption(settings: Settings) -> list[Finding]:
+    """Whether new backups are encrypted, and whether this process can read those that are."""
+    subject = "cifrado"
+    ring = keyring(settings)
+    masters = ring.masters
+    known = ", ".join(f"«{name}»" for name in masters.keys)
+    found: list[Finding] = []
+    async with open_databases(settings) as databases, transaction(databases) as session:
+        wrapped = await key_fleet.wrapped_by(session)
+    for each in wrapped:
+        if each.master_id not in masters.keys:
+            found.append(
+                wrong(
+                    subject,
+                    f"{each.keys:,} claves de clínicas están envueltas con «{each.master_id}», que aquí falta: este"
+                    " proceso no puede leer lo que se cifró con ellas",
+                    f"ponga «{each.master_id}» en MASTER_KEYS, salvo en un proceso que no deba leerlo",
+                )
+            )
+        elif each.master_id != masters.wrapping:
+            said = f"{each.keys:,} claves de clínicas están envueltas con «{each.master_id}», que ya no es la primera"
+            found.append(warning(subject, said, "respaldos claves rotar"))
+        if each.uncopied:
+            said = f"{each.uncopied:,} claves no tienen copia en el bucket: si se pierde la base, se pierden"
+            found.append(wrong(subject, said, "respaldos claves rotar"))
+    if not masters.keys:
+        if settings.encryption:
+            found.append(
+                wrong(subject, "ENCRYPTION=on y falta la clave maestra: no se hace ningún respaldo", _DRAW_MASTER)
+            )
+        return found or [good(subject, "los respaldos no se cifran (ENCRYPTION); los cifra S3 si S3_SSE lo dice")]
+    for name in masters.keys:
+        # Of one in KMS, that it may be used is known by using it.
+        await masters.try_out(name)
+    said = (
+        f"se cifra, con claves que «{masters.wrapping}» envuelve" if settings.encryption else "no se cifra lo nuevo"
+    )
+    return [*found, good(subject, f"{said}; se conocen las claves maestras {known}")]
 
 
 async def redis(settings: Settings) -> list[Finding]:

@@ -10,6 +10,7 @@ from typing import Protocol
 from isal import isal_zlib
 from zlib_ng import zlib_ng
 
+from app.dump.encryption import Encryptor
 from app.errors import FormatError
 
 # Deflate, no name, no time, unknown system: the same for every file, so that a flipped bit here is noticed.
@@ -52,13 +53,17 @@ _DEFLATE: Mapping[Compression, Callable[[], _Deflate]] = {
 
 
 class GzipWriter:
-    """Compresses a stream and keeps the sizes (bytes), the MD5 and the SHA-256 of what came out."""
+    """Compresses a stream and keeps the sizes (bytes), the MD5 and the SHA-256 of what came out.
 
-    def __init__(self, compression: Compression) -> None:
+    With `encryption` what comes out is that, encrypted.
+    """
+
+    def __init__(self, compression: Compression, encryption: Encryptor | None = None) -> None:
         self._deflate = _DEFLATE[compression]()
+        self._encryption = encryption
         self._crc = 0
-        self._md5 = hashlib.md5(HEADER, usedforsecurity=False)
-        self._sha256 = hashlib.sha256(HEADER)
+        self._md5 = hashlib.md5(usedforsecurity=False)
+        self._sha256 = hashlib.sha256()
         self._started = False
         self.original_size = 0
         self.compressed_size = 0
@@ -82,14 +87,18 @@ class GzipWriter:
     def finish(self) -> bytes:
         """Return the rest of the member. Call it once, last."""
         trailer = self._crc.to_bytes(4, "little") + (self.original_size & 0xFFFFFFFF).to_bytes(4, "little")
-        return self._emit(self._deflate.flush() + trailer)
+        return self._emit(self._deflate.flush() + trailer, last=True)
 
-    def _emit(self, data: bytes) -> bytes:
-        self._md5.update(data)
-        self._sha256.update(data)
+    def _emit(self, data: bytes, *, last: bool = False) -> bytes:
         if not self._started:
             self._started = True
             data = HEADER + data
+        if self._encryption is not None:
+            data = self._encryption.feed(data)
+            if last:
+                data += self._encryption.finish()
+        self._md5.update(data)
+        self._sha256.update(data)
         self.compressed_size += len(data)
         return data
 

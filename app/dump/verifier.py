@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import NoReturn
 
 from app.dump.document import JSON_NULL_KEY, Header, ModelTotal, Section
+from app.dump.encryption import Decryptor
 from app.dump.gzip_member import GzipReader
 from app.dump.reader import DocumentReader, Event, HeaderRead, ModelBegun, RecordsRead
 from app.dump.seal import SealKeys
@@ -24,9 +25,10 @@ _RECORDS = json.JSONDecoder(parse_int=str, parse_float=str, parse_constant=_refu
 
 @dataclass(frozen=True, slots=True)
 class VerifiedFile:
-    """What a whole and unchanged file says; sizes in bytes, `md5` and `sha256` of the compressed file.
+    """What a whole and unchanged file says; sizes in bytes, `md5` and `sha256` of the file as it is stored.
 
-    `seal` is the id of the key that it is sealed with, if it is; `seal_checked` says that this key was at hand.
+    `seal` is the id of the key that it is sealed with, if it is; `seal_checked` says that this key was at hand. `key`
+    is the id of the clinic's key that it is encrypted with, if it is.
     """
 
     header: Header
@@ -38,6 +40,7 @@ class VerifiedFile:
     original_size: int
     seal: str | None
     seal_checked: bool
+    key: str | None
 
     @property
     def records(self) -> int:
@@ -53,7 +56,8 @@ class FileVerifier:
     `on_event` is called with what has been read, each time after that has been checked; only `finish` can say that
     the whole is a backup. Without `parse_data` the records of `datos` are taken as they come, for whoever is told of
     them to parse, and to prove by their digests. Where `seals` has keys, a seal is to be of one of them, and with
-    `sealed` a file without one is refused.
+    `sealed` a file without one is refused. With `decryption` the file is to be encrypted; then some of it is read by
+    `finish` alone. `on_plain` is called with the pieces of the gzip member.
     """
 
     def __init__(
@@ -64,11 +68,15 @@ class FileVerifier:
         max_size: int | None = None,
         on_event: Callable[[Event], None] | None = None,
         parse_data: bool = True,
+        decryption: Decryptor | None = None,
+        on_plain: Callable[[bytes], object] | None = None,
     ) -> None:
         self._seals = seals
         self._sealed = sealed
         self._md5 = hashlib.md5(usedforsecurity=False)
         self._sha256 = hashlib.sha256()
+        self._decryption = decryption
+        self._on_plain = on_plain
         self._gzip = GzipReader(max_size)
         self._size_known = max_size is not None
         self._document = DocumentReader()
@@ -90,7 +98,8 @@ class FileVerifier:
         self._compressed += len(data)
         if self._problem is None:
             try:
-                self._read(data)
+                for plain in (data,) if self._decryption is None else self._decryption.feed(data):
+                    self._read(plain)
             except FormatError as exc:
                 # Of a file that was changed or damaged, the hash says so most plainly, so it is read to its end.
                 self._problem = exc
@@ -98,6 +107,8 @@ class FileVerifier:
     def _read(self, data: bytes) -> None:
         if not self._size_known:
             self._document.bound_lines(self._compressed)
+        if self._on_plain is not None:
+            self._on_plain(data)
         for piece in self._gzip.feed(data):
             self._original += len(piece)
             for event in self._document.feed(piece):
@@ -119,6 +130,8 @@ class FileVerifier:
         try:
             if self._problem is not None:
                 raise self._problem
+            if self._decryption is not None:
+                self._read(self._decryption.finish())
             self._gzip.finish()
             self._document.finish()
         except FormatError as exc:
@@ -129,6 +142,8 @@ class FileVerifier:
             raise FormatError(_changed(read, md5))
         if self._header is None:
             raise FormatError("el archivo está vacío")
+        if self._decryption is not None:
+            self._decryption.check_content(self._header.clinica_id, self._header.origin.id)
         seal = self._document.seal
         self._seals.check(seal, self._document.signed, required=self._sealed)
         return VerifiedFile(
@@ -141,6 +156,7 @@ class FileVerifier:
             original_size=self._original,
             seal=seal.key_id if seal is not None else None,
             seal_checked=seal is not None and bool(self._seals.public),
+            key=self._decryption.key_id if self._decryption is not None else None,
         )
 
     def _check_records(self, lines: bytes) -> None:

@@ -15,6 +15,7 @@ from app.dump.reader import Event, HeaderRead, ModelBegun, ModelEnded, RecordsRe
 from app.errors import ExportError, FormatError, Interrupted, LocalFileError
 from app.export.exporter import Exporter
 from app.export.format import Exported, ExportedModel, Formato
+from app.export.json_file import JsonFile
 from app.export.read_me import MARK, READ_ME_FILE, SCHEMA_FILE
 
 
@@ -74,6 +75,17 @@ class Export:
             except UnicodeEncodeError as exc:
                 raise ExportError("el respaldo tiene un texto que no es Unicode válido") from exc
 
+    def copy(self, data: bytes) -> None:
+        """The same of the file's own bytes, decrypted: for the format that is the backup itself."""
+        if not isinstance(self._exporter, JsonFile):
+            return
+        with self._lock:
+            self._proceed()
+            try:
+                self._exporter.copy(data)
+            except OSError as exc:
+                raise self._unwritable(exc) from exc
+
     def commit(self) -> Exported:
         """Put the export in its place; the file has been read to its end, and is whole."""
         with self._lock:
@@ -97,6 +109,8 @@ class Export:
             model = self._header.models[event.name]
             self._reader = ColumnReader(event.name, model.columns)
             self._exporter.begin_model(event.section, event.name, model)
+        elif isinstance(event, RecordsRead) and isinstance(self._exporter, JsonFile):
+            self._exporter.count(event.lines)
         elif isinstance(event, RecordsRead) and self._reader is not None:
             self._exporter.write(*self._reader.read(event.lines))
         elif isinstance(event, ModelEnded):
@@ -169,6 +183,8 @@ def _exporter(formato: Formato, path: Path, proceed: Callable[[], None]) -> Expo
         from app.export.sqlite_file import SqliteFile
 
         return SqliteFile(path)
+    if formato is Formato.JSON:
+        return JsonFile(path)
     path.mkdir(mode=0o700)
     if formato in (Formato.CSV, Formato.EXCEL):
         from app.export.csv_files import CsvFiles

@@ -16,15 +16,18 @@ class Formato(StrEnum):
     EXCEL = "excel"
     SQLITE = "sqlite"
     PARQUET = "parquet"
+    JSON = "json"
 
     @property
     def is_folder(self) -> bool:
         """Whether it is a folder with a file per model, and not one file."""
-        return self is not Formato.SQLITE
+        return self not in (Formato.SQLITE, Formato.JSON)
 
     def name_for(self, backup: str) -> str:
         """What the export of a backup's file of that name is called where nobody has said."""
-        stem = backup.removesuffix(".gz").removesuffix(".json")
+        stem = backup.removesuffix(".cifrado").removesuffix(".gz").removesuffix(".json")
+        if self is Formato.JSON:
+            return f"{stem}.json.gz"
         return f"{stem}_{self}" if self.is_folder else f"{stem}.{self}"
 
     def require(self) -> None:

@@ -183,6 +183,13 @@ class RespaldoEnLista(RespaldoAvisado):
     retenido: Annotated[Retencion | None, eg(None)] = Field(
         validation_alias="hold", description="Si una persona lo hizo conservar: entonces nadie lo elimina."
     )
+    cifrado: Annotated[bool, eg(False)] = Field(
+        validation_alias="encrypted",
+        description="Su archivo está cifrado con una clave que es solo de la clínica; `metadata.cifrado` dice cuál.",
+    )
+    clave_destruida: Annotated[Fecha | None, eg(None)] = Field(
+        description="Desde cuándo nadie puede leer el respaldo, porque se destruyó la clave con que se cifró."
+    )
     fecha_expiracion: Annotated[Fecha | None, eg("2026-08-02T06:00:12+00:00")] = Field(
         None,
         description=(
@@ -206,7 +213,8 @@ class Metadata(BaseModel):
 
     Si falló y se vuelve a intentar, está otra vez `pendiente` con ellos; `intentos_fallidos` dice cuántas veces falló
     ya, e `intentos_maximos` cuántas se intenta en total. `hash_sha256` es del archivo comprimido, y `sello` la
-    clave con que se firmó; nulos en los de antes de que se anotaran.
+    clave con que se firmó; nulos en los de antes de que se anotaran. `cifrado` es la clave de la clínica con que
+    se cifró, nulo si no se cifró; lo guardado es entonces el archivo cifrado.
     """
 
     model_config = ConfigDict(extra="allow", json_schema_serialization_defaults_required=True)
@@ -219,6 +227,7 @@ class Metadata(BaseModel):
     avisos: list[str] = []
     hash_sha256: str | None = None
     sello: str | None = None
+    cifrado: str | None = None
 
 
 class RespaldoCompleto(RespaldoEnLista):
@@ -248,6 +257,7 @@ class RespaldoCompleto(RespaldoEnLista):
                 "avisos": [],
                 "hash_sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
                 "sello": "2026",
+                "cifrado": None,
             }
         ),
     ] = Field(validation_alias="metadata_")
@@ -306,6 +316,12 @@ class Enlace(Answer):
     expira_en_segundos: Annotated[int, eg(3600)]
     archivo: Annotated[str, eg("backup_20260703_020012.json.gz")]
     tamaño_mb: Annotated[float, eg(1.5)]
+    cifrado: Annotated[bool, eg(False)] = Field(
+        description=(
+            "El archivo llega cifrado, y sin las claves nadie lo abre. Descifrado se lo pide con"
+            " `POST /respaldos/{id}/exportaciones/`, en formato `json`."
+        )
+    )
 
 
 # How backups stand
@@ -418,6 +434,19 @@ class ClinicaEnLista(Answer):
     en_curso: Annotated[TipoOperacion | None, eg(None)]
     fallos_seguidos: Annotated[int, eg(3)]
     ultimo_error: Annotated[str | None, eg("no hay conexión con la base de datos (DATABASE_URL)")]
+
+
+class DestruccionDeClave(Answer):
+    """En qué está la destrucción de la clave de una clínica: `pedida` por una persona, o `hecha`, como otra confirmó.
+
+    `claves` son las destruidas; `pendiente` dice qué queda por borrar del bucket, que el servicio sigue intentando.
+    """
+
+    clinica_id: Annotated[int, eg(3)]
+    etapa: Annotated[Literal["pedida", "hecha"], eg("hecha")]
+    persona: Annotated[str, eg("otra@plataforma.example")]
+    claves: Annotated[list[str], eg(["7d0f0b7ca9c1e0d2"])]
+    pendiente: Annotated[list[str], eg([])]
 
 
 # What is done with a backup's file

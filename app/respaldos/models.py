@@ -119,6 +119,8 @@ class Accion(StrEnum):
     LIBERACION = "liberacion"
     SALIDA = "salida"
     CIERRE_SESIONES = "cierre_sesiones"
+    DESTRUCCION_CLAVE = "destruccion_clave"
+    ROTACION_CLAVES = "rotacion_claves"
 
 
 class TipoAviso(StrEnum):
@@ -163,7 +165,7 @@ class Base(DeclarativeBase):
 _LIVE = "fecha_eliminacion IS NULL"
 _GOOD = (
     f"estado = 'completado' AND {_LIVE} AND verificado_error IS NULL"
-    " AND (sospechoso IS FALSE OR aceptado IS NOT NULL)"
+    " AND (sospechoso IS FALSE OR aceptado IS NOT NULL) AND clave_destruida IS NULL"
 )
 
 
@@ -180,6 +182,8 @@ class Respaldo(Base):
     `huella` is the digest of all that its file says but when and for whom it was made. A point that would say nothing
     else has the object of `respaldo_base_id`, which was taken at `sin_cambios_desde`: its key, size and hash stand in
     this row, too, and what is found of the object is written into every row that has it.
+
+    `clave_destruida` is since when nobody can read it, because its clinic's key was destroyed.
     """
 
     __tablename__ = "respaldo"
@@ -228,6 +232,19 @@ class Respaldo(Base):
         """Itself, where it is held just now: four of its columns tell why."""
         return self if self.held(datetime.now(UTC)) else None
 
+    clave_destruida: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+
+    @property
+    def key_id(self) -> str | None:
+        """The clinic's key (`Clave`) that its file is encrypted with, if it is."""
+        key_id: str | None = self.metadata_.get("cifrado")
+        return key_id
+
+    @property
+    def encrypted(self) -> bool:
+        """Whether its file is."""
+        return self.key_id is not None
+
     @property
     def made_as(self) -> int:
         """Which backup its file says that it is."""
@@ -243,7 +260,7 @@ class Respaldo(Base):
     @property
     def restorable(self) -> bool:
         """Whether it can be restored from, as far as its row tells."""
-        return self.estado == Estado.COMPLETADO and self.fecha_eliminacion is None
+        return self.estado == Estado.COMPLETADO and self.fecha_eliminacion is None and self.clave_destruida is None
 
     @property
     def last_verification(self) -> Self | None:
@@ -267,7 +284,8 @@ class Respaldo(Base):
 
     @hybrid_property
     def good(self) -> bool:
-        """Completed, not deleted, its last verification not failed, and not suspicious unless a person accepted it.
+        """Completed, not deleted, its last verification not failed, its key not destroyed, and not suspicious unless
+        a person accepted it.
 
         Only such a backup counts for retention, and the newest one is never aged out. In a query,
         `Respaldo.good` asks PostgreSQL the same.
@@ -282,6 +300,7 @@ class Respaldo(Base):
             cls.fecha_eliminacion.is_(None),
             cls.verificado_error.is_(None),
             or_(cls.sospechoso.is_(False), cls.aceptado.is_not(None)),
+            cls.clave_destruida.is_(None),
         )
 
     __table_args__ = (
@@ -322,6 +341,32 @@ class Respaldo(Base):
             postgresql_where=text(f"verificado IS NOT NULL AND {_LIVE}"),
         ),
     )
+
+
+class Clave(Base):
+    """A clinic's key, wrapped: what the keys of its files are wrapped with.
+
+    `envoltura` is its envelope (docs/format.md) by the master key `maestra`, and `copiada` since when the bucket has
+    the same: None where that is still to be written. New files are encrypted with the newest that is not destroyed.
+
+    Of a `destruida` one nothing is left here but its id, and nothing in the bucket once `copiada` is None.
+    `destruccion_pedida` is when the first of the two people asked for that.
+    """
+
+    __tablename__ = "clave"
+
+    id: Mapped[str] = mapped_column(Text, primary_key=True)
+    clinica_id: Mapped[int | None] = mapped_column(BigInteger, index=True)
+    maestra: Mapped[str | None] = mapped_column(Text)
+    envoltura: Mapped[str | None] = mapped_column(Text)
+    fecha_creacion: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
+    copiada: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    destruccion_pedida: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    destruccion_pedida_por: Mapped[str | None] = mapped_column(Text)
+    destruida: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    destruida_por: Mapped[str | None] = mapped_column(Text)
+
+    __table_args__ = (CheckConstraint("(destruida IS NULL) = (envoltura IS NOT NULL)", name="envoltura"),)
 
 
 class Intento(Base):

@@ -5,6 +5,7 @@ from app.respaldos.databases import transaction
 from app.respaldos.exports.cleanup import clean_up_exports
 from app.respaldos.jobs import fleet as job_fleet
 from app.respaldos.jobs.run import end_expired
+from app.respaldos.keys.cleanup import clean_up_keys
 from app.respaldos.resources import Resources
 from app.respaldos.restore.end import end_expired_restores
 
@@ -17,5 +18,6 @@ async def reconciliar(resources: Resources) -> int:
     # which the last object is just removed.
     await clean_up(resources)
     await clean_up_exports(resources)
+    await clean_up_keys(resources)
     async with transaction(resources) as session:
         return await job_fleet.waiting(session)

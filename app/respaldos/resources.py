@@ -10,6 +10,7 @@ from app.dump.gzip_member import Compression
 from app.dump.seal import NO_SEALS, SealKeys
 from app.respaldos.databases import Databases
 from app.respaldos.jobs.lease import Lease
+from app.respaldos.keys.keyring import Keyring
 from app.storage.s3 import S3Storage
 
 
@@ -19,7 +20,8 @@ class Resources(Databases):
 
     `restore` is the clinics' database for a role that may write, used by restores only; `lease` is for the jobs that
     this process claims, `compression` for the files that it makes. `secrets` are what nobody is shown of the clinics'
-    rows, `labels` what these are called. `seals` are the keys that files are sealed with, and known by.
+    rows, `labels` what these are called. `seals` are the keys that files are sealed with, and known by; `keyring`
+    opens the clinics' keys, which they are encrypted with.
     """
 
     storage: S3Storage
@@ -30,3 +32,4 @@ class Resources(Databases):
     secrets: SecretColumns = field(default_factory=SecretColumns)
     labels: RecordLabels = field(default_factory=RecordLabels)
     seals: SealKeys = NO_SEALS
+    keyring: Keyring = field(default_factory=Keyring)

@@ -147,7 +147,7 @@ async def _store_one(storage: S3Storage, prefix: str, *, in_parts: bool = False)
     await storage.probe(key, in_parts=in_parts)
     # A locked bucket keeps it for as long, and a store without versions has none.
     with suppress(StorageError):
-        await storage.delete_versions(key)
+        await storage.erase(key)
 
 
 async def _try(storage: S3Storage, prefix: str) -> tuple[BucketSetting, S3Options | None]:

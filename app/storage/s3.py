@@ -232,20 +232,6 @@ class S3Storage:
         """No error where the object is missing. In a versioned bucket the versions stay until they expire."""
         await delete_object(self.client, self.options.bucket, key)
 
-    async def delete_versions(self, key: str) -> None:
-        """Delete what a versioned bucket keeps of this key, for good; nothing where there is none.
-
-        Raises as every method, StorageCredentialsRefused where a lock or a policy forbids it.
-        """
-        with s3_errors(self.options.bucket, key):
-            pages = self.client.get_paginator("list_object_versions").paginate(Bucket=self.options.bucket, Prefix=key)
-            async for page in pages:
-                for found in (*page.get("Versions", ()), *page.get("DeleteMarkers", ())):
-                    if found["Key"] == key:
-                        await self.client.delete_object(
-                            Bucket=self.options.bucket, Key=key, VersionId=found["VersionId"]
-                        )
-
     async def list(self, prefix: str = "") -> AsyncIterator[ObjectInfo]:
         """The objects whose keys begin with `prefix`, by key."""
         pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=self.options.bucket, Prefix=prefix)
@@ -286,6 +272,35 @@ class S3Storage:
             # upload into it that has just begun.
             if await self.head(key) is not None:
                 await delete_object(self.client, self.options.bucket, key)
+
+    async def erase(self, key: str, *, but_current: bool = False) -> None:
+        """Delete the object of exactly this key with all its versions; with `but_current` only the earlier ones.
+
+        Raises StorageError where one of them stays, as where the bucket's lock protects it.
+        """
+        from botocore.exceptions import ClientError
+
+        if not but_current:
+            await self.delete(key)
+        with s3_errors(self.options.bucket, key):
+            try:
+                versions = [version async for version in self._versions(key)]
+            except ClientError as exc:
+                # A store that has no versions has no earlier ones.
+                if http_status(exc) not in {405, 501}:
+                    raise
+                versions = []
+            for version, is_current in versions:
+                if not (but_current and is_current):
+                    await self.client.delete_object(Bucket=self.options.bucket, Key=key, VersionId=version)
+
+    async def _versions(self, key: str) -> AsyncIterator[tuple[str, bool]]:
+        """Every version of exactly this key, marks of deletion too, and whether it is the current one."""
+        pages = self.client.get_paginator("list_object_versions").paginate(Bucket=self.options.bucket, Prefix=key)
+        async for page in pages:
+            for found in (*page.get("Versions", ()), *page.get("DeleteMarkers", ())):
+                if found["Key"] == key:
+                    yield found["VersionId"], found["IsLatest"]
 
     def with_options(self, options: S3Options) -> "S3Storage":
         """The same bucket by the same connections, with other options for what is stored."""

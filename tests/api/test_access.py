@@ -196,6 +196,8 @@ SUPERADMINS = [
     ("POST", "plataforma/cerrar-sesiones/", 200),
     ("GET", "plataforma/clinicas/{clinica}/puntos/", 200),
     ("POST", "plataforma/clinicas/{clinica}/puntos/", 200),
+    # It has to be said what the clinic is called.
+    ("POST", "plataforma/clinicas/{clinica}/destruir-clave/", 422),
 ]
 EVERYBODYS = [
     ("GET", "clinica/", 200),

@@ -62,6 +62,8 @@ async def test_no_command_lets_a_terminal_heed_data(
     run("situacion")
     run("puntos", "--clinica", clinic)
     run("puntos", "--clinica", clinic, "--horario", EVIL, codes=(1,))
+    run("claves")
+    run("claves", "destruir", "--clinica", clinic, "--nombre", EVIL, codes=(1,))
     run("catalogo", codes=(0, 1))
     run("revisar", codes=(0, 1))
     run("token", "--clinica", clinic, "--usuario", EVIL, codes=(0, 1, 2))

@@ -25,6 +25,7 @@ from tests.support.exporting import (
     backup_of,
     csv_rows,
     export,
+    json_records,
     left_in,
     model,
     parquet_columns,
@@ -37,6 +38,9 @@ FILE = backup_of({"t": T}, {"t": LINES}, {})
 
 every_format = pytest.mark.parametrize("formato", FORMATOS)
 
+# But for the one that is the backup itself, as it stands.
+every_other = pytest.mark.parametrize("formato", [formato for formato in FORMATOS if formato is not Formato.JSON])
+
 
 def rows_of(target: Path, formato: Formato, name: str = "t") -> int:
     """How many records an independent reader finds of a model."""
@@ -44,6 +48,8 @@ def rows_of(target: Path, formato: Formato, name: str = "t") -> int:
         return int(sqlite_rows(target, f'SELECT count(*) FROM "{name}"')[0][0])
     if formato is Formato.CSV:
         return len(csv_rows(target / f"{name}.csv")[1])
+    if formato is Formato.JSON:
+        return json_records(target, name)
     return len(next(iter(parquet_columns(target / f"{name}.parquet").values())))
 
 
@@ -213,7 +219,7 @@ def test_leaving_waits_for_the_thread_that_writes_and_ends_it(tmp_path: Path, fo
     assert left_in(tmp_path) == []
 
 
-@every_format
+@every_other
 @pytest.mark.parametrize(
     ("header", "line", "error"),
     [
@@ -234,7 +240,7 @@ def test_a_file_that_was_made_by_hand_breaks_nothing(
     assert left_in(tmp_path) == []
 
 
-@every_format
+@every_other
 def test_odd_names_of_tables_stay_in_the_folder(tmp_path: Path, formato: Formato) -> None:
     names = ["con/barra", "..", "../../fuera", "CON", "con", "a\\b", "Pago", "pago", "co\"mi'llas", "x" * 127, "🦷"]
     file = backup_of(dict.fromkeys(names, T), {name: LINES[: 1 + index] for index, name in enumerate(names)}, {})
@@ -259,6 +265,11 @@ def test_the_folder_says_what_is_in_it(tmp_path: Path, formato: Formato) -> None
     assert "Datos de la clínica 1" in text
     assert f"t.{formato}: 1,000 registros" in text
     assert done.size == sum(path.stat().st_size for path in (tmp_path / "x").rglob("*") if path.is_file())
+
+
+def test_the_backup_itself_is_copied_byte_for_byte(tmp_path: Path) -> None:
+    export(FILE, tmp_path / "x", Formato.JSON, chunk=1000)
+    assert (tmp_path / "x").read_bytes() == FILE
 
 
 @every_format

@@ -37,6 +37,13 @@ CROSSING = {
         "app/respaldos/reconcile.py",
         "app/respaldos/restore/end.py",
     },
+    "keys": {
+        "app/diagnostics/servers.py",
+        "app/cli/commands/keys.py",
+        "app/respaldos/keys/cleanup.py",
+        "app/respaldos/keys/recover.py",
+        "app/respaldos/keys/rotate.py",
+    },
     "retention": {
         "app/respaldos/retention/clean.py",
         "app/respaldos/retention/prune.py",

@@ -1,6 +1,8 @@
 """Backup files of any models, their export, and readers of what came out that are not ours."""
 
 import csv
+import gzip
+import json
 import os
 import sqlite3
 from collections.abc import Mapping, Sequence
@@ -52,7 +54,7 @@ def backup_of(models: Mapping[str, ModelHeader], data: Records, references: Reco
 def export(file: bytes, target: Path, formato: Formato, *, replace: bool = False, chunk: int = 1 << 16) -> Exported:
     """Export a file that is verified meanwhile."""
     with Export(target, formato, replace=replace) as under_way:
-        verifier = FileVerifier(NO_SEALS, sealed=False, on_event=under_way.take)
+        verifier = FileVerifier(NO_SEALS, sealed=False, on_event=under_way.take, on_plain=under_way.copy)
         for start in range(0, len(file), chunk):
             verifier.feed(file[start : start + chunk])
         verifier.finish()
@@ -85,6 +87,13 @@ def sqlite_rows(path: Path, query: str) -> list[tuple[Any, ...]]:
     """What SQLite answers."""
     with closing(sqlite3.connect(path)) as connection:
         return list(connection.execute(query))
+
+
+def json_records(path: Path, name: str) -> int:
+    """How many records the document says of a model."""
+    document = json.loads(gzip.decompress(path.read_bytes()))
+    found = document["datos"].get(name, document["referencias"].get(name))
+    return len(found)
 
 
 def left_in(folder: Path) -> list[str]:

@@ -45,14 +45,15 @@ _BINARY: Final[dict[str, Any]] = {
     summary="Pide los datos de un respaldo en otro formato",
     response_description="La exportación, pendiente de que un proceso la tome, o la que ya está para descargar.",
     responses=with_body(
-        *(409, 501),
+        *(409, 410, 501),
         _409="El respaldo 7 está fallido; solo se exporta uno completado",
         _501="Para exportar a Parquet falta la biblioteca pyarrow",
     ),
 )
 async def pedir(service: ServiceDep, caller: AdminAccess, respaldo_id: RespaldoId, body: PedidoExportacion) -> Any:
-    """`excel` y `csv` son un ZIP con un archivo por modelo, `parquet` también, `sqlite` un solo archivo. Cómo avanza
-    se ve en `GET /exportaciones/{id}/`; terminada, `POST /exportaciones/{id}/enlace/` da con qué descargarla.
+    """`excel` y `csv` son un ZIP con un archivo por modelo, `parquet` también, `sqlite` un solo archivo, y `json` el
+    respaldo mismo, descifrado si estaba cifrado. Cómo avanza se ve en `GET /exportaciones/{id}/`; terminada,
+    `POST /exportaciones/{id}/enlace/` da con qué descargarla.
     """
     exportacion = await pedir_exportacion(
         service.resources,
@@ -130,7 +131,7 @@ async def archivo(
         first, last, status = int(part[1]), min(int(part[2] or size), size - 1), 206
         headers["Content-Range"] = f"bytes {first}-{last}/{size}"
     headers["Content-Length"] = str(last + 1 - first)
-    media_type = CONTENT_TYPES[Formato(exportacion.formato).is_folder]
+    media_type = CONTENT_TYPES[Formato(exportacion.formato)]
     if request.scope.get(ASKED) == "HEAD":
         # Whoever only looks has not used it.
         return Response(None, status, headers, media_type)

@@ -18,13 +18,15 @@ from app.api.parameters import (
     link_next,
 )
 from app.api.routes.eventos import AccionQuery
-from app.api.schemas import Mensaje, PedidoCierre, PedidoPuntos
+from app.api.schemas import Mensaje, PedidoCierre, PedidoDestruccion, PedidoPuntos
 from app.connections.points import points
+from app.errors import NotAllowed
 from app.respaldos import audit
 from app.respaldos.access.sessions import cerrar_sesiones
 from app.respaldos.audit import Actor
-from app.respaldos.contract import ClinicaEnLista, EventoEnLista, PuntosDeClinica
+from app.respaldos.contract import ClinicaEnLista, DestruccionDeClave, EventoEnLista, PuntosDeClinica
 from app.respaldos.databases import transaction
+from app.respaldos.keys.destroy import confirmar_destruccion, pedir_destruccion
 from app.respaldos.schedule.points import OwnPoints, cambiar_puntos, puntos_de
 from app.respaldos.status.clinics import listar_clinicas
 from app.respaldos.status.health import Situacion
@@ -181,3 +183,41 @@ async def cerrar_las_sesiones(
         await service.directory.clinic(body.clinica_id)
     await cerrar_sesiones(service.resources, body.usuario, clinica_id=body.clinica_id, actor=actor)
     return {"mensaje": "Se cerraron sus sesiones"}
+
+
+@router.post(
+    "/clinicas/{clinica_id}/destruir-clave/",
+    operation_id="plataforma_destruir_clave",
+    tags=["Clínicas"],
+    response_model=DestruccionDeClave,
+    summary="Destruye la clave con que se cifran los respaldos de una clínica",
+    response_description="Que se pidió, o que se hizo.",
+    responses=with_body(
+        409,
+        _403="Solo un superadministrador puede ver lo de todas las clínicas",
+        _409="Lo pidió la misma persona: tiene que confirmarlo otra",
+    ),
+)
+async def destruir_clave(
+    service: ServiceDep,
+    actor: Annotated[Actor, Depends(platform)],
+    clinica_id: ClinicaId,
+    body: PedidoDestruccion,
+) -> Any:
+    """Nadie podrá leer nunca más los respaldos cifrados de la clínica. Un superadministrador lo pide, y otro lo
+    `confirma` en las 24 horas siguientes; también puede pedirlo quien opera el servicio, con su línea de comandos.
+
+    La clínica no tiene que existir todavía: si ya no está, su nombre es su número.
+    """
+    if actor.usuario is None:
+        raise NotAllowed("su token no dice quién es, y esto lo piden y confirman dos personas")
+    who: Final[dict[str, Any]] = {"clinica_id": clinica_id, "nombre": body.nombre, "por": actor.usuario}
+    if not body.confirmar:
+        await pedir_destruccion(service.resources, **who, actor=actor)
+        return _stage(clinica_id, "pedida", actor.usuario)
+    gone = await confirmar_destruccion(service.resources, **who, actor=actor)
+    return _stage(clinica_id, "hecha", actor.usuario, claves=gone.keys, pendiente=gone.left)
+
+
+def _stage(clinica_id: int, etapa: str, persona: str, **gone: Any) -> dict[str, Any]:
+    return {"clinica_id": clinica_id, "etapa": etapa, "persona": persona, "claves": [], "pendiente": [], **gone}

@@ -165,10 +165,14 @@ async def ver(service: ServiceDep, caller: ReadAccess, respaldo_id: RespaldoId) 
     response_model=Enlace,
     summary="Da una dirección para descargar el archivo",
     response_description="La dirección, cuánto vale, y el nombre y tamaño del archivo.",
-    responses=of_anyone(409, 502, _409="El respaldo 7 está procesando; solo se descarga uno completado"),
+    responses=of_anyone(*(409, 410, 502), _409="El respaldo 7 está procesando; solo se descarga uno completado"),
 )
 async def descargar(service: ServiceDep, caller: AdminAccess, respaldo_id: RespaldoId) -> Any:
-    """Vale una hora. Si el respaldo no está completado responde 409, y en `estado` está cómo está."""
+    """Vale una hora. Si el respaldo no está completado responde 409, y en `estado` está cómo está.
+
+    Si está cifrado, `cifrado` es `true` y el archivo llega así: quien no tiene las claves no lo abre. Descifrado se
+    pide con `POST /respaldos/{id}/exportaciones/`, en formato `json`.
+    """
     return await enlace_descarga(service.resources, respaldo_id, clinica_id=caller.clinica_id, actor=caller.actor)
 
 
@@ -197,7 +201,7 @@ async def cancelar(service: ServiceDep, caller: AdminAccess, respaldo_id: Respal
     status_code=202,
     summary="Pide que se compruebe un respaldo",
     response_description="La verificación, pendiente de que un proceso la tome.",
-    responses=with_body(409, _409="El respaldo 7 está fallido; solo se verifica uno completado"),
+    responses=with_body(*(409, 410), _409="El respaldo 7 está fallido; solo se verifica uno completado"),
 )
 async def verificar(
     service: ServiceDep, caller: AskingAccess, respaldo_id: RespaldoId, body: PedidoVerificacion | None = None
@@ -221,7 +225,7 @@ async def verificar(
     status_code=202,
     summary="Pide que se diga qué cambió desde otro respaldo",
     response_description="La comparación, pendiente de que un proceso la tome, o la que ya se hizo de los dos.",
-    responses=with_body(409, _409="El respaldo 6 está fallido; solo se compara uno completado"),
+    responses=with_body(*(409, 410), _409="El respaldo 6 está fallido; solo se compara uno completado"),
 )
 async def comparar(
     service: ServiceDep, caller: AskingAccess, respaldo_id: RespaldoId, body: PedidoComparacion
@@ -246,7 +250,7 @@ async def comparar(
     status_code=202,
     summary="Pide que se restaure un respaldo, o que se muestre qué cambiaría",
     response_description="La restauración, pendiente de que un proceso la tome.",
-    responses=with_body(409, _409="La clínica 1 tiene un respaldo en curso (número 8, procesando)"),
+    responses=with_body(*(409, 410), _409="La clínica 1 tiene un respaldo en curso (número 8, procesando)"),
 )
 async def restaurar(
     request: Request,

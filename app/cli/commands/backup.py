@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from app.cli.clinic_option import clinic_number, one_of, whose_option
-from app.cli.find import file_name, find_respaldo, in_full
+from app.cli.find import encryption_of, file_name, find_respaldo, in_full
 from app.cli.output import ask_first, done, elapsed, fields, json_option, number, print_json, say, size, warn
 from app.cli.parameters import IDENTIFIER
 from app.cli.progress import progress_bar
@@ -76,6 +76,7 @@ def show_created(respaldo: Respaldo) -> None:
             "Registros": number(respaldo.numero_registros),
             "Tiempo": elapsed(respaldo.tiempo_ejecucion.total_seconds() if respaldo.tiempo_ejecucion else 0),
             "Hash MD5": respaldo.hash_md5 or "",
+            **({"Cifrado": encryption_of(respaldo)} if respaldo.encrypted else {}),
         },
         indent=2,
     )
@@ -97,18 +98,22 @@ def show_created(respaldo: Respaldo) -> None:
 @click.option(
     "-o", "--salida", type=click.Path(dir_okay=False, path_type=Path), metavar="F", help="Archivo en que se guarda."
 )
+@click.option("--cifrado", is_flag=True, help="Lo baja tal como está en el bucket, sin descifrarlo.")
 @click.option("--si", is_flag=True, help="Reemplaza el archivo sin preguntar.")
 @json_option
-def descargar(id_: int, salida: Path | None, si: bool, as_json: bool) -> None:
-    """Baja un respaldo a un archivo, y su hash a F.md5 al lado."""
-    target = salida or Path(file_name(id_))
+def descargar(id_: int, salida: Path | None, cifrado: bool, si: bool, as_json: bool) -> None:
+    """Baja un respaldo a un archivo, y su hash a F.md5 al lado.
+
+    Uno cifrado llega descifrado.
+    """
+    target = salida or Path(file_name(id_, raw=cifrado))
     confirm_replacing(target, si)
 
     async def work(resources: Resources) -> None:
 
         respaldo = await find_respaldo(resources, id_)
         with progress_bar("Descargando", total=respaldo.tamaño_bytes) as progress:
-            await descargar_respaldo(resources, respaldo, target, progress=progress)
+            await descargar_respaldo(resources, respaldo, target, raw=cifrado, progress=progress)
 
     with_resources(work)
     if as_json:

@@ -6,11 +6,12 @@ from typing import Any
 
 import click
 
-from app.cli.file import verify_file
+from app.cli.file import decryption_of_file, verify_file
 from app.cli.interrupt import run_alone
 from app.cli.output import ask_first, done, json_option, number, print_json, size, table, warn
 from app.cli.parameters import UNSEALED_ID, id_of, unsealed_option
 from app.dump.document import Section
+from app.dump.encryption import Decryptor
 from app.dump.whose import whose
 from app.export.export import Export, existing_export
 from app.export.format import Exported, Formato
@@ -50,9 +51,11 @@ def exportar(cual: str, formato: Formato, salida: Path | None, si: bool, sin_sel
 
     csv: una carpeta con un archivo por modelo, los datos tal como son. excel: lo mismo para abrir con doble clic, con
     coma decimal y sin fórmulas. sqlite: un solo archivo con una tabla por
-    modelo. parquet: una carpeta con un archivo por modelo, para DuckDB, pandas o Power BI.
+    modelo. parquet: una carpeta con un archivo por modelo, para DuckDB, pandas o Power BI. json: el respaldo mismo,
+    descifrado si estaba cifrado.
 
-    Con un ID lee el objeto de S3. Con un ARCHIVO no necesita ningún servicio. El respaldo se verifica mientras se
+    Con un ID lee el objeto de S3. Con un ARCHIVO no necesita ningún servicio, salvo las claves
+    si está cifrado. El respaldo se verifica mientras se
     lee, y la exportación aparece solo si está completo y sano. Salen los datos de la clínica y los registros
     compartidos a los que apuntan.
     """
@@ -73,15 +76,28 @@ def exportar(cual: str, formato: Formato, salida: Path | None, si: bool, sin_sel
             refusal=f"«{target}» ya existe; use --si para reemplazarlo",
         )
     if id_ is None:
-        exported = run_alone(_export_file(Path(cual), target, formato, replace, unsealed=sin_sello))
+        decryption = decryption_of_file(Path(cual))
+        exported = run_alone(
+            _export_file(Path(cual), target, formato, replace, unsealed=sin_sello, decryption=decryption)
+        )
     else:
         exported = export_object(id_, target, formato, replace)
     _show(exported, as_json)
 
 
-async def _export_file(path: Path, target: Path, formato: Formato, replace: bool, *, unsealed: bool) -> Exported:
+async def _export_file(
+    path: Path, target: Path, formato: Formato, replace: bool, *, unsealed: bool, decryption: Decryptor | None
+) -> Exported:
     with Export(target, formato, replace=replace) as export:
-        await asyncio.to_thread(verify_file, path, unsealed=unsealed, title="Exportando", on_event=export.take)
+        await asyncio.to_thread(
+            verify_file,
+            path,
+            unsealed=unsealed,
+            decryption=decryption,
+            title="Exportando",
+            on_event=export.take,
+            on_plain=export.copy,
+        )
         return await uninterrupted(asyncio.to_thread(export.commit))
 
 

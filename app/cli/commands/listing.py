@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import click
 
 from app.cli.clinic_option import clinic_number, clinic_option, one_of, whose_option
-from app.cli.find import find_respaldo, in_full
+from app.cli.find import encryption_of, find_respaldo, in_full
 from app.cli.output import (
     dated,
     elapsed,
@@ -157,6 +157,7 @@ def ver(id_: int, as_json: bool) -> None:
             "Registros": number(respaldo.numero_registros),
             "Tiempo": elapsed(taken.total_seconds()) if (taken := respaldo.tiempo_ejecucion) is not None else "—",
             "Hash MD5": shown.hash_md5 or "—",
+            "Cifrado": encryption_of(respaldo),
             dated("Verificado"): _verified(shown.verificado),
             **({"Retenido": _held(hold)} if (hold := shown.retenido) is not None else {}),
             **({"Error": f"{metadata['error']} ({metadata['error_type']})"} if "error" in metadata else {}),

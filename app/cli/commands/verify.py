@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from app.cli.file import verify_file
+from app.cli.file import decryption_of_file, verify_file
 from app.cli.output import dated, done, fields, json_option, number, print_json, size, timestamp
 from app.cli.parameters import UNSEALED_ID, id_of, unsealed_option
 from app.dump.verifier import VerifiedFile
@@ -27,8 +27,9 @@ from app.dump.whose import whose
 def verificar(cual: str, profundidad: str, sin_sello: bool, as_json: bool) -> None:
     """Comprueba un respaldo de principio a fin.
 
-    Con un ID lee el objeto de S3. Con un ARCHIVO no necesita ningún servicio: comprueba su hash (si está
-    ARCHIVO.md5 al lado), que el gzip llegue a su final, la estructura, y los registros y resúmenes de cada modelo.
+    Con un ID lee el objeto de S3. Con un ARCHIVO no necesita ningún servicio, salvo las claves si está cifrado:
+    comprueba su hash (si está ARCHIVO.md5 al lado), que el gzip llegue a su final, la estructura, y los registros y
+    resúmenes de cada modelo.
     """
     id_ = id_of(cual)
     if id_ is None and profundidad != "completa":
@@ -37,7 +38,8 @@ def verificar(cual: str, profundidad: str, sin_sello: bool, as_json: bool) -> No
         raise click.UsageError(UNSEALED_ID)
     verified: VerifiedFile | None
     if id_ is None:
-        verified = verify_file(Path(cual), unsealed=sin_sello)
+        path = Path(cual)
+        verified = verify_file(path, unsealed=sin_sello, decryption=decryption_of_file(path))
     else:
         # A file needs no service, and does not wait for what talks to one (0.4 s).
         from app.cli.object import verify_object
@@ -65,6 +67,7 @@ def verificar(cual: str, profundidad: str, sin_sello: bool, as_json: bool) -> No
                 "hash_sha256": verified.sha256,
                 "sello": verified.seal,
                 "sello_comprobado": verified.seal_checked,
+                "cifrado": verified.key,
                 "detalles_registros": {name: total.records for name, total in verified.totals.items()},
             }
         )
@@ -83,6 +86,7 @@ def verificar(cual: str, profundidad: str, sin_sello: bool, as_json: bool) -> No
                 "Hash MD5": verified.md5,
                 "Hash SHA-256": verified.sha256,
                 "Sello": _seal(verified),
+                "Cifrado": f"con la clave «{verified.key}»" if verified.key is not None else "no",
             },
             indent=2,
         )

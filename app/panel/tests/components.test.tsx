@@ -238,6 +238,33 @@ describe("one backup", () => {
     expect(asked.some(({ path }) => ["/api/v1/eventos/", "/api/v1/exportaciones/"].includes(path))).toBe(false);
   });
 
+  test("of an encrypted one a download is a decrypted copy, which a worker makes", async () => {
+    const asked = service({
+      ...others,
+      [DETAIL]: () => json(respaldo({ cifrado: true })),
+      "GET /api/v1/exportaciones/": () => json([]),
+      "POST /api/v1/respaldos/7/exportaciones/": () => json(exportacion({ formato: "json" }), {}, 202),
+    });
+    show(<RespaldoDetail id={7} />);
+    expect(await screen.findByText("Sí, con una clave que es solo de esta clínica")).toBeVisible();
+    await userEvent.click(screen.getByRole("button", { name: "Descargar" }));
+    expect(screen.getByRole("radio", { name: /El respaldo mismo/ })).toBeChecked();
+    await userEvent.click(screen.getByRole("button", { name: "Preparar los datos" }));
+    await waitFor(() => expect(screen.queryByRole("dialog")).toBeNull());
+    expect(asked.some(({ path }) => path.endsWith("/descargar/"))).toBe(false);
+  });
+
+  test("says of one whose key was destroyed that nobody can read it", async () => {
+    service({
+      ...others,
+      [DETAIL]: () =>
+        json(respaldo({ cifrado: true, clave_destruida: "2026-07-05T06:00:00+00:00", puede_restaurar: false })),
+    });
+    show(<RespaldoDetail id={7} />);
+    expect(await screen.findByText("Nadie puede leer este respaldo:")).toBeVisible();
+    expect(screen.queryByRole("button", { name: "Descargar" })).toBeNull();
+  });
+
   test("tells of each export what there is to do, and of what came to nothing only the last", async () => {
     const gone = { disponible: false, archivo: null, vence: null } as const;
     const old = exportacion({ ...gone, id: 1, estado: "fallido", error: "no hay espacio" });

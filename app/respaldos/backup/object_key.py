@@ -9,7 +9,12 @@ from app.dump.whose import PLATFORM, named
 # Every backup's key begins with it.
 PREFIX = "backups/"
 
-_KEY = re.compile(rf"{PREFIX}(0|[1-9]\d{{0,18}}|{PLATFORM})/\d{{4}}/\d{{2}}/backup_\d{{8}}_\d{{6}}\.json\.gz")
+# How they end where the file is encrypted.
+ENCRYPTED = ".cifrado"
+
+_KEY = re.compile(
+    rf"{PREFIX}(0|[1-9]\d{{0,18}}|{PLATFORM})/\d{{4}}/\d{{2}}/backup_\d{{8}}_\d{{6}}\.json\.gz(\{ENCRYPTED})?"
+)
 
 
 def key_prefix(clinica_id: int | None) -> str:
@@ -17,10 +22,24 @@ def key_prefix(clinica_id: int | None) -> str:
     return f"{PREFIX}{named(clinica_id)}/"
 
 
-def generar_ruta_s3(clinica_id: int | None, moment: datetime, time_zone: ZoneInfo) -> str:
-    """The key for an attempt that starts at `moment` (aware), dated in the clinic's time zone."""
+def generar_ruta_s3(clinica_id: int | None, moment: datetime, time_zone: ZoneInfo, *, encrypted: bool = False) -> str:
+    """The key for an attempt that starts at `moment` (aware), dated in the clinic's time zone.
+
+    What is `encrypted` is no gzip before it is decrypted, and its name says so.
+    """
     local = moment.astimezone(time_zone)
-    return f"{key_prefix(clinica_id)}{local:%Y}/{local:%m}/backup_{local:%Y%m%d}_{local:%H%M%S}.json.gz"
+    name = f"backup_{local:%Y%m%d}_{local:%H%M%S}.json.gz"
+    return f"{key_prefix(clinica_id)}{local:%Y}/{local:%m}/{name}{ENCRYPTED if encrypted else ''}"
+
+
+def content_type_of(key: str) -> str:
+    """What a browser is told of the object."""
+    return "application/octet-stream" if key.endswith(ENCRYPTED) else "application/gzip"
+
+
+def plain_name(key: str) -> str:
+    """What the file of that key is called once it is decrypted."""
+    return key.rpartition("/")[2].removesuffix(ENCRYPTED)
 
 
 def owner_in(key: str) -> int | None:

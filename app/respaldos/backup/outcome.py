@@ -20,10 +20,12 @@ def completed_metadata(
     avisos: Sequence[str],
     sha256: str | None,
     seal: str | None,
+    key: str | None,
 ) -> dict[str, Any]:
     """The column `metadata`: sizes in bytes, before and after compression; `seconds` by stage.
 
-    `sha256` is the file's, if it is known, `seal` the id of the key that it is sealed with.
+    `sha256` is the file's, if it is known, `seal` the id of the key that it is sealed with, and `key` that of the
+    clinic's which it is encrypted with.
     """
     return {
         "modelos_respaldados": list(totals),
@@ -36,6 +38,7 @@ def completed_metadata(
         "avisos": list(avisos),
         "hash_sha256": sha256,
         "sello": seal,
+        "cifrado": key,
     }
 
 

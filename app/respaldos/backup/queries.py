@@ -116,13 +116,14 @@ async def add_attempt(
     clinica_id: int | None,
     started: datetime,
     time_zone: ZoneInfo,
+    encrypted: bool = False,
 ) -> str:
     """Record the attempt under a key that no other has, nor any backup: that of its second, or of the next free one.
 
     Attempts that are long over are no longer there, and a clock may be set back to the time of a backup that is.
     """
     while True:
-        key = generar_ruta_s3(clinica_id, started, time_zone)
+        key = generar_ruta_s3(clinica_id, started, time_zone, encrypted=encrypted)
         taken = select(Respaldo.id).where(Respaldo.archivo_s3 == key, Respaldo.respaldo_base_id.is_(None)).exists()
         added = await session.scalar(
             postgresql_insert(Intento)

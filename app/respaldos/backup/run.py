@@ -13,12 +13,14 @@ from app.clinic.reading.checks import OnStep, unclassified
 from app.clinic.reading.named_files import absent_files
 from app.clinic.reading.snapshot import ClinicSnapshot
 from app.dump.document import Origin
+from app.dump.encryption import ClinicKey, Encryptor
 from app.dump.whose import whose
-from app.errors import ObjectMismatch, ObjectNotFound
+from app.errors import KeyDestroyed, ObjectMismatch, ObjectNotFound
 from app.respaldos import notices
 from app.respaldos.audit import COMMAND_LINE, SERVICE, Actor
 from app.respaldos.backup import queries as backup_queries
 from app.respaldos.backup.cleanup import clean_up_after
+from app.respaldos.backup.object_key import content_type_of
 from app.respaldos.backup.outcome import completed_metadata, suspicion
 from app.respaldos.backup.request import create_pending
 from app.respaldos.backup.stream import ClinicDump, Unchanged
@@ -27,6 +29,8 @@ from app.respaldos.databases import transaction
 from app.respaldos.jobs.heartbeat import lost
 from app.respaldos.jobs.kinds import Handlers
 from app.respaldos.jobs.run import Attempt
+from app.respaldos.keys import queries as key_queries
+from app.respaldos.keys.keys import key_for_new_file
 from app.respaldos.models import Estado, Profundidad, Respaldo, TipoAviso, TipoRespaldo, Trabajo
 from app.respaldos.progress import Etapa, Expected, Progress
 from app.respaldos.resources import Resources
@@ -73,6 +77,7 @@ async def crear_respaldo(
 async def run(attempt: Attempt) -> Respaldo:
     """Make the backup of the claimed job, and complete both; return its row."""
     job, resources = attempt.job, attempt.resources
+    encryption_key = await key_for_new_file(resources, clinica_id=job.clinica_id)
     async with transaction(resources) as session:
         respaldo = await backup_queries.get(session, job.respaldo_id, clinica_id=job.clinica_id)
         key = await backup_queries.add_attempt(
@@ -82,6 +87,7 @@ async def run(attempt: Attempt) -> Respaldo:
             clinica_id=job.clinica_id,
             started=datetime.now(UTC),
             time_zone=resources.time_zone,
+            encrypted=encryption_key is not None,
         )
         attempt.progress.expected = await _expected(session, job.clinica_id)
         # Each night has an object of its own, and so has what a person asks for: no more than a day's points hang on
@@ -91,9 +97,12 @@ async def run(attempt: Attempt) -> Respaldo:
             if respaldo.tipo_respaldo == TipoRespaldo.PUNTO
             else None
         )
+        if encryption_key is not None and like is not None and not like.encrypted:
+            # Where new files are to be encrypted, none shares one that is not.
+            like = None
     origin = Origin(respaldo.id, job.intento, respaldo.tipo_respaldo, respaldo.usuario, respaldo.descripcion)
     async with attempt.leased():
-        made = await _make(resources, job.clinica_id, key, origin, attempt.progress, like)
+        made = await _make(resources, job.clinica_id, key, origin, attempt.progress, like, encryption_key)
     return await _complete(attempt, made)
 
 
@@ -110,10 +119,12 @@ class _Made:
     """A file that is in S3 and has been read back; `seconds` by stage.
 
     Where the file would say what that of `base` says, a good backup, its object is that one, which was looked at.
+    `key_id` is the clinic's key that the object is encrypted with, if it is.
     """
 
     stored: StoredObject
     base: Respaldo | None
+    key_id: str | None
     dump: ClinicDump
     snapshot: ClinicSnapshot
     counted: list[str]
@@ -127,17 +138,30 @@ async def _make(
     origin: Origin,
     progress: Progress,
     like: Respaldo | None,
+    encryption_key: ClinicKey | None,
 ) -> _Made:
     began = time.perf_counter()
 
     def step() -> None:
         progress.advance(bytes_=0)
 
+    def dump_of(snapshot: ClinicSnapshot, unless: str | None = None) -> ClinicDump:
+        encryption = None
+        if encryption_key is not None:
+            encryption = Encryptor(
+                encryption_key, clinica_id=clinica_id, respaldo_id=origin.id, attempt=origin.attempt
+            )
+        return ClinicDump(
+            *(snapshot, origin, progress, resources.compression, resources.seals),
+            unless=unless,
+            encryption=encryption,
+        )
+
     async with resources.clinic.snapshot(clinica_id, on_step=step) as snapshot:
         opened = time.perf_counter()
         progress.enter(Etapa.LEYENDO)
         unless = like.huella if like is not None else None
-        dump = ClinicDump(snapshot, origin, progress, resources.compression, resources.seals, unless=unless)
+        dump = dump_of(snapshot, unless)
         base = None
         try:
             stored = await _send(resources, key, dump, snapshot)
@@ -148,7 +172,7 @@ async def _make(
                 base = like
             else:
                 # The rows are those of a moment ago: it is the same snapshot.
-                dump = ClinicDump(snapshot, origin, progress, resources.compression, resources.seals)
+                dump = dump_of(snapshot)
                 stored = await _send(resources, key, dump, snapshot)
         sent = time.perf_counter()
         progress.enter(Etapa.RELEYENDO)
@@ -171,13 +195,16 @@ async def _make(
         "relectura": read - sent,
         "controles": time.perf_counter() - read,
     }
-    return _Made(stored, base, dump, snapshot, counted, seconds)
+    key_id = base.key_id if base is not None else encryption_key.id if encryption_key is not None else None
+    return _Made(stored, base, key_id, dump, snapshot, counted, seconds)
 
 
 async def _send(resources: Resources, key: str, dump: ClinicDump, snapshot: ClinicSnapshot) -> StoredObject:
     """Upload the file. Raises Unchanged, and nothing of it is in S3 then."""
     async with aclosing(dump.chunks()) as chunks:
-        stored = await resources.storage.upload(key, chunks, part_size=_part_size(snapshot.tables_size))
+        stored = await resources.storage.upload(
+            key, chunks, part_size=_part_size(snapshot.tables_size), content_type=content_type_of(key)
+        )
     if stored.md5 != dump.md5:
         raise ObjectMismatch(f"se enviaron a S3 otros bytes que los producidos, en «{key}»")
     return stored
@@ -224,6 +251,10 @@ async def _complete(attempt: Attempt, made: _Made) -> Respaldo:
             *made.counted,
         ]
         await attempt.complete(session)
+        if made.key_id is not None and not await key_queries.hold(session, made.key_id, clinica_id=job.clinica_id):
+            raise KeyDestroyed(
+                f"la clave «{made.key_id}» de {whose(job.clinica_id)} se destruyó mientras se hacía el respaldo"
+            )
         of_base: dict[str, Any] = {}
         metadata = completed_metadata(
             dump.totals,
@@ -233,6 +264,7 @@ async def _complete(attempt: Attempt, made: _Made) -> Respaldo:
             avisos=warnings,
             sha256=dump.sha256 if base is None else base.metadata_.get("hash_sha256"),
             seal=attempt.resources.seals.signing_id if base is None else base.metadata_.get("sello"),
+            key=made.key_id,
         )
         if base is not None:
             if not await backup_queries.hold_good(session, base.id, clinica_id=job.clinica_id):

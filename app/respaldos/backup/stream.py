@@ -15,6 +15,7 @@ from app.clinic.catalogue.entries import Catalogue, Entry
 from app.clinic.catalogue.introspection import Table
 from app.clinic.reading.snapshot import ClinicSnapshot
 from app.dump.document import ColumnHeader, DocumentWriter, Header, ModelHeader, ModelTotal, Origin
+from app.dump.encryption import Encryptor
 from app.dump.gzip_member import Compression, GzipWriter
 from app.dump.seal import SealKeys
 from app.respaldos.progress import Etapa, Progress
@@ -36,8 +37,8 @@ class Unchanged(Exception):
 
 
 class ClinicDump:
-    """One file being written, sealed where `seals` has a key for it. Sizes (bytes), `md5`, `sha256` and `totals` are
-    complete when `chunks` has ended.
+    """One file being written, sealed where `seals` has a key for it, and encrypted where there is `encryption`. Sizes
+    (bytes), `md5`, `sha256` and `totals` are complete when `chunks` has ended.
 
     `unless` is the fingerprint (`app.dump.document.fingerprint`) of the file upon which it raises Unchanged.
 
@@ -54,6 +55,7 @@ class ClinicDump:
         seals: SealKeys,
         *,
         unless: str | None = None,
+        encryption: Encryptor | None = None,
     ) -> None:
         self.seconds = {"postgresql": 0.0, "compresion": 0.0, "envio": 0.0}
         self._snapshot = snapshot
@@ -61,7 +63,7 @@ class ClinicDump:
         self._progress = progress
         self._seals = seals
         self._document = DocumentWriter(seals)
-        self._gzip = GzipWriter(compression)
+        self._gzip = GzipWriter(compression, encryption)
         self._unless = unless
         # Records of which the progress knows.
         self._told = 0

@@ -14,6 +14,7 @@ from app.respaldos.databases import Databases, transaction
 from app.respaldos.exports import queries as exports_queries
 from app.respaldos.jobs import queries as job_queries
 from app.respaldos.jobs.request import Announcer, requesting
+from app.respaldos.keys.keys import refuse_destroyed
 from app.respaldos.models import Accion, Clase, Estado, Exportacion
 
 
@@ -30,7 +31,7 @@ async def pedir_exportacion(
     """A pending export of the backup, which can be had for `horas` once it is made.
 
     Where there is one of that format already, under way or not downloaded yet, that one. Raises RespaldoNotFound,
-    NotCompleted, MissingLibrary, TooManyReadings, and what `requesting` raises.
+    NotCompleted, KeyDestroyed, MissingLibrary, TooManyReadings, and what `requesting` raises.
     """
     formato.require()
     async with requesting(databases, queue) as session:
@@ -39,6 +40,7 @@ async def pedir_exportacion(
             raise NotCompleted(
                 f"el respaldo {respaldo_id} está {respaldo.estado}; solo se exporta uno completado", respaldo.estado
             )
+        refuse_destroyed(respaldo)
         exportacion, added = await exports_queries.add(
             session, respaldo_id, clinica_id=clinica_id, formato=formato, horas=horas, actor=actor
         )
@@ -119,4 +121,5 @@ async def enlace_exportacion(
         expira_en_segundos=max(0, int((exportacion.vence - datetime.now(UTC)).total_seconds())),
         archivo=exportacion.archivo,
         tamaño_mb=mib(exportacion.tamaño_bytes),
+        cifrado=False,
     )

@@ -27,8 +27,11 @@ from app.respaldos.resources import Resources
 from app.storage.s3 import PART_SIZE, StoredObject
 from app.storage.upload import MAX_PARTS
 
-CONTENT_TYPES = {True: "application/zip", False: "application/vnd.sqlite3"}
-"""Of a folder in a ZIP, and of a file."""
+CONTENT_TYPES = {formato: "application/zip" for formato in Formato} | {
+    Formato.SQLITE: "application/vnd.sqlite3",
+    Formato.JSON: "application/gzip",
+}
+"""What a browser is told of it; a folder goes in a ZIP."""
 
 
 async def run(attempt: Attempt) -> None:
@@ -74,7 +77,7 @@ async def _store(resources: Resources, key: str, exported: Exported, progress: P
             chunks,
             # What does not compress grows a little.
             part_size=max(PART_SIZE, exported.size * 9 // 8 // MAX_PARTS),
-            content_type=CONTENT_TYPES[exported.formato.is_folder],
+            content_type=CONTENT_TYPES[exported.formato],
             brief=True,
         )
     progress.enter(Etapa.RELEYENDO)

@@ -9,6 +9,7 @@ from app.dump.reader import Event
 from app.dump.verifier import FileVerifier, VerifiedFile
 from app.dump.whose import whose
 from app.errors import AlreadyPurged, FormatError, NotCompleted
+from app.respaldos.keys.keys import decryption_of, refuse_destroyed
 from app.respaldos.models import Estado, Respaldo
 from app.respaldos.progress import Etapa, Progress
 from app.respaldos.resources import Resources
@@ -20,8 +21,8 @@ Take: TypeAlias = Callable[[Sequence[Event]], Awaitable[None]]
 async def check_quickly(resources: Resources, respaldo: Respaldo, progress: Progress) -> None:
     """See that the object is there, has its size and, where S3 tells its MD5, that.
 
-    Raises NotCompleted, AlreadyPurged, ObjectNotFound, ObjectMismatch, and other StorageErrors that say nothing of
-    the object.
+    Raises NotCompleted, AlreadyPurged, KeyDestroyed, ObjectNotFound, ObjectMismatch, and other StorageErrors that
+    say nothing of the object.
     """
     key = _key(respaldo)
     progress.enter(Etapa.VERIFICANDO)
@@ -36,12 +37,14 @@ async def check_thoroughly(
     *,
     take: Take | None = None,
     parse_data: bool = True,
+    on_plain: Callable[[bytes], object] | None = None,
 ) -> VerifiedFile:
     """Read the object from S3 and check hash, gzip to its end, structure, counts and digests.
 
     `take` is given what the file holds as it is read, while the next part is being checked: whether all of it is
-    true is known only when this returns. `parse_data` is as for FileVerifier. Raises NotCompleted, AlreadyPurged,
-    ObjectNotFound, StorageError, what `take` raises, or FormatError that says what is wrong.
+    true is known only when this returns. `parse_data` and `on_plain` are as for FileVerifier. Raises NotCompleted,
+    AlreadyPurged, ObjectNotFound, StorageError, EncryptionError, what `take` raises, or FormatError that says what is
+    wrong.
     """
     key = _key(respaldo)
     progress.enter(Etapa.VERIFICANDO)
@@ -53,6 +56,8 @@ async def check_thoroughly(
         max_size=respaldo.metadata_.get("tamaño_original_bytes"),
         on_event=events.append if take is not None else None,
         parse_data=parse_data,
+        decryption=await decryption_of(resources, respaldo),
+        on_plain=on_plain,
     )
     async with resources.storage.download(key) as chunks, taking(take) as hand_on:
         async for chunk in chunks:
@@ -61,6 +66,8 @@ async def check_thoroughly(
             events.clear()
             progress.advance(bytes_=len(chunk))
         verified = await asyncio.to_thread(verifier.finish, respaldo.hash_md5)
+        # Of an encrypted file the end comes only now.
+        await hand_on(events)
     stated = respaldo.metadata_.get("hash_sha256")
     if stated is not None and stated != verified.sha256:
         raise FormatError(f"el archivo cambió: su hash SHA-256 es {verified.sha256} y debería ser {stated}")
@@ -130,4 +137,5 @@ def _key(respaldo: Respaldo) -> str:
         )
     if respaldo.being_purged:
         raise AlreadyPurged(f"el archivo del respaldo {respaldo.id} ya se borró de S3, porque se lo eliminó")
+    refuse_destroyed(respaldo)
     return respaldo.archivo_s3

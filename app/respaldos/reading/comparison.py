@@ -16,6 +16,7 @@ from app.respaldos.jobs import queries as job_queries
 from app.respaldos.jobs.kinds import BAD, Handlers
 from app.respaldos.jobs.request import Announcer, requesting
 from app.respaldos.jobs.run import Attempt
+from app.respaldos.keys.keys import refuse_destroyed
 from app.respaldos.models import Accion, Estado, Respaldo, Restauracion
 from app.respaldos.progress import Etapa, Expected, Progress
 from app.respaldos.reading import queries as reading_queries
@@ -122,7 +123,8 @@ async def pedir_comparacion(
     """A pending comparison that tells what changed from backup `desde` to this one.
 
     Where it was asked for before, that one, unless it failed: the files do not change any more. Raises
-    RespaldoNotFound, NotCompleted where there is no file to look at, TooManyReadings, and what `requesting` raises.
+    RespaldoNotFound, KeyDestroyed, NotCompleted where there is no file to look at, TooManyReadings, and what
+    `requesting` raises.
     """
     async with requesting(databases, queue) as session:
         for id_ in (respaldo_id, desde):
@@ -131,6 +133,7 @@ async def pedir_comparacion(
                 raise NotCompleted(
                     f"el respaldo {id_} está {respaldo.estado}; solo se compara uno completado", respaldo.estado
                 )
+            refuse_destroyed(respaldo)
         restauracion, new = await reading_queries.add_comparison(
             session, respaldo_id, clinica_id=clinica_id, desde=desde, actor=actor
         )

@@ -12,6 +12,7 @@ from app.respaldos.audit import COMMAND_LINE, Actor
 from app.respaldos.backup import queries as backup_queries
 from app.respaldos.contract import Enlace, mib
 from app.respaldos.databases import transaction
+from app.respaldos.keys.keys import decryption_of, refuse_destroyed
 from app.respaldos.models import Accion, Estado, Respaldo
 from app.respaldos.progress import Progress
 from app.respaldos.resources import Resources
@@ -22,38 +23,52 @@ async def descargar_respaldo(
     respaldo: Respaldo,
     target: Path,
     *,
+    raw: bool = False,
     actor: Actor = COMMAND_LINE,
     progress: Progress | None = None,
 ) -> None:
-    """Write the object to `target`, and its MD5 to `target`.md5 as md5sum does; both or neither.
+    """Write the file to `target`, and its MD5 to `target`.md5 as md5sum does; both or neither.
+
+    One that is encrypted is decrypted, unless it is wanted `raw`, as it is stored.
 
     That somebody has it is on record before they have. What `target` was before is replaced only at the end. Only
     this user may read the new file.
 
-    Raises NotCompleted, StorageError, DatabaseError, LocalFileError, or FormatError where the bytes are not those
-    that were stored.
+    Raises NotCompleted, StorageError, DatabaseError, LocalFileError, EncryptionError where the key cannot be had, or
+    FormatError where the bytes are not those that were stored.
     """
     if respaldo.estado != Estado.COMPLETADO or respaldo.archivo_s3 is None or respaldo.hash_md5 is None:
         raise NotCompleted(f"el respaldo {respaldo.id} está {respaldo.estado}; solo se descarga uno completado")
     progress = progress or Progress()
-    digest = hashlib.md5(usedforsecurity=False)
+    decryption = None if raw else await decryption_of(resources, respaldo)
+    stored, written = hashlib.md5(usedforsecurity=False), hashlib.md5(usedforsecurity=False)
     try:
         # Next to the target, since a file moves in one step only within a disk.
         with TemporaryDirectory(prefix=".respaldos-", dir=target.parent) as folder:
             part, md5_part = Path(folder, "part"), Path(folder, "md5")
             with open(part, "xb", opener=_private) as file:
+
+                def write(chunk: bytes) -> None:
+                    stored.update(chunk)
+                    for plain in (chunk,) if decryption is None else decryption.feed(chunk):
+                        written.update(plain)
+                        file.write(plain)
+
                 async with resources.storage.download(respaldo.archivo_s3) as chunks:
                     async for chunk in chunks:
-                        digest.update(chunk)
-                        await asyncio.to_thread(file.write, chunk)
+                        await asyncio.to_thread(write, chunk)
                         progress.advance(bytes_=len(chunk))
+                if decryption is not None:
+                    last = decryption.finish()
+                    written.update(last)
+                    file.write(last)
                 file.flush()
                 await asyncio.to_thread(os.fsync, file.fileno())
-            if digest.hexdigest() != respaldo.hash_md5:
+            if stored.hexdigest() != respaldo.hash_md5:
                 raise FormatError(
-                    f"lo que S3 entregó tiene MD5 {digest.hexdigest()} y debería ser {respaldo.hash_md5}: está dañado"
+                    f"lo que S3 entregó tiene MD5 {stored.hexdigest()} y debería ser {respaldo.hash_md5}: está dañado"
                 )
-            md5_part.write_bytes(f"{respaldo.hash_md5}  ".encode() + os.fsencode(target.name) + b"\n")
+            md5_part.write_bytes(f"{written.hexdigest()}  ".encode() + os.fsencode(target.name) + b"\n")
             async with transaction(resources) as session:
                 await audit.record(
                     session,
@@ -80,7 +95,7 @@ LINK_SECONDS = 3600
 async def enlace_descarga(resources: Resources, respaldo_id: int, *, clinica_id: int | None, actor: Actor) -> Enlace:
     """The link, whose making is on record before anybody has it. Whether the object is there is not looked at.
 
-    Raises RespaldoNotFound, and NotCompleted with the backup's `estado`.
+    Raises RespaldoNotFound, KeyDestroyed, and NotCompleted with the backup's `estado`.
     """
     async with transaction(resources) as session:
         respaldo = await backup_queries.get(session, respaldo_id, clinica_id=clinica_id)
@@ -88,6 +103,7 @@ async def enlace_descarga(resources: Resources, respaldo_id: int, *, clinica_id:
         raise NotCompleted(
             f"el respaldo {respaldo_id} está {respaldo.estado}; solo se descarga uno completado", respaldo.estado
         )
+    refuse_destroyed(respaldo)
     archivo = respaldo.archivo_s3.rpartition("/")[2]
     url = await resources.storage.presign(respaldo.archivo_s3, seconds=LINK_SECONDS, filename=archivo)
     async with transaction(resources) as session:
@@ -100,4 +116,10 @@ async def enlace_descarga(resources: Resources, respaldo_id: int, *, clinica_id:
             archivo=archivo,
             segundos=LINK_SECONDS,
         )
-    return Enlace(url=url, expira_en_segundos=LINK_SECONDS, archivo=archivo, tamaño_mb=mib(respaldo.tamaño_bytes))
+    return Enlace(
+        url=url,
+        expira_en_segundos=LINK_SECONDS,
+        archivo=archivo,
+        tamaño_mb=mib(respaldo.tamaño_bytes),
+        cifrado=respaldo.encrypted,
+    )

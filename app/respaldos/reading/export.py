@@ -44,5 +44,5 @@ async def exportar_respaldo(
         async def take(events: Sequence[Event]) -> None:
             await asyncio.to_thread(write, events)
 
-        await verificar_respaldo(resources, respaldo, actor=actor, progress=progress, take=take)
+        await verificar_respaldo(resources, respaldo, actor=actor, progress=progress, take=take, on_plain=export.copy)
         return await uninterrupted(asyncio.to_thread(export.commit))

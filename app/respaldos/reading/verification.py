@@ -1,5 +1,6 @@
 """Verifications: asked for, made, and what is written down of what they found."""
 
+from collections.abc import Callable
 from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -13,6 +14,7 @@ from app.respaldos.jobs import queries as job_queries
 from app.respaldos.jobs.kinds import BAD, Handlers
 from app.respaldos.jobs.request import Announcer, requesting
 from app.respaldos.jobs.run import Attempt
+from app.respaldos.keys.keys import refuse_destroyed
 from app.respaldos.models import Estado, Profundidad, Respaldo, Restauracion, Trabajo
 from app.respaldos.progress import Expected, Progress
 from app.respaldos.reading import queries as reading_queries
@@ -31,11 +33,12 @@ async def verificar_respaldo(
     actor: Actor = COMMAND_LINE,
     progress: Progress | None = None,
     take: Take | None = None,
+    on_plain: Callable[[bytes], object] | None = None,
 ) -> VerifiedFile | None:
     """Check the object in S3 as deep as that, and record in the backup's row what was found.
 
-    `take` is as for check_thoroughly, of a complete reading; what it raises says nothing of the object, unless it is
-    a FormatError.
+    `take` and `on_plain` are as for check_thoroughly, of a complete reading; what they raise says nothing of the
+    object, unless it is a FormatError.
 
     Returns what the file says where it was read, and so None of a quick look. Raises NotCompleted, AlreadyPurged,
     ObjectNotFound, ObjectMismatch, RestoreDiffers, or FormatError that says what is wrong; a StorageError, a
@@ -43,7 +46,7 @@ async def verificar_respaldo(
     """
     verification = Verification(respaldo.id, respaldo.clinica_id, profundidad, actor)
     try:
-        verified, _ = await _check(resources, respaldo, profundidad, progress or Progress(), take)
+        verified, _ = await _check(resources, respaldo, profundidad, progress or Progress(), take, on_plain)
     except BAD as exc:
         async with transaction(resources) as session:
             await record_verification(session, verification, False, str(exc))
@@ -54,7 +57,12 @@ async def verificar_respaldo(
 
 
 async def _check(
-    resources: Resources, respaldo: Respaldo, profundidad: Profundidad, progress: Progress, take: Take | None = None
+    resources: Resources,
+    respaldo: Respaldo,
+    profundidad: Profundidad,
+    progress: Progress,
+    take: Take | None = None,
+    on_plain: Callable[[bytes], object] | None = None,
 ) -> tuple[VerifiedFile | None, list[str]]:
     """What the file says where it was read, and what a trial has to say besides."""
     match profundidad:
@@ -62,7 +70,7 @@ async def _check(
             await check_quickly(resources, respaldo, progress)
             return None, []
         case Profundidad.COMPLETA:
-            return await check_thoroughly(resources, respaldo, progress, take=take), []
+            return await check_thoroughly(resources, respaldo, progress, take=take, on_plain=on_plain), []
         case Profundidad.ENSAYO:
             return await check_by_trial(resources, respaldo, progress)
 
@@ -116,8 +124,8 @@ async def pedir_verificacion(
 ) -> Restauracion:
     """A pending verification of the backup; where there is one already, pending or running, that one.
 
-    Raises RespaldoNotFound, NotCompleted where there is no file to look at, TooManyReadings, and what `requesting`
-    raises.
+    Raises RespaldoNotFound, NotCompleted where there is no file to look at, KeyDestroyed, TooManyReadings, and
+    what `requesting` raises.
     """
     async with requesting(databases, queue) as session:
         respaldo = await backup_queries.get(session, respaldo_id, clinica_id=clinica_id)
@@ -125,6 +133,7 @@ async def pedir_verificacion(
             raise NotCompleted(
                 f"el respaldo {respaldo_id} está {respaldo.estado}; solo se verifica uno completado", respaldo.estado
             )
+        refuse_destroyed(respaldo)
         restauracion = await reading_queries.add_verification(
             session, respaldo_id, clinica_id=clinica_id, profundidad=profundidad, actor=actor
         )

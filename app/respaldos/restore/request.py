@@ -15,6 +15,7 @@ from app.respaldos.backup import queries as backup_queries
 from app.respaldos.databases import Databases
 from app.respaldos.jobs import queries as job_queries
 from app.respaldos.jobs.request import Announcer, requesting
+from app.respaldos.keys.keys import refuse_destroyed
 from app.respaldos.models import Accion, Clase, Estado, Restauracion, TipoRestauracion
 from app.respaldos.reading import queries as reading_queries
 
@@ -100,9 +101,9 @@ async def create_pending(
 ) -> Restauracion:
     """A pending restore, with its line in the audit trail, as part of the caller's transaction.
 
-    Raises RespaldoNotFound, NotCompleted, InvalidRequest, and OperationInProgress where the clinic has a backup or a
-    restore under way already: a person who asks for it wants it now, or not at all. A preview, which takes minutes at
-    most, is waited for.
+    Raises RespaldoNotFound, NotCompleted, KeyDestroyed, InvalidRequest, and OperationInProgress where the clinic has
+    a backup or a restore under way already: a person who asks for it wants it now, or not at all. A preview, which
+    takes minutes at most, is waited for.
     """
     _ = request.scope
     if clinica_id is None and request.registros is not None:
@@ -126,6 +127,7 @@ async def create_pending(
         raise NotCompleted(
             f"el respaldo {respaldo_id} está {respaldo.estado}; solo se restaura uno completado", respaldo.estado
         )
+    refuse_destroyed(respaldo)
     here = request.destino is None
     if here:
         await job_queries.refuse_if_busy(session, clinica_id=clinica_id)

@@ -96,10 +96,14 @@ async def clinics_to_clean(
             )
         )
     newer_completed = select(Respaldo.id).where(
-        newer, Respaldo.estado == Estado.COMPLETADO, Respaldo.fecha_eliminacion.is_(None)
+        newer,
+        Respaldo.estado == Estado.COMPLETADO,
+        Respaldo.fecha_eliminacion.is_(None),
+        Respaldo.clave_destruida.is_(None),
     )
     only = and_(
         candidate.estado == Estado.COMPLETADO,
+        candidate.clave_destruida.is_(None),
         ~select(Respaldo.id).where(mine, Respaldo.good).exists(),
         ~newer_completed.exists(),
     )

@@ -56,8 +56,8 @@ def decide(
     One that is held is kept, and takes nobody's place in the rules.
 
     `recovered` says when a person took a deletion back: that backup is kept for `days` from then, or the next
-    night would undo it. Where no backup is good, the newest completed one is kept: it may be damaged, and it
-    is all that there is.
+    night would undo it. Where no backup is good, the newest completed one that can be read is kept: it may be
+    damaged, and it is all that there is.
     """
     ordered = sorted(backups, key=lambda backup: (backup.fecha_respaldo, backup.id), reverse=True)
     limit = age_limit(policy, now)
@@ -65,7 +65,7 @@ def decide(
     held = _held(good, policy, time_zone)
     thinned = _thinned(good, policy, now, time_zone)
     if not held:
-        completed = next((backup for backup in ordered if backup.estado == Estado.COMPLETADO), None)
+        completed = next((backup for backup in ordered if backup.restorable), None)
         if completed is not None:
             held[completed.id] = "no hay ninguno bueno, y es el último completado"
     recovered = recovered or {}
@@ -181,6 +181,8 @@ def _flaw(backup: Respaldo) -> str:
         return "se canceló"
     if backup.verificado_error is not None:
         return "no cuenta como bueno (su última verificación falló)"
+    if backup.clave_destruida is not None:
+        return "no cuenta como bueno (se destruyó la clave con que se cifró)"
     if not backup.good:
         return "no cuenta como bueno (es sospechoso y nadie lo aceptó)"
     return "hay otros más nuevos"

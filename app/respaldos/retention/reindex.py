@@ -8,13 +8,15 @@ from datetime import UTC, datetime, timedelta
 from app.dump.document import Origin, fingerprint
 from app.dump.verifier import FileVerifier, VerifiedFile
 from app.dump.whose import whose
-from app.errors import FormatError, ObjectNotFound
+from app.errors import EncryptionError, FormatError, ObjectNotFound
 from app.respaldos import audit
 from app.respaldos.audit import COMMAND_LINE, Actor
 from app.respaldos.backup import queries as backup_queries
 from app.respaldos.backup.object_key import PREFIX, key_prefix, owner_in
 from app.respaldos.backup.outcome import completed_metadata, suspicion
 from app.respaldos.databases import transaction
+from app.respaldos.keys.keys import beginning, decryption_by
+from app.respaldos.keys.recover import recover_keys
 from app.respaldos.models import Accion, Respaldo, TipoRespaldo
 from app.respaldos.progress import Etapa, Progress
 from app.respaldos.resources import Resources
@@ -80,7 +82,9 @@ async def reindexar(
     write to the bucket may have made it. So is one from the future, which would be the newest for ever. One whose
     date is more than DATES_APART from its object's is suspicious.
 
-    Raises ClinicNotFound and StorageError.
+    The clinics' keys are taken from the bucket first; what is encrypted with one that cannot be had is left out.
+
+    Raises ClinicNotFound, StorageError, and EncryptionError where it may pass.
     """
     if clinica_id is not None:
         await resources.clinic.clinic(clinica_id)
@@ -89,6 +93,9 @@ async def reindexar(
     progress.enter(Etapa.VERIFICANDO)
     prefix = PREFIX if clinica_id is None else key_prefix(clinica_id)
     found = Reindexed()
+    found.unknown.extend(
+        Unknown(each.object_key, each.reason) for each in await recover_keys(resources, clinica_id=clinica_id)
+    )
     known = 0
     async for batch in _batches(resources, prefix):
         async with transaction(resources) as session:
@@ -130,7 +137,7 @@ async def _index(
         found.unknown.append(Unknown(item.key, f"no existe {whose(clinica_id)}"))
         return
     try:
-        file = await _read(resources, item.key, progress, unsealed=unsealed)
+        file = await _read(resources, item.key, clinica_id, progress, unsealed=unsealed)
         if file.header.clinica_id != clinica_id:
             raise FormatError(
                 f"el archivo dice ser de {whose(file.header.clinica_id)}, y está entre los de {whose(clinica_id)}"
@@ -141,7 +148,7 @@ async def _index(
     except ObjectNotFound:
         # Removed since it was listed.
         return
-    except FormatError as exc:
+    except (FormatError, EncryptionError) as exc:
         found.damaged.append(Unknown(item.key, str(exc)))
         return
     respaldo = await _add(resources, item, file, clinica_id, tipo, actor)
@@ -149,9 +156,19 @@ async def _index(
         found.rebuilt.append(respaldo)
 
 
-async def _read(resources: Resources, key: str, progress: Progress, *, unsealed: bool) -> VerifiedFile:
-    verifier = FileVerifier(resources.seals, sealed=not unsealed)
+async def _read(
+    resources: Resources, key: str, clinica_id: int | None, progress: Progress, *, unsealed: bool
+) -> VerifiedFile:
     async with resources.storage.download(key) as chunks:
+        head, envelope = await beginning(chunks)
+        if envelope is not None and envelope.clinica_id != clinica_id:
+            raise FormatError(
+                f"el archivo dice ser de {whose(envelope.clinica_id)}, y está entre los de {whose(clinica_id)}"
+            )
+        decryption = await decryption_by(resources, envelope) if envelope is not None else None
+        verifier = FileVerifier(resources.seals, sealed=not unsealed, decryption=decryption)
+        await asyncio.to_thread(verifier.feed, head)
+        progress.advance(bytes_=len(head))
         async for chunk in chunks:
             await asyncio.to_thread(verifier.feed, chunk)
             progress.advance(bytes_=len(chunk))
@@ -216,6 +233,7 @@ async def _add(
             ],
             sha256=file.sha256,
             seal=file.seal if file.seal_checked else None,
+            key=file.key,
         )
         if respaldo.id != origin.id:
             metadata["id_original"] = origin.id

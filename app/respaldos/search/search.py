@@ -142,7 +142,11 @@ async def backup_files(
         avisos.append(
             f"de esos días hay {total:,} respaldos, y se leyeron los {len(respaldos):,} más nuevos: pida menos días"
         )
-    return [BackupFile(resources, respaldo, catalogue, relations) for respaldo in respaldos], avisos
+    readable = [respaldo for respaldo in respaldos if respaldo.clave_destruida is None]
+    if destroyed := len(respaldos) - len(readable):
+        which = "1 respaldo no se lee" if destroyed == 1 else f"{destroyed:,} respaldos no se leen"
+        avisos.append(f"{which}: se destruyó la clave con que se cifró")
+    return [BackupFile(resources, respaldo, catalogue, relations) for respaldo in readable], avisos
 
 
 def labels_of(resources: Resources, catalogue: Catalogue) -> Labels:

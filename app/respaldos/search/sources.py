@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
 from itertools import groupby
 from typing import Protocol
@@ -13,10 +13,12 @@ from app.clinic.catalogue.secret_columns import SecretColumns
 from app.clinic.reading.look_up import Lookup, Values
 from app.clinic.reading.snapshot import ClinicSnapshot
 from app.dump.document import Header
-from app.dump.reader import HeaderRead, ModelBegun, ModelEnded, RecordsRead
+from app.dump.encryption import Decryptor
+from app.dump.reader import Event, HeaderRead, ModelBegun, ModelEnded, RecordsRead
 from app.dump.scanner import FileScanner
 from app.dump.whose import whose
-from app.errors import FormatError, ObjectNotFound, RespaldosError, StorageError
+from app.errors import EncryptionError, FormatError, ObjectNotFound, RespaldosError, StorageError
+from app.respaldos.keys.keys import decryption_of
 from app.respaldos.models import Respaldo
 from app.respaldos.resources import Resources
 from app.respaldos.search.records import Model, Relations, Row
@@ -55,14 +57,14 @@ async def values_of(source: Source, lookups: Collection[Lookup]) -> Mapping[Look
 
 
 # Why a backup cannot be read, which keeps nobody from reading the others.
-UNREADABLE = (FormatError, StorageError)
+UNREADABLE = (FormatError, StorageError, EncryptionError)
 
 
 def unreadable(source: Source, exc: RespaldosError) -> str:
     """A sentence for people; addresses and names of buckets stay in the log."""
     log.warning("no se pudo leer el respaldo %s: %s", source.respaldo_id, exc.for_log)
     match exc:
-        case FormatError():
+        case FormatError() | EncryptionError():
             why = str(exc)
         case ObjectNotFound():
             why = "su archivo no está en el almacenamiento"
@@ -123,10 +125,10 @@ class Today:
 
 
 class BackupFile:
-    """A completed backup's object. Raises FormatError and StorageError."""
+    """A completed backup's object. Raises FormatError, StorageError and EncryptionError."""
 
     def __init__(self, resources: Resources, respaldo: Respaldo, catalogue: Catalogue, relations: Relations) -> None:
-        self._storage = resources.storage
+        self._resources = resources
         self._secrets = resources.secrets
         self._respaldo = respaldo
         self._catalogue = catalogue
@@ -147,13 +149,14 @@ class BackupFile:
         key = self._respaldo.archivo_s3
         if key is None:
             raise ObjectNotFound(f"el respaldo {self._respaldo.id} no tiene archivo")
-        reading = _Reading(self._respaldo, self._catalogue, self._secrets, scan)
-        async with self._storage.download(key) as chunks:
+        decryption = await decryption_of(self._resources, self._respaldo)
+        reading = _Reading(self._respaldo, self._catalogue, self._secrets, scan, decryption)
+        async with self._resources.storage.download(key) as chunks:
             async for chunk in chunks:
                 await asyncio.to_thread(reading.feed, chunk)
                 if scan.done:
                     return
-        reading.finish()
+        await asyncio.to_thread(reading.finish)
 
     async def look_up(self, lookups: Collection[Lookup]) -> Mapping[Lookup, Row]:
         """Read the object for them."""
@@ -176,8 +179,15 @@ class BackupFile:
 class _Reading:
     """Hands a file's lines to a scan."""
 
-    def __init__(self, respaldo: Respaldo, catalogue: Catalogue, secrets: SecretColumns, scan: Scan) -> None:
-        self._scanner = FileScanner(respaldo.metadata_.get("tamaño_original_bytes"))
+    def __init__(
+        self,
+        respaldo: Respaldo,
+        catalogue: Catalogue,
+        secrets: SecretColumns,
+        scan: Scan,
+        decryption: Decryptor | None,
+    ) -> None:
+        self._scanner = FileScanner(respaldo.metadata_.get("tamaño_original_bytes"), decryption)
         self._respaldo = respaldo
         self._catalogue = catalogue
         self._secrets = secrets
@@ -185,7 +195,13 @@ class _Reading:
         self._header: Header | None = None
 
     def feed(self, chunk: bytes) -> None:
-        for event in self._scanner.feed(chunk):
+        self._take(self._scanner.feed(chunk))
+
+    def finish(self) -> None:
+        self._take(self._scanner.finish())
+
+    def _take(self, events: Iterable[Event]) -> None:
+        for event in events:
             match event:
                 case HeaderRead(header):
                     self._check(header)
@@ -197,9 +213,6 @@ class _Reading:
                     self._scan.feed(lines)
                 case ModelEnded():
                     self._scan.end()
-
-    def finish(self) -> None:
-        self._scanner.finish()
 
     def _check(self, header: Header) -> None:
         own = self._respaldo.clinica_id

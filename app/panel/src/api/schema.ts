@@ -189,6 +189,9 @@ export interface paths {
         /**
          * Da una dirección para descargar el archivo
          * @description Vale una hora. Si el respaldo no está completado responde 409, y en `estado` está cómo está.
+         *
+         *     Si está cifrado, `cifrado` es `true` y el archivo llega así: quien no tiene las claves no lo abre. Descifrado se
+         *     pide con `POST /respaldos/{id}/exportaciones/`, en formato `json`.
          */
         get: operations["respaldos_descargar"];
         put?: never;
@@ -442,8 +445,9 @@ export interface paths {
         put?: never;
         /**
          * Pide los datos de un respaldo en otro formato
-         * @description `excel` y `csv` son un ZIP con un archivo por modelo, `parquet` también, `sqlite` un solo archivo. Cómo avanza
-         *     se ve en `GET /exportaciones/{id}/`; terminada, `POST /exportaciones/{id}/enlace/` da con qué descargarla.
+         * @description `excel` y `csv` son un ZIP con un archivo por modelo, `parquet` también, `sqlite` un solo archivo, y `json` el
+         *     respaldo mismo, descifrado si estaba cifrado. Cómo avanza se ve en `GET /exportaciones/{id}/`; terminada,
+         *     `POST /exportaciones/{id}/enlace/` da con qué descargarla.
          */
         post: operations["exportaciones_pedir"];
         delete?: never;
@@ -770,6 +774,29 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/plataforma/clinicas/{clinica_id}/destruir-clave/": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Destruye la clave con que se cifran los respaldos de una clínica
+         * @description Nadie podrá leer nunca más los respaldos cifrados de la clínica. Un superadministrador lo pide, y otro lo
+         *     `confirma` en las 24 horas siguientes; también puede pedirlo quien opera el servicio, con su línea de comandos.
+         *
+         *     La clínica no tiene que existir todavía: si ya no está, su nombre es su número.
+         */
+        post: operations["plataforma_destruir_clave"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/salud/viva": {
         parameters: {
             query?: never;
@@ -1024,7 +1051,7 @@ export interface components {
          * @description Qué se hizo.
          * @enum {string}
          */
-        Accion: "creacion" | "cancelacion" | "enlace_descarga" | "descarga" | "verificacion" | "restauracion" | "comparacion" | "exportacion" | "eliminacion" | "recuperacion" | "aceptacion" | "reindexacion" | "ingreso" | "ingreso_rechazado" | "emision_token" | "acceso_rechazado" | "programacion" | "retencion" | "liberacion" | "salida" | "cierre_sesiones";
+        Accion: "creacion" | "cancelacion" | "enlace_descarga" | "descarga" | "verificacion" | "restauracion" | "comparacion" | "exportacion" | "eliminacion" | "recuperacion" | "aceptacion" | "reindexacion" | "ingreso" | "ingreso_rechazado" | "emision_token" | "acceso_rechazado" | "programacion" | "retencion" | "liberacion" | "salida" | "cierre_sesiones" | "destruccion_clave" | "rotacion_claves";
         /**
          * CambioDeColumna
          * @description Una columna que cambió. Lo largo se muestra cortado, alrededor de lo que es distinto.
@@ -1260,13 +1287,44 @@ export interface components {
             ejemplos: components["schemas"]["Dependiente"][];
         };
         /**
+         * DestruccionDeClave
+         * @description En qué está la destrucción de la clave de una clínica: `pedida` por una persona, o `hecha`, como otra confirmó.
+         *
+         *     `claves` son las destruidas; `pendiente` dice qué queda por borrar del bucket, que el servicio sigue intentando.
+         * @example {
+         *       "clinica_id": 3,
+         *       "etapa": "hecha",
+         *       "persona": "otra@plataforma.example",
+         *       "claves": [
+         *         "7d0f0b7ca9c1e0d2"
+         *       ],
+         *       "pendiente": []
+         *     }
+         */
+        DestruccionDeClave: {
+            /** Clinica Id */
+            clinica_id: number;
+            /**
+             * Etapa
+             * @enum {string}
+             */
+            etapa: "pedida" | "hecha";
+            /** Persona */
+            persona: string;
+            /** Claves */
+            claves: string[];
+            /** Pendiente */
+            pendiente: string[];
+        };
+        /**
          * Enlace
          * @description Una dirección con que se descarga el archivo, sin token, mientras no venza.
          * @example {
          *       "url": "https://respaldos.s3.us-east-1.amazonaws.com/backups/1/2026/07/backup_20260703_020012.json.gz?X-Amz-…",
          *       "expira_en_segundos": 3600,
          *       "archivo": "backup_20260703_020012.json.gz",
-         *       "tamaño_mb": 1.5
+         *       "tamaño_mb": 1.5,
+         *       "cifrado": false
          *     }
          */
         Enlace: {
@@ -1278,6 +1336,11 @@ export interface components {
             archivo: string;
             /** Tamaño Mb */
             "tama\u00F1o_mb": number;
+            /**
+             * Cifrado
+             * @description El archivo llega cifrado, y sin las claves nadie lo abre. Descifrado se lo pide con `POST /respaldos/{id}/exportaciones/`, en formato `json`.
+             */
+            cifrado: boolean;
         };
         /**
          * Estadisticas
@@ -1515,10 +1578,10 @@ export interface components {
         };
         /**
          * Formato
-         * @description Para qué programas: Excel, cualquiera que lea CSV, SQLite, o Parquet.
+         * @description Para qué programas: Excel, cualquiera que lea CSV, SQLite, o Parquet; `json` es el respaldo mismo.
          * @enum {string}
          */
-        Formato: "csv" | "excel" | "sqlite" | "parquet";
+        Formato: "csv" | "excel" | "sqlite" | "parquet" | "json";
         /**
          * HistoriaDeRegistro
          * @description Las versiones de un registro, de la más nueva a la más vieja.
@@ -1650,7 +1713,8 @@ export interface components {
          *
          *     Si falló y se vuelve a intentar, está otra vez `pendiente` con ellos; `intentos_fallidos` dice cuántas veces falló
          *     ya, e `intentos_maximos` cuántas se intenta en total. `hash_sha256` es del archivo comprimido, y `sello` la
-         *     clave con que se firmó; nulos en los de antes de que se anotaran.
+         *     clave con que se firmó; nulos en los de antes de que se anotaran. `cifrado` es la clave de la clínica con que
+         *     se cifró, nulo si no se cifró; lo guardado es entonces el archivo cifrado.
          */
         Metadata: {
             /**
@@ -1689,6 +1753,8 @@ export interface components {
             hash_sha256: string | null;
             /** Sello */
             sello: string | null;
+            /** Cifrado */
+            cifrado: string | null;
         } & {
             [key: string]: unknown;
         };
@@ -1734,6 +1800,23 @@ export interface components {
         PedidoComparacion: {
             /** Desde */
             desde: number;
+        };
+        /**
+         * PedidoDestruccion
+         * @description El nombre de la clínica, tal como está; y si se confirma lo que otra persona pidió.
+         * @example {
+         *       "confirmar": false,
+         *       "nombre": "Clínica Illimani"
+         *     }
+         */
+        PedidoDestruccion: {
+            /** Nombre */
+            nombre: string;
+            /**
+             * Confirmar
+             * @default false
+             */
+            confirmar: boolean;
         };
         /**
          * PedidoExportacion
@@ -2162,6 +2245,8 @@ export interface components {
          *       "respaldo_base_id": null,
          *       "sin_cambios_desde": null,
          *       "retenido": null,
+         *       "cifrado": false,
+         *       "clave_destruida": null,
          *       "fecha_expiracion": "2026-08-02T06:00:12+00:00",
          *       "archivo_s3": "backups/1/2026/07/backup_20260703_020012.json.gz",
          *       "hash_md5": "9e107d9d372bb6826bd81d3542a419d6",
@@ -2183,7 +2268,8 @@ export interface components {
          *         "compresion_porcentaje": 83.3,
          *         "avisos": [],
          *         "hash_sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
-         *         "sello": "2026"
+         *         "sello": "2026",
+         *         "cifrado": null
          *       },
          *       "usuario_nombre": null,
          *       "fecha_actualizacion": "2026-07-05T07:00:00+00:00",
@@ -2248,6 +2334,16 @@ export interface components {
             /** @description Si una persona lo hizo conservar: entonces nadie lo elimina. */
             retenido: components["schemas"]["Retencion"] | null;
             /**
+             * Cifrado
+             * @description Su archivo está cifrado con una clave que es solo de la clínica; `metadata.cifrado` dice cuál.
+             */
+            cifrado: boolean;
+            /**
+             * Clave Destruida
+             * @description Desde cuándo nadie puede leer el respaldo, porque se destruyó la clave con que se cifró.
+             */
+            clave_destruida: string | null;
+            /**
              * Fecha Expiracion
              * @description Hasta cuándo se conserva por lo menos: `fecha_respaldo` más RETENTION_DAYS. Después lo elimina la limpieza de la noche, salvo que sea el último bueno o que otra regla lo conserve. Una persona lo puede eliminar antes. null si no está completado, ya está eliminado, está retenido sin fin o es un punto, de los que pronto queda solo el último de cada día.
              */
@@ -2298,6 +2394,8 @@ export interface components {
          *         "respaldo_base_id": null,
          *         "sin_cambios_desde": null,
          *         "retenido": null,
+         *         "cifrado": false,
+         *         "clave_destruida": null,
          *         "fecha_expiracion": null,
          *         "archivo_s3": null,
          *         "hash_md5": null,
@@ -2311,7 +2409,8 @@ export interface components {
          *           "compresion_porcentaje": 0,
          *           "avisos": [],
          *           "hash_sha256": null,
-         *           "sello": null
+         *           "sello": null,
+         *           "cifrado": null
          *         },
          *         "usuario_nombre": "Ana María Peñaranda",
          *         "fecha_actualizacion": "2026-07-05T07:00:00+00:00",
@@ -2351,6 +2450,8 @@ export interface components {
          *       "respaldo_base_id": null,
          *       "sin_cambios_desde": null,
          *       "retenido": null,
+         *       "cifrado": false,
+         *       "clave_destruida": null,
          *       "fecha_expiracion": "2026-08-02T06:00:12+00:00"
          *     }
          */
@@ -2411,6 +2512,16 @@ export interface components {
             sin_cambios_desde: string | null;
             /** @description Si una persona lo hizo conservar: entonces nadie lo elimina. */
             retenido: components["schemas"]["Retencion"] | null;
+            /**
+             * Cifrado
+             * @description Su archivo está cifrado con una clave que es solo de la clínica; `metadata.cifrado` dice cuál.
+             */
+            cifrado: boolean;
+            /**
+             * Clave Destruida
+             * @description Desde cuándo nadie puede leer el respaldo, porque se destruyó la clave con que se cifró.
+             */
+            clave_destruida: string | null;
             /**
              * Fecha Expiracion
              * @description Hasta cuándo se conserva por lo menos: `fecha_respaldo` más RETENTION_DAYS. Después lo elimina la limpieza de la noche, salvo que sea el último bueno o que otra regla lo conserve. Una persona lo puede eliminar antes. null si no está completado, ya está eliminado, está retenido sin fin o es un punto, de los que pronto queda solo el último de cada día.
@@ -4585,6 +4696,26 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problema"];
                 };
             };
+            /** @description Ya no existe */
+            410: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:respaldos:error:respaldo_purgado",
+                     *       "title": "Ya no existe",
+                     *       "status": 410,
+                     *       "detail": "El archivo del respaldo 7 ya se borró",
+                     *       "instance": "/api/v1/respaldos/",
+                     *       "error": "El archivo del respaldo 7 ya se borró",
+                     *       "codigo": "respaldo_purgado"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problema"];
+                };
+            };
             /** @description Datos no válidos */
             422: {
                 headers: {
@@ -4994,6 +5125,26 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problema"];
                 };
             };
+            /** @description Ya no existe */
+            410: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:respaldos:error:respaldo_purgado",
+                     *       "title": "Ya no existe",
+                     *       "status": 410,
+                     *       "detail": "El archivo del respaldo 7 ya se borró",
+                     *       "instance": "/api/v1/respaldos/",
+                     *       "error": "El archivo del respaldo 7 ya se borró",
+                     *       "codigo": "respaldo_purgado"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problema"];
+                };
+            };
             /** @description Petición demasiado grande */
             413: {
                 headers: {
@@ -5222,6 +5373,26 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problema"];
                 };
             };
+            /** @description Ya no existe */
+            410: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:respaldos:error:respaldo_purgado",
+                     *       "title": "Ya no existe",
+                     *       "status": 410,
+                     *       "detail": "El archivo del respaldo 7 ya se borró",
+                     *       "instance": "/api/v1/respaldos/",
+                     *       "error": "El archivo del respaldo 7 ya se borró",
+                     *       "codigo": "respaldo_purgado"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problema"];
+                };
+            };
             /** @description Petición demasiado grande */
             413: {
                 headers: {
@@ -5445,6 +5616,26 @@ export interface operations {
                      *       "instance": "/api/v1/respaldos/",
                      *       "error": "La clínica 1 tiene un respaldo en curso (número 8, procesando)",
                      *       "codigo": "operacion_en_curso"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problema"];
+                };
+            };
+            /** @description Ya no existe */
+            410: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:respaldos:error:respaldo_purgado",
+                     *       "title": "Ya no existe",
+                     *       "status": 410,
+                     *       "detail": "El archivo del respaldo 7 ya se borró",
+                     *       "instance": "/api/v1/respaldos/",
+                     *       "error": "El archivo del respaldo 7 ya se borró",
+                     *       "codigo": "respaldo_purgado"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problema"];
@@ -6950,6 +7141,26 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problema"];
                 };
             };
+            /** @description Ya no existe */
+            410: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:respaldos:error:respaldo_purgado",
+                     *       "title": "Ya no existe",
+                     *       "status": 410,
+                     *       "detail": "El archivo del respaldo 7 ya se borró",
+                     *       "instance": "/api/v1/respaldos/",
+                     *       "error": "El archivo del respaldo 7 ya se borró",
+                     *       "codigo": "respaldo_purgado"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problema"];
+                };
+            };
             /** @description Petición demasiado grande */
             413: {
                 headers: {
@@ -7259,6 +7470,7 @@ export interface operations {
                 content: {
                     "application/zip": string;
                     "application/vnd.sqlite3": string;
+                    "application/gzip": string;
                 };
             };
             /** @description El resto, si se pide desde dónde (`Range`). */
@@ -7269,6 +7481,7 @@ export interface operations {
                 content: {
                     "application/zip": string;
                     "application/vnd.sqlite3": string;
+                    "application/gzip": string;
                 };
             };
             /** @description No encontrado */
@@ -10044,6 +10257,226 @@ export interface operations {
                      *       "instance": "/api/v1/respaldos/",
                      *       "error": "No existe el respaldo 7",
                      *       "codigo": "respaldo_inexistente"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problema"];
+                };
+            };
+            /** @description Petición demasiado grande */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:respaldos:error:http_413",
+                     *       "title": "Petición demasiado grande",
+                     *       "status": 413,
+                     *       "detail": "El cuerpo de la petición pasa de 1048576 bytes",
+                     *       "instance": "/api/v1/respaldos/",
+                     *       "error": "El cuerpo de la petición pasa de 1048576 bytes",
+                     *       "codigo": "http_413"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problema"];
+                };
+            };
+            /** @description Datos no válidos */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:respaldos:error:solicitud_invalida",
+                     *       "title": "Datos no válidos",
+                     *       "status": 422,
+                     *       "detail": "«limit» debe ser 1000 o menos",
+                     *       "instance": "/api/v1/respaldos/",
+                     *       "error": "«limit» debe ser 1000 o menos",
+                     *       "codigo": "solicitud_invalida",
+                     *       "errores": [
+                     *         {
+                     *           "campo": "limit",
+                     *           "mensaje": "«limit» debe ser 1000 o menos"
+                     *         }
+                     *       ]
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problema"];
+                };
+            };
+            /** @description Error interno */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:respaldos:error:error_interno",
+                     *       "title": "Error interno",
+                     *       "status": 500,
+                     *       "detail": "Ocurrió un error inesperado",
+                     *       "instance": "/api/v1/respaldos/",
+                     *       "error": "Ocurrió un error inesperado",
+                     *       "codigo": "error_interno"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problema"];
+                };
+            };
+            /** @description No disponible */
+            503: {
+                headers: {
+                    /**
+                     * @description Segundos.
+                     * @example 5
+                     */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:respaldos:error:base_de_datos_no_disponible",
+                     *       "title": "No disponible",
+                     *       "status": 503,
+                     *       "detail": "La base de datos no responde; vuelva a intentarlo en unos segundos",
+                     *       "instance": "/api/v1/respaldos/",
+                     *       "error": "La base de datos no responde; vuelva a intentarlo en unos segundos",
+                     *       "codigo": "base_de_datos_no_disponible"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problema"];
+                };
+            };
+        };
+    };
+    plataforma_destruir_clave: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description El número de la clínica. */
+                clinica_id: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PedidoDestruccion"];
+            };
+        };
+        responses: {
+            /** @description Que se pidió, o que se hizo. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DestruccionDeClave"];
+                };
+            };
+            /** @description Petición incorrecta */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:respaldos:error:http_400",
+                     *       "title": "Petición incorrecta",
+                     *       "status": 400,
+                     *       "detail": "El cuerpo de la petición no se entiende: debe ser JSON en UTF-8",
+                     *       "instance": "/api/v1/respaldos/",
+                     *       "error": "El cuerpo de la petición no se entiende: debe ser JSON en UTF-8",
+                     *       "codigo": "http_400"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problema"];
+                };
+            };
+            /** @description No autenticado */
+            401: {
+                headers: {
+                    /** @example Bearer realm="respaldos" */
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:respaldos:error:token_invalido",
+                     *       "title": "No autenticado",
+                     *       "status": 401,
+                     *       "detail": "El token venció",
+                     *       "instance": "/api/v1/respaldos/",
+                     *       "error": "El token venció",
+                     *       "codigo": "token_invalido"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problema"];
+                };
+            };
+            /** @description Sin permiso */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:respaldos:error:sin_permiso",
+                     *       "title": "Sin permiso",
+                     *       "status": 403,
+                     *       "detail": "Solo un superadministrador puede ver lo de todas las clínicas",
+                     *       "instance": "/api/v1/respaldos/",
+                     *       "error": "Solo un superadministrador puede ver lo de todas las clínicas",
+                     *       "codigo": "sin_permiso"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problema"];
+                };
+            };
+            /** @description No encontrado */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:respaldos:error:respaldo_inexistente",
+                     *       "title": "No encontrado",
+                     *       "status": 404,
+                     *       "detail": "No existe el respaldo 7",
+                     *       "instance": "/api/v1/respaldos/",
+                     *       "error": "No existe el respaldo 7",
+                     *       "codigo": "respaldo_inexistente"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problema"];
+                };
+            };
+            /** @description No se puede en este momento */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:respaldos:error:operacion_en_curso",
+                     *       "title": "No se puede en este momento",
+                     *       "status": 409,
+                     *       "detail": "Lo pidió la misma persona: tiene que confirmarlo otra",
+                     *       "instance": "/api/v1/respaldos/",
+                     *       "error": "Lo pidió la misma persona: tiene que confirmarlo otra",
+                     *       "codigo": "operacion_en_curso"
                      *     }
                      */
                     "application/problem+json": components["schemas"]["Problema"];

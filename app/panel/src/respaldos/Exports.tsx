@@ -18,9 +18,9 @@ const TOLD = 24 * 60 * 60_000;
 
 const runs = ({ estado }: Exportacion): boolean => estado === "pendiente" || estado === "procesando";
 
-/** Asks for what programs the data is to be taken away. */
-export function ExportDialog({ id, onClose }: { id: number; onClose: () => void }) {
-  const [formato, setFormato] = useState<Formato>("excel");
+/** Asks for what programs the data is to be taken away; `initial` is chosen at first. */
+export function ExportDialog({ id, initial, onClose }: { id: number; initial: Formato; onClose: () => void }) {
+  const [formato, setFormato] = useState<Formato>(initial);
   const exportar = useExportar();
 
   return (

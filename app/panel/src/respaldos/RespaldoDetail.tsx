@@ -1,5 +1,5 @@
 import { useState } from "react";
-import { Link, useLocation } from "wouter";
+import { Link, useLocation, useSearchParams } from "wouter";
 
 import type { Evento, Respaldo, RespaldoDetalle, Restauracion } from "../api/client";
 import { useApi } from "../api/context";
@@ -93,7 +93,10 @@ function Head({ respaldo }: { respaldo: RespaldoDetalle }) {
   const { clinica, clock } = useClinic();
   const now = useNow();
   const [, navigate] = useLocation();
-  const [asked, setAsked] = useState<"check" | "delete" | "export" | "hold" | null>(null);
+  const [search] = useSearchParams();
+  const [asked, setAsked] = useState<"check" | "delete" | "export" | "decrypted" | "hold" | null>(
+    search.has("descargar") && respaldo.puede_restaurar ? "decrypted" : null,
+  );
   const descargar = useDescargar();
   const cancelar = useCancelar();
   const constancia = useConstancia();
@@ -125,7 +128,11 @@ function Head({ respaldo }: { respaldo: RespaldoDetalle }) {
               <Link href={`/respaldos/${respaldo.id}/restaurar`} className="button primary">
                 <Icon name="restore" /> Restaurar
               </Link>
-              <button type="button" className="button" onClick={() => descargar.mutate(respaldo.id, refuse)}>
+              <button
+                type="button"
+                className="button"
+                onClick={() => (respaldo.cifrado ? setAsked("decrypted") : descargar.mutate(respaldo.id, refuse))}
+              >
                 <Icon name="download" /> Descargar
               </button>
               <button type="button" className="button" onClick={() => setAsked("export")}>
@@ -162,7 +169,13 @@ function Head({ respaldo }: { respaldo: RespaldoDetalle }) {
       ) : null}
       {asked === "check" ? <CheckDialog id={respaldo.id} onClose={() => setAsked(null)} /> : null}
       {asked === "hold" ? <HoldDialog id={respaldo.id} onClose={() => setAsked(null)} /> : null}
-      {asked === "export" ? <ExportDialog id={respaldo.id} onClose={() => setAsked(null)} /> : null}
+      {asked === "export" || asked === "decrypted" ? (
+        <ExportDialog
+          id={respaldo.id}
+          initial={asked === "decrypted" ? "json" : "excel"}
+          onClose={() => setAsked(null)}
+        />
+      ) : null}
       {asked === "delete" ? (
         <ConfirmDelete respaldo={respaldo} onClose={() => setAsked(null)} onDeleted={() => navigate("/respaldos")} />
       ) : null}
@@ -171,7 +184,7 @@ function Head({ respaldo }: { respaldo: RespaldoDetalle }) {
 }
 
 function Warnings({ respaldo }: { respaldo: RespaldoDetalle }) {
-  const { clinica } = useClinic();
+  const { clinica, clock } = useClinic();
   const aceptar = useAceptar();
   const toast = useToast();
   const { metadata, verificado, estado } = respaldo;
@@ -190,6 +203,12 @@ function Warnings({ respaldo }: { respaldo: RespaldoDetalle }) {
           ) : null}
         </section>
       ) : null}
+      {respaldo.clave_destruida === null ? null : (
+        <Notice tone="bad">
+          <strong>Nadie puede leer este respaldo:</strong> la clave con que se cifró se destruyó el{" "}
+          {clock.full(respaldo.clave_destruida)}, porque dos personas lo decidieron. No cuenta como bueno.
+        </Notice>
+      )}
       {verificado?.error ? (
         <Notice tone="bad">
           <strong>La última comprobación falló:</strong> {verificado.error}. Este respaldo no cuenta como bueno.
@@ -272,6 +291,14 @@ function File({ respaldo }: { respaldo: RespaldoDetalle }) {
             <dd>{seconds(respaldo.tiempo_ejecucion_segundos)}</dd>
           </>
         )}
+        <dt>Cifrado</dt>
+        <dd>
+          {respaldo.clave_destruida !== null
+            ? "Sí, y su clave se destruyó"
+            : respaldo.cifrado
+              ? "Sí, con una clave que es solo de esta clínica"
+              : "No"}
+        </dd>
         <dt>Nombre</dt>
         <dd className="code">{respaldo.archivo_s3?.split("/").at(-1)}</dd>
         {respaldo.hash_md5 === null ? null : (

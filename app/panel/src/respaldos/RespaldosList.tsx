@@ -287,15 +287,26 @@ function Entry({ respaldo, moment, administers, deleted, ask }: EntryProps) {
             >
               <Icon name="restore" />
             </Link>
-            <button
-              type="button"
-              className="icon-button"
-              aria-label={`Descargar el ${title}`}
-              title="Descargar"
-              onClick={() => descargar.mutate(respaldo.id, { onError: (error) => toast({ tone: "bad", text: error.message }) })}
-            >
-              <Icon name="download" />
-            </button>
+            {respaldo.cifrado ? (
+              <Link
+                href={`/respaldos/${respaldo.id}?descargar`}
+                className="icon-button"
+                aria-label={`Descargar el ${title}`}
+                title="Descargar"
+              >
+                <Icon name="download" />
+              </Link>
+            ) : (
+              <button
+                type="button"
+                className="icon-button"
+                aria-label={`Descargar el ${title}`}
+                title="Descargar"
+                onClick={() => descargar.mutate(respaldo.id, { onError: (error) => toast({ tone: "bad", text: error.message }) })}
+              >
+                <Icon name="download" />
+              </button>
+            )}
             <button
               type="button"
               className="icon-button"

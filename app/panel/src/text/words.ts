@@ -47,6 +47,10 @@ export const FORMATO: Record<Formato, { word: string; explained: string }> = {
   csv: { word: "CSV", explained: "Las mismas planillas con los datos tal cual, para llevarlos a otro sistema." },
   sqlite: { word: "SQLite", explained: "Un solo archivo con todo, para quien sabe hacer consultas." },
   parquet: { word: "Parquet", explained: "Para Power BI y otros programas que analizan datos." },
+  json: {
+    word: "El respaldo mismo",
+    explained: "El archivo del respaldo, descifrado si estaba cifrado: para guardarlo en otro lugar.",
+  },
 };
 
 /** What a restore brings back, in the order in which it touches more. */
@@ -83,6 +87,8 @@ export const ACCION: Record<Accion, string> = {
   emision_token: "hizo un token de acceso",
   ingreso_rechazado: "no pudo ingresar",
   programacion: "cambió cada cuánto se respalda de día",
+  destruccion_clave: "pidió o confirmó destruir la clave con que se cifra",
+  rotacion_claves: "cambió la clave maestra que guarda la de la clínica",
   acceso_rechazado: "intentó algo que no puede hacer",
 };
 
