@@ -159,7 +159,7 @@ def _unpaired(staged: StagedTable) -> str:
 
 
 def _outside(staged: StagedTable) -> str:
-    return f"f.{quote(AT)} NOT IN (SELECT x.{quote(AT)} FROM {staged.file} AS x)"
+    return f"NOT EXISTS (SELECT FROM {staged.file} AS x WHERE x.{quote(AT)} = f.{quote(AT)})"
 
 
 def says_the_same(staged: StagedTable) -> str:
