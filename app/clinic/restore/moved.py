@@ -85,11 +85,12 @@ class MovedRows:
             f"SELECT r.tableoid AS rel, r.ctid::text AS tid FROM {{}} AS f"
             f" JOIN {staged.real} AS r ON {staged.same_key('f', 'r')} WHERE {{}}"
         )
-        found = there.format(staged.file, _unpaired(staged))
-        if self._partly and (pointing := list(self._pointing(staged))):
-            astray = f"NOT {self._statements.is_owned(staged.entry, 'r')} AND ({' OR '.join(pointing)})"
-            found += f" UNION {there.format(staged.typed, f'{_outside(staged)} AND {astray}')}"
-        return found
+        found = [there.format(staged.file, _unpaired(staged))]
+        if self._partly:
+            astray = f"{_outside(staged)} AND NOT {self._statements.is_owned(staged.entry, 'r')}"
+            # One by one: of several conditions with OR between them PostgreSQL expects half of the table.
+            found += [there.format(staged.typed, f"{astray} AND {points}") for points in self._pointing(staged)]
+        return " UNION ".join(found)
 
     def _pointing(self, staged: StagedTable) -> Iterator[str]:
         """The conditions that rows in some `file` point to the row `f`."""
@@ -156,7 +157,7 @@ def _unpaired(staged: StagedTable) -> str:
 
 
 def _outside(staged: StagedTable) -> str:
-    return f"f.{quote(AT)} NOT IN (SELECT x.{quote(AT)} FROM {staged.file} AS x)"
+    return f"NOT EXISTS (SELECT FROM {staged.file} AS x WHERE x.{quote(AT)} = f.{quote(AT)})"
 
 
 def says_the_same(staged: StagedTable) -> str:

@@ -32,6 +32,12 @@ KEEP_PLACES = "DECLARE respaldos_lugares NO SCROLL CURSOR FOR SELECT"
 # What can be done where today's schema lacks something of the file's.
 MAKE_AGAIN = "hágala otra vez como era, o restaure los otros modelos (--modelos)"
 
+# The same where nothing says any more whose its rows are.
+SAY_AGAIN = (
+    "vuelva a poner la columna o la clave que lo decía, o dígalo en OWNERSHIP_RULES; o restaure los otros modelos"
+    " (--modelos)"
+)
+
 
 class Kind(StrEnum):
     """What becomes of a row that the file and today have both, but not alike; as PostgreSQL's "char"."""
@@ -187,11 +193,11 @@ def staged_table_of(number: int, section: Section, model: str, header: Header, c
         if entry not in platform_entries(catalogue):
             raise SchemaDiffers(f"la tabla «{entry.name}» hoy no es de la plataforma, sino {entry.kind}")
     elif section is Section.DATA and entry.kind is not TableClass.OWNED:
-        raise SchemaDiffers(f"la tabla «{entry.name}» hoy no es de la clínica, sino {entry.kind}")
+        raise SchemaDiffers(f"la tabla «{entry.name}» hoy no es de la clínica, sino {entry.kind}; {SAY_AGAIN}")
     elif section is Section.REFERENCES and entry.name == catalogue.tenant_table:
         raise RestoreRefused(f"el archivo trae en «referencias» «{model}», que es la tabla de clínicas")
     elif section is Section.REFERENCES and not entry.recorded:
-        raise SchemaDiffers(f"la tabla «{entry.name}» hoy no es compartida, sino {entry.kind}")
+        raise SchemaDiffers(f"la tabla «{entry.name}» hoy no es compartida, sino {entry.kind}; {SAY_AGAIN}")
     if taken := OURS.intersection(column.name for column in (*entry.table.columns, *entry.table.generated)):
         raise SchemaDiffers(f"la tabla «{entry.name}» tiene una columna «{taken.pop()}», nombre reservado")
     if len(entry.table.columns) > MOST_COLUMNS:

@@ -1,5 +1,6 @@
 """Comparing two backups as a worker does it: what is found, and how it ends where it cannot be."""
 
+import json
 from datetime import UTC
 
 import asyncpg
@@ -38,7 +39,8 @@ async def test_it_says_what_changed_from_one_to_the_other(resources: Resources, 
     gone = [id_ for id_, _ in lines]
     issued = f"{first['fechaemision'].astimezone(UTC):%Y-%m-%d %H:%M}"
     await conn.execute(
-        f"UPDATE factura SET razon_social = 'Otra' WHERE id = {first['id']}; DELETE FROM bitacora"
+        f"UPDATE factura SET razon_social = 'Otra' WHERE id = {first['id']};"
+        " ALTER TABLE factura ADD pagada bool NOT NULL DEFAULT false; DELETE FROM bitacora"
         f" WHERE id = ANY(ARRAY{gone}); INSERT INTO bitacora (id, accion, modelo, descripcion, ip_address,"
         " user_agent, fecha, clinica_id)"
         f" VALUES (987654, 'x', 'y', 'z', '10.0.0.1', 'w', '2026-11-30 07:00Z', {SMALL})"
@@ -49,6 +51,9 @@ async def test_it_says_what_changed_from_one_to_the_other(resources: Resources, 
     await run_next(resources)
     found = await restauracion_row(conn, waiting.id)
     assert (found["estado"], found["error"], found["lease_until"]) == ("completado", None, None)
+    assert json.loads(found["avisos"]) == [
+        "«facturas»: columnas que solo uno de los respaldos tiene, y no se comparan: pagada"
+    ]
     assert {model: each for model, each in found["resultado"].items() if each["ejemplos"]} == {
         "facturas": {
             "insertados": 0,

@@ -4,6 +4,7 @@ import type { RespaldoDetalle } from "../api/client";
 import { useComparar, useRestauraciones } from "../api/queries";
 import { changesOf, totals } from "../restore/changes";
 import { ChangesTable, summary } from "../restore/ChangesTable";
+import { Said } from "../restore/Said";
 import { useClinic } from "../shell/clinic";
 import { Notice } from "../ui/Notice";
 import { Progress } from "../ui/Progress";
@@ -40,6 +41,7 @@ export function Compared({ respaldo, before }: ComparedProps) {
           <ChangesTable changes={changes} tense="between" />
         </>
       )}
+      <Said avisos={found?.avisos ?? []} />
       {runs ? <Progress compact progreso={found?.progreso} waiting="Empezará en un momento" /> : null}
       {failed ? <Notice tone="bad">No se pudo comparar: {found.error}.</Notice> : null}
       {comparar.error === null ? null : <Notice tone="bad">{comparar.error.message}</Notice>}
