@@ -294,6 +294,20 @@ class TooManyAttempts(RespaldosError):
         self.retry_after = retry_after
 
 
+class PasswordRefused(RespaldosError):
+    """Somebody who is in has not given their password when it was asked for again."""
+
+    status = 403
+    code = "clave_incorrecta"
+
+
+class ConfirmationRequired(RespaldosError):
+    """It is too long ago that the person gave their password for what they ask for."""
+
+    status = 403
+    code = "confirmacion_requerida"
+
+
 class NotAllowed(RespaldosError):
     """The person is known, and may not do this."""
 

@@ -169,6 +169,7 @@ class Settings(BaseSettings):
     jwt_audience: str | None = _setting(None, "la audiencia (aud) de los tokens ajenos")
     jwt_unchecked: CommaSeparated = _setting((), "iss, aud, o los dos separados por comas")
     jwt_max_hours: int = _setting(24, "un número de horas, 1 o más", ge=1)
+    jwt_require_auth_time: bool = _setting(False, "true o false")
     admin_roles: CommaSeparated = _setting(("administrador", "admin"), "nombres de roles separados por comas")
 
     time_zone: ZoneInfo = _setting(ZoneInfo("America/La_Paz"), "una zona horaria, por ejemplo America/La_Paz")

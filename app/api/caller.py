@@ -4,6 +4,7 @@ import logging
 import time
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import partial
 from typing import Annotated, Any, Final, Literal
 
@@ -18,13 +19,17 @@ from app.auth.authorize import Permiso, authorize_clinic, require
 from app.auth.principal import Principal, TokenFacts
 from app.clinic.clinic import Clinic
 from app.connections.service import Service
-from app.errors import ClinicNotFound, NotAllowed, TokenRefused
+from app.errors import ClinicNotFound, ConfirmationRequired, NotAllowed, TokenRefused
 from app.respaldos.access.sessions import token_terminado
 from app.respaldos.audit import Actor
 from app.respaldos.models import Accion
 
 # PostgreSQL's bigint.
 LARGEST_ID: Final = 2**63 - 1
+
+# How long somebody who has given their password need not give it again for what takes data away or destroys it
+# (seconds).
+PASSWORD_SECONDS: Final = 15 * 60
 
 # How often the log tells of the same thing (seconds).
 _TELL_SECONDS: Final = 3600
@@ -220,6 +225,31 @@ async def platforms_own(request: Request, principal: Principal) -> None:
 
 ReadAccess = Annotated[Caller, Depends(_caller(Permiso.MIRAR))]
 AdminAccess = Annotated[Caller, Depends(_caller(Permiso.ADMINISTRAR))]
+
+
+def require_recent_password(service: Service, principal: Principal) -> None:
+    """Have somebody who logged in here, or with JWT_REQUIRE_AUTH_TIME anywhere, give their password now and then.
+
+    A token for a program has none behind it. Raises ConfirmationRequired.
+    """
+    token = facts_of(principal)
+    foreign = not token.own and service.settings.jwt_require_auth_time
+    if token.password is None and not foreign:
+        return
+    given = token.authenticated
+    if given is not None and (datetime.now(UTC) - given).total_seconds() < PASSWORD_SECONDS:
+        return
+    said = "hace más de 15 minutos que dio su contraseña, y para esto hay que darla de nuevo"
+    raise ConfirmationRequired(said if not foreign else f"{said}: ingrese otra vez en el sistema de la clínica")
+
+
+async def _recent(service: ServiceDep, caller: AdminAccess) -> Caller:
+    require_recent_password(service, caller.principal)
+    return caller
+
+
+# Who takes data away or destroys it.
+RecentAccess = Annotated[Caller, Depends(_recent)]
 
 
 def may_see_rows(caller: Caller) -> bool:

@@ -58,6 +58,20 @@ class Ingreso(BaseModel):
     )
 
 
+class Confirmacion(BaseModel):
+    """Su contraseña, otra vez. `password` vale también, en lugar de `contraseña`."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"contraseña": "demo1234"}]})
+
+    contraseña: str = Field(
+        validation_alias=AliasChoices("contraseña", "password"),
+        min_length=1,
+        max_length=1024,
+        pattern=WITHOUT_NUL,
+        json_schema_extra={"format": "password"},
+    )
+
+
 class PedidoCierre(BaseModel):
     """De quién se cierran las sesiones: como lo llaman sus tokens."""
 
@@ -218,6 +232,13 @@ class Ingresado(Answer):
     token: Annotated[str, eg("eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJzdWIiOiIxMiJ9.x2Vq…")]
     expira_en_segundos: Annotated[int, eg(28800)]
     usuario: Annotated[UsuarioIngresado, eg(UsuarioIngresado.example())]
+
+
+class TokenNuevo(Answer):
+    """Un token como el anterior, que vale desde ahora."""
+
+    token: Annotated[str, eg("eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJzdWIiOiIxMiJ9.x2Vq…")]
+    expira_en_segundos: Annotated[int, eg(28800)]
 
 
 class Mensaje(Answer):

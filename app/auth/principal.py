@@ -15,13 +15,16 @@ _PATIENT: Final = "paciente"
 class TokenFacts:
     """What a token that was believed says beside whose it is.
 
-    `digest` tells it from every other one. `password` is the fingerprint of the password that it was given for, which
-    our own logins' alone have.
+    `digest` tells it from every other one; `own` is one that we issued. `password` is the fingerprint of the password
+    that it was given for, which our own logins' alone have; `authenticated` is when the person last gave it, if it
+    says so.
     """
 
     digest: str
+    own: bool
     issued: datetime
     expires: datetime
+    authenticated: datetime | None
     password: str | None = field(repr=False)
 
 

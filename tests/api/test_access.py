@@ -1,6 +1,8 @@
 """Who comes in, who may do what, and what is written down about those who may not."""
 
 import socket
+import time
+from datetime import UTC, datetime, timedelta
 from functools import reduce
 from typing import Any
 
@@ -30,6 +32,7 @@ from tests.api.conftest import (
     tokens,
 )
 from tests.respaldos.conftest import SMALL, connected
+from tests.support.signing import AUDIENCE, BACKEND, backend_token, public_pem, rsa_key
 
 USER = {
     *("codigo", "nombre", "apellido", "nombre_completo", "correoelectronico", "idtipousuario"),
@@ -185,7 +188,12 @@ ADMINISTRATORS = [
     ("GET", "registros/pacientes/0/historia/", 404),
 ]
 # Patients too, who may do nothing else.
-WHOSE_TOKEN_IS_GOOD = [("GET", "auth/verificar-token/", 200), ("POST", "auth/logout/", 200)]
+WHOSE_TOKEN_IS_GOOD = [
+    ("GET", "auth/verificar-token/", 200),
+    ("POST", "auth/logout/", 200),
+    # A token that is no login's has no password to confirm.
+    ("POST", "auth/confirmar/", 403),
+]
 SUPERADMINS = [
     ("GET", "plataforma/eventos/", 200),
     ("GET", "plataforma/clinicas/", 200),
@@ -361,6 +369,81 @@ async def test_a_session_ends_when_somebody_says_so_whatever_redis_forgets(
         async with asking(own) as later:
             assert await status(later, colleague) == 401
         assert (await events(conn, "acceso_rechazado"))[-1]["detalle"]["motivo"].endswith("ya no está activo")
+
+
+# What takes data away or destroys it, with what is answered to somebody who may.
+RECENT: list[tuple[str, str, Any, int]] = [
+    ("GET", "respaldos/{id}/descargar/", None, 200),
+    ("POST", "respaldos/{id}/exportaciones/", {"formato": "csv"}, 202),
+    ("POST", "exportaciones/999/enlace/", None, 404),
+    ("POST", "respaldos/{id}/restaurar/", {}, 202),
+    ("DELETE", "respaldos/{id}/", None, 409),
+]
+
+
+async def test_what_takes_data_away_asks_for_the_password_again(
+    settings: Settings, client: httpx.AsyncClient, conn: asyncpg.Connection
+) -> None:
+    respaldo_id = await add_backup(conn)
+    whose = "SELECT codigo, password FROM usuario JOIN auth_user ON email = correoelectronico WHERE email = $1"
+    ((codigo, stored),) = await conn.fetch(whose, ADMIN)
+
+    async def ask(token: str, wanted: tuple[str, str, Any, int], asked: httpx.AsyncClient = client) -> httpx.Response:
+        method, path, body, _ = wanted
+        url = f"{API}/{path.replace('{id}', str(respaldo_id))}"
+        return await asked.request(method, url, json=body, headers={"Authorization": f"Bearer {token}"})
+
+    def given(minutes: float, password: str | None = stored) -> str:
+        person = Roles(("administrador",)).member(
+            usuario=str(codigo), nombre="Ana", clinica_id=SMALL, rol="Administrador"
+        )
+        then = datetime.now(UTC) - timedelta(minutes=minutes)
+        return tokens().issue(person, password=password, authenticated=then)
+
+    async def confirm(token: str, password: str) -> httpx.Response:
+        header = {"Authorization": f"Bearer {token}"}
+        return await client.post(f"{API}/auth/confirmar/", json={"contraseña": password}, headers=header)
+
+    long_ago = given(15.1)
+    for wanted in RECENT:
+        refused = await ask(long_ago, wanted)
+        assert (refused.status_code, refused.json()["codigo"]) == (403, "confirmacion_requerida"), wanted
+    assert await conn.fetchval("SELECT count(*) FROM respaldos.trabajo") == 0
+    # Looking does not, nor does seeing what a restore would do.
+    preview = ("POST", "respaldos/{id}/restaurar/", {"simular": True}, 202)
+    for wanted in (("GET", "respaldos/{id}/", None, 200), preview):
+        assert (await ask(long_ago, wanted)).status_code == wanted[-1]
+    wrong = await confirm(long_ago, "no es esta")
+    assert (wrong.status_code, wrong.json()["codigo"]) == (403, "clave_incorrecta")
+    (line,) = await events(conn, "ingreso_rechazado")
+    assert (line["clinica_id"], line["usuario"]) == (SMALL, str(codigo))
+    fresh = await confirm(long_ago, DEMO_PASSWORD)
+    assert set(fresh.json()) == {"token", "expira_en_segundos"}
+    assert (await events(conn, "ingreso"))[-1]["detalle"] == {"rol": "Administrador", "confirmacion": True}
+    await conn.execute("UPDATE respaldos.trabajo SET estado = 'cancelado'")
+    for token in (fresh.json()["token"], given(14.9), given(999, password=None)):
+        for wanted in RECENT:
+            assert (await ask(token, wanted)).status_code == wanted[-1], wanted
+            await conn.execute("UPDATE respaldos.trabajo SET estado = 'cancelado'")
+    # Guesses here are guesses at the login.
+    for _ in range(5):
+        assert (await confirm(long_ago, "no es esta")).status_code == 403
+    assert (await confirm(long_ago, DEMO_PASSWORD)).status_code == 429
+    assert (await log_in(client, ADMIN)).status_code == 429
+    # The backend's tokens say when somebody logged in there, or need not.
+    theirs: dict[str, Any] = {
+        "jwt_public_key": public_pem(rsa_key()),
+        "jwt_issuer": BACKEND,
+        "jwt_audience": AUDIENCE,
+    }
+    now = time.time()
+    foreign = {age: backend_token(sub="x", clinica_id=SMALL, auth_time=age and now - age) for age in (None, 60, 901)}
+    for required, statuses in ((False, [200, 200, 200]), (True, [403, 200, 403])):
+        changed = settings.model_copy(update=theirs | {"jwt_require_auth_time": required})
+        async with asking(changed) as theirs_too:
+            answers = [await ask(token, RECENT[0], theirs_too) for token in foreign.values()]
+            assert [answer.status_code for answer in answers] == statuses
+            assert (await ask(given(999, password=None), RECENT[0], theirs_too)).status_code == 200
 
 
 async def test_who_asks_for_what_is_not_theirs_is_seen(client: httpx.AsyncClient, conn: asyncpg.Connection) -> None:

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final
 from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
-from app.api.caller import AddressDep, AdminAccess, ServiceDep
+from app.api.caller import AddressDep, AdminAccess, RecentAccess, ServiceDep
 from app.api.middleware import API, ASKED
 from app.api.openapi import of_anyone, problems, with_body
 from app.api.parameters import PAGE_HEADERS, ExportacionId, OfRespaldo, PageDep, RespaldoId
@@ -50,7 +50,7 @@ _BINARY: Final[dict[str, Any]] = {
         _501="Para exportar a Parquet falta la biblioteca pyarrow",
     ),
 )
-async def pedir(service: ServiceDep, caller: AdminAccess, respaldo_id: RespaldoId, body: PedidoExportacion) -> Any:
+async def pedir(service: ServiceDep, caller: RecentAccess, respaldo_id: RespaldoId, body: PedidoExportacion) -> Any:
     """`excel` y `csv` son un ZIP con un archivo por modelo, `parquet` también, `sqlite` un solo archivo. Cómo avanza
     se ve en `GET /exportaciones/{id}/`; terminada, `POST /exportaciones/{id}/enlace/` da con qué descargarla.
     """
@@ -187,7 +187,7 @@ async def cancelar(service: ServiceDep, caller: AdminAccess, exportacion_id: Exp
         _410="La exportación 3 ya terminó; pídala de nuevo",
     ),
 )
-async def enlazar(service: ServiceDep, caller: AdminAccess, exportacion_id: ExportacionId) -> Any:
+async def enlazar(service: ServiceDep, caller: RecentAccess, exportacion_id: ExportacionId) -> Any:
     """Vale para una descarga, sin token, y el anterior deja de valer. `url` es relativa a la dirección del servicio.
 
     Descargada, la exportación se borra a los quince minutos: hasta entonces se puede pedir otro enlace, si la

@@ -6,7 +6,15 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request, Response
 
-from app.api.caller import AdminAccess, Caller, ReadAccess, ServiceDep, platforms_own
+from app.api.caller import (
+    AdminAccess,
+    Caller,
+    ReadAccess,
+    RecentAccess,
+    ServiceDep,
+    platforms_own,
+    require_recent_password,
+)
 from app.api.once import AskingAccess
 from app.api.openapi import of_anyone, with_body
 from app.api.parameters import PAGE_HEADERS, PageDep, RespaldoId, Timestamp, time_range
@@ -166,7 +174,7 @@ async def ver(service: ServiceDep, caller: ReadAccess, respaldo_id: RespaldoId) 
     response_description="La dirección, cuánto vale, y el nombre y tamaño del archivo.",
     responses=of_anyone(409, 502, _409="El respaldo 7 está procesando; solo se descarga uno completado"),
 )
-async def descargar(service: ServiceDep, caller: AdminAccess, respaldo_id: RespaldoId) -> Any:
+async def descargar(service: ServiceDep, caller: RecentAccess, respaldo_id: RespaldoId) -> Any:
     """Vale una hora. Si el respaldo no está completado responde 409, y en `estado` está cómo está."""
     return await enlace_descarga(service.resources, respaldo_id, clinica_id=caller.clinica_id, actor=caller.actor)
 
@@ -265,6 +273,8 @@ async def restaurar(
     wanted = body or PedidoRestauracion()
     if wanted.con_accesos or wanted.con_clinica:
         await platforms_own(request, caller.principal)
+    if not wanted.simular:
+        require_recent_password(service, caller.principal)
     restauracion = await pedir_restauracion(
         service.resources,
         service.require_queue(),
@@ -292,7 +302,7 @@ async def restaurar(
     response_description="Ya no está en la lista.",
     responses=of_anyone(409, _409="El respaldo 7 es el último bueno de la clínica y no se puede eliminar"),
 )
-async def eliminar(service: ServiceDep, caller: AdminAccess, respaldo_id: RespaldoId) -> None:
+async def eliminar(service: ServiceDep, caller: RecentAccess, respaldo_id: RespaldoId) -> None:
     """Desaparece en el acto, y su archivo se borra unos días después: hasta entonces se puede recuperar."""
     await eliminar_respaldo(service.resources, respaldo_id, clinica_id=caller.clinica_id, actor=caller.actor)
 

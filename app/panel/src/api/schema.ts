@@ -70,6 +70,27 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/auth/confirmar/": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Vuelve a dar la contraseña
+         * @description Para descargar, exportar, restaurar y eliminar hay que haber dado la contraseña hace menos de 15 minutos; si
+         *     no, responden 403 con el código `confirmacion_requerida`. Con el token de aquí se pide lo mismo otra vez.
+         */
+        post: operations["login_confirmar"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/clinica/": {
         parameters: {
             query?: never;
@@ -1054,6 +1075,20 @@ export interface components {
             columna: string;
             /** Extracto */
             extracto: string;
+        };
+        /**
+         * Confirmacion
+         * @description Su contraseña, otra vez. `password` vale también, en lugar de `contraseña`.
+         * @example {
+         *       "contraseña": "demo1234"
+         *     }
+         */
+        Confirmacion: {
+            /**
+             * Contraseña
+             * Format: password
+             */
+            "contrase\u00F1a": string;
         };
         /**
          * Conflicto
@@ -2390,6 +2425,20 @@ export interface components {
          */
         TipoRestauracion: "verificacion" | "restauracion" | "comparacion";
         /**
+         * TokenNuevo
+         * @description Un token como el anterior, que vale desde ahora.
+         * @example {
+         *       "token": "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJzdWIiOiIxMiJ9.x2Vq…",
+         *       "expira_en_segundos": 28800
+         *     }
+         */
+        TokenNuevo: {
+            /** Token */
+            token: string;
+            /** Expira En Segundos */
+            expira_en_segundos: number;
+        };
+        /**
          * TokenVerificado
          * @description El token vale. Lo que no dicen ni él ni la base de datos de la clínica queda vacío.
          * @example {
@@ -3167,6 +3216,228 @@ export interface operations {
                      *       "detail": "La base de datos no responde; vuelva a intentarlo en unos segundos",
                      *       "instance": "/api/v1/respaldos/",
                      *       "error": "La base de datos no responde; vuelva a intentarlo en unos segundos",
+                     *       "codigo": "base_de_datos_no_disponible"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problema"];
+                };
+            };
+        };
+    };
+    login_confirmar: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Confirmacion"];
+            };
+        };
+        responses: {
+            /** @description Un token con el que se puede todo otra vez. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TokenNuevo"];
+                };
+            };
+            /** @description Petición incorrecta */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:respaldos:error:http_400",
+                     *       "title": "Petición incorrecta",
+                     *       "status": 400,
+                     *       "detail": "El cuerpo de la petición no se entiende: debe ser JSON en UTF-8",
+                     *       "instance": "/api/v1/respaldos/",
+                     *       "error": "El cuerpo de la petición no se entiende: debe ser JSON en UTF-8",
+                     *       "codigo": "http_400"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problema"];
+                };
+            };
+            /** @description No autenticado */
+            401: {
+                headers: {
+                    /** @example Bearer realm="respaldos" */
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:respaldos:error:token_invalido",
+                     *       "title": "No autenticado",
+                     *       "status": 401,
+                     *       "detail": "El token venció",
+                     *       "instance": "/api/v1/respaldos/",
+                     *       "error": "El token venció",
+                     *       "codigo": "token_invalido"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problema"];
+                };
+            };
+            /** @description Sin permiso */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:respaldos:error:sin_permiso",
+                     *       "title": "Sin permiso",
+                     *       "status": 403,
+                     *       "detail": "La contraseña no es correcta",
+                     *       "instance": "/api/v1/respaldos/",
+                     *       "error": "La contraseña no es correcta",
+                     *       "codigo": "sin_permiso"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problema"];
+                };
+            };
+            /** @description Petición demasiado grande */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:respaldos:error:http_413",
+                     *       "title": "Petición demasiado grande",
+                     *       "status": 413,
+                     *       "detail": "El cuerpo de la petición pasa de 1048576 bytes",
+                     *       "instance": "/api/v1/respaldos/",
+                     *       "error": "El cuerpo de la petición pasa de 1048576 bytes",
+                     *       "codigo": "http_413"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problema"];
+                };
+            };
+            /** @description Datos no válidos */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:respaldos:error:solicitud_invalida",
+                     *       "title": "Datos no válidos",
+                     *       "status": 422,
+                     *       "detail": "Falta «contraseña»",
+                     *       "instance": "/api/v1/respaldos/",
+                     *       "error": "Falta «contraseña»",
+                     *       "codigo": "solicitud_invalida",
+                     *       "errores": [
+                     *         {
+                     *           "campo": "limit",
+                     *           "mensaje": "Falta «contraseña»"
+                     *         }
+                     *       ]
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problema"];
+                };
+            };
+            /** @description Demasiadas peticiones */
+            429: {
+                headers: {
+                    /**
+                     * @description Segundos.
+                     * @example 900
+                     */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:respaldos:error:demasiados_intentos",
+                     *       "title": "Demasiadas peticiones",
+                     *       "status": 429,
+                     *       "detail": "Demasiados intentos fallidos; vuelva a intentarlo en 15 minutos",
+                     *       "instance": "/api/v1/respaldos/",
+                     *       "error": "Demasiados intentos fallidos; vuelva a intentarlo en 15 minutos",
+                     *       "codigo": "demasiados_intentos"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problema"];
+                };
+            };
+            /** @description Error interno */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:respaldos:error:error_interno",
+                     *       "title": "Error interno",
+                     *       "status": 500,
+                     *       "detail": "Ocurrió un error inesperado",
+                     *       "instance": "/api/v1/respaldos/",
+                     *       "error": "Ocurrió un error inesperado",
+                     *       "codigo": "error_interno"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problema"];
+                };
+            };
+            /** @description Sin configurar */
+            501: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:respaldos:error:ingreso_no_configurado",
+                     *       "title": "Sin configurar",
+                     *       "status": 501,
+                     *       "detail": "Este servicio no da tokens: le falta JWT_SECRET",
+                     *       "instance": "/api/v1/respaldos/",
+                     *       "error": "Este servicio no da tokens: le falta JWT_SECRET",
+                     *       "codigo": "ingreso_no_configurado"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problema"];
+                };
+            };
+            /** @description No disponible */
+            503: {
+                headers: {
+                    /**
+                     * @description Segundos.
+                     * @example 5
+                     */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:respaldos:error:base_de_datos_no_disponible",
+                     *       "title": "No disponible",
+                     *       "status": 503,
+                     *       "detail": "Redis no responde, y sin él no se puede hacer esto; vuelva a intentarlo en unos segundos",
+                     *       "instance": "/api/v1/respaldos/",
+                     *       "error": "Redis no responde, y sin él no se puede hacer esto; vuelva a intentarlo en unos segundos",
                      *       "codigo": "base_de_datos_no_disponible"
                      *     }
                      */
