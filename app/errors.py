@@ -54,6 +54,13 @@ class RespaldoNotFound(RespaldosError):
     code = "respaldo_inexistente"
 
 
+class KeyNotFound(RespaldosError):
+    """No such key for programs, or it is another clinic's."""
+
+    status = 404
+    code = "clave_inexistente"
+
+
 class RecordNotFound(RespaldosError):
     """Neither today nor a backup has such a record of this clinic."""
 

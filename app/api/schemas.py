@@ -8,8 +8,9 @@ from pydantic_core import PydanticKnownError
 from app.clinic.restore.mode import Modo
 from app.export.format import Formato
 from app.opening_hours import MOST_MINUTES
+from app.respaldos.access.keys import LONGEST_NAME, MOST_DAYS
 from app.respaldos.contract import Answer, eg
-from app.respaldos.models import Profundidad
+from app.respaldos.models import Alcance, Profundidad
 from app.respaldos.restore.request import MOST_RECORDS
 
 # PostgreSQL cannot store a NUL.
@@ -70,6 +71,18 @@ class Confirmacion(BaseModel):
         pattern=WITHOUT_NUL,
         json_schema_extra={"format": "password"},
     )
+
+
+class PedidoClave(BaseModel):
+    """Cómo se llama la clave, para qué es y por cuántos días vale."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"nombre": "Copia nocturna", "permisos": ["mirar", "descargar"], "dias": 90}]}
+    )
+
+    nombre: str = Field(min_length=1, max_length=LONGEST_NAME, pattern=WITHOUT_NUL)
+    permisos: list[Alcance] = Field(min_length=1, max_length=len(Alcance))
+    dias: StrictInt = Field(90, ge=1, le=MOST_DAYS)
 
 
 class PedidoCierre(BaseModel):

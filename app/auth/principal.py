@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Final
 
 from app.clinic.people.users import SUPERADMIN
+from app.respaldos.models import Alcance, ClaveApi
 
 _PATIENT: Final = "paciente"
 
@@ -33,7 +34,8 @@ class Principal:
     """A person, or a program with a token.
 
     `usuario` is their id in the clinic's own system. `clinica_id` is None for a superadmin, and for nobody else.
-    `admin` may do everything in its clinic; `paciente` may nothing. `token` is of the token that said all this.
+    `admin` may do everything in its clinic; `paciente` may nothing; a program's key may what `alcances` say, and no
+    more. `token` is of the token that said all this.
     """
 
     usuario: str | None
@@ -43,7 +45,30 @@ class Principal:
     admin: bool
     superadmin: bool
     paciente: bool
+    alcances: frozenset[Alcance] | None = None
     token: TokenFacts | None = field(default=None, compare=False)
+
+
+def of_key(key: ClaveApi) -> Principal:
+    """Who a program is by a key that is good."""
+    return Principal(
+        usuario=f"clave {key.publica}",
+        nombre=key.nombre,
+        clinica_id=key.clinica_id,
+        rol="clave",
+        admin=False,
+        superadmin=False,
+        paciente=False,
+        alcances=frozenset(map(Alcance, key.alcances)),
+        token=TokenFacts(
+            digest=key.huella,
+            own=True,
+            issued=key.fecha_creacion,
+            expires=key.vence,
+            authenticated=None,
+            password=None,
+        ),
+    )
 
 
 class Roles:

@@ -20,7 +20,7 @@ from app.api.schemas import (
 )
 from app.auth.principal import Principal
 from app.clinic.people.users import Usuario
-from app.errors import LoginRefused, PasswordRefused, TooManyAttempts
+from app.errors import LoginRefused, NotAllowed, PasswordRefused, TooManyAttempts
 from app.respaldos import audit
 from app.respaldos.access.sessions import terminar_token
 from app.respaldos.audit import Actor
@@ -126,10 +126,12 @@ async def verificar_token(service: ServiceDep, principal: Known) -> dict[str, An
     response_model=Mensaje,
     summary="Termina la sesión",
     response_description="El token ya no vale.",
-    responses=problems(401, 500, 503),
+    responses=problems(401, 403, 500, 503),
 )
 async def logout(service: ServiceDep, principal: PrincipalDep, address: AddressDep) -> dict[str, str]:
     """Para cualquier token que las demás rutas acepten: desde ahora ninguna lo acepta, ni en otros procesos."""
+    if principal.alcances is not None:
+        raise NotAllowed("una clave no tiene sesión: un administrador la revoca")
     token = facts_of(principal)
     await terminar_token(
         service.resources,

@@ -9,13 +9,14 @@ from fastapi import APIRouter, Query, Request, Response
 from app.api.caller import (
     AdminAccess,
     Caller,
+    DownloadAccess,
     ReadAccess,
     RecentAccess,
     ServiceDep,
     platforms_own,
     require_recent_password,
 )
-from app.api.once import AskingAccess
+from app.api.once import AskingAccess, CreatingAccess, VerifyingAccess
 from app.api.openapi import of_anyone, with_body
 from app.api.parameters import PAGE_HEADERS, PageDep, RespaldoId, Timestamp, time_range
 from app.api.people import names_of
@@ -129,7 +130,7 @@ async def estadisticas(service: ServiceDep, caller: ReadAccess) -> Any:
     response_description="El respaldo, pendiente de que un proceso lo tome.",
     responses=with_body(409, _409="La clínica 1 ya tiene un respaldo en curso"),
 )
-async def crear(service: ServiceDep, caller: AskingAccess, body: PedidoRespaldo | None = None) -> Any:
+async def crear(service: ServiceDep, caller: CreatingAccess, body: PedidoRespaldo | None = None) -> Any:
     """Si la clínica ya tiene uno en curso responde 409, y en `respaldo` está ese.
 
     Cómo avanza se ve en `GET /respaldos/{id}/progreso/`.
@@ -174,8 +175,9 @@ async def ver(service: ServiceDep, caller: ReadAccess, respaldo_id: RespaldoId) 
     response_description="La dirección, cuánto vale, y el nombre y tamaño del archivo.",
     responses=of_anyone(409, 502, _409="El respaldo 7 está procesando; solo se descarga uno completado"),
 )
-async def descargar(service: ServiceDep, caller: RecentAccess, respaldo_id: RespaldoId) -> Any:
+async def descargar(service: ServiceDep, caller: DownloadAccess, respaldo_id: RespaldoId) -> Any:
     """Vale una hora. Si el respaldo no está completado responde 409, y en `estado` está cómo está."""
+    require_recent_password(service, caller.principal)
     return await enlace_descarga(service.resources, respaldo_id, clinica_id=caller.clinica_id, actor=caller.actor)
 
 
@@ -207,7 +209,7 @@ async def cancelar(service: ServiceDep, caller: AdminAccess, respaldo_id: Respal
     responses=with_body(409, _409="El respaldo 7 está fallido; solo se verifica uno completado"),
 )
 async def verificar(
-    service: ServiceDep, caller: AskingAccess, respaldo_id: RespaldoId, body: PedidoVerificacion | None = None
+    service: ServiceDep, caller: VerifyingAccess, respaldo_id: RespaldoId, body: PedidoVerificacion | None = None
 ) -> Any:
     """`rapida` (si no se dice): el archivo está y tiene su tamaño. `completa`: se lee entero y se comprueba todo.
     `ensayo`: se restaura de verdad en tablas aparte, que después se borran."""
