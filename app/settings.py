@@ -189,6 +189,7 @@ class Settings(BaseSettings):
     purge_days: int = _setting(7, "un número de días, 0 o más", ge=0)
     export_hours: int = _setting(24, "un número de horas, de 1 a 168", ge=1, le=168)
 
+    superadmin_login: bool = _setting(True, "true o false")
     token_hours: int = _setting(8, "un número de horas, 1 o más", ge=1)
     forwarded_allow_ips: CommaSeparated = _setting((), "direcciones IP o redes, separadas por comas")
     metrics_token: SecretStr | None = _setting(None, "el secreto con que se leen las métricas")

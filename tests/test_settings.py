@@ -70,6 +70,7 @@ MALFORMED = {
     "jwt_unchecked": ["sub", "iss;aud"],
     "jwt_max_hours": ["0", "un día"],
     "jwt_require_auth_time": ["siempre"],
+    "superadmin_login": ["nunca"],
     "token_hours": ["0", "ocho"],
     "forwarded_allow_ips": ["proxy.example.com", "10.0.0.1, 300.1.1.1", "*"],
     "cors_allowed_origins": [

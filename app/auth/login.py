@@ -30,15 +30,22 @@ class LoginResult:
 
 
 class Login:
-    """Lets people in, one password at a time."""
+    """Lets people in, one password at a time; the platform's own only with `superadmins`."""
 
     def __init__(
-        self, users: ClinicUsers, tokens: Tokens, attempts: LoginAttempts, people: PeopleCheck | None = None
+        self,
+        users: ClinicUsers,
+        tokens: Tokens,
+        attempts: LoginAttempts,
+        people: PeopleCheck | None = None,
+        *,
+        superadmins: bool = True,
     ) -> None:
         self._users = users
         self._tokens = tokens
         self._attempts = attempts
         self._people = people or PeopleCheck(users, tokens)
+        self._superadmins = superadmins
         self._passwords = Passwords()
 
     async def authenticate(
@@ -108,6 +115,9 @@ class Login:
                 raise LoginRefused(_REFUSED)
             return list(account.people)
         superuser = account.superuser
+        if superuser is not None and not self._superadmins:
+            _log.warning("un superadministrador quiso ingresar, y SUPERADMIN_LOGIN no lo permite")
+            raise LoginRefused(_REFUSED)
         if superuser is None or await self._users.in_any_clinic(superuser.correoelectronico):
             return []
         return [(superuser, None)]

@@ -29,12 +29,21 @@ class _Found:
 class PeopleCheck:
     """Looks again at the people behind tokens, at each at most every PERSON_SECONDS. For one event loop.
 
-    While the database does not answer, what it said within OUTAGE_SECONDS counts.
+    While the database does not answer, what it said within OUTAGE_SECONDS counts. Without `superadmins` nobody of the
+    platform logs in here.
     """
 
-    def __init__(self, users: ClinicUsers, tokens: Tokens, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        users: ClinicUsers,
+        tokens: Tokens,
+        *,
+        superadmins: bool = True,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._users = users
         self._tokens = tokens
+        self._superadmins = superadmins
         self._clock = clock
         self._found: dict[tuple[int | None, str], _Found] = {}
         self._reading: dict[tuple[int | None, str], asyncio.Task[_Found]] = {}
@@ -90,6 +99,8 @@ class PeopleCheck:
     def _check_login(self, principal: Principal, found: _Found, fingerprint: str) -> tuple[str, str]:
         if principal.superadmin:
             account = found.superadmin
+            if not self._superadmins:
+                raise TokenRefused("los superadministradores ya no ingresan por aquí (SUPERADMIN_LOGIN)")
             if account is None or not account.active or account.shared or account.superuser is None:
                 raise TokenRefused("quien ingresó con este token ya no es superadministrador")
             correo, stored = principal.usuario or "", account.password
