@@ -54,6 +54,13 @@ class RespaldoNotFound(RespaldosError):
     code = "respaldo_inexistente"
 
 
+class KeyNotFound(RespaldosError):
+    """No such key for programs, or it is another clinic's."""
+
+    status = 404
+    code = "clave_inexistente"
+
+
 class RecordNotFound(RespaldosError):
     """Neither today nor a backup has such a record of this clinic."""
 
@@ -313,6 +320,20 @@ class TooManyAttempts(RespaldosError):
     def __init__(self, message: str, retry_after: int) -> None:
         super().__init__(message)
         self.retry_after = retry_after
+
+
+class PasswordRefused(RespaldosError):
+    """Somebody who is in has not given their password when it was asked for again."""
+
+    status = 403
+    code = "clave_incorrecta"
+
+
+class ConfirmationRequired(RespaldosError):
+    """It is too long ago that the person gave their password for what they ask for."""
+
+    status = 403
+    code = "confirmacion_requerida"
 
 
 class NotAllowed(RespaldosError):

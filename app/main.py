@@ -19,6 +19,7 @@ from app.api.openapi import DESCRIPTION, SUMMARY, TAGS, DocumentedApp, operation
 from app.api.rejection_log import RejectionLog
 from app.api.routes import (
     auth,
+    claves,
     clinicas,
     constancias,
     docs,
@@ -69,7 +70,18 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     once.add_handler(app)
     api = APIRouter(prefix=API)
     parts = (
-        *(auth, clinicas, respaldos, progress, restauraciones, exportaciones, registros, constancias, eventos),
+        *(
+            auth,
+            clinicas,
+            respaldos,
+            progress,
+            restauraciones,
+            exportaciones,
+            registros,
+            constancias,
+            eventos,
+            claves,
+        ),
         platform,
     )
     for part in parts:

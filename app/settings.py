@@ -177,6 +177,7 @@ class Settings(BaseSettings):
     jwt_audience: str | None = _setting(None, "la audiencia (aud) de los tokens ajenos")
     jwt_unchecked: CommaSeparated = _setting((), "iss, aud, o los dos separados por comas")
     jwt_max_hours: int = _setting(24, "un número de horas, 1 o más", ge=1)
+    jwt_require_auth_time: bool = _setting(False, "true o false")
     admin_roles: CommaSeparated = _setting(("administrador", "admin"), "nombres de roles separados por comas")
 
     time_zone: ZoneInfo = _setting(ZoneInfo("America/La_Paz"), "una zona horaria, por ejemplo America/La_Paz")
@@ -196,6 +197,7 @@ class Settings(BaseSettings):
     purge_days: int = _setting(7, "un número de días, 0 o más", ge=0)
     export_hours: int = _setting(24, "un número de horas, de 1 a 168", ge=1, le=168)
 
+    superadmin_login: bool = _setting(True, "true o false")
     token_hours: int = _setting(8, "un número de horas, 1 o más", ge=1)
     forwarded_allow_ips: CommaSeparated = _setting((), "direcciones IP o redes, separadas por comas")
     metrics_token: SecretStr | None = _setting(None, "el secreto con que se leen las métricas")

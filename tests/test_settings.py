@@ -69,6 +69,8 @@ MALFORMED = {
     "export_hours": ["0", "169", "un día"],
     "jwt_unchecked": ["sub", "iss;aud"],
     "jwt_max_hours": ["0", "un día"],
+    "jwt_require_auth_time": ["siempre"],
+    "superadmin_login": ["nunca"],
     "token_hours": ["0", "ocho"],
     "forwarded_allow_ips": ["proxy.example.com", "10.0.0.1, 300.1.1.1", "*"],
     "cors_allowed_origins": [

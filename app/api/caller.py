@@ -4,6 +4,7 @@ import logging
 import time
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import partial
 from typing import Annotated, Any, Final, Literal
 
@@ -15,16 +16,21 @@ from app.api.problems import path_of
 from app.api.rejection_log import RejectionLog
 from app.auth.attempts import Origin
 from app.auth.authorize import Permiso, authorize_clinic, require
-from app.auth.principal import Principal, TokenFacts
+from app.auth.principal import Principal, TokenFacts, of_key
 from app.clinic.clinic import Clinic
 from app.connections.service import Service
-from app.errors import ClinicNotFound, NotAllowed, TokenRefused
+from app.errors import ClinicNotFound, ConfirmationRequired, NotAllowed, TokenRefused
+from app.respaldos.access.keys import PREFIX, clave_de
 from app.respaldos.access.sessions import token_terminado
 from app.respaldos.audit import Actor
-from app.respaldos.models import Accion
+from app.respaldos.models import Accion, Alcance
 
 # PostgreSQL's bigint.
 LARGEST_ID: Final = 2**63 - 1
+
+# How long somebody who has given their password need not give it again for what takes data away or destroys it
+# (seconds).
+PASSWORD_SECONDS: Final = 15 * 60
 
 # How often the log tells of the same thing (seconds).
 _TELL_SECONDS: Final = 3600
@@ -131,7 +137,7 @@ async def _principal(
     """Whose token it is. From then on `request.state.refuse` writes a refusal down, in their own clinic's trail."""
     refuse = partial(rejection_log.record, Accion.ACCESO_RECHAZADO, ruta=f"{request.method} {path_of(request)}")
     try:
-        principal = await service.tokens.verify(token)
+        principal = await _whose(service, token)
     except TokenRefused as exc:
         await refuse(Actor(None, None, address), clinica_id=None, motivo=str(exc))
         raise
@@ -145,6 +151,13 @@ async def _principal(
     return principal
 
 
+async def _whose(service: Service, token: str) -> Principal:
+    """Whose token or key it is. Raises TokenRefused, KeysUnavailable, DatabaseError."""
+    if token.startswith(PREFIX):
+        return of_key(await clave_de(service.resources, token))
+    return await service.tokens.verify(token)
+
+
 def facts_of(principal: Principal) -> TokenFacts:
     """What the token of a request says beside whose it is."""
     assert principal.token is not None  # noqa: S101 (they came with one)
@@ -153,6 +166,8 @@ def facts_of(principal: Principal) -> TokenFacts:
 
 async def _still_good(service: Service, principal: Principal) -> None:
     """Raises TokenRefused where the token was ended, or the person is not what it says any more; DatabaseError."""
+    if principal.alcances is not None:
+        return
     await service.people.check(principal)
     token, usuario = facts_of(principal), principal.usuario or ""
     if await token_terminado(
@@ -164,7 +179,7 @@ async def _still_good(service: Service, principal: Principal) -> None:
 PrincipalDep = Annotated[Principal, Depends(_principal)]
 
 
-def _caller(permiso: Permiso) -> Callable[..., Coroutine[Any, Any, Caller]]:
+def _caller(permiso: Permiso, alcance: Alcance | None = None) -> Callable[..., Coroutine[Any, Any, Caller]]:
     async def caller(
         request: Request,
         service: ServiceDep,
@@ -175,7 +190,7 @@ def _caller(permiso: Permiso) -> Callable[..., Coroutine[Any, Any, Caller]]:
         plataforma: ChosenPlatform = None,
     ) -> Caller:
         try:
-            require(principal, permiso)
+            require(principal, permiso, alcance)
             clinic = await authorize_clinic(service.directory, principal, clinica_id, platform=plataforma is not None)
         except (TokenRefused, NotAllowed, ClinicNotFound) as exc:
             await request.state.refuse(motivo=str(exc))
@@ -221,6 +236,41 @@ async def platforms_own(request: Request, principal: Principal) -> None:
 ReadAccess = Annotated[Caller, Depends(_caller(Permiso.MIRAR))]
 AdminAccess = Annotated[Caller, Depends(_caller(Permiso.ADMINISTRAR))]
 
+# The same, and keys that are for it.
+CreateAccess = Annotated[Caller, Depends(_caller(Permiso.ADMINISTRAR, Alcance.CREAR))]
+VerifyAccess = Annotated[Caller, Depends(_caller(Permiso.ADMINISTRAR, Alcance.VERIFICAR))]
+DownloadAccess = Annotated[Caller, Depends(_caller(Permiso.ADMINISTRAR, Alcance.DESCARGAR))]
+ExportAccess = Annotated[Caller, Depends(_caller(Permiso.ADMINISTRAR, Alcance.EXPORTAR))]
+
+
+def require_recent_password(service: Service, principal: Principal, *, seconds: float = PASSWORD_SECONDS) -> None:
+    """Have somebody who logged in here, or with JWT_REQUIRE_AUTH_TIME anywhere, give their password now and then.
+
+    A token for a program has none behind it. Raises ConfirmationRequired.
+    """
+    token = facts_of(principal)
+    foreign = not token.own and service.settings.jwt_require_auth_time
+    if token.password is None and not foreign:
+        return
+    given = token.authenticated
+    if given is not None and (datetime.now(UTC) - given).total_seconds() < seconds:
+        return
+    minutes = "15 minutos" if seconds == PASSWORD_SECONDS else "un minuto"
+    said = f"hace más de {minutes} que dio su contraseña, y para esto hay que darla de nuevo"
+    raise ConfirmationRequired(said if not foreign else f"{said}: ingrese otra vez en el sistema de la clínica")
+
+
+async def _recent(service: ServiceDep, caller: AdminAccess) -> Caller:
+    require_recent_password(service, caller.principal)
+    return caller
+
+
+# How long ago the password may have been given by whoever does what a thief would (seconds).
+AGAIN_SECONDS: Final = 60.0
+
+# Who destroys data, or makes a key.
+RecentAccess = Annotated[Caller, Depends(_recent)]
+
 
 def may_see_rows(caller: Caller) -> bool:
     """Whether they may see values of the clinic's rows: those who may download them."""
@@ -229,7 +279,7 @@ def may_see_rows(caller: Caller) -> bool:
 
 async def recheck_access(service: Service, caller: Caller) -> None:
     """Ask again, for an answer that takes its time. Raises TokenRefused, NotAllowed or ClinicNotFound."""
-    principal = await service.tokens.verify(caller.token)
+    principal = await _whose(service, caller.token)
     await _still_good(service, principal)
     require(principal, Permiso.MIRAR)
     chosen = caller.clinica_id if principal.superadmin else None

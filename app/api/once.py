@@ -8,7 +8,8 @@ from fastapi import Depends, FastAPI, Header, Request
 from fastapi.responses import JSONResponse
 from starlette.responses import Response
 
-from app.api.caller import AdminAccess, Caller, ServiceDep, service_of
+from app.api.caller import AdminAccess, Caller, CreateAccess, ServiceDep, VerifyAccess, service_of
+from app.connections.service import Service
 from app.respaldos.audit import RequestKey
 from app.respaldos.backup import queries as backup_queries
 from app.respaldos.contract import RespaldoCompleto, RespaldoConMensaje, RestauracionEnLista
@@ -28,22 +29,36 @@ class Repeated(Exception):
         self.clinica_id = clinica_id
 
 
-async def _asking(
-    request: Request,
-    service: ServiceDep,
-    caller: AdminAccess,
-    clave: Annotated[
-        str | None,
-        Header(
-            alias="Idempotency-Key",
-            min_length=1,
-            max_length=255,
-            description="Una por pedido: si el mismo llega otra vez en 24 horas, responde lo que ya se pidió.",
-            examples=["8e03978e-40d5-43dd-bc93-6894a57f9324"],
-        ),
-    ] = None,
+IdempotencyKey = Annotated[
+    str | None,
+    Header(
+        alias="Idempotency-Key",
+        min_length=1,
+        max_length=255,
+        description="Una por pedido: si el mismo llega otra vez en 24 horas, responde lo que ya se pidió.",
+        examples=["8e03978e-40d5-43dd-bc93-6894a57f9324"],
+    ),
+]
+
+
+async def _asking(request: Request, service: ServiceDep, caller: AdminAccess, clave: IdempotencyKey = None) -> Caller:
+    return await _perhaps_again(request, service, caller, clave)
+
+
+async def _creating(
+    request: Request, service: ServiceDep, caller: CreateAccess, clave: IdempotencyKey = None
 ) -> Caller:
-    """May administer, and asks for a job: perhaps once more. Raises Repeated, and InvalidRequest."""
+    return await _perhaps_again(request, service, caller, clave)
+
+
+async def _verifying(
+    request: Request, service: ServiceDep, caller: VerifyAccess, clave: IdempotencyKey = None
+) -> Caller:
+    return await _perhaps_again(request, service, caller, clave)
+
+
+async def _perhaps_again(request: Request, service: Service, caller: Caller, clave: str | None) -> Caller:
+    """May do it, and asks for a job: perhaps once more. Raises Repeated, and InvalidRequest."""
     if clave is None:
         return caller
     asked = f"{request.scope['path']} {caller.clinica_id}\n".encode() + await request.body()
@@ -56,6 +71,8 @@ async def _asking(
 
 
 AskingAccess = Annotated[Caller, Depends(_asking)]
+CreatingAccess = Annotated[Caller, Depends(_creating)]
+VerifyingAccess = Annotated[Caller, Depends(_verifying)]
 
 
 def add_handler(app: FastAPI) -> None:

@@ -42,6 +42,7 @@ TAGS: Final = [
     },
     {"name": "Registros", "description": "Buscar un registro hoy y en los respaldos, y ver cómo fue cambiando."},
     {"name": "Auditoría", "description": "Quién hizo qué, cuándo y desde dónde."},
+    {"name": "Claves", "description": "Con qué entran los programas de una clínica."},
     {"name": "Clínicas", "description": "Qué clínica es la de quien pregunta, y cómo están todas."},
     {"name": "Avisos", "description": "Lo que el servicio envía a WEBHOOK_URL, firmado."},
     {"name": "Salud", "description": "Para quien opera el servicio. Sin token."},
@@ -49,6 +50,7 @@ TAGS: Final = [
 
 _ENUMERATIONS: Final = {
     "Accion": "Qué se hizo.",
+    "Alcance": "Para qué es una clave.",
     "EstadoRegistro": "Qué pasó con el registro.",
     "Estado": "Va de pendiente a procesando, y termina en completado, fallido o cancelado.",
     "Formato": "Para qué programas: Excel, cualquiera que lea CSV, SQLite, o Parquet; `json` es el respaldo mismo.",

@@ -162,6 +162,8 @@ RestauracionId = Annotated[
 
 ExportacionId = Annotated[int, Path(ge=1, le=LARGEST_ID, description="El número de la exportación.", examples=[1])]
 
+ClaveId = Annotated[int, Path(ge=1, le=LARGEST_ID, description="El número de la clave.", examples=[1])]
+
 ClinicaId = Annotated[int, Path(ge=1, le=LARGEST_ID, description="El número de la clínica.", examples=[1])]
 
 OfRespaldo = Annotated[

@@ -9,8 +9,9 @@ from pydantic_core import PydanticKnownError
 from app.clinic.restore.mode import Modo
 from app.export.format import Formato
 from app.opening_hours import MOST_MINUTES
+from app.respaldos.access.keys import LONGEST_NAME, MOST_DAYS
 from app.respaldos.contract import Answer, eg
-from app.respaldos.models import Profundidad
+from app.respaldos.models import Alcance, Profundidad
 from app.respaldos.restore.request import MOST_RECORDS
 
 # PostgreSQL cannot store a NUL.
@@ -57,6 +58,32 @@ class Ingreso(BaseModel):
         pattern=WITHOUT_NUL,
         description="El esquema de la clínica, donde cada una tiene el suyo; o la cabecera `X-Tenant-Subdomain`.",
     )
+
+
+class Confirmacion(BaseModel):
+    """Su contraseña, otra vez. `password` vale también, en lugar de `contraseña`."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"contraseña": "demo1234"}]})
+
+    contraseña: str = Field(
+        validation_alias=AliasChoices("contraseña", "password"),
+        min_length=1,
+        max_length=1024,
+        pattern=WITHOUT_NUL,
+        json_schema_extra={"format": "password"},
+    )
+
+
+class PedidoClave(BaseModel):
+    """Cómo se llama la clave, para qué es y por cuántos días vale."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"nombre": "Copia nocturna", "permisos": ["mirar", "descargar"], "dias": 90}]}
+    )
+
+    nombre: str = Field(min_length=1, max_length=LONGEST_NAME, pattern=WITHOUT_NUL)
+    permisos: list[Alcance] = Field(min_length=1, max_length=len(Alcance))
+    dias: StrictInt = Field(90, ge=1, le=MOST_DAYS)
 
 
 class PedidoCierre(BaseModel):
@@ -237,6 +264,13 @@ class Ingresado(Answer):
     token: Annotated[str, eg("eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJzdWIiOiIxMiJ9.x2Vq…")]
     expira_en_segundos: Annotated[int, eg(28800)]
     usuario: Annotated[UsuarioIngresado, eg(UsuarioIngresado.example())]
+
+
+class TokenNuevo(Answer):
+    """Un token como el anterior, que vale desde ahora."""
+
+    token: Annotated[str, eg("eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJzdWIiOiIxMiJ9.x2Vq…")]
+    expira_en_segundos: Annotated[int, eg(28800)]
 
 
 class Mensaje(Answer):

@@ -6,6 +6,7 @@ from app.auth.principal import Principal
 from app.clinic.clinic import Clinic
 from app.clinic.directory import ClinicDirectory
 from app.errors import ClinicNotFound, InvalidRequest, NotAllowed, TokenRefused
+from app.respaldos.models import Alcance
 
 
 class Permiso(StrEnum):
@@ -15,8 +16,18 @@ class Permiso(StrEnum):
     ADMINISTRAR = "administrar"
 
 
-def require(principal: Principal, permiso: Permiso) -> None:
-    """Raises NotAllowed where the person's role does not give that permission."""
+def require(principal: Principal, permiso: Permiso, alcance: Alcance | None = None) -> None:
+    """Raises NotAllowed where the person's role does not give that permission, or a key is not for that.
+
+    `alcance` is what a key has to be for; where none is said, looking is what one may be for, and nothing else.
+    """
+    if principal.alcances is not None:
+        needed = alcance or (Alcance.MIRAR if permiso is Permiso.MIRAR else None)
+        if needed is None:
+            raise NotAllowed("esto lo hace una persona, y no un programa con una clave")
+        if needed not in principal.alcances:
+            raise NotAllowed(f"la clave «{principal.nombre}» no es para «{needed}»")
+        return
     if principal.superadmin or principal.admin:
         return
     if principal.paciente:

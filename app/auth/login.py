@@ -6,11 +6,12 @@ from dataclasses import dataclass, field
 
 from app.auth.attempts import LoginAttempts, Origin
 from app.auth.passwords import Passwords
+from app.auth.people import PeopleCheck
 from app.auth.principal import Principal
 from app.auth.tokens import Tokens
 from app.clinic.clinic import Clinic
 from app.clinic.people.users import Account, ClinicUsers, Usuario, pick
-from app.errors import LoginRefused, RespaldosError
+from app.errors import LoginRefused, PasswordRefused, RespaldosError
 
 # Whatever was wrong, so that nobody learns which e-mails there are.
 _REFUSED = "el correo o la contraseña no son correctos"
@@ -29,12 +30,22 @@ class LoginResult:
 
 
 class Login:
-    """Lets people in, one password at a time."""
+    """Lets people in, one password at a time; the platform's own only with `superadmins`."""
 
-    def __init__(self, users: ClinicUsers, tokens: Tokens, attempts: LoginAttempts) -> None:
+    def __init__(
+        self,
+        users: ClinicUsers,
+        tokens: Tokens,
+        attempts: LoginAttempts,
+        people: PeopleCheck | None = None,
+        *,
+        superadmins: bool = True,
+    ) -> None:
         self._users = users
         self._tokens = tokens
         self._attempts = attempts
+        self._people = people or PeopleCheck(users, tokens)
+        self._superadmins = superadmins
         self._passwords = Passwords()
 
     async def authenticate(
@@ -75,6 +86,22 @@ class Login:
         token = self._tokens.issue(principal, password=account.password)
         return LoginResult(token, self._tokens.seconds, usuario, principal)
 
+    async def confirm(self, principal: Principal, password: str, *, origin: Origin) -> str:
+        """A new token for somebody who logged in here and gives their password once more.
+
+        Raises PasswordRefused where it is another one, or where theirs is not known here; TooManyAttempts, counted
+        with their logins; TokenRefused where they could not log in any more; QueueUnavailable, DatabaseError.
+        """
+        if principal.token is None or principal.token.password is None:
+            raise PasswordRefused("este token no se obtuvo con una contraseña de aquí, y no hay cuál confirmar")
+        correo, stored = await self._people.password_of(principal, principal.token.password)
+        identifier = correo.strip().lower()
+        await self._attempts.count(identifier, origin)
+        if not await self._passwords.matches(password, stored):
+            raise PasswordRefused("la contraseña no es correcta")
+        await self._attempts.succeeded(identifier, origin)
+        return self._tokens.issue(principal, password=stored)
+
     async def _admitted(self, account: Account) -> list[tuple[Usuario, Clinic | None]]:
         """Whom this login lets in, once for each clinic; a superuser of the platform where no clinic knows them."""
         if account.shared:
@@ -88,6 +115,9 @@ class Login:
                 raise LoginRefused(_REFUSED)
             return list(account.people)
         superuser = account.superuser
+        if superuser is not None and not self._superadmins:
+            _log.warning("un superadministrador quiso ingresar, y SUPERADMIN_LOGIN no lo permite")
+            raise LoginRefused(_REFUSED)
         if superuser is None or await self._users.in_any_clinic(superuser.correoelectronico):
             return []
         return [(superuser, None)]

@@ -29,12 +29,21 @@ class _Found:
 class PeopleCheck:
     """Looks again at the people behind tokens, at each at most every PERSON_SECONDS. For one event loop.
 
-    While the database does not answer, what it said within OUTAGE_SECONDS counts.
+    While the database does not answer, what it said within OUTAGE_SECONDS counts. Without `superadmins` nobody of the
+    platform logs in here.
     """
 
-    def __init__(self, users: ClinicUsers, tokens: Tokens, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        users: ClinicUsers,
+        tokens: Tokens,
+        *,
+        superadmins: bool = True,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._users = users
         self._tokens = tokens
+        self._superadmins = superadmins
         self._clock = clock
         self._found: dict[tuple[int | None, str], _Found] = {}
         self._reading: dict[tuple[int | None, str], asyncio.Task[_Found]] = {}
@@ -46,36 +55,55 @@ class PeopleCheck:
         names (the clinics' own backend's, or one for a program) need not be of this database; where they are, they
         are to be active, and the token may not make more of them than their role.
         """
+        found = await self._look_at(principal)
+        if found is None or principal.token is None:
+            return
+        if principal.token.password is None:
+            self._check_named(principal, found.standing)
+        else:
+            self._check_login(principal, found, principal.token.password)
+
+    async def _look_at(self, principal: Principal) -> _Found | None:
+        """What is known of somebody; None where there is nothing to look at."""
         usuario, token = principal.usuario, principal.token
         if usuario is None or token is None:
-            return
+            return None
         if token.password is None and (principal.superadmin or not usuario.isdigit()):
-            return
+            return None
         key = (principal.clinica_id, usuario)
         found = self._found.get(key)
         age = self._clock() - found.read_at if found is not None else OUTAGE_SECONDS
-        if found is None or age >= PERSON_SECONDS:
-            try:
-                found = await self._read_once(key)
-            except (LoginUnavailable, ClinicNotFound):
-                # Other systems than Django's have other tables; which clinics there are, is asked elsewhere.
-                if token.password is not None:
-                    raise
-                return
-            except DatabaseUnavailable:
-                if found is None or age >= OUTAGE_SECONDS:
-                    raise
-        if token.password is None:
-            self._check_named(principal, found.standing)
-        else:
-            self._check_login(principal, found, token.password)
+        if found is not None and age < PERSON_SECONDS:
+            return found
+        try:
+            return await self._read_once(key)
+        except (LoginUnavailable, ClinicNotFound):
+            # Other systems than Django's have other tables; which clinics there are, is asked elsewhere.
+            if token.password is not None:
+                raise
+            return None
+        except DatabaseUnavailable:
+            if found is None or age >= OUTAGE_SECONDS:
+                raise
+            return found
 
-    def _check_login(self, principal: Principal, found: _Found, password: str) -> None:
+    async def password_of(self, principal: Principal, fingerprint: str) -> tuple[str, str]:
+        """By what somebody logs in whose login's token has that fingerprint, and their password as it is stored.
+
+        Raises TokenRefused as `check` does, DatabaseError.
+        """
+        found = await self._look_at(principal)
+        assert found is not None  # noqa: S101 (a login's)
+        return self._check_login(principal, found, fingerprint)
+
+    def _check_login(self, principal: Principal, found: _Found, fingerprint: str) -> tuple[str, str]:
         if principal.superadmin:
             account = found.superadmin
+            if not self._superadmins:
+                raise TokenRefused("los superadministradores ya no ingresan por aquí (SUPERADMIN_LOGIN)")
             if account is None or not account.active or account.shared or account.superuser is None:
                 raise TokenRefused("quien ingresó con este token ya no es superadministrador")
-            stored = account.password
+            correo, stored = principal.usuario or "", account.password
         else:
             standing = found.standing
             if standing is None or not standing.active or not standing.logins:
@@ -85,9 +113,10 @@ class PeopleCheck:
             login = standing.logins[0]
             if len(standing.logins) > 1 or not login.active:
                 raise TokenRefused("quien ingresó con este token ya no puede ingresar")
-            stored = login.password
-        if stored is None or self._tokens.fingerprint(stored) != password:
+            correo, stored = standing.correo, login.password
+        if stored is None or self._tokens.fingerprint(stored) != fingerprint:
             raise TokenRefused("la contraseña cambió después de que se dio este token; ingrese de nuevo")
+        return correo, stored
 
     def _check_named(self, principal: Principal, standing: Standing | None) -> None:
         if standing is None or principal.clinica_id is None:

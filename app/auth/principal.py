@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Final
 
 from app.clinic.people.users import SUPERADMIN
+from app.respaldos.models import Alcance, ClaveApi
 
 _PATIENT: Final = "paciente"
 
@@ -15,13 +16,16 @@ _PATIENT: Final = "paciente"
 class TokenFacts:
     """What a token that was believed says beside whose it is.
 
-    `digest` tells it from every other one. `password` is the fingerprint of the password that it was given for, which
-    our own logins' alone have.
+    `digest` tells it from every other one; `own` is one that we issued. `password` is the fingerprint of the password
+    that it was given for, which our own logins' alone have; `authenticated` is when the person last gave it, if it
+    says so.
     """
 
     digest: str
+    own: bool
     issued: datetime
     expires: datetime
+    authenticated: datetime | None
     password: str | None = field(repr=False)
 
 
@@ -30,7 +34,8 @@ class Principal:
     """A person, or a program with a token.
 
     `usuario` is their id in the clinic's own system. `clinica_id` is None for a superadmin, and for nobody else.
-    `admin` may do everything in its clinic; `paciente` may nothing. `token` is of the token that said all this.
+    `admin` may do everything in its clinic; `paciente` may nothing; a program's key may what `alcances` say, and no
+    more. `token` is of the token that said all this.
     """
 
     usuario: str | None
@@ -40,7 +45,30 @@ class Principal:
     admin: bool
     superadmin: bool
     paciente: bool
+    alcances: frozenset[Alcance] | None = None
     token: TokenFacts | None = field(default=None, compare=False)
+
+
+def of_key(key: ClaveApi) -> Principal:
+    """Who a program is by a key that is good."""
+    return Principal(
+        usuario=f"clave {key.publica}",
+        nombre=key.nombre,
+        clinica_id=key.clinica_id,
+        rol="clave",
+        admin=False,
+        superadmin=False,
+        paciente=False,
+        alcances=frozenset(map(Alcance, key.alcances)),
+        token=TokenFacts(
+            digest=key.huella,
+            own=True,
+            issued=key.fecha_creacion,
+            expires=key.vence,
+            authenticated=None,
+            password=None,
+        ),
+    )
 
 
 class Roles:

@@ -26,12 +26,15 @@ LEEWAY: Final = 30
 # A longer one is refused before it is parsed (characters).
 MAX_LENGTH: Final = 8192
 
-_TIMES: Final = ("exp", "iat", "nbf")
+_TIMES: Final = ("exp", "iat", "nbf", "auth_time")
 _REQUIRED: Final = ["exp", "iat", "sub"]
 _OWN_REQUIRED: Final = [*_REQUIRED, "jti"]
 
 # Of the password that one of our tokens was given for.
 _PASSWORD: Final = "pwh"  # noqa: S105 (a claim's name, and no secret)
+
+# When somebody last gave their password (OpenID Connect Core, 2).
+_AUTHENTICATED: Final = "auth_time"
 _MAX_ID: Final = 2**63 - 1
 
 # What issuers that sign several kinds with one key call the kind that may be shown to a service. Django's SimpleJWT
@@ -122,11 +125,13 @@ class Tokens:
         """
         return hmac.digest(self.require_secret().encode(), f"password\0{password}".encode(), "sha256").hex()
 
-    def issue(self, principal: Principal, *, password: str | None = None) -> str:
+    def issue(
+        self, principal: Principal, *, password: str | None = None, authenticated: datetime | None = None
+    ) -> str:
         """A token of ours for that person, who has a `usuario`.
 
-        `password` is the stored one that they logged in with: with another one, the token is worth nothing. Without,
-        the token is for a program. Raises LoginUnavailable without a secret.
+        `password` is the stored one that they gave at `authenticated`, by default now: with another one, the token is
+        worth nothing. Without, the token is for a program. Raises LoginUnavailable without a secret.
         """
         secret = self.require_secret()
         if principal.usuario is None:
@@ -146,6 +151,7 @@ class Tokens:
             claims["clinica_id"] = principal.clinica_id
         if password is not None:
             claims[_PASSWORD] = self.fingerprint(password)
+            claims[_AUTHENTICATED] = now if authenticated is None else authenticated.timestamp()
         return jwt.encode(claims, secret, ALGORITHM)
 
     async def verify(self, token: str) -> Principal:
@@ -251,16 +257,21 @@ def _decode(
 def _facts(token: str, claims: dict[str, Any], *, own: bool) -> TokenFacts:
     # Of what is signed, letter by letter: the signature itself can be spelled in several ways.
     signed = token.rpartition(".")[0]
-    try:
-        issued, expires = (datetime.fromtimestamp(claims[name], UTC) for name in ("iat", "exp"))
-    except (ValueError, OverflowError, OSError) as exc:
-        raise TokenRefused("las fechas del token no son fechas") from exc
     return TokenFacts(
         digest=sha256(signed.encode()).hexdigest(),
-        issued=issued,
-        expires=expires,
+        own=own,
+        issued=_moment(claims, "iat"),
+        expires=_moment(claims, "exp"),
+        authenticated=_moment(claims, _AUTHENTICATED) if _AUTHENTICATED in claims else None,
         password=claims.get(_PASSWORD) if own else None,
     )
+
+
+def _moment(claims: dict[str, Any], name: str) -> datetime:
+    try:
+        return datetime.fromtimestamp(claims[name], UTC)
+    except (ValueError, OverflowError, OSError) as exc:
+        raise TokenRefused(f"«{name}» del token no es una fecha") from exc
 
 
 def _text(claims: dict[str, Any], name: str) -> str:

@@ -33,7 +33,7 @@ LINES = {
     "serve": "Sirve la API y el panel",
     "worker": "Hace el trabajo de fondo",
     "token": "Emite un token",
-    "acceso": "Cierra sesiones",
+    "acceso": "Claves y sesiones",
     "crear": "Respalda ahora",
     "listar": "Lista los respaldos",
     "ver": "Muestra un respaldo",

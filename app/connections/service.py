@@ -77,12 +77,13 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
         directory = ClinicDirectory(resources.clinic)
         users = clinic_users(settings, directory)
         known = tokens(settings)
+        people = PeopleCheck(users, known, superadmins=settings.superadmin_login)
         stack.push_async_callback(known.close)
         login = queue = None
         if settings.redis_url is not None:
             address = redis_url(settings)
             attempts = LoginAttempts(address)
             stack.push_async_callback(attempts.close)
-            login = Login(users, known, attempts)
+            login = Login(users, known, attempts, people, superadmins=settings.superadmin_login)
             queue = await stack.enter_async_context(open_queue(address))
-        yield Service(settings, resources, directory, users, known, PeopleCheck(users, known), login, queue)
+        yield Service(settings, resources, directory, users, known, people, login, queue)

@@ -8,6 +8,7 @@ from datetime import date, datetime
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
+    AliasChoices,
     AliasPath,
     BaseModel,
     BeforeValidator,
@@ -22,6 +23,7 @@ from app.export.format import Formato
 from app.record_names import without_names
 from app.respaldos.models import (
     Accion,
+    Alcance,
     Estado,
     Evento,
     Profundidad,
@@ -603,6 +605,28 @@ class ExportacionEnLista(Answer):
 
 
 # The audit trail
+
+
+class ClaveEnLista(Answer):
+    """Una clave para un programa, sin la clave."""
+
+    id: Annotated[int, eg(3)]
+    clinica_id: Annotated[int, eg(1)]
+    nombre: Annotated[str, eg("Copia nocturna")]
+    permisos: Annotated[list[Alcance], eg(["descargar", "mirar"])] = Field(
+        validation_alias=AliasChoices("alcances", "permisos")
+    )
+    publica: Annotated[str, eg("5f0c1d7e9a3b2c44")]
+    creada_por: Annotated[str | None, eg("12")]
+    fecha_creacion: Annotated[Fecha, eg("2026-07-05T06:59:55.120000+00:00")]
+    vence: Annotated[Fecha, eg("2026-10-03T06:59:55.120000+00:00")]
+    revocada: Annotated[Fecha | None, eg(None)]
+
+
+class ClaveNueva(ClaveEnLista):
+    """Con la clave, que no se vuelve a mostrar."""
+
+    clave: Annotated[str, eg("rsp_5f0c1d7e9a3b2c44_3q2-7w…")]
 
 
 class EventoEnLista(Answer):

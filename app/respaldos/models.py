@@ -25,7 +25,7 @@ from sqlalchemy import (
     or_,
     text,
 )
-from sqlalchemy.dialects.postgresql import JSON, JSONB
+from sqlalchemy.dialects.postgresql import ARRAY, JSON, JSONB
 from sqlalchemy.ext.hybrid import hybrid_property
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
@@ -121,6 +121,18 @@ class Accion(StrEnum):
     CIERRE_SESIONES = "cierre_sesiones"
     DESTRUCCION_CLAVE = "destruccion_clave"
     ROTACION_CLAVES = "rotacion_claves"
+    CREACION_CLAVE = "creacion_clave"
+    REVOCACION_CLAVE = "revocacion_clave"
+
+
+class Alcance(StrEnum):
+    """What a key is for: to list and look, and of what an administrator may, one kind of thing each."""
+
+    MIRAR = "mirar"
+    CREAR = "crear"
+    VERIFICAR = "verificar"
+    DESCARGAR = "descargar"
+    EXPORTAR = "exportar"
 
 
 class TipoAviso(StrEnum):
@@ -695,3 +707,22 @@ class TokenTerminado(Base):
     vence: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
 
     __table_args__ = (Index(None, "vence"),)
+
+
+class ClaveApi(Base):
+    """A key of one clinic's for a program; of the key itself the digest of its secret alone, found by `publica`."""
+
+    __tablename__ = "clave_api"
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
+    clinica_id: Mapped[int] = mapped_column(BigInteger)
+    nombre: Mapped[str] = mapped_column(Text)
+    alcances: Mapped[list[str]] = mapped_column(ARRAY(Text))
+    publica: Mapped[str] = mapped_column(Text, unique=True)
+    huella: Mapped[str] = mapped_column(CHAR(64))
+    creada_por: Mapped[str | None] = mapped_column(Text)
+    fecha_creacion: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
+    vence: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+    revocada: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+
+    __table_args__ = (Index(None, "clinica_id", "id"),)

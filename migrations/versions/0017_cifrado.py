@@ -19,7 +19,7 @@ ACTIONS = (
     *("creacion", "cancelacion", "enlace_descarga", "descarga", "verificacion", "restauracion", "comparacion"),
     *("eliminacion", "recuperacion", "aceptacion", "reindexacion", "ingreso", "ingreso_rechazado"),
     *("emision_token", "acceso_rechazado", "exportacion", "programacion", "retencion", "liberacion"),
-    *("salida", "cierre_sesiones"),
+    *("salida", "cierre_sesiones", "creacion_clave", "revocacion_clave"),
 )
 FORMATS = ("csv", "excel", "sqlite", "parquet")
 

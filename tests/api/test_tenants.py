@@ -108,6 +108,7 @@ async def theirs(conn: asyncpg.Connection, store: Store) -> Theirs:
     await conn.execute("ALTER SEQUENCE respaldos.respaldo_id_seq RESTART 700001")
     await conn.execute("ALTER SEQUENCE respaldos.restauracion_id_seq RESTART 800001")
     await conn.execute("ALTER SEQUENCE respaldos.exportacion_id_seq RESTART 900001")
+    await conn.execute("ALTER SEQUENCE respaldos.clave_api_id_seq RESTART 600001")
     backups = [
         await add_backup(conn, OTHER),
         await add_backup(conn, OTHER),
@@ -133,6 +134,13 @@ async def theirs(conn: asyncpg.Connection, store: Store) -> Theirs:
             "respaldo_id": backups,
             "restauracion_id": verified,
             "exportacion_id": exported,
+            "clave_id": [
+                await conn.fetchval(
+                    "INSERT INTO respaldos.clave_api (clinica_id, nombre, alcances, publica, huella, vence)"
+                    " VALUES ($1, 'Suya', '{mirar}', 'a', 'b', now() + interval '1 day') RETURNING id",
+                    OTHER,
+                )
+            ],
             "clave": [code for (code,) in patients],
         },
     )
@@ -142,7 +150,16 @@ async def everything(conn: asyncpg.Connection) -> str:
     """All that the service knows, but the audit trail's lines about SMALL's own attempts."""
     tables = [
         await conn.fetch(f"SELECT to_jsonb(t)::text FROM respaldos.{table} AS t ORDER BY 1")
-        for table in ("respaldo", "restauracion", "exportacion", "intento", "trabajo", "aviso", "programacion")
+        for table in (
+            "respaldo",
+            "restauracion",
+            "exportacion",
+            "intento",
+            "trabajo",
+            "aviso",
+            "programacion",
+            "clave_api",
+        )
     ]
     tables.append(
         await conn.fetch("SELECT to_jsonb(t)::text FROM respaldos.evento AS t WHERE clinica_id = $1", OTHER)

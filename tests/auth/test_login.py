@@ -11,6 +11,7 @@ from redis.asyncio import Redis
 from app.auth import passwords
 from app.auth.attempts import FAILURES, LoginAttempts, Origin
 from app.auth.login import Login, LoginResult
+from app.auth.people import PeopleCheck
 from app.auth.principal import Principal
 from app.auth.tokens import Tokens
 from app.clinic.people.users import ClinicUsers
@@ -21,6 +22,7 @@ from app.errors import (
     LoginRefused,
     LoginUnavailable,
     QueueUnavailable,
+    TokenRefused,
     TooManyAttempts,
 )
 from tests.auth.conftest import CHEAP, CLOSED, PASSWORD, UNCHANGED, People, stored
@@ -102,6 +104,23 @@ async def test_a_superuser_whom_no_clinic_knows_is_superadmin(in_column: Login, 
     )
     assert await tokens.verify(entered.token) == entered.principal
     assert (entered.usuario.codigo, entered.usuario.clinica_id, entered.usuario.rol) == (None, None, "superadmin")
+
+
+async def test_where_superadmins_may_not_log_in_their_password_is_like_a_wrong_one(
+    column: People, in_column: Login, tokens: Tokens, attempts: LoginAttempts, redis: Redis
+) -> None:
+    before = await tokens.verify((await authenticate(in_column, SUPERUSER)).token)
+    people = PeopleCheck(column.users, tokens, superadmins=False)
+    closed = Login(column.users, tokens, attempts, people, superadmins=False)
+    await redis.flushdb()
+    assert await refusal(closed, SUPERUSER) == SENTENCE
+    assert [await redis.get(key) for key in await redis.keys("*")] == ["1"] * 3
+    with pytest.raises(TokenRefused, match="SUPERADMIN_LOGIN"):
+        await people.check(before)
+    # A clinic's people come in as ever, also one who is a superuser, and tokens of the command line are good.
+    await column.person(ADMIN, is_superuser=True)
+    assert (await authenticate(closed)).principal.clinica_id == 1
+    await people.check(await tokens.verify(tokens.issue(before)))
 
 
 async def test_a_superuser_who_is_a_clinics_person_is_only_that(column: People, in_column: Login) -> None:

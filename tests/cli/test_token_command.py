@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -141,6 +142,30 @@ async def test_the_sessions_of_a_person_are_closed(tmp_path: Path, small_databas
             "SELECT clinica_id, direccion FROM respaldos.evento WHERE accion = 'cierre_sesiones'"
         )
         assert {tuple(line) for line in trail} == {(SMALL, "línea de comandos"), (None, "línea de comandos")}
+
+
+async def test_a_key_for_a_program_is_made_listed_and_revoked(tmp_path: Path, small_database: str) -> None:
+    given = {"DATABASE_URL": small_database, "AWS_BACKUP_BUCKET_NAME": "respaldos"}
+
+    def run(*arguments: str) -> Ran:
+        return respaldos("acceso", *arguments, "--clinica", str(SMALL), cwd=tmp_path, **given)
+
+    assert run("claves").out == "No hay ninguna clave\n"
+    made = run("crear-clave", "--nombre", "Copia", "--para", "mirar", "--para", "descargar", "--dias", "7")
+    assert re.fullmatch(r"rsp_[0-9a-f]{16}_[\w-]{43}\n", made.out)
+    (listed,) = run("claves", "--json").json
+    assert (listed["nombre"], listed["permisos"], listed["creada_por"]) == ("Copia", ["descargar", "mirar"], None)
+    assert re.fullmatch(rf"{listed['id']}  Copia: descargar, mirar; vale hasta .*\n", run("claves").out)
+    assert run("revocar-clave", str(listed["id"])).out == "✓ La clave «Copia» ya no vale\n"
+    assert run("revocar-clave", str(listed["id"]), "--json").json["revocada"]
+    assert "revocada el" in run("claves").out
+    assert run("revocar-clave", "999").code == 1
+    assert run("crear-clave", "--nombre", " ", "--para", "mirar").code == 1
+    assert run("crear-clave", "--nombre", "x", "--para", "restaurar").code == 2
+    async with connected(small_database) as conn:
+        lines = await conn.fetch("SELECT accion, detalle::text FROM respaldos.evento ORDER BY id")
+    assert [line["accion"] for line in lines] == ["creacion_clave", "revocacion_clave"]
+    assert made.out.strip().rpartition("_")[2] not in str(lines)
 
 
 def test_without_a_secret_it_says_which_setting_is_missing(program: Program) -> None:

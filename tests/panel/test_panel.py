@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from zipfile import ZipFile
 
+import httpx
 import jwt
 import pytest
 from playwright.async_api import expect
@@ -14,6 +15,7 @@ from playwright.async_api import expect
 from app.demo.sample.clinics import DEMO_PASSWORD, SUPERUSER_EMAIL
 from tests.panel.conftest import ADMIN, Service, Visit
 from tests.respaldos.conftest import LARGE, NEW, SMALL
+from tests.support.processes import eventually
 
 pytestmark = [
     pytest.mark.asyncio(loop_scope="module"),
@@ -274,6 +276,44 @@ async def test_a_token_that_the_service_refuses_ends_the_session(visit: Visit, s
     assert await visit.page.evaluate("sessionStorage.length + localStorage.length") == 0
     await visit.press("Ingresar como otra persona")
     await visit.shows("Ingrese para ver sus respaldos")
+
+
+async def test_what_takes_data_away_asks_for_the_password_and_goes_on(visit: Visit, service: Service) -> None:
+    page = visit.page
+    await visit.open()
+    await visit.log_in()
+    made = await created(visit, "Para sacarlo")
+    session = json.loads(await page.evaluate("sessionStorage.getItem('respaldos.sesion')"))
+    claims = jwt.decode(session["token"], options={"verify_signature": False})
+    claims["auth_time"] -= 16 * 60
+    session["token"] = jwt.encode(claims, service.settings["JWT_SECRET"])
+    await page.evaluate("text => sessionStorage.setItem('respaldos.sesion', text)", json.dumps(session))
+    await visit.open(f"/respaldos/{made}")
+    await visit.press("Exportar")
+    await visit.press("Preparar los datos")
+    await visit.shows("Confirme que es usted")
+    await visit.accessible()
+    # The focus is where the password goes.
+    await page.keyboard.type("no es esta")
+    await page.keyboard.press("Enter")
+    await expect(page.get_by_role("alert")).to_contain_text("La contraseña no es correcta")
+    await page.get_by_label("Contraseña").fill(DEMO_PASSWORD)
+    await page.keyboard.press("Enter")
+    # Nobody has to press anything again, and once is enough.
+    await visit.shows("Datos exportados")
+    await expect(page.get_by_role("dialog")).to_be_hidden()
+    async with page.expect_download() as download:
+        await page.get_by_role("button", name="Descargar", exact=True).click()
+    assert (await download.value).suggested_filename.endswith(".json.gz")
+    used = json.loads(await page.evaluate("sessionStorage.getItem('respaldos.sesion')"))["token"]
+    await visit.press("Salir")
+    await visit.shows("Ingrese para ver sus respaldos")
+
+    async def ended() -> bool:
+        async with httpx.AsyncClient(base_url=service.url, headers={"Authorization": f"Bearer {used}"}) as client:
+            return (await client.get("/api/v1/auth/verificar-token/")).status_code == 401
+
+    await eventually(ended)
 
 
 async def test_the_service_goes_away_and_comes_back(visit: Visit, service: Service) -> None:

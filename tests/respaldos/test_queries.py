@@ -21,6 +21,7 @@ ROOMS = ROOT / "app" / "respaldos"
 
 # What may ask about all clinics: the worker's operations, the command line, the platform's routes.
 CROSSING = {
+    "access": {"app/respaldos/access/keys.py"},
     "backup": {
         "app/cli/commands/listing.py",
         "app/cli/find.py",

@@ -8,10 +8,19 @@ from fastapi import APIRouter, Header
 
 from app.api.caller import AddressDep, Known, OriginDep, PrincipalDep, RejectionLogDep, ServiceDep, facts_of
 from app.api.openapi import problems
-from app.api.schemas import WITHOUT_NUL, Ingresado, Ingreso, Mensaje, TokenVerificado, UsuarioIngresado
+from app.api.schemas import (
+    WITHOUT_NUL,
+    Confirmacion,
+    Ingresado,
+    Ingreso,
+    Mensaje,
+    TokenNuevo,
+    TokenVerificado,
+    UsuarioIngresado,
+)
 from app.auth.principal import Principal
 from app.clinic.people.users import Usuario
-from app.errors import LoginRefused, TooManyAttempts
+from app.errors import LoginRefused, NotAllowed, PasswordRefused, TooManyAttempts
 from app.respaldos import audit
 from app.respaldos.access.sessions import terminar_token
 from app.respaldos.audit import Actor
@@ -117,10 +126,12 @@ async def verificar_token(service: ServiceDep, principal: Known) -> dict[str, An
     response_model=Mensaje,
     summary="Termina la sesión",
     response_description="El token ya no vale.",
-    responses=problems(401, 500, 503),
+    responses=problems(401, 403, 500, 503),
 )
 async def logout(service: ServiceDep, principal: PrincipalDep, address: AddressDep) -> dict[str, str]:
     """Para cualquier token que las demás rutas acepten: desde ahora ninguna lo acepta, ni en otros procesos."""
+    if principal.alcances is not None:
+        raise NotAllowed("una clave no tiene sesión: un administrador la revoca")
     token = facts_of(principal)
     await terminar_token(
         service.resources,
@@ -130,6 +141,49 @@ async def logout(service: ServiceDep, principal: PrincipalDep, address: AddressD
         actor=Actor(principal.usuario, principal.nombre, address),
     )
     return {"mensaje": "La sesión terminó"}
+
+
+@router.post(
+    "/confirmar/",
+    operation_id="login_confirmar",
+    response_model=TokenNuevo,
+    summary="Vuelve a dar la contraseña",
+    response_description="Un token con el que se puede todo otra vez.",
+    responses=problems(
+        *(400, 401, 403, 413, 422, 429, 500, 501, 503),
+        _403="La contraseña no es correcta",
+        _422="Falta «contraseña»",
+        _503="Redis no responde, y sin él no se puede hacer esto; vuelva a intentarlo en unos segundos",
+    ),
+)
+async def confirmar(
+    service: ServiceDep,
+    rejection_log: RejectionLogDep,
+    origin: OriginDep,
+    principal: Known,
+    body: Confirmacion,
+) -> dict[str, Any]:
+    """Para descargar, exportar, restaurar y eliminar hay que haber dado la contraseña hace menos de 15 minutos; si
+    no, responden 403 con el código `confirmacion_requerida`. Con el token de aquí se pide lo mismo otra vez.
+    """
+    login, actor = service.require_login(), Actor(principal.usuario, principal.nombre, origin.direccion)
+    try:
+        token = await login.confirm(principal, body.contraseña, origin=origin)
+    except (PasswordRefused, TooManyAttempts) as exc:
+        await rejection_log.record(
+            Accion.INGRESO_RECHAZADO, actor, clinica_id=principal.clinica_id, motivo=exc.code, confirmacion=True
+        )
+        raise
+    async with transaction(service.resources) as session:
+        await audit.record(
+            session,
+            Accion.INGRESO,
+            actor,
+            clinica_id=principal.clinica_id,
+            rol=principal.rol,
+            confirmacion=True,
+        )
+    return {"token": token, "expira_en_segundos": service.tokens.seconds}
 
 
 def _seconds_left(principal: Principal) -> int:

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final
 from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
-from app.api.caller import AddressDep, AdminAccess, ServiceDep
+from app.api.caller import AddressDep, ExportAccess, ServiceDep, require_recent_password
 from app.api.middleware import API, ASKED
 from app.api.openapi import of_anyone, problems, with_body
 from app.api.parameters import PAGE_HEADERS, ExportacionId, OfRespaldo, PageDep, RespaldoId
@@ -50,11 +50,12 @@ _BINARY: Final[dict[str, Any]] = {
         _501="Para exportar a Parquet falta la biblioteca pyarrow",
     ),
 )
-async def pedir(service: ServiceDep, caller: AdminAccess, respaldo_id: RespaldoId, body: PedidoExportacion) -> Any:
+async def pedir(service: ServiceDep, caller: ExportAccess, respaldo_id: RespaldoId, body: PedidoExportacion) -> Any:
     """`excel` y `csv` son un ZIP con un archivo por modelo, `parquet` también, `sqlite` un solo archivo, y `json` el
     respaldo mismo, descifrado si estaba cifrado. Cómo avanza se ve en `GET /exportaciones/{id}/`; terminada,
     `POST /exportaciones/{id}/enlace/` da con qué descargarla.
     """
+    require_recent_password(service, caller.principal)
     exportacion = await pedir_exportacion(
         service.resources,
         service.require_queue(),
@@ -78,7 +79,7 @@ async def listar(
     request: Request,
     response: Response,
     service: ServiceDep,
-    caller: AdminAccess,
+    caller: ExportAccess,
     page: PageDep,
     respaldo_id: OfRespaldo = None,
 ) -> Any:
@@ -154,7 +155,7 @@ async def _all(beginning: bytes, rest: AsyncGenerator[bytes, None]) -> AsyncIter
     response_description="Cómo está.",
     responses=of_anyone(),
 )
-async def ver(service: ServiceDep, caller: AdminAccess, exportacion_id: ExportacionId) -> Any:
+async def ver(service: ServiceDep, caller: ExportAccess, exportacion_id: ExportacionId) -> Any:
     """Si falló, `error` dice por qué. `disponible` dice si se puede descargar, y `vence` hasta cuándo."""
     async with transaction(service.resources) as session:
         found = await exports_queries.get(session, exportacion_id, clinica_id=caller.clinica_id)
@@ -169,7 +170,7 @@ async def ver(service: ServiceDep, caller: AdminAccess, exportacion_id: Exportac
     response_description="La exportación, que se detiene en unos segundos.",
     responses=of_anyone(409, _409="La exportación 3 está completado; solo se cancela una pendiente o en proceso"),
 )
-async def cancelar(service: ServiceDep, caller: AdminAccess, exportacion_id: ExportacionId) -> Any:
+async def cancelar(service: ServiceDep, caller: ExportAccess, exportacion_id: ExportacionId) -> Any:
     """Una pendiente queda cancelada en el acto; una que se está haciendo, en unos segundos."""
     found = await cancelar_exportacion(
         service.resources, exportacion_id, clinica_id=caller.clinica_id, actor=caller.actor
@@ -188,12 +189,13 @@ async def cancelar(service: ServiceDep, caller: AdminAccess, exportacion_id: Exp
         _410="La exportación 3 ya terminó; pídala de nuevo",
     ),
 )
-async def enlazar(service: ServiceDep, caller: AdminAccess, exportacion_id: ExportacionId) -> Any:
+async def enlazar(service: ServiceDep, caller: ExportAccess, exportacion_id: ExportacionId) -> Any:
     """Vale para una descarga, sin token, y el anterior deja de valer. `url` es relativa a la dirección del servicio.
 
     Descargada, la exportación se borra a los quince minutos: hasta entonces se puede pedir otro enlace, si la
     descarga se cortó al final.
     """
+    require_recent_password(service, caller.principal)
     return await enlace_exportacion(
         service.resources, exportacion_id, clinica_id=caller.clinica_id, actor=caller.actor, address=_LINK
     )

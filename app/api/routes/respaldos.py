@@ -2,12 +2,23 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request, Response
 
-from app.api.caller import AdminAccess, Caller, ReadAccess, ServiceDep, platforms_own
-from app.api.once import AskingAccess
+from app.api.caller import (
+    AGAIN_SECONDS,
+    AdminAccess,
+    Caller,
+    DownloadAccess,
+    ReadAccess,
+    RecentAccess,
+    ServiceDep,
+    platforms_own,
+    require_recent_password,
+)
+from app.api.once import AskingAccess, CreatingAccess, VerifyingAccess
 from app.api.openapi import of_anyone, with_body
 from app.api.parameters import PAGE_HEADERS, PageDep, RespaldoId, Timestamp, day_of, time_range
 from app.api.people import names_of
@@ -122,7 +133,7 @@ async def estadisticas(service: ServiceDep, caller: ReadAccess) -> Any:
     response_description="El respaldo, pendiente de que un proceso lo tome.",
     responses=with_body(409, _409="La clínica 1 ya tiene un respaldo en curso"),
 )
-async def crear(service: ServiceDep, caller: AskingAccess, body: PedidoRespaldo | None = None) -> Any:
+async def crear(service: ServiceDep, caller: CreatingAccess, body: PedidoRespaldo | None = None) -> Any:
     """Si la clínica ya tiene uno en curso responde 409, y en `respaldo` está ese.
 
     Cómo avanza se ve en `GET /respaldos/{id}/progreso/`.
@@ -167,12 +178,13 @@ async def ver(service: ServiceDep, caller: ReadAccess, respaldo_id: RespaldoId) 
     response_description="La dirección, cuánto vale, y el nombre y tamaño del archivo.",
     responses=of_anyone(*(409, 410, 502), _409="El respaldo 7 está procesando; solo se descarga uno completado"),
 )
-async def descargar(service: ServiceDep, caller: AdminAccess, respaldo_id: RespaldoId) -> Any:
+async def descargar(service: ServiceDep, caller: DownloadAccess, respaldo_id: RespaldoId) -> Any:
     """Vale una hora. Si el respaldo no está completado responde 409, y en `estado` está cómo está.
 
     Si está cifrado, `cifrado` es `true` y el archivo llega así: quien no tiene las claves no lo abre. Descifrado se
     pide con `POST /respaldos/{id}/exportaciones/`, en formato `json`.
     """
+    require_recent_password(service, caller.principal)
     return await enlace_descarga(service.resources, respaldo_id, clinica_id=caller.clinica_id, actor=caller.actor)
 
 
@@ -204,7 +216,7 @@ async def cancelar(service: ServiceDep, caller: AdminAccess, respaldo_id: Respal
     responses=with_body(*(409, 410), _409="El respaldo 7 está fallido; solo se verifica uno completado"),
 )
 async def verificar(
-    service: ServiceDep, caller: AskingAccess, respaldo_id: RespaldoId, body: PedidoVerificacion | None = None
+    service: ServiceDep, caller: VerifyingAccess, respaldo_id: RespaldoId, body: PedidoVerificacion | None = None
 ) -> Any:
     """`rapida` (si no se dice): el archivo está y tiene su tamaño. `completa`: se lee entero y se comprueba todo.
     `ensayo`: se restaura de verdad en tablas aparte, que después se borran."""
@@ -270,6 +282,8 @@ async def restaurar(
     wanted = body or PedidoRestauracion()
     if wanted.con_accesos or wanted.con_clinica:
         await platforms_own(request, caller.principal)
+    if not wanted.simular:
+        require_recent_password(service, caller.principal)
     restauracion = await pedir_restauracion(
         service.resources,
         service.require_queue(),
@@ -297,17 +311,18 @@ async def restaurar(
     response_description="Ya no está en la lista.",
     responses=of_anyone(409, _409="El respaldo 7 es el último bueno de la clínica y no se puede eliminar"),
 )
-async def eliminar(service: ServiceDep, caller: AdminAccess, respaldo_id: RespaldoId) -> None:
+async def eliminar(service: ServiceDep, caller: RecentAccess, respaldo_id: RespaldoId) -> None:
     """Desaparece en el acto, y su archivo se borra unos días después: hasta entonces se puede recuperar. Se avisa a
     quienes administran la clínica; a todos, si era bueno y de los últimos siete días o si van más de tres en un día.
     No se eliminan uno retenido ni el único bueno; y el último bueno de hace siete días o más, solo lo elimina el
-    superadministrador."""
+    superadministrador. Para esas dos hay que haber dado la contraseña hace menos de un minuto."""
     await eliminar_respaldo(
         service.resources,
         respaldo_id,
         clinica_id=caller.clinica_id,
         actor=await _named(service, caller),
         platform=caller.principal.superadmin,
+        on_drastic=partial(require_recent_password, service, caller.principal, seconds=AGAIN_SECONDS),
     )
 
 

@@ -101,6 +101,7 @@ class StoredLogin:
 class Standing:
     """How a clinic's person stands today; `logins` are those of their e-mail, None where nobody may see logins."""
 
+    correo: str
     rol: str | None
     active: bool
     logins: tuple[StoredLogin, ...] | None
@@ -228,7 +229,7 @@ class ClinicUsers:
                     row["correoelectronico"],
                 )
                 logins = tuple(StoredLogin(*login) for login in found)
-        return Standing(row["rol"], row["activo"], logins)
+        return Standing(row["correoelectronico"] or "", row["rol"], row["activo"], logins)
 
     async def display_names(self, usuarios: Iterable[str | None], *, clinica_id: int) -> dict[str, str]:
         """First and last names of the clinic's people with those codigos; without those for whom there is nobody.

@@ -5,6 +5,7 @@ import { makeApi } from "./api/client";
 import { ApiProvider } from "./api/context";
 import { ClinicShell } from "./ClinicRoutes";
 import { PlatformShell } from "./clinics/PlatformShell";
+import { ConfirmPassword } from "./session/ConfirmPassword";
 import { useSession } from "./session/context";
 import { LoginPage } from "./session/LoginPage";
 import { personaOf } from "./session/session";
@@ -12,9 +13,12 @@ import { SessionEnd } from "./session/SessionEnd";
 
 /** The way to every page. A superadmin's begin with the clinic; anybody else's clinic is their own. */
 export function App() {
-  const { session, phase, expire, token } = useSession();
+  const { session, phase, expire, confirm, token } = useSession();
   const superadmin = session?.usuario.clinica_id === null;
-  const everywhere = useMemo(() => makeApi({ token, clinicaId: null, onExpired: expire }), [token, expire]);
+  const everywhere = useMemo(
+    () => makeApi({ token, clinicaId: null, onExpired: expire, confirm }),
+    [token, expire, confirm],
+  );
   if (session === null || phase === "out") {
     return <LoginPage />;
   }
@@ -40,14 +44,18 @@ export function App() {
           <ClinicShell />
         </ApiProvider>
       )}
+      <ConfirmPassword />
       <SessionEnd />
     </>
   );
 }
 
 function ChosenClinic({ clinicaId, persona }: { clinicaId: number; persona: string }) {
-  const { expire, token } = useSession();
-  const api = useMemo(() => makeApi({ token, clinicaId, onExpired: expire }), [token, expire, clinicaId]);
+  const { expire, confirm, token } = useSession();
+  const api = useMemo(
+    () => makeApi({ token, clinicaId, onExpired: expire, confirm }),
+    [token, expire, confirm, clinicaId],
+  );
   return (
     <ApiProvider api={api} scope={clinicaId} persona={persona}>
       <ClinicShell />

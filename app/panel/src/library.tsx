@@ -26,6 +26,11 @@ export interface RespaldosProps {
   clinica?: number | undefined;
   /** Told once of a token that the service refuses: it has ended. Nothing more is asked with it. */
   onExpired?: (() => void) | undefined;
+  /**
+   * Asked before data leave or are destroyed, where the person gave their password too long ago: has them give it again,
+   * and says the new token, or null. Without it, the service's refusal is shown.
+   */
+  onConfirm?: (() => Promise<string | null>) | undefined;
   children?: ReactNode;
 }
 
@@ -68,8 +73,11 @@ function claimsOf(token: string): { sub?: unknown; clinica_id?: unknown } {
 /** The token of the moment, until the service refuses it. */
 function tokens(first: string) {
   let now = first;
+  // The page may go on giving the one from before the password was asked for again.
+  let given = first;
   let refused: string | null = null;
-  let told: (() => void) | undefined;
+  let told: RespaldosProps["onExpired"];
+  let asked: RespaldosProps["onConfirm"];
   return {
     current: () => (now === refused ? null : now),
     refuse(used: string) {
@@ -78,28 +86,47 @@ function tokens(first: string) {
         told?.();
       }
     },
+    async confirm(): Promise<boolean> {
+      const renewed = (await asked?.()) ?? null;
+      now = renewed ?? now;
+      return renewed !== null;
+    },
     /** Says whether it is another one. */
-    give(token: string, onExpired: (() => void) | undefined): boolean {
-      const another = token !== now;
-      now = token;
+    give(
+      token: string,
+      { onExpired, onConfirm }: Pick<RespaldosProps, "onExpired" | "onConfirm">,
+    ): boolean {
+      const another = token !== given && token !== now;
+      if (token !== given) {
+        now = given = token;
+      }
       told = onExpired;
+      asked = onConfirm;
       return another;
     },
   };
 }
 
-function Asking({ base, token, clinica, onExpired, persona, children }: RespaldosProps & { persona: string | null }) {
+function Asking({
+  base,
+  token,
+  clinica,
+  onExpired,
+  onConfirm,
+  persona,
+  children,
+}: RespaldosProps & { persona: string | null }) {
   const [client] = useState(newQueryClient);
-  const [{ current, refuse, give }] = useState(() => tokens(token));
+  const [{ current, refuse, confirm, give }] = useState(() => tokens(token));
   const api = useMemo(
-    () => makeApi({ token: current, clinicaId: clinica ?? null, onExpired: refuse, baseUrl: base }),
-    [base, clinica, current, refuse],
+    () => makeApi({ token: current, clinicaId: clinica ?? null, onExpired: refuse, confirm, baseUrl: base }),
+    [base, clinica, current, refuse, confirm],
   );
   useEffect(() => {
-    if (give(token, onExpired)) {
+    if (give(token, { onExpired, onConfirm })) {
       void client.invalidateQueries();
     }
-  }, [client, give, token, onExpired]);
+  }, [client, give, token, onExpired, onConfirm]);
   useEffect(() => onReconnect(() => void client.invalidateQueries()), [client]);
   const value = useMemo(
     () => ({ api, client, scope: clinica ?? ("propia" as const), persona }),

@@ -1,12 +1,14 @@
-"""Tokens that were ended."""
+"""Tokens that were ended, and keys for programs."""
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from sqlalchemy import func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.respaldos.models import TokenTerminado
+from app.errors import KeyNotFound
+from app.respaldos.models import ClaveApi, TokenTerminado
 
 
 async def end_token(session: AsyncSession, huella: str, *, clinica_id: int | None, vence: datetime) -> bool:
@@ -40,6 +42,32 @@ async def is_ended(
         select(TokenTerminado.clave, TokenTerminado.momento).where(TokenTerminado.clave.in_((token, person)))
     )
     return any(clave == token or emitido <= momento for clave, momento in found)
+
+
+async def good_keys(session: AsyncSession, *, clinica_id: int) -> int:
+    """How many keys of the clinic are good."""
+    good = select(func.count()).where(
+        ClaveApi.clinica_id == clinica_id, ClaveApi.revocada.is_(None), ClaveApi.vence > func.now()
+    )
+    return await session.scalar(good) or 0
+
+
+async def keys(session: AsyncSession, *, clinica_id: int) -> Sequence[ClaveApi]:
+    """The clinic's keys, the newest first."""
+    found = await session.scalars(
+        select(ClaveApi).where(ClaveApi.clinica_id == clinica_id).order_by(ClaveApi.id.desc())
+    )
+    return found.all()
+
+
+async def lock_key(session: AsyncSession, clave_id: int, *, clinica_id: int) -> ClaveApi:
+    """The clinic's key of that number, for this transaction to change. Raises KeyNotFound."""
+    found = await session.scalar(
+        select(ClaveApi).where(ClaveApi.id == clave_id, ClaveApi.clinica_id == clinica_id).with_for_update()
+    )
+    if found is None:
+        raise KeyNotFound(f"no existe la clave {clave_id}")
+    return found
 
 
 def _of_token(huella: str, clinica_id: int | None) -> str:

@@ -1,5 +1,6 @@
 """What a person decides of a backup: hidden at once and purged days later, taken back, accepted though suspicious."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 from app.dump.whose import whose
@@ -29,11 +30,18 @@ USUAL_DELETIONS, DAY = 3, timedelta(days=1)
 
 
 async def eliminar_respaldo(
-    databases: Databases, respaldo_id: int, *, clinica_id: int | None, actor: Actor, platform: bool = False
+    databases: Databases,
+    respaldo_id: int,
+    *,
+    clinica_id: int | None,
+    actor: Actor,
+    platform: bool = False,
+    on_drastic: Callable[[], None] | None = None,
 ) -> None:
     """Hide it, and tell the clinic's administrators: all of them where a thief might want it, who has no more time.
 
-    That is a good one of the last PROTECTED_AGE, or one after USUAL_DELETIONS others of that day.
+    That is a good one of the last PROTECTED_AGE, or one after USUAL_DELETIONS others of that day. Before it is done,
+    `on_drastic` is called, which may raise.
 
     Raises RespaldoNotFound, OperationInProgress while it is pending or running, BackupHeld, LastGoodBackup where the
     clinic would be left without a good one, and, but for the `platform`'s own people, ProtectedBackup for its newest
@@ -60,12 +68,14 @@ async def eliminar_respaldo(
                 f"el respaldo {respaldo_id} es el último bueno de hace {PROTECTED_AGE.days} días o más; solo lo"
                 " elimina quien administra la plataforma"
             )
-        wanted = found.good and found.fecha_respaldo >= now - PROTECTED_AGE
+        before = await retention_queries.deletions(session, clinica_id=clinica_id, since=now - DAY)
+        drastic = before >= USUAL_DELETIONS or (found.good and found.fecha_respaldo >= now - PROTECTED_AGE)
+        if drastic and on_drastic is not None:
+            on_drastic()
         if not await retention_queries.mark_deleted(session, respaldo_id, clinica_id=clinica_id):
             raise OperationInProgress(
                 f"el respaldo {respaldo_id} está en curso; cancélelo antes de eliminarlo", respaldo_id
             )
-        before = await retention_queries.deletions(session, clinica_id=clinica_id, since=now - DAY)
         await audit.record(session, Accion.ELIMINACION, actor, clinica_id=clinica_id, respaldo_id=respaldo_id)
         await notices.record(
             session,
@@ -74,7 +84,7 @@ async def eliminar_respaldo(
             respaldo_id=respaldo_id,
             quien=actor.nombre or actor.usuario,
             desde=actor.direccion,
-            todos=wanted or before >= USUAL_DELETIONS,
+            todos=drastic,
         )
 
 

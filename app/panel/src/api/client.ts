@@ -56,17 +56,29 @@ export interface ApiOptions {
   clinicaId: number | null;
   /** Told of a 401: the token is worth nothing any more. */
   onExpired: (token: string) => void;
+  /**
+   * Asks for the password again, for what takes data away or destroys it; whether `token` gives another one by then.
+   * Without it, that is refused.
+   */
+  confirm?: (() => Promise<boolean>) | undefined;
   /** Where the service is; the panel's own host if nothing is said. */
   baseUrl?: string | undefined;
 }
 
 /** A client typed by the service's own document. */
-export function makeApi({ token, clinicaId, onExpired, baseUrl = window.location.origin }: ApiOptions): Api {
+export function makeApi({
+  token,
+  clinicaId,
+  onExpired,
+  confirm,
+  baseUrl = window.location.origin,
+}: ApiOptions): Api {
   const api = createClient<paths>({
     baseUrl,
     fetch: (request) => globalThis.fetch(request),
   });
   const asked = new WeakMap<Request, string>();
+  const bodies = new WeakMap<Request, string>();
   const middleware: Middleware = {
     async onRequest({ request }) {
       const sent = clinicaId === null ? request : await forClinic(request, clinicaId);
@@ -77,15 +89,23 @@ export function makeApi({ token, clinicaId, onExpired, baseUrl = window.location
         }
         sent.headers.set("Authorization", `Bearer ${current}`);
         asked.set(sent, current);
+        if (confirm !== undefined && sent.method === "POST") {
+          bodies.set(sent, await sent.clone().text());
+        }
       }
       return sent;
     },
-    onResponse({ request, response }) {
+    async onResponse({ request, response }) {
       noteAnswer();
       const used = asked.get(request);
       if (response.status === 401 && used !== undefined) {
         onExpired(used);
       }
+      if (response.status !== 403 || confirm === undefined || !(await wantsPassword(response))) {
+        return undefined;
+      }
+      const current = (await confirm()) ? token?.() : null;
+      return current ? globalThis.fetch(again(request, bodies.get(request), current)) : undefined;
     },
     onError({ error }) {
       if (error instanceof DOMException && error.name === "AbortError") {
@@ -97,6 +117,21 @@ export function makeApi({ token, clinicaId, onExpired, baseUrl = window.location
   };
   api.use(middleware);
   return api;
+}
+
+async function wantsPassword(response: Response): Promise<boolean> {
+  const said = (await response
+    .clone()
+    .json()
+    .catch(() => null)) as { codigo?: unknown } | null;
+  return said?.codigo === "confirmacion_requerida";
+}
+
+/** The same request with another token. */
+function again({ url, method, headers, signal }: Request, body: string | undefined, token: string): Request {
+  const renewed = new Headers(headers);
+  renewed.set("Authorization", `Bearer ${token}`);
+  return new Request(url, { method, headers: renewed, signal, body: body === undefined || body === "" ? null : body });
 }
 
 /** The same request about a clinic. Its body is read: a copy of it would be a stream, which needs HTTP/2. */

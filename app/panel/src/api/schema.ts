@@ -70,6 +70,27 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/auth/confirmar/": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Vuelve a dar la contraseña
+         * @description Para descargar, exportar, restaurar y eliminar hay que haber dado la contraseña hace menos de 15 minutos; si
+         *     no, responden 403 con el código `confirmacion_requerida`. Con el token de aquí se pide lo mismo otra vez.
+         */
+        post: operations["login_confirmar"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/clinica/": {
         parameters: {
             query?: never;
@@ -171,7 +192,7 @@ export interface paths {
          * @description Desaparece en el acto, y su archivo se borra unos días después: hasta entonces se puede recuperar. Se avisa a
          *     quienes administran la clínica; a todos, si era bueno y de los últimos siete días o si van más de tres en un día.
          *     No se eliminan uno retenido ni el único bueno; y el último bueno de hace siete días o más, solo lo elimina el
-         *     superadministrador.
+         *     superadministrador. Para esas dos hay que haber dado la contraseña hace menos de un minuto.
          */
         delete: operations["respaldos_eliminar"];
         options?: never;
@@ -684,6 +705,51 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/claves/": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Lista las claves
+         * @description De cada una, todo menos la clave: nadie la tiene ya.
+         */
+        get: operations["claves_listar"];
+        put?: never;
+        /**
+         * Crea una clave para un programa
+         * @description Va en `Authorization: Bearer` como un token. Vale en esta clínica, para lo que dice `permisos` y hasta `vence`;
+         *     no restaura, no elimina y no muestra datos de pacientes, pero un respaldo que descarga los tiene todos.
+         */
+        post: operations["claves_crear"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/claves/{clave_id}/revocar/": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Revoca una clave
+         * @description Deja de valer en el acto, y para siempre.
+         */
+        post: operations["claves_revocar"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/plataforma/eventos/": {
         parameters: {
             query?: never;
@@ -1051,7 +1117,13 @@ export interface components {
          * @description Qué se hizo.
          * @enum {string}
          */
-        Accion: "creacion" | "cancelacion" | "enlace_descarga" | "descarga" | "verificacion" | "restauracion" | "comparacion" | "exportacion" | "eliminacion" | "recuperacion" | "aceptacion" | "reindexacion" | "ingreso" | "ingreso_rechazado" | "emision_token" | "acceso_rechazado" | "programacion" | "retencion" | "liberacion" | "salida" | "cierre_sesiones" | "destruccion_clave" | "rotacion_claves";
+        Accion: "creacion" | "cancelacion" | "enlace_descarga" | "descarga" | "verificacion" | "restauracion" | "comparacion" | "exportacion" | "eliminacion" | "recuperacion" | "aceptacion" | "reindexacion" | "ingreso" | "ingreso_rechazado" | "emision_token" | "acceso_rechazado" | "programacion" | "retencion" | "liberacion" | "salida" | "cierre_sesiones" | "destruccion_clave" | "rotacion_claves" | "creacion_clave" | "revocacion_clave";
+        /**
+         * Alcance
+         * @description Para qué es una clave.
+         * @enum {string}
+         */
+        Alcance: "mirar" | "crear" | "verificar" | "descargar" | "exportar";
         /**
          * CambioDeColumna
          * @description Una columna que cambió. Lo largo se muestra cortado, alrededor de lo que es distinto.
@@ -1102,6 +1174,97 @@ export interface components {
             valor: string | number | boolean | null;
             /** Etiqueta */
             etiqueta: string | null;
+        };
+        /**
+         * ClaveEnLista
+         * @description Una clave para un programa, sin la clave.
+         * @example {
+         *       "id": 3,
+         *       "clinica_id": 1,
+         *       "nombre": "Copia nocturna",
+         *       "permisos": [
+         *         "descargar",
+         *         "mirar"
+         *       ],
+         *       "publica": "5f0c1d7e9a3b2c44",
+         *       "creada_por": "12",
+         *       "fecha_creacion": "2026-07-05T06:59:55.120000+00:00",
+         *       "vence": "2026-10-03T06:59:55.120000+00:00",
+         *       "revocada": null
+         *     }
+         */
+        ClaveEnLista: {
+            /** Id */
+            id: number;
+            /** Clinica Id */
+            clinica_id: number;
+            /** Nombre */
+            nombre: string;
+            /** Permisos */
+            permisos: components["schemas"]["Alcance"][];
+            /** Publica */
+            publica: string;
+            /** Creada Por */
+            creada_por: string | null;
+            /**
+             * Fecha Creacion
+             * Format: date-time
+             */
+            fecha_creacion: string;
+            /**
+             * Vence
+             * Format: date-time
+             */
+            vence: string;
+            /** Revocada */
+            revocada: string | null;
+        };
+        /**
+         * ClaveNueva
+         * @description Con la clave, que no se vuelve a mostrar.
+         * @example {
+         *       "id": 3,
+         *       "clinica_id": 1,
+         *       "nombre": "Copia nocturna",
+         *       "permisos": [
+         *         "descargar",
+         *         "mirar"
+         *       ],
+         *       "publica": "5f0c1d7e9a3b2c44",
+         *       "creada_por": "12",
+         *       "fecha_creacion": "2026-07-05T06:59:55.120000+00:00",
+         *       "vence": "2026-10-03T06:59:55.120000+00:00",
+         *       "revocada": null,
+         *       "clave": "rsp_5f0c1d7e9a3b2c44_3q2-7w…"
+         *     }
+         */
+        ClaveNueva: {
+            /** Id */
+            id: number;
+            /** Clinica Id */
+            clinica_id: number;
+            /** Nombre */
+            nombre: string;
+            /** Permisos */
+            permisos: components["schemas"]["Alcance"][];
+            /** Publica */
+            publica: string;
+            /** Creada Por */
+            creada_por: string | null;
+            /**
+             * Fecha Creacion
+             * Format: date-time
+             */
+            fecha_creacion: string;
+            /**
+             * Vence
+             * Format: date-time
+             */
+            vence: string;
+            /** Revocada */
+            revocada: string | null;
+            /** Clave */
+            clave: string;
         };
         /**
          * ClinicaEnLista
@@ -1202,6 +1365,20 @@ export interface components {
             columna: string;
             /** Extracto */
             extracto: string;
+        };
+        /**
+         * Confirmacion
+         * @description Su contraseña, otra vez. `password` vale también, en lugar de `contraseña`.
+         * @example {
+         *       "contraseña": "demo1234"
+         *     }
+         */
+        Confirmacion: {
+            /**
+             * Contraseña
+             * Format: password
+             */
+            "contrase\u00F1a": string;
         };
         /**
          * Conflicto
@@ -1789,6 +1966,29 @@ export interface components {
              * @description Su clínica; sin ella, es un superadministrador.
              */
             clinica_id?: number | null;
+        };
+        /**
+         * PedidoClave
+         * @description Cómo se llama la clave, para qué es y por cuántos días vale.
+         * @example {
+         *       "dias": 90,
+         *       "nombre": "Copia nocturna",
+         *       "permisos": [
+         *         "mirar",
+         *         "descargar"
+         *       ]
+         *     }
+         */
+        PedidoClave: {
+            /** Nombre */
+            nombre: string;
+            /** Permisos */
+            permisos: components["schemas"]["Alcance"][];
+            /**
+             * Dias
+             * @default 90
+             */
+            dias: number;
         };
         /**
          * PedidoComparacion
@@ -2741,6 +2941,20 @@ export interface components {
          */
         TipoRestauracion: "verificacion" | "restauracion" | "comparacion";
         /**
+         * TokenNuevo
+         * @description Un token como el anterior, que vale desde ahora.
+         * @example {
+         *       "token": "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJzdWIiOiIxMiJ9.x2Vq…",
+         *       "expira_en_segundos": 28800
+         *     }
+         */
+        TokenNuevo: {
+            /** Token */
+            token: string;
+            /** Expira En Segundos */
+            expira_en_segundos: number;
+        };
+        /**
          * TokenVerificado
          * @description El token vale. Lo que no dicen ni él ni la base de datos de la clínica queda vacío.
          * @example {
@@ -3479,6 +3693,26 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problema"];
                 };
             };
+            /** @description Sin permiso */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:respaldos:error:sin_permiso",
+                     *       "title": "Sin permiso",
+                     *       "status": 403,
+                     *       "detail": "Solo un administrador de la clínica puede hacer esto",
+                     *       "instance": "/api/v1/respaldos/",
+                     *       "error": "Solo un administrador de la clínica puede hacer esto",
+                     *       "codigo": "sin_permiso"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problema"];
+                };
+            };
             /** @description Error interno */
             500: {
                 headers: {
@@ -3518,6 +3752,228 @@ export interface operations {
                      *       "detail": "La base de datos no responde; vuelva a intentarlo en unos segundos",
                      *       "instance": "/api/v1/respaldos/",
                      *       "error": "La base de datos no responde; vuelva a intentarlo en unos segundos",
+                     *       "codigo": "base_de_datos_no_disponible"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problema"];
+                };
+            };
+        };
+    };
+    login_confirmar: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Confirmacion"];
+            };
+        };
+        responses: {
+            /** @description Un token con el que se puede todo otra vez. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TokenNuevo"];
+                };
+            };
+            /** @description Petición incorrecta */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:respaldos:error:http_400",
+                     *       "title": "Petición incorrecta",
+                     *       "status": 400,
+                     *       "detail": "El cuerpo de la petición no se entiende: debe ser JSON en UTF-8",
+                     *       "instance": "/api/v1/respaldos/",
+                     *       "error": "El cuerpo de la petición no se entiende: debe ser JSON en UTF-8",
+                     *       "codigo": "http_400"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problema"];
+                };
+            };
+            /** @description No autenticado */
+            401: {
+                headers: {
+                    /** @example Bearer realm="respaldos" */
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:respaldos:error:token_invalido",
+                     *       "title": "No autenticado",
+                     *       "status": 401,
+                     *       "detail": "El token venció",
+                     *       "instance": "/api/v1/respaldos/",
+                     *       "error": "El token venció",
+                     *       "codigo": "token_invalido"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problema"];
+                };
+            };
+            /** @description Sin permiso */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:respaldos:error:sin_permiso",
+                     *       "title": "Sin permiso",
+                     *       "status": 403,
+                     *       "detail": "La contraseña no es correcta",
+                     *       "instance": "/api/v1/respaldos/",
+                     *       "error": "La contraseña no es correcta",
+                     *       "codigo": "sin_permiso"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problema"];
+                };
+            };
+            /** @description Petición demasiado grande */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:respaldos:error:http_413",
+                     *       "title": "Petición demasiado grande",
+                     *       "status": 413,
+                     *       "detail": "El cuerpo de la petición pasa de 1048576 bytes",
+                     *       "instance": "/api/v1/respaldos/",
+                     *       "error": "El cuerpo de la petición pasa de 1048576 bytes",
+                     *       "codigo": "http_413"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problema"];
+                };
+            };
+            /** @description Datos no válidos */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:respaldos:error:solicitud_invalida",
+                     *       "title": "Datos no válidos",
+                     *       "status": 422,
+                     *       "detail": "Falta «contraseña»",
+                     *       "instance": "/api/v1/respaldos/",
+                     *       "error": "Falta «contraseña»",
+                     *       "codigo": "solicitud_invalida",
+                     *       "errores": [
+                     *         {
+                     *           "campo": "limit",
+                     *           "mensaje": "Falta «contraseña»"
+                     *         }
+                     *       ]
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problema"];
+                };
+            };
+            /** @description Demasiadas peticiones */
+            429: {
+                headers: {
+                    /**
+                     * @description Segundos.
+                     * @example 900
+                     */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:respaldos:error:demasiados_intentos",
+                     *       "title": "Demasiadas peticiones",
+                     *       "status": 429,
+                     *       "detail": "Demasiados intentos fallidos; vuelva a intentarlo en 15 minutos",
+                     *       "instance": "/api/v1/respaldos/",
+                     *       "error": "Demasiados intentos fallidos; vuelva a intentarlo en 15 minutos",
+                     *       "codigo": "demasiados_intentos"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problema"];
+                };
+            };
+            /** @description Error interno */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:respaldos:error:error_interno",
+                     *       "title": "Error interno",
+                     *       "status": 500,
+                     *       "detail": "Ocurrió un error inesperado",
+                     *       "instance": "/api/v1/respaldos/",
+                     *       "error": "Ocurrió un error inesperado",
+                     *       "codigo": "error_interno"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problema"];
+                };
+            };
+            /** @description Sin configurar */
+            501: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:respaldos:error:ingreso_no_configurado",
+                     *       "title": "Sin configurar",
+                     *       "status": 501,
+                     *       "detail": "Este servicio no da tokens: le falta JWT_SECRET",
+                     *       "instance": "/api/v1/respaldos/",
+                     *       "error": "Este servicio no da tokens: le falta JWT_SECRET",
+                     *       "codigo": "ingreso_no_configurado"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problema"];
+                };
+            };
+            /** @description No disponible */
+            503: {
+                headers: {
+                    /**
+                     * @description Segundos.
+                     * @example 5
+                     */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:respaldos:error:base_de_datos_no_disponible",
+                     *       "title": "No disponible",
+                     *       "status": 503,
+                     *       "detail": "Redis no responde, y sin él no se puede hacer esto; vuelva a intentarlo en unos segundos",
+                     *       "instance": "/api/v1/respaldos/",
+                     *       "error": "Redis no responde, y sin él no se puede hacer esto; vuelva a intentarlo en unos segundos",
                      *       "codigo": "base_de_datos_no_disponible"
                      *     }
                      */
@@ -9362,6 +9818,527 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["EventoDeClinica"][];
+                };
+            };
+            /** @description No autenticado */
+            401: {
+                headers: {
+                    /** @example Bearer realm="respaldos" */
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:respaldos:error:token_invalido",
+                     *       "title": "No autenticado",
+                     *       "status": 401,
+                     *       "detail": "El token venció",
+                     *       "instance": "/api/v1/respaldos/",
+                     *       "error": "El token venció",
+                     *       "codigo": "token_invalido"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problema"];
+                };
+            };
+            /** @description Sin permiso */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:respaldos:error:sin_permiso",
+                     *       "title": "Sin permiso",
+                     *       "status": 403,
+                     *       "detail": "Solo un administrador de la clínica puede hacer esto",
+                     *       "instance": "/api/v1/respaldos/",
+                     *       "error": "Solo un administrador de la clínica puede hacer esto",
+                     *       "codigo": "sin_permiso"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problema"];
+                };
+            };
+            /** @description No encontrado */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:respaldos:error:respaldo_inexistente",
+                     *       "title": "No encontrado",
+                     *       "status": 404,
+                     *       "detail": "No existe el respaldo 7",
+                     *       "instance": "/api/v1/respaldos/",
+                     *       "error": "No existe el respaldo 7",
+                     *       "codigo": "respaldo_inexistente"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problema"];
+                };
+            };
+            /** @description Datos no válidos */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:respaldos:error:solicitud_invalida",
+                     *       "title": "Datos no válidos",
+                     *       "status": 422,
+                     *       "detail": "«limit» debe ser 1000 o menos",
+                     *       "instance": "/api/v1/respaldos/",
+                     *       "error": "«limit» debe ser 1000 o menos",
+                     *       "codigo": "solicitud_invalida",
+                     *       "errores": [
+                     *         {
+                     *           "campo": "limit",
+                     *           "mensaje": "«limit» debe ser 1000 o menos"
+                     *         }
+                     *       ]
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problema"];
+                };
+            };
+            /** @description Error interno */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:respaldos:error:error_interno",
+                     *       "title": "Error interno",
+                     *       "status": 500,
+                     *       "detail": "Ocurrió un error inesperado",
+                     *       "instance": "/api/v1/respaldos/",
+                     *       "error": "Ocurrió un error inesperado",
+                     *       "codigo": "error_interno"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problema"];
+                };
+            };
+            /** @description No disponible */
+            503: {
+                headers: {
+                    /**
+                     * @description Segundos.
+                     * @example 5
+                     */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:respaldos:error:base_de_datos_no_disponible",
+                     *       "title": "No disponible",
+                     *       "status": 503,
+                     *       "detail": "La base de datos no responde; vuelva a intentarlo en unos segundos",
+                     *       "instance": "/api/v1/respaldos/",
+                     *       "error": "La base de datos no responde; vuelva a intentarlo en unos segundos",
+                     *       "codigo": "base_de_datos_no_disponible"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problema"];
+                };
+            };
+        };
+    };
+    claves_listar: {
+        parameters: {
+            query?: {
+                /** @description La clínica. Solo la elige el superadministrador, y debe hacerlo; para los demás es la suya. */
+                clinica_id?: number;
+                /** @description Lo de la plataforma, que no es de ninguna clínica. Solo lo elige el superadministrador. */
+                plataforma?: "true";
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description De la más nueva a la más antigua, también las que ya no valen. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ClaveEnLista"][];
+                };
+            };
+            /** @description No autenticado */
+            401: {
+                headers: {
+                    /** @example Bearer realm="respaldos" */
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:respaldos:error:token_invalido",
+                     *       "title": "No autenticado",
+                     *       "status": 401,
+                     *       "detail": "El token venció",
+                     *       "instance": "/api/v1/respaldos/",
+                     *       "error": "El token venció",
+                     *       "codigo": "token_invalido"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problema"];
+                };
+            };
+            /** @description Sin permiso */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:respaldos:error:sin_permiso",
+                     *       "title": "Sin permiso",
+                     *       "status": 403,
+                     *       "detail": "Solo un administrador de la clínica puede hacer esto",
+                     *       "instance": "/api/v1/respaldos/",
+                     *       "error": "Solo un administrador de la clínica puede hacer esto",
+                     *       "codigo": "sin_permiso"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problema"];
+                };
+            };
+            /** @description No encontrado */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:respaldos:error:respaldo_inexistente",
+                     *       "title": "No encontrado",
+                     *       "status": 404,
+                     *       "detail": "No existe el respaldo 7",
+                     *       "instance": "/api/v1/respaldos/",
+                     *       "error": "No existe el respaldo 7",
+                     *       "codigo": "respaldo_inexistente"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problema"];
+                };
+            };
+            /** @description Datos no válidos */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:respaldos:error:solicitud_invalida",
+                     *       "title": "Datos no válidos",
+                     *       "status": 422,
+                     *       "detail": "«limit» debe ser 1000 o menos",
+                     *       "instance": "/api/v1/respaldos/",
+                     *       "error": "«limit» debe ser 1000 o menos",
+                     *       "codigo": "solicitud_invalida",
+                     *       "errores": [
+                     *         {
+                     *           "campo": "limit",
+                     *           "mensaje": "«limit» debe ser 1000 o menos"
+                     *         }
+                     *       ]
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problema"];
+                };
+            };
+            /** @description Error interno */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:respaldos:error:error_interno",
+                     *       "title": "Error interno",
+                     *       "status": 500,
+                     *       "detail": "Ocurrió un error inesperado",
+                     *       "instance": "/api/v1/respaldos/",
+                     *       "error": "Ocurrió un error inesperado",
+                     *       "codigo": "error_interno"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problema"];
+                };
+            };
+            /** @description No disponible */
+            503: {
+                headers: {
+                    /**
+                     * @description Segundos.
+                     * @example 5
+                     */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:respaldos:error:base_de_datos_no_disponible",
+                     *       "title": "No disponible",
+                     *       "status": 503,
+                     *       "detail": "La base de datos no responde; vuelva a intentarlo en unos segundos",
+                     *       "instance": "/api/v1/respaldos/",
+                     *       "error": "La base de datos no responde; vuelva a intentarlo en unos segundos",
+                     *       "codigo": "base_de_datos_no_disponible"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problema"];
+                };
+            };
+        };
+    };
+    claves_crear: {
+        parameters: {
+            query?: {
+                /** @description La clínica. Solo la elige el superadministrador, y debe hacerlo; para los demás es la suya. */
+                clinica_id?: number;
+                /** @description Lo de la plataforma, que no es de ninguna clínica. Solo lo elige el superadministrador. */
+                plataforma?: "true";
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PedidoClave"];
+            };
+        };
+        responses: {
+            /** @description La clave, que no se vuelve a mostrar. */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ClaveNueva"];
+                };
+            };
+            /** @description Petición incorrecta */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:respaldos:error:http_400",
+                     *       "title": "Petición incorrecta",
+                     *       "status": 400,
+                     *       "detail": "El cuerpo de la petición no se entiende: debe ser JSON en UTF-8",
+                     *       "instance": "/api/v1/respaldos/",
+                     *       "error": "El cuerpo de la petición no se entiende: debe ser JSON en UTF-8",
+                     *       "codigo": "http_400"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problema"];
+                };
+            };
+            /** @description No autenticado */
+            401: {
+                headers: {
+                    /** @example Bearer realm="respaldos" */
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:respaldos:error:token_invalido",
+                     *       "title": "No autenticado",
+                     *       "status": 401,
+                     *       "detail": "El token venció",
+                     *       "instance": "/api/v1/respaldos/",
+                     *       "error": "El token venció",
+                     *       "codigo": "token_invalido"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problema"];
+                };
+            };
+            /** @description Sin permiso */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:respaldos:error:sin_permiso",
+                     *       "title": "Sin permiso",
+                     *       "status": 403,
+                     *       "detail": "Solo un administrador de la clínica puede hacer esto",
+                     *       "instance": "/api/v1/respaldos/",
+                     *       "error": "Solo un administrador de la clínica puede hacer esto",
+                     *       "codigo": "sin_permiso"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problema"];
+                };
+            };
+            /** @description No encontrado */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:respaldos:error:respaldo_inexistente",
+                     *       "title": "No encontrado",
+                     *       "status": 404,
+                     *       "detail": "No existe el respaldo 7",
+                     *       "instance": "/api/v1/respaldos/",
+                     *       "error": "No existe el respaldo 7",
+                     *       "codigo": "respaldo_inexistente"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problema"];
+                };
+            };
+            /** @description Petición demasiado grande */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:respaldos:error:http_413",
+                     *       "title": "Petición demasiado grande",
+                     *       "status": 413,
+                     *       "detail": "El cuerpo de la petición pasa de 1048576 bytes",
+                     *       "instance": "/api/v1/respaldos/",
+                     *       "error": "El cuerpo de la petición pasa de 1048576 bytes",
+                     *       "codigo": "http_413"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problema"];
+                };
+            };
+            /** @description Datos no válidos */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:respaldos:error:solicitud_invalida",
+                     *       "title": "Datos no válidos",
+                     *       "status": 422,
+                     *       "detail": "«limit» debe ser 1000 o menos",
+                     *       "instance": "/api/v1/respaldos/",
+                     *       "error": "«limit» debe ser 1000 o menos",
+                     *       "codigo": "solicitud_invalida",
+                     *       "errores": [
+                     *         {
+                     *           "campo": "limit",
+                     *           "mensaje": "«limit» debe ser 1000 o menos"
+                     *         }
+                     *       ]
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problema"];
+                };
+            };
+            /** @description Error interno */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:respaldos:error:error_interno",
+                     *       "title": "Error interno",
+                     *       "status": 500,
+                     *       "detail": "Ocurrió un error inesperado",
+                     *       "instance": "/api/v1/respaldos/",
+                     *       "error": "Ocurrió un error inesperado",
+                     *       "codigo": "error_interno"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problema"];
+                };
+            };
+            /** @description No disponible */
+            503: {
+                headers: {
+                    /**
+                     * @description Segundos.
+                     * @example 5
+                     */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:respaldos:error:base_de_datos_no_disponible",
+                     *       "title": "No disponible",
+                     *       "status": 503,
+                     *       "detail": "La base de datos no responde; vuelva a intentarlo en unos segundos",
+                     *       "instance": "/api/v1/respaldos/",
+                     *       "error": "La base de datos no responde; vuelva a intentarlo en unos segundos",
+                     *       "codigo": "base_de_datos_no_disponible"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problema"];
+                };
+            };
+        };
+    };
+    claves_revocar: {
+        parameters: {
+            query?: {
+                /** @description La clínica. Solo la elige el superadministrador, y debe hacerlo; para los demás es la suya. */
+                clinica_id?: number;
+                /** @description Lo de la plataforma, que no es de ninguna clínica. Solo lo elige el superadministrador. */
+                plataforma?: "true";
+            };
+            header?: never;
+            path: {
+                /** @description El número de la clave. */
+                clave_id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description La clave, que ya no vale. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ClaveEnLista"];
                 };
             };
             /** @description No autenticado */

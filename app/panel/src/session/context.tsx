@@ -9,12 +9,18 @@ const WARNING = 5 * 60_000;
 
 type Phase = "out" | "in" | "ending" | "expired";
 
+type Renewed = Pick<Ingresado, "token" | "expira_en_segundos">;
+
 interface SessionContext {
   session: Session | null;
   /** `ending`: minutes are left; `expired`: what was on the screen stays, behind a question for the password. */
   phase: Phase;
   enter: (entered: Ingresado) => void;
   leave: () => void;
+  /** Asks for the password again, over what the person was doing; whether they have given it. */
+  confirm: () => Promise<boolean>;
+  /** While it is asked for: what to do with a new token, or with null where the person gives up. */
+  confirming: ((renewed: Renewed | null) => void) | null;
   /** The service refused this token. */
   expire: (token: string) => void;
   token: () => string | null;
@@ -36,6 +42,8 @@ export function SessionProvider({ children }: { children: ReactNode }) {
   const [phase, setPhase] = useState<Phase>(session === null ? "out" : "in");
   const current = useRef(session);
   const over = useRef<string | null>(null);
+  const [confirming, setConfirming] = useState<SessionContext["confirming"]>(null);
+  const asked = useRef<Promise<boolean> | null>(null);
 
   const enter = useCallback(
     (entered: Ingresado) => {
@@ -68,6 +76,26 @@ export function SessionProvider({ children }: { children: ReactNode }) {
     client.clear();
   }, [client]);
 
+  // However many requests want the password at once, it is asked for once.
+  const confirm = useCallback(() => {
+    asked.current ??= new Promise<boolean>((resolve) => {
+      setConfirming(() => (renewed: Renewed | null) => {
+        const before = current.current;
+        if (renewed !== null && before !== null) {
+          const next = sessionOf({ ...renewed, mensaje: "", usuario: before.usuario }, Date.now());
+          current.current = next;
+          store(next);
+          setSession(next);
+          setPhase("in");
+        }
+        asked.current = null;
+        setConfirming(null);
+        resolve(renewed !== null);
+      });
+    });
+    return asked.current;
+  }, []);
+
   const expire = useCallback((token: string) => {
     if (current.current?.token === token) {
       over.current = token;
@@ -94,8 +122,8 @@ export function SessionProvider({ children }: { children: ReactNode }) {
     return found === over.current ? null : found;
   }, []);
   const value = useMemo(
-    () => ({ session, phase, enter, leave, expire, token }),
-    [session, phase, enter, leave, expire, token],
+    () => ({ session, phase, enter, leave, confirm, confirming, expire, token }),
+    [session, phase, enter, leave, confirm, confirming, expire, token],
   );
   return <Context value={value}>{children}</Context>;
 }

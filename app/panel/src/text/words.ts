@@ -84,6 +84,8 @@ export const ACCION: Record<Accion, string> = {
   ingreso: "ingresó",
   salida: "terminó su sesión",
   cierre_sesiones: "cerró las sesiones de una persona",
+  creacion_clave: "creó una clave para un programa",
+  revocacion_clave: "revocó la clave de un programa",
   emision_token: "hizo un token de acceso",
   ingreso_rechazado: "no pudo ingresar",
   programacion: "cambió cada cuánto se respalda de día",
