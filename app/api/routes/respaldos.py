@@ -315,7 +315,7 @@ async def eliminar(service: ServiceDep, caller: RecentAccess, respaldo_id: Respa
     """Desaparece en el acto, y su archivo se borra unos días después: hasta entonces se puede recuperar. Se avisa a
     quienes administran la clínica; a todos, si era bueno y de los últimos siete días o si van más de tres en un día.
     No se eliminan uno retenido ni el único bueno; y el último bueno de hace siete días o más, solo lo elimina el
-    superadministrador. Para esas dos hay que haber dado la contraseña hace menos de un minuto."""
+    superadministrador. Si se avisa a todos, hay que haber dado la contraseña hace menos de un minuto."""
     await eliminar_respaldo(
         service.resources,
         respaldo_id,
