@@ -92,6 +92,10 @@ class LazyGroup(click.Group):
         name, command, rest = super().resolve_command(ctx, args)
         return name, load(name) if name in LINES else command, rest
 
+    def format_help_text(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        """Without the empty line before it: one more row of commands fits the screen."""
+        formatter.write_text(self.help or "")
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         """Two columns, where the terminal is wide enough for them: the help is to be seen at once."""
         name_width, line_width = WIDTHS

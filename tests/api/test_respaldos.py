@@ -306,7 +306,8 @@ async def test_a_backup_is_asked_for_and_made(
     assert shown["estado"] == "completado"
     assert shown["numero_registros"] == sum(shown["metadata"]["detalles_registros"].values())
     link = (await client.get(f"{API}/respaldos/{respaldo['id']}/descargar/", headers=bearer())).json()
-    assert set(link) == {"url", "expira_en_segundos", "archivo", "tamaño_mb"}
+    assert set(link) == {"url", "expira_en_segundos", "archivo", "tamaño_mb", "cifrado"}
+    assert link["cifrado"] is False
     assert link["expira_en_segundos"] == 3600
     async with httpx.AsyncClient() as outside:
         assert len((await outside.get(link["url"])).content) == shown["tamaño_bytes"]
