@@ -33,7 +33,7 @@ from tests.support.tcp_proxy import tcp_proxy
 
 METADATA = keys(
     """modelos_respaldados, detalles_registros, tamaño_original_mb, tamaño_comprimido_mb, compresion_porcentaje,
-    avisos, hash_sha256, sello"""
+    avisos, hash_sha256, sello, cifrado"""
 )
 STATISTICS = keys(
     """total_respaldos, completados, fallidos, tamaño_total_mb, ultimo_respaldo, tasa_exito, proximo_respaldo,
