@@ -1,6 +1,8 @@
 """The other servers: S3, Redis, mail, webhook; the worker; the clocks."""
 
 import uuid
+from collections.abc import Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 
 from sqlalchemy import func
@@ -12,6 +14,7 @@ from app.connections.notify import smtp_options, webhook_options
 from app.connections.redis import redis_url
 from app.connections.storage import s3_options
 from app.diagnostics.finding import Finding, good, warning, wrong
+from app.errors import DatabaseError, SettingsError
 from app.notify.mail import Mailer
 from app.notify.webhook import Webhook
 from app.respaldos.databases import transaction
@@ -55,23 +58,26 @@ async def encryption(settings: Settings) -> list[Finding]:
     masters = ring.masters
     known = ", ".join(f"«{name}»" for name in masters.keys)
     found: list[Finding] = []
-    async with open_databases(settings) as databases, transaction(databases) as session:
-        wrapped = await key_fleet.wrapped_by(session)
+    wrapped: Sequence[key_fleet.Wrapped] = ()
+    # What is wrong with that database has a line of its own.
+    with suppress(DatabaseError, SettingsError):
+        async with open_databases(settings) as databases, transaction(databases) as session:
+            wrapped = await key_fleet.wrapped_by(session)
     for each in wrapped:
+        many = "1 clave de una clínica está envuelta" if each.keys == 1 else f"{each.keys:,} claves están envueltas"
         if each.master_id not in masters.keys:
             found.append(
                 wrong(
                     subject,
-                    f"{each.keys:,} claves de clínicas están envueltas con «{each.master_id}», que aquí falta: este"
-                    " proceso no puede leer lo que se cifró con ellas",
+                    f"{many} con «{each.master_id}», que aquí falta: este proceso no lee lo que se cifró así",
                     f"ponga «{each.master_id}» en MASTER_KEYS, salvo en un proceso que no deba leerlo",
                 )
             )
         elif each.master_id != masters.wrapping:
-            said = f"{each.keys:,} claves de clínicas están envueltas con «{each.master_id}», que ya no es la primera"
+            said = f"{many} con «{each.master_id}», que ya no es la primera"
             found.append(warning(subject, said, "respaldos claves rotar"))
         if each.uncopied:
-            said = f"{each.uncopied:,} claves no tienen copia en el bucket: si se pierde la base, se pierden"
+            said = f"{each.uncopied:,} claves sin copia en el bucket: si se pierde la base, se pierden"
             found.append(wrong(subject, said, "respaldos claves rotar"))
     if not masters.keys:
         if settings.encryption:

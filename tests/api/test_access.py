@@ -745,3 +745,42 @@ async def test_a_superadmin_says_how_often_a_clinic_is_backed_up_by_day(
     assert (await client.get(url.replace(str(SMALL), "999"), headers=header)).status_code == 404
     lines = await events(conn, "programacion")
     assert [line["detalle"] for line in lines] == [said, {"minutos": None, "horario": None}]
+
+
+async def test_two_superadmins_destroy_a_clinics_key(client: httpx.AsyncClient, conn: asyncpg.Connection) -> None:
+    url = f"{API}/plataforma/clinicas/{SMALL}/destruir-clave/"
+    name = await conn.fetchval("SELECT nombre FROM clinica WHERE id = $1", SMALL)
+    await conn.execute(
+        "INSERT INTO respaldos.clave (id, clinica_id, maestra, envoltura) VALUES ($1, $2, '2026', '')",
+        "0" * 16,
+        SMALL,
+    )
+    one, other = superadmin("ana@plataforma.example"), superadmin("luis@plataforma.example")
+    asked = await client.post(url, json={"nombre": name}, headers=one)
+    assert (asked.status_code, asked.json()["etapa"]) == (200, "pedida")
+    for header, body, said in (
+        (one, {"nombre": name, "confirmar": True}, "lo pidió la misma persona"),
+        (other, {"nombre": "otra", "confirmar": True}, "no es el nombre"),
+    ):
+        refused = await client.post(url, json=body, headers=header)
+        assert (refused.status_code, refused.json()["codigo"]) == (409, "destruccion_rechazada")
+        assert said in refused.json()["detail"].casefold()
+    gone = await client.post(url, json={"nombre": name, "confirmar": True}, headers=other)
+    assert (gone.status_code, gone.json()) == (
+        200,
+        {
+            "clinica_id": SMALL,
+            "etapa": "hecha",
+            "persona": "luis@plataforma.example",
+            "claves": ["0" * 16],
+            "pendiente": [],
+        },
+    )
+    lines = [(line["usuario"], line["detalle"]["etapa"]) for line in await events(conn, "destruccion_clave")]
+    assert lines == [("ana@plataforma.example", "pedida"), ("luis@plataforma.example", "hecha")]
+
+
+def superadmin(usuario: str) -> dict[str, str]:
+    """The header of a superadmin of that name."""
+    principal = Roles(("administrador",)).superadmin(usuario=usuario, nombre=None)
+    return {"Authorization": f"Bearer {tokens().issue(principal)}"}

@@ -2,7 +2,9 @@
 
 import asyncio
 import csv
+import gzip
 import io
+import json
 import sqlite3
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager, closing
@@ -77,6 +79,8 @@ def patients(formato: str, content: bytes, folder: Path) -> int:
         file.write_bytes(content)
         with closing(sqlite3.connect(file)) as connection:
             return int(connection.execute("SELECT count(*) FROM pacientes").fetchone()[0])
+    if formato == "json":
+        return len(json.loads(gzip.decompress(content))["datos"]["pacientes"])
     with ZipFile(io.BytesIO(content)) as archive:
         assert archive.testzip() is None
         (name,) = [name for name in archive.namelist() if name.rpartition("/")[2].startswith("pacientes.")]
@@ -114,7 +118,8 @@ async def test_each_format_is_asked_for_made_and_downloaded(
     assert (made["estado"], made["disponible"], made["error"]) == ("completado", True, None)
     assert list((tmp_path / "trabajo").iterdir()) == []
     stem = (await conn.fetchval("SELECT archivo_s3 FROM respaldos.respaldo")).rpartition("/")[2].split(".")[0]
-    assert made["archivo"] == (f"{stem}.sqlite" if formato is Formato.SQLITE else f"{stem}_{formato}.zip")
+    files = {Formato.SQLITE: f"{stem}.sqlite", Formato.JSON: f"{stem}.json.gz"}
+    assert made["archivo"] == files.get(formato, f"{stem}_{formato}.zip")
     (added,) = [item async for item in store.storage.list() if item.key not in before]
     assert added.key == f"exportaciones/{SMALL}/{exportacion['id']}_1"
     assert added.size == made["tamaño_bytes"]

@@ -33,7 +33,7 @@ from tests.support.tcp_proxy import tcp_proxy
 
 METADATA = keys(
     """modelos_respaldados, detalles_registros, tamaño_original_mb, tamaño_comprimido_mb, compresion_porcentaje,
-    avisos, hash_sha256, sello"""
+    avisos, hash_sha256, sello, cifrado"""
 )
 STATISTICS = keys(
     """total_respaldos, completados, fallidos, tamaño_total_mb, ultimo_respaldo, tasa_exito, proximo_respaldo,
@@ -314,7 +314,8 @@ async def test_a_backup_is_asked_for_and_made(
     assert shown["estado"] == "completado"
     assert shown["numero_registros"] == sum(shown["metadata"]["detalles_registros"].values())
     link = (await client.get(f"{API}/respaldos/{respaldo['id']}/descargar/", headers=bearer())).json()
-    assert set(link) == {"url", "expira_en_segundos", "archivo", "tamaño_mb"}
+    assert set(link) == {"url", "expira_en_segundos", "archivo", "tamaño_mb", "cifrado"}
+    assert link["cifrado"] is False
     assert link["expira_en_segundos"] == 3600
     async with httpx.AsyncClient() as outside:
         assert len((await outside.get(link["url"])).content) == shown["tamaño_bytes"]

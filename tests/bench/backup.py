@@ -39,14 +39,19 @@ def run(*command: str) -> None:
     subprocess.run(command, stdout=subprocess.DEVNULL, check=True)
 
 
-def running_process(*clinics: int) -> list[dict[str, Any]]:
+# The settings with which files are encrypted, by any key.
+ENCRYPTED = {"ENCRYPTION": "on", "MASTER_KEYS": f"bench:{'A' * 43}="}
+
+
+def running_process(*clinics: int, **settings: str) -> list[dict[str, Any]]:
     """What backups in a running process took."""
     command = [sys.executable, "-m", "tests.bench.running_process", *map(str, clinics)]
-    found: list[dict[str, Any]] = json.loads(subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout)
+    ran = subprocess.run(command, stdout=subprocess.PIPE, check=True, env=os.environ | settings)
+    found: list[dict[str, Any]] = json.loads(ran.stdout)
     return found
 
 
-def crear(clinic: int) -> tuple[float, float]:
+def crear(clinic: int, **settings: str) -> tuple[float, float]:
     """Wall seconds and peak memory (MiB) of the whole command."""
     started = time.perf_counter()
     process = subprocess.Popen(
@@ -58,6 +63,7 @@ def crear(clinic: int) -> tuple[float, float]:
         ],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
+        env=os.environ | settings,
     )
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
@@ -88,14 +94,16 @@ def measure(settings: Settings, folder: Path) -> tuple[list[Row], dict[str, Any]
     psql = str(embedded.postgres_bin() / "psql")
     pg_dump = str(embedded.postgres_bin() / "pg_dump")
 
-    times: dict[str, list[float]] = {"psql": [], "backup": [], "crear": [], "pg_dump": []}
+    times: dict[str, list[float]] = {"psql": [], "backup": [], "crear": [], "pg_dump": [], "encrypted": []}
     backups = []
-    peak_million = 0.0
+    peak_million = peak_encrypted = 0.0
     for number in range(ROUNDS):
         say(f"round {number + 1} of {ROUNDS}")
         times["psql"].append(seconds(lambda: run(psql, "-qXv", "ON_ERROR_STOP=1", "-f", str(script), url)))
         backups += running_process(MILLION.id)
         times["backup"].append(float(backups[-1]["seconds"]))
+        times["encrypted"].append(float(running_process(MILLION.id, **ENCRYPTED)[0]["seconds"]))
+        peak_encrypted = max(peak_encrypted, crear(MILLION.id, **ENCRYPTED)[1])
         wall, peak = crear(MILLION.id)
         times["crear"].append(wall)
         peak_million = max(peak_million, peak)
@@ -119,6 +127,7 @@ def measure(settings: Settings, folder: Path) -> tuple[list[Row], dict[str, Any]
     fastest_small = statistics.median(float(one["seconds"]) for one in small)
     rows = [
         Row("a backup in a running process", "psql, the same SELECTs", ratio("backup", "psql"), 1.5, "×"),
+        Row("an encrypted backup in a running process", "the same in plain", ratio("encrypted", "backup"), 1.15, "×"),
         Row("`respaldos crear`, the whole command", "psql, the same SELECTs", ratio("crear", "psql"), 2.0, "×"),
         Row("a backup in a running process", "pg_dump | gzip -6", ratio("backup", "pg_dump"), 1.1, "×"),
         Row(
@@ -145,6 +154,7 @@ def measure(settings: Settings, folder: Path) -> tuple[list[Row], dict[str, Any]
             "MiB more",
         ),
         Row("peak memory of `respaldos crear`", "", peak_million, 200, "MiB"),
+        Row("the same of an encrypted backup", "in plain", peak_encrypted - peak_million, 10, "MiB more"),
         Row("15,000 records in a running process", "", fastest_small, 1.0, "s"),
     ]
     raw = {"times": times, "old_way": old, "backups": backups, "small": small, "gzip_size": gzip_size}
