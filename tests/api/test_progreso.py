@@ -119,7 +119,14 @@ async def test_another_clinics_backup_has_no_stream(screen: httpx.AsyncClient, c
 async def test_a_stream_does_not_outlive_its_token(screen: httpx.AsyncClient, conn: asyncpg.Connection) -> None:
     respaldo_id = await add_backup(conn, estado="pendiente")
     now = int(time.time())
-    claims = {"iss": "respaldos", "sub": "1", "iat": now - 60, "rol": "Recepcionista", "clinica_id": SMALL}
+    claims = {
+        "iss": "respaldos",
+        "sub": "1",
+        "jti": "1",
+        "iat": now - 60,
+        "rol": "Recepcionista",
+        "clinica_id": SMALL,
+    }
     # A few seconds are left of what clocks may be apart.
     token = jwt.encode({**claims, "exp": now - LEEWAY + 3}, JWT_SECRET, "HS256")
     path = f"{API}/respaldos/{respaldo_id}/progreso/"
