@@ -79,9 +79,9 @@ async def file_of(snapshot: ClinicSnapshot) -> bytes:
 
 def read_backup(file: bytes, reported: Sequence[Unowned | CrossTenantReference | Unchecked | Lost] = ()) -> Backup:
     """The file, verified and read."""
-    verifier = FileVerifier(NO_SEALS, sealed=False)
-    verifier.feed(file)
     text = gzip.decompress(file).decode()
+    verifier = FileVerifier(NO_SEALS, sealed=False, max_size=len(text.encode()))
+    verifier.feed(file)
     return Backup(
         file=file,
         verified=verifier.finish(),

@@ -1,5 +1,6 @@
 """Restores a backup file as the operation does, without S3 and without the service's tables."""
 
+import gzip
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -60,7 +61,7 @@ async def loaded(
 async def staged(staging: Staging, file: bytes) -> VerifiedFile:
     """Verify the file, and stage its lines meanwhile."""
     events: list[Event] = []
-    verifier = FileVerifier(NO_SEALS, sealed=False, on_event=events.append)
+    verifier = FileVerifier(NO_SEALS, sealed=False, max_size=len(gzip.decompress(file)), on_event=events.append)
     for start in range(0, len(file), 50_000):
         verifier.feed(file[start : start + 50_000])
         await staging.take(events)

@@ -249,7 +249,9 @@ async def test_logins_that_a_column_or_a_rule_ties_to_the_clinic(
     clinic = ',"clinica_id":null' if by_column else ""
     line = f'{{"id":66,"username":"intruso","first_name":"","last_name":"","email":"intruso@x"{clinic}}}'
     forged = edited(backups[1], references=lambda lines: lines["auth_user"].append(line))
-    with pytest.raises(RestoreRefused, match="registros de «auth_user» que no son accesos de la clínica: 66"):
+    with pytest.raises(
+        RestoreRefused, match=r"registros de «auth_user» que no son accesos de la clínica: “intruso@x” \(66\)"
+    ):
         await restore(clinics, forged)
     plan = await restore(clinics, backups[1].file)
     assert plan.new_logins == {"auth_user": "luis (2)"}
@@ -402,9 +404,13 @@ FORGED = {
     "a superadmin": (
         "auth_user",
         '{"id":66,"username":"intruso","first_name":"","last_name":"","email":"intruso@x"}',
-        "registros de «auth_user» a los que ninguno de los de la clínica lleva: 66",
+        r"registros de «auth_user» a los que ninguno de los de la clínica lleva: “intruso@x” \(66\)",
     ),
-    "a group": ("auth_group", '{"id":66,"name":"todo"}', "registros de «auth_group» a los que ninguno.*: 66"),
+    "a group": (
+        "auth_group",
+        '{"id":66,"name":"todo"}',
+        r"registros de «auth_group» a los que ninguno.*: “todo” \(66\)",
+    ),
     "an administrator of another clinic, whom no row needs": (
         "persona",
         '{"id":66,"clinica_id":2}',

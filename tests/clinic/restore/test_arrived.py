@@ -37,7 +37,7 @@ STAY = [
     "«medico», registros que el respaldo no tiene y se quedan: 1 ligados a registros que no eran de la clínica (3);"
     " con --estricto se eliminan",
     "«interno», registros que el respaldo no tiene y se quedan: 1 que ya estaban antes del respaldo y no eran de la"
-    " clínica (3); con --estricto se eliminan",
+    " clínica (“3@x” (3)); con --estricto se eliminan",
     "«cita», registros que el respaldo no tiene y se quedan: 1 que ya estaban antes del respaldo y no eran de la"
     " clínica y 1 ligados a registros que no eran de la clínica (3, 7); con --estricto se eliminan",
 ]

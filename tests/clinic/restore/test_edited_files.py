@@ -53,11 +53,15 @@ EDITS: dict[str, Edit] = {
         RestoreRefused,
         r"persona\.clinica_id",
     ),
-    "the other clinic itself": (_instead("clinica", '"id":1', '"id":2'), RestoreRefused, "de otra clínica: 2"),
+    "the other clinic itself": (
+        _instead("clinica", '"id":1', '"id":2'),
+        RestoreRefused,
+        r"de otra clínica: “Uno” \(2\)",
+    ),
     "a key that another clinic has by its parent": (
         _beside("ficha", RECORD.format(id=3, codigo='"z"', persona=11)),
         RestoreRefused,
-        "esas claves de «ficha» son hoy de otra clínica, o de ninguna: 3",
+        r"esas claves de «ficha» son hoy de otra clínica, o de ninguna: “z · 2026-01-01” \(3\)",
     ),
     "a unique value that another clinic has": (
         _instead("ficha", '"codigo":"a"', '"codigo":"c"'),

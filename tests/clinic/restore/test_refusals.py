@@ -99,7 +99,7 @@ async def test_a_unique_value_that_somebody_else_has(any_database: Database, wri
     changed = {clinica_id: await back_up(clinics, clinica_id) for clinica_id in (1, 2)}
     with pytest.raises(
         RestoreRefused,
-        match=r"«ficha» 1 no puede volver: otro registro, que no es de la clínica, tiene hoy codigo = a,",
+        match=r"“a” \(«ficha» 1\) no puede volver: otro registro, que no es de la clínica, tiene hoy codigo = a,",
     ):
         await restore(clinics, backup.file)
     await assert_unchanged(clinics, changed)
@@ -159,10 +159,18 @@ async def test_another_sessions_lock_is_waited_for_a_while_only(
     [
         ("UPDATE ficha SET codigo = 'y' WHERE id = 2", RestoreRefused, "actualizar en «ficha».*alguien los cambió"),
         ("DELETE FROM ficha WHERE id = 3", RestoreRefused, "eliminar en «ficha».*alguien los cambió"),
-        ("UPDATE ficha SET codigo = 'y' WHERE id = 3", RestoreRefused, "eliminar en «ficha» .*: 3.*alguien"),
-        ("INSERT INTO ficha VALUES (4, 'd', 1)", RestoreDiffers, "«ficha».*: 4"),
+        (
+            "UPDATE ficha SET codigo = 'y' WHERE id = 3",
+            RestoreRefused,
+            r"eliminar en «ficha» .*: “y” \(3\)\): alguien",
+        ),
+        ("INSERT INTO ficha VALUES (4, 'd', 1)", RestoreDiffers, r"«ficha».*: “d” \(4\)"),
         ("INSERT INTO ficha VALUES (1, 'a', 1)", RestoreRefused, "«ficha» cambió mientras.*1"),
-        ("INSERT INTO ficha VALUES (1, 'a', 2)", RestoreRefused, "claves de «ficha» son hoy de otra clínica.*: 1"),
+        (
+            "INSERT INTO ficha VALUES (1, 'a', 2)",
+            RestoreRefused,
+            r"claves de «ficha» son hoy de otra clínica.*: “a” \(1\)",
+        ),
         ("UPDATE persona SET clinica_id = 2 WHERE id = 11", RestoreDiffers, "«persona».*11"),
         ("INSERT INTO lista VALUES ('x', 1)", RestoreDiffers, "«lista»"),
     ],

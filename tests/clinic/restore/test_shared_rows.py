@@ -88,7 +88,7 @@ async def test_strict_refuses_other_content(database: Database, writer: Writer) 
     await restore(clinics, backup.file, strict=True)
     for change, says in (
         ("UPDATE sigla SET texto = '{}' WHERE codigo = 'a'", "«sigla».*: a"),
-        ("UPDATE pais SET nombre = 'Uno' WHERE id = 1", "«pais».*: 1"),
+        ("UPDATE pais SET nombre = 'Uno' WHERE id = 1", r"«pais».*: “Uno” \(1\)"),
     ):
         await sql.execute(change)
         with pytest.raises(RestoreRefused, match=says):
@@ -107,7 +107,9 @@ async def test_a_shared_row_that_means_something_else_now(database: Database, wr
     clinics = await writer(database)
     backup = await back_up(clinics, 1)
     await sql.execute("UPDATE forma SET nombre = 'cheque', token = 'z' WHERE id = 1; DELETE FROM cobro")
-    with pytest.raises(RestoreRefused, match="«forma», que es de todas las clínicas, tiene otro contenido: 1"):
+    with pytest.raises(
+        RestoreRefused, match=r"«forma», que es de todas las clínicas, tiene otro contenido: “cheque” \(1\)"
+    ):
         await restore(clinics, backup.file, strict=True)
     plan = await restore(clinics, backup.file)
     assert plan.meanings == {"forma": "1 (nombre: era «qr» y hoy es «cheque»; token)"}

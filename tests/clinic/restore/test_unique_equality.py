@@ -71,7 +71,7 @@ async def test_what_a_part_points_to_is_another_clinics(database: Database, writ
     )
     plan = await restore(clinics, backup.file, scope=models("nota"))
     assert counts(plan) == {}
-    assert "«cuenta»: son hoy de otra clínica, y se dejan donde están: Ana@x.bo" in plan.avisos
+    assert "«cuenta»: son hoy de otra clínica, y se dejan donde están: “Ana” (Ana@x.bo)" in plan.avisos
     await database.sql.execute("UPDATE cuenta SET nombre = 'Ada' WHERE nombre = 'Ana'")
     with pytest.raises(RestoreRefused, match="apuntarían a registros de «cuenta» que hoy son de otra clínica"):
         await restore(clinics, backup.file, scope=models("nota"))
@@ -84,7 +84,7 @@ async def test_a_row_that_moved_is_found_by_it(database: Database, writer: Write
     await database.sql.execute(f"{WRITTEN_OTHERWISE}; UPDATE cuenta SET clinica_id = 2 WHERE nombre = 'Ana'")
     plan = await restore(clinics, backup.file)
     assert counts(plan) == {}
-    assert "«cuenta»: son hoy de otra clínica, y se dejan donde están: Ana@x.bo" in plan.avisos
+    assert "«cuenta»: son hoy de otra clínica, y se dejan donde están: “Ana” (Ana@x.bo)" in plan.avisos
 
 
 @crossed
