@@ -370,7 +370,7 @@ async def retener(service: ServiceDep, caller: AdminAccess, respaldo_id: Respald
     response_description="El respaldo, que se conserva lo que los demás.",
     responses=of_anyone(409, _409="El respaldo 7 no está retenido"),
 )
-async def liberar(service: ServiceDep, caller: AdminAccess, respaldo_id: RespaldoId) -> Any:
+async def liberar(service: ServiceDep, caller: RecentAccess, respaldo_id: RespaldoId) -> Any:
     """Desde ahora se puede eliminar, como cualquier otro."""
     respaldo = await liberar_respaldo(
         service.resources, respaldo_id, clinica_id=caller.clinica_id, actor=await _named(service, caller)
