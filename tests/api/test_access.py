@@ -436,6 +436,12 @@ async def test_what_takes_data_away_asks_for_the_password_again(
         for wanted in RECENT:
             assert (await ask(token, wanted)).status_code == wanted[-1], wanted
             await conn.execute("UPDATE respaldos.trabajo SET estado = 'cancelado'")
+    # What a thief would delete takes a password of the last minute.
+    recent = await add_backup(conn, fecha_respaldo=datetime.now(UTC))
+    drastic = ("DELETE", f"respaldos/{recent}/", None, 204)
+    refused = await ask(given(1.1), drastic)
+    assert (refused.status_code, refused.json()["codigo"]) == (403, "confirmacion_requerida")
+    assert (await ask(given(0.5), drastic)).status_code == 204
     # Guesses here are guesses at the login.
     for _ in range(5):
         assert (await confirm(long_ago, "no es esta")).status_code == 403
