@@ -11,7 +11,7 @@ from moto.server import ThreadedMotoServer
 
 Environ = dict[str, Any]
 Wsgi = Callable[[Environ, Callable[..., Any]], Iterable[bytes]]
-Kind = Literal["500", "503", "cut before", "cut after", "slow", "short"]
+Kind = Literal["500", "503", "cut before", "cut after", "slow", "short", "flipped"]
 
 # S3's own words for its two ways to be unwell.
 _BODIES = {
@@ -66,7 +66,8 @@ class FaultyS3:
         """The `nth` request of that operation from now, and `times` - 1 after it, goes wrong.
 
         "cut before" and "cut after" close the connection instead of answering, without or with having done what
-        was asked; "slow" answers only after `seconds`, and "short" sends half of the body it announced.
+        was asked; "slow" answers only after `seconds`, "short" sends half of the body it announced, and of a
+        "flipped" one a bit changes on the way.
         """
         self._faults.append(_Fault(operation, kind, nth - 1, times, seconds))
 
@@ -122,6 +123,10 @@ class FaultyS3:
         if kind == "slow":
             over.wait(seconds)
             return self.app(environ, start_response)
+        if kind == "flipped":
+            damaged = bytearray(b"".join(self.app(environ, start_response)))
+            damaged[len(damaged) // 2] ^= 1
+            return [bytes(damaged)]
         if kind == "short":
             body = b"".join(self.app(environ, start_response))
             return _then_hang_up(body[: len(body) // 2], environ)

@@ -120,6 +120,24 @@ async def test_a_download_that_breaks_off_is_tried_again(
     assert (found["estado"], found["error"], found["error_type"]) == ("completado", None, None)
 
 
+@pytest.mark.parametrize("profundidad", [COMPLETA, Profundidad.ENSAYO])
+async def test_a_bit_that_changed_on_its_way_says_nothing_about_the_backup(
+    moto_resources: Resources, faults: FaultyS3, conn: asyncpg.Connection, profundidad: Profundidad
+) -> None:
+    respaldo = await back_up(moto_resources)
+    waiting = await asked(moto_resources, respaldo, profundidad)
+    faults.fail("get", "flipped")
+    await run_next(moto_resources)
+    found = await restauracion_row(conn, waiting.id)
+    assert (found["estado"], "no es lo que hay allí" in found["error"]) == ("pendiente", True)
+    assert (await row_of(conn, respaldo.id))["verificado"] is None
+    assert [tipo for tipo, _ in await told(conn)] == ["exito"]
+    assert await reconciliar(moto_resources) == 1
+    await run_next(moto_resources)
+    assert (await row_of(conn, respaldo.id))["verificado_error"] is None
+    assert (await restauracion_row(conn, waiting.id))["estado"] == "completado"
+
+
 async def test_an_object_in_parts_is_not_taken_for_a_damaged_one(
     moto_resources: Resources, conn: asyncpg.Connection
 ) -> None:
