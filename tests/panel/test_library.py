@@ -94,6 +94,17 @@ async def test_a_clinic_is_restored_inside_a_page_of_its_own(visit: Visit, servi
     addresses = "SELECT array_agg(direccion ORDER BY codusuario) FROM paciente WHERE clinica_id = $1"
     before = await service.conn.fetchval(addresses, SMALL)
     await service.conn.execute("UPDATE paciente SET direccion = 'Calle equivocada' WHERE clinica_id = $1", SMALL)
+    # In a column of a wide page each window is as on a telephone.
+    column = page.locator("#root")
+    await column.evaluate("it => { it.style.width = '360px' }")
+    for window in await page.locator(".respaldos").all():
+        shown, room = await window.evaluate("it => [it.scrollWidth, it.clientWidth]")
+        assert shown <= room <= 360
+    entry = page.get_by_role("table", name="Respaldos").get_by_role("row").nth(1)
+    await expect(entry).to_have_css("height", "192px")
+    await expect(entry.get_by_text("registros")).to_be_visible()
+    await column.evaluate("it => { it.style.width = '' }")
+    await expect(entry).to_have_css("height", "60px")
     await listed.click()
     await visit.press("Ver qué cambiaría")
     await visit.shows("Esto cambiaría")

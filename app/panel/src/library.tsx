@@ -213,14 +213,16 @@ function Frame({ at }: { at: string }) {
   return (
     <div ref={element} className="respaldos" lang="es-BO" tabIndex={-1}>
       <LostConnection />
-      {here === at ? null : (
-        <p className="band">
-          <Link href={at} className="back">
-            <Icon name="left" /> Volver al comienzo
-          </Link>
-        </p>
-      )}
-      <ClinicPages />
+      <div className="room">
+        {here === at ? null : (
+          <p className="band">
+            <Link href={at} className="back">
+              <Icon name="left" /> Volver al comienzo
+            </Link>
+          </p>
+        )}
+        <ClinicPages />
+      </div>
     </div>
   );
 }

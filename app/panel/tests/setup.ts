@@ -15,8 +15,11 @@ if (inBrowser) {
     this.open = false;
   };
   window.scrollTo = () => undefined;
-  window.matchMedia = (query: string) =>
-    ({ matches: false, media: query, addEventListener: () => undefined, removeEventListener: () => undefined }) as never;
+  window.ResizeObserver = class {
+    observe() {}
+    unobserve() {}
+    disconnect() {}
+  };
 
   beforeEach(() => {
     sessionStorage.clear();

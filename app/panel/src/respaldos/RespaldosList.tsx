@@ -1,5 +1,5 @@
 import { useWindowVirtualizer } from "@tanstack/react-virtual";
-import { useEffect, useMemo, useRef, useState, type RefObject } from "react";
+import { useCallback, useEffect, useMemo, useRef, useState, type RefObject } from "react";
 import { Link, useSearchParams } from "wouter";
 
 import type { Orden, Respaldo } from "../api/client";
@@ -20,13 +20,8 @@ import { Filters } from "./Filters";
 import { fromAddress, toAddress } from "./filters";
 import { useTakeBack } from "./useTakeBack";
 
-/** Heights of an entry: a line, a card where the screen is narrow, a taller one where letters are large, too (rem). */
-const LINE = 3.75;
-const CARD = 12;
-const TALL_CARD = 22;
-/** As in styles.css. */
-const NARROW = "(max-width: 62em)";
-const NARROWEST = "(max-width: 20em)";
+/** How high an entry is until the style sheet has said so (px). */
+const LINE = 60;
 
 /** Columns, and how each is sorted; the first order is that of the first click. */
 const COLUMNS: { name: string; orders?: [Orden, Orden]; figure?: boolean }[] = [
@@ -71,12 +66,10 @@ interface TableProps {
 
 function Table({ filtros, set, filtered, ask }: TableProps) {
   const { clinica } = useClinic();
-  const narrow = useMatches(NARROW);
-  const narrowest = useMatches(NARROWEST);
+  const [sized, height] = useHeight();
   const body = useRef<HTMLDivElement>(null);
   const [pages, setPages] = useState([0]);
   const { at, total, error, busy, refetch } = useRespaldos(filtros, pages);
-  const height = (narrowest ? TALL_CARD : narrow ? CARD : LINE) * letters(body.current);
   const virtual = useWindowVirtualizer({
     count: total ?? 0,
     estimateSize: () => height,
@@ -121,6 +114,7 @@ function Table({ filtros, set, filtered, ask }: TableProps) {
   }
   return (
     <>
+      <div ref={sized} className="entry-height" aria-hidden="true" />
       <p className="muted small" role="status">
         {total === undefined ? "Buscando sus respaldos…" : count(total, "respaldo", "respaldos")}
       </p>
@@ -369,11 +363,6 @@ function Proof({ respaldo: { verificado, estado }, now }: { respaldo: Respaldo; 
   );
 }
 
-/** How large the letters around an element are: as the browser is set to (px). */
-function letters(element: HTMLElement | null): number {
-  return Number.parseFloat(getComputedStyle(element ?? document.documentElement).fontSize) || 16;
-}
-
 /** Tells how far an element's top is above the window's, whatever is scrolled: in somebody else's page not the window. */
 function observeTop(element: RefObject<HTMLElement | null>, moved: (pixels: number, scrolling: boolean) => void): () => void {
   const look = () => moved(-(element.current?.getBoundingClientRect().top ?? 0), false);
@@ -382,13 +371,18 @@ function observeTop(element: RefObject<HTMLElement | null>, moved: (pixels: numb
   return () => window.removeEventListener("scroll", look, { capture: true });
 }
 
-function useMatches(query: string): boolean {
-  const [matches, setMatches] = useState(() => window.matchMedia(query).matches);
-  useEffect(() => {
-    const media = window.matchMedia(query);
-    const listen = () => setMatches(media.matches);
-    media.addEventListener("change", listen);
-    return () => media.removeEventListener("change", listen);
-  }, [query]);
-  return matches;
+/** For what stands for an entry: how high that is, now and whenever it changes (px). */
+function useHeight(): [(element: HTMLElement | null) => (() => void) | undefined, number] {
+  const [height, setHeight] = useState(LINE);
+  const sized = useCallback((element: HTMLElement | null) => {
+    if (element === null) {
+      return undefined;
+    }
+    const look = () => setHeight(element.offsetHeight || LINE);
+    look();
+    const observer = new ResizeObserver(look);
+    observer.observe(element);
+    return () => observer.disconnect();
+  }, []);
+  return [sized, height];
 }

@@ -41,7 +41,7 @@ export function Shell({ clinic, nav, children }: ShellProps) {
         {nav}
       </header>
       <LostConnection />
-      <main id="contenido" tabIndex={-1}>
+      <main id="contenido" className="room" tabIndex={-1}>
         {children}
       </main>
     </>
