@@ -121,6 +121,13 @@ class BackupHeld(RespaldosError):
     code = "respaldo_retenido"
 
 
+class HoldOver(RespaldosError):
+    """A hold that ends before it begins holds nothing."""
+
+    status = 409
+    code = "retencion_pasada"
+
+
 class NotHeld(RespaldosError):
     """Only a held backup can be released."""
 

@@ -246,6 +246,9 @@ async def test_rows_are_shown_only_to_those_who_may_download_them(
         assert list(admin["resultado"]) == ["facturas", "bitacoras"], "in the order of the backup"
         assert staff["resultado"]["facturas"] == RESULT["facturas"] | {"ejemplos": {}}
         assert (len(admin["avisos"]), staff["avisos"]) == (3, admin["avisos"][:1])
-        assert (admin["conflictos"], staff["conflictos"]) == ([CONFLICT], [])
+        assert (admin["conflictos"], staff["conflictos"]) == (
+            [CONFLICT | {"etiqueta": None, "etiqueta_ocupado_por": None}],
+            [],
+        )
         assert (admin["motivo"], staff["motivo"]) == ("Se borró la ficha de Ana", None)
         assert (len(admin["registros"]), admin["registros_total"]) == (20 if path.endswith("s/") else 30, 30)

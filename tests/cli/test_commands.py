@@ -550,8 +550,10 @@ def test_the_version(tmp_path: Path) -> None:
 
 def test_every_command_answers_programs_too() -> None:
     for name in ANSWERING:
-        options = [option for parameter in load(name).params for option in parameter.opts]
-        assert "--json" in options, name
+        command = load(name)
+        for each in command.commands.values() if isinstance(command, click.Group) else [command]:
+            options = [option for parameter in each.params for option in parameter.opts]
+            assert "--json" in options, (name, each.name)
 
 
 def test_a_wrong_setting_is_one_line(tmp_path: Path) -> None:

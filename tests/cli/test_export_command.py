@@ -113,7 +113,7 @@ def test_a_changed_file_gives_nothing(downloaded: Path, tmp_path: Path, formato:
     content[-1] ^= 1
     (tmp_path / "r.json.gz").write_bytes(content)
     (tmp_path / "r.json.gz.md5").write_bytes(downloaded.with_name(downloaded.name + ".md5").read_bytes())
-    ran = alone("exportar", "r.json.gz", "--formato", formato, cwd=tmp_path)
+    ran = alone("exportar", "r.json.gz", "--formato", formato, "-o", "x", cwd=tmp_path)
     assert (ran.code, ran.out) == (1, "")
     assert "✗ el archivo cambió: su hash MD5 es" in ran.err
     assert left_in(tmp_path) == ["r.json.gz", "r.json.gz.md5"]

@@ -346,7 +346,7 @@ async def recuperar(service: ServiceDep, caller: AdminAccess, respaldo_id: Respa
     response_model=RespaldoConMensaje,
     summary="Hace que un respaldo se conserve",
     response_description="El respaldo, que nadie elimina mientras esté retenido.",
-    responses=of_anyone(),
+    responses=with_body(409, _409="El día 2026-07-05 ya pasó: ponga uno que no haya pasado, o ninguno"),
 )
 async def retener(service: ServiceDep, caller: AdminAccess, respaldo_id: RespaldoId, body: PedidoRetencion) -> Any:
     """Ni la limpieza ni una persona lo eliminan hasta que se libere o pase el día. El motivo lo ve quien puede ver

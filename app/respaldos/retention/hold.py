@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.errors import InvalidRequest, NotHeld, RespaldoNotFound
+from app.errors import HoldOver, NotHeld, RespaldoNotFound
 from app.respaldos import audit
 from app.respaldos.audit import Actor
 from app.respaldos.databases import Databases, transaction
@@ -23,11 +23,11 @@ async def retener_respaldo(
 ) -> Respaldo:
     """Have it kept until then, or without an end; one that is held already gets this reason and end.
 
-    Raises RespaldoNotFound, and InvalidRequest for an end that has passed.
+    Raises RespaldoNotFound, and HoldOver for an end that has passed.
     """
     now = datetime.now(UTC)
     if hasta is not None and hasta <= now:
-        raise InvalidRequest("«hasta» ya pasó: ponga una fecha de después de hoy, o ninguna")
+        raise HoldOver("ese día ya pasó: ponga uno que no haya pasado, o ninguno")
     async with transaction(databases) as session:
         respaldo = await _live(session, respaldo_id, clinica_id=clinica_id)
         respaldo.retenido, respaldo.retenido_hasta, respaldo.retenido_motivo = now, hasta, motivo

@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from sqlalchemy import select, update
 
-from app.errors import BackupHeld, InvalidRequest, NotHeld, ProtectedBackup, RespaldoNotFound
+from app.errors import BackupHeld, HoldOver, NotHeld, ProtectedBackup, RespaldoNotFound
 from app.respaldos.databases import transaction
 from app.respaldos.models import Aviso, Respaldo, TipoAviso
 from app.respaldos.resources import Resources
@@ -62,7 +62,7 @@ async def test_a_hold_ends_by_itself(resources: Resources) -> None:
     held = await stored(resources, clinic, days=90, content=b"contenido")
     await stored(resources, clinic)
     now = datetime.now(UTC)
-    with pytest.raises(InvalidRequest, match="ya pasó"):
+    with pytest.raises(HoldOver, match="ya pasó"):
         await retener_respaldo(resources, held, clinica_id=clinic, motivo=REASON, hasta=now, actor=PERSON)
     end = now + timedelta(days=5)
     await retener_respaldo(resources, held, clinica_id=clinic, motivo=REASON, hasta=end, actor=PERSON)
