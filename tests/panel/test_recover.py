@@ -81,6 +81,13 @@ async def test_a_deleted_patient_comes_back_in_five_steps(visit: Visit, service:
     await expect(page.get_by_text(f"{NAME}, paciente, con todo lo suyo")).to_be_visible()
     await visit.accessible()
     await fits(page)
+    # Whoever has second thoughts begins anew where they began.
+    await visit.follow("Recuperar datos")
+    await page.get_by_label("¿Qué perdió?").fill("nanduquispe zoe")
+    await page.keyboard.press("Enter")
+    await found.get_by_role("checkbox").check()
+    await visit.press("Seguir")
+    await expect(page.get_by_text(f"{NAME}, paciente, con todo lo suyo")).to_be_visible()
     await visit.press("Ver qué volvería")
     # Four: who and what.
     await visit.shows("Esto cambiaría")

@@ -38,7 +38,9 @@ export default function RecoverPage() {
   const [chosen, setChosen] = useState<ChosenRecord[]>([]);
   const [decided, setDecided] = useState(false);
   const found = useRestauracion(asked).data;
-  const place = asked === null ? (decided ? 1 : 0) : found === undefined || found.simulada ? 2 : 3;
+  // The navigation leads here with nothing in the address: to another search, whatever was chosen before.
+  const deciding = decided && chosen.length > 0 && wanted.texto !== "";
+  const place = asked === null ? (deciding ? 1 : 0) : found === undefined || found.simulada ? 2 : 3;
 
   if (!clinica.puede_administrar) {
     return (
@@ -51,6 +53,7 @@ export default function RecoverPage() {
 
   function lookFor(next: Wanted) {
     setChosen([]);
+    setDecided(false);
     if (next.texto === wanted.texto && next.dias === wanted.dias) {
       void again();
     } else {
@@ -77,7 +80,7 @@ export default function RecoverPage() {
           back={() => setParams(toAddress(wanted))}
           more={anew}
         />
-      ) : decided && chosen.length > 0 ? (
+      ) : deciding ? (
         <Chosen chosen={chosen} previewed={(id) => setParams(toAddress(wanted, id))} back={() => setDecided(false)} />
       ) : (
         <>
