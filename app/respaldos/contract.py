@@ -565,6 +565,9 @@ class RestauracionEnLista(Answer):
         if listed and answer.registros is not None:
             answer.registros = answer.registros[:LISTED_RECORDS]
         if not examples:
+            if answer.conflictos and answer.error is not None:
+                # The sentence has the values that are in each other's way.
+                answer.error = "hay registros que no pueden volver; quien administra la clínica ve cuáles"
             answer.conflictos, answer.etiquetas = [], {}
             # It may name a patient.
             answer.motivo = None

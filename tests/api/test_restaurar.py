@@ -232,7 +232,7 @@ async def test_rows_are_shown_only_to_those_who_may_download_them(
         conn,
         respaldo_id,
         clase,
-        job={"estado": "completado"},
+        job={"estado": "fallido", "error": "«facturas» 1 no puede volver: otra tiene hoy numero = F1"},
         resultado=json.dumps(RESULT),
         avisos=json.dumps(["faltan 1 accesos", f"{WHO}«auth_user»: ana (1)", f"{WHAT}«forma»: 1 (era «qr»)"]),
         conflictos=json.dumps([CONFLICT]),
@@ -250,5 +250,6 @@ async def test_rows_are_shown_only_to_those_who_may_download_them(
             [CONFLICT | {"etiqueta": None, "etiqueta_ocupado_por": None}],
             [],
         )
+        assert ("F1" in admin["error"], "F1" in staff["error"]) == (True, False)
         assert (admin["motivo"], staff["motivo"]) == ("Se borró la ficha de Ana", None)
         assert (len(admin["registros"]), admin["registros_total"]) == (20 if path.endswith("s/") else 30, 30)
