@@ -1,5 +1,6 @@
 """A file that was edited, its digests computed again, is refused by what it says, and nothing is changed."""
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -10,6 +11,7 @@ from app.clinic.restore.database import RestoreDatabase
 from app.clinic.restore.taken import ConflictsFound
 from app.dump.document import Form, Header
 from app.errors import FormatError, RespaldosError, RestoreDiffers, RestoreRefused
+from app.record_names import without_names
 from tests.clinic.conftest import Database
 from tests.clinic.restore.conftest import Writer, superuser
 from tests.support.clinic_backup import Backup, back_up
@@ -53,15 +55,11 @@ EDITS: dict[str, Edit] = {
         RestoreRefused,
         r"persona\.clinica_id",
     ),
-    "the other clinic itself": (
-        _instead("clinica", '"id":1', '"id":2'),
-        RestoreRefused,
-        r"de otra clínica: “Uno” \(2\)",
-    ),
+    "the other clinic itself": (_instead("clinica", '"id":1', '"id":2'), RestoreRefused, "de otra clínica: 2"),
     "a key that another clinic has by its parent": (
         _beside("ficha", RECORD.format(id=3, codigo='"z"', persona=11)),
         RestoreRefused,
-        r"esas claves de «ficha» son hoy de otra clínica, o de ninguna: “z · 2026-01-01” \(3\)",
+        "esas claves de «ficha» son hoy de otra clínica, o de ninguna: 3",
     ),
     "a unique value that another clinic has": (
         _instead("ficha", '"codigo":"a"', '"codigo":"c"'),
@@ -134,9 +132,11 @@ async def _two_clinics(database: Database, writer: Writer) -> tuple[RestoreDatab
 async def test_rows_that_do_not_fit(database: Database, writer: Writer) -> None:
     clinics, backups = await _two_clinics(database, writer)
     for name, (change, error, says) in EDITS.items():
-        with pytest.raises(error, match=says) as caught:
+        with pytest.raises(error) as caught:
             await restore(clinics, edited(backups[1], change))
         assert type(caught.value) is error, name
+        # What the records are called is no matter here.
+        assert re.search(says, without_names(str(caught.value))), (name, str(caught.value))
         assert await leftovers(database.sql) == []
     await assert_unchanged(clinics, backups)
 
