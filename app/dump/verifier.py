@@ -124,9 +124,14 @@ class FileVerifier:
                 if self._on_event is not None:
                     self._on_event(event)
 
+    @property
+    def md5(self) -> str:
+        """The hash (hex) of what it was fed so far."""
+        return self._md5.hexdigest()
+
     def finish(self, md5: str | None = None) -> VerifiedFile:
         """Check that the file is whole and, where given, that `md5` (hex) is its hash. Raises FormatError."""
-        read = self._md5.hexdigest()
+        read = self.md5
         try:
             if self._problem is not None:
                 raise self._problem

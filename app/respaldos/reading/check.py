@@ -8,7 +8,7 @@ from typing import TypeAlias
 from app.dump.reader import Event
 from app.dump.verifier import FileVerifier, VerifiedFile
 from app.dump.whose import whose
-from app.errors import AlreadyPurged, FormatError, NotCompleted
+from app.errors import AlreadyPurged, FormatError, NotCompleted, ObjectMismatch, ObjectNotFound, StorageUnavailable
 from app.respaldos.keys.keys import decryption_of, refuse_destroyed
 from app.respaldos.models import Estado, Respaldo
 from app.respaldos.progress import Etapa, Progress
@@ -24,9 +24,8 @@ async def check_quickly(resources: Resources, respaldo: Respaldo, progress: Prog
     Raises NotCompleted, AlreadyPurged, KeyDestroyed, ObjectNotFound, ObjectMismatch, and other StorageErrors that
     say nothing of the object.
     """
-    key = _key(respaldo)
+    stored = _stored(respaldo)
     progress.enter(Etapa.VERIFICANDO)
-    stored = StoredObject(key, respaldo.tamaño_bytes or 0, respaldo.hash_md5 or "")
     await resources.storage.glance(stored, on_bytes=lambda size: progress.advance(bytes_=size))
 
 
@@ -42,9 +41,12 @@ async def check_thoroughly(
     """Read the object from S3 and check hash, gzip to its end, structure, counts and digests.
 
     `take` is given what the file holds as it is read, while the next part is being checked: whether all of it is
-    true is known only when this returns. `parse_data` and `on_plain` are as for FileVerifier. Raises NotCompleted,
-    AlreadyPurged, ObjectNotFound, StorageError, EncryptionError, what `take` raises, or FormatError that says what is
-    wrong.
+    true is known only when this returns. `parse_data` and `on_plain` are as for FileVerifier. Where other bytes
+    arrive than were stored, the object is read once more before it is called damaged: a bit may have changed on its
+    way.
+
+    Raises NotCompleted, AlreadyPurged, ObjectNotFound, StorageError, EncryptionError, what `take` raises, or
+    FormatError that says what is wrong.
     """
     key = _key(respaldo)
     progress.enter(Etapa.VERIFICANDO)
@@ -65,7 +67,14 @@ async def check_thoroughly(
             await hand_on(events)
             events.clear()
             progress.advance(bytes_=len(chunk))
-        verified = await asyncio.to_thread(verifier.finish, respaldo.hash_md5)
+        try:
+            verified = await asyncio.to_thread(verifier.finish, respaldo.hash_md5)
+        except FormatError as exc:
+            if verifier.md5 != respaldo.hash_md5 and await _is_sound(resources, respaldo, progress):
+                raise StorageUnavailable(
+                    f"lo que llegó de S3 no es lo que hay allí ({exc}); vuelva a intentarlo"
+                ) from exc
+            raise
         # Of an encrypted file the end comes only now.
         await hand_on(events)
     stated = respaldo.metadata_.get("hash_sha256")
@@ -103,6 +112,15 @@ async def check_by_trial(
     return verified, said
 
 
+async def _is_sound(resources: Resources, respaldo: Respaldo, progress: Progress) -> bool:
+    """Whether S3 has what was stored, by reading all of it."""
+    try:
+        await resources.storage.read_back(_stored(respaldo), on_bytes=lambda size: progress.advance(bytes_=size))
+    except (ObjectMismatch, ObjectNotFound):
+        return False
+    return True
+
+
 @asynccontextmanager
 async def taking(take: Take | None) -> AsyncIterator[Take]:
     """What hands events to `take` and returns once it has those before; at the end of the block it has all."""
@@ -128,6 +146,10 @@ async def taking(take: Take | None) -> AsyncIterator[Take]:
 
 async def _take(take: Take, events: Sequence[Event]) -> None:
     await take(events)
+
+
+def _stored(respaldo: Respaldo) -> StoredObject:
+    return StoredObject(_key(respaldo), respaldo.tamaño_bytes or 0, respaldo.hash_md5 or "")
 
 
 def _key(respaldo: Respaldo) -> str:

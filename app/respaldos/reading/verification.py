@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.dump.verifier import VerifiedFile
-from app.errors import FormatError, NotCompleted, ObjectMismatch, StorageUnavailable
+from app.errors import NotCompleted
 from app.respaldos.audit import COMMAND_LINE, Actor
 from app.respaldos.backup import queries as backup_queries
 from app.respaldos.databases import Databases, transaction
@@ -64,26 +64,15 @@ async def _check(
     take: Take | None = None,
     on_plain: Callable[[bytes], object] | None = None,
 ) -> tuple[VerifiedFile | None, list[str]]:
-    """What the file says where it was read, and what a trial has to say besides.
-
-    What seems to be damaged is read once more before it is called so: a bit may have changed on its way from S3.
-    Raises StorageUnavailable where the object is sound after all.
-    """
-    try:
-        match profundidad:
-            case Profundidad.RAPIDA:
-                await check_quickly(resources, respaldo, progress)
-                return None, []
-            case Profundidad.COMPLETA:
-                return await check_thoroughly(resources, respaldo, progress, take=take, on_plain=on_plain), []
-            case Profundidad.ENSAYO:
-                return await check_by_trial(resources, respaldo, progress)
-    except (FormatError, ObjectMismatch) as exc:
-        try:
-            await check_thoroughly(resources, respaldo, progress)
-        except BAD:
-            raise exc from None
-        raise StorageUnavailable(f"lo que llegó de S3 no es lo que hay allí ({exc}); vuelva a intentarlo") from exc
+    """What the file says where it was read, and what a trial has to say besides."""
+    match profundidad:
+        case Profundidad.RAPIDA:
+            await check_quickly(resources, respaldo, progress)
+            return None, []
+        case Profundidad.COMPLETA:
+            return await check_thoroughly(resources, respaldo, progress, take=take, on_plain=on_plain), []
+        case Profundidad.ENSAYO:
+            return await check_by_trial(resources, respaldo, progress)
 
 
 async def run(attempt: Attempt) -> None:
