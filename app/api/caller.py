@@ -243,21 +243,30 @@ DownloadAccess = Annotated[Caller, Depends(_caller(Permiso.ADMINISTRAR, Alcance.
 ExportAccess = Annotated[Caller, Depends(_caller(Permiso.ADMINISTRAR, Alcance.EXPORTAR))]
 
 
-def require_recent_password(service: Service, principal: Principal, *, seconds: float = PASSWORD_SECONDS) -> None:
-    """Have somebody who logged in here, or with JWT_REQUIRE_AUTH_TIME anywhere, give their password now and then.
+def password_is_recent(service: Service, principal: Principal, *, seconds: float) -> bool:
+    """Whether somebody who logged in here, or with JWT_REQUIRE_AUTH_TIME anywhere, gave their password within that.
 
-    A token for a program has none behind it. Raises ConfirmationRequired.
+    A token for a program has none behind it.
     """
     token = facts_of(principal)
-    foreign = not token.own and service.settings.jwt_require_auth_time
-    if token.password is None and not foreign:
-        return
+    if token.password is None and not _comes_from_elsewhere(service, principal):
+        return True
     given = token.authenticated
-    if given is not None and (datetime.now(UTC) - given).total_seconds() < seconds:
+    return given is not None and (datetime.now(UTC) - given).total_seconds() < seconds
+
+
+def require_recent_password(service: Service, principal: Principal) -> None:
+    """Have them give their password now and then. Raises ConfirmationRequired."""
+    if password_is_recent(service, principal, seconds=PASSWORD_SECONDS):
         return
-    minutes = "15 minutos" if seconds == PASSWORD_SECONDS else "un minuto"
-    said = f"hace más de {minutes} que dio su contraseña, y para esto hay que darla de nuevo"
-    raise ConfirmationRequired(said if not foreign else f"{said}: ingrese otra vez en el sistema de la clínica")
+    said = "hace más de 15 minutos que dio su contraseña, y para esto hay que darla de nuevo"
+    elsewhere = _comes_from_elsewhere(service, principal)
+    raise ConfirmationRequired(said if not elsewhere else f"{said}: ingrese otra vez en el sistema de la clínica")
+
+
+def _comes_from_elsewhere(service: Service, principal: Principal) -> bool:
+    """Whether the password is one of the clinics' own backend, which tells when it was given."""
+    return not facts_of(principal).own and service.settings.jwt_require_auth_time
 
 
 async def _recent(service: ServiceDep, caller: AdminAccess) -> Caller:

@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime
-from functools import partial
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request, Response
@@ -15,6 +14,7 @@ from app.api.caller import (
     ReadAccess,
     RecentAccess,
     ServiceDep,
+    password_is_recent,
     platforms_own,
     require_recent_password,
 )
@@ -322,7 +322,7 @@ async def eliminar(service: ServiceDep, caller: RecentAccess, respaldo_id: Respa
         clinica_id=caller.clinica_id,
         actor=await _named(service, caller),
         platform=caller.principal.superadmin,
-        on_drastic=partial(require_recent_password, service, caller.principal, seconds=AGAIN_SECONDS),
+        confirmed=password_is_recent(service, caller.principal, seconds=AGAIN_SECONDS),
     )
 
 

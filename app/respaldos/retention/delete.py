@@ -1,12 +1,12 @@
 """What a person decides of a backup: hidden at once and purged days later, taken back, accepted though suspicious."""
 
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 from app.dump.whose import whose
 from app.errors import (
     AlreadyPurged,
     BackupHeld,
+    ConfirmationRequired,
     LastGoodBackup,
     NotDeleted,
     NotSuspicious,
@@ -36,12 +36,12 @@ async def eliminar_respaldo(
     clinica_id: int | None,
     actor: Actor,
     platform: bool = False,
-    on_drastic: Callable[[], None] | None = None,
+    confirmed: bool = True,
 ) -> None:
     """Hide it, and tell the clinic's administrators: all of them where a thief might want it, who has no more time.
 
-    That is a good one of the last PROTECTED_AGE, or one after USUAL_DELETIONS others of that day. Before it is done,
-    `on_drastic` is called, which may raise.
+    That is a good one of the last PROTECTED_AGE, or one after USUAL_DELETIONS others of that day; who asks is to have
+    `confirmed` who they are, else ConfirmationRequired.
 
     Raises RespaldoNotFound, OperationInProgress while it is pending or running, BackupHeld, LastGoodBackup where the
     clinic would be left without a good one, and, but for the `platform`'s own people, ProtectedBackup for its newest
@@ -70,8 +70,11 @@ async def eliminar_respaldo(
             )
         before = await retention_queries.deletions(session, clinica_id=clinica_id, since=now - DAY)
         drastic = before >= USUAL_DELETIONS or (found.good and found.fecha_respaldo >= now - PROTECTED_AGE)
-        if drastic and on_drastic is not None:
-            on_drastic()
+        if drastic and not confirmed:
+            raise ConfirmationRequired(
+                f"para eliminar uno bueno de los últimos {PROTECTED_AGE.days} días, o más de {USUAL_DELETIONS} en un"
+                " día, hay que dar la contraseña de nuevo"
+            )
         if not await retention_queries.mark_deleted(session, respaldo_id, clinica_id=clinica_id):
             raise OperationInProgress(
                 f"el respaldo {respaldo_id} está en curso; cancélelo antes de eliminarlo", respaldo_id
