@@ -125,14 +125,20 @@ async def configure_bucket(
         existing = await _create(client, bucket, storage.options.region, lock=lock_days is not None, look=look)
         if existing.outcome is Outcome.WRONG:
             return (existing,)
-    tried, options = (None, storage.options) if look else await _try(storage, prefix)
-    trial = None if look or options is None else partial(_store_one, storage.with_options(options), prefix)
-    options = options or storage.options
+    tried: list[BucketSetting] = []
+    trial = None
+    if not look:
+        said, options = await _try(storage, prefix)
+        tried.append(said)
+        if options is not None:
+            storage = storage.with_options(options)
+            trial = partial(_store_one, storage, prefix)
+    options = storage.options
     ensure = partial(_ensure, look=look, trial=trial)
     with s3_errors(bucket):
         return (
             existing,
-            *([] if tried is None else [tried]),
+            *tried,
             await _block_public_access(client, bucket, ensure),
             await _make_acl_private(client, bucket, ensure),
             await _encrypt(client, bucket, options.sse, options.sse_kms_key_id, ensure),
