@@ -3,7 +3,7 @@
 The HTTP API, its OpenAPI document, the command line's `--json` and the webhook take them from here.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from typing import Annotated, Any, Literal, Self
 
@@ -439,16 +439,17 @@ class ClinicaEnLista(Answer):
 
 
 class DestruccionDeClave(Answer):
-    """En qué está la destrucción de la clave de una clínica: `pedida` por una persona, o `hecha`, como otra confirmó.
+    """En qué está la destrucción de la clave de una clínica: `pedida` por una persona, `retirada`, o `hecha`, como
+    otra confirmó.
 
     `claves` son las destruidas; `pendiente` dice qué queda por borrar del bucket, que el servicio sigue intentando.
     """
 
-    clinica_id: Annotated[int, eg(3)]
-    etapa: Annotated[Literal["pedida", "hecha"], eg("hecha")]
+    clinica_id: Annotated[int | None, eg(3)] = Field(description="Vacío en la de la plataforma.")
+    etapa: Annotated[Literal["pedida", "retirada", "hecha"], eg("hecha")]
     persona: Annotated[str, eg("otra@plataforma.example")]
-    claves: Annotated[list[str], eg(["7d0f0b7ca9c1e0d2"])]
-    pendiente: Annotated[list[str], eg([])]
+    claves: Annotated[Sequence[str], eg(["7d0f0b7ca9c1e0d2"])] = ()
+    pendiente: Annotated[Sequence[str], eg([])] = ()
 
 
 # What is done with a backup's file

@@ -212,10 +212,8 @@ async def destruir_clave(
     who: Final[dict[str, Any]] = {"clinica_id": clinica_id, "nombre": body.nombre, "por": actor.usuario}
     if not body.confirmar:
         await pedir_destruccion(service.resources, **who, actor=actor)
-        return _stage(clinica_id, "pedida", actor.usuario)
+        return DestruccionDeClave(clinica_id=clinica_id, etapa="pedida", persona=actor.usuario)
     gone = await confirmar_destruccion(service.resources, **who, actor=actor)
-    return _stage(clinica_id, "hecha", actor.usuario, claves=gone.keys, pendiente=gone.left)
-
-
-def _stage(clinica_id: int, etapa: str, persona: str, **gone: Any) -> dict[str, Any]:
-    return {"clinica_id": clinica_id, "etapa": etapa, "persona": persona, "claves": [], "pendiente": [], **gone}
+    return DestruccionDeClave(
+        clinica_id=clinica_id, etapa="hecha", persona=actor.usuario, claves=gone.keys, pendiente=gone.left
+    )

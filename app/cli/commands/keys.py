@@ -3,6 +3,7 @@
 import getpass
 import sys
 from collections.abc import Sequence
+from typing import Literal
 
 import click
 
@@ -13,6 +14,7 @@ from app.cli.resources import with_resources
 from app.cli.running import with_databases
 from app.dump.whose import named, whose
 from app.respaldos.audit import COMMAND_LINE
+from app.respaldos.contract import DestruccionDeClave
 from app.respaldos.databases import Databases, transaction
 from app.respaldos.keys import fleet as key_fleet
 from app.respaldos.keys.destroy import (
@@ -167,9 +169,9 @@ def destruir(
     if not confirmar:
         with_databases(ask)
         hours = int(WITHIN.total_seconds() // 3600)
-        stage = "retirada" if retirar else "pedida"
         if as_json:
-            print_json({"clinica_id": clinica_id, "etapa": stage, "persona": by, "claves": [], "pendiente": []})
+            stage: Literal["retirada", "pedida"] = "retirada" if retirar else "pedida"
+            print_json(DestruccionDeClave(clinica_id=clinica_id, etapa=stage, persona=by))
         elif retirar:
             done(f"Ya nadie pide destruir la clave de {whose(clinica_id)}")
         else:
@@ -178,13 +180,9 @@ def destruir(
     gone = with_resources(destroy)
     if as_json:
         print_json(
-            {
-                "clinica_id": clinica_id,
-                "etapa": "hecha",
-                "persona": by,
-                "claves": gone.keys,
-                "pendiente": gone.left,
-            }
+            DestruccionDeClave(
+                clinica_id=clinica_id, etapa="hecha", persona=by, claves=gone.keys, pendiente=gone.left
+            )
         )
         return
     for why in gone.left:

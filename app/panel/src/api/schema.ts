@@ -1465,7 +1465,8 @@ export interface components {
         };
         /**
          * DestruccionDeClave
-         * @description En qué está la destrucción de la clave de una clínica: `pedida` por una persona, o `hecha`, como otra confirmó.
+         * @description En qué está la destrucción de la clave de una clínica: `pedida` por una persona, `retirada`, o `hecha`, como
+         *     otra confirmó.
          *
          *     `claves` son las destruidas; `pendiente` dice qué queda por borrar del bucket, que el servicio sigue intentando.
          * @example {
@@ -1479,18 +1480,27 @@ export interface components {
          *     }
          */
         DestruccionDeClave: {
-            /** Clinica Id */
-            clinica_id: number;
+            /**
+             * Clinica Id
+             * @description Vacío en la de la plataforma.
+             */
+            clinica_id: number | null;
             /**
              * Etapa
              * @enum {string}
              */
-            etapa: "pedida" | "hecha";
+            etapa: "pedida" | "retirada" | "hecha";
             /** Persona */
             persona: string;
-            /** Claves */
+            /**
+             * Claves
+             * @default []
+             */
             claves: string[];
-            /** Pendiente */
+            /**
+             * Pendiente
+             * @default []
+             */
             pendiente: string[];
         };
         /**
