@@ -111,7 +111,9 @@ OTRO=$(curl -s $API/auth/login/ -H 'Content-Type: application/json' \
 -d '{{"email": "{other_admin}", "contraseña": "{password}"}}' | campo '["token"]')
 curl -sw '\\n%{{http_code}}\\n' $API/respaldos/$ID/ -H "Authorization: Bearer $OTRO"
 
-# Eliminar el más antiguo de la lista: 204
+# Eliminar el más antiguo de la lista: 204. Es de esta semana, y para eso se da la contraseña de nuevo
+TOKEN=$(curl -s $API/auth/confirmar/ -H "Authorization: Bearer $TOKEN" -H 'Content-Type: application/json' \
+-d '{{"contraseña": "{password}"}}' | campo '["token"]')
 ANTIGUO=$(curl -s $API/respaldos/ -H "Authorization: Bearer $TOKEN" | campo '[-1]["id"]')
 curl -sw '%{{http_code}}\\n' -X DELETE $API/respaldos/$ANTIGUO/ -H "Authorization: Bearer $TOKEN"
 """
