@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from enum import StrEnum
+from functools import cache
 from ipaddress import ip_network
 from pathlib import Path
 from string import Formatter
@@ -354,6 +355,12 @@ class _DemoSettings(Settings):
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         return init_settings, dotenv_settings
+
+
+@cache
+def settings_of_process() -> Settings:
+    """What `load_settings` finds, read once: for a command, which is over before anything of it changes."""
+    return load_settings()
 
 
 def load_settings() -> Settings:

@@ -74,6 +74,6 @@ def _seals() -> SealKeys:
         return NO_SEALS
     # Where there are no settings, nobody waits for what reads them (0.2 s).
     from app.connections.seals import sealing
-    from app.settings import load_settings
+    from app.settings import settings_of_process
 
-    return sealing(load_settings())
+    return sealing(settings_of_process())

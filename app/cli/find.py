@@ -10,7 +10,7 @@ from app.respaldos.contract import RespaldoCompleto
 from app.respaldos.databases import Databases, transaction
 from app.respaldos.models import Respaldo
 from app.respaldos.progress import Progreso
-from app.settings import load_settings
+from app.settings import settings_of_process
 
 
 async def find_respaldo(databases: Databases, respaldo_id: int) -> Respaldo:
@@ -24,7 +24,7 @@ async def find_respaldo(databases: Databases, respaldo_id: int) -> Respaldo:
 
 def in_full(respaldo: Respaldo, progreso: Progreso | None = None) -> RespaldoCompleto:
     """All that programs are shown of it; `progreso` is that of its job while it runs."""
-    return RespaldoCompleto.of(respaldo, retention_days=load_settings().retention_days, progreso=progreso)
+    return RespaldoCompleto.of(respaldo, retention_days=settings_of_process().retention_days, progreso=progreso)
 
 
 def encryption_of(respaldo: Respaldo) -> str:

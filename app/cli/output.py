@@ -119,9 +119,9 @@ def number(value: int | None) -> str:
 def time_zone() -> ZoneInfo:
     """TIME_ZONE, in which people are shown every moment. Raises SettingsError."""
     # What is about a file alone does not wait for the settings (0.1 s).
-    from app.settings import load_settings
+    from app.settings import settings_of_process
 
-    return load_settings().time_zone
+    return settings_of_process().time_zone
 
 
 def timestamp(at: datetime) -> str:

@@ -9,7 +9,7 @@ from app.cli.interrupt import until_told
 from app.connections.databases import open_databases
 from app.connections.embedded import embedded_servers
 from app.respaldos.databases import Databases
-from app.settings import Settings, load_settings
+from app.settings import Settings, settings_of_process
 
 T = TypeVar("T")
 
@@ -26,7 +26,7 @@ def with_databases(work: Callable[[Databases], Coroutine[Any, Any, T]]) -> T:
 
 def with_settings(work: Callable[[Settings], Coroutine[Any, Any, T]]) -> T:
     """Run `work` with the settings of the environment."""
-    return run_with(load_settings(), work)
+    return run_with(settings_of_process(), work)
 
 
 def run_with(settings: Settings, work: Callable[[Settings], Coroutine[Any, Any, T]]) -> T:

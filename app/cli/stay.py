@@ -7,14 +7,14 @@ from typing import Any
 import click
 
 from app.cli.running import run_with
-from app.settings import Settings, load_settings
+from app.settings import Settings, settings_of_process
 
 
 def until_stopped(work: Callable[[Settings], Coroutine[Any, Any, None]]) -> None:
     """Being told to stop is how these commands succeed."""
 
     try:
-        run_with(load_settings(), work)
+        run_with(settings_of_process(), work)
     except KeyboardInterrupt:
         nothing_left_to_stop()
         click.echo("Detenido")

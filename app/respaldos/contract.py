@@ -86,6 +86,8 @@ class Answer(BaseModel):
         from_attributes=True,
         populate_by_name=True,
         json_schema_serialization_defaults_required=True,
+        # A command needs one or two of them, and waits for those alone.
+        defer_build=True,
     )
 
     @classmethod

@@ -35,7 +35,7 @@ from app.respaldos.models import Estado, Respaldo, Restauracion, TipoRestauracio
 from app.respaldos.progress import Progreso
 from app.respaldos.reading import queries as reading_queries
 from app.respaldos.status.statistics import obtener_estadisticas
-from app.settings import Settings, load_settings
+from app.settings import Settings, settings_of_process
 
 # Of what was done with a backup, restores among the last so many are shown with it; the API has all of them.
 LAST_DONE = 50
@@ -68,7 +68,7 @@ def listar(clinica: str | None, plataforma: bool, limite: int, as_json: bool) ->
 
     respaldos = with_databases(work)
 
-    days = load_settings().retention_days
+    days = settings_of_process().retention_days
     rows = [RespaldoEnLista.of(respaldo, retention_days=days) for respaldo in respaldos]
     if as_json:
         print_json(rows)
