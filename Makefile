@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install panel types demo check fix lint lint-python lint-panel test test-panel bench fleet random ceph screenshots
+.PHONY: help install panel types demo check fix lint lint-python lint-panel test test-panel docs bench fleet random ceph screenshots
 .PHONY: locale lock release clean
 
 help: ## this list
@@ -71,11 +71,18 @@ unexport PYTHONDONTWRITEBYTECODE
 
 test: $(BUILT) ## everything that CI checks
 	@scripts/install-chromium
-	@$(MAKE) --no-print-directory --jobs 2 --output-sync lint-python lint-panel test-panel
+	@$(MAKE) --no-print-directory --jobs 2 --output-sync lint-python lint-panel test-panel docs
 	@$(BIN)/pytest -n 3
 
 test-panel:
 	@$(NPM) run --silent test
+
+# Beside docs/ stands what it links to.
+SITE := .site
+PAGES := README.md CONTRIBUTING.md SECURITY.md CHANGELOG.md LICENSE Dockerfile .env.example docs deploy
+docs: $(INSTALLED) ## the documentation as a site, in .site/html/; a broken link is an error
+	@mkdir -p $(SITE)/pages && cd $(SITE)/pages && ln -sfn $(addprefix ../../,$(PAGES)) .
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict > $(SITE)/log 2>&1 || { cat $(SITE)/log; exit 1; }
 
 bench: $(BUILT) ## the measurements of tests/bench, as a table
 	@$(BIN)/python -m tests.bench
@@ -105,5 +112,5 @@ release: $(BUILT) ## a version, its tag and its wheel, which is tried where noth
 	@scripts/release $(VERSION)
 
 clean: ## remove what was made: .venv/, caches, the demo's data
-	rm -rf $(VENV) $(PANEL)/node_modules $(PANEL)/dist $(PANEL)/library dist .respaldos .bench .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .lint-imports.log
+	rm -rf $(VENV) $(PANEL)/node_modules $(PANEL)/dist $(PANEL)/library dist .respaldos .bench .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .lint-imports.log $(SITE)
 	find app workers migrations tests -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -11,7 +11,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from tests.bench import backup, many_backups, owners, panel, points, restore, search, service
+from tests.bench import backup, by_hand, many_backups, owners, panel, points, restore, search, service
 from tests.bench.databases import (
     FIFTEEN_THOUSAND,
     HOME,
@@ -28,6 +28,8 @@ from tests.bench.databases import (
     measured_ground,
 )
 from tests.bench.table import Row
+
+PARTS = ["backup", "owners", "service", "many_backups", "points", "panel", "restore", "search", "by_hand"]
 
 RESULTS = HOME / "results.json"
 
@@ -46,7 +48,17 @@ def show(title: str, rows: list[Row]) -> None:
 
 def main() -> int:
     """Measure and print; the exit code. With one of the parts as argument, only that."""
-    parts = sys.argv[1:] or ["backup", "owners", "service", "many_backups", "points", "panel", "restore", "search"]
+    parts = sys.argv[1:] or [
+        "backup",
+        "owners",
+        "service",
+        "many_backups",
+        "points",
+        "panel",
+        "restore",
+        "search",
+        "by_hand",
+    ]
     rows: list[Row] = []
     raw: dict[str, Any] = {}
     HOME.mkdir(exist_ok=True)
@@ -94,6 +106,11 @@ def main() -> int:
             with measured_ground(SEARCHED_HOME, (HUNDRED_THOUSAND,)) as settings:
                 found, raw["search"] = search.measure(settings)
             show("Looking for a record in thirty backups", found)
+            rows += found
+        if "by_hand" in parts:
+            with measured_ground(MANY_HOME, MANY_CLINICS) as settings:
+                found, raw["by_hand"] = by_hand.measure(settings, Path(folder))
+            show("What people do without it", found)
             rows += found
     RESULTS.write_text(json.dumps({"cores": os.cpu_count(), "rows": [asdict(row) for row in rows], **raw}, indent=2))
     return 0 if all(row.met for row in rows) else 1
