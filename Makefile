@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install panel types demo check fix lint lint-python lint-panel test test-panel docs bench fleet random ceph screenshots
+.PHONY: help install panel types demo check fix lint lint-python lint-panel test test-panel docs bench fleet random faults ceph screenshots
 .PHONY: locale lock release clean
 
 help: ## this list
@@ -87,12 +87,17 @@ docs: $(INSTALLED) ## the documentation as a site, in .site/html/; a broken link
 bench: $(BUILT) ## the measurements of tests/bench, as a table
 	@$(BIN)/python -m tests.bench
 
-random fleet: MINUTES ?= $(if $(filter fleet,$@),15,10)
+random: MINUTES ?= 10
 random: $(INSTALLED) ## restores in random schemas, from a random seed, for MINUTES=10
 	@$(BIN)/python -m tests.random_restores --minutes $(MINUTES)
 
+fleet: MINUTES ?= 15
 fleet: $(INSTALLED) ## whole nights of up to 10,000 clinics, and what each backup costs, for MINUTES=15
 	@$(BIN)/python -m tests.bench.fleet --minutes $(MINUTES)
+
+faults: MINUTES ?= 20
+faults: $(INSTALLED) ## break servers and processes while clinics are backed up and restored, for MINUTES=20; SEED=1
+	@$(BIN)/python -m tests.faults --minutes $(MINUTES) --seed $(or $(SEED),1)
 
 ceph: $(INSTALLED) ## the storage's tests on a real Ceph, whose packages are installed
 	@scripts/install-ceph

@@ -71,6 +71,7 @@ _STARTED_BY_TESTS = (
         "tests/test_embedded.py",
         "tests/test_compose.py::test_the_secret",
         "tests/respaldos/exports/test_folder.py",
+        "tests/service/test_campaign.py",
     ),
     *(
         "tests/test_imports.py::test_the_layers_are_kept",
