@@ -15,7 +15,7 @@ from app.record_names import without_names
 from tests.clinic.conftest import Database
 from tests.clinic.restore.conftest import Writer, superuser
 from tests.support.clinic_backup import Backup, back_up
-from tests.support.clinic_restore import counts, models, restore
+from tests.support.clinic_restore import left_to_do, models, restore
 from tests.support.edited_files import Lines, edited
 from tests.support.restore_cases import assert_unchanged, leftovers
 from tests.support.two_clinics import TWO_CLINICS
@@ -171,5 +171,5 @@ async def test_a_header_that_says_something_else(database: Database) -> None:
         assert await leftovers(database.sql) == []
     # Where only some models are wanted, the others may be what they like.
     spoiled = edited(backups[1], renamed={"ficha": "fichas"})
-    assert counts(await restore(clinics, spoiled, scope=models("persona"))) == {}
+    assert await left_to_do(clinics, spoiled, scope=models("persona")) == {}
     await assert_unchanged(clinics, backups)

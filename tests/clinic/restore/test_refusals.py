@@ -9,7 +9,7 @@ from app.clinic.restore import database as restore_database
 from app.clinic.restore import session as restore_session
 from app.errors import DatabaseUnavailable, OperationInProgress, RestoreDiffers, RestoreRefused
 from tests.clinic.conftest import Database
-from tests.clinic.restore.conftest import Writer, crossed, ordinary, superuser
+from tests.clinic.restore.conftest import Writer, crossed, in_turn, ordinary, superuser
 from tests.support.clinic_backup import back_up
 from tests.support.clinic_restore import WHOLE, assert_restored, changed, counts, loaded, restore
 from tests.support.restore_cases import assert_unchanged, leftovers
@@ -154,7 +154,7 @@ async def test_another_sessions_lock_is_waited_for_a_while_only(
     assert await leftovers(sql) == []
 
 
-@pytest.mark.parametrize(
+@in_turn(
     ("change", "error", "says"),
     [
         ("UPDATE ficha SET codigo = 'y' WHERE id = 2", RestoreRefused, "actualizar en «ficha».*alguien los cambió"),
