@@ -31,6 +31,15 @@ class Operation(NamedTuple):
     def __str__(self) -> str:
         return f"{self.method.upper()} {self.path}"
 
+    async def ask(
+        self, client: httpx.AsyncClient, ids: dict[str, int], headers: dict[str, str], **params: str | int
+    ) -> httpx.Response:
+        """The answer where the things in the path are those of `ids`."""
+        path = self.path
+        for name in self.path_parameters:
+            path = path.replace(f"{{{name}}}", str(ids[name]))
+        return await client.request(self.method, path, json=self.body, params=params or None, headers=headers)
+
 
 def operations() -> list[Operation]:
     """All routes that need a token."""
@@ -101,6 +110,16 @@ class Theirs(NamedTuple):
 
     ids: dict[str, list[int]]
 
+    @property
+    def first(self) -> dict[str, int]:
+        """The first of each kind."""
+        return {name: numbers[0] for name, numbers in self.ids.items()}
+
+    @property
+    def last(self) -> dict[str, int]:
+        """The last of each kind: the platform's, where it has any."""
+        return {name: numbers[-1] for name, numbers in self.ids.items()}
+
 
 @pytest.fixture
 async def theirs(conn: asyncpg.Connection, store: Store) -> Theirs:
@@ -167,112 +186,89 @@ async def everything(conn: asyncpg.Connection) -> str:
     return json.dumps([[row[0] for row in table] for table in tables])
 
 
-@pytest.mark.parametrize("operation", [each for each in OPERATIONS if each.path_parameters], ids=str)
+# All routes are asked on one set of rows, which none of them may have changed when the next one is asked.
+
+
 async def test_another_clinics_ids_do_not_exist(
-    operation: Operation, theirs: Theirs, client: httpx.AsyncClient, conn: asyncpg.Connection
+    theirs: Theirs, client: httpx.AsyncClient, conn: asyncpg.Connection
 ) -> None:
     before = await everything(conn)
-    (parameter,) = operation.path_parameters
-    assert parameter in theirs.ids, f"{operation}: say in `theirs` what a «{parameter}» is"
-    for number in theirs.ids[parameter]:
-        path = operation.path.replace(f"{{{parameter}}}", str(number))
-        answer = await client.request(operation.method, path, json=operation.body, headers=bearer())
-        assert answer.status_code == 404, (path, answer.text)
-        mine = await client.request(
-            operation.method, path.replace(str(number), "999"), json=operation.body, headers=bearer()
-        )
-        assert mine.json()["detail"].replace("999", str(number)) == answer.json()["detail"]
-    assert await everything(conn) == before
+    for operation in [each for each in OPERATIONS if each.path_parameters]:
+        (parameter,) = operation.path_parameters
+        assert parameter in theirs.ids, f"{operation}: say in `theirs` what a «{parameter}» is"
+        for number in theirs.ids[parameter]:
+            answer = await operation.ask(client, {parameter: number}, bearer())
+            assert answer.status_code == 404, (operation, number, answer.text)
+            mine = await operation.ask(client, {parameter: 999}, bearer())
+            said = mine.json()["detail"].replace("999", str(number))
+            assert said == answer.json()["detail"], (operation, number)
+        assert await everything(conn) == before, operation
 
 
-@pytest.mark.parametrize("operation", OPERATIONS, ids=str)
 async def test_another_clinic_cannot_be_chosen(
-    operation: Operation, theirs: Theirs, client: httpx.AsyncClient, conn: asyncpg.Connection
+    theirs: Theirs, client: httpx.AsyncClient, conn: asyncpg.Connection
 ) -> None:
-    assert operation.takes_clinic
     before = await everything(conn)
-    path = operation.path
-    for parameter in operation.path_parameters:
-        path = path.replace(f"{{{parameter}}}", str(theirs.ids[parameter][0]))
-    answer = await client.request(
-        operation.method, path, json=operation.body, params={"clinica_id": OTHER}, headers=bearer()
-    )
-    assert answer.status_code == 404, answer.text
-    assert await everything(conn) == before
+    for operation in OPERATIONS:
+        assert operation.takes_clinic, operation
+        answer = await operation.ask(client, theirs.first, bearer(), clinica_id=OTHER)
+        assert answer.status_code == 404, (operation, answer.text)
+        assert await everything(conn) == before, operation
 
 
-@pytest.mark.parametrize("operation", OPERATIONS, ids=str)
 @pytest.mark.parametrize("rol", ["Administrador", "superadmin", "Recepcionista", "Paciente"])
 async def test_nobody_of_a_clinic_chooses_the_platform(
-    operation: Operation, rol: str, theirs: Theirs, client: httpx.AsyncClient, conn: asyncpg.Connection
+    rol: str, theirs: Theirs, client: httpx.AsyncClient, conn: asyncpg.Connection
 ) -> None:
     before = await everything(conn)
-    path = operation.path
-    for parameter in operation.path_parameters:
-        path = path.replace(f"{{{parameter}}}", str(theirs.ids[parameter][-1]))
-    for params in ({"plataforma": "true"}, {"plataforma": "true", "clinica_id": str(SMALL)}):
-        answer = await client.request(
-            operation.method, path, json=operation.body, params=params, headers=bearer(rol=rol)
-        )
-        assert (answer.status_code, answer.json()["codigo"]) == (403, "sin_permiso")
-    assert await everything(conn) == before
+    for operation in OPERATIONS:
+        for params in ({"plataforma": "true"}, {"plataforma": "true", "clinica_id": str(SMALL)}):
+            answer = await operation.ask(client, theirs.last, bearer(rol=rol), **params)
+            assert (answer.status_code, answer.json()["codigo"]) == (403, "sin_permiso"), (operation, params)
+        assert await everything(conn) == before, operation
 
 
-@pytest.mark.parametrize(
-    "operation", [each for each in OPERATIONS if each.method == "get" and not each.path_parameters], ids=str
-)
-async def test_lists_and_statistics_hold_nothing_of_another_clinic(
-    operation: Operation, theirs: Theirs, client: httpx.AsyncClient
+async def test_lists_and_statistics_hold_nothing_of_another_clinic(theirs: Theirs, client: httpx.AsyncClient) -> None:
+    for operation in [each for each in OPERATIONS if each.method == "get" and not each.path_parameters]:
+        answer = await operation.ask(client, {}, bearer(), **operation.query)
+        assert answer.status_code == 200, (operation, answer.text)
+        for number in theirs.ids["respaldo_id"] + theirs.ids["restauracion_id"] + theirs.ids["exportacion_id"]:
+            assert str(number) not in answer.text, operation
+        if "X-Total-Count" in answer.headers:
+            assert int(answer.headers["X-Total-Count"]) == len(answer.json()), operation
+            assert all(entry["clinica_id"] == SMALL for entry in answer.json()), operation
+
+
+@pytest.mark.parametrize("rol", ["Administrador", "superadmin", "Recepcionista", "Paciente"])
+async def test_what_is_the_platforms_is_no_clinics(
+    rol: str, theirs: Theirs, client: httpx.AsyncClient, conn: asyncpg.Connection
 ) -> None:
-    answer = await client.get(operation.path, params=operation.query, headers=bearer())
-    assert answer.status_code == 200
-    for number in theirs.ids["respaldo_id"] + theirs.ids["restauracion_id"] + theirs.ids["exportacion_id"]:
-        assert str(number) not in answer.text
-    if "X-Total-Count" in answer.headers:
-        assert int(answer.headers["X-Total-Count"]) == len(answer.json())
-        assert all(entry["clinica_id"] == SMALL for entry in answer.json())
+    before = await everything(conn)
+    for operation in PLATFORM:
+        assert set(operation.path_parameters) <= {"clinica_id"}, operation
+        for params in ({}, {"clinica_id": SMALL}, {"clinica_id": OTHER}):
+            answer = await operation.ask(client, {"clinica_id": SMALL}, bearer(rol=rol), **params)
+            assert (answer.status_code, answer.json()["codigo"]) == (403, "sin_permiso"), (operation, params)
+        assert await everything(conn) == before, operation
 
 
 @pytest.mark.parametrize("operation", PLATFORM, ids=str)
-@pytest.mark.parametrize("rol", ["Administrador", "superadmin", "Recepcionista", "Paciente"])
-async def test_what_is_the_platforms_is_no_clinics(
-    operation: Operation, rol: str, theirs: Theirs, client: httpx.AsyncClient, conn: asyncpg.Connection
-) -> None:
-    assert set(operation.path_parameters) <= {"clinica_id"}
-    path = operation.path.replace("{clinica_id}", str(SMALL))
-    before = await everything(conn)
-    for params in ({}, {"clinica_id": SMALL}, {"clinica_id": OTHER}):
-        answer = await client.request(
-            operation.method, path, json=operation.body, params=params, headers=bearer(rol=rol)
-        )
-        assert (answer.status_code, answer.json()["codigo"]) == (403, "sin_permiso")
-    assert await everything(conn) == before
-    superadmin = await client.request(operation.method, path, json=operation.body, headers=bearer(None))
-    # The clinic is not called as the example has it.
-    assert superadmin.status_code == (409 if operation.path.endswith("/destruir-clave/") else 200)
-
-
-@pytest.mark.parametrize("operation", OPERATIONS, ids=str)
-async def test_the_superadmin_must_choose_a_clinic(
+async def test_what_is_the_platforms_is_the_superadmins(
     operation: Operation, theirs: Theirs, client: httpx.AsyncClient
 ) -> None:
-    path = operation.path
-    for parameter in operation.path_parameters:
-        path = path.replace(f"{{{parameter}}}", str(theirs.ids[parameter][0]))
-    without = await client.request(operation.method, path, json=operation.body, headers=bearer(None))
-    assert (without.status_code, without.json()["codigo"]) == (422, "solicitud_invalida")
-    nowhere = await client.request(
-        operation.method, path, json=operation.body, params={"clinica_id": 999}, headers=bearer(None)
-    )
-    assert nowhere.status_code == 404
-    both = await client.request(
-        operation.method,
-        path,
-        json=operation.body,
-        params={"clinica_id": SMALL, "plataforma": "true"},
-        headers=bearer(None),
-    )
-    assert (both.status_code, both.json()["codigo"]) == (422, "solicitud_invalida")
+    answer = await operation.ask(client, {"clinica_id": SMALL}, bearer(None))
+    # The clinic is not called as the example has it.
+    assert answer.status_code == (409 if operation.path.endswith("/destruir-clave/") else 200)
+
+
+async def test_the_superadmin_must_choose_a_clinic(theirs: Theirs, client: httpx.AsyncClient) -> None:
+    for operation in OPERATIONS:
+        without = await operation.ask(client, theirs.first, bearer(None))
+        assert (without.status_code, without.json()["codigo"]) == (422, "solicitud_invalida"), operation
+        nowhere = await operation.ask(client, theirs.first, bearer(None), clinica_id=999)
+        assert nowhere.status_code == 404, operation
+        both = await operation.ask(client, theirs.first, bearer(None), clinica_id=SMALL, plataforma="true")
+        assert (both.status_code, both.json()["codigo"]) == (422, "solicitud_invalida"), operation
 
 
 async def test_the_superadmin_sees_the_chosen_clinic(theirs: Theirs, client: httpx.AsyncClient) -> None:

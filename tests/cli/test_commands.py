@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -46,15 +47,22 @@ def printed_commands(said: Ran) -> list[str]:
     return [line.strip() for line in said.out.splitlines() if re.match(r"  \S*(respaldos|psql) ", line)]
 
 
-@pytest.mark.timeout(300)  # fourteen programs, each from its first byte on
 def test_the_commands_that_the_demo_prints_work_as_they_are_printed(demo: Demo) -> None:
     commands = printed_commands(demo.said)
     assert len(commands) == 14
-    for command in commands:
-        ran = subprocess.run(command, shell=True, cwd=demo.folder, env=environment(), capture_output=True, text=True)  # noqa: S602
+    for number, command in enumerate(commands):
+        program, *arguments = shlex.split(command, comments=True)
+        # A shell starts the first, and what is no command of ours; it would make the same words of the others, whose
+        # program takes longer to start than to do what it is told.
+        if number and Path(program).name == PROGRAM.name and not set(command) & set("$`|&;<>*?~"):
+            ran = respaldos(*arguments, cwd=demo.folder)
+        else:
+            shell = ["sh", "-c", command]
+            done = subprocess.run(shell, cwd=demo.folder, env=environment(), capture_output=True, text=True)
+            ran = Ran(done.returncode, done.stdout, done.stderr)
         # psql is quiet, as it is asked to be.
-        assert (ran.returncode, ran.stdout != "") == (0, "psql" not in command), (command, ran)
-    assert ran.stdout == "✓ No hay ninguna diferencia\n"
+        assert (ran.code, ran.out != "") == (0, "psql" not in command), (command, ran)
+    assert ran.out == "✓ No hay ninguna diferencia\n"
 
 
 def test_the_demo_again_is_deaf_to_inherited_addresses(demo: Demo) -> None:

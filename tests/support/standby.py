@@ -30,8 +30,8 @@ class Standby:
     primary: asyncpg.Connection
 
     async def catch_up(self) -> None:
-        """Wait until the standby has all that the server has written."""
-        written = await self.primary.fetchval("SELECT pg_current_wal_insert_lsn()::text")
+        """Wait until the standby has all that has been committed."""
+        written = await self.primary.fetchval("SELECT pg_current_wal_flush_lsn()::text")
         other = await asyncpg.connect(self.url)
         try:
 

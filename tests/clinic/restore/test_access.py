@@ -7,7 +7,7 @@ from app.clinic.restore.scope import Scope
 from app.clinic.restore.taken import ConflictsFound
 from app.errors import RestoreRefused
 from tests.clinic.conftest import Database
-from tests.clinic.restore.conftest import Writer, crossed, superuser
+from tests.clinic.restore.conftest import Writer, crossed, in_turn, superuser
 from tests.support.clinic_backup import Backup, back_up
 from tests.support.clinic_restore import EVERYTHING, assert_restored, counts, missing, models, record, restore
 from tests.support.edited_files import edited
@@ -182,7 +182,7 @@ async def test_a_part_brings_back_the_logins_that_its_own_rows_need(database: Da
     assert (counts(plan), plan.new_logins) == ({"usuarios": (1, 0, 0)}, {"auth_user": "luis (2)"})
 
 
-@pytest.mark.parametrize(
+@in_turn(
     ("change", "says"),
     [
         # What a restored row would point to is somebody else by now: of another clinic, or of this one.
@@ -230,7 +230,7 @@ async def test_a_column_that_nobody_can_fill_is_named(database: Database, writer
         await restore(clinics, backup.file)
 
 
-@pytest.mark.parametrize("by_column", [True, False])
+@in_turn("by_column", [True, False])
 async def test_logins_that_a_column_or_a_rule_ties_to_the_clinic(
     database: Database, writer: Writer, by_column: bool
 ) -> None:
@@ -420,7 +420,7 @@ FORGED = {
 }
 
 
-@pytest.mark.parametrize("name", FORGED)
+@in_turn("name", FORGED)
 async def test_a_forged_reference_is_refused_by_name(database: Database, writer: Writer, name: str) -> None:
     clinics, backups = await _shared(database, writer)
     model, line, says = FORGED[name]
@@ -444,7 +444,7 @@ INSERT INTO aviso VALUES (1, 11, 1, 12), (2, 21, NULL, NULL);
 """
 
 
-@pytest.mark.parametrize(
+@in_turn(
     ("model", "line", "pointing"),
     [
         ("persona", '{"id":66,"clinica_id":2}', ('"de":12', '"de":66')),

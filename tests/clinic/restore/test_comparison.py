@@ -3,11 +3,10 @@
 from dataclasses import dataclass
 
 import asyncpg
-import pytest
 
 from app.clinic.restore.database import RestoreDatabase
 from tests.clinic.conftest import Database
-from tests.clinic.restore.conftest import Writer, crossed
+from tests.clinic.restore.conftest import Writer, in_turn
 from tests.support.clinic_backup import Backup, back_up
 from tests.support.clinic_restore import counts, restore, staged
 from tests.support.django import DJANGO
@@ -104,8 +103,7 @@ async def compare(
         return counted, comparison.avisos
 
 
-@crossed
-@pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
+@in_turn("kind", KINDS.values(), ids=KINDS, crossed=True)
 async def test_it_counts_and_names_what_a_preview_does(any_database: Database, writer: Writer, kind: Kind) -> None:
     await any_database.sql.execute(TABLES)
     backup = await back_up(await writer(any_database), 1)

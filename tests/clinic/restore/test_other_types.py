@@ -5,9 +5,9 @@ import pytest
 from app.clinic.restore.scope import Scope
 from app.errors import RestoreRefused, SchemaDiffers
 from tests.clinic.conftest import Database
-from tests.clinic.restore.conftest import Writer, crossed
+from tests.clinic.restore.conftest import Writer, crossed, in_turn
 from tests.support.clinic_backup import back_up, lines_of
-from tests.support.clinic_restore import counts, restore
+from tests.support.clinic_restore import counts, left_to_do, restore
 from tests.support.tried import tried
 from tests.support.two_clinics import TWO_CLINICS
 
@@ -45,7 +45,7 @@ async def test_lossless_changes_are_no_difference(any_database: Database, writer
     await sql.execute(MIGRATION)
     clinics = await writer(any_database)
     before = {clinica_id: await lines_of(clinics, clinica_id) for clinica_id in (1, 2)}
-    assert counts(await restore(clinics, backup.file)) == {}
+    assert await left_to_do(clinics, backup.file) == {}
     await sql.execute(
         "DELETE FROM t WHERE id = 1; UPDATE t SET n = 9.0001 WHERE id = 3; DELETE FROM por_animo WHERE nota = 'b';"
         " DELETE FROM cita WHERE id = 1; UPDATE cita SET nota = 'z' WHERE id = 2"
@@ -56,7 +56,7 @@ async def test_lossless_changes_are_no_difference(any_database: Database, writer
     assert await tried(any_database.clinics(), backup) == []
 
 
-@pytest.mark.parametrize(
+@in_turn(
     ("change", "says"),
     [
         ("ALTER TABLE t ALTER n TYPE numeric(10, 1)", r"«n» era numeric.10,2. y hoy es numeric.10,1., y .*: 1\."),

@@ -6,7 +6,7 @@ import pytest
 
 from app.errors import RestoreRefused
 from tests.clinic.conftest import Database
-from tests.clinic.restore.conftest import Writer, crossed, ordinary, superuser
+from tests.clinic.restore.conftest import Writer, crossed, in_turn, ordinary, superuser
 from tests.support.clinic_backup import back_up
 from tests.support.clinic_restore import EVERYTHING, WHOLE, assert_restored, counts, models, restore, staged
 from tests.support.restore_cases import assert_unchanged, goes_back, leftovers
@@ -68,7 +68,7 @@ async def test_rows_that_point_into_another_clinic_come_back_so(database: Databa
     assert counts(plan) == {"nota": (1, 1, 0), "sin_clave": (1, 0, 0)}
 
 
-@pytest.mark.parametrize(
+@in_turn(
     ("change", "moved"),
     [
         ("UPDATE persona SET clinica_id = 2 WHERE id = 12", {"persona": [12], "cuenta": [2]}),

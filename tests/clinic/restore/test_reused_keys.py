@@ -1,13 +1,11 @@
 """Keys that were given again: what comes back would be somebody else's, which is said."""
 
-import pytest
-
 from app.clinic.restore.scope import Scope
 from app.respaldos.contract import WHAT
 from app.respaldos.restore.request import RestoreRequest
 from app.respaldos.restore.run import said_of
 from tests.clinic.conftest import Database
-from tests.clinic.restore.conftest import Writer
+from tests.clinic.restore.conftest import Writer, in_turn
 from tests.support.clinic_backup import back_up
 from tests.support.clinic_restore import changed, counts, missing, models, record, restore
 from tests.support.two_clinics import TWO_CLINICS
@@ -31,7 +29,7 @@ UPDATE paciente SET celular = '70' WHERE id = 2;
 NAMED = "1 (nombre: era «Ana Ñ» y hoy es «Luis»; celular: era «71» y hoy es «79»; ficha; token)"
 
 
-@pytest.mark.parametrize(
+@in_turn(
     "scope",
     [missing(), missing(models("cita")), models("cita"), changed(record("cita:1")), missing(record("cita:1"))],
 )
@@ -50,7 +48,7 @@ async def test_it_is_said_whose_the_rows_would_be(database: Database, writer: Wr
     assert (await restore(clinics, backup.file, scope=scope)).own_meanings == {}
 
 
-@pytest.mark.parametrize("scope", [changed(), Scope(), record("pacientes:1")])
+@in_turn("scope", [changed(), Scope(), record("pacientes:1")])
 async def test_where_they_go_back_too_there_is_nothing_to_say(
     database: Database, writer: Writer, scope: Scope
 ) -> None:

@@ -6,7 +6,7 @@ from app.errors import PermissionMissing, RestoreRefused
 from tests.clinic.conftest import Database
 from tests.clinic.restore.conftest import ROLE, Writer, crossed, ordinary
 from tests.support.clinic_backup import back_up
-from tests.support.clinic_restore import counts, restore
+from tests.support.clinic_restore import left_to_do, restore
 from tests.support.tried import tried
 from tests.support.two_clinics import TWO_CLINICS
 
@@ -39,7 +39,7 @@ async def test_old_rows_that_a_new_constraint_does_not_bind(any_database: Databa
         " mientras exista"
         for name in expected
     ]
-    assert counts(await restore(clinics, backup.file)) == {}
+    assert await left_to_do(clinics, backup.file) == {}
     await sql.execute("DELETE FROM pago WHERE id = 1")
     with pytest.raises(RestoreRefused, match=r"positivo|nota|pago_persona_id_fkey"):
         await restore(clinics, backup.file)

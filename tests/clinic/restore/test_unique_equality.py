@@ -5,7 +5,7 @@ import pytest
 from app.clinic.restore.taken import ConflictsFound
 from app.errors import RestoreRefused
 from tests.clinic.conftest import Database
-from tests.clinic.restore.conftest import Writer, crossed, superuser
+from tests.clinic.restore.conftest import Writer, crossed, in_turn, superuser
 from tests.support.case_blind import CASE_BLIND
 from tests.support.clinic_backup import back_up
 from tests.support.clinic_restore import assert_restored, counts, missing, models, record, restore
@@ -109,8 +109,7 @@ async def test_a_row_that_came_and_took_a_unique_value_goes(database: Database, 
     await assert_restored(clinics, backup)
 
 
-@crossed
-@pytest.mark.parametrize("when", ["NOT DEFERRABLE", "DEFERRABLE"])
+@in_turn("when", ["NOT DEFERRABLE", "DEFERRABLE"], crossed=True)
 async def test_a_value_that_somebody_has_by_now(any_database: Database, writer: Writer, when: str) -> None:
     sql = any_database.sql
     await sql.execute(f"{TABLES} ALTER TABLE ficha DROP CONSTRAINT ficha_correo_key, ADD UNIQUE (correo) {when}")

@@ -26,7 +26,7 @@ from tests.support.sample_ownership import digest
 
 Sample = Callable[[asyncpg.Connection], Awaitable[Tenancy]]
 
-CLINICS = (SampleClinic(1, "Uno", 300), SampleClinic(2, "Dos", 120), SampleClinic(3, "Tres", 1))
+CLINICS = (SampleClinic(1, "Uno", 60), SampleClinic(2, "Dos", 30), SampleClinic(3, "Tres", 1))
 
 # How far the migrations have come is the database's own affair; who was logged in is nobody's any more.
 NOT_RESTORED = {"django_migrations", "django_session", "authtoken_token"}
