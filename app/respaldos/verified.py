@@ -5,6 +5,7 @@ from typing import Self
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.record_names import without_names
 from app.respaldos import audit, notices
 from app.respaldos.audit import Actor
 from app.respaldos.backup import queries as backup_queries
@@ -51,6 +52,9 @@ async def record_verification(
         correcto=correcto,
         error=error,
     )
+    if error is not None:
+        # Of the backup's row, as of mails, everybody on the staff hears; who may know the names asked, or audits.
+        error = without_names(error)
     if correcto is None:
         if verification.profundidad == Profundidad.ENSAYO and error is not None:
             # Nobody looks at a trial that was never made, so nobody would miss it.

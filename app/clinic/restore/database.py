@@ -213,7 +213,8 @@ class RestoreDatabase(ClinicDatabase):
                 refuse_unreadable([entry.table for entry in entries], self._setting)
                 await refuse_too_many_locks(connection, entries, temporary=STAGE_LOCKS)
                 text = await connection.fetchval(CONSTRAINTS_SQL, other_schemas(clinics, clinic))
-            trial = Trial.of(connection, catalogue, parse_constraints(text), self._setting, number)
+            labels = Labels(catalogue, self._secrets, self._labels)
+            trial = Trial.of(connection, catalogue, parse_constraints(text), labels, self._setting, number)
             try:
                 yield trial
             except RespaldosError:

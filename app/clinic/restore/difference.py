@@ -334,6 +334,21 @@ class Difference:
         values = [tuple(key.get(name) or "" for name in staged.key) for key in keys]
         return await self._names.labels(staged, values, "today" if today else "file")
 
+    async def archived_labels(self, staged: StagedTable, keys: Sequence[tuple[str, ...]]) -> list[str]:
+        """The same of rows that stay as they are today, as the whole file has them."""
+        one = [staged]
+        for each in one:
+            targets = {fk.target for fk in self.statements.catalogue.one_with(each.entry)}
+            one += [every for every in self.staged_tables if every.entry.name in targets and every not in one]
+            await self._connection.execute("SAVEPOINT nombres")
+            try:
+                await create_all_typed(self._connection, [each])
+            except RestoreRefused:
+                # What is not restored need not fit the tables of today: then today says what it is called.
+                await self._connection.execute("ROLLBACK TO nombres")
+            await self._connection.execute("RELEASE nombres")
+        return await self._names.labels(staged, keys, "archive")
+
     async def called(self) -> dict[str, str]:
         """What the first CALLED records of the scope are called, by how they were asked for, where anything says."""
         found: dict[str, str] = {}

@@ -11,10 +11,11 @@ from app.clinic.catalogue.sql import columns, literal, pointed_to_from, quote
 from app.clinic.restore.difference import Difference, one_row
 from app.clinic.restore.mode import Modo
 from app.clinic.restore.moved import says_the_same
-from app.clinic.restore.naming import named_people
+from app.clinic.restore.naming import PEOPLE
 from app.clinic.restore.scope import create_all_typed
 from app.clinic.restore.staged_tables import AT, REL, TID, StagedTable
 from app.dump.document import Form
+from app.record_names import named
 
 # What a sentence shows of a value (characters).
 SHOWN = 80
@@ -81,16 +82,23 @@ class OtherMeanings:
             if not pointing:
                 continue
             await create_all_typed(self._connection, [staged])
-            key = " || ', ' || ".join(f"f.{quote(name)}::text" for name in staged.key)
+            key = ", ".join(f"f.{quote(name)}::text" for name in staged.key)
             was = ", ".join(self._was(staged, column) for column in staged.table.columns)
-            if found := await named_people(
-                self._connection,
-                f"SELECT {key} || ' (' || array_to_string(ARRAY[{was}]::text[], '; ') || ')' FROM {staged.typed} AS f"
+            found = await self._connection.fetch(
+                f"SELECT ARRAY[{key}], array_to_string(ARRAY[{was}]::text[], '; ') FROM {staged.typed} AS f"
                 f" JOIN {staged.real} AS r ON {staged.same_key('f', 'r')}"
-                f" WHERE ({' OR '.join(pointing)}) AND {other}",
-            ):
-                meanings[staged.model] = found
+                f" WHERE ({' OR '.join(pointing)}) AND {other} ORDER BY 1 LIMIT {PEOPLE + 1}"
+            )
+            if found:
+                meanings[staged.model] = await self._told(staged, found)
         return meanings
+
+    async def _told(self, staged: StagedTable, found: Sequence[asyncpg.Record]) -> str:
+        shown = found[:PEOPLE]
+        # Whom what points to them means.
+        labels = await self._difference.archived_labels(staged, [tuple(key) for key, _ in shown])
+        told = [f"{named(label, ', '.join(key))} ({was})" for label, (key, was) in zip(labels, shown, strict=True)]
+        return ", ".join([*told, "…"] if len(found) > PEOPLE else told)
 
     def _pointing(self, staged: StagedTable, written: Sequence[StagedTable]) -> list[str]:
         return [

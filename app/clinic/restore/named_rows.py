@@ -15,7 +15,8 @@ from app.clinic.reading.platform_statements import Statements
 from app.clinic.restore.changed_rows import ChangedRow, Value, text_of
 from app.clinic.restore.staged_tables import StagedTable
 
-Side = Literal["file", "today"]
+# `archive` is the whole file; `file` what of it is restored, beside what of today stays.
+Side = Literal["file", "archive", "today"]
 
 
 class NamedRows:
@@ -99,7 +100,12 @@ class NamedRows:
         return self._labels.target(staged.entry.name, column, text_of(value)) if value is not None else None
 
     async def _fetch(self, side: Side, lookups: Collection[Lookup]) -> Mapping[Lookup, Values]:
-        found = await self._staged(lookups, lambda staged: staged.file if side == "file" else staged.today)
+        rows: dict[Side, Callable[[StagedTable], str]] = {
+            "file": lambda staged: staged.file,
+            "archive": lambda staged: staged.typed,
+            "today": lambda staged: staged.today,
+        }
+        found = await self._staged(lookups, rows[side])
         lines = await look_up(self._connection, self._statements, [each for each in lookups if each not in found])
         for lookup, line in lines.items():
             table = self._statements.described(self._statements.catalogue.entries[lookup.table])

@@ -1,13 +1,17 @@
 """A restore into tables of its own, made from the clinic's and dropped afterwards: what proves a backup best."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
+from itertools import groupby
 
 import asyncpg
 
 from app.clinic.catalogue.entries import Catalogue
 from app.clinic.catalogue.introspection import TableName
 from app.clinic.catalogue.sql import columns, joined, quote
+from app.clinic.labels import Labels
+from app.clinic.reading.look_up import Lookup, Values, look_up_among, record_values
 from app.clinic.reading.records import LINE
 from app.clinic.restore.conflicts import parent_of
 from app.clinic.restore.constraints import Constraints, Reference
@@ -38,7 +42,7 @@ PREFIX = "respaldos_ensayo_"
 @dataclass(slots=True)
 class Trial:
     """Made by `RestoreDatabase.trying`, which also drops its tables. `number` is its schema's, `clinics_schema` the
-    one that the clinic has for itself.
+    one that the clinic has for itself. Rows that an error names are called as `labels` call them by the file.
 
     `staging` takes the file while it is verified; then `load`, once. Raises RestoreRefused or RestoreDiffers, which
     name what, or DatabaseError.
@@ -47,20 +51,27 @@ class Trial:
     connection: asyncpg.Connection
     constraints: Constraints
     staging: Staging
+    labels: Labels
     setting: str
     number: int
     clinics_schema: str | None
     _tables: dict[TableName, str] = field(default_factory=dict)
+    _filled: dict[TableName, StagedTable] = field(default_factory=dict)
     _unvalidated: list[tuple[StagedTable, asyncpg.Record]] = field(default_factory=list)
 
     @classmethod
     def of(
-        cls, connection: asyncpg.Connection, catalogue: Catalogue, constraints: Constraints, setting: str, number: int
+        cls,
+        connection: asyncpg.Connection,
+        catalogue: Catalogue,
+        constraints: Constraints,
+        labels: Labels,
+        setting: str,
+        number: int,
     ) -> "Trial":
         """A trial in the schema of that number, which is made here."""
-        return cls(
-            connection, constraints, Staging(connection, catalogue, setting), setting, number, catalogue.schema
-        )
+        staging = Staging(connection, catalogue, setting)
+        return cls(connection, constraints, staging, labels, setting, number, catalogue.schema)
 
     @property
     def schema(self) -> str:
@@ -115,6 +126,7 @@ class Trial:
         if name not in self._tables:
             self._tables[name] = f"{quote(self.schema)}.{quote(f'tabla_{len(self._tables)}')}"
             await self._create(staged, self._tables[name])
+            self._filled[name] = staged
         lines = f"SELECT ctid AS {quote(AT)}, {quote(LINE)} FROM {staged.stage}"
         into = f"INSERT INTO {self._tables[name]}"
         if staged.names:
@@ -200,9 +212,26 @@ class Trial:
             missing += f" AND NOT EXISTS (SELECT FROM {there} AS p WHERE {joined(reference, 'c', 'p')})"
         rows = f"SELECT c.* FROM {child} AS c WHERE {missing}"
         by = ", ".join(reference.columns)
-        if found := await named_keys(self.connection, staged.key or reference.columns, rows):
+        call = partial(self._called, staged) if staged.key else None
+        if found := await named_keys(self.connection, staged.key or reference.columns, rows, call):
             raise RestoreDiffers(
                 f"registros de «{staged.model}» apuntan, por {by}, a registros que no están en el respaldo"
                 f" ni en la base de datos: {found}"
             )
         return f"«{staged.model}»: hay registros que apuntan, por {by}, a registros de otra clínica"
+
+    async def _called(self, staged: StagedTable, keys: Sequence[tuple[str, ...]]) -> list[str]:
+        lookups = [Lookup(staged.entry.name, staged.key, key) for key in keys]
+        async with self.connection.transaction():
+            found = await self.labels.at(set(lookups), self._fetch)
+        return [found.get(lookup, "") for lookup in lookups]
+
+    async def _fetch(self, lookups: Collection[Lookup]) -> Mapping[Lookup, Values]:
+        found: dict[Lookup, Values] = {}
+        for (name, names), some in groupby(sorted(lookups), key=lambda each: each[:2]):
+            staged = self._filled.get(name)
+            if staged is not None and staged.has(names):
+                query = f"SELECT {columns('r', staged.names)} FROM {self._tables[name]} AS r"
+                lines = await look_up_among(self.connection, staged.table, query, list(some))
+                found |= {lookup: record_values(staged.table, line) for lookup, line in lines.items()}
+        return found

@@ -87,6 +87,8 @@ class Hunt:
         )
         try:
             await self._sources[number].read(scan)
+            if number != TODAY:
+                await self._today_read.wait()
             rows, parents = await self._with_parents(number, scan.rows)
         except UNREADABLE as exc:
             self._skip(number, exc)
@@ -95,8 +97,6 @@ class Hunt:
         for found in known:
             found.see(number, there)
         candidates = await asyncio.to_thread(lambda: list(self._judge(number, rows, parents)))
-        if number != TODAY:
-            await self._today_read.wait()
         await self._take(number, candidates)
         if number == TODAY:
             self._today_read.set()
@@ -114,6 +114,7 @@ class Hunt:
             needed = {
                 lookup
                 for row in rows
+                if row.id not in self._left
                 for fk in self._relations.parents(row.model.table)
                 if (lookup := row.pointing(fk)) is not None
             }
@@ -129,13 +130,21 @@ class Hunt:
         told = [row for row in rows if self._chosen is None or row.model.table in self._chosen]
         groups = [(row, list(self._above(row, parents))) for row in told]
         within = {id(parent) for _, above in groups for _, parent in above}
+        having: set[Id] = set()
         for row, above in groups:
-            if id(row) in within:
+            if id(row) in within or row.id in self._left:
+                continue
+            if number == TODAY and len(having) > self._room[False]:
+                # None of those that are there today is told any more, whether it has all words or not.
+                self._leave(row)
                 continue
             group = [row, *(parent for _, parent in above)]
             texts = [text for each in group for text in each.model.texts(each.values)]
-            if (coincidence := self._words.found(texts)) is not None:
+            if (text := self._words.found(texts)) is not None:
                 own = [row.own, *(lookup for lookup, _ in above)] if row.own is not None else []
+                before = self._found.get(row.id)
+                coincidence = before.coincidence if before is not None else self._words.coincidence(text)
+                having.add(row.id)
                 yield Found(row.id, row, tuple(own), coincidence, versions={number: version(group)})
             elif row.id not in self._found:
                 self._pass_over(row)
@@ -183,10 +192,13 @@ class Hunt:
             self._found[found.id] = found
             return [found]
         self.more = True
-        self._pass_over(found.row)
-        if len(self._left) < MOST_JUDGED:
-            self._left.add(found.id)
+        self._leave(found.row)
         return []
+
+    def _leave(self, row: Row) -> None:
+        self._pass_over(row)
+        if len(self._left) < MOST_JUDGED:
+            self._left.add(row.id)
 
     async def _label(self, source: Source, kept: Sequence[Found], there: Mapping[Lookup, Row]) -> None:
         """Call them what they are called in that source."""

@@ -58,18 +58,24 @@ class Model:
         schema = header.schema if header.schema is not None else catalogue.schema or ""
         return cls(name, TableName(schema, header.table), header.columns, header.key, secrets)
 
-    def values(self, line: bytes) -> Values:
-        """A record's values by column. Raises FormatError."""
+    def values(self, lines: Sequence[bytes]) -> Sequence[Values]:
+        """The records' values by column. Raises FormatError."""
+        if not lines:
+            return []
+        names = [column.name for column in self.columns]
         try:
-            _, columns = self._reader.read(line + b"\n")
-            return {column.name: found[0] for column, found in zip(self.columns, columns, strict=True)}
+            _, columns = self._reader.read(b"\n".join(lines) + b"\n")
+            records = [dict(zip(names, values, strict=True)) for values in zip(*columns, strict=True)]
+            if len(records) != len(lines):
+                raise ValueError("not one record a line")
+            return records
         except (ValueError, AttributeError, TypeError, IndexError, RecursionError) as exc:
             # The reader trusts a file that has been verified, and this one has not.
             raise FormatError(f"un registro de «{self.name}» no está escrito como debe") from exc
 
-    def row(self, line: bytes) -> "Row":
-        """The record of a line. Raises FormatError."""
-        return Row(self, self.values(line), self.digest(line))
+    def rows(self, lines: Sequence[bytes]) -> list["Row"]:
+        """The records of these lines. Raises FormatError."""
+        return [Row(self, values, self.digest(line)) for line, values in zip(lines, self.values(lines), strict=True)]
 
     def digest(self, line: bytes) -> int:
         """What tells a line from all others, within this process."""

@@ -42,13 +42,14 @@ class Scan:
         self.overflow = False
         self._relations = relations
         self._words = words
+        self._gathers = words is not None
         self._searched = searched
         self._judged = judged
         self._wanted: dict[TableName, dict[tuple[str, ...], set[tuple[str, ...]]]] = {}
         self._passed: set[TableName] = set()
         self._find: Callable[[bytes], Iterator[bytes]] | None = None
         self._model: Model | None = None
-        self._hunting = False
+        self._hunting = self._gathering = self._shown = False
         self._hits = 0
         self._bytes = 0
         self._keep = keep
@@ -69,18 +70,22 @@ class Scan:
         """Lines of this model follow."""
         self._model = model
         self._hunting = self._hunts(model.table, section)
+        self._gathering = self._gathers and self._searches(model.table, section)
         # Of other rows of `referencias`, as those that no clinic owns, today's are not shown.
-        shown = section is Section.DATA or self._relations.shared(model.table)
-        wanted = self._wanted.get(model.table, {}) if shown else {}
-        self._find = finder(model, self._words if self._hunting else None, wanted)
+        self._shown = section is Section.DATA or self._relations.shared(model.table)
+        self._look(model)
 
     def feed(self, block: bytes) -> None:
         """Whole lines of the model begun last. Raises FormatError where one is no record."""
         if self._find is None or self._model is None:
             return
-        for line in self._find(block):
-            if self._model.digest(line) not in self._judged:
-                self._take(self._model.row(line), len(line))
+        lines = [line for line in self._find(block) if self._model.digest(line) not in self._judged]
+        for row, line in zip(self._model.rows(lines), lines, strict=True):
+            self._take(row, len(line))
+        if self.overflow and self._hits >= MOST_HITS and self._words is not None:
+            # No further one would be kept: only what is looked up is still to be found.
+            self._words = None
+            self._look(self._model)
 
     def end(self) -> None:
         """The model begun last is complete."""
@@ -88,11 +93,14 @@ class Scan:
             self._passed.add(self._model.table)
 
     def _hunts(self, table: TableName, section: Section) -> bool:
-        return (
-            self._words is not None
-            and section is Section.DATA
-            and (self._searched is None or table in self._searched)
-        )
+        return self._words is not None and self._searches(table, section)
+
+    def _searches(self, table: TableName, section: Section) -> bool:
+        return section is Section.DATA and (self._searched is None or table in self._searched)
+
+    def _look(self, model: Model) -> None:
+        wanted = self._wanted.get(model.table, {}) if self._shown else {}
+        self._find = finder(model, self._words if self._hunting else None, wanted)
 
     def _want(self, lookup: Lookup) -> None:
         self._wanted.setdefault(lookup.table, {}).setdefault(lookup.columns, set()).add(lookup.values)
@@ -118,7 +126,7 @@ class Scan:
             self._bytes += size
             self._hits += not looked_up
         self.rows.append(row)
-        if self._hunting:
+        if self._gathering:
             for fk, child in self._relations.children(table):
                 if (lookup := row.pointed_to(fk, child)) is not None:
                     self._want(lookup)

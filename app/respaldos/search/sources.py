@@ -121,7 +121,8 @@ class Today:
         return found
 
     def _row(self, table: TableName, text: str) -> Row:
-        return self._models[table].row(text.encode())
+        (row,) = self._models[table].rows([text.encode()])
+        return row
 
 
 class BackupFile:

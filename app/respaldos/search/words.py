@@ -68,19 +68,15 @@ class Words:
         self._folded = sorted(given, key=len, reverse=True)
         self.pattern = _pattern(self._folded[0], given[self._folded[0]]) if given else None
 
-    def found(self, texts: Sequence[Text]) -> Coincidence | None:
+    def found(self, texts: Sequence[Text]) -> Text | None:
         """Where the longest word is; None unless all of them are somewhere."""
         if not self._folded or not all(any(word in text.folded for text in texts) for word in self._folded[1:]):
             return None
-        longest = self._folded[0]
-        return next(
-            (
-                Coincidence(text.model, text.column, _excerpt(text, longest))
-                for text in texts
-                if longest in text.folded
-            ),
-            None,
-        )
+        return next((text for text in texts if self._folded[0] in text.folded), None)
+
+    def coincidence(self, found: Text) -> Coincidence:
+        """The longest word as it stands in that text, which has it."""
+        return Coincidence(found.model, found.column, _excerpt(found, self._folded[0]))
 
 
 def _excerpt(found: Text, word: str) -> str:

@@ -26,7 +26,7 @@ DELETE FROM pago; DELETE FROM cita WHERE id < 3;
 UPDATE paciente SET nombre = 'Luis', celular = '79', ficha = NULL, token = 't9' WHERE id = 1;
 UPDATE paciente SET celular = '70' WHERE id = 2;
 """
-NAMED = "1 (nombre: era «Ana Ñ» y hoy es «Luis»; celular: era «71» y hoy es «79»; ficha; token)"
+NAMED = "“Ana Ñ” (1) (nombre: era «Ana Ñ» y hoy es «Luis»; celular: era «71» y hoy es «79»; ficha; token)"
 
 
 @in_turn(

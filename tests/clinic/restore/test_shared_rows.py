@@ -112,7 +112,7 @@ async def test_a_shared_row_that_means_something_else_now(database: Database, wr
     ):
         await restore(clinics, backup.file, strict=True)
     plan = await restore(clinics, backup.file)
-    assert plan.meanings == {"forma": "1 (nombre: era «qr» y hoy es «cheque»; token)"}
+    assert plan.meanings == {"forma": "“qr” (1) (nombre: era «qr» y hoy es «cheque»; token)"}
     # Nothing is pointed to it again.
     assert (await restore(clinics, backup.file)).meanings == {}
 

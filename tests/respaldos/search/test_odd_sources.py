@@ -75,7 +75,7 @@ async def test_a_line_that_is_no_record(
 def test_no_line_is_read_wrong(line: bytes, form: Form) -> None:
     columns = [ColumnHeader("a", "text", True, form), ColumnHeader("b", "text", True, form)]
     with pytest.raises(FormatError, match="«modelo»"):
-        Model("modelo", TableName("public", "tabla"), columns, ("a",), SecretColumns()).values(line)
+        Model("modelo", TableName("public", "tabla"), columns, ("a",), SecretColumns()).values([line])
 
 
 @pytest.mark.parametrize("null", [b"7", b'["c"]', b"[["])
@@ -83,7 +83,7 @@ def test_no_list_of_nulls_is_read_wrong(null: bytes) -> None:
     columns = [ColumnHeader("a", "jsonb", True, Form.JSONB)]
     with pytest.raises(FormatError, match="«modelo»"):
         Model("modelo", TableName("public", "tabla"), columns, (), SecretColumns()).values(
-            b'{"a":null,"$jsonnull":' + null + b"}"
+            [b'{"a":null,"$jsonnull":' + null + b"}"]
         )
 
 

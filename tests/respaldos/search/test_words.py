@@ -81,8 +81,10 @@ def test_every_word_has_to_be_somewhere_in_any_order() -> None:
 
 def test_what_is_shown_is_the_text_as_it_stands() -> None:
     long = "x" * 300 + " DIAGNO\u0301STICO\x1b]52;c;\x07 " + "y" * 300
-    found = Words("diagnostico").found(texts("nada", long))
-    assert found is not None
+    words = Words("diagnostico")
+    where = words.found(texts("nada", long))
+    assert where is not None
+    found = words.coincidence(where)
     assert (found.model, found.column) == ("pacientes", "columna1")
     assert "DIAGNO\u0301STICO\\x1b]52" in found.excerpt
     assert found.excerpt.startswith("…x")
