@@ -4,7 +4,7 @@ import json
 import os
 import re
 import secrets
-from base64 import b64encode
+from base64 import b64decode, b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -208,7 +208,9 @@ class Settings(BaseSettings):
     )
 
     webhook_url: str | None = _setting(None, "una dirección http:// o https://", pattern=r"^https?://\S+$")
-    webhook_secret: SecretStr | None = _setting(None, "el secreto con que se firma cada aviso")
+    webhook_secret: SecretStr | None = _setting(
+        None, "el secreto con que se firma cada aviso; si empieza con whsec_, lo demás en Base64"
+    )
     storage_price_gb_month: float = _setting(0.0125, "un precio en USD, 0 o más", ge=0, allow_inf_nan=False)
     email_host: str | None = _setting(None, "el nombre de un servidor SMTP", pattern=r"^[^\s/@]+$")
     email_port: int = _setting(587, "un puerto de 1 a 65535", ge=1, le=65535)
@@ -250,6 +252,14 @@ class Settings(BaseSettings):
             fields = [field for field in Formatter().parse(template) if field[1] is not None]
             if not fields or any(how or as_ or not all((name or "").split(".")) for _, name, how, as_ in fields):
                 raise ValueError("not a template of columns")
+        return value
+
+    @field_validator("webhook_secret")
+    @classmethod
+    def _webhook_key(cls, value: SecretStr | None) -> SecretStr | None:
+        """As Standard Webhooks writes one, or any other."""
+        if value is not None and value.get_secret_value().startswith("whsec_"):
+            b64decode(value.get_secret_value().removeprefix("whsec_"), validate=True)
         return value
 
     @field_validator("redis_url")

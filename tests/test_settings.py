@@ -72,6 +72,7 @@ MALFORMED = {
     "jwt_require_auth_time": ["siempre"],
     "superadmin_login": ["nunca"],
     "token_hours": ["0", "ocho"],
+    "webhook_secret": ["whsec_Secreta9 sin Base64"],
     "forwarded_allow_ips": ["proxy.example.com", "10.0.0.1, 300.1.1.1", "*"],
     "cors_allowed_origins": [
         *("*", "clinica.example", "https://a.example,https://b.example/ruta", "https://*", "https://*:8443"),
@@ -98,7 +99,7 @@ MALFORMED = {
 FREE = {
     *("tenant_column", "tenant_table", "tenant_schema_column", "tenant_active_column", "tenant_name_column"),
     *("exclude_tables", "access_tables", "aws_access_key_id", "aws_secret_access_key", "s3_sse_kms_key_id"),
-    *("jwt_issuer", "jwt_audience", "admin_roles", "metrics_token", "webhook_secret", "email_host_user"),
+    *("jwt_issuer", "jwt_audience", "admin_roles", "metrics_token", "email_host_user"),
     *("email_host_password", "respaldos_home", "secret_columns", "support_contact"),
     # What is wrong with them, SealKeys says.
     *("seal_keys", "seal_public_keys"),

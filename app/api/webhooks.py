@@ -48,6 +48,11 @@ async def _receive(
         str,
         Header(alias="X-Respaldos-Firma", description="`sha256=` y el HMAC-SHA256 del cuerpo, con WEBHOOK_SECRET."),
     ],
+    webhook_id: Annotated[str, Header(description="`id`, como lo llama Standard Webhooks.")],
+    webhook_timestamp: Annotated[int, Header(description="Cuándo se envía, en segundos desde 1970.")],
+    webhook_signature: Annotated[
+        str, Header(description="`v1,` y la firma de Standard Webhooks, de `id.timestamp.cuerpo`.")
+    ],
 ) -> None:
     """Never called: whoever is told answers."""
 

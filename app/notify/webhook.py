@@ -3,6 +3,8 @@
 import asyncio
 import hashlib
 import hmac
+import time
+from base64 import b64decode, b64encode
 from http import HTTPStatus
 from urllib.parse import urlsplit
 
@@ -39,12 +41,16 @@ class Webhook:
             raise self._failed
         body = aviso.model_dump_json().encode()
         signature = hmac.new(self._options.secret.encode(), body, hashlib.sha256).hexdigest()
+        moment = int(time.time())
         headers = {
             "Content-Type": "application/json; charset=utf-8",
             "User-Agent": "respaldos",
             "X-Respaldos-Evento": aviso.tipo,
             "X-Respaldos-Entrega": str(aviso.id),
             "X-Respaldos-Firma": f"sha256={signature}",
+            "webhook-id": str(aviso.id),
+            "webhook-timestamp": str(moment),
+            "webhook-signature": standard_signature(self._options.secret, str(aviso.id), moment, body),
         }
         try:
             async with (
@@ -105,6 +111,18 @@ class Webhook:
                 timeout=aiohttp.ClientTimeout(total=None),
             )
         return self._session
+
+
+def standard_signature(secret: str, id_: str, moment: int, body: bytes) -> str:
+    """What Standard Webhooks 1.0 has in `webhook-signature`; `moment` is in seconds since 1970.
+
+    A secret that begins with `whsec_` is the rest of it in Base64, any other its own bytes. Raises ValueError where
+    that is no Base64.
+    """
+    prefix, _, encoded = secret.partition("whsec_")
+    key = b64decode(encoded, validate=True) if encoded and not prefix else secret.encode()
+    signed = hmac.new(key, f"{id_}.{moment}.".encode() + body, hashlib.sha256).digest()
+    return f"v1,{b64encode(signed).decode()}"
 
 
 def _what_failed(exc: Exception) -> str:

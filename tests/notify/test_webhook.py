@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import hmac
+import time
 from datetime import datetime
 
 import pytest
@@ -11,6 +12,7 @@ from jsonschema import Draft202012Validator
 
 from app.main import create_app
 from app.notify.options import WebhookOptions
+from app.notify.webhook import standard_signature
 from app.respaldos.models import TipoAviso
 from app.settings import Settings
 from tests.notify.conftest import QUICK_SECONDS, SECRET, Outbox
@@ -59,6 +61,20 @@ async def test_the_signature_is_of_the_bytes_that_arrive(outbox: Outbox, hook: H
     (posted,) = hook.posted
     expected = hmac.new(SECRET.encode(), posted.body, hashlib.sha256).hexdigest()
     assert posted.headers["X-Respaldos-Firma"] == f"sha256={expected}"
+
+
+async def test_receivers_of_standard_webhooks_know_it(outbox: Outbox, hook: Hook) -> None:
+    # The example of the specification's authors.
+    secret, body = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", b'{"test": 2432232314}'
+    signed = standard_signature(secret, "msg_p5jXN8AQM9LWM0D4loKWxJek", 1614265330, body)
+    assert signed == "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
+    aviso = await outbox.put(TipoAviso.FALLO, error="ñandú «x»")
+    await outbox.notifier(hook=hook).send_pending()
+    (posted,) = hook.posted
+    id_, moment = posted.headers["webhook-id"], int(posted.headers["webhook-timestamp"])
+    assert id_ == str(aviso)
+    assert abs(moment - time.time()) < 60
+    assert posted.headers["webhook-signature"] == standard_signature(SECRET, id_, moment, posted.body)
 
 
 async def test_who_was_written_to_is_not_told(outbox: Outbox, hook: Hook, mail: MailServer) -> None:

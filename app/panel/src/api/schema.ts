@@ -11837,6 +11837,12 @@ export interface operations {
                 "X-Respaldos-Entrega": number;
                 /** @description `sha256=` y el HMAC-SHA256 del cuerpo, con WEBHOOK_SECRET. */
                 "X-Respaldos-Firma": string;
+                /** @description `id`, como lo llama Standard Webhooks. */
+                "webhook-id": string;
+                /** @description Cuándo se envía, en segundos desde 1970. */
+                "webhook-timestamp": number;
+                /** @description `v1,` y la firma de Standard Webhooks, de `id.timestamp.cuerpo`. */
+                "webhook-signature": string;
             };
             path?: never;
             cookie?: never;
@@ -11880,6 +11886,12 @@ export interface operations {
                 "X-Respaldos-Entrega": number;
                 /** @description `sha256=` y el HMAC-SHA256 del cuerpo, con WEBHOOK_SECRET. */
                 "X-Respaldos-Firma": string;
+                /** @description `id`, como lo llama Standard Webhooks. */
+                "webhook-id": string;
+                /** @description Cuándo se envía, en segundos desde 1970. */
+                "webhook-timestamp": number;
+                /** @description `v1,` y la firma de Standard Webhooks, de `id.timestamp.cuerpo`. */
+                "webhook-signature": string;
             };
             path?: never;
             cookie?: never;
@@ -11923,6 +11935,12 @@ export interface operations {
                 "X-Respaldos-Entrega": number;
                 /** @description `sha256=` y el HMAC-SHA256 del cuerpo, con WEBHOOK_SECRET. */
                 "X-Respaldos-Firma": string;
+                /** @description `id`, como lo llama Standard Webhooks. */
+                "webhook-id": string;
+                /** @description Cuándo se envía, en segundos desde 1970. */
+                "webhook-timestamp": number;
+                /** @description `v1,` y la firma de Standard Webhooks, de `id.timestamp.cuerpo`. */
+                "webhook-signature": string;
             };
             path?: never;
             cookie?: never;
@@ -11966,6 +11984,12 @@ export interface operations {
                 "X-Respaldos-Entrega": number;
                 /** @description `sha256=` y el HMAC-SHA256 del cuerpo, con WEBHOOK_SECRET. */
                 "X-Respaldos-Firma": string;
+                /** @description `id`, como lo llama Standard Webhooks. */
+                "webhook-id": string;
+                /** @description Cuándo se envía, en segundos desde 1970. */
+                "webhook-timestamp": number;
+                /** @description `v1,` y la firma de Standard Webhooks, de `id.timestamp.cuerpo`. */
+                "webhook-signature": string;
             };
             path?: never;
             cookie?: never;
@@ -12009,6 +12033,12 @@ export interface operations {
                 "X-Respaldos-Entrega": number;
                 /** @description `sha256=` y el HMAC-SHA256 del cuerpo, con WEBHOOK_SECRET. */
                 "X-Respaldos-Firma": string;
+                /** @description `id`, como lo llama Standard Webhooks. */
+                "webhook-id": string;
+                /** @description Cuándo se envía, en segundos desde 1970. */
+                "webhook-timestamp": number;
+                /** @description `v1,` y la firma de Standard Webhooks, de `id.timestamp.cuerpo`. */
+                "webhook-signature": string;
             };
             path?: never;
             cookie?: never;
@@ -12052,6 +12082,12 @@ export interface operations {
                 "X-Respaldos-Entrega": number;
                 /** @description `sha256=` y el HMAC-SHA256 del cuerpo, con WEBHOOK_SECRET. */
                 "X-Respaldos-Firma": string;
+                /** @description `id`, como lo llama Standard Webhooks. */
+                "webhook-id": string;
+                /** @description Cuándo se envía, en segundos desde 1970. */
+                "webhook-timestamp": number;
+                /** @description `v1,` y la firma de Standard Webhooks, de `id.timestamp.cuerpo`. */
+                "webhook-signature": string;
             };
             path?: never;
             cookie?: never;
@@ -12095,6 +12131,12 @@ export interface operations {
                 "X-Respaldos-Entrega": number;
                 /** @description `sha256=` y el HMAC-SHA256 del cuerpo, con WEBHOOK_SECRET. */
                 "X-Respaldos-Firma": string;
+                /** @description `id`, como lo llama Standard Webhooks. */
+                "webhook-id": string;
+                /** @description Cuándo se envía, en segundos desde 1970. */
+                "webhook-timestamp": number;
+                /** @description `v1,` y la firma de Standard Webhooks, de `id.timestamp.cuerpo`. */
+                "webhook-signature": string;
             };
             path?: never;
             cookie?: never;
@@ -12138,6 +12180,12 @@ export interface operations {
                 "X-Respaldos-Entrega": number;
                 /** @description `sha256=` y el HMAC-SHA256 del cuerpo, con WEBHOOK_SECRET. */
                 "X-Respaldos-Firma": string;
+                /** @description `id`, como lo llama Standard Webhooks. */
+                "webhook-id": string;
+                /** @description Cuándo se envía, en segundos desde 1970. */
+                "webhook-timestamp": number;
+                /** @description `v1,` y la firma de Standard Webhooks, de `id.timestamp.cuerpo`. */
+                "webhook-signature": string;
             };
             path?: never;
             cookie?: never;
@@ -12181,6 +12229,12 @@ export interface operations {
                 "X-Respaldos-Entrega": number;
                 /** @description `sha256=` y el HMAC-SHA256 del cuerpo, con WEBHOOK_SECRET. */
                 "X-Respaldos-Firma": string;
+                /** @description `id`, como lo llama Standard Webhooks. */
+                "webhook-id": string;
+                /** @description Cuándo se envía, en segundos desde 1970. */
+                "webhook-timestamp": number;
+                /** @description `v1,` y la firma de Standard Webhooks, de `id.timestamp.cuerpo`. */
+                "webhook-signature": string;
             };
             path?: never;
             cookie?: never;
