@@ -128,6 +128,13 @@ class HoldOver(RespaldosError):
     code = "retencion_pasada"
 
 
+class PreviewRequired(RespaldosError):
+    """Less of a clinic's backups is kept only by who has seen what goes, as it is now."""
+
+    status = 409
+    code = "vista_previa_requerida"
+
+
 class NotHeld(RespaldosError):
     """Only a held backup can be released."""
 

@@ -29,6 +29,7 @@ from app.api.routes import (
     metrics,
     panel,
     platform,
+    politicas,
     progress,
     registros,
     respaldos,
@@ -82,7 +83,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             eventos,
             claves,
         ),
-        platform,
+        *(platform, politicas),
     )
     for part in parts:
         api.include_router(part.router)

@@ -195,6 +195,7 @@ class Settings(BaseSettings):
     retention_daily: int = _setting(0, "un número de respaldos, 0 o más", ge=0)
     retention_weekly: int = _setting(0, "un número de respaldos, 0 o más", ge=0)
     retention_monthly: int = _setting(0, "un número de respaldos, 0 o más", ge=0)
+    retention_yearly: int = _setting(0, "un número de respaldos, 0 o más", ge=0)
     purge_days: int = _setting(7, "un número de días, 0 o más", ge=0)
     export_hours: int = _setting(24, "un número de horas, de 1 a 168", ge=1, le=168)
 

@@ -292,7 +292,7 @@ async def test_points_go_and_their_objects_stay(empty_database: str) -> None:
                 (5, 1, 'punto', 'completado', 'c', 'z', NULL, NULL, NULL),
                 (6, 1, 'punto', 'pendiente', NULL, NULL, NULL, NULL, NULL);
             INSERT INTO respaldos.evento (accion, clinica_id) VALUES ('programacion', 1);
-            INSERT INTO respaldos.punto (clinica_id, minutos) VALUES (1, 60);
+            INSERT INTO respaldos.politica (clinica_id, minutos) VALUES (1, 60);
             """
         )
         await add_job(connection, 6)

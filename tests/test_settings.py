@@ -65,6 +65,7 @@ MALFORMED = {
     "retention_daily": ["-1", "x"],
     "retention_weekly": ["-1", "x"],
     "retention_monthly": ["-1", "x"],
+    "retention_yearly": ["-1", "x"],
     "purge_days": ["-1", "x"],
     "export_hours": ["0", "169", "un día"],
     "jwt_unchecked": ["sub", "iss;aud"],

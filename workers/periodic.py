@@ -17,8 +17,7 @@ from typing import Any
 
 from arq.cron import CronJob
 
-from app.connections.points import points
-from app.connections.resources import retention_policy
+from app.connections.policy import points, retention_policy
 from app.errors import RespaldosError
 from app.respaldos.reconcile import reconciliar
 from app.respaldos.retention.clean import limpiar_respaldos_antiguos

@@ -9,6 +9,7 @@ from fastapi.responses import JSONResponse
 from starlette.responses import Response
 
 from app.api.caller import AdminAccess, Caller, CreateAccess, ServiceDep, VerifyAccess, service_of
+from app.connections.policy import retention_policy
 from app.connections.service import Service
 from app.respaldos.audit import RequestKey
 from app.respaldos.backup import queries as backup_queries
@@ -18,6 +19,7 @@ from app.respaldos.jobs import queries as job_queries
 from app.respaldos.jobs.request import progress_of
 from app.respaldos.models import Peticion
 from app.respaldos.reading import queries as reading_queries
+from app.respaldos.retention.queries import policy_of
 
 
 class Repeated(Exception):
@@ -88,10 +90,11 @@ async def _answer_again(request: Request, exc: Exception) -> Response:
     async with transaction(service.resources) as session:
         if first.respaldo_id is not None:
             respaldo = await backup_queries.get(session, first.respaldo_id, clinica_id=clinica_id, deleted=True)
-            days, progreso = service.settings.retention_days, await progress_of(session, respaldo)
+            policy = await policy_of(session, retention_policy(service.settings), clinica_id=clinica_id)
+            progreso = await progress_of(session, respaldo)
             answer = RespaldoConMensaje(
                 mensaje="El respaldo ya se había pedido",
-                respaldo=RespaldoCompleto.of(respaldo, retention_days=days, progreso=progreso),
+                respaldo=RespaldoCompleto.of(respaldo, retention_days=policy.days, progreso=progreso),
             )
         else:
             assert first.restauracion_id is not None  # noqa: S101 (note_asked's promise)

@@ -51,6 +51,7 @@ TAGS: Final = [
 _ENUMERATIONS: Final = {
     "Accion": "Qué se hizo.",
     "Alcance": "Para qué es una clave.",
+    "Dia": "Un día de la semana.",
     "EstadoRegistro": "Qué pasó con el registro.",
     "Estado": "Va de pendiente a procesando, y termina en completado, fallido o cancelado.",
     "Formato": "Para qué programas: Excel, cualquiera que lea CSV, SQLite, o Parquet; `json` es el respaldo mismo.",

@@ -11,7 +11,8 @@ from app.export.format import Formato
 from app.opening_hours import MOST_MINUTES
 from app.respaldos.access.keys import LONGEST_NAME, MOST_DAYS
 from app.respaldos.contract import Answer, eg
-from app.respaldos.models import Alcance, Profundidad
+from app.respaldos.models import Alcance, Dia, Profundidad
+from app.respaldos.policies.policy import LONGEST_ADDRESS, MOST, MOST_ADDRESSES
 from app.respaldos.restore.request import MOST_RECORDS
 
 # PostgreSQL cannot store a NUL.
@@ -222,13 +223,38 @@ class PedidoComparacion(BaseModel):
     desde: Annotated[int, Field(ge=1, le=LARGEST_NUMBER), BeforeValidator(_no_text)]
 
 
-class PedidoPuntos(BaseModel):
-    """Cada cuántos minutos se respalda la clínica de día (0: nunca), y en qué horario; sin valor, como las demás."""
+_Days = Annotated[int | None, Field(ge=1, le=MOST), BeforeValidator(_no_text)]
+_Count = Annotated[int | None, Field(ge=0, le=MOST), BeforeValidator(_no_text)]
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{"minutos": 60, "horario": "08:00-19:00"}]})
 
+class PedidoPolitica(BaseModel):
+    """Cuándo se respalda la clínica, qué se guarda y a quién se avisa; sin valor, como en todas."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"hora": "22:30", "retencion_dias": 60, "simular": True}]}
+    )
+
+    hora: Annotated[str | None, Field(max_length=5, pattern=WITHOUT_NUL)] = None
+    dias: Annotated[list[Dia] | None, Field(min_length=1, max_length=7)] = None
     minutos: Annotated[int | None, Field(ge=0, le=MOST_MINUTES), BeforeValidator(_no_text)] = None
     horario: Annotated[str | None, Field(max_length=11, pattern=WITHOUT_NUL)] = None
+    retencion_dias: _Days = None
+    retencion_puntos_dias: _Days = None
+    retencion_minimo: _Days = None
+    retencion_diarios: _Count = None
+    retencion_semanales: _Count = None
+    retencion_mensuales: _Count = None
+    retencion_anuales: _Count = None
+    avisar: Annotated[
+        list[Annotated[str, Field(max_length=LONGEST_ADDRESS, pattern=WITHOUT_NUL)]] | None,
+        Field(max_length=MOST_ADDRESSES),
+    ] = None
+    avisar_administradores: StrictBool | None = None
+    simular: StrictBool = False
+    huella: Annotated[
+        str | None,
+        Field(max_length=64, pattern=WITHOUT_NUL, description="La de la respuesta que dijo qué se eliminaría."),
+    ] = None
 
 
 class PedidoDestruccion(BaseModel):

@@ -1,7 +1,11 @@
 """A backup that a command is about: found, and shown."""
 
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+
 from app.cli.output import timestamp
 from app.cli.running import with_databases
+from app.connections.policy import retention_policy
 from app.dump.whose import whose
 from app.errors import RespaldoNotFound
 from app.respaldos.backup import fleet as backup_fleet
@@ -10,6 +14,7 @@ from app.respaldos.contract import RespaldoCompleto
 from app.respaldos.databases import Databases, transaction
 from app.respaldos.models import Respaldo
 from app.respaldos.progress import Progreso
+from app.respaldos.retention import fleet as retention_fleet
 from app.settings import settings_of_process
 
 
@@ -24,7 +29,22 @@ async def find_respaldo(databases: Databases, respaldo_id: int) -> Respaldo:
 
 def in_full(respaldo: Respaldo, progreso: Progreso | None = None) -> RespaldoCompleto:
     """All that programs are shown of it; `progreso` is that of its job while it runs."""
-    return RespaldoCompleto.of(respaldo, retention_days=settings_of_process().retention_days, progreso=progreso)
+    days = with_databases(kept_days)
+    return RespaldoCompleto.of(respaldo, retention_days=days[respaldo.clinica_id], progreso=progreso)
+
+
+def all_in_full(respaldos: Iterable[Respaldo]) -> list[RespaldoCompleto]:
+    """The same of several, none of which runs."""
+    days = with_databases(kept_days)
+    return [RespaldoCompleto.of(respaldo, retention_days=days[respaldo.clinica_id]) for respaldo in respaldos]
+
+
+async def kept_days(databases: Databases) -> Mapping[int | None, int]:
+    """For how many days everything of each clinic is kept."""
+    general = retention_policy(settings_of_process())
+    async with transaction(databases) as session:
+        own = await retention_fleet.own_policies(session, general)
+    return defaultdict(lambda: general.days, {clinica_id: policy.days for clinica_id, policy in own.items()})
 
 
 def encryption_of(respaldo: Respaldo) -> str:

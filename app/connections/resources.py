@@ -15,7 +15,6 @@ from app.dump.gzip_member import Compression
 from app.errors import SettingsError
 from app.respaldos.jobs.lease import Lease
 from app.respaldos.resources import Resources
-from app.respaldos.retention.policy import Policy
 from app.settings import Settings
 from app.storage.s3 import open_storage
 
@@ -50,18 +49,6 @@ def restore_database(settings: Settings) -> RestoreDatabase:
         disable_triggers=settings.restore_disable_triggers,
         # Its snapshots are of safety backups.
         count_unowned=False,
-    )
-
-
-def retention_policy(settings: Settings) -> Policy:
-    """How long backups are kept."""
-    return Policy(
-        days=settings.retention_days,
-        point_days=settings.retention_point_days,
-        minimum=settings.retention_minimum,
-        daily=settings.retention_daily,
-        weekly=settings.retention_weekly,
-        monthly=settings.retention_monthly,
     )
 
 

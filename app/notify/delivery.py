@@ -1,4 +1,4 @@
-"""One aviso at a time to whom it is for: the clinic's administrators and the webhook."""
+"""One aviso at a time to whom it is for: the clinic's people and the webhook."""
 
 import logging
 from collections.abc import AsyncIterator
@@ -187,6 +187,15 @@ class Delivery:
                 return await self._recipients.superadministrators()
             if clinic is None:
                 return []
-            return await self._recipients.administrators(clinic, everybody=notification.for_everybody)
+            async with transaction(self._databases) as session:
+                told = await outbox.told(session, clinic.id)
+            everybody = notification.for_everybody
+            # What may be a theft is told to the administrators, whoever else is told of the rest.
+            administrators = (
+                await self._recipients.administrators(clinic, everybody=everybody)
+                if told.administrators or everybody
+                else ()
+            )
+            return list({each.casefold(): each for each in (*told.addresses, *administrators)}.values())
         except RespaldosError as exc:
             raise NotifyError(f"no se sabe a quién escribir: {exc}") from exc

@@ -12,7 +12,8 @@ from sqlalchemy import ColumnElement, Text, case, cast, func, literal, select, u
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.respaldos.models import Aviso, Respaldo
+from app.respaldos.models import Aviso, Politica, Respaldo
+from app.respaldos.policies.policy import Told
 
 # How long an aviso is its claimer's from each sign of life on (seconds): more than one message can take.
 CLAIM_SECONDS = 300
@@ -59,6 +60,15 @@ async def claim(session: AsyncSession) -> ClaimedAviso | None:
         select(func.max(Respaldo.fecha_respaldo)).where(Respaldo.clinica_id == aviso.clinica_id, Respaldo.good)
     )
     return ClaimedAviso(aviso, respaldo, last_good, aviso.proximo)
+
+
+async def told(session: AsyncSession, clinica_id: int) -> Told:
+    """Who of the clinic is told by e-mail; unless something else has been said of it, its administrators."""
+    row = await session.execute(
+        select(Politica.avisar, Politica.avisar_administradores).where(Politica.clinica_id == clinica_id)
+    )
+    addresses, administrators = row.one_or_none() or (None, None)
+    return Told(administrators is not False, tuple(addresses or ()))
 
 
 async def renew(session: AsyncSession, aviso_id: int, claim: datetime) -> datetime | None:

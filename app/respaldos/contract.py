@@ -24,6 +24,7 @@ from app.record_names import without_names
 from app.respaldos.models import (
     Accion,
     Alcance,
+    Dia,
     Estado,
     Evento,
     Profundidad,
@@ -396,17 +397,67 @@ class Estadisticas(Answer):
     precio_gb_mes_usd: Annotated[float, eg(0.0125)]
 
 
-class PuntosDeClinica(Answer):
-    """Cada cuántos minutos se respalda una clínica de día, y en qué horario de `zona_horaria`; 0 es nunca.
+class ReglasDePolitica(Answer):
+    """Cuándo se respalda una clínica, qué se guarda y a quién se avisa; sin valor, como en todas.
 
-    `como_todas` dice que a la clínica no se le puso nada propio.
+    De noche, a la `hora` de los `dias`; de día, cada tantos `minutos` (0: nunca) en el `horario`. Se guarda cada
+    respaldo `retencion_dias`; además, uno por día, semana, mes y año de los últimos, y los últimos buenos.
+    Se avisa a las direcciones de `avisar`, y a quienes administran la clínica si `avisar_administradores`.
+    """
+
+    hora: Annotated[str | None, eg("22:30")] = None
+    dias: Annotated[list[Dia] | None, eg(["lunes", "martes", "miércoles", "jueves", "viernes", "sábado"])] = None
+    minutos: Annotated[int | None, eg(60)] = None
+    horario: Annotated[str | None, eg("08:00-19:00")] = None
+    retencion_dias: Annotated[int | None, eg(60)] = None
+    retencion_puntos_dias: Annotated[int | None, eg(2)] = None
+    retencion_minimo: Annotated[int | None, eg(3)] = None
+    retencion_diarios: Annotated[int | None, eg(0)] = None
+    retencion_semanales: Annotated[int | None, eg(8)] = None
+    retencion_mensuales: Annotated[int | None, eg(12)] = None
+    retencion_anuales: Annotated[int | None, eg(5)] = None
+    avisar: Annotated[list[str] | None, eg(["sistemas@clinica.example"])] = None
+    avisar_administradores: Annotated[bool | None, eg(True)] = None
+
+
+class PoliticaDeClinica(Answer):
+    """Lo que `vale` para una clínica, en palabras y por partes; `propia` es lo que se dijo solo de ella.
+
+    Las horas son de `zona_horaria`. `como_todas` dice que no se dijo nada de ella.
     """
 
     clinica_id: Annotated[int, eg(3)]
-    minutos: Annotated[int, eg(60)]
-    horario: Annotated[str, eg("08:00-19:00")]
     zona_horaria: Annotated[str, eg("America/La_Paz")]
+    en_palabras: Annotated[
+        str,
+        eg("Se respalda de lunes a sábado a las 22:30. Se guarda cada respaldo 60 días."),
+    ]
     como_todas: Annotated[bool, eg(False)]
+    propia: Annotated[ReglasDePolitica, eg(ReglasDePolitica.example())]
+    vale: Annotated[ReglasDePolitica, eg(ReglasDePolitica.example())]
+
+
+class RespaldoPorEliminar(Answer):
+    """Un respaldo que la limpieza eliminaría, y por qué."""
+
+    id: Annotated[int, eg(7)]
+    fecha_respaldo: Annotated[Fecha, eg("2026-05-03T06:00:12+00:00")]
+    tamaño_mb: Annotated[float, eg(1.5)]
+    razon: Annotated[str, eg("hay otros más nuevos y tiene 60 días o más")]
+
+
+class CambioDePolitica(Answer):
+    """La política, y lo que la próxima limpieza eliminaría con ella: cuántos respaldos, y los más nuevos de ellos.
+
+    Con `simulada` no se cambió nada. `huella` es de esa lista: para guardar menos que antes, se envía de vuelta.
+    """
+
+    politica: Annotated[PoliticaDeClinica, eg(PoliticaDeClinica.example())]
+    simulada: Annotated[bool, eg(True)]
+    se_eliminarian: Annotated[int, eg(1)]
+    se_liberarian_mb: Annotated[float, eg(1.5)]
+    ejemplos: Annotated[list[RespaldoPorEliminar], eg([RespaldoPorEliminar.example()])]
+    huella: Annotated[str, eg("5f0c1d7e9a3b2c44")]
 
 
 class ClinicaPropia(Answer):
@@ -417,9 +468,11 @@ class ClinicaPropia(Answer):
     activa: Annotated[bool, eg(True)]
     zona_horaria: Annotated[str, eg("America/La_Paz")]
     respaldo_diario: Annotated[str, eg("02:00")] = Field(description="HH:MM")
-    puntos: Annotated[PuntosDeClinica, eg(PuntosDeClinica.example())]
+    politica: Annotated[str, eg("Se respalda todos los días a las 2:00. Se guarda cada respaldo 30 días.")] = Field(
+        description="Cuándo se respalda, qué se guarda y a quién se avisa, en palabras."
+    )
     puede_administrar: Annotated[bool, eg(True)]
-    puede_programar: Annotated[bool, eg(False)] = Field(description="Si puede cambiar `puntos`.")
+    puede_programar: Annotated[bool, eg(False)] = Field(description="Si puede cambiar `politica`.")
 
 
 class ClinicaEnLista(Answer):

@@ -1,6 +1,6 @@
 """The tables of schema `respaldos`. A change here needs a migration; a test compares the two."""
 
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from enum import StrEnum
 from typing import Any, Self
 
@@ -17,7 +17,9 @@ from sqlalchemy import (
     Integer,
     Interval,
     MetaData,
+    SmallInteger,
     Text,
+    Time,
     and_,
     false,
     func,
@@ -123,6 +125,7 @@ class Accion(StrEnum):
     ROTACION_CLAVES = "rotacion_claves"
     CREACION_CLAVE = "creacion_clave"
     REVOCACION_CLAVE = "revocacion_clave"
+    POLITICA = "politica"
 
 
 class Alcance(StrEnum):
@@ -133,6 +136,28 @@ class Alcance(StrEnum):
     VERIFICAR = "verificar"
     DESCARGAR = "descargar"
     EXPORTAR = "exportar"
+
+
+class Dia(StrEnum):
+    """A day of the week, from Monday on."""
+
+    LUNES = "lunes"
+    MARTES = "martes"
+    MIERCOLES = "miércoles"
+    JUEVES = "jueves"
+    VIERNES = "viernes"
+    SABADO = "sábado"
+    DOMINGO = "domingo"
+
+    @property
+    def number(self) -> int:
+        """As Python counts them: 0 is Monday."""
+        return list(Dia).index(self)
+
+    @property
+    def plural(self) -> str:
+        """`lunes`, `sábados`: all of them."""
+        return self if self.endswith("s") else f"{self}s"
 
 
 class TipoAviso(StrEnum):
@@ -622,17 +647,37 @@ class Programacion(Base):
     )
 
 
-class Punto(Base):
-    """How often a clinic is backed up by day, where a superadmin has said so, and its last such backup's turn.
+class Politica(Base):
+    """What a superadmin has said of one clinic: when it is backed up, what is kept, and who is told.
 
-    `minutos` (0: never) and `horario` are None where they are as for all clinics.
+    None is as for all clinics. `dias` are days of the week from 0, Monday; `minutos` (0: never) and `horario` are of
+    the points of the day; `avisar` are e-mail addresses.
     """
+
+    __tablename__ = "politica"
+
+    clinica_id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    hora: Mapped[time | None] = mapped_column(Time)
+    dias: Mapped[list[int] | None] = mapped_column(ARRAY(SmallInteger))
+    minutos: Mapped[int | None] = mapped_column(Integer)
+    horario: Mapped[str | None] = mapped_column(Text)
+    retencion_dias: Mapped[int | None] = mapped_column(Integer)
+    retencion_puntos_dias: Mapped[int | None] = mapped_column(Integer)
+    retencion_minimo: Mapped[int | None] = mapped_column(Integer)
+    retencion_diarios: Mapped[int | None] = mapped_column(Integer)
+    retencion_semanales: Mapped[int | None] = mapped_column(Integer)
+    retencion_mensuales: Mapped[int | None] = mapped_column(Integer)
+    retencion_anuales: Mapped[int | None] = mapped_column(Integer)
+    avisar: Mapped[list[str] | None] = mapped_column(ARRAY(Text))
+    avisar_administradores: Mapped[bool | None]
+
+
+class Punto(Base):
+    """The turn of a clinic's last point of the day."""
 
     __tablename__ = "punto"
 
     clinica_id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
-    minutos: Mapped[int | None] = mapped_column(Integer)
-    horario: Mapped[str | None] = mapped_column(Text)
     ultimo: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
 
 

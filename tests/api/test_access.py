@@ -206,8 +206,8 @@ SUPERADMINS = [
     ("GET", "plataforma/eventos/", 200),
     ("GET", "plataforma/clinicas/", 200),
     ("POST", "plataforma/cerrar-sesiones/", 200),
-    ("GET", "plataforma/clinicas/{clinica}/puntos/", 200),
-    ("POST", "plataforma/clinicas/{clinica}/puntos/", 200),
+    ("GET", "plataforma/clinicas/{clinica}/politica/", 200),
+    ("POST", "plataforma/clinicas/{clinica}/politica/", 200),
     # It has to be said what the clinic is called.
     ("POST", "plataforma/clinicas/{clinica}/destruir-clave/", 422),
 ]
@@ -733,24 +733,6 @@ async def test_a_token_of_the_clinics_own_gets_its_name_from_the_clinic(
         )
     assert created.json()["respaldo"]["usuario_nombre"]
     assert created.json()["respaldo"]["usuario"] == str(code)
-
-
-async def test_a_superadmin_says_how_often_a_clinic_is_backed_up_by_day(
-    client: httpx.AsyncClient, conn: asyncpg.Connection
-) -> None:
-    url, header = f"{API}/plataforma/clinicas/{SMALL}/puntos/", bearer(None)
-    said = {"minutos": 60, "horario": "07:00-22:00"}
-    answer = await client.post(url, json=said, headers=header)
-    assert answer.json() == {"clinica_id": SMALL, **said, "zona_horaria": "America/La_Paz", "como_todas": False}
-    for body in ({"minutos": 7}, {"minutos": "60"}, {"minutos": 1441}, {"horario": "22:00-07:00"}, {"horario": 8}):
-        refused = await client.post(url, json=body, headers=header)
-        assert (refused.status_code, refused.json()["codigo"]) == (422, "solicitud_invalida"), body
-    assert (await client.get(url, headers=header)).json()["minutos"] == 60
-    again = await client.post(url, json={"minutos": None, "horario": None}, headers=header)
-    assert (again.status_code, again.json()["como_todas"]) == (200, True)
-    assert (await client.get(url.replace(str(SMALL), "999"), headers=header)).status_code == 404
-    lines = await events(conn, "programacion")
-    assert [line["detalle"] for line in lines] == [said, {"minutos": None, "horario": None}]
 
 
 async def test_two_superadmins_destroy_a_clinics_key(client: httpx.AsyncClient, conn: asyncpg.Connection) -> None:

@@ -208,8 +208,8 @@ async def test_the_clinic_of_who_asks(client: httpx.AsyncClient) -> None:
         "activa": True,
         "zona_horaria": "America/La_Paz",
         "respaldo_diario": "02:00",
-        "puntos": {"clinica_id": SMALL, "minutos": 0, "horario": "08:00-19:00"}
-        | {"zona_horaria": "America/La_Paz", "como_todas": True},
+        "politica": "Se respalda todos los días a las 2:00. Se guarda cada respaldo 30 días. El último respaldo bueno"
+        " no se elimina por su edad. Se avisa por correo a quienes administran la clínica.",
         "puede_administrar": True,
         "puede_programar": False,
     }
@@ -219,10 +219,11 @@ async def test_the_clinic_of_who_asks(client: httpx.AsyncClient) -> None:
     chosen = await client.get(url, params={"clinica_id": OTHER}, headers=bearer(None))
     assert (chosen.json()["nombre"], chosen.json()["puede_administrar"]) == ("Clínica grande", True)
     assert chosen.json()["puede_programar"]
-    asked = {"minutos": 30, "horario": "07:00-22:00"}
-    await client.post(f"{API}/plataforma/clinicas/{SMALL}/puntos/", json=asked, headers=bearer(None))
-    held = (await client.get(url, headers=bearer())).json()["puntos"]
-    assert (held | asked, held["como_todas"]) == (held, False)
+    asked = {"hora": "22:30", "dias": ["lunes", "martes", "miércoles"]}
+    await client.post(f"{API}/plataforma/clinicas/{SMALL}/politica/", json=asked, headers=bearer(None))
+    held = (await client.get(url, headers=staff.request.headers)).json()
+    assert held["respaldo_diario"] == "22:30"
+    assert held["politica"].startswith("Se respalda de lunes a miércoles a las 22:30. ")
 
 
 async def test_the_superadmin_sees_all_clinics_the_worst_first(

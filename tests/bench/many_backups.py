@@ -115,8 +115,13 @@ INSERT INTO respaldos.programacion (clinica_id, dia, respaldo_id, previsto, inte
 SELECT clinica_id, (moment AT TIME ZONE 'UTC')::date, id, moment, 1 FROM night ORDER BY id
 """,
     f"""
-INSERT INTO respaldos.punto (clinica_id, minutos, ultimo)
-SELECT clinic, nullif(clinic % 3 * 30, 0), now() - interval '1 hour' FROM generate_series(1, {CLINICS}) AS clinic
+INSERT INTO respaldos.punto (clinica_id, ultimo)
+SELECT clinic, now() - interval '1 hour' FROM generate_series(1, {CLINICS}) AS clinic
+""",
+    f"""
+INSERT INTO respaldos.politica (clinica_id, minutos, hora, dias)
+SELECT clinic, nullif(clinic % 3 * 30, 0), make_time(clinic % 24, clinic % 60, 0), '{{0,1,2,3,4,5}}'
+FROM generate_series(1, {CLINICS}) AS clinic WHERE clinic % 3 > 0
 """,
     """
 INSERT INTO respaldos.aviso (clinica_id, tipo, respaldo_id, datos, fecha_creacion, correo, webhook, terminado,

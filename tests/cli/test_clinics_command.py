@@ -59,11 +59,18 @@ async def test_a_clinic_goes_by_its_number_or_its_schema(platform: Platform) -> 
         assert [each["id"] for each in platform.run("listar", "--clinica", name, "--json").json] == [made["id"]]
         assert platform.run("estadisticas", "--clinica", name, "--json").json["completados"] == 1
         assert platform.run("token", "--clinica", name, "--json").json["clinica_id"] == 1
-        points = platform.run("puntos", "--clinica", name, "--cada", "30", "--json").json
-        assert (points["clinica_id"], points["minutos"], points["como_todas"]) == (1, 30, False)
-        said = platform.run("puntos", "--clinica", name).out
-        assert said.startswith("Clínica 1: cada 30 minutos, de 08:00 a 19:00")
-        assert platform.run("puntos", "--clinica", name, "--como-todas", "--json").json["minutos"] == 0
+        asked = ("--hora", "22:30", "--dias", "miercoles,lunes,martes", "--cada", "30", "--avisar", "a@b.example")
+        policy = platform.run("politica", "--clinica", name, *asked, "--json").json["politica"]
+        assert (policy["clinica_id"], policy["propia"]["minutos"], policy["como_todas"]) == (1, 30, False)
+        said = platform.run("politica", "--clinica", name).out
+        assert said.startswith(
+            "Clínica 1: Se respalda de lunes a miércoles a las 22:30, y además cada 30 minutos de 8:00 a 19:00."
+        )
+        assert said.endswith("y a una dirección más.\n(dicho solo de ella)\n")
+        # What is not said stays as it was; what keeps less asks before.
+        held = platform.run("politica", "--clinica", name, "--conservar", "8", "--json").json["politica"]
+        assert (held["vale"]["hora"], held["vale"]["retencion_dias"]) == ("22:30", 8)
+        assert platform.run("politica", "--clinica", name, "--como-todas", "--json").json["politica"]["como_todas"]
         assert platform.run("reindexar", "--clinica", name, "--json").json["ya_registrados"] == 1
         cleaned = platform.run("limpiar", "--clinica", name, "--simular", "--json").json
         assert [each["clinica_id"] for each in cleaned["respaldos"]] == [1]

@@ -469,7 +469,7 @@ def test_an_error_is_json_where_json_is_asked_for(name: str, tmp_path: Path) -> 
         "eliminar": ["1", "--si"],
         "recuperar": ["1"],
         "retener": ["1", "--motivo", "auditoría"],
-        "puntos": ["--clinica", "1"],
+        "politica": ["--clinica", "1"],
         "aceptar": ["1"],
         "token": ["--clinica", "1"],
         "acceso": ["cerrar-sesiones", "--clinica", "1", "--usuario", "1"],

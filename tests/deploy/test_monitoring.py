@@ -79,6 +79,7 @@ async def given(client: httpx.AsyncClient, conn: asyncpg.Connection) -> Metrics:
     """Every metric that the service gives, with the labels that it has, once there is something to tell."""
     now = datetime.now(UTC)
     await add_backup(conn, SMALL, fecha_respaldo=now - timedelta(hours=2))
+    await conn.execute("INSERT INTO respaldos.politica (clinica_id, dias) VALUES ($1, '{0}')", SMALL)
     answer = await client.get("/metrics")
     return {
         sample.name: set(sample.labels)

@@ -119,7 +119,7 @@ async def _emptied(servers: Addresses, template: str) -> str:
         await connection.execute("SET session_replication_role = replica")
         await connection.execute(
             "TRUNCATE respaldos.respaldo, respaldos.evento, respaldos.tarea, respaldos.peticion, respaldos.punto,"
-            " respaldos.token_terminado, respaldos.clave, respaldos.clave_api"
+            " respaldos.politica, respaldos.token_terminado, respaldos.clave, respaldos.clave_api"
             " RESTART IDENTITY CASCADE"
         )
     return url

@@ -46,16 +46,19 @@ CROSSING = {
         "app/respaldos/keys/rotate.py",
     },
     "retention": {
+        "app/cli/find.py",
         "app/respaldos/retention/clean.py",
         "app/respaldos/retention/prune.py",
         "app/respaldos/retention/purge.py",
         "app/respaldos/retention/reindex.py",
     },
     "schedule": {
+        "app/api/routes/metrics.py",
         "app/respaldos/schedule/nights.py",
         "app/respaldos/schedule/overdue.py",
         "app/respaldos/schedule/points.py",
         "app/respaldos/schedule/trials.py",
+        "app/respaldos/status/clinics.py",
     },
     "status": {"app/api/routes/metrics.py", "app/respaldos/status/clinics.py"},
 }

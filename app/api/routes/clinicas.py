@@ -6,10 +6,11 @@ from fastapi import APIRouter
 
 from app.api.caller import ReadAccess, ServiceDep, may_see_rows
 from app.api.openapi import of_anyone
-from app.connections.points import points
+from app.connections.policy import general_policy
 from app.errors import InvalidRequest
 from app.respaldos.contract import ClinicaPropia
-from app.respaldos.schedule.points import puntos_de
+from app.respaldos.policies.change import politica_de
+from app.respaldos.policies.words import in_words
 
 router = APIRouter(prefix="/clinica", tags=["Clínicas"])
 
@@ -27,14 +28,15 @@ async def ver(service: ServiceDep, caller: ReadAccess) -> Any:
     settings = service.settings
     if caller.clinic is None:
         raise InvalidRequest("plataforma: no es una clínica; diga cuál, por ejemplo ?clinica_id=1")
-    said = await puntos_de(service.resources, caller.clinic.id)
+    own = await politica_de(service.resources, caller.clinic.id)
+    held = own.over(general_policy(settings))
     return {
         "clinica_id": caller.clinic.id,
         "nombre": caller.clinic.name,
         "activa": caller.clinic.active,
         "zona_horaria": settings.time_zone.key,
-        "respaldo_diario": f"{settings.backup_hour:02d}:{settings.backup_minute:02d}",
-        "puntos": said.shown(caller.clinic.id, points(settings), settings.time_zone),
+        "respaldo_diario": f"{held.nightly.hour:02d}:{held.nightly.minute:02d}",
+        "politica": in_words(held),
         "puede_administrar": may_see_rows(caller),
         "puede_programar": caller.principal.superadmin,
     }

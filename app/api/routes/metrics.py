@@ -2,8 +2,9 @@
 
 import asyncio
 import hmac
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from functools import partial
 
 from fastapi import APIRouter, Request
@@ -20,6 +21,8 @@ from app.connections.service import Service
 from app.dump.whose import named
 from app.errors import DatabaseUnavailable, NotAllowed, QueueUnavailable, TokenRefused
 from app.respaldos.databases import transaction
+from app.respaldos.schedule import fleet as schedule_fleet
+from app.respaldos.schedule.overdue import days_off_of_each
 from app.respaldos.status import fleet as status_fleet
 from app.respaldos.status.fleet import Backlog, Group, Newest
 
@@ -63,7 +66,9 @@ async def _newest_good(service: Service) -> bytes:
     async with transaction(service.resources) as session:
         newest = await status_fleet.newest_good(session)
         without = await status_fleet.without_good(session)
-    return await _text(partial(_newest_families, newest, without))
+        nights = await schedule_fleet.own_nights(session)
+    off = days_off_of_each(nights, datetime.now(service.settings.time_zone).date())
+    return await _text(partial(_newest_families, newest, without, off))
 
 
 async def _the_rest(service: Service) -> bytes:
@@ -117,7 +122,11 @@ class _Families(Collector):
         return self.families()
 
 
-def _newest_families(newest: Sequence[Newest], without: Sequence[tuple[int | None, float]]) -> Iterator[Metric]:
+def _newest_families(
+    newest: Sequence[Newest],
+    without: Sequence[tuple[int | None, float]],
+    off: Mapping[int | None, timedelta],
+) -> Iterator[Metric]:
     age = _gauge(
         "ultimo_bueno_edad_segundos",
         "Age of the clinic's newest good backup; of its first night, where it never had one.",
@@ -134,7 +143,14 @@ def _newest_families(newest: Sequence[Newest], without: Sequence[tuple[int | Non
             size.add_metric(clinic, backup.bytes)
     for clinica_id, seconds in without:
         age.add_metric([named(clinica_id)], seconds)
-    yield from (age, took, size)
+    paused = _gauge(
+        "noches_omitidas_segundos",
+        "How much older the clinic's newest good backup may be today, as it has no night on some days of the week.",
+        "clinica_id",
+    )
+    for clinica_id, longer in off.items():
+        paused.add_metric([named(clinica_id)], longer.total_seconds())
+    yield from (age, took, size, paused)
 
 
 def _other_families(

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Final
 from fastapi import APIRouter, Depends, Query, Request, Response
 
 from app.api.caller import LARGEST_ID, ServiceDep, platform
-from app.api.openapi import of_anyone, problems, with_body
+from app.api.openapi import problems, with_body
 from app.api.parameters import (
     DEFAULT_LIMIT,
     NEXT_HEADERS,
@@ -18,15 +18,13 @@ from app.api.parameters import (
     link_next,
 )
 from app.api.routes.eventos import AccionQuery
-from app.api.schemas import Mensaje, PedidoCierre, PedidoDestruccion, PedidoPuntos
-from app.connections.points import points
+from app.api.schemas import Mensaje, PedidoCierre, PedidoDestruccion
 from app.respaldos import audit
 from app.respaldos.access.sessions import cerrar_sesiones
 from app.respaldos.audit import Actor
-from app.respaldos.contract import ClinicaEnLista, DestruccionDeClave, EventoEnLista, PuntosDeClinica
+from app.respaldos.contract import ClinicaEnLista, DestruccionDeClave, EventoEnLista
 from app.respaldos.databases import transaction
 from app.respaldos.keys.destroy import confirmar_destruccion, pedir_destruccion
-from app.respaldos.schedule.points import OwnPoints, cambiar_puntos, puntos_de
 from app.respaldos.status.clinics import listar_clinicas
 from app.respaldos.status.health import Situacion
 
@@ -127,39 +125,6 @@ async def listar(
     page.describe(request, response, found.total)
     response.headers["X-Situaciones"] = ", ".join(f"{each}={found.counts[each]}" for each in Situacion)
     return found.shown
-
-
-@router.get(
-    "/clinicas/{clinica_id}/puntos/",
-    operation_id="plataforma_puntos_ver",
-    tags=["Clínicas"],
-    response_model=PuntosDeClinica,
-    summary="Muestra cada cuánto se respalda una clínica de día",
-    response_description="Lo que vale para ella.",
-    responses=of_anyone(_403="Solo un superadministrador puede ver lo de todas las clínicas"),
-)
-async def ver_puntos(service: ServiceDep, clinica_id: ClinicaId) -> Any:
-    """Además del respaldo de cada noche. Solo para el superadministrador."""
-    said = await puntos_de(service.resources, clinica_id)
-    return said.shown(clinica_id, points(service.settings), service.settings.time_zone)
-
-
-@router.post(
-    "/clinicas/{clinica_id}/puntos/",
-    operation_id="plataforma_puntos_cambiar",
-    tags=["Clínicas"],
-    response_model=PuntosDeClinica,
-    summary="Cambia cada cuánto se respalda una clínica de día",
-    response_description="Lo que vale para ella desde ahora.",
-    responses=with_body(_403="Solo un superadministrador puede ver lo de todas las clínicas"),
-)
-async def cambiar(
-    service: ServiceDep, actor: Annotated[Actor, Depends(platform)], clinica_id: ClinicaId, body: PedidoPuntos
-) -> Any:
-    """Lo que se pide queda en la auditoría de la clínica. Solo para el superadministrador."""
-    said = OwnPoints.parse(body.minutos, body.horario)
-    await cambiar_puntos(service.resources, clinica_id, said, actor=actor)
-    return said.shown(clinica_id, points(service.settings), service.settings.time_zone)
 
 
 @router.post(

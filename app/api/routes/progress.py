@@ -10,12 +10,13 @@ from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from app.api.at_once import AtOnce
 from app.api.caller import Caller, ReadAccess, ServiceDep, recheck_access
+from app.api.full import in_full
 from app.api.openapi import of_anyone
 from app.api.parameters import RespaldoId
 from app.connections.service import Service
 from app.errors import RespaldosError
 from app.respaldos.backup import queries as backup_queries
-from app.respaldos.contract import ESTADO_DISPLAY, RespaldoCompleto
+from app.respaldos.contract import ESTADO_DISPLAY
 from app.respaldos.databases import transaction
 from app.respaldos.jobs.request import progress_of
 from app.respaldos.models import Estado, Respaldo
@@ -89,7 +90,7 @@ async def progreso(
         except RespaldosError as exc:
             yield ServerSentEvent(event="problema", raw_data=_json({"codigo": exc.code, "status": exc.status}))
             return
-    ended = RespaldoCompleto.of(respaldo, retention_days=service.settings.retention_days)
+    ended = await in_full(service, respaldo)
     yield ServerSentEvent(event="fin", raw_data=_json(ended.model_dump(mode="json")))
 
 

@@ -18,6 +18,7 @@ from app.api.caller import (
     platforms_own,
     require_recent_password,
 )
+from app.api.full import in_full
 from app.api.once import AskingAccess, CreatingAccess, VerifyingAccess
 from app.api.openapi import of_anyone, with_body
 from app.api.parameters import PAGE_HEADERS, PageDep, RespaldoId, Timestamp, day_of, time_range
@@ -25,6 +26,7 @@ from app.api.people import names_of
 from app.api.problems import WithMembers
 from app.api.schemas import PedidoComparacion, PedidoRespaldo, PedidoRestauracion, PedidoRetencion, PedidoVerificacion
 from app.clinic.restore.mode import Modo
+from app.connections.policy import retention_policy
 from app.connections.service import Service
 from app.connections.storage import storage_price
 from app.errors import InvalidRequest, OperationInProgress
@@ -42,14 +44,14 @@ from app.respaldos.contract import (
 )
 from app.respaldos.databases import transaction
 from app.respaldos.jobs.request import progress_of
-from app.respaldos.models import Estado, Respaldo, TipoRespaldo
-from app.respaldos.progress import Progreso
+from app.respaldos.models import Estado, TipoRespaldo
 from app.respaldos.reading.comparison import pedir_comparacion
 from app.respaldos.reading.download import enlace_descarga
 from app.respaldos.reading.verification import pedir_verificacion
 from app.respaldos.restore.request import RestoreRequest, pedir_restauracion
 from app.respaldos.retention.delete import aceptar_respaldo, eliminar_respaldo, recuperar_respaldo
 from app.respaldos.retention.hold import liberar_respaldo, retener_respaldo
+from app.respaldos.retention.queries import policy_of
 from app.respaldos.status.statistics import obtener_estadisticas
 
 router = APIRouter(prefix="/respaldos", tags=["Respaldos"])
@@ -100,8 +102,9 @@ async def listar(
             limit=page.limit,
             offset=page.offset,
         )
+        policy = await policy_of(session, retention_policy(service.settings), clinica_id=caller.clinica_id)
     page.describe(request, response, total)
-    return [RespaldoEnLista.of(respaldo, retention_days=service.settings.retention_days) for respaldo in found]
+    return [RespaldoEnLista.of(respaldo, retention_days=policy.days) for respaldo in found]
 
 
 @router.get(
@@ -153,8 +156,9 @@ async def crear(service: ServiceDep, caller: CreatingAccess, body: PedidoRespald
             if running is None:
                 raise
             progreso = await progress_of(session, running)
-        raise WithMembers(exc, respaldo=_shown(service, running, progreso).model_dump(mode="json")) from exc
-    return RespaldoConMensaje(mensaje="El respaldo empezará en un momento", respaldo=_shown(service, respaldo))
+        shown = await in_full(service, running, progreso)
+        raise WithMembers(exc, respaldo=shown.model_dump(mode="json")) from exc
+    return RespaldoConMensaje(mensaje="El respaldo empezará en un momento", respaldo=await in_full(service, respaldo))
 
 
 @router.get(
@@ -168,7 +172,8 @@ async def ver(service: ServiceDep, caller: ReadAccess, respaldo_id: RespaldoId) 
     """Con lo que contiene, cuánto tardó y, mientras está en curso, hasta dónde ha llegado."""
     async with transaction(service.resources) as session:
         respaldo = await backup_queries.get(session, respaldo_id, clinica_id=caller.clinica_id)
-        return _shown(service, respaldo, await progress_of(session, respaldo))
+        progreso = await progress_of(session, respaldo)
+    return await in_full(service, respaldo, progreso)
 
 
 @router.get(
@@ -204,7 +209,7 @@ async def cancelar(service: ServiceDep, caller: AdminAccess, respaldo_id: Respal
     said = "El respaldo se canceló" if respaldo.estado == Estado.CANCELADO else "El respaldo se está cancelando"
     async with transaction(service.resources) as session:
         progreso = await progress_of(session, respaldo)
-    return RespaldoConMensaje(mensaje=said, respaldo=_shown(service, respaldo, progreso))
+    return RespaldoConMensaje(mensaje=said, respaldo=await in_full(service, respaldo, progreso))
 
 
 @router.post(
@@ -338,7 +343,7 @@ async def recuperar(service: ServiceDep, caller: AdminAccess, respaldo_id: Respa
     respaldo = await recuperar_respaldo(
         service.resources, respaldo_id, clinica_id=caller.clinica_id, actor=caller.actor
     )
-    return RespaldoConMensaje(mensaje="El respaldo se recuperó", respaldo=_shown(service, respaldo))
+    return RespaldoConMensaje(mensaje="El respaldo se recuperó", respaldo=await in_full(service, respaldo))
 
 
 @router.post(
@@ -360,7 +365,7 @@ async def retener(service: ServiceDep, caller: AdminAccess, respaldo_id: Respald
         hasta=day_of(hasta, service.settings.time_zone)[1] if hasta is not None else None,
         actor=await _named(service, caller),
     )
-    return RespaldoConMensaje(mensaje="El respaldo está retenido", respaldo=_shown(service, respaldo))
+    return RespaldoConMensaje(mensaje="El respaldo está retenido", respaldo=await in_full(service, respaldo))
 
 
 @router.post(
@@ -375,7 +380,7 @@ async def liberar(service: ServiceDep, caller: RecentAccess, respaldo_id: Respal
     respaldo = await liberar_respaldo(
         service.resources, respaldo_id, clinica_id=caller.clinica_id, actor=await _named(service, caller)
     )
-    return RespaldoConMensaje(mensaje="El respaldo se liberó", respaldo=_shown(service, respaldo))
+    return RespaldoConMensaje(mensaje="El respaldo se liberó", respaldo=await in_full(service, respaldo))
 
 
 @router.post(
@@ -390,7 +395,7 @@ async def aceptar(service: ServiceDep, caller: AdminAccess, respaldo_id: Respald
     respaldo = await aceptar_respaldo(
         service.resources, respaldo_id, clinica_id=caller.clinica_id, actor=caller.actor
     )
-    return RespaldoConMensaje(mensaje="El respaldo se aceptó", respaldo=_shown(service, respaldo))
+    return RespaldoConMensaje(mensaje="El respaldo se aceptó", respaldo=await in_full(service, respaldo))
 
 
 def _chosen_records(wanted: PedidoRestauracion) -> tuple[str, ...] | None:
@@ -407,7 +412,3 @@ async def _named(service: Service, caller: Caller) -> Actor:
         return caller.actor
     names = await names_of(service, [caller.actor.usuario], clinica_id=caller.clinica_id)
     return replace(caller.actor, nombre=names.get(caller.actor.usuario or ""))
-
-
-def _shown(service: Service, respaldo: Respaldo, progreso: Progreso | None = None) -> RespaldoCompleto:
-    return RespaldoCompleto.of(respaldo, retention_days=service.settings.retention_days, progreso=progreso)

@@ -1,12 +1,12 @@
 """Commands that only look at what the service knows: listar, ver, estadisticas."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
 import click
 
 from app.cli.clinic_option import clinic_number, clinic_option, one_of, whose_option
-from app.cli.find import encryption_of, find_respaldo, in_full
+from app.cli.find import encryption_of, find_respaldo, in_full, kept_days
 from app.cli.output import (
     dated,
     elapsed,
@@ -35,7 +35,7 @@ from app.respaldos.models import Estado, Respaldo, Restauracion, TipoRestauracio
 from app.respaldos.progress import Progreso
 from app.respaldos.reading import queries as reading_queries
 from app.respaldos.status.statistics import obtener_estadisticas
-from app.settings import Settings, settings_of_process
+from app.settings import Settings
 
 # Of what was done with a backup, restores among the last so many are shown with it; the API has all of them.
 LAST_DONE = 50
@@ -54,22 +54,21 @@ def listar(clinica: str | None, plataforma: bool, limite: int, as_json: bool) ->
     if not everybody:
         one_of(clinica, plataforma)
 
-    async def work(databases: Databases) -> list[Respaldo]:
+    async def work(databases: Databases) -> tuple[list[Respaldo], Mapping[int | None, int]]:
+        days = await kept_days(databases)
         if everybody:
             async with transaction(databases) as session:
-                return list(await backup_fleet.newest_of_all(session, limit=limite))
+                return list(await backup_fleet.newest_of_all(session, limit=limite)), days
         clinica_id = await clinic_number(databases.clinic, clinica) if clinica is not None else None
         async with transaction(databases) as session:
             found = list((await backup_queries.page(session, clinica_id=clinica_id, limit=limite, offset=0))[0])
         if not found and clinica is not None:
             # A mistyped clinic must not look like one without backups; one that is gone has them still.
             await databases.clinic.clinic(clinica)
-        return found
+        return found, days
 
-    respaldos = with_databases(work)
-
-    days = settings_of_process().retention_days
-    rows = [RespaldoEnLista.of(respaldo, retention_days=days) for respaldo in respaldos]
+    respaldos, days = with_databases(work)
+    rows = [RespaldoEnLista.of(respaldo, retention_days=days[respaldo.clinica_id]) for respaldo in respaldos]
     if as_json:
         print_json(rows)
     elif not rows:

@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from app.cli.clinic_option import clinic_number, clinic_option
-from app.cli.find import find_respaldo, in_full
+from app.cli.find import all_in_full, find_respaldo, in_full
 from app.cli.output import (
     ask_first,
     dated,
@@ -27,7 +27,8 @@ from app.cli.progress import progress_bar
 from app.cli.resources import with_resources
 from app.cli.running import with_databases, with_settings
 from app.connections.databases import open_databases
-from app.connections.resources import open_resources, retention_policy
+from app.connections.policy import retention_policy
+from app.connections.resources import open_resources
 from app.dump.whose import named, whose
 from app.respaldos.audit import COMMAND_LINE
 from app.respaldos.contract import ESTADO_DISPLAY
@@ -269,7 +270,7 @@ def reindexar(context: click.Context, clinica: str | None, sin_sello: bool, as_j
     if as_json:
         print_json(
             {
-                "reconstruidos": [in_full(respaldo) for respaldo in found.rebuilt],
+                "reconstruidos": all_in_full(found.rebuilt),
                 "desconocidos": [_described(item) for item in found.unknown],
                 "dañados": [_described(item) for item in found.damaged],
                 "ya_registrados": found.known,

@@ -8,7 +8,7 @@ import CrearRespaldo from "../src/respaldos/CrearRespaldo";
 import EstadisticasRespaldos from "../src/respaldos/EstadisticasRespaldos";
 import { fromAddress, toAddress } from "../src/respaldos/filters";
 import { ModelBars } from "../src/respaldos/ModelBars";
-import { Puntos } from "../src/respaldos/Puntos";
+import { Politica } from "../src/respaldos/Politica";
 import RespaldoDetail from "../src/respaldos/RespaldoDetail";
 import RespaldosList from "../src/respaldos/RespaldosList";
 import { sameName } from "../src/restore/changes";
@@ -415,30 +415,63 @@ describe("the summary", () => {
   });
 });
 
-describe("how often a clinic is backed up by day", () => {
-  test("is said in words, and changed by who may", async () => {
-    const puntos = { ...CLINICA.puntos, minutos: 30, horario: "07:00-22:00", como_todas: false };
-    const asked = service({ "POST /api/v1/plataforma/clinicas/1/puntos/": () => json(puntos) });
-    show(<Puntos />, { clinica: { puntos, puede_programar: true } });
-    expect(screen.getByText(/Respaldos de día: cada 30 minutos de 7:00 a 22:00\./)).toBeVisible();
-    await userEvent.click(screen.getByRole("button", { name: "Cambiar los respaldos de día" }));
-    await userEvent.selectOptions(screen.getByLabelText("Cada cuánto"), "cada 2 horas");
-    await userEvent.clear(screen.getByLabelText("Hasta las"));
-    await userEvent.type(screen.getByLabelText("Hasta las"), "06:00");
-    expect(screen.getByText("Tiene que terminar después de las 7:00.")).toBeVisible();
-    await userEvent.click(screen.getByRole("button", { name: "Guardar" }));
-    expect(asked).toEqual([]);
-    await userEvent.clear(screen.getByLabelText("Hasta las"));
-    await userEvent.type(screen.getByLabelText("Hasta las"), "00:00");
-    await userEvent.click(screen.getByRole("button", { name: "Guardar" }));
+describe("a clinic's policy", () => {
+  const URL = "/api/v1/plataforma/clinicas/1/politica/";
+  const vale = {
+    hora: "02:00",
+    dias: ["lunes", "martes"],
+    minutos: 0,
+    horario: "08:00-19:00",
+    retencion_dias: 30,
+    retencion_puntos_dias: 2,
+    retencion_minimo: 1,
+    retencion_diarios: 0,
+    retencion_semanales: 0,
+    retencion_mensuales: 0,
+    retencion_anuales: 0,
+    avisar: [],
+    avisar_administradores: true,
+  };
+  const propia = { ...Object.fromEntries(Object.keys(vale).map((name) => [name, null])), dias: ["lunes", "martes"] };
+  const politica = { clinica_id: 1, zona_horaria: "America/La_Paz", en_palabras: "Se respalda siempre.", como_todas: false, propia, vale };
+
+  test("is said in words, and changed by who has seen what goes", async () => {
+    const asked = service({
+      [`GET ${URL}`]: () => json(politica),
+      [`POST ${URL}`]: () =>
+        json({
+          politica,
+          simulada: true,
+          se_eliminarian: 2,
+          se_liberarian_mb: 3,
+          huella: "5f0c",
+          ejemplos: [{ id: 7, fecha_respaldo: "2026-07-03T06:00:00+00:00", tamaño_mb: 1.5, razon: "tiene 10 días o más" }],
+        }),
+    });
+    show(<Politica />, { clinica: { puede_programar: true } });
+    expect(screen.getByText(/Se guarda cada respaldo 30 días\./)).toBeVisible();
+    await userEvent.click(screen.getByRole("button", { name: /^Cambiar cuándo/ }));
+    const days = await screen.findByLabelText("Cada respaldo, días");
+    await userEvent.clear(days);
+    await userEvent.type(days, "0");
+    await userEvent.click(screen.getByRole("checkbox", { name: "domingo" }));
+    await userEvent.type(screen.getByLabelText(/Correos/), "a@b.example{enter}c@d.example");
+    await userEvent.click(screen.getByRole("button", { name: "Ver cómo queda" }));
+    expect(await screen.findByText(/eliminaría 2 respaldos/)).toBeVisible();
+    expect(screen.getByText("7: tiene 10 días o más")).toBeVisible();
+    await userEvent.click(screen.getByRole("button", { name: "Guardar y eliminarlos" }));
     await waitFor(() => expect(screen.queryByRole("dialog")).toBeNull());
-    expect(asked.map(({ body }) => body)).toEqual([{ minutos: 120, horario: "07:00-24:00" }]);
+    const sent = { ...propia, retencion_dias: 10, dias: ["lunes", "martes", "domingo"], avisar: ["a@b.example", "c@d.example"] };
+    expect(asked.filter(({ body }) => body !== null).map(({ body }) => body)).toEqual([
+      { ...sent, simular: true },
+      { ...sent, simular: false, huella: "5f0c" },
+    ]);
   });
 
   test("is not changed by others", () => {
     service({});
-    show(<Puntos />);
-    expect(screen.getByText(/Respaldos de día: no\./)).toBeVisible();
+    show(<Politica />);
+    expect(screen.getByText(/Se respalda todos los días a las 2:00\./)).toBeVisible();
     expect(screen.queryByRole("button")).toBeNull();
   });
 });

@@ -55,7 +55,7 @@ export const CLINICA: Clinica = {
   activa: true,
   zona_horaria: "America/La_Paz",
   respaldo_diario: "02:00",
-  puntos: { clinica_id: 1, minutos: 0, horario: "08:00-19:00", zona_horaria: "America/La_Paz", como_todas: true },
+  politica: "Se respalda todos los días a las 2:00. Se guarda cada respaldo 30 días.",
   puede_administrar: true,
   puede_programar: false,
 };

@@ -44,27 +44,28 @@ async def limpiar_respaldos_antiguos(
 ) -> list[ClinicDecisions]:
     """Decide about every clinic that has backups and the platform, or about one clinic, and delete what is not kept.
 
-    With `simular` only decide. Without `all_decisions`, nothing is told of clinics of which nothing is to be deleted:
-    most of them are not even looked at.
+    `policy` is that of clinics of which nothing else was said. With `simular` only decide. Without `all_decisions`,
+    nothing is told of clinics of which nothing is to be deleted: most of them are not even looked at.
 
     Clinics that are inactive, or gone from the tenant table, are treated as all others: they keep their newest good
     backup for ever. Each clinic is a transaction of its own, in which nobody else changes what
     was decided about. An error in one is raised when the others have been cleaned.
     """
     now = now or datetime.now(UTC)
-    if clinica_id is not None:
-        clinics: Sequence[int | None] = [clinica_id]
-    else:
-        async with transaction(resources) as session:
-            clinics = (
-                await retention_fleet.clinics_with_backups(session)
-                if all_decisions
-                else await retention_fleet.clinics_to_clean(session, policy, now=now, time_zone=resources.time_zone)
+    async with transaction(resources) as session:
+        own = await retention_fleet.own_policies(session, policy)
+        if clinica_id is not None:
+            clinics: Sequence[int | None] = [clinica_id]
+        elif all_decisions:
+            clinics = await retention_fleet.clinics_with_backups(session)
+        else:
+            clinics = await retention_fleet.clinics_to_clean(
+                session, policy, now=now, time_zone=resources.time_zone, own=own
             )
     found, problem = [], None
     for clinic in clinics:
         try:
-            found.append(await _clean(resources, policy, clinic, now, None if simular else actor))
+            found.append(await _clean(resources, own.get(clinic, policy), clinic, now, None if simular else actor))
         except RespaldosError as exc:
             log.warning("%s: no se pudo decidir qué respaldos se conservan: %s", whose(clinic), exc.for_log)
             problem = problem or exc

@@ -1,19 +1,29 @@
 """What cleaning, purging and reindexing ask across clinics: for the worker and the command line, and nobody else."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Self
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import (
+    CTE,
+    BigInteger,
     ColumnElement,
     Date,
     DateTime,
+    Integer,
     ScalarSelect,
+    Select,
+    Text,
     and_,
+    bindparam,
     case,
+    cast,
+    column,
     delete,
+    exists,
+    false,
     func,
     literal,
     or_,
@@ -25,7 +35,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm import aliased
+from sqlalchemy.orm import InstrumentedAttribute, aliased
 
 from app.respaldos.models import (
     Aviso,
@@ -42,7 +52,7 @@ from app.respaldos.models import (
     in_words,
 )
 from app.respaldos.retention.policy import Policy, age_limit, last_periods, point_limit
-from app.respaldos.retention.queries import deleted_for, lent
+from app.respaldos.retention.queries import deleted_for, lent, over, own_rules
 
 
 async def clinics_with_backups(session: AsyncSession) -> Sequence[int | None]:
@@ -59,21 +69,128 @@ async def clinics_with_backups(session: AsyncSession) -> Sequence[int | None]:
     return found.all()
 
 
+async def own_policies(session: AsyncSession, general: Policy) -> dict[int | None, Policy]:
+    """The policy of each clinic of which something has been said: the `general` one but for that."""
+    found = await session.execute(own_rules())
+    return {row.clinica_id: over(general, row) for row in found}
+
+
 async def clinics_to_clean(
-    session: AsyncSession, policy: Policy, *, now: datetime, time_zone: ZoneInfo
+    session: AsyncSession,
+    policy: Policy,
+    *,
+    now: datetime,
+    time_zone: ZoneInfo,
+    own: Mapping[int | None, Policy] | None = None,
 ) -> Sequence[int | None]:
-    """Those that the policy may delete something of; of all others it certainly deletes nothing.
+    """Those that the policy, or their `own` one, may delete something of; of all others it certainly deletes nothing.
 
     That is whoever has a backup that is not kept for its age, unless it is plain that a rule holds it. None is the
     platform.
     """
-    candidate = aliased(Respaldo)
-    aged = (
+    general = _Limits.of(policy, now, time_zone)
+    platform = select(Respaldo.clinica_id).where(*_aged(Respaldo, general, now), Respaldo.clinica_id.is_(None))
+    # What is from the future takes the place of what is older in the rules.
+    future = select(Respaldo.clinica_id).where(Respaldo.fecha_eliminacion.is_(None), Respaldo.fecha_respaldo > now)
+    parts = [platform, future]
+    if own:
+        mine = _own_limits(own, now, time_zone)
+        theirs = _Limits(mine.c.aged, mine.c.aged_points, mine.c.minimum, [mine.c[name] for name in _PERIODS])
+        parts += _to_clean(theirs, now, time_zone, lambda clinica_id: mine.c.id == clinica_id)
+        parts += _to_clean(general, now, time_zone, lambda clinica_id: ~exists().where(mine.c.id == clinica_id))
+    else:
+        parts += _to_clean(general, now, time_zone, lambda clinica_id: clinica_id.is_not(None))
+    found = await session.scalars(union(*parts).order_by("clinica_id"))
+    return found.all()
+
+
+_TIMES = ARRAY(DateTime(timezone=True))
+
+# Of a policy, when the periods of each of its rules began: as many rules as it may have.
+_PERIODS = ("days", "weeks", "months", "years")
+
+
+@dataclass(frozen=True, slots=True)
+class _Limits:
+    """A policy at one moment, as PostgreSQL compares with it: as values, or as columns that have each clinic's.
+
+    `periods` are, for each rule, when its periods began, oldest first, and when the last one ends; NULL is no rule.
+    """
+
+    aged: ColumnElement[datetime]
+    aged_points: ColumnElement[datetime]
+    minimum: ColumnElement[int]
+    periods: Sequence[ColumnElement[Any]]
+
+    @classmethod
+    def of(cls, policy: Policy, now: datetime, time_zone: ZoneInfo) -> Self:
+        """Of one policy."""
+        return cls(
+            literal(age_limit(policy, now)),
+            literal(point_limit(policy, now)),
+            literal(policy.minimum),
+            [literal(periods, _TIMES) for periods in last_periods(policy, now, time_zone)],
+        )
+
+
+def _own_limits(own: Mapping[int | None, Policy], now: datetime, time_zone: ZoneInfo) -> CTE:
+    """The limits of each clinic's own policy, by its `id`. Many clinics have few policies between them."""
+    policies = list(dict.fromkeys(own.values()))
+    place = {policy: number for number, policy in enumerate(policies)}
+    periods = [last_periods(policy, now, time_zone) for policy in policies]
+    # Arrays of one length alone make an array, so each is a text.
+    written = [
+        ["{" + ",".join(map(str, each[rule])) + "}" if rule < len(each) else None for each in periods]
+        for rule in range(len(_PERIODS))
+    ]
+    rules = func.unnest(
+        bindparam(None, list(range(len(policies))), type_=ARRAY(Integer)),
+        bindparam(None, [age_limit(each, now) for each in policies], type_=_TIMES),
+        bindparam(None, [point_limit(each, now) for each in policies], type_=_TIMES),
+        bindparam(None, [each.minimum for each in policies], type_=ARRAY(Integer)),
+        *(bindparam(None, each, type_=ARRAY(Text)) for each in written),
+    ).table_valued("place", "aged", "aged_points", "minimum", *_PERIODS, name="rule")
+    rule = rules.render_derived()
+    limits = (
+        select(
+            cast(rule.c.place, Integer).label("place"),
+            *(cast(rule.c[name], DateTime(timezone=True)).label(name) for name in ("aged", "aged_points")),
+            cast(rule.c.minimum, Integer).label("minimum"),
+            *(cast(rule.c[name], _TIMES).label(name) for name in _PERIODS),
+        )
+        .cte("limits")
+        .prefix_with("MATERIALIZED")
+    )
+    clinic = (
+        func.unnest(
+            bindparam(None, list(own), type_=ARRAY(BigInteger)),
+            bindparam(None, [place[policy] for policy in own.values()], type_=ARRAY(Integer)),
+        )
+        .table_valued(column("id", BigInteger), column("place", Integer), name="clinic")
+        .render_derived()
+    )
+    columns = [each for each in limits.c if each.name != "place"]
+    return select(clinic.c.id, *columns).join(limits, limits.c.place == clinic.c.place).cte("own")
+
+
+def _aged(candidate: type[Respaldo], limits: _Limits, now: datetime) -> tuple[ColumnElement[bool], ...]:
+    """What is not kept for its age."""
+    return (
         candidate.fecha_eliminacion.is_(None),
         or_(candidate.retenido.is_(None), candidate.retenido_hasta <= now),
-        candidate.fecha_respaldo <= age_limit(policy, now),
+        candidate.fecha_respaldo <= limits.aged,
         candidate.estado.not_in([Estado.PENDIENTE, Estado.PROCESANDO]),
     )
+
+
+def _to_clean(
+    limits: _Limits,
+    now: datetime,
+    time_zone: ZoneInfo,
+    among: Callable[[InstrumentedAttribute[int | None]], ColumnElement[bool]],
+) -> list[Select[int | None]]:
+    """Of these clinics, those with something old that no rule plainly holds, and those with points to be thinned."""
+    candidate = aliased(Respaldo)
     mine = Respaldo.clinica_id == candidate.clinica_id
     newer = and_(mine, tuple_(Respaldo.fecha_respaldo, Respaldo.id) > tuple_(candidate.fecha_respaldo, candidate.id))
     newer_good = (
@@ -83,18 +200,14 @@ async def clinics_to_clean(
         .limit(1)
     )
     following = newer_good.lateral("siguiente")
-    held: list[ColumnElement[bool]] = [following.c.fecha_respaldo.is_(None)]
-    if policy.minimum > 1:
-        held.append(~newer_good.offset(policy.minimum - 1).exists())
-    for periods in last_periods(policy, now, time_zone):
-        starts = literal(periods, ARRAY(DateTime(timezone=True)))
-        held.append(
-            and_(
-                candidate.fecha_respaldo >= periods[0],
-                func.width_bucket(following.c.fecha_respaldo, starts)
-                > func.width_bucket(candidate.fecha_respaldo, starts),
-            )
-        )
+    held: list[ColumnElement[bool]] = [
+        following.c.fecha_respaldo.is_(None),
+        and_(limits.minimum > 1, ~newer_good.offset(limits.minimum - 1).exists()),
+    ]
+    for starts in limits.periods:
+        period = func.width_bucket(candidate.fecha_respaldo, starts)
+        later = func.width_bucket(following.c.fecha_respaldo, starts) > period
+        held.append(func.coalesce(and_(period > 0, later), false()))
     newer_completed = select(Respaldo.id).where(
         newer,
         Respaldo.estado == Estado.COMPLETADO,
@@ -110,9 +223,12 @@ async def clinics_to_clean(
     clinics = (
         select(candidate.clinica_id)
         .outerjoin(following, true())
-        .where(*aged, candidate.clinica_id.is_not(None), ~or_(and_(candidate.good, or_(*held)), only))
+        .where(
+            *_aged(candidate, limits, now),
+            among(candidate.clinica_id),
+            ~or_(and_(candidate.good, or_(*held)), only),
+        )
     )
-    platform = select(candidate.clinica_id).where(*aged, candidate.clinica_id.is_(None))
     # A point goes where it is old enough and a newer good one is of the same day.
     day = func.timezone(time_zone.key, candidate.fecha_respaldo).cast(Date)
     points = (
@@ -121,16 +237,14 @@ async def clinics_to_clean(
         .where(
             candidate.tipo_respaldo == in_words(TipoRespaldo.PUNTO),
             candidate.fecha_eliminacion.is_(None),
-            candidate.fecha_respaldo <= point_limit(policy, now),
-            candidate.fecha_respaldo > age_limit(policy, now),
+            candidate.fecha_respaldo <= limits.aged_points,
+            candidate.fecha_respaldo > limits.aged,
             candidate.good,
+            among(candidate.clinica_id),
             func.timezone(time_zone.key, following.c.fecha_respaldo).cast(Date) == day,
         )
     )
-    # What is from the future takes the place of what is older in the rules.
-    future = select(Respaldo.clinica_id).where(Respaldo.fecha_eliminacion.is_(None), Respaldo.fecha_respaldo > now)
-    found = await session.scalars(union(clinics, platform, points, future).order_by("clinica_id"))
-    return found.all()
+    return [clinics, points]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """Which backups of a clinic are kept, and why. Pure: no database, no clock."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
@@ -23,7 +23,7 @@ class Policy:
 
     Every backup for `days`, but of the good points of a day those that are `point_days` old and have a newer good
     backup of that day; the newest `minimum` good ones however old; and the newest good one of each of the last
-    `daily` days, `weekly` weeks and `monthly` months that have one.
+    `daily` days, `weekly` weeks, `monthly` months and `yearly` years that have one.
     """
 
     days: int
@@ -32,6 +32,11 @@ class Policy:
     daily: int = 0
     weekly: int = 0
     monthly: int = 0
+    yearly: int = 0
+
+    def shorter_than(self, other: "Policy") -> bool:
+        """Whether any of its rules keeps less than the other's."""
+        return any(getattr(self, field.name) < getattr(other, field.name) for field in fields(self))
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +115,7 @@ def last_periods(policy: Policy, now: datetime, time_zone: ZoneInfo) -> list[lis
         if rule.count < 1:
             continue
         first = rule.period_of(today)
-        following = (first + timedelta(days=n) for n in range(1, 32))
+        following = (first + timedelta(days=n) for n in range(1, 367))
         bounds = [next(day for day in following if rule.period_of(day) != first), first]
         while len(bounds) <= rule.count and bounds[-1].year > EARLIEST_YEAR:
             bounds.append(rule.period_of(bounds[-1] - timedelta(days=1)))
@@ -139,6 +144,11 @@ def _rules(policy: Policy) -> tuple[_Rule, ...]:
             policy.monthly,
             lambda day: day.replace(day=1),
             lambda first: f"se conserva uno por mes ({_written(first, MONTH)})",
+        ),
+        _Rule(
+            policy.yearly,
+            lambda day: day.replace(month=1, day=1),
+            lambda first: f"se conserva uno por año ({first.year})",
         ),
     )
 

@@ -1,19 +1,51 @@
 """What deleting, keeping and counting a clinic's backups asks of the database, in its caller's transaction."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import Any
 
-from sqlalchemy import ColumnElement, exists, func, select, update
+from sqlalchemy import ColumnElement, Row, Select, exists, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased, defer
 
 from app.errors import RespaldoNotFound
 from app.respaldos.audit import SERVICE
-from app.respaldos.models import Accion, Estado, Evento, Respaldo
+from app.respaldos.models import Accion, Estado, Evento, Politica, Respaldo
 from app.respaldos.retention.expiry import FOR_EVER_DAYS
+from app.respaldos.retention.policy import Policy
+
+# Of each of the table's columns, what it says of a policy.
+_RULES = {
+    "days": Politica.retencion_dias,
+    "point_days": Politica.retencion_puntos_dias,
+    "minimum": Politica.retencion_minimo,
+    "daily": Politica.retencion_diarios,
+    "weekly": Politica.retencion_semanales,
+    "monthly": Politica.retencion_mensuales,
+    "yearly": Politica.retencion_anuales,
+}
 
 _LIVE = Respaldo.fecha_eliminacion.is_(None)
 _AT_REST = Respaldo.estado.not_in([Estado.PENDIENTE, Estado.PROCESANDO])
+
+
+def own_rules() -> Select[*tuple[Any, ...]]:
+    """Each clinic of whose retention something has been said, and that: None is as for all."""
+    return select(Politica.clinica_id, *_RULES.values()).where(or_(*(rule.is_not(None) for rule in _RULES.values())))
+
+
+def over(general: Policy, row: Row[Any]) -> Policy:
+    """What holds for the clinic of a row of `own_rules`."""
+    said = zip(_RULES, tuple(row)[1:], strict=True)
+    return replace(general, **{name: value for name, value in said if value is not None})
+
+
+async def policy_of(session: AsyncSession, general: Policy, *, clinica_id: int | None) -> Policy:
+    """The clinic's policy: the `general` one but for what has been said of it. Nothing is said of the platform."""
+    found = await session.execute(own_rules().where(Politica.clinica_id == clinica_id))
+    row = found.one_or_none()
+    return over(general, row) if row is not None else general
 
 
 async def live(session: AsyncSession, *, clinica_id: int | None, locked: bool) -> Sequence[Respaldo]:

@@ -5,7 +5,7 @@ Every statement is about sets of clinics, or about the platform; each function t
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, datetime, time, timedelta
 from typing import Any, TypeAlias
 
 from sqlalchemy import (
@@ -37,6 +37,7 @@ from app.respaldos.models import (
     Aviso,
     Clase,
     Estado,
+    Politica,
     Profundidad,
     Programacion,
     Punto,
@@ -236,11 +237,21 @@ def _busy(*pending: ColumnElement[bool]) -> Select[int | None]:
     return select(Trabajo.clinica_id).where(Trabajo.exclusiva, or_(Trabajo.estado == Estado.PROCESANDO, waits))
 
 
+async def own_nights(session: AsyncSession) -> list[tuple[int, time | None, list[int] | None]]:
+    """Of each clinic that has nights of its own, when they are: `hora` and `dias`."""
+    found = await session.execute(
+        select(Politica.clinica_id, Politica.hora, Politica.dias).where(
+            or_(Politica.hora.is_not(None), Politica.dias.is_not(None))
+        )
+    )
+    return [(clinica_id, hora, dias) for clinica_id, hora, dias in found]
+
+
 async def own_points(session: AsyncSession) -> list[tuple[int, int | None, str | None]]:
     """Of each clinic that has points of its own, how often it has them: `minutos` and `horario`."""
     found = await session.execute(
-        select(Punto.clinica_id, Punto.minutos, Punto.horario).where(
-            or_(Punto.minutos.is_not(None), Punto.horario.is_not(None))
+        select(Politica.clinica_id, Politica.minutos, Politica.horario).where(
+            or_(Politica.minutos.is_not(None), Politica.horario.is_not(None))
         )
     )
     return [(clinica_id, minutos, horario) for clinica_id, minutos, horario in found]

@@ -1,9 +1,12 @@
 """The nightly backup of every active clinic and of the platform, once for each local day, however late."""
 
 import math
+from collections import defaultdict
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from hashlib import blake2b
+from typing import TypeAlias
 from zoneinfo import ZoneInfo
 
 from app.respaldos.databases import Databases, transaction
@@ -26,6 +29,23 @@ CATCH_UP = timedelta(hours=22)
 BATCH = 500
 
 
+EVERY_DAY = frozenset(range(7))
+
+
+@dataclass(frozen=True, slots=True)
+class Nightly:
+    """At which time on the clock of the wall, and on which days of the week (0 is Monday), a night begins."""
+
+    hour: int
+    minute: int
+    days: frozenset[int] = EVERY_DAY
+
+    def over(self, hora: time | None, dias: Collection[int] | None) -> "Nightly":
+        """The same with what has been said of one clinic; None is as for all."""
+        hour, minute = (self.hour, self.minute) if hora is None else (hora.hour, hora.minute)
+        return Nightly(hour, minute, self.days if dias is None else frozenset(dias))
+
+
 @dataclass(frozen=True, slots=True)
 class Night:
     """The night of a local day: it starts once in UTC, and what fails is tried again until `retries_end`."""
@@ -33,6 +53,10 @@ class Night:
     dia: date
     start: datetime
     retries_end: datetime
+
+
+# Of each clinic its night, how many clinics begin theirs together, and within how long.
+_Due: TypeAlias = dict[int | None, tuple[Night, int, timedelta]]
 
 
 def night_at(
@@ -56,8 +80,27 @@ def night_at(
 
 def proxima_hora(now: datetime, *, time_zone: ZoneInfo, hour: int, minute: int) -> datetime:
     """When the first night after `now` (aware) starts, in UTC; each clinic's backup follows within the window."""
-    dia = _last_started(now, time_zone, hour, minute)
-    return _start(dia + timedelta(days=1), time_zone, hour, minute)
+    return next_night(now, Nightly(hour, minute), time_zone=time_zone)
+
+
+def next_night(now: datetime, nightly: Nightly, *, time_zone: ZoneInfo) -> datetime:
+    """The same where a night may begin on some days of the week alone."""
+    dia = _last_started(now, time_zone, nightly.hour, nightly.minute) + timedelta(days=1)
+    while dia.weekday() not in nightly.days:
+        dia += timedelta(days=1)
+    return _start(dia, time_zone, nightly.hour, nightly.minute)
+
+
+def days_off(today: date, days: Collection[int]) -> timedelta:
+    """How much longer than otherwise a clinic goes without a backup, since it has nights on these days of the week.
+
+    That is the days without one that have come one after the other until today, or until yesterday.
+    """
+    last = today if today.weekday() not in days else today - timedelta(days=1)
+    off = timedelta(0)
+    while (last - off).weekday() not in days:
+        off += timedelta(days=1)
+    return off
 
 
 def planned_start(night: Night, clinica_id: int | None, clinics: int, window: timedelta = WINDOW) -> datetime:
@@ -80,41 +123,69 @@ async def programar(
 
     To be called every minute, which makes BATCH clinics' at most, or as many as the window has in a minute. A clinic
     with something else under way comes later; a failed backup is made anew an hour after it was made, until the
-    night's `retries_end`; a cancelled one is not. Raises DatabaseError where either database cannot be read; nothing
-    is lost then, the next call goes on.
+    night's `retries_end`; a cancelled one is not. `hour` and `minute` are of clinics of which nothing else was said.
+    Raises DatabaseError where either database cannot be read; nothing is lost then, the next call goes on.
     """
-    night = night_at(now, time_zone=time_zone, hour=hour, minute=minute, window=window)
-    if night is None:
-        return []
+    general = Nightly(hour, minute)
+    async with transaction(databases) as session:
+        own = await schedule_fleet.own_nights(session)
+    said = {clinica_id: general.over(hora, dias) for clinica_id, hora, dias in own}
     active = [clinic.id for clinic in await databases.clinic.clinics() if clinic.active]
-    made = await _make_due(databases, night, active, now, window)
+    together: dict[Nightly, list[int]] = defaultdict(list)
+    for clinica_id in active:
+        together[said.get(clinica_id, general)].append(clinica_id)
+    # What is asked is asked for a day, and not for each time at which somebody's night begins.
+    nights: dict[tuple[date, bool], _Due] = defaultdict(dict)
+    for nightly, clinics in together.items():
+        _add_due(nights, nightly, clinics, now, time_zone, window)
+    # Without a window, all of them in one minute.
+    limit = max(BATCH, math.ceil(len(active) * min(timedelta(minutes=1) / window, 1) if window else len(active)))
+    made: list[Respaldo] = []
+    for (dia, retry), due in nights.items():
+        made += await _make_due(
+            databases, dia, due, [each for each in due if each is not None], now, retry=retry, limit=limit - len(made)
+        )
     # The platform is one more, and no clinic waits for it.
-    return made + await _make_due(databases, night, None, now, window)
+    platform: dict[tuple[date, bool], _Due] = defaultdict(dict)
+    _add_due(platform, general, [None], now, time_zone, window)
+    for (dia, retry), due in platform.items():
+        made += await _make_due(databases, dia, due, None, now, retry=retry, limit=1)
+    return made
+
+
+def _add_due(
+    nights: dict[tuple[date, bool], _Due],
+    nightly: Nightly,
+    clinics: Sequence[int | None],
+    now: datetime,
+    time_zone: ZoneInfo,
+    window: timedelta,
+) -> None:
+    """Put these clinics to the day of their night, and whether what fails is still tried again."""
+    night = night_at(now, time_zone=time_zone, hour=nightly.hour, minute=nightly.minute, window=window)
+    if night is not None and night.dia.weekday() in nightly.days:
+        nights[night.dia, now < night.retries_end] |= dict.fromkeys(clinics, (night, len(clinics), window))
 
 
 async def _make_due(
-    databases: Databases, night: Night, among: Among, now: datetime, window: timedelta
+    databases: Databases, dia: date, due: _Due, among: Among, now: datetime, *, retry: bool, limit: int
 ) -> list[Respaldo]:
     async with transaction(databases) as session:
-        missing = await schedule_fleet.unplanned(session, night.dia, among=among)
-    clinics = len(among) if among is not None else 1
+        missing = await schedule_fleet.unplanned(session, dia, among=among)
     for first in range(0, len(missing), BATCH):
         # A night that is begun late is planned for now: the clinic's service is no older than that.
         planned = {
             clinica_id: max(planned_start(night, clinica_id, clinics, window), now)
             for clinica_id in missing[first : first + BATCH]
+            for night, clinics, window in (due[clinica_id],)
         }
         async with transaction(databases) as session:
-            await schedule_fleet.plan(session, night.dia, planned)
-    # Without a window, all of them in one minute.
-    limit = max(BATCH, math.ceil(clinics * min(timedelta(minutes=1) / window, 1) if window else clinics))
+            await schedule_fleet.plan(session, dia, planned)
     made: list[Respaldo] = []
     while len(made) < limit:
         asked = min(BATCH, limit - len(made))
         async with transaction(databases) as session:
-            some = await schedule_fleet.start_due(
-                session, night.dia, among=among, now=now, retry=now < night.retries_end, limit=asked
-            )
+            some = await schedule_fleet.start_due(session, dia, among=among, now=now, retry=retry, limit=asked)
         made += some
         if len(some) < asked:
             break

@@ -4,15 +4,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from app.errors import InvalidRequest
-from app.opening_hours import LEAST_MINUTES, MOST_MINUTES, OpeningHours
-from app.respaldos import audit
-from app.respaldos.audit import Actor
-from app.respaldos.contract import PuntosDeClinica
+from app.opening_hours import OpeningHours
 from app.respaldos.databases import Databases, transaction
-from app.respaldos.models import Accion, Respaldo
+from app.respaldos.models import Respaldo
 from app.respaldos.schedule import fleet as schedule_fleet
-from app.respaldos.schedule import queries as schedule_queries
 from app.respaldos.schedule.nights import place_of
 
 # Made by one transaction.
@@ -26,41 +21,12 @@ class Points:
     minutes: int
     hours: OpeningHours
 
-
-@dataclass(frozen=True, slots=True)
-class OwnPoints:
-    """What a superadmin has said of one clinic; None is as for all clinics."""
-
-    minutes: int | None
-    hours: OpeningHours | None
-
-    @classmethod
-    def parse(cls, minutes: int | None, hours: str | None) -> "OwnPoints":
-        """Raises InvalidRequest where it is not what may be said."""
-        if minutes is not None and minutes != 0 and not LEAST_MINUTES <= minutes <= MOST_MINUTES:
-            raise InvalidRequest(f"los minutos son 0 (nunca), o de {LEAST_MINUTES} a {MOST_MINUTES}")
-        try:
-            return cls(minutes, OpeningHours.parse(hours) if hours is not None else None)
-        except ValueError as exc:
-            raise InvalidRequest(f"«{hours}» no es un horario como 08:00-19:00") from exc
-
-    def over(self, general: Points) -> Points:
-        """The same with what is as for all clinics."""
-        return Points(general.minutes if self.minutes is None else self.minutes, self.hours or general.hours)
-
-    def shown(self, clinica_id: int, general: Points, time_zone: ZoneInfo) -> PuntosDeClinica:
-        """What holds for the clinic of which that has been said."""
-        held = self.over(general)
-        return PuntosDeClinica(
-            clinica_id=clinica_id,
-            minutos=held.minutes,
-            horario=str(held.hours),
-            zona_horaria=time_zone.key,
-            como_todas=self == AS_ALL,
+    def over(self, minutos: int | None, horario: str | None) -> "Points":
+        """The same with what has been said of one clinic; None is as for all."""
+        return Points(
+            self.minutes if minutos is None else minutos,
+            self.hours if horario is None else OpeningHours.parse(horario),
         )
-
-
-AS_ALL = OwnPoints(None, None)
 
 
 def turn_at(now: datetime, points: Points, *, time_zone: ZoneInfo, clinica_id: int) -> datetime | None:
@@ -92,16 +58,13 @@ async def programar_puntos(
     """
     async with transaction(databases) as session:
         own = await schedule_fleet.own_points(session)
-    said = {
-        clinica_id: OwnPoints(minutos, OpeningHours.parse(horario) if horario is not None else None)
-        for clinica_id, minutos, horario in own
-    }
+    said = {clinica_id: general.over(minutos, horario) for clinica_id, minutos, horario in own}
     if general.minutes == 0 and not any(each.minutes for each in said.values()):
         return []
     active = [clinic.id for clinic in await databases.clinic.clinics() if clinic.active]
     turns: dict[int, datetime] = {}
     for clinica_id in active:
-        points = said.get(clinica_id, AS_ALL).over(general)
+        points = said.get(clinica_id, general)
         turn = turn_at(now, points, time_zone=time_zone, clinica_id=clinica_id)
         if turn is not None:
             turns[clinica_id] = turn
@@ -113,22 +76,3 @@ async def programar_puntos(
         if len(some) < BATCH:
             break
     return made
-
-
-async def puntos_de(databases: Databases, clinica_id: int) -> OwnPoints:
-    """What has been said of the clinic. Raises ClinicNotFound and DatabaseError."""
-    await databases.clinic.clinic(clinica_id)
-    async with transaction(databases) as session:
-        row = await schedule_queries.own_points(session, clinica_id=clinica_id)
-    return AS_ALL if row is None else OwnPoints.parse(row.minutos, row.horario)
-
-
-async def cambiar_puntos(databases: Databases, clinica_id: int, said: OwnPoints, *, actor: Actor) -> None:
-    """Have the clinic backed up by day as `said` from its next turn on. Raises ClinicNotFound and DatabaseError."""
-    await databases.clinic.clinic(clinica_id)
-    hours = str(said.hours) if said.hours is not None else None
-    async with transaction(databases) as session:
-        await schedule_queries.say_points(session, clinica_id=clinica_id, minutos=said.minutes, horario=hours)
-        await audit.record(
-            session, Accion.PROGRAMACION, actor, clinica_id=clinica_id, minutos=said.minutes, horario=hours
-        )

@@ -3,13 +3,15 @@
 from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from app.clinic.clinic import Clinic
 from app.folded import fold
 from app.respaldos.contract import ClinicaEnLista
 from app.respaldos.databases import Databases, transaction
+from app.respaldos.schedule import fleet as schedule_fleet
+from app.respaldos.schedule.overdue import days_off_of_each
 from app.respaldos.status import fleet as status_fleet
 from app.respaldos.status.health import WORST_FIRST, BackupHealth, Situacion, situacion
 from app.respaldos.status.statistics import ultima_verificacion, ultimo_bueno
@@ -45,7 +47,19 @@ async def listar_clinicas(
     known: dict[int | None, Clinic] = {clinic.id: clinic for clinic in clinics}
     async with transaction(databases) as session:
         found = await status_fleet.summaries(session, among=[clinic.id for clinic in clinics])
-        judged = [(situacion(each, active=known[each.clinica_id].active, now=now), each) for each in found]
+        off = days_off_of_each(await schedule_fleet.own_nights(session), now.astimezone(time_zone).date())
+        judged = [
+            (
+                situacion(
+                    each,
+                    active=known[each.clinica_id].active,
+                    now=now,
+                    off=off.get(each.clinica_id, timedelta(0)),
+                ),
+                each,
+            )
+            for each in found
+        ]
         wanted = sorted(
             (WORST_FIRST[said], each.taken_at or _NEVER, each.clinica_id or 0, said)
             for said, each in judged

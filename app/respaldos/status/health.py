@@ -87,13 +87,13 @@ class BackupHealth:
         )
 
 
-def situacion(health: HealthSummary, *, active: bool, now: datetime) -> Situacion:
-    """`now` is aware."""
+def situacion(health: HealthSummary, *, active: bool, now: datetime, off: timedelta = timedelta(0)) -> Situacion:
+    """`now` is aware; `off` is how much longer the clinic goes without a backup, as it has none on some days."""
     if not active:
         return Situacion.INACTIVA
     if health.taken_at is None:
         return Situacion.SIN_RESPALDO
-    if now - health.taken_at > OVERDUE:
+    if now - health.taken_at > OVERDUE + off:
         return Situacion.ATRASADA
     if health.failing:
         return Situacion.FALLANDO

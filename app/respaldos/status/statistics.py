@@ -7,7 +7,8 @@ from app.clinic.clinic import Clinic
 from app.respaldos.contract import Estadisticas, PuntoDeSerie, UltimaVerificacion, UltimoBueno, UltimoRespaldo, mib
 from app.respaldos.databases import Databases, transaction
 from app.respaldos.models import Estado
-from app.respaldos.schedule.nights import proxima_hora
+from app.respaldos.schedule import queries as schedule_queries
+from app.respaldos.schedule.nights import Nightly, days_off, next_night
 from app.respaldos.status import queries as status_queries
 from app.respaldos.status.health import BackupHealth, situacion
 from app.respaldos.status.queries import Ended
@@ -34,7 +35,8 @@ async def obtener_estadisticas(
 
     Deleted backups are left out, but for the cost, which is that of all bytes that S3 charges for, and for `serie`,
     which has a point for each of the last SERIES_DAYS local days, oldest first. `proximo_respaldo` is when the next
-    night begins; None where the clinic is inactive. `hour` and `minute` are the local time of the nightly backups.
+    night begins; None where the clinic is inactive. `hour` and `minute` are the local time of the nightly backups of
+    clinics of which nothing else has been said.
     """
     clinica_id, active = (clinic.id, clinic.active) if clinic is not None else (None, True)
     today = now.astimezone(time_zone).date()
@@ -44,8 +46,11 @@ async def obtener_estadisticas(
         totals = await status_queries.totals(session, clinica_id=clinica_id, price=price, now=now)
         ended = await status_queries.ended_since(session, clinica_id=clinica_id, since=midnight)
         health = await status_queries.health_of(session, clinica_id=clinica_id)
+        nightly = Nightly(hour, minute)
+        if clinica_id is not None:
+            nightly = nightly.over(*await schedule_queries.own_nights(session, clinica_id=clinica_id))
     tried = totals.completed + totals.failed
-    upcoming = proxima_hora(now, time_zone=time_zone, hour=hour, minute=minute) if active else None
+    upcoming = next_night(now, nightly, time_zone=time_zone) if active else None
     return Estadisticas(
         total_respaldos=totals.all,
         completados=totals.completed,
@@ -59,7 +64,7 @@ async def obtener_estadisticas(
         # Small clinics cost less than a cent.
         costo_mensual_estimado_usd=round(totals.billed_bytes / BILLED_GB * price.gb_month, 6),
         serie=_series(ended, first, time_zone),
-        situacion=situacion(health.summary, active=active, now=now),
+        situacion=situacion(health.summary, active=active, now=now, off=days_off(today, nightly.days)),
         ultimo_bueno=ultimo_bueno(health),
         ultima_verificacion=ultima_verificacion(health),
         fallos_seguidos=health.failures,

@@ -10,23 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.errors import ClinicNotFound, InvalidRequest
 from app.opening_hours import OpeningHours
-from app.respaldos.audit import COMMAND_LINE, Actor
 from app.respaldos.backup.all_clinics import FleetBackup, request_all
 from app.respaldos.jobs.run import run_next
 from app.respaldos.models import Respaldo, TipoRespaldo
 from app.respaldos.resources import Resources
 from app.respaldos.schedule.nights import programar
-from app.respaldos.schedule.points import (
-    AS_ALL,
-    OwnPoints,
-    Points,
-    cambiar_puntos,
-    programar_puntos,
-    puntos_de,
-    turn_at,
-)
+from app.respaldos.schedule.points import Points, programar_puntos, turn_at
 from tests.respaldos.conftest import ANA, LA_PAZ, LARGE, NEW, SMALL, ask, told
 from tests.support.stored import row
 
@@ -119,25 +109,13 @@ async def test_each_turn_once_whoever_schedules_it_and_none_is_made_up_for(
 
 
 async def test_a_clinic_has_what_a_superadmin_says(resources: Resources, conn: asyncpg.Connection) -> None:
-    await cambiar_puntos(resources, SMALL, OwnPoints.parse(30, "12:00-13:00"), actor=ANA)
+    await conn.execute(
+        "INSERT INTO respaldos.politica (clinica_id, minutos, horario) VALUES ($1, 30, '12:00-13:00')", SMALL
+    )
     assert await points(resources, NOON + timedelta(minutes=30), OFF) == [SMALL]
     assert await points(resources, NOON + 2 * HOUR, OFF) == []
-    await cambiar_puntos(resources, SMALL, OwnPoints.parse(0, None), actor=COMMAND_LINE)
+    await conn.execute("UPDATE respaldos.politica SET minutos = 0, horario = NULL")
     assert await points(resources, NOON + timedelta(minutes=40)) == [LARGE, NEW]
-    said = await puntos_de(resources, SMALL)
-    assert (said, said.over(ALL_DAY)) == (OwnPoints(0, None), Points(0, ALL_DAY.hours))
-    await cambiar_puntos(resources, SMALL, AS_ALL, actor=ANA)
-    assert (await puntos_de(resources, SMALL)).shown(SMALL, ALL_DAY, LA_PAZ).como_todas
-    trail = await conn.fetch(
-        "SELECT usuario, detalle FROM respaldos.evento WHERE accion = 'programacion' ORDER BY id"
-    )
-    assert [each["usuario"] for each in trail] == ["7", None, "7"]
-    assert '"horario": "12:00-13:00"' in trail[0]["detalle"]
-    for minutes, hours in ((14, None), (1441, None), (-1, None), (None, "9-5"), (None, "")):
-        with pytest.raises(InvalidRequest):
-            OwnPoints.parse(minutes, hours)
-    with pytest.raises(ClinicNotFound):
-        await cambiar_puntos(resources, 999, AS_ALL, actor=Actor(None, None, None))
 
 
 async def under_way(conn: asyncpg.Connection) -> list[tuple[int, str]]:

@@ -27,7 +27,10 @@ export type Registro = Schemas["RegistroEncontrado"];
 export type FinDeBusqueda = Omit<Schemas["RegistrosEncontrados"], "resultados">;
 export type Historia = Schemas["HistoriaDeRegistro"];
 export type RegistroEntero = Schemas["RegistroEntero"];
-export type Puntos = Schemas["PuntosDeClinica"];
+export type Politica = Schemas["PoliticaDeClinica"];
+export type ReglasDePolitica = Schemas["ReglasDePolitica"];
+export type PedidoPolitica = Schemas["PedidoPolitica"];
+export type CambioDePolitica = Schemas["CambioDePolitica"];
 export type Ingresado = Schemas["Ingresado"];
 
 export type Api = Client<paths>;

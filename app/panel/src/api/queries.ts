@@ -19,6 +19,7 @@ import {
   type Formato,
   type Modo,
   type Orden,
+  type PedidoPolitica,
   type Profundidad,
   type Respaldo,
   type RespaldoDetalle,
@@ -493,16 +494,35 @@ export function useRestaurar() {
   );
 }
 
-/** Has a clinic backed up by day so often; for a superadmin. */
-export function usePuntos(clinica_id: number) {
+/** When a clinic is backed up, what is kept and who is told, by its parts; for a superadmin. */
+export function usePolitica(clinica_id: number) {
+  const { api, scope } = useApi();
+  return useQuery({
+    queryKey: [scope, "politica", clinica_id],
+    queryFn: ({ signal }) =>
+      answered(
+        api.GET("/api/v1/plataforma/clinicas/{clinica_id}/politica/", { params: { path: { clinica_id } }, signal }),
+      ),
+  });
+}
+
+/** Says so of the clinic, or only tries it. */
+export function useCambiarPolitica(clinica_id: number) {
   const { api, scope } = useApi();
   const client = useQueryClient();
   return useMutation({
-    mutationFn: (body: { minutos: number | null; horario: string | null }) =>
+    mutationFn: (body: Partial<PedidoPolitica>) =>
       answered(
-        api.POST("/api/v1/plataforma/clinicas/{clinica_id}/puntos/", { params: { path: { clinica_id } }, body }),
+        api.POST("/api/v1/plataforma/clinicas/{clinica_id}/politica/", {
+          params: { path: { clinica_id } },
+          body: { simular: false, ...body },
+        }),
       ),
-    onSuccess: () => client.invalidateQueries({ queryKey: [scope, "clinica"] }),
+    onSuccess: async ({ simulada }) => {
+      if (!simulada) {
+        await client.invalidateQueries({ queryKey: [scope] });
+      }
+    },
   });
 }
 

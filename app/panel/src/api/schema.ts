@@ -794,30 +794,6 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
-    "/api/v1/plataforma/clinicas/{clinica_id}/puntos/": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /**
-         * Muestra cada cuánto se respalda una clínica de día
-         * @description Además del respaldo de cada noche. Solo para el superadministrador.
-         */
-        get: operations["plataforma_puntos_ver"];
-        put?: never;
-        /**
-         * Cambia cada cuánto se respalda una clínica de día
-         * @description Lo que se pide queda en la auditoría de la clínica. Solo para el superadministrador.
-         */
-        post: operations["plataforma_puntos_cambiar"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
     "/api/v1/plataforma/cerrar-sesiones/": {
         parameters: {
             query?: never;
@@ -857,6 +833,35 @@ export interface paths {
          *     La clínica no tiene que existir todavía: si ya no está, su nombre es su número.
          */
         post: operations["plataforma_destruir_clave"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/plataforma/clinicas/{clinica_id}/politica/": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Muestra cuándo se respalda una clínica, qué se guarda y a quién se avisa
+         * @description Y qué de eso se dijo solo de ella. Solo para el superadministrador.
+         */
+        get: operations["plataforma_politica_ver"];
+        put?: never;
+        /**
+         * Cambia cuándo se respalda una clínica, qué se guarda y a quién se avisa
+         * @description Vale en lugar de lo que se había dicho de la clínica: lo que no se envía es como en todas. Con `simular` solo
+         *     dice qué se eliminaría. Para guardar menos que antes hay que enviar la `huella` de esa respuesta; si entre tanto
+         *     se eliminaría otra cosa, se contesta 409 (`vista_previa_requerida`).
+         *
+         *     Ni el último respaldo bueno ni los retenidos se eliminan por ninguna política. Lo que había antes y lo que hay
+         *     ahora queda en la auditoría de la clínica. Solo para el superadministrador.
+         */
+        post: operations["plataforma_politica_cambiar"];
         delete?: never;
         options?: never;
         head?: never;
@@ -1117,7 +1122,7 @@ export interface components {
          * @description Qué se hizo.
          * @enum {string}
          */
-        Accion: "creacion" | "cancelacion" | "enlace_descarga" | "descarga" | "verificacion" | "restauracion" | "comparacion" | "exportacion" | "eliminacion" | "recuperacion" | "aceptacion" | "reindexacion" | "ingreso" | "ingreso_rechazado" | "emision_token" | "acceso_rechazado" | "programacion" | "retencion" | "liberacion" | "salida" | "cierre_sesiones" | "destruccion_clave" | "rotacion_claves" | "creacion_clave" | "revocacion_clave";
+        Accion: "creacion" | "cancelacion" | "enlace_descarga" | "descarga" | "verificacion" | "restauracion" | "comparacion" | "exportacion" | "eliminacion" | "recuperacion" | "aceptacion" | "reindexacion" | "ingreso" | "ingreso_rechazado" | "emision_token" | "acceso_rechazado" | "programacion" | "retencion" | "liberacion" | "salida" | "cierre_sesiones" | "destruccion_clave" | "rotacion_claves" | "creacion_clave" | "revocacion_clave" | "politica";
         /**
          * Alcance
          * @description Para qué es una clave.
@@ -1151,6 +1156,93 @@ export interface components {
             etiqueta_antes: string | null;
             /** Etiqueta Despues */
             etiqueta_despues: string | null;
+        };
+        /**
+         * CambioDePolitica
+         * @description La política, y lo que la próxima limpieza eliminaría con ella: cuántos respaldos, y los más nuevos de ellos.
+         *
+         *     Con `simulada` no se cambió nada. `huella` es de esa lista: para guardar menos que antes, se envía de vuelta.
+         * @example {
+         *       "politica": {
+         *         "clinica_id": 3,
+         *         "zona_horaria": "America/La_Paz",
+         *         "en_palabras": "Se respalda de lunes a sábado a las 22:30. Se guarda cada respaldo 60 días.",
+         *         "como_todas": false,
+         *         "propia": {
+         *           "hora": "22:30",
+         *           "dias": [
+         *             "lunes",
+         *             "martes",
+         *             "miércoles",
+         *             "jueves",
+         *             "viernes",
+         *             "sábado"
+         *           ],
+         *           "minutos": 60,
+         *           "horario": "08:00-19:00",
+         *           "retencion_dias": 60,
+         *           "retencion_puntos_dias": 2,
+         *           "retencion_minimo": 3,
+         *           "retencion_diarios": 0,
+         *           "retencion_semanales": 8,
+         *           "retencion_mensuales": 12,
+         *           "retencion_anuales": 5,
+         *           "avisar": [
+         *             "sistemas@clinica.example"
+         *           ],
+         *           "avisar_administradores": true
+         *         },
+         *         "vale": {
+         *           "hora": "22:30",
+         *           "dias": [
+         *             "lunes",
+         *             "martes",
+         *             "miércoles",
+         *             "jueves",
+         *             "viernes",
+         *             "sábado"
+         *           ],
+         *           "minutos": 60,
+         *           "horario": "08:00-19:00",
+         *           "retencion_dias": 60,
+         *           "retencion_puntos_dias": 2,
+         *           "retencion_minimo": 3,
+         *           "retencion_diarios": 0,
+         *           "retencion_semanales": 8,
+         *           "retencion_mensuales": 12,
+         *           "retencion_anuales": 5,
+         *           "avisar": [
+         *             "sistemas@clinica.example"
+         *           ],
+         *           "avisar_administradores": true
+         *         }
+         *       },
+         *       "simulada": true,
+         *       "se_eliminarian": 1,
+         *       "se_liberarian_mb": 1.5,
+         *       "ejemplos": [
+         *         {
+         *           "id": 7,
+         *           "fecha_respaldo": "2026-05-03T06:00:12+00:00",
+         *           "tamaño_mb": 1.5,
+         *           "razon": "hay otros más nuevos y tiene 60 días o más"
+         *         }
+         *       ],
+         *       "huella": "5f0c1d7e9a3b2c44"
+         *     }
+         */
+        CambioDePolitica: {
+            politica: components["schemas"]["PoliticaDeClinica"];
+            /** Simulada */
+            simulada: boolean;
+            /** Se Eliminarian */
+            se_eliminarian: number;
+            /** Se Liberarian Mb */
+            se_liberarian_mb: number;
+            /** Ejemplos */
+            ejemplos: components["schemas"]["RespaldoPorEliminar"][];
+            /** Huella */
+            huella: string;
         };
         /**
          * CampoDeRegistro
@@ -1315,13 +1407,7 @@ export interface components {
          *       "activa": true,
          *       "zona_horaria": "America/La_Paz",
          *       "respaldo_diario": "02:00",
-         *       "puntos": {
-         *         "clinica_id": 3,
-         *         "minutos": 60,
-         *         "horario": "08:00-19:00",
-         *         "zona_horaria": "America/La_Paz",
-         *         "como_todas": false
-         *       },
+         *       "politica": "Se respalda todos los días a las 2:00. Se guarda cada respaldo 30 días.",
          *       "puede_administrar": true,
          *       "puede_programar": false
          *     }
@@ -1340,12 +1426,16 @@ export interface components {
              * @description HH:MM
              */
             respaldo_diario: string;
-            puntos: components["schemas"]["PuntosDeClinica"];
+            /**
+             * Politica
+             * @description Cuándo se respalda, qué se guarda y a quién se avisa, en palabras.
+             */
+            politica: string;
             /** Puede Administrar */
             puede_administrar: boolean;
             /**
              * Puede Programar
-             * @description Si puede cambiar `puntos`.
+             * @description Si puede cambiar `politica`.
              */
             puede_programar: boolean;
         };
@@ -1503,6 +1593,12 @@ export interface components {
              */
             pendiente: string[];
         };
+        /**
+         * Dia
+         * @description Un día de la semana.
+         * @enum {string}
+         */
+        Dia: "lunes" | "martes" | "miércoles" | "jueves" | "viernes" | "sábado" | "domingo";
         /**
          * Enlace
          * @description Una dirección con que se descarga el archivo, sin token, mientras no venza.
@@ -2039,18 +2135,51 @@ export interface components {
             formato: components["schemas"]["Formato"];
         };
         /**
-         * PedidoPuntos
-         * @description Cada cuántos minutos se respalda la clínica de día (0: nunca), y en qué horario; sin valor, como las demás.
+         * PedidoPolitica
+         * @description Cuándo se respalda la clínica, qué se guarda y a quién se avisa; sin valor, como en todas.
          * @example {
-         *       "horario": "08:00-19:00",
-         *       "minutos": 60
+         *       "hora": "22:30",
+         *       "retencion_dias": 60,
+         *       "simular": true
          *     }
          */
-        PedidoPuntos: {
+        PedidoPolitica: {
+            /** Hora */
+            hora?: string | null;
+            /** Dias */
+            dias?: components["schemas"]["Dia"][] | null;
             /** Minutos */
             minutos?: number | null;
             /** Horario */
             horario?: string | null;
+            /** Retencion Dias */
+            retencion_dias?: number | null;
+            /** Retencion Puntos Dias */
+            retencion_puntos_dias?: number | null;
+            /** Retencion Minimo */
+            retencion_minimo?: number | null;
+            /** Retencion Diarios */
+            retencion_diarios?: number | null;
+            /** Retencion Semanales */
+            retencion_semanales?: number | null;
+            /** Retencion Mensuales */
+            retencion_mensuales?: number | null;
+            /** Retencion Anuales */
+            retencion_anuales?: number | null;
+            /** Avisar */
+            avisar?: string[] | null;
+            /** Avisar Administradores */
+            avisar_administradores?: boolean | null;
+            /**
+             * Simular
+             * @default false
+             */
+            simular: boolean;
+            /**
+             * Huella
+             * @description La de la respuesta que dijo qué se eliminaría.
+             */
+            huella?: string | null;
         };
         /**
          * PedidoRespaldo
@@ -2160,6 +2289,78 @@ export interface components {
             profundidad: components["schemas"]["Profundidad"];
         };
         /**
+         * PoliticaDeClinica
+         * @description Lo que `vale` para una clínica, en palabras y por partes; `propia` es lo que se dijo solo de ella.
+         *
+         *     Las horas son de `zona_horaria`. `como_todas` dice que no se dijo nada de ella.
+         * @example {
+         *       "clinica_id": 3,
+         *       "zona_horaria": "America/La_Paz",
+         *       "en_palabras": "Se respalda de lunes a sábado a las 22:30. Se guarda cada respaldo 60 días.",
+         *       "como_todas": false,
+         *       "propia": {
+         *         "hora": "22:30",
+         *         "dias": [
+         *           "lunes",
+         *           "martes",
+         *           "miércoles",
+         *           "jueves",
+         *           "viernes",
+         *           "sábado"
+         *         ],
+         *         "minutos": 60,
+         *         "horario": "08:00-19:00",
+         *         "retencion_dias": 60,
+         *         "retencion_puntos_dias": 2,
+         *         "retencion_minimo": 3,
+         *         "retencion_diarios": 0,
+         *         "retencion_semanales": 8,
+         *         "retencion_mensuales": 12,
+         *         "retencion_anuales": 5,
+         *         "avisar": [
+         *           "sistemas@clinica.example"
+         *         ],
+         *         "avisar_administradores": true
+         *       },
+         *       "vale": {
+         *         "hora": "22:30",
+         *         "dias": [
+         *           "lunes",
+         *           "martes",
+         *           "miércoles",
+         *           "jueves",
+         *           "viernes",
+         *           "sábado"
+         *         ],
+         *         "minutos": 60,
+         *         "horario": "08:00-19:00",
+         *         "retencion_dias": 60,
+         *         "retencion_puntos_dias": 2,
+         *         "retencion_minimo": 3,
+         *         "retencion_diarios": 0,
+         *         "retencion_semanales": 8,
+         *         "retencion_mensuales": 12,
+         *         "retencion_anuales": 5,
+         *         "avisar": [
+         *           "sistemas@clinica.example"
+         *         ],
+         *         "avisar_administradores": true
+         *       }
+         *     }
+         */
+        PoliticaDeClinica: {
+            /** Clinica Id */
+            clinica_id: number;
+            /** Zona Horaria */
+            zona_horaria: string;
+            /** En Palabras */
+            en_palabras: string;
+            /** Como Todas */
+            como_todas: boolean;
+            propia: components["schemas"]["ReglasDePolitica"];
+            vale: components["schemas"]["ReglasDePolitica"];
+        };
+        /**
          * Preparacion
          * @description De cada cosa que el servicio necesita: `ok`, o qué le pasa. El trabajador no le hace falta para responder.
          */
@@ -2226,31 +2427,6 @@ export interface components {
             "tama\u00F1o_mb": number;
             /** Segundos */
             segundos: number;
-        };
-        /**
-         * PuntosDeClinica
-         * @description Cada cuántos minutos se respalda una clínica de día, y en qué horario de `zona_horaria`; 0 es nunca.
-         *
-         *     `como_todas` dice que a la clínica no se le puso nada propio.
-         * @example {
-         *       "clinica_id": 3,
-         *       "minutos": 60,
-         *       "horario": "08:00-19:00",
-         *       "zona_horaria": "America/La_Paz",
-         *       "como_todas": false
-         *     }
-         */
-        PuntosDeClinica: {
-            /** Clinica Id */
-            clinica_id: number;
-            /** Minutos */
-            minutos: number;
-            /** Horario */
-            horario: string;
-            /** Zona Horaria */
-            zona_horaria: string;
-            /** Como Todas */
-            como_todas: boolean;
         };
         /**
          * RegistroEncontrado
@@ -2427,6 +2603,66 @@ export interface components {
             avisos: string[];
             /** Resultados */
             resultados: components["schemas"]["RegistroEncontrado"][];
+        };
+        /**
+         * ReglasDePolitica
+         * @description Cuándo se respalda una clínica, qué se guarda y a quién se avisa; sin valor, como en todas.
+         *
+         *     De noche, a la `hora` de los `dias`; de día, cada tantos `minutos` (0: nunca) en el `horario`. Se guarda cada
+         *     respaldo `retencion_dias`; además, uno por día, semana, mes y año de los últimos, y los últimos buenos.
+         *     Se avisa a las direcciones de `avisar`, y a quienes administran la clínica si `avisar_administradores`.
+         * @example {
+         *       "hora": "22:30",
+         *       "dias": [
+         *         "lunes",
+         *         "martes",
+         *         "miércoles",
+         *         "jueves",
+         *         "viernes",
+         *         "sábado"
+         *       ],
+         *       "minutos": 60,
+         *       "horario": "08:00-19:00",
+         *       "retencion_dias": 60,
+         *       "retencion_puntos_dias": 2,
+         *       "retencion_minimo": 3,
+         *       "retencion_diarios": 0,
+         *       "retencion_semanales": 8,
+         *       "retencion_mensuales": 12,
+         *       "retencion_anuales": 5,
+         *       "avisar": [
+         *         "sistemas@clinica.example"
+         *       ],
+         *       "avisar_administradores": true
+         *     }
+         */
+        ReglasDePolitica: {
+            /** Hora */
+            hora: string | null;
+            /** Dias */
+            dias: components["schemas"]["Dia"][] | null;
+            /** Minutos */
+            minutos: number | null;
+            /** Horario */
+            horario: string | null;
+            /** Retencion Dias */
+            retencion_dias: number | null;
+            /** Retencion Puntos Dias */
+            retencion_puntos_dias: number | null;
+            /** Retencion Minimo */
+            retencion_minimo: number | null;
+            /** Retencion Diarios */
+            retencion_diarios: number | null;
+            /** Retencion Semanales */
+            retencion_semanales: number | null;
+            /** Retencion Mensuales */
+            retencion_mensuales: number | null;
+            /** Retencion Anuales */
+            retencion_anuales: number | null;
+            /** Avisar */
+            avisar: string[] | null;
+            /** Avisar Administradores */
+            avisar_administradores: boolean | null;
         };
         /**
          * RespaldoCompleto
@@ -2737,6 +2973,29 @@ export interface components {
              * @description Hasta cuándo se conserva por lo menos: `fecha_respaldo` más RETENTION_DAYS. Después lo elimina la limpieza de la noche, salvo que sea el último bueno o que otra regla lo conserve. Una persona lo puede eliminar antes. null si no está completado, ya está eliminado, está retenido sin fin o es un punto, de los que pronto queda solo el último de cada día.
              */
             fecha_expiracion: string | null;
+        };
+        /**
+         * RespaldoPorEliminar
+         * @description Un respaldo que la limpieza eliminaría, y por qué.
+         * @example {
+         *       "id": 7,
+         *       "fecha_respaldo": "2026-05-03T06:00:12+00:00",
+         *       "tamaño_mb": 1.5,
+         *       "razon": "hay otros más nuevos y tiene 60 días o más"
+         *     }
+         */
+        RespaldoPorEliminar: {
+            /** Id */
+            id: number;
+            /**
+             * Fecha Respaldo
+             * Format: date-time
+             */
+            fecha_respaldo: string;
+            /** Tamaño Mb */
+            "tama\u00F1o_mb": number;
+            /** Razon */
+            razon: string;
         };
         /**
          * RestauracionEnLista
@@ -10849,362 +11108,6 @@ export interface operations {
             };
         };
     };
-    plataforma_puntos_ver: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                /** @description El número de la clínica. */
-                clinica_id: number;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Lo que vale para ella. */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["PuntosDeClinica"];
-                };
-            };
-            /** @description No autenticado */
-            401: {
-                headers: {
-                    /** @example Bearer realm="respaldos" */
-                    "WWW-Authenticate"?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "type": "urn:respaldos:error:token_invalido",
-                     *       "title": "No autenticado",
-                     *       "status": 401,
-                     *       "detail": "El token venció",
-                     *       "instance": "/api/v1/respaldos/",
-                     *       "error": "El token venció",
-                     *       "codigo": "token_invalido"
-                     *     }
-                     */
-                    "application/problem+json": components["schemas"]["Problema"];
-                };
-            };
-            /** @description Sin permiso */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "type": "urn:respaldos:error:sin_permiso",
-                     *       "title": "Sin permiso",
-                     *       "status": 403,
-                     *       "detail": "Solo un superadministrador puede ver lo de todas las clínicas",
-                     *       "instance": "/api/v1/respaldos/",
-                     *       "error": "Solo un superadministrador puede ver lo de todas las clínicas",
-                     *       "codigo": "sin_permiso"
-                     *     }
-                     */
-                    "application/problem+json": components["schemas"]["Problema"];
-                };
-            };
-            /** @description No encontrado */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "type": "urn:respaldos:error:respaldo_inexistente",
-                     *       "title": "No encontrado",
-                     *       "status": 404,
-                     *       "detail": "No existe el respaldo 7",
-                     *       "instance": "/api/v1/respaldos/",
-                     *       "error": "No existe el respaldo 7",
-                     *       "codigo": "respaldo_inexistente"
-                     *     }
-                     */
-                    "application/problem+json": components["schemas"]["Problema"];
-                };
-            };
-            /** @description Datos no válidos */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "type": "urn:respaldos:error:solicitud_invalida",
-                     *       "title": "Datos no válidos",
-                     *       "status": 422,
-                     *       "detail": "«limit» debe ser 1000 o menos",
-                     *       "instance": "/api/v1/respaldos/",
-                     *       "error": "«limit» debe ser 1000 o menos",
-                     *       "codigo": "solicitud_invalida",
-                     *       "errores": [
-                     *         {
-                     *           "campo": "limit",
-                     *           "mensaje": "«limit» debe ser 1000 o menos"
-                     *         }
-                     *       ]
-                     *     }
-                     */
-                    "application/problem+json": components["schemas"]["Problema"];
-                };
-            };
-            /** @description Error interno */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "type": "urn:respaldos:error:error_interno",
-                     *       "title": "Error interno",
-                     *       "status": 500,
-                     *       "detail": "Ocurrió un error inesperado",
-                     *       "instance": "/api/v1/respaldos/",
-                     *       "error": "Ocurrió un error inesperado",
-                     *       "codigo": "error_interno"
-                     *     }
-                     */
-                    "application/problem+json": components["schemas"]["Problema"];
-                };
-            };
-            /** @description No disponible */
-            503: {
-                headers: {
-                    /**
-                     * @description Segundos.
-                     * @example 5
-                     */
-                    "Retry-After"?: number;
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "type": "urn:respaldos:error:base_de_datos_no_disponible",
-                     *       "title": "No disponible",
-                     *       "status": 503,
-                     *       "detail": "La base de datos no responde; vuelva a intentarlo en unos segundos",
-                     *       "instance": "/api/v1/respaldos/",
-                     *       "error": "La base de datos no responde; vuelva a intentarlo en unos segundos",
-                     *       "codigo": "base_de_datos_no_disponible"
-                     *     }
-                     */
-                    "application/problem+json": components["schemas"]["Problema"];
-                };
-            };
-        };
-    };
-    plataforma_puntos_cambiar: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                /** @description El número de la clínica. */
-                clinica_id: number;
-            };
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": components["schemas"]["PedidoPuntos"];
-            };
-        };
-        responses: {
-            /** @description Lo que vale para ella desde ahora. */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["PuntosDeClinica"];
-                };
-            };
-            /** @description Petición incorrecta */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "type": "urn:respaldos:error:http_400",
-                     *       "title": "Petición incorrecta",
-                     *       "status": 400,
-                     *       "detail": "El cuerpo de la petición no se entiende: debe ser JSON en UTF-8",
-                     *       "instance": "/api/v1/respaldos/",
-                     *       "error": "El cuerpo de la petición no se entiende: debe ser JSON en UTF-8",
-                     *       "codigo": "http_400"
-                     *     }
-                     */
-                    "application/problem+json": components["schemas"]["Problema"];
-                };
-            };
-            /** @description No autenticado */
-            401: {
-                headers: {
-                    /** @example Bearer realm="respaldos" */
-                    "WWW-Authenticate"?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "type": "urn:respaldos:error:token_invalido",
-                     *       "title": "No autenticado",
-                     *       "status": 401,
-                     *       "detail": "El token venció",
-                     *       "instance": "/api/v1/respaldos/",
-                     *       "error": "El token venció",
-                     *       "codigo": "token_invalido"
-                     *     }
-                     */
-                    "application/problem+json": components["schemas"]["Problema"];
-                };
-            };
-            /** @description Sin permiso */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "type": "urn:respaldos:error:sin_permiso",
-                     *       "title": "Sin permiso",
-                     *       "status": 403,
-                     *       "detail": "Solo un superadministrador puede ver lo de todas las clínicas",
-                     *       "instance": "/api/v1/respaldos/",
-                     *       "error": "Solo un superadministrador puede ver lo de todas las clínicas",
-                     *       "codigo": "sin_permiso"
-                     *     }
-                     */
-                    "application/problem+json": components["schemas"]["Problema"];
-                };
-            };
-            /** @description No encontrado */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "type": "urn:respaldos:error:respaldo_inexistente",
-                     *       "title": "No encontrado",
-                     *       "status": 404,
-                     *       "detail": "No existe el respaldo 7",
-                     *       "instance": "/api/v1/respaldos/",
-                     *       "error": "No existe el respaldo 7",
-                     *       "codigo": "respaldo_inexistente"
-                     *     }
-                     */
-                    "application/problem+json": components["schemas"]["Problema"];
-                };
-            };
-            /** @description Petición demasiado grande */
-            413: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "type": "urn:respaldos:error:http_413",
-                     *       "title": "Petición demasiado grande",
-                     *       "status": 413,
-                     *       "detail": "El cuerpo de la petición pasa de 1048576 bytes",
-                     *       "instance": "/api/v1/respaldos/",
-                     *       "error": "El cuerpo de la petición pasa de 1048576 bytes",
-                     *       "codigo": "http_413"
-                     *     }
-                     */
-                    "application/problem+json": components["schemas"]["Problema"];
-                };
-            };
-            /** @description Datos no válidos */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "type": "urn:respaldos:error:solicitud_invalida",
-                     *       "title": "Datos no válidos",
-                     *       "status": 422,
-                     *       "detail": "«limit» debe ser 1000 o menos",
-                     *       "instance": "/api/v1/respaldos/",
-                     *       "error": "«limit» debe ser 1000 o menos",
-                     *       "codigo": "solicitud_invalida",
-                     *       "errores": [
-                     *         {
-                     *           "campo": "limit",
-                     *           "mensaje": "«limit» debe ser 1000 o menos"
-                     *         }
-                     *       ]
-                     *     }
-                     */
-                    "application/problem+json": components["schemas"]["Problema"];
-                };
-            };
-            /** @description Error interno */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "type": "urn:respaldos:error:error_interno",
-                     *       "title": "Error interno",
-                     *       "status": 500,
-                     *       "detail": "Ocurrió un error inesperado",
-                     *       "instance": "/api/v1/respaldos/",
-                     *       "error": "Ocurrió un error inesperado",
-                     *       "codigo": "error_interno"
-                     *     }
-                     */
-                    "application/problem+json": components["schemas"]["Problema"];
-                };
-            };
-            /** @description No disponible */
-            503: {
-                headers: {
-                    /**
-                     * @description Segundos.
-                     * @example 5
-                     */
-                    "Retry-After"?: number;
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "type": "urn:respaldos:error:base_de_datos_no_disponible",
-                     *       "title": "No disponible",
-                     *       "status": 503,
-                     *       "detail": "La base de datos no responde; vuelva a intentarlo en unos segundos",
-                     *       "instance": "/api/v1/respaldos/",
-                     *       "error": "La base de datos no responde; vuelva a intentarlo en unos segundos",
-                     *       "codigo": "base_de_datos_no_disponible"
-                     *     }
-                     */
-                    "application/problem+json": components["schemas"]["Problema"];
-                };
-            };
-        };
-    };
     plataforma_cerrar_sesiones: {
         parameters: {
             query?: never;
@@ -11523,6 +11426,382 @@ export interface operations {
                      *       "detail": "Lo pidió la misma persona: tiene que confirmarlo otra",
                      *       "instance": "/api/v1/respaldos/",
                      *       "error": "Lo pidió la misma persona: tiene que confirmarlo otra",
+                     *       "codigo": "operacion_en_curso"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problema"];
+                };
+            };
+            /** @description Petición demasiado grande */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:respaldos:error:http_413",
+                     *       "title": "Petición demasiado grande",
+                     *       "status": 413,
+                     *       "detail": "El cuerpo de la petición pasa de 1048576 bytes",
+                     *       "instance": "/api/v1/respaldos/",
+                     *       "error": "El cuerpo de la petición pasa de 1048576 bytes",
+                     *       "codigo": "http_413"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problema"];
+                };
+            };
+            /** @description Datos no válidos */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:respaldos:error:solicitud_invalida",
+                     *       "title": "Datos no válidos",
+                     *       "status": 422,
+                     *       "detail": "«limit» debe ser 1000 o menos",
+                     *       "instance": "/api/v1/respaldos/",
+                     *       "error": "«limit» debe ser 1000 o menos",
+                     *       "codigo": "solicitud_invalida",
+                     *       "errores": [
+                     *         {
+                     *           "campo": "limit",
+                     *           "mensaje": "«limit» debe ser 1000 o menos"
+                     *         }
+                     *       ]
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problema"];
+                };
+            };
+            /** @description Error interno */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:respaldos:error:error_interno",
+                     *       "title": "Error interno",
+                     *       "status": 500,
+                     *       "detail": "Ocurrió un error inesperado",
+                     *       "instance": "/api/v1/respaldos/",
+                     *       "error": "Ocurrió un error inesperado",
+                     *       "codigo": "error_interno"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problema"];
+                };
+            };
+            /** @description No disponible */
+            503: {
+                headers: {
+                    /**
+                     * @description Segundos.
+                     * @example 5
+                     */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:respaldos:error:base_de_datos_no_disponible",
+                     *       "title": "No disponible",
+                     *       "status": 503,
+                     *       "detail": "La base de datos no responde; vuelva a intentarlo en unos segundos",
+                     *       "instance": "/api/v1/respaldos/",
+                     *       "error": "La base de datos no responde; vuelva a intentarlo en unos segundos",
+                     *       "codigo": "base_de_datos_no_disponible"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problema"];
+                };
+            };
+        };
+    };
+    plataforma_politica_ver: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description El número de la clínica. */
+                clinica_id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Lo que vale para ella. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PoliticaDeClinica"];
+                };
+            };
+            /** @description No autenticado */
+            401: {
+                headers: {
+                    /** @example Bearer realm="respaldos" */
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:respaldos:error:token_invalido",
+                     *       "title": "No autenticado",
+                     *       "status": 401,
+                     *       "detail": "El token venció",
+                     *       "instance": "/api/v1/respaldos/",
+                     *       "error": "El token venció",
+                     *       "codigo": "token_invalido"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problema"];
+                };
+            };
+            /** @description Sin permiso */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:respaldos:error:sin_permiso",
+                     *       "title": "Sin permiso",
+                     *       "status": 403,
+                     *       "detail": "Solo un superadministrador puede ver lo de todas las clínicas",
+                     *       "instance": "/api/v1/respaldos/",
+                     *       "error": "Solo un superadministrador puede ver lo de todas las clínicas",
+                     *       "codigo": "sin_permiso"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problema"];
+                };
+            };
+            /** @description No encontrado */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:respaldos:error:respaldo_inexistente",
+                     *       "title": "No encontrado",
+                     *       "status": 404,
+                     *       "detail": "No existe el respaldo 7",
+                     *       "instance": "/api/v1/respaldos/",
+                     *       "error": "No existe el respaldo 7",
+                     *       "codigo": "respaldo_inexistente"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problema"];
+                };
+            };
+            /** @description Datos no válidos */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:respaldos:error:solicitud_invalida",
+                     *       "title": "Datos no válidos",
+                     *       "status": 422,
+                     *       "detail": "«limit» debe ser 1000 o menos",
+                     *       "instance": "/api/v1/respaldos/",
+                     *       "error": "«limit» debe ser 1000 o menos",
+                     *       "codigo": "solicitud_invalida",
+                     *       "errores": [
+                     *         {
+                     *           "campo": "limit",
+                     *           "mensaje": "«limit» debe ser 1000 o menos"
+                     *         }
+                     *       ]
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problema"];
+                };
+            };
+            /** @description Error interno */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:respaldos:error:error_interno",
+                     *       "title": "Error interno",
+                     *       "status": 500,
+                     *       "detail": "Ocurrió un error inesperado",
+                     *       "instance": "/api/v1/respaldos/",
+                     *       "error": "Ocurrió un error inesperado",
+                     *       "codigo": "error_interno"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problema"];
+                };
+            };
+            /** @description No disponible */
+            503: {
+                headers: {
+                    /**
+                     * @description Segundos.
+                     * @example 5
+                     */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:respaldos:error:base_de_datos_no_disponible",
+                     *       "title": "No disponible",
+                     *       "status": 503,
+                     *       "detail": "La base de datos no responde; vuelva a intentarlo en unos segundos",
+                     *       "instance": "/api/v1/respaldos/",
+                     *       "error": "La base de datos no responde; vuelva a intentarlo en unos segundos",
+                     *       "codigo": "base_de_datos_no_disponible"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problema"];
+                };
+            };
+        };
+    };
+    plataforma_politica_cambiar: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description El número de la clínica. */
+                clinica_id: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PedidoPolitica"];
+            };
+        };
+        responses: {
+            /** @description Lo que vale para ella, y lo que la próxima limpieza elimina con eso. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CambioDePolitica"];
+                };
+            };
+            /** @description Petición incorrecta */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:respaldos:error:http_400",
+                     *       "title": "Petición incorrecta",
+                     *       "status": 400,
+                     *       "detail": "El cuerpo de la petición no se entiende: debe ser JSON en UTF-8",
+                     *       "instance": "/api/v1/respaldos/",
+                     *       "error": "El cuerpo de la petición no se entiende: debe ser JSON en UTF-8",
+                     *       "codigo": "http_400"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problema"];
+                };
+            };
+            /** @description No autenticado */
+            401: {
+                headers: {
+                    /** @example Bearer realm="respaldos" */
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:respaldos:error:token_invalido",
+                     *       "title": "No autenticado",
+                     *       "status": 401,
+                     *       "detail": "El token venció",
+                     *       "instance": "/api/v1/respaldos/",
+                     *       "error": "El token venció",
+                     *       "codigo": "token_invalido"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problema"];
+                };
+            };
+            /** @description Sin permiso */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:respaldos:error:sin_permiso",
+                     *       "title": "Sin permiso",
+                     *       "status": 403,
+                     *       "detail": "Solo un superadministrador puede ver lo de todas las clínicas",
+                     *       "instance": "/api/v1/respaldos/",
+                     *       "error": "Solo un superadministrador puede ver lo de todas las clínicas",
+                     *       "codigo": "sin_permiso"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problema"];
+                };
+            };
+            /** @description No encontrado */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:respaldos:error:respaldo_inexistente",
+                     *       "title": "No encontrado",
+                     *       "status": 404,
+                     *       "detail": "No existe el respaldo 7",
+                     *       "instance": "/api/v1/respaldos/",
+                     *       "error": "No existe el respaldo 7",
+                     *       "codigo": "respaldo_inexistente"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problema"];
+                };
+            };
+            /** @description No se puede en este momento */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:respaldos:error:operacion_en_curso",
+                     *       "title": "No se puede en este momento",
+                     *       "status": 409,
+                     *       "detail": "Se guardaría menos que ahora: mire antes qué se eliminaría",
+                     *       "instance": "/api/v1/respaldos/",
+                     *       "error": "Se guardaría menos que ahora: mire antes qué se eliminaría",
                      *       "codigo": "operacion_en_curso"
                      *     }
                      */

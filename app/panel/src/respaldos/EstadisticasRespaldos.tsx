@@ -14,7 +14,7 @@ import { Failure, Loading } from "../ui/states";
 import { useNow } from "../ui/useNow";
 import { usePageTitle } from "../ui/usePageTitle";
 import { CheckDialog } from "./Check";
-import { Puntos } from "./Puntos";
+import { Politica } from "./Politica";
 
 const Charts = page(() => import("./Charts"));
 
@@ -60,7 +60,7 @@ function Verdict({ found }: { found: Estadisticas }) {
         {found.proximo_respaldo === null ? null : (
           <p className="verdict-next">Próximo respaldo: {next(found.proximo_respaldo, clock.hour(found.proximo_respaldo), clock.daysBetween(found.proximo_respaldo, now))}.</p>
         )}
-        <Puntos />
+        <Politica />
         {clinica.puede_administrar ? (
           <div className="actions">
             {advice === "comprobar" && last !== null ? (
