@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from app.dump.document import Origin, fingerprint
 from app.dump.verifier import FileVerifier, VerifiedFile
 from app.dump.whose import whose
-from app.errors import EncryptionError, FormatError, ObjectNotFound
+from app.errors import BucketNotFound, EncryptionError, FormatError, ObjectNotFound, StorageError
 from app.respaldos import audit
 from app.respaldos.audit import COMMAND_LINE, Actor
 from app.respaldos.backup import queries as backup_queries
@@ -37,6 +37,9 @@ CLOCKS_APART = timedelta(minutes=5)
 # A backup's object is as old as the backup is; where the bucket was copied, a person can say so.
 DATES_APART = timedelta(days=1)
 
+# So many objects in a row that cannot be read: it is not them, the store is away.
+_STORE_AWAY = 3
+
 
 @dataclass(frozen=True, slots=True)
 class Unknown:
@@ -48,9 +51,9 @@ class Unknown:
 
 @dataclass(frozen=True, slots=True)
 class Reindexed:
-    """What became of the objects that no backup had: rebuilt rows, foreign objects, and damaged files of ours.
+    """What became of the objects that no backup had: rebuilt rows, foreign objects, and files of ours left out.
 
-    `known` counts the objects that a backup or an attempt had.
+    Those are `damaged`, or cannot be read or believed. `known` counts the objects that a backup or an attempt had.
     """
 
     rebuilt: list[Respaldo] = field(default_factory=list)
@@ -69,7 +72,8 @@ async def reindexar(
 ) -> Reindexed:
     """Add a completed backup for every whole object of ours, of all clinics or one, that the database does not know.
 
-    All are the clinics' and the platform's.
+    All are the clinics' and the platform's. The clinics' database is not asked: a clinic that it has lost has its
+    backups all the same, and one that was deleted long ago, too.
 
     Nothing in the bucket is changed. Each object is read from beginning to end, and each row is committed by
     itself, so that after an error the next call goes on from there. The object of an attempt, running or ended, is
@@ -79,16 +83,14 @@ async def reindexar(
     `metadata.id_original`.
 
     Where there are keys for seals, a file without one is left out as damaged ones are, unless `unsealed`: whoever may
-    write to the bucket may have made it. So is one from the future, which would be the newest for ever. One whose
-    date is more than DATES_APART from its object's is suspicious.
+    write to the bucket may have made it. So is one from the future, which would be the newest for ever, and one that
+    S3 does not give. One whose date is more than DATES_APART from its object's is suspicious.
 
     The clinics' keys are taken from the bucket first; what is encrypted with one that cannot be had is left out.
 
-    Raises ClinicNotFound, StorageError, and EncryptionError where it may pass.
+    Raises ClinicNotFound where nothing is the clinic's and there is no such; StorageError where the store is away;
+    and EncryptionError where it may pass.
     """
-    if clinica_id is not None:
-        await resources.clinic.clinic(clinica_id)
-    clinics = {clinic.id for clinic in await resources.clinic.clinics()}
     progress = progress or Progress()
     progress.enter(Etapa.VERIFICANDO)
     prefix = PREFIX if clinica_id is None else key_prefix(clinica_id)
@@ -96,14 +98,27 @@ async def reindexar(
     found.unknown.extend(
         Unknown(each.object_key, each.reason) for each in await recover_keys(resources, clinica_id=clinica_id)
     )
-    known = 0
+    known = unread = 0
     async for batch in _batches(resources, prefix):
         async with transaction(resources) as session:
             taken = await retention_fleet.known_keys(session, [item.key for item in batch])
         known += len(taken)
         for item in batch:
-            if item.key not in taken:
-                await _index(resources, item, clinics, found, progress, actor, unsealed=unsealed)
+            if item.key in taken:
+                continue
+            try:
+                await _index(resources, item, found, progress, actor, unsealed=unsealed)
+                unread = 0
+            except BucketNotFound:
+                raise
+            except StorageError as exc:
+                unread += exc.transient
+                if unread == _STORE_AWAY:
+                    raise
+                found.damaged.append(Unknown(item.key, str(exc)))
+    if clinica_id is not None and not (known or found.rebuilt or found.unknown or found.damaged):
+        # A mistyped clinic must not look like one without backups.
+        await resources.clinic.clinic(clinica_id)
     return Reindexed(found.rebuilt, found.unknown, found.damaged, known)
 
 
@@ -121,7 +136,6 @@ async def _batches(resources: Resources, prefix: str) -> AsyncIterator[Sequence[
 async def _index(
     resources: Resources,
     item: ObjectInfo,
-    clinics: set[int],
     found: Reindexed,
     progress: Progress,
     actor: Actor,
@@ -132,9 +146,6 @@ async def _index(
         clinica_id = owner_in(item.key)
     except ValueError:
         found.unknown.append(Unknown(item.key, "su nombre no es el de un respaldo"))
-        return
-    if clinica_id is not None and clinica_id not in clinics:
-        found.unknown.append(Unknown(item.key, f"no existe {whose(clinica_id)}"))
         return
     try:
         file = await _read(resources, item.key, clinica_id, progress, unsealed=unsealed)
