@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-from app.dump.document import Origin, fingerprint
+from app.dump.document import Header, Origin, fingerprint
 from app.dump.verifier import FileVerifier, VerifiedFile
 from app.dump.whose import whose
 from app.errors import BucketNotFound, EncryptionError, FormatError, ObjectNotFound, StorageError
@@ -143,28 +143,52 @@ async def _index(
     unsealed: bool,
 ) -> None:
     try:
-        clinica_id = owner_in(item.key)
+        owner_in(item.key)
     except ValueError:
         found.unknown.append(Unknown(item.key, "su nombre no es el de un respaldo"))
         return
     try:
-        file = await _read(resources, item.key, clinica_id, progress, unsealed=unsealed)
-        if file.header.clinica_id != clinica_id:
-            raise FormatError(
-                f"el archivo dice ser de {whose(file.header.clinica_id)}, y está entre los de {whose(clinica_id)}"
-            )
-        if file.header.taken_at > datetime.now(UTC) + CLOCKS_APART:
-            raise FormatError(f"el archivo dice ser del {file.header.taken_at:%Y-%m-%d %H:%M} UTC, que no ha llegado")
-        tipo = _checked(file.header.origin)
+        respaldo = await index_object(resources, item, unsealed=unsealed, progress=progress, actor=actor)
     except ObjectNotFound:
         # Removed since it was listed.
         return
     except (FormatError, EncryptionError) as exc:
         found.damaged.append(Unknown(item.key, str(exc)))
         return
-    respaldo = await _add(resources, item, file, clinica_id, tipo, actor)
     if respaldo is not None:
         found.rebuilt.append(respaldo)
+
+
+async def index_object(
+    resources: Resources,
+    item: ObjectInfo,
+    *,
+    unsealed: bool,
+    progress: Progress,
+    actor: Actor,
+    misdated: bool = False,
+) -> Respaldo | None:
+    """The backup whose object, of a key that `owner_in` knows, this is; None where it has one by now.
+
+    `misdated`: the object need not be as old as the backup. Raises FormatError, EncryptionError, StorageError,
+    DatabaseError.
+    """
+    clinica_id = owner_in(item.key)
+    file = await _read(resources, item.key, clinica_id, progress, unsealed=unsealed)
+    if file.header.clinica_id != clinica_id:
+        raise FormatError(
+            f"el archivo dice ser de {whose(file.header.clinica_id)}, y está entre los de {whose(clinica_id)}"
+        )
+    refuse_future(file.header)
+    tipo = _checked(file.header.origin)
+    modified = file.header.taken_at if misdated else item.modified
+    return await _add(resources, item.key, modified, file, clinica_id, tipo, actor)
+
+
+def refuse_future(header: Header) -> None:
+    """Raise FormatError for a file of a date that has not come: it would be the newest for ever."""
+    if header.taken_at > datetime.now(UTC) + CLOCKS_APART:
+        raise FormatError(f"el archivo dice ser del {header.taken_at:%Y-%m-%d %H:%M} UTC, que no ha llegado")
 
 
 async def _read(
@@ -202,7 +226,8 @@ def _checked(origin: Origin) -> TipoRespaldo:
 
 async def _add(
     resources: Resources,
-    item: ObjectInfo,
+    key: str,
+    modified: datetime,
     file: VerifiedFile,
     clinica_id: int | None,
     tipo: TipoRespaldo,
@@ -214,7 +239,7 @@ async def _add(
             session,
             respaldo_id=origin.id if origin.id <= _LAST_ID else None,
             clinica_id=clinica_id,
-            archivo_s3=item.key,
+            archivo_s3=key,
             intento=origin.attempt,
             fecha_respaldo=header.taken_at,
             fecha_creacion=header.taken_at,
@@ -229,7 +254,7 @@ async def _add(
         if respaldo is None:
             return None
         last = await backup_queries.good_before(session, clinica_id=clinica_id, moment=header.taken_at)
-        doubt = suspicion(file.records, file.compressed_size, last) or _misdated(header.taken_at, item.modified)
+        doubt = suspicion(file.records, file.compressed_size, last) or _misdated(header.taken_at, modified)
         today = f"{datetime.now(UTC).astimezone(resources.time_zone):%Y-%m-%d}"
         metadata = completed_metadata(
             file.totals,
@@ -256,7 +281,7 @@ async def _add(
             actor,
             clinica_id=clinica_id,
             respaldo_id=respaldo.id,
-            archivo_s3=item.key,
+            archivo_s3=key,
         )
         await session.refresh(respaldo)
         return respaldo
