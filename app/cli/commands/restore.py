@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import AsyncExitStack
 from dataclasses import replace
+from datetime import datetime
 from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -15,7 +16,19 @@ from urllib.parse import urlsplit
 import click
 
 from app.cli.find import find_respaldo
-from app.cli.output import confirm, done, failed, json_option, json_text, number, print_json, say, table, warn
+from app.cli.output import (
+    confirm,
+    done,
+    failed,
+    json_option,
+    json_text,
+    number,
+    print_json,
+    say,
+    table,
+    time_zone,
+    warn,
+)
 from app.cli.parameters import IDENTIFIER, UNSEALED_ID, id_of, unsealed_option
 from app.cli.progress import progress_bar
 from app.cli.resources import with_resources
@@ -44,8 +57,34 @@ from app.settings import Settings
 ROWS_SHOWN = 20
 
 
+class _Moment(click.ParamType[datetime]):
+    """A day's beginning, or a moment, in TIME_ZONE unless it says its own."""
+
+    name = "FECHA"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
+        """Aware."""
+        try:
+            given = datetime.fromisoformat(value)
+            return given if given.tzinfo is not None else given.replace(tzinfo=time_zone())
+        except ValueError:
+            self.fail(f"«{value}» no es una fecha: se escribe AAAA-MM-DD, o AAAA-MM-DDTHH:MM", param, ctx)
+
+
 @click.command()
-@click.argument("cual", metavar="ID|ARCHIVO|CLAVE")
+@click.argument("cual", metavar="ID|ARCHIVO|CLAVE", required=False)
+@click.option(
+    "--todas",
+    is_flag=True,
+    help="La plataforma y cada clínica, del último respaldo bueno de cada una. Si se corta, vuelva a usarla: sigue"
+    " donde quedó.",
+)
+@click.option(
+    "--antes-de",
+    metavar="FECHA",
+    type=_Moment(),
+    help="Con --todas: del último respaldo bueno antes de ese momento, AAAA-MM-DD o AAAA-MM-DDTHH:MM.",
+)
 @click.option("--simular", is_flag=True, help="Solo muestra qué cambiaría, exactamente, sin cambiar nada.")
 @click.option("--modelos", metavar="a,b", help="Solo estos modelos, enteros, separados por comas.")
 @click.option(
@@ -108,8 +147,12 @@ ROWS_SHOWN = 20
 @unsealed_option
 @click.option("--si", is_flag=True, help="Restaura sin preguntar.")
 @json_option
+@click.pass_context
 def restaurar(
-    cual: str,
+    context: click.Context,
+    cual: str | None,
+    todas: bool,
+    antes_de: datetime | None,
     simular: bool,
     modelos: str | None,
     registros: tuple[str, ...],
@@ -142,10 +185,17 @@ def restaurar(
 
     En lugar del ID vale un ARCHIVO bajado antes, cifrado o no, o la CLAVE de un objeto del bucket (backups/…): si la
     base de datos no lo conoce, primero queda anotado, y guardado en el bucket, como un respaldo más.
+
+    Con --todas vuelven la plataforma y todas las clínicas, de a dos. Una que no se puede restaurar no detiene a las
+    demás; termina con error si alguna no volvió.
     """
-    id_ = id_of(cual)
+    if (cual is None) is not todas:
+        raise click.UsageError("diga qué se restaura: un ID, un archivo o una clave, o --todas")
+    id_ = id_of(cual) if cual is not None else None
     if id_ is not None and sin_sello:
         raise click.UsageError(UNSEALED_ID)
+    if antes_de is not None and not todas:
+        raise click.UsageError("--antes-de vale con --todas")
     request = RestoreRequest(
         simulada=simular,
         modelos=tuple(name.strip() for name in modelos.split(",") if name.strip()) if modelos is not None else None,
@@ -159,6 +209,21 @@ def restaurar(
         con_clinica=con_clinica,
     )
     _ = request.scope
+    if cual is None:
+        with_all = RestoreRequest(
+            motivo=request.motivo, sin_respaldo_previo=sin_respaldo_previo, con_accesos=con_accesos
+        )
+        if request != with_all or estricto or detalle or sin_sello:
+            raise click.UsageError(
+                "--todas va solo con --antes-de, --motivo, --sin-respaldo-previo, --con-accesos, --sin-disparadores,"
+                " --si y --json"
+            )
+        # One clinic's restore does not wait for it.
+        from app.cli.restore_all import restore_every_clinic
+
+        if not restore_every_clinic(request, antes_de, sin_disparadores, si, as_json):
+            context.exit(1)
+        return
     if detalle and as_json:
         raise click.UsageError("--detalle es para personas; con --json, «comparar» muestra todos los registros")
     if not (simular or si):
