@@ -1,10 +1,7 @@
 """`crear --todas`: asks for a backup of every active clinic, and watches the workers make them."""
 
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-
 from app.broker.queue import open_queue
+from app.cli.fleet_bar import fleet_bar
 from app.cli.output import done, failed, number, print_json, table, warn
 from app.cli.running import with_settings
 from app.connections.databases import open_databases
@@ -30,8 +27,8 @@ def create_all(descripcion: str, as_json: bool) -> bool:
             await request_all(databases, queue, active, descripcion=descripcion, actor=COMMAND_LINE, found=found)
             if found.requested and (silent := await queue.silent_workers()):
                 warn(f"{silent}; los respaldos esperan hasta que haya uno")
-            with _bar(found) as show:
-                await watch_all(databases, found, show)
+            with fleet_bar("Respaldando", len(found.requested)) as show:
+                await watch_all(databases, found, lambda: show(found.ended, found.ended - found.made))
 
     try:
         with_settings(work)
@@ -44,27 +41,6 @@ def create_all(descripcion: str, as_json: bool) -> bool:
         raise
     _show(found, as_json)
     return not found.unmade and not found.skipped
-
-
-@contextmanager
-def _bar(found: FleetBackup) -> Iterator[Callable[[], None]]:
-    if not sys.stderr.isatty():
-        yield lambda: None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-    from rich.progress import Progress as Bar
-
-    columns = (TextColumn("Respaldando"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"))
-    times = (TimeElapsedColumn(), TimeRemainingColumn())
-    with Bar(*columns, *times, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("", total=len(found.requested))
-
-        def show() -> None:
-            bad = found.ended - found.made
-            bar.update(task, completed=found.ended, description=f"{number(bad)} sin hacer" if bad else "")
-
-        yield show
 
 
 def _show(found: FleetBackup, as_json: bool) -> None:

@@ -142,7 +142,8 @@ async def test_reindexar_tells_what_came_back_and_what_it_does_not_know(
     await put(resources, broken, b"roto")
     damaged = run("reindexar", "--clinica", str(SMALL))
     assert (damaged.code, damaged.out) == (1, "")
-    assert f"dañado, no se tocó: «{broken}»" in damaged.err
+    assert f"quedó afuera, no se tocó: «{broken}»" in damaged.err
+    assert damaged.err.endswith("ya registrados: 1; respaldos que quedaron afuera: 1\n")
     answer = run("reindexar", "--json")
     assert (answer.code, [each["archivo_s3"] for each in answer.json["dañados"]]) == (1, [broken])
 

@@ -6,7 +6,9 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import AsyncExitStack
 from dataclasses import replace
+from datetime import datetime
 from itertools import islice
+from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any, TextIO
 from urllib.parse import urlsplit
@@ -14,8 +16,20 @@ from urllib.parse import urlsplit
 import click
 
 from app.cli.find import find_respaldo
-from app.cli.output import confirm, done, failed, json_option, json_text, number, print_json, say, table, warn
-from app.cli.parameters import IDENTIFIER
+from app.cli.output import (
+    confirm,
+    done,
+    failed,
+    json_option,
+    json_text,
+    number,
+    print_json,
+    say,
+    table,
+    time_zone,
+    warn,
+)
+from app.cli.parameters import IDENTIFIER, UNSEALED_ID, id_of, unsealed_option
 from app.cli.progress import progress_bar
 from app.cli.resources import with_resources
 from app.cli.running import with_settings
@@ -26,22 +40,51 @@ from app.clinic.restore.session import ClinicRestore, Plan
 from app.connections.databases import tenancy
 from app.connections.resources import open_resources, record_labels, secret_columns
 from app.dump.whose import whose
+from app.errors import ClinicNotFound
 from app.printable import printable
+from app.respaldos.backup.object_key import PREFIX
 from app.respaldos.contract import RestauracionEnLista
-from app.respaldos.models import Restauracion
+from app.respaldos.models import Respaldo, Restauracion
 from app.respaldos.reading.comparison import Comparacion, comparar_respaldos
 from app.respaldos.reconcile import reconciliar
 from app.respaldos.resources import Resources
 from app.respaldos.restore.request import MOST_RECORDS, RestoreRequest
 from app.respaldos.restore.run import restaurar_respaldo
+from app.respaldos.retention.take_in import take_file, take_object
 from app.settings import Settings
 
 # How many rows of each model are shown to whoever has not asked for all of them: about a screen.
 ROWS_SHOWN = 20
 
 
+class _Moment(click.ParamType[datetime]):
+    """A day's beginning, or a moment, in TIME_ZONE unless it says its own."""
+
+    name = "FECHA"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
+        """Aware."""
+        try:
+            given = datetime.fromisoformat(value)
+            return given if given.tzinfo is not None else given.replace(tzinfo=time_zone())
+        except ValueError:
+            self.fail(f"«{value}» no es una fecha: se escribe AAAA-MM-DD, o AAAA-MM-DDTHH:MM", param, ctx)
+
+
 @click.command()
-@click.argument("id_", metavar="ID", type=IDENTIFIER)
+@click.argument("cual", metavar="ID|ARCHIVO|CLAVE", required=False)
+@click.option(
+    "--todas",
+    is_flag=True,
+    help="La plataforma y cada clínica, del último respaldo bueno de cada una. Si se corta, vuelva a usarla: sigue"
+    " donde quedó.",
+)
+@click.option(
+    "--antes-de",
+    metavar="FECHA",
+    type=_Moment(),
+    help="Con --todas: del último respaldo bueno antes de ese momento, AAAA-MM-DD o AAAA-MM-DDTHH:MM.",
+)
 @click.option("--simular", is_flag=True, help="Solo muestra qué cambiaría, exactamente, sin cambiar nada.")
 @click.option("--modelos", metavar="a,b", help="Solo estos modelos, enteros, separados por comas.")
 @click.option(
@@ -101,10 +144,15 @@ ROWS_SHOWN = 20
     " nadie más puede escribir en ellas hasta que termine.",
 )
 @click.option("--detalle", is_flag=True, help=f"Todos los registros, y no los primeros {ROWS_SHOWN} de cada modelo.")
+@unsealed_option
 @click.option("--si", is_flag=True, help="Restaura sin preguntar.")
 @json_option
+@click.pass_context
 def restaurar(
-    id_: int,
+    context: click.Context,
+    cual: str | None,
+    todas: bool,
+    antes_de: datetime | None,
     simular: bool,
     modelos: str | None,
     registros: tuple[str, ...],
@@ -119,6 +167,7 @@ def restaurar(
     estricto: bool,
     sin_disparadores: bool,
     detalle: bool,
+    sin_sello: bool,
     si: bool,
     as_json: bool,
 ) -> None:
@@ -132,8 +181,21 @@ def restaurar(
     se elimina nada.
 
     Nadie recupera así un acceso o un privilegio: los que existen se quedan como están, y lo mismo la fila de la
-    clínica en la tabla de clínicas.
+    clínica en la tabla de clínicas; si ya no está en ella, vuelve.
+
+    En lugar del ID vale un ARCHIVO bajado antes, cifrado o no, o la CLAVE de un objeto del bucket (backups/…): si la
+    base de datos no lo conoce, primero queda anotado, y guardado en el bucket, como un respaldo más.
+
+    Con --todas vuelven la plataforma y todas las clínicas, de a dos. Una que no se puede restaurar no detiene a las
+    demás; termina con error si alguna no volvió.
     """
+    if (cual is None) is not todas:
+        raise click.UsageError("diga qué se restaura: un ID, un archivo o una clave, o --todas")
+    id_ = id_of(cual) if cual is not None else None
+    if id_ is not None and sin_sello:
+        raise click.UsageError(UNSEALED_ID)
+    if antes_de is not None and not todas:
+        raise click.UsageError("--antes-de vale con --todas")
     request = RestoreRequest(
         simulada=simular,
         modelos=tuple(name.strip() for name in modelos.split(",") if name.strip()) if modelos is not None else None,
@@ -147,12 +209,31 @@ def restaurar(
         con_clinica=con_clinica,
     )
     _ = request.scope
+    if cual is None:
+        with_all = RestoreRequest(
+            motivo=request.motivo, sin_respaldo_previo=sin_respaldo_previo, con_accesos=con_accesos
+        )
+        if request != with_all or estricto or detalle or sin_sello:
+            raise click.UsageError(
+                "--todas va solo con --antes-de, --motivo, --sin-respaldo-previo, --con-accesos, --sin-disparadores,"
+                " --si y --json"
+            )
+        # One clinic's restore does not wait for it.
+        from app.cli.restore_all import restore_every_clinic
+
+        if not restore_every_clinic(request, antes_de, sin_disparadores, si, as_json):
+            context.exit(1)
+        return
     if detalle and as_json:
         raise click.UsageError("--detalle es para personas; con --json, «comparar» muestra todos los registros")
+    if not (simular or si):
+        _need_answer(as_json)
+    if id_ is None:
+        id_ = _take_in(cual, sin_sello, as_json)
     with TemporaryFile("w+", encoding="utf-8") as file:
         rows = _Rows(file, None if detalle else ROWS_SHOWN)
         if not (simular or si):
-            _preview(id_, request, destino, estricto, sin_disparadores, as_json, rows)
+            _preview(id_, request, destino, estricto, sin_disparadores, rows)
         restauracion = _restore(
             id_, request, destino, estricto, sin_disparadores, rows if (simular or si) and not as_json else None
         )
@@ -178,18 +259,38 @@ def _chosen(named: tuple[str, ...], file: TextIO | None) -> tuple[str, ...] | No
     return (*named, *listed)
 
 
+def _need_answer(as_json: bool) -> None:
+    """Raise UsageError without a terminal, since nobody could answer."""
+    if not sys.stdin.isatty() or as_json:
+        raise click.UsageError("use --si para restaurar sin que se le pregunte, o --simular para ver qué cambiaría")
+
+
+def _take_in(which: str, unsealed: bool, as_json: bool) -> int:
+    """The id of the backup that a file or an object of the bucket is, or is made to be."""
+
+    async def work(settings: Settings) -> Respaldo:
+        key = which.removeprefix(f"s3://{settings.aws_backup_bucket_name}/")
+        async with open_resources(settings) as resources:
+            with progress_bar("Leyendo") as progress:
+                if key.startswith(PREFIX) and not Path(which).exists():
+                    return await take_object(resources, key, unsealed=unsealed, progress=progress)
+                return await take_file(resources, Path(which), unsealed=unsealed, progress=progress)
+
+    respaldo = with_settings(work)
+    if not as_json:
+        say(f"«{which}» es el respaldo {respaldo.id} de {whose(respaldo.clinica_id)}")
+    return respaldo.id
+
+
 def _preview(
     id_: int,
     request: RestoreRequest,
     destino: str | None,
     estricto: bool,
     sin_disparadores: bool,
-    as_json: bool,
     rows: "_Rows",
 ) -> None:
-    """Show what would change and ask; refused without a terminal, since nobody could answer."""
-    if not sys.stdin.isatty() or as_json:
-        raise click.UsageError("use --si para restaurar sin que se le pregunte, o --simular para ver qué cambiaría")
+    """Show what would change and ask."""
     shown = _restore(id_, replace(request, simulada=True), destino, estricto, sin_disparadores, rows)
     show_restored(shown, rows)
     if shown.conflictos:
@@ -216,10 +317,11 @@ def _restore(
             title = "Simulando" if request.simulada else "Restaurando"
             with progress_bar(title, total=respaldo.tamaño_bytes) as progress:
                 await reconciliar(resources)
+                gone = database is None and await _is_gone(resources, respaldo.clinica_id)
                 return await restaurar_respaldo(
                     resources,
                     respaldo,
-                    request,
+                    replace(request, con_clinica=True) if gone else request,
                     progress=progress,
                     database=database,
                     strict=estricto,
@@ -227,6 +329,16 @@ def _restore(
                 )
 
     return with_settings(work)
+
+
+async def _is_gone(resources: Resources, clinica_id: int | None) -> bool:
+    """Whether the table of clinics has lost it: then its row comes back with it."""
+    try:
+        if clinica_id is not None:
+            await resources.restore.clinic(clinica_id)
+    except ClinicNotFound:
+        return True
+    return False
 
 
 class _Rows:

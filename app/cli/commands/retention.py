@@ -257,12 +257,13 @@ def _show_decisions(found: list[ClinicDecisions], as_json: bool, purged: int | N
 def reindexar(context: click.Context, clinica: str | None, sin_sello: bool, as_json: bool) -> None:
     """Rehace, a partir de los archivos del bucket, los respaldos que la base de datos perdió.
 
-    Lee entero cada archivo que la base de datos no conoce. No cambia nada en el bucket. Termina con error si
-    algún archivo está dañado.
+    Lee entero cada archivo que la base de datos no conoce, también los de una clínica que ya no está en la tabla de
+    clínicas. No cambia nada en el bucket. Termina con error si dejó afuera algún archivo de respaldo: dañado, sin
+    sello, con una fecha que no ha llegado, o que no se pudo leer.
     """
 
     async def work(resources: Resources) -> Reindexed:
-        clinica_id = (await resources.clinic.clinic(clinica)).id if clinica is not None else None
+        clinica_id = await clinic_number(resources.clinic, clinica) if clinica is not None else None
         with progress_bar("Leyendo el bucket") as progress:
             return await rebuild(resources, clinica_id=clinica_id, unsealed=sin_sello, progress=progress)
 
@@ -296,10 +297,10 @@ def reindexar(context: click.Context, clinica: str | None, sin_sello: bool, as_j
         for item in found.unknown:
             warn(f"desconocido, no se tocó: «{item.archivo_s3}»: {item.reason}")
         for item in found.damaged:
-            warn(f"dañado, no se tocó: «{item.archivo_s3}»: {item.reason}")
+            warn(f"quedó afuera, no se tocó: «{item.archivo_s3}»: {item.reason}")
         said = f"Respaldos reconstruidos: {number(len(found.rebuilt))}; ya registrados: {number(found.known)}"
         if found.damaged:
-            failed(f"{said}; archivos dañados: {number(len(found.damaged))}")
+            failed(f"{said}; respaldos que quedaron afuera: {number(len(found.damaged))}")
         else:
             done(said)
     if found.damaged:

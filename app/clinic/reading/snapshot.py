@@ -74,6 +74,16 @@ class ClinicSnapshot:
         with database_errors(self._setting):
             return await pointing(self._connection, self.statements, lookups, limit=limit)
 
+    async def is_empty(self) -> bool:
+        """Whether nothing is the clinic's but its own row in the table of clinics."""
+        with database_errors(self._setting):
+            for entry in self.statements.own_entries:
+                if entry.name != self.catalogue.tenant_table and await self._connection.fetchval(
+                    f"SELECT EXISTS ({self.statements.owned(entry, ('ctid',))})"
+                ):
+                    return False
+        return True
+
     async def cross_tenant(self, on_step: OnStep | None = None) -> list[CrossTenantReference | Unchecked]:
         """The clinic's own rows that point to rows of another clinic, and the tables that took too long to check.
 

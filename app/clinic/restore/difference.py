@@ -232,6 +232,12 @@ class Difference:
             if rows := await self.keep(staged, self.free(staged)):
                 self.said.append(f"«{staged.model}», lo que agregaron las migraciones: {staying(rows)}")
 
+    @property
+    def is_empty(self) -> bool:
+        """After `find`: whether of what was compared nothing is there today but the clinic's own row."""
+        own = self.held.number if self.held is not None else None
+        return not any(rows for number, rows in self._read.items() if number != own)
+
     async def leave_moved(self) -> None:
         """After `find`: take out what is another clinic's today, instead of having it refused."""
         if isinstance(self.statements, ClinicStatements):

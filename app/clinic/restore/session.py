@@ -218,6 +218,11 @@ class ClinicRestore:
             return replace(plan, differing=difference.differing, of_clinics=difference.of_clinics)
         return plan
 
+    @property
+    def is_empty(self) -> bool:
+        """After `compare`: whether nothing that was compared is there today but the clinic's own row."""
+        return self._found().is_empty
+
     async def rows(self, *, limit: int | None = None) -> AsyncIterator[tuple[str, ChangedRow]]:
         """After `compare`: every row that will be written, or `limit` of each model and kind, each with its model."""
         difference = self._found()

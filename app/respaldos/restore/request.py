@@ -19,6 +19,9 @@ from app.respaldos.keys.keys import refuse_destroyed
 from app.respaldos.models import Accion, Clase, Estado, Restauracion, TipoRestauracion
 from app.respaldos.reading import queries as reading_queries
 
+# How what a safety backup is called begins; the number of what was restored follows.
+SAFETY_DESCRIPTION = "Antes de restaurar el respaldo"
+
 # The records that one restore may name: more than people pick, and few enough to be read in one request and kept.
 MOST_RECORDS = 5000
 

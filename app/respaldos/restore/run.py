@@ -41,7 +41,7 @@ from app.respaldos.reading import queries as reading_queries
 from app.respaldos.reading.check import check_thoroughly
 from app.respaldos.resources import Resources
 from app.respaldos.restore.end import record_end
-from app.respaldos.restore.request import RestoreRequest, create_pending
+from app.respaldos.restore.request import SAFETY_DESCRIPTION, RestoreRequest, create_pending
 
 log = logging.getLogger(__name__)
 
@@ -151,7 +151,10 @@ async def _make(
             # Where the restore is refused, they may be why.
             await _note(attempt, avisos=migrations)
         plan = await _compare(attempt, request, session, migrations)
-        if plan.any and not (request.simulada or request.sin_respaldo_previo or request.destino is not None):
+        nothing_there = request.scope.whole and session.is_empty
+        if plan.any and not (
+            request.simulada or request.sin_respaldo_previo or request.destino is not None or nothing_there
+        ):
             # What is restored into, and no replica that may be behind.
             plan = await _save_first(replace(resources, clinic=target), attempt, request, session, migrations, plan)
         if look is not None:
@@ -246,7 +249,7 @@ async def _save(resources: Resources, attempt: Attempt) -> None:
             resources,
             clinica_id=job.clinica_id,
             tipo=TipoRespaldo.POR_DEMANDA,
-            descripcion=f"Antes de restaurar el respaldo {job.respaldo_id}",
+            descripcion=f"{SAFETY_DESCRIPTION} {job.respaldo_id}",
             actor=Actor.of(job),
             progress=Progress(moved),
             under_restore=True,

@@ -335,6 +335,44 @@ async def known_keys(session: AsyncSession, keys: Collection[str]) -> set[str]:
     return set(found.all())
 
 
+async def with_key(session: AsyncSession, archivo_s3: str) -> Respaldo | None:
+    """The backup that has an object of that key of its own, deleted or not, or whose attempt had it."""
+    found = await session.scalars(
+        select(Respaldo)
+        .outerjoin(Intento, and_(Intento.respaldo_id == Respaldo.id, Intento.archivo_s3 == archivo_s3))
+        .where(
+            or_(
+                and_(Respaldo.archivo_s3 == archivo_s3, Respaldo.respaldo_base_id.is_(None)),
+                Intento.archivo_s3 == archivo_s3,
+            )
+        )
+        .order_by(Respaldo.archivo_s3.is_distinct_from(archivo_s3))
+        .limit(1)
+    )
+    return found.first()
+
+
+async def saying_the_same(
+    session: AsyncSession, *, clinica_id: int | None, huella: str, fecha_respaldo: datetime
+) -> Sequence[Respaldo]:
+    """The clinic's backups of that moment that say just that and can be restored from, each with its own object."""
+    found = await session.scalars(
+        select(Respaldo)
+        .where(
+            Respaldo.clinica_id == clinica_id,
+            Respaldo.fecha_respaldo == fecha_respaldo,
+            Respaldo.huella == huella,
+            Respaldo.estado == Estado.COMPLETADO,
+            Respaldo.fecha_eliminacion.is_(None),
+            Respaldo.clave_destruida.is_(None),
+            Respaldo.verificado_error.is_(None),
+            Respaldo.respaldo_base_id.is_(None),
+        )
+        .order_by(Respaldo.id)
+    )
+    return found.all()
+
+
 async def add_completed(
     session: AsyncSession,
     *,

@@ -5,10 +5,10 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-from app.dump.document import Origin, fingerprint
+from app.dump.document import Header, Origin, fingerprint
 from app.dump.verifier import FileVerifier, VerifiedFile
 from app.dump.whose import whose
-from app.errors import EncryptionError, FormatError, ObjectNotFound
+from app.errors import BucketNotFound, EncryptionError, FormatError, ObjectNotFound, StorageError
 from app.respaldos import audit
 from app.respaldos.audit import COMMAND_LINE, Actor
 from app.respaldos.backup import queries as backup_queries
@@ -37,6 +37,9 @@ CLOCKS_APART = timedelta(minutes=5)
 # A backup's object is as old as the backup is; where the bucket was copied, a person can say so.
 DATES_APART = timedelta(days=1)
 
+# So many objects in a row that cannot be read: it is not them, the store is away.
+_STORE_AWAY = 3
+
 
 @dataclass(frozen=True, slots=True)
 class Unknown:
@@ -48,9 +51,9 @@ class Unknown:
 
 @dataclass(frozen=True, slots=True)
 class Reindexed:
-    """What became of the objects that no backup had: rebuilt rows, foreign objects, and damaged files of ours.
+    """What became of the objects that no backup had: rebuilt rows, foreign objects, and files of ours left out.
 
-    `known` counts the objects that a backup or an attempt had.
+    Those are `damaged`, or cannot be read or believed. `known` counts the objects that a backup or an attempt had.
     """
 
     rebuilt: list[Respaldo] = field(default_factory=list)
@@ -69,7 +72,8 @@ async def reindexar(
 ) -> Reindexed:
     """Add a completed backup for every whole object of ours, of all clinics or one, that the database does not know.
 
-    All are the clinics' and the platform's.
+    All are the clinics' and the platform's. The clinics' database is not asked: a clinic that it has lost has its
+    backups all the same, and one that was deleted long ago, too.
 
     Nothing in the bucket is changed. Each object is read from beginning to end, and each row is committed by
     itself, so that after an error the next call goes on from there. The object of an attempt, running or ended, is
@@ -79,16 +83,14 @@ async def reindexar(
     `metadata.id_original`.
 
     Where there are keys for seals, a file without one is left out as damaged ones are, unless `unsealed`: whoever may
-    write to the bucket may have made it. So is one from the future, which would be the newest for ever. One whose
-    date is more than DATES_APART from its object's is suspicious.
+    write to the bucket may have made it. So is one from the future, which would be the newest for ever, and one that
+    S3 does not give. One whose date is more than DATES_APART from its object's is suspicious.
 
     The clinics' keys are taken from the bucket first; what is encrypted with one that cannot be had is left out.
 
-    Raises ClinicNotFound, StorageError, and EncryptionError where it may pass.
+    Raises ClinicNotFound where nothing is the clinic's and there is no such; StorageError where the store is away;
+    and EncryptionError where it may pass.
     """
-    if clinica_id is not None:
-        await resources.clinic.clinic(clinica_id)
-    clinics = {clinic.id for clinic in await resources.clinic.clinics()}
     progress = progress or Progress()
     progress.enter(Etapa.VERIFICANDO)
     prefix = PREFIX if clinica_id is None else key_prefix(clinica_id)
@@ -96,14 +98,27 @@ async def reindexar(
     found.unknown.extend(
         Unknown(each.object_key, each.reason) for each in await recover_keys(resources, clinica_id=clinica_id)
     )
-    known = 0
+    known = unread = 0
     async for batch in _batches(resources, prefix):
         async with transaction(resources) as session:
             taken = await retention_fleet.known_keys(session, [item.key for item in batch])
         known += len(taken)
         for item in batch:
-            if item.key not in taken:
-                await _index(resources, item, clinics, found, progress, actor, unsealed=unsealed)
+            if item.key in taken:
+                continue
+            try:
+                await _index(resources, item, found, progress, actor, unsealed=unsealed)
+                unread = 0
+            except BucketNotFound:
+                raise
+            except StorageError as exc:
+                unread += exc.transient
+                if unread == _STORE_AWAY:
+                    raise
+                found.damaged.append(Unknown(item.key, str(exc)))
+    if clinica_id is not None and not (known or found.rebuilt or found.unknown or found.damaged):
+        # A mistyped clinic must not look like one without backups.
+        await resources.clinic.clinic(clinica_id)
     return Reindexed(found.rebuilt, found.unknown, found.damaged, known)
 
 
@@ -121,7 +136,6 @@ async def _batches(resources: Resources, prefix: str) -> AsyncIterator[Sequence[
 async def _index(
     resources: Resources,
     item: ObjectInfo,
-    clinics: set[int],
     found: Reindexed,
     progress: Progress,
     actor: Actor,
@@ -129,31 +143,52 @@ async def _index(
     unsealed: bool,
 ) -> None:
     try:
-        clinica_id = owner_in(item.key)
+        owner_in(item.key)
     except ValueError:
         found.unknown.append(Unknown(item.key, "su nombre no es el de un respaldo"))
         return
-    if clinica_id is not None and clinica_id not in clinics:
-        found.unknown.append(Unknown(item.key, f"no existe {whose(clinica_id)}"))
-        return
     try:
-        file = await _read(resources, item.key, clinica_id, progress, unsealed=unsealed)
-        if file.header.clinica_id != clinica_id:
-            raise FormatError(
-                f"el archivo dice ser de {whose(file.header.clinica_id)}, y está entre los de {whose(clinica_id)}"
-            )
-        if file.header.taken_at > datetime.now(UTC) + CLOCKS_APART:
-            raise FormatError(f"el archivo dice ser del {file.header.taken_at:%Y-%m-%d %H:%M} UTC, que no ha llegado")
-        tipo = _checked(file.header.origin)
+        respaldo = await index_object(resources, item, unsealed=unsealed, progress=progress, actor=actor)
     except ObjectNotFound:
         # Removed since it was listed.
         return
     except (FormatError, EncryptionError) as exc:
         found.damaged.append(Unknown(item.key, str(exc)))
         return
-    respaldo = await _add(resources, item, file, clinica_id, tipo, actor)
     if respaldo is not None:
         found.rebuilt.append(respaldo)
+
+
+async def index_object(
+    resources: Resources,
+    item: ObjectInfo,
+    *,
+    unsealed: bool,
+    progress: Progress,
+    actor: Actor,
+    misdated: bool = False,
+) -> Respaldo | None:
+    """The backup whose object, of a key that `owner_in` knows, this is; None where it has one by now.
+
+    `misdated`: the object need not be as old as the backup. Raises FormatError, EncryptionError, StorageError,
+    DatabaseError.
+    """
+    clinica_id = owner_in(item.key)
+    file = await _read(resources, item.key, clinica_id, progress, unsealed=unsealed)
+    if file.header.clinica_id != clinica_id:
+        raise FormatError(
+            f"el archivo dice ser de {whose(file.header.clinica_id)}, y está entre los de {whose(clinica_id)}"
+        )
+    refuse_future(file.header)
+    tipo = _checked(file.header.origin)
+    modified = file.header.taken_at if misdated else item.modified
+    return await _add(resources, item.key, modified, file, clinica_id, tipo, actor)
+
+
+def refuse_future(header: Header) -> None:
+    """Raise FormatError for a file of a date that has not come: it would be the newest for ever."""
+    if header.taken_at > datetime.now(UTC) + CLOCKS_APART:
+        raise FormatError(f"el archivo dice ser del {header.taken_at:%Y-%m-%d %H:%M} UTC, que no ha llegado")
 
 
 async def _read(
@@ -191,7 +226,8 @@ def _checked(origin: Origin) -> TipoRespaldo:
 
 async def _add(
     resources: Resources,
-    item: ObjectInfo,
+    key: str,
+    modified: datetime,
     file: VerifiedFile,
     clinica_id: int | None,
     tipo: TipoRespaldo,
@@ -203,7 +239,7 @@ async def _add(
             session,
             respaldo_id=origin.id if origin.id <= _LAST_ID else None,
             clinica_id=clinica_id,
-            archivo_s3=item.key,
+            archivo_s3=key,
             intento=origin.attempt,
             fecha_respaldo=header.taken_at,
             fecha_creacion=header.taken_at,
@@ -218,7 +254,7 @@ async def _add(
         if respaldo is None:
             return None
         last = await backup_queries.good_before(session, clinica_id=clinica_id, moment=header.taken_at)
-        doubt = suspicion(file.records, file.compressed_size, last) or _misdated(header.taken_at, item.modified)
+        doubt = suspicion(file.records, file.compressed_size, last) or _misdated(header.taken_at, modified)
         today = f"{datetime.now(UTC).astimezone(resources.time_zone):%Y-%m-%d}"
         metadata = completed_metadata(
             file.totals,
@@ -245,7 +281,7 @@ async def _add(
             actor,
             clinica_id=clinica_id,
             respaldo_id=respaldo.id,
-            archivo_s3=item.key,
+            archivo_s3=key,
         )
         await session.refresh(respaldo)
         return respaldo

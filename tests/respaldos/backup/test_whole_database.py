@@ -107,12 +107,11 @@ async def test_all_of_it_comes_back_from_the_bucket_alone(make: Sample, migrated
                 await crear_respaldo(resources, clinica_id=clinica_id, tipo=TipoRespaldo.MANUAL)
             await _empty(sql, [*before, "respaldos.respaldo", "respaldos.evento", "respaldos.programacion"])
             assert await sql.fetchval("SELECT count(*) FROM clinica") == 0
-            # Whose they are says the table of clinics, which only the platform's file brings back.
-            (platform,) = (await reindexar(resources)).rebuilt
-            assert platform.clinica_id is None
+            found = await reindexar(resources)
+            assert (found.unknown, found.damaged) == ([], [])
+            platform, *clinics = sorted(found.rebuilt, key=lambda respaldo: respaldo.clinica_id or 0)
+            assert [respaldo.clinica_id for respaldo in (platform, *clinics)] == [None, 1, 2, 3]
             await restore(resources, platform, sin_respaldo_previo=True)
-            clinics = sorted((await reindexar(resources)).rebuilt, key=lambda respaldo: respaldo.clinica_id or 0)
-            assert [respaldo.clinica_id for respaldo in clinics] == [1, 2, 3]
             # In this order: rows of the second clinic point to the first one's.
             for respaldo in clinics:
                 await restore(resources, respaldo, sin_respaldo_previo=True)

@@ -7,9 +7,6 @@ import asyncpg
 import pytest
 from sqlalchemy import select
 
-from app.clinic.catalogue.entries import TableClass
-from app.clinic.catalogue.sql import qualified
-from app.clinic.owners.find import find_owners
 from app.clinic.restore.mode import Modo
 from app.errors import InvalidRequest, RestoreRefused, SchemaDiffers
 from app.respaldos.contract import WHAT, RestauracionEnLista
@@ -17,6 +14,7 @@ from app.respaldos.models import Respaldo, Restauracion
 from app.respaldos.resources import Resources
 from tests.respaldos.conftest import LARGE, SMALL, assert_consistent, back_up, told, trail
 from tests.storage.conftest import Store
+from tests.support.gone import take_away
 from tests.support.jobs import running
 from tests.support.restores import DAMAGE, RELEASE, RELEASED, conn, everybody, newest, resources, restore
 
@@ -104,17 +102,9 @@ async def test_a_clinic_that_is_gone_comes_back_without_a_safety_backup(
 ) -> None:
     before = await everybody(resources)
     respaldo = await back_up(resources)
-    async with resources.clinic.snapshot(SMALL) as snapshot:
-        catalogue = snapshot.catalogue
-    async with conn.transaction():
-        await conn.execute("SET LOCAL session_replication_role = replica")
-        statements = await find_owners(conn, catalogue, SMALL)
-        for entry in reversed(catalogue.of_class(TableClass.OWNED)):
-            places = statements.owned(entry, ("ctid",))
-            await conn.execute(f"DELETE FROM {qualified(entry.table)} WHERE ctid IN ({places})")
-        # Its people's logins are gone with it.
-        gone = await conn.fetch("DELETE FROM auth_user WHERE email LIKE $1 RETURNING email", f"%@clinica{SMALL}.%")
-    assert await conn.fetchval("SELECT count(*) FROM clinica WHERE id = $1", SMALL) == 0
+    await take_away(resources, conn, SMALL)
+    # Its people's logins are gone with it.
+    gone = await conn.fetch("DELETE FROM auth_user WHERE email LIKE $1 RETURNING email", f"%@clinica{SMALL}.%")
     with pytest.raises(RestoreRefused, match="no está hoy en «clinica»"):
         await restore(resources, respaldo)
     done = await restore(resources, respaldo, con_clinica=True)

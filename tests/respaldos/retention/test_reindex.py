@@ -140,6 +140,8 @@ async def test_one_clinic_alone(resources: Resources) -> None:
     found = await reindexar(resources, clinica_id=SMALL)
     assert [respaldo.id for respaldo in found.rebuilt] == [1]
     assert found.unknown == []
+    # Of a clinic that the table of clinics has lost, too.
+    assert [respaldo.id for respaldo in (await reindexar(resources, clinica_id=22)).rebuilt] == [3]
     with pytest.raises(ClinicNotFound, match="77"):
         await reindexar(resources, clinica_id=77)
 
@@ -154,7 +156,6 @@ async def test_one_clinic_alone(resources: Resources) -> None:
         ("backups/2/2026/11/backup_20261101_020000.json.gz.md5", b"x", "su nombre no es el de un respaldo"),
         ("backups/02/2026/11/backup_20261101_020000.json.gz", file(1), "su nombre no es el de un respaldo"),
         ("backups/9999999999999999999999/2026/11/backup_20261101_020000.json.gz", file(1), "su nombre no es"),
-        (key(1, 77), file(1, 77), "no existe la clínica 77"),
     ],
 )
 async def test_what_is_foreign_is_told(resources: Resources, name: str, content: bytes, reason: str) -> None:
@@ -222,12 +223,18 @@ async def test_an_error_of_s3_loses_nothing_that_was_done(
     for number in (1, 2, 3):
         await put(moto_resources, key(number), file(number))
     faults.fail("get", "500", nth=2)
+    found = await reindexar(moto_resources)
+    assert [respaldo.id for respaldo in found.rebuilt] == [1, 3]
+    assert [item.archivo_s3 for item in found.damaged] == [key(2)]
+    for number in (4, 5, 6):
+        await put(moto_resources, key(number), file(number))
+    faults.fail("get", "500", nth=2, times=9)
     with pytest.raises(StorageUnavailable):
         await reindexar(moto_resources)
-    assert await conn.fetchval("SELECT array_agg(id) FROM respaldos.respaldo") == [1]
+    assert await conn.fetchval("SELECT array_agg(id ORDER BY id) FROM respaldos.respaldo") == [1, 2, 3]
     faults.restore()
     found = await reindexar(moto_resources)
-    assert ([respaldo.id for respaldo in found.rebuilt], found.known) == ([2, 3], 1)
+    assert ([respaldo.id for respaldo in found.rebuilt], found.known) == ([4, 5, 6], 3)
 
 
 # Ids, and what counts as good
