@@ -18,7 +18,16 @@ from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from dotenv import dotenv_values
-from pydantic import BeforeValidator, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from app.errors import SettingsError
@@ -81,7 +90,7 @@ _SUBDOMAINS = re.compile(
 )
 
 # Not SecretStr, but whoever has one can use it, or it was meant to be one of those.
-_NOT_SHOWN = ("aws_access_key_id", "s3_sse_kms_key_id", "jwt_public_key", "webhook_url")
+_NOT_SHOWN = ("aws_access_key_id", "s3_sse_kms_key_id", "jwt_public_key", "webhook_url", "copy_buckets")
 
 
 # How alike a name has to be to a setting's to be taken for it: one letter in six may be wrong.
@@ -100,6 +109,36 @@ _OTHERS = {"AWS_ENDPOINT_URL", "AWS_REGION", "AWS_DEFAULT_REGION", "AWS_PROFILE"
 def _setting(default: Any, valid: str, **limits: Any) -> Any:
     """A field whose description says, in Spanish, what a valid value is: the sentence of its error."""
     return Field(default, description=valid, **limits)
+
+
+_BUCKET = {
+    "valid": "un nombre de bucket: de 3 a 63 minúsculas, cifras, puntos o guiones",
+    "pattern": r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$",
+}
+_HTTP = {"valid": "una dirección http:// o https://", "pattern": r"^https?://[^/\s@]+/?$"}
+_REGION = {"valid": "una región, por ejemplo us-east-1", "pattern": r"^[a-z0-9-]+$"}
+_STORAGE_CLASS = {"valid": "una clase de almacenamiento de S3", "pattern": r"^[A-Z_]+$"}
+
+
+class CopyBucket(BaseModel):
+    """A bucket for a second copy of each backup; `days` after a backup's deletion its copy is removed, too."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = _setting(
+        ..., "un nombre de hasta 32 minúsculas, cifras o guiones", pattern=r"^[a-z0-9][a-z0-9-]{0,31}$"
+    )
+    bucket: str = _setting(..., **_BUCKET)
+    endpoint_url: str | None = _setting(None, **_HTTP)
+    public_endpoint_url: str | None = _setting(None, **_HTTP)
+    region: str = _setting("us-east-1", **_REGION)
+    access_key_id: str | None = _setting(None, "el identificador de la clave de S3")
+    secret_access_key: SecretStr | None = _setting(None, "la clave secreta de S3")
+    secret_access_key_file: Path | None = _setting(None, "un archivo con la clave secreta de S3")
+    storage_class: str = _setting("STANDARD", **_STORAGE_CLASS)
+    sse: Literal["AES256", "none"] = _setting("AES256", "AES256 o none")
+    checksums: Literal["sha256", "none"] = _setting("sha256", "sha256 o none")
+    days: int = _setting(30, "un número de días, más que PURGE_DAYS", ge=1, le=36_500)
 
 
 class Settings(BaseSettings):
@@ -138,22 +177,17 @@ class Settings(BaseSettings):
 
     aws_access_key_id: str | None = _setting(None, "el identificador de la clave de S3")
     aws_secret_access_key: SecretStr | None = _setting(None, "la clave secreta de S3")
-    aws_s3_region_name: str = _setting("us-east-1", "una región, por ejemplo us-east-1", pattern=r"^[a-z0-9-]+$")
-    aws_backup_bucket_name: str = _setting(
-        "respaldos",
-        "un nombre de bucket: de 3 a 63 minúsculas, cifras, puntos o guiones",
-        pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$",
-    )
-    aws_endpoint_url_s3: str | None = _setting(
-        None, "una dirección http:// o https://", pattern=r"^https?://[^/\s@]+/?$"
-    )
-    aws_public_endpoint_url_s3: str | None = _setting(
-        None, "una dirección http:// o https://", pattern=r"^https?://[^/\s@]+/?$"
-    )
-    s3_storage_class: str = _setting("STANDARD_IA", "una clase de almacenamiento de S3", pattern=r"^[A-Z_]+$")
+    aws_s3_region_name: str = _setting("us-east-1", **_REGION)
+    aws_backup_bucket_name: str = _setting("respaldos", **_BUCKET)
+    aws_endpoint_url_s3: str | None = _setting(None, **_HTTP)
+    aws_public_endpoint_url_s3: str | None = _setting(None, **_HTTP)
+    s3_storage_class: str = _setting("STANDARD_IA", **_STORAGE_CLASS)
     s3_sse: Literal["AES256", "aws:kms", "none"] = _setting("AES256", "AES256, aws:kms o none")
     s3_sse_kms_key_id: str | None = _setting(None, "el identificador de una clave de KMS")
     s3_checksums: Literal["sha256", "none"] = _setting("sha256", "sha256 o none")
+    copy_buckets: Annotated[tuple[CopyBucket, ...], NoDecode, BeforeValidator(_parse_json)] = _setting(
+        (), 'JSON: [{"name": "oficina", "bucket": "respaldos", "endpoint_url": "https://…", …}], vea .env.example'
+    )
     compression: Literal["small", "fast"] | None = _setting(None, "small o fast")
     seal_keys: SecretStr | None = _setting(None, "id:clave en base64 de 32 bytes, separadas por comas")
     seal_public_keys: str | None = _setting(None, "id:clave en base64 de 32 bytes, separadas por comas")
@@ -162,9 +196,7 @@ class Settings(BaseSettings):
         None, "id:clave en base64 de 32 bytes, o id:aws-kms:clave de KMS, separadas por comas"
     )
     master_keys_file: Path | None = _setting(None, "un archivo con claves maestras, una por línea")
-    aws_endpoint_url_kms: str | None = _setting(
-        None, "una dirección http:// o https://", pattern=r"^https?://[^/\s@]+/?$"
-    )
+    aws_endpoint_url_kms: str | None = _setting(None, **_HTTP)
 
     jwt_secret: SecretStr | None = _setting(None, "un secreto de 32 bytes o más")
     jwt_public_key: str | None = _setting(
@@ -338,11 +370,36 @@ class Settings(BaseSettings):
             raise SettingsError(
                 "AWS_BACKUP_BUCKET_NAME: falta, porque hay otras direcciones y EMBEDDED no nombra a s3"
             )
+        self._refuse_copies_in_the_wrong_place()
         if self.s3_sse_kms_key_id is not None and self.s3_sse != "aws:kms":
             raise SettingsError("S3_SSE_KMS_KEY_ID: solo vale con S3_SSE=aws:kms")
         if self.webhook_url is not None and self.webhook_secret is None:
             raise SettingsError("WEBHOOK_SECRET: falta, porque WEBHOOK_URL tiene valor")
         return self
+
+    def _refuse_copies_in_the_wrong_place(self) -> None:
+        """Each copy has a name and a bucket of its own, and stays longer than what it is a copy of."""
+        first = (self.aws_endpoint_url_s3, self.aws_backup_bucket_name)
+        taken = {(None if first[0] is None else first[0].rstrip("/"), first[1])}
+        names: set[str] = set()
+        for copy in self.copy_buckets:
+            where = (None if copy.endpoint_url is None else copy.endpoint_url.rstrip("/"), copy.bucket)
+            if copy.name in names:
+                raise SettingsError(f"COPY_BUCKETS: hay dos «{copy.name}»")
+            if where in taken:
+                raise SettingsError(
+                    f"COPY_BUCKETS: el bucket de «{copy.name}» es el de los respaldos o de otra copia"
+                )
+            if copy.days <= self.purge_days:
+                raise SettingsError(
+                    f"COPY_BUCKETS: los días de «{copy.name}» ({copy.days}) deben ser más que PURGE_DAYS"
+                    f" ({self.purge_days})"
+                )
+            secret = copy.secret_access_key or copy.secret_access_key_file
+            if (copy.access_key_id is None) != (secret is None):
+                raise SettingsError(f"COPY_BUCKETS: a «{copy.name}» le falta su clave de S3, o cuál es")
+            names.add(copy.name)
+            taken.add(where)
 
     @property
     def embedded_servers(self) -> frozenset[EmbeddedServer]:
@@ -454,6 +511,11 @@ def _one_line(exc: ValidationError) -> str:
     problem = exc.errors(include_url=False)[0]
     name = str(problem["loc"][0])
     field = Settings.model_fields[name]
+    if name == "copy_buckets" and len(problem["loc"]) == 3:
+        number, part = problem["loc"][1:]
+        known = CopyBucket.model_fields.get(str(part))
+        valid = known.description if known is not None else f"uno de {', '.join(CopyBucket.model_fields)}"
+        return f"{name.upper()}: el valor dado no vale; debe ser {valid} («{part}» del número {int(number) + 1})"
     value = str(os.environ.get(name.upper(), problem["input"]))
     # An address may hold a password, meant or not.
     secret = "SecretStr" in str(field.annotation) or name in _NOT_SHOWN or ("://" in value and "@" in value)

@@ -9,7 +9,7 @@ import pytest
 from app.connections.databases import clinic_database, tenancy
 from app.connections.embedded import embedded_servers
 from app.connections.resources import compression, open_resources, secret_columns
-from app.connections.storage import s3_options
+from app.connections.storage import copy_options, s3_options
 from app.demo.embedded import Addresses
 from app.errors import SettingsError
 from app.settings import (
@@ -48,6 +48,13 @@ MALFORMED = {
     "s3_storage_class": ["standard", "STANDARD-IA"],
     "s3_sse": ["aes", "kms"],
     "s3_checksums": ["md5", "crc32"],
+    "copy_buckets": [
+        *("oficina", "{}", '{"name": "a"}', '[{"name": "a"}]', '[{"name": "A b", "bucket": "copia"}]'),
+        '[{"name": "a", "bucket": "copia", "endpoint_url": "https://u:Secreta9@h"}]',
+        '[{"name": "a", "bucket": "copia", "clave": "Secreta9"}]',
+        '[{"name": "a", "bucket": "copia", "secret_access_key": ["Secreta9"]}]',
+        '[{"name": "a", "bucket": "copia", "days": 0}]',
+    ],
     "compression": ["FAST", "gzip", "6"],
     "jwt_secret": ["Secreta9-corta"],
     "jwt_public_key": ["Secreta9", "/ruta/clave.pem"],
@@ -168,6 +175,7 @@ def test_secrets_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
             "METRICS_TOKEN": "Secreta7",
             "WEBHOOK_SECRET": "Secreta8",
             "EMAIL_HOST_PASSWORD": "Secreta9",
+            "COPY_BUCKETS": '[{"name": "a", "bucket": "b-1", "access_key_id": "x", "secret_access_key": "Secreta0"}]',
         },
     )
     settings = load_settings()
@@ -393,7 +401,10 @@ def test_the_example_names_every_setting_and_no_other() -> None:
 def test_the_example_gives_the_defaults(folder: Path) -> None:
     """Every value of it that is not a placeholder, taken as it stands, changes nothing."""
     text = (Path(__file__).parents[1] / ".env.example").read_text(encoding="utf-8")
-    placeholders = (*ADDRESSES[:-1], "OWNERSHIP_RULES", "RECORD_LABELS", "EMBEDDED", "AWS_BACKUP_BUCKET_NAME")
+    placeholders = (
+        *(*ADDRESSES[:-1], "OWNERSHIP_RULES", "RECORD_LABELS", "EMBEDDED", "AWS_BACKUP_BUCKET_NAME"),
+        "COPY_BUCKETS",
+    )
     lines = re.findall(r"^#([A-Z][A-Z0-9_]*=.*)$", text, re.MULTILINE)
     (folder / ".env").write_text("\n".join(line for line in lines if line.partition("=")[0] not in placeholders))
     assert load_settings().model_dump() == Settings().model_dump()
@@ -423,3 +434,33 @@ def test_a_name_beside_the_one_that_it_is_like_is_somebodys_own(tmp_path: Path) 
     assert unknown_names(cluster, tmp_path / "none") == []
     both = {"DATABASE_URL": "x", "DATABASE_URL_OLD": "x", "retention_days": "9", "RETENTION_DAYS_": "1"}
     assert unknown_names(both, tmp_path / "none") == []
+
+
+@pytest.mark.parametrize(
+    ("copies", "named"),
+    [
+        ('[{"name": "a", "bucket": "uno"}, {"name": "a", "bucket": "dos"}]', "hay dos «a»"),
+        ('[{"name": "a", "bucket": "respaldos-clinica"}]', "el bucket de «a»"),
+        ('[{"name": "a", "bucket": "uno"}, {"name": "b", "bucket": "uno"}]', "el bucket de «b»"),
+        ('[{"name": "a", "bucket": "uno", "days": 7}]', "PURGE_DAYS"),
+        ('[{"name": "a", "bucket": "uno", "access_key_id": "x"}]', "le falta su clave"),
+        ('[{"name": "a", "bucket": "uno", "secret_access_key_file": "/no/hay"}]', "le falta su clave"),
+    ],
+)
+def test_copies_are_refused_where_they_would_be_none(
+    copies: str, named: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given(monkeypatch, SERVED | {"COPY_BUCKETS": copies})
+    with pytest.raises(SettingsError, match=re.escape(named)):
+        load_settings()
+
+
+def test_a_copys_key_may_be_in_a_file(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+    (folder / "clave").write_text("Secreta11\n")
+    named = '[{"name": "a", "bucket": "uno", "access_key_id": "x", "secret_access_key_file": "clave"}]'
+    given(monkeypatch, SERVED | {"COPY_BUCKETS": named})
+    (copy,) = load_settings().copy_buckets
+    assert copy_options(copy).secret_access_key == "Secreta11"
+    (folder / "clave").unlink()
+    with pytest.raises(SettingsError, match="«a»"):
+        copy_options(copy)

@@ -19,6 +19,7 @@ from arq.cron import CronJob
 
 from app.connections.policy import points, retention_policy
 from app.errors import RespaldosError
+from app.respaldos.copies.request import avisar_de_copias, pedir_copias
 from app.respaldos.reconcile import reconciliar
 from app.respaldos.retention.clean import limpiar_respaldos_antiguos
 from app.respaldos.retention.prune import podar
@@ -150,6 +151,14 @@ async def apply_retention(context: Context) -> None:
 async def purge(context: Context) -> None:
     """Remove from S3 what was deleted PURGE_DAYS ago."""
     await purgar(context[RESOURCES], days=context[SETTINGS].purge_days)
+
+
+async def start_copies(context: Context) -> None:
+    """Add the copies that are missing, and tell of those that fail, once for all workers."""
+    resources = context[RESOURCES]
+    if resources.copies and await take_turn(resources, "copiar", seconds=TURN_SECONDS):
+        await context[QUEUE].announce(await pedir_copias(resources))
+        await avisar_de_copias(resources)
 
 
 async def prune(context: Context) -> None:

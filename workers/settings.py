@@ -61,6 +61,7 @@ class WorkerSettings:
         cron("workers.periodic.apply_retention", name="limpiar", minute=20),
         cron("workers.periodic.purge", name="purgar", minute=30),
         cron("workers.periodic.start_trials", name="ensayar", minute=40),
+        cron("workers.periodic.start_copies", name="copiar", minute=0),
         cron("workers.periodic.prune", name="podar", minute=50),
     ]
     # Of the cron jobs. Those that go by the hour in TIME_ZONE ask for it themselves.

@@ -56,6 +56,7 @@ _ENUMERATIONS: Final = {
     "Estado": "Va de pendiente a procesando, y termina en completado, fallido o cancelado.",
     "Formato": "Para qué programas: Excel, cualquiera que lea CSV, SQLite, o Parquet; `json` es el respaldo mismo.",
     "Modo": "Qué se restaura: lo que falta hoy, también lo que cambió, o todo tal como estaba.",
+    "EstadoCopia": "Hasta que está hecha, y después hasta que se borra.",
     "Profundidad": "Cuánto se comprueba: que el archivo esté y tenga su tamaño (rapida), o todo (completa).",
     "Orden": "Por qué se ordena; con `-`, de mayor a menor. Lo que no tiene tamaño o registros va al final.",
     "Situacion": "Cómo están los respaldos de una clínica, de lo peor a lo mejor; de una inactiva no se espera nada.",

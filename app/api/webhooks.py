@@ -38,6 +38,11 @@ _SAID: Final = {
         "Una persona eliminó un respaldo",
         "Hasta que se borra su archivo se puede recuperar. `datos`: `quien` y `desde`, una dirección.",
     ),
+    TipoAviso.COPIA_FALLIDA: (
+        "Faltan copias en otro almacén",
+        "Es de la plataforma, y se dice una vez mientras no se ponga al día. `datos`: `destino`, cuántos `faltan`,"
+        " `desde_respaldo`, la fecha del más viejo de ellos, y `error`.",
+    ),
 }
 
 

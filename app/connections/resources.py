@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 
 from app.clinic.catalogue.secret_columns import SecretColumns
 from app.clinic.labels import RecordLabels
@@ -10,9 +10,10 @@ from app.clinic.restore.database import RestoreDatabase
 from app.connections.databases import open_databases, tenancy
 from app.connections.encryption import keyring
 from app.connections.seals import sealing
-from app.connections.storage import s3_options
+from app.connections.storage import copy_options, s3_options
 from app.dump.gzip_member import Compression
 from app.errors import SettingsError
+from app.respaldos.copies.bucket import CopyBucket
 from app.respaldos.jobs.lease import Lease
 from app.respaldos.resources import Resources
 from app.settings import Settings
@@ -71,6 +72,7 @@ async def open_resources(settings: Settings, *, count_unowned: bool = False) -> 
     async with (
         open_databases(settings, count_unowned=count_unowned) as databases,
         open_storage(s3_options(settings)) as storage,
+        open_copies(settings) as copies,
     ):
         yield Resources(
             databases.sessions,
@@ -84,4 +86,17 @@ async def open_resources(settings: Settings, *, count_unowned: bool = False) -> 
             record_labels(settings),
             sealing(settings),
             keyring(settings),
+            copies,
+        )
+
+
+@asynccontextmanager
+async def open_copies(settings: Settings) -> AsyncIterator[tuple[CopyBucket, ...]]:
+    """The buckets of second copies. Raises as `open_storage` does, and SettingsError."""
+    async with AsyncExitStack() as opened:
+        yield tuple(
+            [
+                CopyBucket(copy.name, await opened.enter_async_context(open_storage(copy_options(copy))), copy.days)
+                for copy in settings.copy_buckets
+            ]
         )

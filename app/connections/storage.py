@@ -1,6 +1,7 @@
 """Where the bucket is, and what it costs."""
 
-from app.settings import EmbeddedServer, Settings
+from app.errors import SettingsError
+from app.settings import CopyBucket, EmbeddedServer, Settings
 from app.storage.options import LEAST, S3Options, StoragePrice
 
 
@@ -19,6 +20,30 @@ def s3_options(settings: Settings) -> S3Options:
         sse_kms_key_id=settings.s3_sse_kms_key_id,
         checksums=settings.s3_checksums,
         folder=settings.respaldos_home if EmbeddedServer.S3 in settings.embedded_servers else None,
+    )
+
+
+def copy_options(copy: CopyBucket) -> S3Options:
+    """The bucket of a second copy. Raises SettingsError where its key's file cannot be read."""
+    secret = copy.secret_access_key.get_secret_value() if copy.secret_access_key is not None else None
+    if copy.secret_access_key_file is not None:
+        try:
+            secret = copy.secret_access_key_file.read_text().strip()
+        except (OSError, UnicodeDecodeError) as exc:
+            reason = exc.strerror if isinstance(exc, OSError) else "no es texto"
+            raise SettingsError(
+                f"COPY_BUCKETS: no se puede leer «{copy.secret_access_key_file}» de «{copy.name}»: {reason}"
+            ) from exc
+    return S3Options(
+        bucket=copy.bucket,
+        region=copy.region,
+        endpoint_url=copy.endpoint_url,
+        public_endpoint_url=copy.public_endpoint_url,
+        access_key_id=copy.access_key_id,
+        secret_access_key=secret,
+        storage_class=copy.storage_class,
+        sse=copy.sse,
+        checksums=copy.checksums,
     )
 
 

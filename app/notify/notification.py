@@ -172,7 +172,11 @@ class Notification:
                 found += [(name, wording.count(datos[what]))]
         if (depth := datos.get("profundidad")) is not None:
             found += [("Comprobación", PROFUNDIDAD_DISPLAY.get(depth, str(depth)))]
-        if self.tipo not in GOOD_NEWS:
+        if (store := datos.get("destino")) is not None:
+            found += [("Almacén de la copia", wording.one_line(str(store), NAME_LIMIT))]
+            found += [("Respaldos sin copia", wording.count(datos["faltan"]))]
+            found += [("El más viejo, del", self._date(datetime.fromisoformat(datos["desde_respaldo"])))]
+        elif self.tipo not in GOOD_NEWS:
             found += [("Último respaldo bueno", self.last_good or "ninguno")]
         return [Fact(*each) for each in found]
 

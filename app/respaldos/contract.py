@@ -16,6 +16,7 @@ from pydantic import (
     Field,
     PlainSerializer,
     WithJsonSchema,
+    model_validator,
 )
 
 from app.clinic.restore.mode import Modo
@@ -26,6 +27,7 @@ from app.respaldos.models import (
     Alcance,
     Dia,
     Estado,
+    EstadoCopia,
     Evento,
     Profundidad,
     Respaldo,
@@ -50,6 +52,14 @@ TIPO_DISPLAY = {
     TipoRespaldo.AUTOMATICO: "Automático",
     TipoRespaldo.POR_DEMANDA: "Por demanda",
     TipoRespaldo.PUNTO: "Punto del día",
+}
+
+COPIA_DISPLAY = {
+    EstadoCopia.PENDIENTE: "Pendiente",
+    EstadoCopia.COMPLETA: "Completa",
+    EstadoCopia.FALLIDA: "Falló",
+    EstadoCopia.BORRADA: "Borrada",
+    EstadoCopia.CONSERVADA: "Hasta que venza allí",
 }
 
 MIB = 1 << 20
@@ -129,6 +139,26 @@ class Retencion(Answer):
     usuario: Annotated[str | None, eg("Ana María Peñaranda")] = Field(validation_alias="retenido_por")
 
 
+class Copia(BaseModel):
+    """Una segunda copia del archivo en otro almacén, cómo está y desde cuándo.
+
+    `fallida` se vuelve a intentar cada hora. `conservada` es la de un respaldo eliminado que el servicio no puede
+    borrar: la borra el almacén cuando le toca.
+    """
+
+    model_config = ConfigDict(extra="ignore", json_schema_serialization_defaults_required=True)
+
+    destino: Annotated[str, eg("oficina")]
+    estado: Annotated[EstadoCopia, eg("completa")]
+    estado_display: Annotated[str, eg("Completa")] = ""
+    fecha: Annotated[Fecha, eg("2026-07-03T06:01:40+00:00")]
+
+    @model_validator(mode="after")
+    def _in_words(self) -> Self:
+        self.estado_display = COPIA_DISPLAY[self.estado]
+        return self
+
+
 class Progreso(BaseModel):
     """Hasta dónde ha llegado lo que está en curso."""
 
@@ -194,6 +224,22 @@ class RespaldoEnLista(RespaldoAvisado):
     )
     clave_destruida: Annotated[Fecha | None, eg(None)] = Field(
         description="Desde cuándo nadie puede leer el respaldo, porque se destruyó la clave con que se cifró."
+    )
+    copias: Annotated[
+        list[Copia],
+        eg(
+            [
+                {
+                    "destino": "oficina",
+                    "estado": "completa",
+                    "estado_display": "Completa",
+                    "fecha": "2026-07-03T06:01:40+00:00",
+                }
+            ]
+        ),
+    ] = Field(validation_alias="copies", description="Las copias del archivo en otros almacenes, si hay alguno.")
+    solo_en_copia: Annotated[Fecha | None, eg(None)] = Field(
+        description="Desde cuándo se sabe que el archivo falta o está dañado, y que se lee de una copia."
     )
     fecha_expiracion: Annotated[Fecha | None, eg("2026-08-02T06:00:12+00:00")] = Field(
         None,
@@ -299,6 +345,7 @@ class RespaldoConMensaje(Answer):
                 "usuario": "12",
                 "puede_restaurar": False,
                 "fecha_expiracion": None,
+                "copias": [],
                 "verificado": None,
                 "archivo_s3": None,
                 "hash_md5": None,

@@ -69,6 +69,20 @@ class Clase(StrEnum):
     VERIFICACION = "verificacion"
     COMPARACION = "comparacion"
     EXPORTACION = "exportacion"
+    COPIA = "copia"
+
+
+class EstadoCopia(StrEnum):
+    """How a second copy is: until it is made, then until it is removed.
+
+    `conservada`: its time is over, and our keys may not delete it; that is left to the life cycle of its bucket.
+    """
+
+    PENDIENTE = "pendiente"
+    COMPLETA = "completa"
+    FALLIDA = "fallida"
+    BORRADA = "borrada"
+    CONSERVADA = "conservada"
 
 
 class TipoOperacion(StrEnum):
@@ -172,6 +186,7 @@ class TipoAviso(StrEnum):
     RESTAURACION = "restauracion"
     RESTAURACION_FALLIDA = "restauracion_fallida"
     ELIMINACION = "eliminacion"
+    COPIA_FALLIDA = "copia_fallida"
 
 
 def _one_of(column: str, values: type[StrEnum]) -> CheckConstraint:
@@ -205,6 +220,10 @@ _GOOD = (
     " AND (sospechoso IS FALSE OR aceptado IS NOT NULL) AND clave_destruida IS NULL"
 )
 
+# Whether a copy is still to be made; whether one is there. For the same words alone PostgreSQL uses an index.
+UNCOPIED = """jsonb_path_exists(copias, '$.* ? (@.estado == "pendiente" || @.estado == "fallida")')"""
+COPIED = """jsonb_path_exists(copias, '$.* ? (@.estado == "completa")')"""
+
 
 class Respaldo(Base):
     """One backup of one clinic; of the platform where `clinica_id` is NULL, here and in all tables below.
@@ -221,6 +240,10 @@ class Respaldo(Base):
     this row, too, and what is found of the object is written into every row that has it.
 
     `clave_destruida` is since when nobody can read it, because its clinic's key was destroyed.
+
+    `copias` has of each second copy of the object, by the name of its bucket, `estado` (EstadoCopia), `fecha` of that
+    and `error`. `solo_en_copia` is since when the object itself is known to be gone or damaged while a copy is whole:
+    it is read from that then.
     """
 
     __tablename__ = "respaldo"
@@ -270,6 +293,14 @@ class Respaldo(Base):
         return self if self.held(datetime.now(UTC)) else None
 
     clave_destruida: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    copias: Mapped[dict[str, dict[str, Any]]] = mapped_column(JSONB, server_default=text("'{}'"))
+    solo_en_copia: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+
+    @property
+    def copies(self) -> list[dict[str, Any]]:
+        """Its second copies that are wanted or there, by the names of their buckets."""
+        gone = EstadoCopia.BORRADA
+        return [{"destino": name, **copy} for name, copy in sorted(self.copias.items()) if copy["estado"] != gone]
 
     @property
     def key_id(self) -> str | None:
@@ -376,6 +407,13 @@ class Respaldo(Base):
             "ix_respaldo_verificado",
             *("clinica_id", "verificado"),
             postgresql_where=text(f"verificado IS NOT NULL AND {_LIVE}"),
+        ),
+        # Empty where copies are made in time, and where nothing is deleted.
+        Index("ix_respaldo_sin_copia", "fecha_respaldo", postgresql_where=text(f"{_LIVE} AND {UNCOPIED}")),
+        Index(
+            "ix_respaldo_copia_por_borrar",
+            "fecha_eliminacion",
+            postgresql_where=text(f"fecha_eliminacion IS NOT NULL AND {COPIED}"),
         ),
     )
 
@@ -545,7 +583,8 @@ class Trabajo(Base):
     gave up because it was told to stop; they count for nothing else. `exclusiva`: while it runs, no other such job of
     the clinic does, and of such backups a clinic has one under way. `reintentable`: after an attempt that died, or
     failed for a reason that may pass, there may be another, not before `proximo`. `cancelacion` is when a person
-    asked for it to be stopped. `error` is the last attempt's. `prioridad`: the least number comes first.
+    asked for it to be stopped. `error` is the last attempt's. `prioridad`: the least number comes first. `destino` is
+    the bucket of a second copy, by its name.
     """
 
     __tablename__ = "trabajo"
@@ -572,6 +611,7 @@ class Trabajo(Base):
     direccion: Mapped[str | None] = mapped_column(Text)
     fecha_creacion: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
     fecha_fin: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    destino: Mapped[str | None] = mapped_column(Text)
 
     @property
     def tries(self) -> int:
@@ -605,6 +645,13 @@ class Trabajo(Base):
             postgresql_where=text(f"clinica_id IS NULL AND {_BACKUP_UNDER_WAY}"),
         ),
         Index("ix_trabajo_respaldo_terminado", "fecha_fin", postgresql_where=text("clase = 'respaldo'")),
+        Index("ix_trabajo_copia_terminada", "fecha_fin", postgresql_where=text("clase = 'copia'")),
+        Index(
+            "uq_trabajo_copia",
+            *("respaldo_id", "destino"),
+            unique=True,
+            postgresql_where=text("clase = 'copia' AND estado IN ('pendiente', 'procesando')"),
+        ),
     )
 
 

@@ -15,6 +15,7 @@ import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
 from app.respaldos.models import Estado
+from app.settings import CopyBucket, Settings
 from tests.api.conftest import (
     _one_session_for_s3,
     add_backup,
@@ -25,10 +26,10 @@ from tests.api.conftest import (
     rclone_server,
     redis_server,
     redis_url,
-    settings,
     store,
     template,
 )
+from tests.api.conftest import settings as settings_without_copies
 from tests.respaldos.conftest import SMALL
 
 __all__ = [
@@ -40,7 +41,7 @@ __all__ = [
     "rclone_server",
     "redis_server",
     "redis_url",
-    "settings",
+    "settings_without_copies",
     "store",
     "template",
 ]
@@ -72,6 +73,13 @@ def queries() -> Iterator[tuple[str, str]]:
 
 
 QUERIES = dict(queries())
+
+
+@pytest.fixture
+def settings(settings_without_copies: Settings) -> Settings:
+    """With a bucket for second copies, of which there are numbers, too."""
+    copies = (CopyBucket(name="oficina", bucket="copia", endpoint_url="http://127.0.0.1:9"),)
+    return settings_without_copies.model_copy(update={"copy_buckets": copies})
 
 
 @pytest.fixture

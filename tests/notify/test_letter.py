@@ -39,6 +39,9 @@ DATOS: dict[TipoAviso, dict[str, Any]] = {
         "motivo": REASON,
     },
     TipoAviso.ELIMINACION: {"quien": "Ana Pérez", "desde": "203.0.113.9", "todos": True},
+    TipoAviso.COPIA_FALLIDA: {
+        **{"destino": "oficina", "faltan": 1_204, "desde_respaldo": "2026-11-20T06:00:00+00:00", "error": SAID},
+    },
 }
 
 SUBJECTS = {
@@ -51,6 +54,7 @@ SUBJECTS = {
     TipoAviso.RESTAURACION: f"Datos restaurados: {CLINIC}",
     TipoAviso.RESTAURACION_FALLIDA: f"No se pudo restaurar un respaldo de {CLINIC}",
     TipoAviso.ELIMINACION: f"Se eliminó un respaldo de {CLINIC}",
+    TipoAviso.COPIA_FALLIDA: "Faltan copias de respaldos en otro almacén",
 }
 
 MADE = ("23 de noviembre de 2026, 02:00", "n.º 42", "1.075.000", "12,4 MB", "Automático")
@@ -64,6 +68,7 @@ FACTS = {
     TipoAviso.RESTAURACION: ("23 de noviembre de 2026, 02:00", "n.º 42", "12.345", "Registros agregados", REASON),
     TipoAviso.RESTAURACION_FALLIDA: (*MADE, SAID, "no cambiaron", REASON, "pacientes 2, y 1.004 más"),
     TipoAviso.ELIMINACION: (*MADE, "Ana Pérez eliminó", "203.0.113.9", "cambie su contraseña"),
+    TipoAviso.COPIA_FALLIDA: ("oficina", "1.204", "20 de noviembre de 2026, 02:00", SAID),
 }
 
 
@@ -82,7 +87,7 @@ def notification(tipo: TipoAviso, *, clinic: str | None = CLINIC, **more: Any) -
         tiempo_ejecucion=timedelta(seconds=4.4),
     )
     aviso = Aviso(id=7, clinica_id=5, tipo=tipo, datos=DATOS[tipo] | more, fecha_creacion=NIGHT)
-    about = None if tipo is TipoAviso.ATRASADO else respaldo
+    about = None if tipo in (TipoAviso.ATRASADO, TipoAviso.COPIA_FALLIDA) else respaldo
     return Notification(ClaimedAviso(aviso, about, NIGHT - timedelta(days=2), NIGHT), clinic, LA_PAZ)
 
 

@@ -31,7 +31,7 @@ SUMMARY = {
     *("id", "clinica_id", "fecha_respaldo", "tamaño_bytes", "tamaño_mb", "numero_registros", "estado"),
     *("estado_display", "tipo_respaldo", "tipo_respaldo_display", "descripcion", "usuario", "fecha_creacion"),
     *("puede_restaurar", "verificado", "sospechoso", "fecha_expiracion", "respaldo_base_id", "sin_cambios_desde"),
-    *("retenido", "cifrado", "clave_destruida"),
+    *("retenido", "cifrado", "clave_destruida", "copias", "solo_en_copia"),
 }
 DETAIL = SUMMARY | {
     *("archivo_s3", "hash_md5", "tiempo_ejecucion", "tiempo_ejecucion_segundos", "metadata"),
@@ -65,6 +65,7 @@ def respaldo(estado: Estado, tipo: TipoRespaldo, **more: object) -> Respaldo:
         "descripcion": "",
         "metadata_": {},
         "sospechoso": False,
+        "copias": {},
     }
     return Respaldo(**(given | more))
 

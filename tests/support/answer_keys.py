@@ -9,7 +9,8 @@ def keys(listed: str) -> set[str]:
 SUMMARY = keys(
     """id, clinica_id, fecha_respaldo, tamaño_bytes, tamaño_mb, numero_registros, estado, estado_display,
     tipo_respaldo, tipo_respaldo_display, descripcion, usuario, fecha_creacion, puede_restaurar, verificado,
-    sospechoso, fecha_expiracion, respaldo_base_id, sin_cambios_desde, retenido, cifrado, clave_destruida"""
+    sospechoso, fecha_expiracion, respaldo_base_id, sin_cambios_desde, retenido, cifrado, clave_destruida,
+    copias, solo_en_copia"""
 )
 
 

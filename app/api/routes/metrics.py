@@ -4,7 +4,7 @@ import asyncio
 import hmac
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
 
 from fastapi import APIRouter, Request
@@ -20,7 +20,9 @@ from app.api.openapi import problems
 from app.connections.service import Service
 from app.dump.whose import named
 from app.errors import DatabaseUnavailable, NotAllowed, QueueUnavailable, TokenRefused
+from app.respaldos.copies import fleet as copy_fleet
 from app.respaldos.databases import transaction
+from app.respaldos.models import EstadoCopia
 from app.respaldos.schedule import fleet as schedule_fleet
 from app.respaldos.schedule.overdue import days_off_of_each
 from app.respaldos.status import fleet as status_fleet
@@ -76,8 +78,11 @@ async def _the_rest(service: Service) -> bytes:
         unproven = await status_fleet.unproven(session)
         groups = await status_fleet.groups(session)
         backlog = await status_fleet.backlog(session)
+        uncopied = {each.destino: each for each in await copy_fleet.backlogs(session)}
+    # Of a bucket that is not wanted any more nobody wants to hear.
+    copies = {bucket.name: uncopied.get(bucket.name) for bucket in service.resources.copies}
     health = await _worker_health(service)
-    return await _text(partial(_other_families, unproven, groups, backlog, health))
+    return await _text(partial(_other_families, unproven, groups, backlog, copies, health))
 
 
 def _authorize(request: Request, service: Service) -> None:
@@ -157,6 +162,7 @@ def _other_families(
     unproven: Sequence[tuple[int | None, float]],
     groups: Sequence[Group],
     backlog: Backlog,
+    copies: Mapping[str, copy_fleet.Backlog | None],
     worker_health: tuple[bool, bool] | None,
 ) -> Iterator[Metric]:
     counts = _gauge("total", "Backups that are not deleted.", "estado", "tipo")
@@ -173,7 +179,18 @@ def _other_families(
     taking_jobs, periodic = worker_health or (False, False)
     worker.add_metric(["trabajos"], taking_jobs)
     worker.add_metric(["periodicas"], periodic)
-    yield from (counts, trial, worker)
+    uncopied = _gauge("copias_faltantes", "Backups without their second copy in that bucket.", "destino", "estado")
+    late = _gauge(
+        "copia_atraso_segundos",
+        "Age of the oldest backup without its second copy in that bucket; 0: none.",
+        "destino",
+    )
+    now = datetime.now(UTC)
+    for destino, lacking in copies.items():
+        uncopied.add_metric([destino, EstadoCopia.PENDIENTE], lacking.pending if lacking is not None else 0)
+        uncopied.add_metric([destino, EstadoCopia.FALLIDA], lacking.failed if lacking is not None else 0)
+        late.add_metric([destino], max((now - lacking.oldest).total_seconds(), 0.0) if lacking is not None else 0)
+    yield from (counts, trial, worker, uncopied, late)
     for name, said, value in (
         ("bytes", "Bytes of all backups in the bucket.", backlog.stored),
         ("avisos_pendientes", "Notices that wait to be sent.", backlog.pending_notices),

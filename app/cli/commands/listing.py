@@ -28,7 +28,15 @@ from app.connections.storage import storage_price
 from app.dump.whose import named
 from app.respaldos.backup import fleet as backup_fleet
 from app.respaldos.backup import queries as backup_queries
-from app.respaldos.contract import ESTADO_DISPLAY, Estadisticas, RespaldoEnLista, Retencion, Verificacion
+from app.respaldos.contract import (
+    COPIA_DISPLAY,
+    ESTADO_DISPLAY,
+    Copia,
+    Estadisticas,
+    RespaldoEnLista,
+    Retencion,
+    Verificacion,
+)
 from app.respaldos.databases import Databases, transaction
 from app.respaldos.jobs.request import progress_of
 from app.respaldos.models import Estado, Respaldo, Restauracion, TipoRestauracion
@@ -74,8 +82,14 @@ def listar(clinica: str | None, plataforma: bool, limite: int, as_json: bool) ->
     elif not rows:
         say("No hay respaldos todavía. Haga uno con: respaldos crear --clinica N")
     else:
+        # Nobody misses what is not set up.
+        copied = any(row.copias for row in rows)
         table(
-            ("ID", "Clínica", dated("Fecha"), "Estado", "Tipo", "Tamaño", "Registros", "Verificado", "Descripción"),
+            (
+                *("ID", "Clínica", dated("Fecha"), "Estado", "Tipo", "Tamaño", "Registros", "Verificado"),
+                *(("Copia",) if copied else ()),
+                "Descripción",
+            ),
             [
                 (
                     str(row.id),
@@ -86,6 +100,7 @@ def listar(clinica: str | None, plataforma: bool, limite: int, as_json: bool) ->
                     _stored(respaldo),
                     number(respaldo.numero_registros),
                     _verified(row.verificado),
+                    *((_copied(row.copias),) if copied else ()),
                     row.descripcion,
                 )
                 for respaldo, row in zip(respaldos, rows, strict=True)
@@ -107,6 +122,28 @@ def _stored(respaldo: Respaldo) -> str:
     """Its size; of one with another backup's file, which takes no room of its own."""
     base = respaldo.respaldo_base_id
     return size(respaldo.tamaño_bytes) if base is None else f"el del {base}"
+
+
+def _copied(copies: Sequence[Copia]) -> str:
+    """The copies in few words: how the only one is, or where which."""
+    if len({copy.estado for copy in copies}) == 1:
+        return COPIA_DISPLAY[copies[0].estado]
+    return ", ".join(f"{copy.destino}: {copy.estado_display}" for copy in copies) or "—"
+
+
+def _copies(respaldo: Respaldo, shown: RespaldoEnLista) -> dict[str, str]:
+    found = {
+        f"Copia «{copy.destino}»": f"{copy.estado_display} ({timestamp(copy.fecha)})" + _why(respaldo, copy)
+        for copy in shown.copias
+    }
+    if shown.solo_en_copia is not None:
+        found[dated("Solo en copia")] = f"desde {timestamp(shown.solo_en_copia)}: el archivo falta o está dañado"
+    return found
+
+
+def _why(respaldo: Respaldo, copy: Copia) -> str:
+    error = respaldo.copias[copy.destino].get("error")
+    return f": {error}" if error is not None else ""
 
 
 def _held(hold: Retencion) -> str:
@@ -158,6 +195,7 @@ def ver(id_: int, as_json: bool) -> None:
             "Hash MD5": shown.hash_md5 or "—",
             "Cifrado": encryption_of(respaldo),
             dated("Verificado"): _verified(shown.verificado),
+            **_copies(respaldo, shown),
             **({"Retenido": _held(hold)} if (hold := shown.retenido) is not None else {}),
             **({"Error": f"{metadata['error']} ({metadata['error_type']})"} if "error" in metadata else {}),
         }

@@ -93,6 +93,8 @@ export function respaldo(changed: Partial<RespaldoDetalle> = {}): RespaldoDetall
     fecha_respaldo: "2026-07-03T06:00:00+00:00",
     tamaño_bytes: 1_572_864,
     tamaño_mb: 1.5,
+    copias: [],
+    solo_en_copia: null,
     numero_registros: 15_000,
     estado: "completado",
     estado_display: "Completado",

@@ -9,7 +9,20 @@ from enum import StrEnum
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import BigInteger, Integer, Text, UnaryExpression, and_, false, func, literal, or_, select, update
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Integer,
+    Text,
+    UnaryExpression,
+    and_,
+    false,
+    func,
+    literal,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
@@ -262,15 +275,7 @@ async def mark_verified(
     Of every backup that has this object. A less thorough verification says nothing against what a more thorough one
     found, but that it fails where that did not.
     """
-    asked = aliased(Respaldo)
-    owner = (
-        select(func.coalesce(asked.respaldo_base_id, asked.id))
-        .where(asked.id == respaldo_id, asked.clinica_id == clinica_id)
-        .scalar_subquery()
-    )
-    sharing = or_(Respaldo.id == owner, Respaldo.respaldo_base_id == owner)
-    # In one order, as retention locks them. The update looks again, at a point that was completed meanwhile, too.
-    await session.execute(select(Respaldo.id).where(sharing).order_by(Respaldo.id).with_for_update(key_share=True))
+    sharing = await lock_sharing(session, respaldo_id, clinica_id=clinica_id)
     found = (
         update(Respaldo)
         .where(sharing)
@@ -282,6 +287,20 @@ async def mark_verified(
         stands = more_thorough if error is None else and_(more_thorough, Respaldo.verificado_error.is_not(None))
         found = found.where(~stands)
     await session.execute(found)
+
+
+async def lock_sharing(session: AsyncSession, respaldo_id: int, *, clinica_id: int | None) -> ColumnElement[bool]:
+    """Every backup that has the object of this one, which nobody else changes until the transaction ends."""
+    asked = aliased(Respaldo)
+    owner = (
+        select(func.coalesce(asked.respaldo_base_id, asked.id))
+        .where(asked.id == respaldo_id, asked.clinica_id == clinica_id)
+        .scalar_subquery()
+    )
+    sharing = or_(Respaldo.id == owner, Respaldo.respaldo_base_id == owner)
+    # In one order, as retention locks them. An update looks again, at a point that was completed meanwhile, too.
+    await session.execute(select(Respaldo.id).where(sharing).order_by(Respaldo.id).with_for_update(key_share=True))
+    return sharing
 
 
 async def get(session: AsyncSession, respaldo_id: int, *, clinica_id: int | None, deleted: bool = False) -> Respaldo:

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import aliased
 
 from app.clinic.reading.checks import OnStep, unclassified
 from app.clinic.reading.named_files import absent_files
@@ -25,6 +27,7 @@ from app.respaldos.backup.outcome import completed_metadata, suspicion
 from app.respaldos.backup.request import create_pending
 from app.respaldos.backup.stream import ClinicDump, Unchanged
 from app.respaldos.contract import MIB
+from app.respaldos.copies import queries as copy_queries
 from app.respaldos.databases import transaction
 from app.respaldos.jobs.heartbeat import lost
 from app.respaldos.jobs.kinds import Handlers
@@ -97,8 +100,8 @@ async def run(attempt: Attempt) -> Respaldo:
             if respaldo.tipo_respaldo == TipoRespaldo.PUNTO
             else None
         )
-        if encryption_key is not None and like is not None and not like.encrypted:
-            # Where new files are to be encrypted, none shares one that is not.
+        if like is not None and (like.solo_en_copia or (encryption_key is not None and not like.encrypted)):
+            # Its object is gone; and where new files are to be encrypted, none shares one that is not.
             like = None
     origin = Origin(respaldo.id, job.intento, respaldo.tipo_respaldo, respaldo.usuario, respaldo.descripcion)
     async with attempt.leased():
@@ -291,17 +294,23 @@ async def _complete(attempt: Attempt, made: _Made) -> Respaldo:
         if base is not None and dump.compressed_size >= _part_size(snapshot.tables_size):
             # Parts of the file went up before it was known to say nothing new.
             await backup_queries.reopen_cleaning(session, job.respaldo_id, job.intento, clinica_id=job.clinica_id)
+        if base is None:
+            for bucket in attempt.resources.copies:
+                await copy_queries.ask(session, respaldo.id, bucket.name, clinica_id=job.clinica_id)
         await _tell_completed(session, respaldo, doubt, last, attempt.seconds)
     return respaldo
 
 
 def _of_base(base: Respaldo) -> dict[str, Any]:
     """The columns of a point that has the object of `base`, or the object that that one has."""
+    held = aliased(Respaldo)
     return {
         "respaldo_base_id": base.respaldo_base_id or base.id,
         "sin_cambios_desde": base.sin_cambios_desde or base.fecha_respaldo,
         "verificado": base.verificado,
         "verificado_profundidad": base.verificado_profundidad,
+        # Of now, when the base is held: one may have been made since it was read.
+        "copias": select(held.copias).where(held.id == base.id).scalar_subquery(),
     }
 
 

@@ -58,6 +58,9 @@ class Kind:
 # other backup of its clinic.
 POINT_PRIORITY = 35
 
+# After what a person waits for, and before the week's trials, which may take hours.
+_COPY_PRIORITY = 45
+
 _UNDONE = RestoreInterrupted("la restauración se interrumpió y no cambió nada")
 
 KINDS = {
@@ -93,6 +96,10 @@ KINDS = {
         cancellable=True,
         final=BAD,
     ),
+    # No reading to those: a clinic's copies keep nobody from asking for one.
+    Clase.COPIA: Kind(
+        *("la", "copia", _COPY_PRIORITY, _COPY_PRIORITY), Interrupted("la copia se interrumpió"), retried=True
+    ),
 }
 
 
@@ -119,7 +126,8 @@ def job_values(clase: Clase, *, clinica_id: int | None, actor: Actor, **others: 
 
 def name_of(job: Trabajo) -> str:
     """What the job is called in messages: by the number that people know."""
-    return f"{KINDS[Clase(job.clase)].noun} {job.restauracion_id or job.exportacion_id or job.respaldo_id}"
+    where = f" en «{job.destino}»" if job.destino is not None else ""
+    return f"{KINDS[Clase(job.clase)].noun} {job.restauracion_id or job.exportacion_id or job.respaldo_id}{where}"
 
 
 def the(job: Trabajo, *, number: bool = True) -> str:
@@ -169,3 +177,7 @@ def handlers_of(clase: Clase) -> Handlers:
             from app.respaldos.exports import run as exports
 
             return exports.HANDLERS
+        case Clase.COPIA:
+            from app.respaldos.copies import run as copies
+
+            return copies.HANDLERS

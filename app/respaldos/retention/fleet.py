@@ -290,8 +290,8 @@ async def prune(session: AsyncSession, *, days: int, limit: int) -> int:
 
     Of each table the oldest `limit` at most. Those are nights but a clinic's first, from which it counts while it has
     no good backup; attempts that have been cleaned up after, but those whose lease ran out, which are counted; jobs
-    that made backups, of which the backups' own rows say how they ended; exports, with their jobs, that are gone from
-    S3; notices that have been sent; requests' keys; and ended tokens that would have ended by themselves.
+    that made backups or copies, of which the backups' own rows say how they ended; exports, with their jobs, that are
+    gone from S3; notices that have been sent; requests' keys; and ended tokens that would have ended by themselves.
     """
     before = func.now() - timedelta(days=days)
     first = aliased(Programacion)
@@ -308,6 +308,7 @@ async def prune(session: AsyncSession, *, days: int, limit: int) -> int:
         ((Programacion.id,), Programacion.dia, night),
         ((Intento.respaldo_id, Intento.numero), Intento.limpiado, ~Intento.vencido),
         ((Trabajo.id,), Trabajo.fecha_fin, Trabajo.clase == in_words(Clase.RESPALDO)),
+        ((Trabajo.id,), Trabajo.fecha_fin, Trabajo.clase == in_words(Clase.COPIA)),
         ((Exportacion.id,), Exportacion.limpiado, true()),
         ((Aviso.id,), Aviso.terminado, true()),
         ((Peticion.quien, Peticion.clave), Peticion.fecha, true()),

@@ -9,7 +9,7 @@ from sqlalchemy import CTE, BigInteger, ColumnElement, Float, Select, and_, func
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
-from app.respaldos.models import Aviso, Estado, Intento, Profundidad, Programacion, Respaldo, Trabajo
+from app.respaldos.models import Aviso, Clase, Estado, Intento, Profundidad, Programacion, Respaldo, Trabajo
 from app.respaldos.status.health import BackupHealth, HealthSummary
 from app.respaldos.status.queries import as_health, as_summary, health_rows_of
 
@@ -87,7 +87,12 @@ async def backlog(session: AsyncSession) -> Backlog:
     stored = select(func.coalesce(func.sum(Respaldo.tamaño_bytes), 0).cast(BigInteger)).where(
         Respaldo.purgado.is_(None), Respaldo.respaldo_base_id.is_(None)
     )
-    waiting = select(func.count()).select_from(Trabajo).where(Trabajo.estado == Estado.PENDIENTE)
+    waiting = (
+        select(func.count())
+        .select_from(Trabajo)
+        # Copies that wait for their store to come back have numbers of their own.
+        .where(Trabajo.estado == Estado.PENDIENTE, Trabajo.clase != Clase.COPIA)
+    )
     expired = select(func.count()).select_from(Intento).where(Intento.vencido)
     notices = select(func.count()).select_from(Aviso).where(Aviso.terminado.is_(None))
     row = await session.execute(

@@ -1114,6 +1114,26 @@ export interface webhooks {
         patch?: never;
         trace?: never;
     };
+    copia_fallida: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Faltan copias en otro almacén
+         * @description Es de la plataforma, y se dice una vez mientras no se ponga al día. `datos`: `destino`, cuántos `faltan`, `desde_respaldo`, la fecha del más viejo de ellos, y `error`.
+         */
+        post: operations["aviso_copia_fallida"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
 }
 export interface components {
     schemas: {
@@ -1518,6 +1538,34 @@ export interface components {
             explicacion: string;
         };
         /**
+         * Copia
+         * @description Una segunda copia del archivo en otro almacén, cómo está y desde cuándo.
+         *
+         *     `fallida` se vuelve a intentar cada hora. `conservada` es la de un respaldo eliminado que el servicio no puede
+         *     borrar: la borra el almacén cuando le toca.
+         */
+        Copia: {
+            /**
+             * Destino
+             * @example oficina
+             */
+            destino: string;
+            /** @example completa */
+            estado: components["schemas"]["EstadoCopia"];
+            /**
+             * Estado Display
+             * @default
+             * @example Completa
+             */
+            estado_display: string;
+            /**
+             * Fecha
+             * Format: date-time
+             * @example 2026-07-03T06:01:40+00:00
+             */
+            fecha: string;
+        };
+        /**
          * Dependiente
          * @description Un registro que apunta al de la historia.
          * @example {
@@ -1710,6 +1758,12 @@ export interface components {
          * @enum {string}
          */
         Estado: "pendiente" | "procesando" | "completado" | "fallido" | "cancelado";
+        /**
+         * EstadoCopia
+         * @description Hasta que está hecha, y después hasta que se borra.
+         * @enum {string}
+         */
+        EstadoCopia: "pendiente" | "completa" | "fallida" | "borrada" | "conservada";
         /**
          * EstadoRegistro
          * @description Qué pasó con el registro.
@@ -2693,6 +2747,15 @@ export interface components {
          *       "retenido": null,
          *       "cifrado": false,
          *       "clave_destruida": null,
+         *       "copias": [
+         *         {
+         *           "destino": "oficina",
+         *           "estado": "completa",
+         *           "estado_display": "Completa",
+         *           "fecha": "2026-07-03T06:01:40+00:00"
+         *         }
+         *       ],
+         *       "solo_en_copia": null,
          *       "fecha_expiracion": "2026-08-02T06:00:12+00:00",
          *       "archivo_s3": "backups/1/2026/07/backup_20260703_020012.json.gz",
          *       "hash_md5": "9e107d9d372bb6826bd81d3542a419d6",
@@ -2790,6 +2853,16 @@ export interface components {
              */
             clave_destruida: string | null;
             /**
+             * Copias
+             * @description Las copias del archivo en otros almacenes, si hay alguno.
+             */
+            copias: components["schemas"]["Copia"][];
+            /**
+             * Solo En Copia
+             * @description Desde cuándo se sabe que el archivo falta o está dañado, y que se lee de una copia.
+             */
+            solo_en_copia: string | null;
+            /**
              * Fecha Expiracion
              * @description Hasta cuándo se conserva por lo menos: `fecha_respaldo` más RETENTION_DAYS. Después lo elimina la limpieza de la noche, salvo que sea el último bueno o que otra regla lo conserve. Una persona lo puede eliminar antes. null si no está completado, ya está eliminado, está retenido sin fin o es un punto, de los que pronto queda solo el último de cada día.
              */
@@ -2842,6 +2915,8 @@ export interface components {
          *         "retenido": null,
          *         "cifrado": false,
          *         "clave_destruida": null,
+         *         "copias": [],
+         *         "solo_en_copia": null,
          *         "fecha_expiracion": null,
          *         "archivo_s3": null,
          *         "hash_md5": null,
@@ -2898,6 +2973,15 @@ export interface components {
          *       "retenido": null,
          *       "cifrado": false,
          *       "clave_destruida": null,
+         *       "copias": [
+         *         {
+         *           "destino": "oficina",
+         *           "estado": "completa",
+         *           "estado_display": "Completa",
+         *           "fecha": "2026-07-03T06:01:40+00:00"
+         *         }
+         *       ],
+         *       "solo_en_copia": null,
          *       "fecha_expiracion": "2026-08-02T06:00:12+00:00"
          *     }
          */
@@ -2968,6 +3052,16 @@ export interface components {
              * @description Desde cuándo nadie puede leer el respaldo, porque se destruyó la clave con que se cifró.
              */
             clave_destruida: string | null;
+            /**
+             * Copias
+             * @description Las copias del archivo en otros almacenes, si hay alguno.
+             */
+            copias: components["schemas"]["Copia"][];
+            /**
+             * Solo En Copia
+             * @description Desde cuándo se sabe que el archivo falta o está dañado, y que se lee de una copia.
+             */
+            solo_en_copia: string | null;
             /**
              * Fecha Expiracion
              * @description Hasta cuándo se conserva por lo menos: `fecha_respaldo` más RETENTION_DAYS. Después lo elimina la limpieza de la noche, salvo que sea el último bueno o que otra regla lo conserve. Una persona lo puede eliminar antes. null si no está completado, ya está eliminado, está retenido sin fin o es un punto, de los que pronto queda solo el último de cada día.
@@ -3190,7 +3284,7 @@ export interface components {
          * @description Qué pasó.
          * @enum {string}
          */
-        TipoAviso: "fallo" | "recuperacion" | "exito" | "sospechoso" | "atrasado" | "verificacion_fallida" | "restauracion" | "restauracion_fallida" | "eliminacion";
+        TipoAviso: "fallo" | "recuperacion" | "exito" | "sospechoso" | "atrasado" | "verificacion_fallida" | "restauracion" | "restauracion_fallida" | "eliminacion" | "copia_fallida";
         /**
          * TipoOperacion
          * @description Qué está en curso.
@@ -12499,6 +12593,55 @@ export interface operations {
         };
     };
     aviso_eliminacion: {
+        parameters: {
+            query?: never;
+            header: {
+                /** @description `tipo`. */
+                "X-Respaldos-Evento": components["schemas"]["TipoAviso"];
+                /** @description `id`: el mismo si llega otra vez. */
+                "X-Respaldos-Entrega": number;
+                /** @description `sha256=` y el HMAC-SHA256 del cuerpo, con WEBHOOK_SECRET. */
+                "X-Respaldos-Firma": string;
+                /** @description `id`, como lo llama Standard Webhooks. */
+                "webhook-id": string;
+                /** @description Cuándo se envía, en segundos desde 1970. */
+                "webhook-timestamp": number;
+                /** @description `v1,` y la firma de Standard Webhooks, de `id.timestamp.cuerpo`. */
+                "webhook-signature": string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["AvisoEnviado"];
+            };
+        };
+        responses: {
+            /** @description Recibido, como cualquier 2xx. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description No se vuelve a enviar, salvo con 408, 425 y 429. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Se vuelve a enviar, hasta tres días. */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    aviso_copia_fallida: {
         parameters: {
             query?: never;
             header: {
