@@ -46,11 +46,13 @@ CROSSING = {
         "app/respaldos/keys/recover.py",
         "app/respaldos/keys/rotate.py",
     },
+    "restore": {"app/respaldos/restore/all_clinics.py"},
     "retention": {
         "app/cli/find.py",
         "app/respaldos/retention/clean.py",
         "app/respaldos/retention/prune.py",
         "app/respaldos/retention/purge.py",
+        "app/respaldos/retention/take_in.py",
         "app/respaldos/retention/reindex.py",
     },
     "schedule": {

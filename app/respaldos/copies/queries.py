@@ -5,7 +5,7 @@ It is said in every row that has the object.
 
 from typing import Any
 
-from sqlalchemy import ColumnElement, Text, cast, func, literal, or_, select, update
+from sqlalchemy import ColumnElement, ScalarSelect, Text, cast, func, literal, or_, select, update
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
@@ -91,3 +91,13 @@ async def _change(session: AsyncSession, respaldo_id: int, clinica_id: int | Non
 
 def _with(destino: str, said: ColumnElement[Any]) -> ColumnElement[Any]:
     return Respaldo.copias.op("||")(func.jsonb_build_object(cast(destino, Text), said))
+
+
+def copies_now(respaldo_id: int, *, clinica_id: int | None) -> ScalarSelect[Any]:
+    """What the backup's row says of its copies when the statement runs that this is a part of."""
+    held = aliased(Respaldo)
+    return (
+        select(held.copias)
+        .where(held.id == respaldo_id, held.clinica_id.is_not_distinct_from(clinica_id))
+        .scalar_subquery()
+    )

@@ -5,17 +5,13 @@ from dataclasses import replace
 import pytest
 
 from app.errors import InvalidRequest
-from app.opening_hours import OpeningHours
 from app.respaldos.models import Dia
 from app.respaldos.policies.answer import shown
-from app.respaldos.policies.policy import AS_ALL, ClinicPolicy, OwnPolicy
+from app.respaldos.policies.policy import AS_ALL, OwnPolicy
 from app.respaldos.policies.words import in_words
 from app.respaldos.retention.policy import Policy
-from app.respaldos.schedule.nights import Nightly
-from app.respaldos.schedule.points import Points
 from tests.respaldos.conftest import LA_PAZ
-
-GENERAL = ClinicPolicy(Nightly(2, 0), Points(0, OpeningHours.parse("08:00-19:00")), Policy(days=30))
+from tests.support.policies import GENERAL
 
 
 @pytest.mark.parametrize(
