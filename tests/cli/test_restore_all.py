@@ -15,12 +15,12 @@ from app.respaldos.models import Respaldo
 from app.respaldos.resources import Resources
 from tests.cli.conftest import addresses_of
 from tests.conftest import plain_url
-from tests.respaldos.backup.test_whole_database import BESIDE, _empty, _everything, grown, migrated
 from tests.respaldos.conftest import back_up, connected, opened
 from tests.storage.conftest import Store
 from tests.support.gone import take_away
 from tests.support.program import Ran, on_a_terminal, respaldos
 from tests.support.stored import stored
+from tests.support.whole_database import BESIDE, empty, everything, grown, migrated
 
 __all__ = ["migrated"]
 
@@ -46,9 +46,9 @@ async def lost(migrated: str, store: Store, tmp_path: Path) -> AsyncIterator[Los
     async with connected(plain_url(migrated)) as sql, opened(store, service=migrated, tenancy=Tenancy()) as resources:
         await grown(sql)
         await sql.execute(BESIDE)
-        before = await _everything(sql)
+        before = await everything(sql)
         made = {clinica_id: await back_up(resources, clinica_id) for clinica_id in (1, 2, 3, None)}
-        await _empty(sql, [*before, "respaldos.respaldo", "respaldos.evento", "respaldos.programacion"])
+        await empty(sql, [*before, "respaldos.respaldo", "respaldos.evento", "respaldos.programacion"])
         yield Lost(sql, resources, addresses_of(store, migrated), tmp_path, made, before)
 
 
@@ -65,7 +65,7 @@ async def test_all_of_it_comes_back_by_one_command_that_may_be_given_again(lost:
     assert {each["clinica_id"]: each["respaldo_id"] for each in found["restaurados"]} == ids
     assert found["restaurados"][0]["clinica_id"] is None
     assert (found["ya_no_existian"], found["fallidos"], found["sin_respaldo"]) == ([9], [], [])
-    assert await _everything(lost.sql) == lost.before
+    assert await everything(lost.sql) == lost.before
     # Of what was not there, nothing was saved first.
     assert await lost.sql.fetchval("SELECT count(*) FROM respaldos.respaldo WHERE clinica_id IS NOT NULL") == 4
     assert gone not in {each["respaldo_id"] for each in found["restaurados"]}
@@ -83,7 +83,7 @@ async def test_all_of_it_comes_back_by_one_command_that_may_be_given_again(lost:
     assert asked.code == 0, asked
     assert "se quedan como están: 1 (1)" in asked.out
     assert "Restaurados: 3 de 3; ya lo estaban: 1" in asked.out
-    assert await _everything(lost.sql) == lost.before
+    assert await everything(lost.sql) == lost.before
 
 
 async def test_one_that_cannot_be_restored_keeps_no_other_from_it(lost: Lost) -> None:

@@ -24,7 +24,7 @@ from app.respaldos.retention.policy import Policy, decide
 from app.respaldos.schedule.nights import days_off, next_night, programar
 from app.respaldos.schedule.overdue import vigilar
 from tests.respaldos.conftest import ANA, LA_PAZ, LARGE, NEW, SMALL
-from tests.respaldos.retention.test_clean import fill_with_histories
+from tests.support.histories import fill_with_histories
 from tests.support.policies import GENERAL
 from tests.support.stored import live_ids, stored
 

@@ -24,6 +24,7 @@ from app.respaldos.retention.delete import aceptar_respaldo, recuperar_respaldo
 from app.respaldos.retention.policy import Policy, decide
 from app.respaldos.retention.purge import purgar
 from tests.support.fault import FaultyS3
+from tests.support.histories import fill_with_histories
 from tests.support.jobs import add_restauracion
 from tests.support.stored import PERSON, keys, live_ids, row, stored, trail, unused_clinic, waiting_for_a_lock
 
@@ -189,32 +190,6 @@ POLICIES = [
     Policy(days=1, monthly=2),
     Policy(days=20, point_days=1, weekly=3),
 ]
-
-
-async def fill_with_histories(
-    conn: asyncpg.Connection, chance: random.Random, now: datetime, *, clinics: int = 120
-) -> None:
-    """Clinics with backups of any age and state, at any hour, and the platform; each history is of its own kind."""
-    rows = []
-    for clinic in (*(unused_clinic() for _ in range(clinics)), None):
-        step, flawed = chance.choice([6, 24, 24, 24, 24 * 7, 24 * 31]), chance.choice([0.0, 0.0, 0.1, 0.6, 1.0])
-        points = chance.choice([0.0, 0.0, 0.5, 1.0]) if clinic is not None else 0.0
-        age = chance.choice([-2.0, 0.0, 0.0, 0.0, 40.0 * 24])
-        for _ in range(chance.randint(1, 40)):
-            odd = chance.random() < flawed
-            estado = chance.choice(list(Estado)) if odd else Estado.COMPLETADO
-            doubtful, broken = odd and chance.random() < 0.4, odd and chance.random() < 0.3
-            accepted = now if doubtful and chance.random() < 0.3 else None
-            gone = now if estado == Estado.COMPLETADO and chance.random() < flawed / 4 else None
-            moment = now - timedelta(hours=age)
-            kind = "punto" if chance.random() < points else "automatico"
-            rows.append((clinic, estado, moment, doubtful, accepted, "dañado" if broken else None, gone, kind))
-            age += step * chance.choice([0, 1, 1, 1, 1, 2])
-    await conn.executemany(
-        "INSERT INTO respaldos.respaldo (clinica_id, estado, fecha_respaldo, sospechoso, aceptado,"
-        " verificado_error, fecha_eliminacion, tipo_respaldo) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
-        rows,
-    )
 
 
 @pytest.mark.parametrize("zone", ["America/La_Paz", "America/Santiago", "Pacific/Kiritimati"])
