@@ -148,10 +148,12 @@ def pytest_collection_finish() -> None:
     gc.set_threshold(20_000)
 
 
-# What is dear to start, or, like a demo's port, there but once.
+# What is dear to start, or, like a demo's port, there but once; and what waits more than it works, so that the other
+# processes have the processors meanwhile.
 _SHARING = (
     *("tests/panel/", "tests/cli/test_commands.py", "tests/cli/test_service_commands.py"),
     "tests/clinic/test_standby.py",
+    *("tests/service/", "tests/test_embedded.py"),
 )
 
 
