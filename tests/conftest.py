@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Callable, Generator, Iterator
+from collections.abc import AsyncIterator, Generator, Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -17,7 +17,6 @@ from urllib.parse import urlsplit
 import asyncpg
 import hypothesis
 import pytest
-import uvloop
 from hypothesis.configuration import set_hypothesis_home_dir
 from xdist.scheduler import LoadScopeScheduling
 
@@ -118,11 +117,6 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
         _fast = False
 
 
-def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
-    """The event loop of the service, the worker and the commands, which takes less of a processor besides."""
-    return {"uvloop": uvloop.new_event_loop}
-
-
 def pytest_configure(config: pytest.Config) -> None:
     """Make a folder for the run's servers, in memory where there is room."""
     config.addinivalue_line("markers", "fast: needs neither server nor program (given by the fixtures of a test)")
@@ -149,10 +143,12 @@ def pytest_collection_finish() -> None:
     gc.set_threshold(20_000)
 
 
-# What is dear to start, or, like a demo's port, there but once.
+# What is dear to start, or, like a demo's port, there but once; and what waits more than it works, so that the other
+# processes have the processors meanwhile.
 _SHARING = (
     *("tests/panel/", "tests/cli/test_commands.py", "tests/cli/test_service_commands.py"),
     "tests/clinic/test_standby.py",
+    *("tests/service/", "tests/test_embedded.py"),
 )
 
 

@@ -101,10 +101,10 @@ async def test_an_interrupted_backup_is_failed_and_leaves_nothing(
 async def test_programs_are_told_so_by_its_code(
     slowly: Slowly, conn: asyncpg.Connection, store: Store, tmp_path: Path
 ) -> None:
-    process = await start("crear", "--clinica", str(LARGE), "--json", cwd=tmp_path, **slowly.settings)
-    await stage("dumping", slowly, conn, process)
-    process.send_signal(signal.SIGINT)
-    ran = await ended(process)
+    running = begin("crear", "--clinica", str(LARGE), "--json", cwd=tmp_path, **slowly.settings)
+    await stage("dumping", slowly, conn, running)
+    running.send_signal(signal.SIGINT)
+    ran = await running.ended()
     assert (ran.code, ran.json) == (130, {"error": "se interrumpió la orden", "error_type": "interrumpido"})
     await assert_failed(conn, store, "interrumpido", "se interrumpió")
 
@@ -170,8 +170,8 @@ async def test_what_was_told_to_ignore_the_closing_terminal_goes_on(
 async def test_of_many_processes_at_once_one_makes_the_backup(
     slowly: Slowly, conn: asyncpg.Connection, store: Store, tmp_path: Path
 ) -> None:
-    started = [await start("crear", "--clinica", str(LARGE), cwd=tmp_path, **slowly.settings) for _ in range(4)]
-    all_ran = await asyncio.gather(*map(ended, started))
+    begun = [begin("crear", "--clinica", str(LARGE), cwd=tmp_path, **slowly.settings) for _ in range(4)]
+    all_ran = await asyncio.gather(*(running.ended() for running in begun))
     assert sorted(ran.code for ran in all_ran) == [0, 1, 1, 1]
     for ran in all_ran:
         assert ran.code == 0 or "ya tiene un respaldo en curso (número 1" in ran.err

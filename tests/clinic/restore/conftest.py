@@ -60,6 +60,14 @@ crossed = pytest.mark.parametrize(
 """Each role with one version of PostgreSQL: no statement of a restore depends on both."""
 
 
+def by(role: Writer) -> pytest.MarkDecorator:
+    """One kind of role alone.
+
+    For a test of what is decided before anything is written, which is alike for both; of two neighbours each has one.
+    """
+    return pytest.mark.parametrize("writer", [role], indirect=True)
+
+
 def in_turn(
     names: str | tuple[str, ...],
     cases: Iterable[Any],

@@ -7,7 +7,7 @@ import pytest
 from app.clinic.restore.taken import ConflictsFound
 from app.errors import RespaldosError, RestoreRefused, SchemaDiffers
 from tests.clinic.conftest import Database
-from tests.clinic.restore.conftest import Writer, crossed, ordinary, superuser
+from tests.clinic.restore.conftest import Writer, by, crossed, ordinary, superuser
 from tests.support.clinic_backup import back_up, lines_of
 from tests.support.clinic_restore import counts, restore
 from tests.support.restore_cases import leftovers
@@ -117,6 +117,7 @@ async def test_new_columns_keep_their_values_in_rows_that_stay(any_database: Dat
     assert len(other.lines["ficha"]) == 1
 
 
+@by(ordinary)
 async def test_a_table_made_since_stays_as_it_is(database: Database, writer: Writer) -> None:
     sql = database.sql
     await sql.execute(f"SET search_path = public; {TWO_CLINICS} {TABLES}")

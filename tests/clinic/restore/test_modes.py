@@ -9,7 +9,7 @@ from app.clinic.restore.session import Plan
 from app.clinic.restore.taken import ConflictsFound
 from app.errors import RestoreDiffers, RestoreRefused
 from tests.clinic.conftest import Database
-from tests.clinic.restore.conftest import Writer, crossed, in_turn, ordinary, superuser
+from tests.clinic.restore.conftest import Writer, by, crossed, in_turn, ordinary, superuser
 from tests.support.clinic_backup import Backup, back_up
 from tests.support.clinic_restore import (
     WHOLE,
@@ -266,6 +266,7 @@ async def test_a_trigger_that_changes_what_is_written_takes_it_back(any_database
             await restore(clinics, backup.file, scope=scope)
 
 
+@by(ordinary)
 async def test_a_row_that_is_overtaken_is_not_put_back(database: Database, writer: Writer) -> None:
     await database.sql.execute(TABLES)
     clinics = await writer(database)
@@ -330,6 +331,7 @@ async def test_unique_values_that_changed_places(database: Database, writer: Wri
     await assert_restored(clinics, backup)
 
 
+@by(superuser)
 async def test_what_is_another_clinics_today_is_not_missing(database: Database, writer: Writer) -> None:
     await database.sql.execute(TABLES)
     clinics = await writer(database)
@@ -342,6 +344,7 @@ async def test_what_is_another_clinics_today_is_not_missing(database: Database, 
         await assert_restored(clinics, other, 2)
 
 
+@by(ordinary)
 async def test_a_clinic_without_rows(database: Database, writer: Writer) -> None:
     await database.sql.execute(TABLES)
     clinics = await writer(database)

@@ -7,7 +7,7 @@ import pytest
 
 from app.errors import InvalidRequest, RestoreRefused
 from tests.clinic.conftest import Database
-from tests.clinic.restore.conftest import Writer, ordinary
+from tests.clinic.restore.conftest import Writer, by, ordinary
 from tests.support.clinic_backup import back_up
 from tests.support.clinic_restore import assert_restored, counts, left_to_do, missing, record, restore
 from tests.support.restore_cases import leftovers
@@ -32,6 +32,7 @@ def _gente(number: int) -> str:
     return str(UUID(int=number))
 
 
+@by(ordinary)
 async def test_each_comes_with_its_own_and_the_others_stay(database: Database, writer: Writer) -> None:
     sql = database.sql
     await sql.execute(TABLES)
