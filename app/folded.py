@@ -12,6 +12,19 @@ def fold(text: str) -> str:
     return text.lower() if text.isascii() else "".join(map(_folded, text))
 
 
+def same_name(typed: str, name: str) -> bool:
+    """Whether somebody who was asked for the name typed it: its letters and figures count, and not case or accents.
+
+    A name without any is typed as it is. The panel has the same rule (`sameName`).
+    """
+    bare = _bare(name)
+    return _bare(typed) == bare if bare else typed.strip() == name.strip()
+
+
+def _bare(text: str) -> str:
+    return "".join(filter(str.isalnum, fold(text)))
+
+
 @cache
 def _folded(char: str) -> str:
     parts = unicodedata.normalize("NFKD", char).casefold()

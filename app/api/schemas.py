@@ -258,7 +258,7 @@ class PedidoPolitica(BaseModel):
 
 
 class PedidoDestruccion(BaseModel):
-    """El nombre de la clínica, tal como está; y si se confirma lo que otra persona pidió."""
+    """El nombre de la clínica, sin que importen acentos, guiones ni espacios; y si se confirma lo que se pidió."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"nombre": "Clínica Illimani", "confirmar": False}]})
 

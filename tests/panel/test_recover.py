@@ -5,7 +5,7 @@ from typing import Any
 
 import asyncpg
 import pytest
-from playwright.async_api import Page, Request, Route, expect
+from playwright.async_api import Locator, Page, Request, Route, expect
 
 from tests.panel.conftest import Service, Visit
 from tests.respaldos.conftest import SMALL
@@ -44,6 +44,16 @@ async def fits(page: Page) -> None:
     await page.set_viewport_size({"width": 1280, "height": 800})
 
 
+async def is_on_the_first_screen(page: Page, found: Locator) -> None:
+    """Whether all of it is seen on a telephone without scrolling; then as wide as before."""
+    await page.set_viewport_size({"width": 360, "height": 740})
+    await page.evaluate("scrollTo(0, 0)")
+    box = await found.bounding_box()
+    assert box is not None
+    assert box["y"] + box["height"] <= 740
+    await page.set_viewport_size({"width": 1280, "height": 800})
+
+
 async def test_a_deleted_patient_comes_back_in_five_steps(visit: Visit, service: Service) -> None:
     page, conn = visit.page, service.conn
     code = await add_patient(conn, SMALL, "Zoé", "Ñandúquispe")
@@ -72,6 +82,7 @@ async def test_a_deleted_patient_comes_back_in_five_steps(visit: Visit, service:
     await expect(page.get_by_text("Se encontró 1 registro.")).to_be_visible()
     await visit.accessible()
     await fits(page)
+    await is_on_the_first_screen(page, found)
     await found.get_by_role("checkbox").check()
     await visit.accessible()
     await visit.press("Seguir")

@@ -129,7 +129,11 @@ def rotar(context: click.Context, as_json: bool) -> None:
 @whose_option
 @click.option("--confirmar", is_flag=True, help="Destruye lo que otra persona pidió.")
 @click.option("--retirar", is_flag=True, help="Quita lo que se pidió.")
-@click.option("--nombre", metavar="T", help="El nombre de la clínica, tal como está; si no se dice, se pregunta.")
+@click.option(
+    "--nombre",
+    metavar="T",
+    help="El nombre de la clínica, sin que importen acentos ni guiones; si falta, se pregunta.",
+)
 @json_option
 def destruir(
     clinica: str | None, plataforma: bool, confirmar: bool, retirar: bool, nombre: str | None, as_json: bool
@@ -194,6 +198,6 @@ def destruir(
 
 def _ask_name(clinica_id: int | None, expected: str) -> str:
     if not sys.stdin.isatty():
-        raise click.UsageError("diga con --nombre el nombre de la clínica, tal como está")
+        raise click.UsageError("diga con --nombre el nombre de la clínica")
     warn(f"Nadie podrá leer nunca más los respaldos cifrados de {whose(clinica_id)}")
     return str(click.prompt(f"Escriba «{expected}» para seguir", default="", show_default=False))

@@ -636,8 +636,13 @@ describe("restoring", () => {
   test("takes the name however it is typed, but no other", () => {
     const name = "Centro Odontológico «El Cristo», Santa Cruz";
     expect(sameName(" centro odontologico el cristo - santa cruz", name)).toBe(true);
+    expect(sameName("centroodontologico el cristo santacruz", name)).toBe(true);
     expect(sameName("Centro Odontológico", name)).toBe(false);
-    expect(sameName(" — ", "—")).toBe(false);
+    expect(sameName("", name)).toBe(false);
+    expect(sameName("Strasse ıl 1ª", "Straße-İL 1a")).toBe(true);
+    // Nobody can type a name without letters otherwise.
+    expect(sameName(" — ", "—")).toBe(true);
+    expect(sameName("", "—")).toBe(false);
   });
 });
 

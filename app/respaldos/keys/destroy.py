@@ -6,6 +6,7 @@ from datetime import timedelta
 
 from app.dump.whose import named, whose
 from app.errors import ClinicNotFound, DestructionRefused, StorageError
+from app.folded import same_name
 from app.respaldos import audit
 from app.respaldos.audit import Actor
 from app.respaldos.databases import Databases, transaction
@@ -124,8 +125,8 @@ def _id_in(object_key: str) -> str | None:
 
 
 async def _check_name(databases: Databases, clinica_id: int | None, nombre: str) -> None:
-    if nombre.strip() != await typed_name(databases, clinica_id=clinica_id):
-        raise DestructionRefused(f"«{nombre}» no es el nombre de {whose(clinica_id)}: escríbalo tal como está")
+    if not same_name(nombre, await typed_name(databases, clinica_id=clinica_id)):
+        raise DestructionRefused(f"«{nombre}» no es el nombre de {whose(clinica_id)}")
 
 
 def _nobody_asked(clinica_id: int | None) -> str:

@@ -15,7 +15,7 @@ from app.clinic.reading.look_up import Lookup, Values
 from app.clinic.reading.platform_statements import Statements
 from app.clinic.restore.changed_rows import Value, cut_both, shown_value
 from app.dump.document import ColumnHeader
-from app.errors import NotCompleted, RecordNotFound
+from app.errors import NotCompleted, RecordNotFound, RespaldosError
 from app.respaldos.backup import queries as backup_queries
 from app.respaldos.databases import transaction
 from app.respaldos.models import Estado
@@ -33,7 +33,7 @@ from app.respaldos.search.contract import (
 from app.respaldos.search.found import TODAY
 from app.respaldos.search.records import Relations, Row, forget_patterns, version
 from app.respaldos.search.search import CUT, LONGEST_SECONDS, backup_files, labels_of
-from app.respaldos.search.sources import UNREADABLE, BackupFile, Source, Today, unreadable, values_of
+from app.respaldos.search.sources import UNREADABLE, BackupFile, Source, Today, repeated, unreadable, values_of
 from app.respaldos.search.turns import in_turns
 
 # Of the records that depend on one, by model.
@@ -105,7 +105,7 @@ async def _told(
     async with _record(resources, modelo, clave, clinica_id=clinica_id) as record:
         files, avisos = await backup_files(resources, record.catalogue, record.relations, dias, clinica_id=clinica_id)
         history = _History([record.today, *files], record.labels, record.lookups, avisos)
-        await in_turns(history.read, range(len(files) + 1))
+        await history.read_all()
         newest = history.newest()
         if newest is None:
             raise _not_read(modelo, record.clave) if CUT in avisos else _unknown(modelo, record.clave)
@@ -176,15 +176,26 @@ class _History:
         self._labels = labels
         self._lookups = lookups
         self._seen: dict[int, Mapping[Lookup, Row]] = {}
+        self._unreadable: dict[int, RespaldosError] = {}
         self._called: dict[int, Mapping[Lookup, str]] = {}
 
-    async def read(self, number: int) -> None:
-        """Look them up in one source."""
+    async def read_all(self) -> None:
+        """Look them up in all sources."""
+        same = repeated(self._sources)
+        await in_turns(self._read, [number for number in range(len(self._sources)) if number not in same])
+        for number, first in same.items():
+            if first in self._seen:
+                self._seen[number] = self._seen[first]
+            elif (why := self._unreadable.get(first)) is not None:
+                self.avisos.append(unreadable(self._sources[number], why))
+
+    async def _read(self, number: int) -> None:
         source = self._sources[number]
         try:
             asked = source.look_up(set(self._lookups))
             found = await (asked if number == TODAY else self.in_time(asked))
         except UNREADABLE as exc:
+            self._unreadable[number] = exc
             self.avisos.append(unreadable(source, exc))
             return
         if found is None:

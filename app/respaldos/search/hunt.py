@@ -13,7 +13,7 @@ from app.respaldos.search.contract import EstadoRegistro, RegistroEncontrado
 from app.respaldos.search.found import TODAY, Found
 from app.respaldos.search.records import Id, Relations, Row, version
 from app.respaldos.search.scan import Scan
-from app.respaldos.search.sources import UNREADABLE, Source, answers, unreadable, values_of
+from app.respaldos.search.sources import UNREADABLE, Source, answers, repeated, unreadable, values_of
 from app.respaldos.search.turns import in_turns
 from app.respaldos.search.words import Words
 
@@ -53,6 +53,7 @@ class Hunt:
         if self._chosen is not None:
             self._searched = self._chosen.union(*map(relations.above, self._chosen))
         self._sources: list[Source] = []
+        self._repeated: dict[int, int] = {}
         self._found: dict[Id, Found] = {}
         # Room for records that are there today, and for others.
         self._room = {True: limit, False: limit}
@@ -65,10 +66,15 @@ class Hunt:
     async def run(self, today: Source, backups: Sequence[Source]) -> None:
         """Read today and the newest backup at once, then the older ones; at the end all is told that can be."""
         self._sources = [today, *backups]
-        numbers = range(len(self._sources))
+        self._repeated = repeated(self._sources)
+        numbers = [number for number in range(len(self._sources)) if number not in self._repeated]
         await in_turns(self._read, numbers[:2])
         await in_turns(self._read, numbers[2:])
         await in_turns(self._complete, numbers[1:])
+        for number, same in self._repeated.items():
+            for found in self._found.values():
+                if same in found.versions:
+                    found.versions[number] = found.versions[same]
         self._tell(ended=True)
 
     async def _read(self, number: int) -> None:
@@ -232,7 +238,8 @@ class Hunt:
 
     def _skip(self, number: int, exc: RespaldosError) -> None:
         self._unread.add(number)
-        self.avisos.append(unreadable(self._sources[number], exc))
+        alike = (each for each, same in self._repeated.items() if same == number)
+        self.avisos += [unreadable(self._sources[each], exc) for each in (number, *alike)]
         for found in self._found.values():
             found.versions.pop(number, None)
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from itertools import groupby
 from typing import Protocol
@@ -44,6 +44,10 @@ class Source(Protocol):
     async def look_up(self, lookups: Collection[Lookup]) -> Mapping[Lookup, Row]:
         """These records, as far as they are there. Raises as `read`."""
 
+    @property
+    def object_key(self) -> str | None:
+        """Where the backup's object is; None for today."""
+
     async def pointing(self, lookups: Collection[Lookup], *, limit: int) -> Mapping[TableName, tuple[int, list[Row]]]:
         """By table, how many records have the values of one or more of its lookups, and the first of them.
 
@@ -73,10 +77,21 @@ def unreadable(source: Source, exc: RespaldosError) -> str:
     return f"el respaldo {source.respaldo_id} no se pudo leer: {why}"
 
 
+def repeated(sources: Sequence[Source]) -> dict[int, int]:
+    """Of each source with the same object as one before it, which that is; by their places."""
+    first: dict[str, int] = {}
+    places = {}
+    for number, source in enumerate(sources):
+        if source.object_key is not None and first.setdefault(source.object_key, number) != number:
+            places[number] = first[source.object_key]
+    return places
+
+
 class Today:
     """The clinic's rows of a snapshot, one question at a time. Raises DatabaseError."""
 
     respaldo_id: int | None = None
+    object_key: str | None = None
 
     def __init__(self, snapshot: ClinicSnapshot, secrets: SecretColumns) -> None:
         self._snapshot = snapshot
@@ -144,6 +159,11 @@ class BackupFile:
     def respaldo_id(self) -> int | None:
         """Its number."""
         return self._respaldo.id
+
+    @property
+    def object_key(self) -> str | None:
+        """Where its object is: a point of the day in which nothing had changed has that of the one before."""
+        return self._respaldo.archivo_s3
 
     async def read(self, scan: Scan) -> None:
         """Stream the object, no further than there is something wanted."""

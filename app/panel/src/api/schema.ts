@@ -2163,7 +2163,7 @@ export interface components {
         };
         /**
          * PedidoDestruccion
-         * @description El nombre de la clínica, tal como está; y si se confirma lo que otra persona pidió.
+         * @description El nombre de la clínica, sin que importen acentos, guiones ni espacios; y si se confirma lo que se pidió.
          * @example {
          *       "confirmar": false,
          *       "nombre": "Clínica Illimani"

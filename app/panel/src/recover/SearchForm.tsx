@@ -27,7 +27,12 @@ export function SearchForm({ wanted, search, days = false }: SearchFormProps) {
   }
 
   return (
-    <form className="stack" role="search" aria-label="Buscar lo que se perdió" onSubmit={submit}>
+    <form
+      className={wanted.texto === "" ? "stack" : "stack searched"}
+      role="search"
+      aria-label="Buscar lo que se perdió"
+      onSubmit={submit}
+    >
       <label className="field">
         <span className="lead-question">¿Qué perdió?</span>
         <span className="muted small">
@@ -45,7 +50,7 @@ export function SearchForm({ wanted, search, days = false }: SearchFormProps) {
       <div className="pair search-end">
         {days ? (
           <label className="field">
-            <span>Se busca hoy y en los respaldos de</span>
+            <span className="search-days">Se busca hoy y en los respaldos de</span>
             <select value={dias} onChange={(event) => setDias(Number(event.target.value))}>
               {DAYS.map(({ dias: each, said }) => (
                 <option key={each} value={each}>

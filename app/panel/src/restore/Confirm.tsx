@@ -22,7 +22,7 @@ interface ConfirmProps {
 /** Says once more what will be done, and asks why; where today's data may go, for the clinic's name, too. */
 export function Confirm({ found, respaldo, seleccion, started }: ConfirmProps) {
   const { clinica, clock } = useClinic();
-  const name = clinica.nombre ?? `Clínica ${clinica.clinica_id}`;
+  const name = clinica.nombre?.trim() || `Clínica ${clinica.clinica_id}`;
   const [typed, setTyped] = useState("");
   const [motivo, setMotivo] = useState("");
   const [refused, setRefused] = useState<"name" | "reason" | null>(null);
@@ -93,12 +93,13 @@ export function Confirm({ found, respaldo, seleccion, started }: ConfirmProps) {
             aria-invalid={refused === "name"}
             onChange={(event) => setTyped(event.target.value)}
           />
+          <span className="muted small">No importan mayúsculas, acentos, guiones ni espacios.</span>
         </label>
       ) : null}
       {refused === null ? null : (
         <Notice tone="bad" alert>
           {refused === "name"
-            ? "No es el nombre de la clínica. Escríbalo como está arriba."
+            ? "No es el nombre de la clínica, que está arriba."
             : "Escriba por qué se recupera: una frase basta."}
         </Notice>
       )}

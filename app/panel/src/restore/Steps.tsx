@@ -4,7 +4,7 @@ export function Steps({ names, place }: { names: readonly string[]; place: numbe
     <ol className="steps">
       {names.map((name, each) => (
         <li key={name} aria-current={each === place ? "step" : undefined} className={each < place ? "past" : undefined}>
-          {name}
+          <span>{name}</span>
         </li>
       ))}
     </ol>

@@ -56,9 +56,13 @@ export function totals(changes: Changes[]): Record<Kind, number> {
   return { insertados: sum("insertados"), actualizados: sum("actualizados"), eliminados: sum("eliminados") };
 }
 
-const bare = (text: string): string => plain(text).replaceAll(/[^\p{L}\p{N}]+/gu, " ").trim();
+const bare = (text: string): string => plain(text).replaceAll(/[^\p{L}\p{N}]/gu, "");
 
-/** Whether what was typed is the clinic's name: spaces, quotes, dashes, accents and capitals are not what matters. */
+/**
+ * Whether what was typed is the clinic's name: its letters and figures count, and not accents or capitals.
+ *
+ * A name without any is typed as it is. The service has the same rule (`same_name`).
+ */
 export function sameName(typed: string, name: string): boolean {
-  return bare(typed) !== "" && bare(typed) === bare(name);
+  return bare(name) === "" ? typed.trim() === name.trim() : bare(typed) === bare(name);
 }
