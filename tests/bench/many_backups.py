@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import asyncpg
 from sqlalchemy import Connection, event
@@ -203,6 +204,17 @@ def _questions(clinics: list[int]) -> list[Question]:
         *(
             Question(f"retention with nothing to delete: {name}", 3, retention(policy))
             for name, policy in policies.items()
+        ),
+        Question(
+            "retention with nothing to delete: each clinic's own, of five kinds",
+            3,
+            _in_transaction(
+                retention_fleet.clinics_to_clean,
+                policy=policies["days alone"],
+                own={id_: Policy(days=KEPT, minimum=1 + id_ % 5, weekly=52, monthly=12) for id_ in clinics},
+                now=now,
+                time_zone=ZoneInfo("America/La_Paz"),
+            ),
         ),
         Question("purge: what is due", 0.2, _in_transaction(retention_fleet.purgeable, days=DELETED)),
         Question("trials: what is due", 0.2, _in_transaction(schedule_fleet.newest_good_and_trial, **among)),

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import UTC, date, datetime, time, timedelta
+from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 from babel.dates import format_date
@@ -110,17 +111,18 @@ def last_periods(policy: Policy, now: datetime, time_zone: ZoneInfo) -> list[lis
     some are from the future.
     """
     today = now.astimezone(time_zone).date()
-    found = []
-    for rule in _rules(policy):
-        if rule.count < 1:
-            continue
-        first = rule.period_of(today)
-        following = (first + timedelta(days=n) for n in range(1, 367))
-        bounds = [next(day for day in following if rule.period_of(day) != first), first]
-        while len(bounds) <= rule.count and bounds[-1].year > EARLIEST_YEAR:
-            bounds.append(rule.period_of(bounds[-1] - timedelta(days=1)))
-        found.append([datetime.combine(day, time(), time_zone).astimezone(UTC) for day in reversed(bounds)])
-    return found
+    return [_periods(rule.period_of, today, time_zone)[-rule.count - 1 :] for rule in _rules(policy) if rule.count]
+
+
+# Of each rule all of them, since clinics have rules of many lengths; of one day in a few time zones.
+@lru_cache(maxsize=16)
+def _periods(period_of: Callable[[date], date], today: date, time_zone: ZoneInfo) -> list[datetime]:
+    first = period_of(today)
+    following = (first + timedelta(days=n) for n in range(1, 367))
+    bounds = [next(day for day in following if period_of(day) != first), first]
+    while bounds[-1].year > EARLIEST_YEAR:
+        bounds.append(period_of(bounds[-1] - timedelta(days=1)))
+    return [datetime.combine(day, time(), time_zone).astimezone(UTC) for day in reversed(bounds)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,22 +134,38 @@ class _Rule:
     said: Callable[[date], str]
 
 
+def _day(day: date) -> date:
+    return day
+
+
+def _week(day: date) -> date:
+    return day - timedelta(days=day.weekday())
+
+
+def _month(day: date) -> date:
+    return day.replace(day=1)
+
+
+def _year(day: date) -> date:
+    return day.replace(month=1, day=1)
+
+
 def _rules(policy: Policy) -> tuple[_Rule, ...]:
     return (
-        _Rule(policy.daily, lambda day: day, lambda day: f"se conserva uno por día (el {_date(day)})"),
+        _Rule(policy.daily, _day, lambda day: f"se conserva uno por día (el {_date(day)})"),
         _Rule(
             policy.weekly,
-            lambda day: day - timedelta(days=day.weekday()),
+            _week,
             lambda monday: f"se conserva uno por semana (semana del {_date(monday)})",
         ),
         _Rule(
             policy.monthly,
-            lambda day: day.replace(day=1),
+            _month,
             lambda first: f"se conserva uno por mes ({_written(first, MONTH)})",
         ),
         _Rule(
             policy.yearly,
-            lambda day: day.replace(month=1, day=1),
+            _year,
             lambda first: f"se conserva uno por año ({first.year})",
         ),
     )
