@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 from alembic import command
 from alembic.config import Config
@@ -97,6 +98,56 @@ def _look(connection: Connection) -> SchemaState:
         current = ask("SELECT version_num FROM respaldos.alembic_version").scalar()
     known = {revision.revision for revision in script.walk_revisions()}
     return SchemaState(role, current, head, current is not None and current not in known, lacking)
+
+
+# What each column of the schema has beside its default. A default that is computed is none that is known.
+_COUNTED = """
+SELECT c.relname, a.attname, format(
+    'SELECT count(*), count(*) FILTER (WHERE %I IS DISTINCT FROM %s) FROM respaldos.%I', a.attname,
+    CASE WHEN pg_get_expr(d.adbin, d.adrelid) ~ '\\(' THEN 'NULL'
+         ELSE coalesce(pg_get_expr(d.adbin, d.adrelid), 'NULL') END, c.relname)
+FROM pg_class c
+JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+LEFT JOIN pg_attrdef d ON d.adrelid = c.oid AND d.adnum = a.attnum
+WHERE c.relnamespace = to_regnamespace('respaldos') AND c.relkind = 'r' AND c.relname <> 'alembic_version'
+ORDER BY c.relname, a.attnum
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """How many rows each table of the schema has, and in each column how many have another value than its default."""
+
+    rows: dict[str, int]
+    filled: dict[tuple[str, str], int]
+
+    @classmethod
+    def of(cls, connection: Connection) -> Self:
+        """As they are now."""
+        found = cls({}, {})
+        for table, column, statement in connection.exec_driver_sql(_COUNTED).all():
+            rows, filled = connection.exec_driver_sql(statement.replace("%", "%%")).one()
+            found.rows[table], found.filled[table, column] = rows, filled
+        return found
+
+    def lacking(self, later: "Contents") -> list[str]:
+        """What of it is not there later, in words (Spanish)."""
+        gone = [
+            f"la tabla «{table}», con filas: {rows:,}"
+            for table, rows in self.rows.items()
+            if rows and table not in later.rows
+        ]
+        gone += [
+            f"de la tabla «{table}», filas: {rows - later.rows[table]:,}"
+            for table, rows in self.rows.items()
+            if table in later.rows and later.rows[table] < rows
+        ]
+        gone += [
+            f"de la tabla «{table}», la columna «{column}», con valores: {filled:,}"
+            for (table, column), filled in self.filled.items()
+            if filled and table in later.rows and (table, column) not in later.filled
+        ]
+        return gone
 
 
 def alembic_config(connection: Connection) -> Config:
