@@ -371,6 +371,9 @@ class Enlace(Answer):
             " `POST /respaldos/{id}/exportaciones/`, en formato `json`."
         )
     )
+    copia: Annotated[str | None, eg(None)] = Field(
+        None, description="Si el enlace es a una copia en otro almacén, porque el archivo no está: cómo se llama."
+    )
 
 
 # How backups stand
@@ -594,6 +597,9 @@ class RestauracionEnLista(Answer):
     conflictos: Annotated[list[Conflicto], BeforeValidator(lambda stored: stored or []), eg([])]
     respaldo_previo: Annotated[int | None, eg(None)]
     comparado_con: Annotated[int | None, eg(None)]
+    copia: Annotated[str | None, eg(None)] = Field(
+        description="Cómo se llama la copia en otro almacén de la que se leyó, si el archivo no se podía leer."
+    )
     error: Annotated[str | None, eg(None)] = Field(validation_alias=AliasPath("trabajo", "error"))
     usuario: Annotated[str | None, eg("12")] = Field(validation_alias=AliasPath("trabajo", "usuario"))
     fecha_creacion: Annotated[Fecha, eg("2026-07-05T06:59:55+00:00")] = Field(

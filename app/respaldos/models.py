@@ -453,7 +453,7 @@ class Restauracion(Base):
     platform that differ are changed, too, `respaldo_previo` the safety backup unless `sin_respaldo_previo`,
     `transaccion` the number of the transaction that is about to be committed, `avisos` what a person should know of
     the plan, `conflictos` why some rows cannot come back, `etiquetas` what the first of `registros` are called. Of a
-    comparison: `comparado_con` the backup since which the changes are told.
+    comparison: `comparado_con` the backup since which the changes are told. `copia` is the second copy that was read.
     """
 
     __tablename__ = "restauracion"
@@ -482,6 +482,7 @@ class Restauracion(Base):
     conflictos: Mapped[list[dict[str, Any]] | None] = mapped_column(JSON(none_as_null=True))
     etiquetas: Mapped[dict[str, str]] = mapped_column(JSONB, server_default=text("'{}'"))
     comparado_con: Mapped[int | None] = mapped_column(ForeignKey(Respaldo.id, ondelete="CASCADE"), index=True)
+    copia: Mapped[str | None] = mapped_column(Text)
 
     # Every reader wants to know how it goes, so it comes along.
     trabajo: Mapped["Trabajo"] = relationship(lazy="joined", innerjoin=True, foreign_keys="Trabajo.restauracion_id")

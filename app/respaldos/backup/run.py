@@ -7,9 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm import aliased
 
 from app.clinic.reading.checks import OnStep, unclassified
 from app.clinic.reading.named_files import absent_files
@@ -303,14 +301,13 @@ async def _complete(attempt: Attempt, made: _Made) -> Respaldo:
 
 def _of_base(base: Respaldo) -> dict[str, Any]:
     """The columns of a point that has the object of `base`, or the object that that one has."""
-    held = aliased(Respaldo)
     return {
         "respaldo_base_id": base.respaldo_base_id or base.id,
         "sin_cambios_desde": base.sin_cambios_desde or base.fecha_respaldo,
         "verificado": base.verificado,
         "verificado_profundidad": base.verificado_profundidad,
         # Of now, when the base is held: one may have been made since it was read.
-        "copias": select(held.copias).where(held.id == base.id).scalar_subquery(),
+        "copias": backup_queries.copies_of(base.id, clinica_id=base.clinica_id),
     }
 
 

@@ -1559,7 +1559,8 @@ export interface components {
          *       "expira_en_segundos": 3600,
          *       "archivo": "backup_20260703_020012.json.gz",
          *       "tamaño_mb": 1.5,
-         *       "cifrado": false
+         *       "cifrado": false,
+         *       "copia": null
          *     }
          */
         Enlace: {
@@ -1576,6 +1577,11 @@ export interface components {
              * @description El archivo llega cifrado, y sin las claves nadie lo abre. Descifrado se lo pide con `POST /respaldos/{id}/exportaciones/`, en formato `json`.
              */
             cifrado: boolean;
+            /**
+             * Copia
+             * @description Si el enlace es a una copia en otro almacén, porque el archivo no está: cómo se llama.
+             */
+            copia: string | null;
         };
         /**
          * Estadisticas
@@ -2912,6 +2918,7 @@ export interface components {
          *       "conflictos": [],
          *       "respaldo_previo": null,
          *       "comparado_con": null,
+         *       "copia": null,
          *       "error": null,
          *       "usuario": "12",
          *       "fecha_creacion": "2026-07-05T06:59:55+00:00",
@@ -2979,6 +2986,11 @@ export interface components {
             respaldo_previo: number | null;
             /** Comparado Con */
             comparado_con: number | null;
+            /**
+             * Copia
+             * @description Cómo se llama la copia en otro almacén de la que se leyó, si el archivo no se podía leer.
+             */
+            copia: string | null;
             /** Error */
             error: string | null;
             /** Usuario */
