@@ -57,6 +57,7 @@ COPIA_DISPLAY = {
     EstadoCopia.PENDIENTE: "Pendiente",
     EstadoCopia.COMPLETA: "Completa",
     EstadoCopia.FALLIDA: "Falló",
+    EstadoCopia.BORRANDO: "Borrándose",
     EstadoCopia.BORRADA: "Borrada",
     EstadoCopia.CONSERVADA: "Hasta que venza allí",
 }

@@ -79,6 +79,7 @@ class EstadoCopia(StrEnum):
     PENDIENTE = "pendiente"
     COMPLETA = "completa"
     FALLIDA = "fallida"
+    BORRANDO = "borrando"
     BORRADA = "borrada"
     CONSERVADA = "conservada"
 
@@ -197,7 +198,7 @@ _GOOD = (
 
 # Whether a copy is still to be made; whether one is there. For the same words alone PostgreSQL uses an index.
 UNCOPIED = """jsonb_path_exists(copias, '$.* ? (@.estado == "pendiente" || @.estado == "fallida")')"""
-COPIED = """jsonb_path_exists(copias, '$.* ? (@.estado == "completa")')"""
+COPIED = """jsonb_path_exists(copias, '$.* ? (@.estado == "completa" || @.estado == "borrando")')"""
 
 
 class Respaldo(Base):
@@ -276,6 +277,10 @@ class Respaldo(Base):
         """Its second copies that are wanted or there, by the names of their buckets."""
         gone = EstadoCopia.BORRADA
         return [{"destino": name, **copy} for name, copy in sorted(self.copias.items()) if copy["estado"] != gone]
+
+    def has_copy(self, name: str) -> bool:
+        """Whether the bucket of that name has a whole copy."""
+        return bool(self.copias.get(name, {}).get("estado") == EstadoCopia.COMPLETA)
 
     @property
     def key_id(self) -> str | None:

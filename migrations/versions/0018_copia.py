@@ -20,7 +20,7 @@ NOTICES = (
 )
 
 UNCOPIED = """jsonb_path_exists(copias, '$.* ? (@.estado == "pendiente" || @.estado == "fallida")')"""
-COPIED = """jsonb_path_exists(copias, '$.* ? (@.estado == "completa")')"""
+COPIED = """jsonb_path_exists(copias, '$.* ? (@.estado == "completa" || @.estado == "borrando")')"""
 
 
 def upgrade() -> None:

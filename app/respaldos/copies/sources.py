@@ -9,7 +9,7 @@ from typing import TypeVar
 from app.errors import FormatError, ObjectMismatch, ObjectNotFound, RespaldosError, StorageError
 from app.respaldos.copies import queries as copy_queries
 from app.respaldos.databases import transaction
-from app.respaldos.models import EstadoCopia, Respaldo
+from app.respaldos.models import Respaldo
 from app.respaldos.progress import Progress
 from app.respaldos.resources import Resources
 from app.storage.s3 import S3Storage
@@ -46,9 +46,7 @@ class Sources:
         self._progress = progress
         self._problem: RespaldosError | None = None
         copies = [
-            Source(bucket.storage, bucket.name)
-            for bucket in resources.copies
-            if respaldo.copias.get(bucket.name, {}).get("estado") == EstadoCopia.COMPLETA
+            Source(bucket.storage, bucket.name) for bucket in resources.copies if respaldo.has_copy(bucket.name)
         ]
         original = Source(resources.storage)
         lost = respaldo.solo_en_copia is not None and not original_first

@@ -1673,7 +1673,7 @@ export interface components {
          * @description Hasta que está hecha, y después hasta que se borra.
          * @enum {string}
          */
-        EstadoCopia: "pendiente" | "completa" | "fallida" | "borrada" | "conservada";
+        EstadoCopia: "pendiente" | "completa" | "fallida" | "borrando" | "borrada" | "conservada";
         /**
          * EstadoRegistro
          * @description Qué pasó con el registro.
