@@ -19,6 +19,7 @@ from arq.cron import CronJob
 
 from app.connections.policy import points, retention_policy
 from app.errors import RespaldosError
+from app.respaldos.copies.purge import borrar_copias
 from app.respaldos.copies.request import avisar_de_copias, pedir_copias
 from app.respaldos.reconcile import reconciliar
 from app.respaldos.retention.clean import limpiar_respaldos_antiguos
@@ -149,8 +150,9 @@ async def apply_retention(context: Context) -> None:
 
 
 async def purge(context: Context) -> None:
-    """Remove from S3 what was deleted PURGE_DAYS ago."""
+    """Remove from S3 what was deleted PURGE_DAYS ago, and from the second copies what was before theirs."""
     await purgar(context[RESOURCES], days=context[SETTINGS].purge_days)
+    await borrar_copias(context[RESOURCES])
 
 
 async def start_copies(context: Context) -> None:

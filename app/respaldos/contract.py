@@ -58,6 +58,7 @@ COPIA_DISPLAY = {
     EstadoCopia.PENDIENTE: "Pendiente",
     EstadoCopia.COMPLETA: "Completa",
     EstadoCopia.FALLIDA: "Falló",
+    EstadoCopia.BORRANDO: "Borrándose",
     EstadoCopia.BORRADA: "Borrada",
     EstadoCopia.CONSERVADA: "Hasta que venza allí",
 }
@@ -374,6 +375,9 @@ class Enlace(Answer):
             " `POST /respaldos/{id}/exportaciones/`, en formato `json`."
         )
     )
+    copia: Annotated[str | None, eg(None)] = Field(
+        None, description="Si el enlace es a una copia en otro almacén, porque el archivo no está: cómo se llama."
+    )
 
 
 # How backups stand
@@ -649,6 +653,9 @@ class RestauracionEnLista(Answer):
     conflictos: Annotated[list[Conflicto], BeforeValidator(lambda stored: stored or []), eg([])]
     respaldo_previo: Annotated[int | None, eg(None)]
     comparado_con: Annotated[int | None, eg(None)]
+    copia: Annotated[str | None, eg(None)] = Field(
+        description="Cómo se llama la copia en otro almacén de la que se leyó, si el archivo no se podía leer."
+    )
     error: Annotated[str | None, eg(None)] = Field(validation_alias=AliasPath("trabajo", "error"))
     usuario: Annotated[str | None, eg("12")] = Field(validation_alias=AliasPath("trabajo", "usuario"))
     fecha_creacion: Annotated[Fecha, eg("2026-07-05T06:59:55+00:00")] = Field(

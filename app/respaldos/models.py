@@ -81,6 +81,7 @@ class EstadoCopia(StrEnum):
     PENDIENTE = "pendiente"
     COMPLETA = "completa"
     FALLIDA = "fallida"
+    BORRANDO = "borrando"
     BORRADA = "borrada"
     CONSERVADA = "conservada"
 
@@ -222,7 +223,7 @@ _GOOD = (
 
 # Whether a copy is still to be made; whether one is there. For the same words alone PostgreSQL uses an index.
 UNCOPIED = """jsonb_path_exists(copias, '$.* ? (@.estado == "pendiente" || @.estado == "fallida")')"""
-COPIED = """jsonb_path_exists(copias, '$.* ? (@.estado == "completa")')"""
+COPIED = """jsonb_path_exists(copias, '$.* ? (@.estado == "completa" || @.estado == "borrando")')"""
 
 
 class Respaldo(Base):
@@ -301,6 +302,10 @@ class Respaldo(Base):
         """Its second copies that are wanted or there, by the names of their buckets."""
         gone = EstadoCopia.BORRADA
         return [{"destino": name, **copy} for name, copy in sorted(self.copias.items()) if copy["estado"] != gone]
+
+    def has_copy(self, name: str) -> bool:
+        """Whether the bucket of that name has a whole copy."""
+        return bool(self.copias.get(name, {}).get("estado") == EstadoCopia.COMPLETA)
 
     @property
     def key_id(self) -> str | None:
@@ -478,7 +483,7 @@ class Restauracion(Base):
     platform that differ are changed, too, `respaldo_previo` the safety backup unless `sin_respaldo_previo`,
     `transaccion` the number of the transaction that is about to be committed, `avisos` what a person should know of
     the plan, `conflictos` why some rows cannot come back, `etiquetas` what the first of `registros` are called. Of a
-    comparison: `comparado_con` the backup since which the changes are told.
+    comparison: `comparado_con` the backup since which the changes are told. `copia` is the second copy that was read.
     """
 
     __tablename__ = "restauracion"
@@ -507,6 +512,7 @@ class Restauracion(Base):
     conflictos: Mapped[list[dict[str, Any]] | None] = mapped_column(JSON(none_as_null=True))
     etiquetas: Mapped[dict[str, str]] = mapped_column(JSONB, server_default=text("'{}'"))
     comparado_con: Mapped[int | None] = mapped_column(ForeignKey(Respaldo.id, ondelete="CASCADE"), index=True)
+    copia: Mapped[str | None] = mapped_column(Text)
 
     # Every reader wants to know how it goes, so it comes along.
     trabajo: Mapped["Trabajo"] = relationship(lazy="joined", innerjoin=True, foreign_keys="Trabajo.restauracion_id")

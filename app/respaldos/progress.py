@@ -51,7 +51,10 @@ _READ_BACK_SHARE = 0.1
 
 
 class Progress:
-    """Counts what has moved, and remembers when. `on_change` is called after each step."""
+    """Counts what has moved, and remembers when. `on_change` is called after each step.
+
+    `copy` is the name of the second copy's bucket that a backup's object is read from, if it is.
+    """
 
     def __init__(self, on_change: "Callable[[Progress], None] | None" = None) -> None:
         self.stage = Etapa.PREPARANDO
@@ -59,6 +62,7 @@ class Progress:
         self.records = 0
         self.bytes = 0
         self.expected: Expected | None = None
+        self.copy: str | None = None
         self._back: tuple[int, int] | None = None
         self._on_change = on_change
         self._moved = time.monotonic()

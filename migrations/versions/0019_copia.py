@@ -20,7 +20,7 @@ NOTICES = (
 )
 
 UNCOPIED = """jsonb_path_exists(copias, '$.* ? (@.estado == "pendiente" || @.estado == "fallida")')"""
-COPIED = """jsonb_path_exists(copias, '$.* ? (@.estado == "completa")')"""
+COPIED = """jsonb_path_exists(copias, '$.* ? (@.estado == "completa" || @.estado == "borrando")')"""
 
 
 def upgrade() -> None:
@@ -31,6 +31,7 @@ def upgrade() -> None:
     )
     op.add_column("respaldo", sa.Column("solo_en_copia", sa.DateTime(timezone=True)), schema="respaldos")
     op.add_column("trabajo", sa.Column("destino", sa.Text()), schema="respaldos")
+    op.add_column("restauracion", sa.Column("copia", sa.Text()), schema="respaldos")
     for name, column, predicate in (
         ("ix_respaldo_sin_copia", "fecha_respaldo", f"fecha_eliminacion IS NULL AND {UNCOPIED}"),
         ("ix_respaldo_copia_por_borrar", "fecha_eliminacion", f"fecha_eliminacion IS NOT NULL AND {COPIED}"),
@@ -64,6 +65,7 @@ def downgrade() -> None:
         op.drop_index(name, table_name="trabajo", schema="respaldos")
     for name in ("ix_respaldo_copia_por_borrar", "ix_respaldo_sin_copia"):
         op.drop_index(name, table_name="respaldo", schema="respaldos")
+    op.drop_column("restauracion", "copia", schema="respaldos")
     op.drop_column("trabajo", "destino", schema="respaldos")
     op.drop_column("respaldo", "solo_en_copia", schema="respaldos")
     op.drop_column("respaldo", "copias", schema="respaldos")

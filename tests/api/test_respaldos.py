@@ -44,7 +44,7 @@ RESTORATION = keys(
     """id, respaldo_id, clinica_id, estado, simulada, modelos, progreso, resultado, respaldo_previo, error, usuario,
     fecha_creacion, fecha_fin, tipo, profundidad, registro, registros, registros_total, etiquetas,
     modo, motivo, conflictos, destino, con_accesos, con_clinica, avisos,
-    comparado_con"""
+    comparado_con, copia"""
 )
 EVENT = {"id", "fecha", "clinica_id", "accion", "respaldo_id", "usuario", "direccion", "detalle", "usuario_nombre"}
 
@@ -315,7 +315,7 @@ async def test_a_backup_is_asked_for_and_made(
     assert shown["estado"] == "completado"
     assert shown["numero_registros"] == sum(shown["metadata"]["detalles_registros"].values())
     link = (await client.get(f"{API}/respaldos/{respaldo['id']}/descargar/", headers=bearer())).json()
-    assert set(link) == {"url", "expira_en_segundos", "archivo", "tamaño_mb", "cifrado"}
+    assert set(link) == {"url", "expira_en_segundos", "archivo", "tamaño_mb", "cifrado", "copia"}
     assert link["cifrado"] is False
     assert link["expira_en_segundos"] == 3600
     async with httpx.AsyncClient() as outside:

@@ -47,7 +47,7 @@ RESTORATION = {
     *("registro", "registros", "registros_total", "etiquetas", "modo", "motivo", "destino", "con_accesos"),
     "con_clinica",
     *("avisos", "conflictos"),
-    "comparado_con",
+    *("comparado_con", "copia"),
 }
 
 

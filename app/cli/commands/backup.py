@@ -6,6 +6,7 @@ import click
 
 from app.cli.clinic_option import clinic_number, one_of, whose_option
 from app.cli.find import encryption_of, file_name, find_respaldo, in_full
+from app.cli.object import tell_copy
 from app.cli.output import ask_first, done, elapsed, fields, json_option, number, print_json, say, size, warn
 from app.cli.parameters import IDENTIFIER
 from app.cli.progress import progress_bar
@@ -114,6 +115,7 @@ def descargar(id_: int, salida: Path | None, cifrado: bool, si: bool, as_json: b
         respaldo = await find_respaldo(resources, id_)
         with progress_bar("Descargando", total=respaldo.tamaño_bytes) as progress:
             await descargar_respaldo(resources, respaldo, target, raw=cifrado, progress=progress)
+        tell_copy(progress)
 
     with_resources(work)
     if as_json:

@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from app.cli.file import decryption_of_file, verify_file
-from app.cli.output import dated, done, fields, json_option, number, print_json, size, timestamp
+from app.cli.output import dated, done, fields, json_option, number, print_json, size, timestamp, warn
 from app.cli.parameters import UNSEALED_ID, id_of, unsealed_option
 from app.dump.verifier import VerifiedFile
 from app.dump.whose import whose
@@ -37,6 +37,7 @@ def verificar(cual: str, profundidad: str, sin_sello: bool, as_json: bool) -> No
     if id_ is not None and sin_sello:
         raise click.UsageError(UNSEALED_ID)
     verified: VerifiedFile | None
+    copy = None
     if id_ is None:
         path = Path(cual)
         verified = verify_file(path, unsealed=sin_sello, decryption=decryption_of_file(path))
@@ -44,11 +45,12 @@ def verificar(cual: str, profundidad: str, sin_sello: bool, as_json: bool) -> No
         # A file needs no service, and does not wait for what talks to one (0.4 s).
         from app.cli.object import verify_object
 
-        verified = verify_object(id_, profundidad)
+        verified, copy = verify_object(id_, profundidad)
     if verified is None:
         if as_json:
-            print_json({"correcto": True, "respaldo": id_})
+            print_json({"correcto": True, "respaldo": id_, "copia": copy})
         else:
+            _warn_of(copy)
             done(f"Respaldo {cual}: el objeto está en S3 y tiene su tamaño; no se leyó su contenido")
         return
     said = verified.header.origin.id
@@ -68,6 +70,7 @@ def verificar(cual: str, profundidad: str, sin_sello: bool, as_json: bool) -> No
                 "sello": verified.seal,
                 "sello_comprobado": verified.seal_checked,
                 "cifrado": verified.key,
+                "copia": copy,
                 "detalles_registros": {name: total.records for name, total in verified.totals.items()},
             }
         )
@@ -75,6 +78,7 @@ def verificar(cual: str, profundidad: str, sin_sello: bool, as_json: bool) -> No
         proven = "está completo y sano" + (
             ", y se pudo restaurar en tablas aparte" if profundidad == "ensayo" else ""
         )
+        _warn_of(copy)
         other = "" if named == said else f" (su archivo es el del {said})"
         done(f"Respaldo {named}{other} de {whose(verified.header.clinica_id)}: {proven}")
         fields(
@@ -90,6 +94,14 @@ def verificar(cual: str, profundidad: str, sin_sello: bool, as_json: bool) -> No
             },
             indent=2,
         )
+
+
+def _warn_of(copy: str | None) -> None:
+    if copy is not None:
+        # What a file needs does not wait for what talks to S3.
+        from app.respaldos.copies.sources import read_from
+
+        warn(read_from(copy))
 
 
 def _seal(verified: VerifiedFile) -> str:

@@ -169,6 +169,7 @@ export function restauracion(changed: Partial<Restauracion> = {}): Restauracion 
     avisos: [],
     respaldo_previo: null,
     comparado_con: null,
+    copia: null,
     error: null,
     usuario: "12",
     // A preview is good for some minutes.

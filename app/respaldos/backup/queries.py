@@ -13,6 +13,7 @@ from sqlalchemy import (
     BigInteger,
     ColumnElement,
     Integer,
+    ScalarSelect,
     Text,
     UnaryExpression,
     and_,
@@ -287,6 +288,12 @@ async def mark_verified(
         stands = more_thorough if error is None else and_(more_thorough, Respaldo.verificado_error.is_not(None))
         found = found.where(~stands)
     await session.execute(found)
+
+
+def copies_of(respaldo_id: int, *, clinica_id: int | None) -> ScalarSelect[dict[str, Any]]:
+    """What the clinic's backup says of its second copies when the statement that this is part of is made."""
+    asked = aliased(Respaldo)
+    return select(asked.copias).where(asked.id == respaldo_id, asked.clinica_id == clinica_id).scalar_subquery()
 
 
 async def lock_sharing(session: AsyncSession, respaldo_id: int, *, clinica_id: int | None) -> ColumnElement[bool]:

@@ -307,7 +307,7 @@ def _of_base(base: Respaldo) -> dict[str, Any]:
         "verificado": base.verificado,
         "verificado_profundidad": base.verificado_profundidad,
         # Of now, when the base is held: one may have been made since it was read.
-        "copias": copy_queries.copies_now(base.id, clinica_id=base.clinica_id),
+        "copias": backup_queries.copies_of(base.id, clinica_id=base.clinica_id),
     }
 
 

@@ -8,7 +8,8 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
-from app.respaldos.models import UNCOPIED, Aviso, Estado, EstadoCopia, Respaldo, TipoAviso
+from app.respaldos.copies.queries import to_remove
+from app.respaldos.models import COPIED, UNCOPIED, Aviso, Estado, EstadoCopia, Respaldo, TipoAviso, Trabajo
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,3 +110,24 @@ async def tell(session: AsyncSession, backlog: Backlog) -> bool:
         .returning(Aviso.id)
     )
     return told is not None
+
+
+async def removable(session: AsyncSession, destino: str, *, days: int) -> list[Owner]:
+    """Purged backups that were deleted `days` or more ago and still have a copy in that bucket, the oldest first.
+
+    None whose object is in use.
+    """
+    in_use = select(Trabajo.id).where(
+        Trabajo.respaldo_id == Respaldo.id, Trabajo.estado.in_([Estado.PENDIENTE, Estado.PROCESANDO])
+    )
+    found = await session.execute(
+        select(Respaldo.id, Respaldo.clinica_id, Respaldo.archivo_s3)
+        .where(
+            Respaldo.fecha_eliminacion.is_not(None),
+            text(COPIED),
+            to_remove(destino, days),
+            ~in_use.exists(),
+        )
+        .order_by(Respaldo.fecha_eliminacion, Respaldo.id)
+    )
+    return [Owner(*row) for row in found]

@@ -3,9 +3,10 @@
 It is said in every row that has the object.
 """
 
+from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, ScalarSelect, Text, cast, func, literal, or_, select, update
+from sqlalchemy import ColumnElement, Text, and_, cast, func, literal, or_, select, update
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
@@ -82,6 +83,38 @@ async def is_wanted(session: AsyncSession, respaldo_id: int, *, clinica_id: int 
     return found is not None
 
 
+def to_remove(destino: str, days: int) -> ColumnElement[bool]:
+    """Whether the copy in that bucket is to go: its backup, and those that have the same object, are long deleted."""
+    other = aliased(Respaldo)
+    ago = func.now() - timedelta(days=days)
+    kept = select(other.id).where(
+        other.respaldo_base_id == Respaldo.id,
+        or_(other.fecha_eliminacion.is_(None), other.fecha_eliminacion > ago, other.purgado.is_(None)),
+    )
+    return and_(
+        Respaldo.respaldo_base_id.is_(None),
+        Respaldo.purgado.is_not(None),
+        Respaldo.fecha_eliminacion <= ago,
+        Respaldo.copias[destino]["estado"].astext.in_([EstadoCopia.COMPLETA, EstadoCopia.BORRANDO]),
+        ~kept.correlate(Respaldo).exists(),
+    )
+
+
+async def begin_removal(
+    session: AsyncSession, respaldo_id: int, destino: str, *, clinica_id: int | None, days: int
+) -> bool:
+    """Give the copy up, so that nobody takes the backup back while its store removes it; False where somebody has."""
+    await backup_queries.lock_sharing(session, respaldo_id, clinica_id=clinica_id)
+    found = await session.scalar(
+        select(Respaldo.id).where(
+            Respaldo.id == respaldo_id, Respaldo.clinica_id == clinica_id, to_remove(destino, days)
+        )
+    )
+    if found is not None:
+        await note(session, respaldo_id, destino, EstadoCopia.BORRANDO, clinica_id=clinica_id)
+    return found is not None
+
+
 async def _change(session: AsyncSession, respaldo_id: int, clinica_id: int | None, **values: Any) -> None:
     sharing = await backup_queries.lock_sharing(session, respaldo_id, clinica_id=clinica_id)
     await session.execute(
@@ -91,13 +124,3 @@ async def _change(session: AsyncSession, respaldo_id: int, clinica_id: int | Non
 
 def _with(destino: str, said: ColumnElement[Any]) -> ColumnElement[Any]:
     return Respaldo.copias.op("||")(func.jsonb_build_object(cast(destino, Text), said))
-
-
-def copies_now(respaldo_id: int, *, clinica_id: int | None) -> ScalarSelect[Any]:
-    """What the backup's row says of its copies when the statement runs that this is a part of."""
-    held = aliased(Respaldo)
-    return (
-        select(held.copias)
-        .where(held.id == respaldo_id, held.clinica_id.is_not_distinct_from(clinica_id))
-        .scalar_subquery()
-    )

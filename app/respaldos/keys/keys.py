@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 
 from app.dump.encryption import MAX_ENVELOPE_BYTES, ClinicKey, Decryptor, FileEnvelope, KeyEnvelope, envelope_of
 from app.dump.whose import whose
-from app.errors import ClinicKeyMissing, FormatError, KeyDestroyed, KeyRefused, ObjectNotFound
+from app.errors import ClinicKeyMissing, FormatError, KeyDestroyed, KeyRefused, ObjectNotFound, StorageError
 from app.respaldos.databases import transaction
 from app.respaldos.keys import queries as key_queries
 from app.respaldos.keys.object_key import object_key_of
@@ -122,14 +122,19 @@ async def decryption_by(resources: Resources, envelope: FileEnvelope) -> Decrypt
 
 
 async def _text_in_bucket(resources: Resources, key_id: str, *, clinica_id: int | None) -> str:
-    try:
-        async with resources.storage.download(object_key_of(key_id, clinica_id=clinica_id)) as chunks:
-            return await read_text(chunks)
-    except ObjectNotFound as exc:
-        raise ClinicKeyMissing(
-            f"ni la base de datos ni el bucket tienen la clave «{key_id}» de {whose(clinica_id)}: sin ella nadie"
-            " puede leer lo que se cifró con ella"
-        ) from exc
+    problem: StorageError | None = None
+    for storage in (resources.storage, *(bucket.storage for bucket in resources.copies)):
+        try:
+            async with storage.download(object_key_of(key_id, clinica_id=clinica_id)) as chunks:
+                return await read_text(chunks)
+        except StorageError as exc:
+            problem = problem or exc
+    if problem is not None and not isinstance(problem, ObjectNotFound):
+        raise problem
+    raise ClinicKeyMissing(
+        f"ni la base de datos ni el bucket tienen la clave «{key_id}» de {whose(clinica_id)}: sin ella nadie"
+        " puede leer lo que se cifró con ella"
+    ) from problem
 
 
 async def read_text(chunks: AsyncIterator[bytes]) -> str:

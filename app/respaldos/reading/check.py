@@ -9,6 +9,7 @@ from app.dump.reader import Event
 from app.dump.verifier import FileVerifier, VerifiedFile
 from app.dump.whose import whose
 from app.errors import AlreadyPurged, FormatError, NotCompleted, ObjectMismatch, ObjectNotFound, StorageUnavailable
+from app.respaldos.copies.sources import Source
 from app.respaldos.keys.keys import decryption_of, refuse_destroyed
 from app.respaldos.models import Estado, Respaldo
 from app.respaldos.progress import Etapa, Progress
@@ -18,7 +19,7 @@ from app.storage.s3 import StoredObject
 Take: TypeAlias = Callable[[Sequence[Event]], Awaitable[None]]
 
 
-async def check_quickly(resources: Resources, respaldo: Respaldo, progress: Progress) -> None:
+async def check_quickly(respaldo: Respaldo, progress: Progress, source: Source) -> None:
     """See that the object is there, has its size and, where S3 tells its MD5, that.
 
     Raises NotCompleted, AlreadyPurged, KeyDestroyed, ObjectNotFound, ObjectMismatch, and other StorageErrors that
@@ -26,19 +27,20 @@ async def check_quickly(resources: Resources, respaldo: Respaldo, progress: Prog
     """
     stored = _stored(respaldo)
     progress.enter(Etapa.VERIFICANDO)
-    await resources.storage.glance(stored, on_bytes=lambda size: progress.advance(bytes_=size))
+    await source.storage.glance(stored, on_bytes=lambda size: progress.advance(bytes_=size))
 
 
 async def check_thoroughly(
     resources: Resources,
     respaldo: Respaldo,
     progress: Progress,
+    source: Source,
     *,
     take: Take | None = None,
     parse_data: bool = True,
     on_plain: Callable[[bytes], object] | None = None,
 ) -> VerifiedFile:
-    """Read the object from S3 and check hash, gzip to its end, structure, counts and digests.
+    """Read the object from that source and check hash, gzip to its end, structure, counts and digests.
 
     `take` is given what the file holds as it is read, while the next part is being checked: whether all of it is
     true is known only when this returns. `parse_data` and `on_plain` are as for FileVerifier. Where other bytes
@@ -61,7 +63,7 @@ async def check_thoroughly(
         decryption=await decryption_of(resources, respaldo),
         on_plain=on_plain,
     )
-    async with resources.storage.download(key) as chunks, taking(take) as hand_on:
+    async with source.storage.download(key) as chunks, taking(take) as hand_on:
         async for chunk in chunks:
             await asyncio.to_thread(verifier.feed, chunk)
             await hand_on(events)
@@ -70,7 +72,7 @@ async def check_thoroughly(
         try:
             verified = await asyncio.to_thread(verifier.finish, respaldo.hash_md5)
         except FormatError as exc:
-            if verifier.md5 != respaldo.hash_md5 and await _is_sound(resources, respaldo, progress):
+            if verifier.md5 != respaldo.hash_md5 and await _is_sound(respaldo, progress, source):
                 raise StorageUnavailable(
                     f"lo que llegó de S3 no es lo que hay allí ({exc}); vuelva a intentarlo"
                 ) from exc
@@ -93,7 +95,7 @@ async def check_thoroughly(
 
 
 async def check_by_trial(
-    resources: Resources, respaldo: Respaldo, progress: Progress
+    resources: Resources, respaldo: Respaldo, progress: Progress, source: Source
 ) -> tuple[VerifiedFile, list[str]]:
     """The same, and restore the file into tables of its own, made from the clinic's, which are dropped afterwards.
 
@@ -106,16 +108,16 @@ async def check_by_trial(
         progress.advance(bytes_=0)
 
     async with resources.restore.trying(respaldo.clinica_id, progress.touch) as trial:
-        verified = await check_thoroughly(resources, respaldo, progress, take=trial.staging.take)
+        verified = await check_thoroughly(resources, respaldo, progress, source, take=trial.staging.take)
         progress.enter(Etapa.ENSAYANDO)
         said = await trial.load(verified.totals, step, lambda model, _size: step(model))
     return verified, said
 
 
-async def _is_sound(resources: Resources, respaldo: Respaldo, progress: Progress) -> bool:
+async def _is_sound(respaldo: Respaldo, progress: Progress, source: Source) -> bool:
     """Whether S3 has what was stored, by reading all of it."""
     try:
-        await resources.storage.read_back(_stored(respaldo), on_bytes=lambda size: progress.advance(bytes_=size))
+        await source.storage.read_back(_stored(respaldo), on_bytes=lambda size: progress.advance(bytes_=size))
     except (ObjectMismatch, ObjectNotFound):
         return False
     return True

@@ -1,7 +1,7 @@
 """What changed in a clinic between a backup and today, or between two backups."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 
 from app.clinic.restore.changed_rows import ChangedRow
 from app.clinic.restore.comparison import Comparison
@@ -11,9 +11,10 @@ from app.errors import InvalidRequest, NotCompleted
 from app.respaldos import audit
 from app.respaldos.audit import Actor
 from app.respaldos.backup import queries as backup_queries
+from app.respaldos.copies.sources import UNREADABLE, Sources, read_from
 from app.respaldos.databases import Databases, transaction
 from app.respaldos.jobs import queries as job_queries
-from app.respaldos.jobs.kinds import BAD, Handlers
+from app.respaldos.jobs.kinds import Handlers
 from app.respaldos.jobs.request import Announcer, requesting
 from app.respaldos.jobs.run import Attempt
 from app.respaldos.keys.keys import refuse_destroyed
@@ -60,10 +61,24 @@ async def comparar_respaldos(
             f" y el {otro.id} de {whose(otro.clinica_id)}"
         )
     shown = progress or Progress()
-    async with resources.restore.comparing(respaldo.clinica_id, shown.touch) as comparison:
-        await _read(resources, respaldo, shown, comparison.older.take)
-        if otro is not None:
-            await _read(resources, otro, shown, comparison.newer.take)
+    older = Sources(resources, respaldo, shown)
+    newer = Sources(resources, otro, shown) if otro is not None else None
+    async with AsyncExitStack() as opened:
+        while True:
+            comparison = await opened.enter_async_context(
+                resources.restore.comparing(respaldo.clinica_id, shown.touch)
+            )
+            if await _read(resources, respaldo, older, shown, comparison.older.take) and (
+                otro is None or newer is None or await _read(resources, otro, newer, shown, comparison.newer.take)
+            ):
+                break
+            await opened.aclose()
+        read = [(respaldo, older), *([(otro, newer)] if otro is not None and newer is not None else [])]
+        said = []
+        for each, sources in read:
+            await sources.note()
+            if sources.current.copy is not None:
+                said.append(f"respaldo {each.id}: {read_from(sources.current.copy)}")
         shown.enter(Etapa.COMPARANDO)
         async with transaction(resources) as session:
             unbroken = await reading_queries.is_unbroken(session, respaldo, clinica_id=respaldo.clinica_id)
@@ -71,15 +86,18 @@ async def comparar_respaldos(
         models = {model: Changes(each.deleted, each.updated, each.inserted) for model, each in found.items()}
         for model, rows in (await comparison.only_newer()).items():
             models[model] = Changes(rows, 0, 0)
-        yield Comparacion(models, comparison.avisos, comparison)
+        yield Comparacion(models, [*said, *comparison.avisos], comparison)
 
 
-async def _read(resources: Resources, respaldo: Respaldo, progress: Progress, take: Take) -> None:
+async def _read(resources: Resources, respaldo: Respaldo, sources: Sources, progress: Progress, take: Take) -> bool:
+    """Whether it could be read where it was; otherwise the next reading is of another source."""
     try:
-        await check_thoroughly(resources, respaldo, progress, take=take)
-    except BAD as exc:
+        await check_thoroughly(resources, respaldo, progress, sources.current, take=take)
+    except UNREADABLE as exc:
         # There are two of them.
-        raise type(exc)(f"respaldo {respaldo.id}: {exc}") from exc
+        sources.go_on(type(exc)(f"respaldo {respaldo.id}: {exc}"))
+        return False
+    return True
 
 
 async def run(attempt: Attempt) -> None:

@@ -6,11 +6,12 @@ import os
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from app.errors import FormatError, LocalFileError, NotCompleted
+from app.errors import FormatError, LocalFileError, NotCompleted, ObjectNotFound, StorageError
 from app.respaldos import audit
 from app.respaldos.audit import COMMAND_LINE, Actor
 from app.respaldos.backup import queries as backup_queries
 from app.respaldos.contract import Enlace, mib
+from app.respaldos.copies.sources import Source, Sources
 from app.respaldos.databases import transaction
 from app.respaldos.keys.keys import decryption_of, refuse_destroyed
 from app.respaldos.models import Accion, Estado, Respaldo
@@ -40,35 +41,17 @@ async def descargar_respaldo(
     if respaldo.estado != Estado.COMPLETADO or respaldo.archivo_s3 is None or respaldo.hash_md5 is None:
         raise NotCompleted(f"el respaldo {respaldo.id} está {respaldo.estado}; solo se descarga uno completado")
     progress = progress or Progress()
-    decryption = None if raw else await decryption_of(resources, respaldo)
-    stored, written = hashlib.md5(usedforsecurity=False), hashlib.md5(usedforsecurity=False)
+    key = respaldo.archivo_s3
     try:
         # Next to the target, since a file moves in one step only within a disk.
         with TemporaryDirectory(prefix=".respaldos-", dir=target.parent) as folder:
             part, md5_part = Path(folder, "part"), Path(folder, "md5")
-            with open(part, "xb", opener=_private) as file:
 
-                def write(chunk: bytes) -> None:
-                    stored.update(chunk)
-                    for plain in (chunk,) if decryption is None else decryption.feed(chunk):
-                        written.update(plain)
-                        file.write(plain)
+            async def fetch(source: Source) -> str:
+                return await _fetch(resources, respaldo, source, key, part, progress, raw=raw)
 
-                async with resources.storage.download(respaldo.archivo_s3) as chunks:
-                    async for chunk in chunks:
-                        await asyncio.to_thread(write, chunk)
-                        progress.advance(bytes_=len(chunk))
-                if decryption is not None:
-                    last = decryption.finish()
-                    written.update(last)
-                    file.write(last)
-                file.flush()
-                await asyncio.to_thread(os.fsync, file.fileno())
-            if stored.hexdigest() != respaldo.hash_md5:
-                raise FormatError(
-                    f"lo que S3 entregó tiene MD5 {stored.hexdigest()} y debería ser {respaldo.hash_md5}: está dañado"
-                )
-            md5_part.write_bytes(f"{written.hexdigest()}  ".encode() + os.fsencode(target.name) + b"\n")
+            md5 = await Sources(resources, respaldo, progress).read(fetch)
+            md5_part.write_bytes(f"{md5}  ".encode() + os.fsencode(target.name) + b"\n")
             async with transaction(resources) as session:
                 await audit.record(
                     session,
@@ -84,6 +67,44 @@ async def descargar_respaldo(
         raise LocalFileError(f"no se puede escribir «{target}»: {exc.strerror or exc}") from exc
 
 
+async def _fetch(
+    resources: Resources,
+    respaldo: Respaldo,
+    source: Source,
+    key: str,
+    part: Path,
+    progress: Progress,
+    *,
+    raw: bool,
+) -> str:
+    """Write the object to `part`; return the MD5 of what was written."""
+    decryption = None if raw else await decryption_of(resources, respaldo)
+    stored, written = hashlib.md5(usedforsecurity=False), hashlib.md5(usedforsecurity=False)
+    with open(part, "wb", opener=_private) as file:
+
+        def write(chunk: bytes) -> None:
+            stored.update(chunk)
+            for plain in (chunk,) if decryption is None else decryption.feed(chunk):
+                written.update(plain)
+                file.write(plain)
+
+        async with source.storage.download(key) as chunks:
+            async for chunk in chunks:
+                await asyncio.to_thread(write, chunk)
+                progress.advance(bytes_=len(chunk))
+        if decryption is not None:
+            last = decryption.finish()
+            written.update(last)
+            file.write(last)
+        file.flush()
+        await asyncio.to_thread(os.fsync, file.fileno())
+    if stored.hexdigest() != respaldo.hash_md5:
+        raise FormatError(
+            f"lo que S3 entregó tiene MD5 {stored.hexdigest()} y debería ser {respaldo.hash_md5}: está dañado"
+        )
+    return written.hexdigest()
+
+
 def _private(path: str, flags: int) -> int:
     return os.open(path, flags, 0o600)
 
@@ -93,7 +114,9 @@ LINK_SECONDS = 3600
 
 
 async def enlace_descarga(resources: Resources, respaldo_id: int, *, clinica_id: int | None, actor: Actor) -> Enlace:
-    """The link, whose making is on record before anybody has it. Whether the object is there is not looked at.
+    """The link, whose making is on record before anybody has it.
+
+    It is to a second copy where the object is gone or its store away; where there is none, that is not looked at.
 
     Raises RespaldoNotFound, KeyDestroyed, and NotCompleted with the backup's `estado`.
     """
@@ -105,7 +128,8 @@ async def enlace_descarga(resources: Resources, respaldo_id: int, *, clinica_id:
         )
     refuse_destroyed(respaldo)
     archivo = respaldo.archivo_s3.rpartition("/")[2]
-    url = await resources.storage.presign(respaldo.archivo_s3, seconds=LINK_SECONDS, filename=archivo)
+    source = await _source_of_link(resources, respaldo, respaldo.archivo_s3)
+    url = await source.storage.presign(respaldo.archivo_s3, seconds=LINK_SECONDS, filename=archivo)
     async with transaction(resources) as session:
         await audit.record(
             session,
@@ -115,6 +139,7 @@ async def enlace_descarga(resources: Resources, respaldo_id: int, *, clinica_id:
             respaldo_id=respaldo_id,
             archivo=archivo,
             segundos=LINK_SECONDS,
+            **({} if source.copy is None else {"copia": source.copy}),
         )
     return Enlace(
         url=url,
@@ -122,4 +147,20 @@ async def enlace_descarga(resources: Resources, respaldo_id: int, *, clinica_id:
         archivo=archivo,
         tamaño_mb=mib(respaldo.tamaño_bytes),
         cifrado=respaldo.encrypted,
+        copia=source.copy,
     )
+
+
+async def _source_of_link(resources: Resources, respaldo: Respaldo, key: str) -> Source:
+    """The bucket itself, unless the object is not there and a copy is."""
+    sources = Sources(resources, respaldo, Progress())
+
+    async def look(source: Source) -> Source:
+        if await source.storage.head(key) is None:
+            raise ObjectNotFound(f"el objeto «{key}» no existe en S3")
+        return source
+
+    try:
+        return await sources.read(look) if sources.alternatives else sources.current
+    except StorageError:
+        return sources.current

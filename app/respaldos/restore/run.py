@@ -30,6 +30,7 @@ from app.respaldos.backup import queries as backup_queries
 from app.respaldos.backup.run import crear_respaldo
 from app.respaldos.cancellation import uninterrupted
 from app.respaldos.contract import WHAT, WHO
+from app.respaldos.copies.sources import Source, Sources, read_from
 from app.respaldos.databases import transaction
 from app.respaldos.jobs import queries as job_queries
 from app.respaldos.jobs.heartbeat import lost
@@ -104,12 +105,23 @@ async def run(
         async with attempt.leased():
             # Of a whole clinic PostgreSQL parses what is not there today already, and the digests prove all of it.
             parsed = not request.scope.exact or job.clinica_id is None
-            try:
-                await _make(attempt, target, respaldo, request, made, strict=strict, parse_data=parsed, look=look)
-            except (RestoreRefused, RestoreDiffers):
-                if not parsed:
-                    await _name_wrong_record(attempt, respaldo)
-                raise
+
+            async def make(source: Source) -> None:
+                try:
+                    await _make(
+                        *(attempt, target, respaldo, source, request, made),
+                        strict=strict,
+                        parse_data=parsed,
+                        look=look,
+                    )
+                except (RestoreRefused, RestoreDiffers):
+                    if not (parsed and made.read):
+                        await _name_wrong_record(attempt, respaldo, source)
+                    raise
+
+            sources = Sources(attempt.resources, respaldo, attempt.progress)
+            # What goes wrong once it has been read is not the source's fault.
+            await sources.read(make, unless=lambda: made.read)
         await _complete(attempt)
     except BaseException as exc:
         if made.transaction_id is None:
@@ -120,8 +132,9 @@ async def run(
 
 
 class _Made:
-    """What is known of the attempt so far."""
+    """What is known of the attempt so far: whether the file has been read and is right."""
 
+    read = False
     transaction_id: str | None = None
 
 
@@ -129,6 +142,7 @@ async def _make(
     attempt: Attempt,
     target: RestoreDatabase,
     respaldo: Respaldo,
+    source: Source,
     request: RestoreRequest,
     made: _Made,
     *,
@@ -143,20 +157,23 @@ async def _make(
         clinica_id, progress.touch, strict=strict, update=request.actualizar, unbroken=unbroken
     ) as session:
         verified = await check_thoroughly(
-            resources, respaldo, progress, take=session.staging.take, parse_data=parse_data
+            resources, respaldo, progress, source, take=session.staging.take, parse_data=parse_data
         )
+        made.read = True
         progress.enter(Etapa.COMPARANDO)
-        migrations = await session.migrations_since()
-        if migrations:
+        said = await session.migrations_since()
+        if source.copy is not None:
+            said = [read_from(source.copy), *said]
+        if said:
             # Where the restore is refused, they may be why.
-            await _note(attempt, avisos=migrations)
-        plan = await _compare(attempt, request, session, migrations)
+            await _note(attempt, avisos=said, copia=source.copy)
+        plan = await _compare(attempt, request, session, said)
         nothing_there = request.scope.whole and session.is_empty
         if plan.any and not (
             request.simulada or request.sin_respaldo_previo or request.destino is not None or nothing_there
         ):
             # What is restored into, and no replica that may be behind.
-            plan = await _save_first(replace(resources, clinic=target), attempt, request, session, migrations, plan)
+            plan = await _save_first(replace(resources, clinic=target), attempt, request, session, said, plan)
         if look is not None:
             await look(session, plan)
         progress.enter(Etapa.APLICANDO)
@@ -182,13 +199,13 @@ async def _make(
         await session.commit()
 
 
-async def _name_wrong_record(attempt: Attempt, respaldo: Respaldo) -> None:
+async def _name_wrong_record(attempt: Attempt, respaldo: Respaldo, source: Source) -> None:
     """Where a record of the file is none, that is why it was refused. Raises FormatError, which says which."""
     with suppress(StorageError, NotCompleted, AlreadyPurged):
-        await check_thoroughly(attempt.resources, respaldo, attempt.progress)
+        await check_thoroughly(attempt.resources, respaldo, attempt.progress, source)
 
 
-async def _compare(attempt: Attempt, request: RestoreRequest, session: ClinicRestore, migrations: list[str]) -> Plan:
+async def _compare(attempt: Attempt, request: RestoreRequest, session: ClinicRestore, said: list[str]) -> Plan:
     """Begin the transaction, and write down what would change."""
     await session.begin(request.scope)
     plan = await session.compare(_step(attempt.progress))
@@ -196,7 +213,7 @@ async def _compare(attempt: Attempt, request: RestoreRequest, session: ClinicRes
         attempt,
         resultado=_shown(plan),
         etiquetas=plan.called,
-        avisos=[*said_of(plan, request), *migrations, *plan.avisos],
+        avisos=[*said_of(plan, request), *said, *plan.avisos],
     )
     return plan
 
@@ -206,7 +223,7 @@ async def _save_first(
     attempt: Attempt,
     request: RestoreRequest,
     session: ClinicRestore,
-    migrations: list[str],
+    said: list[str],
     plan: Plan,
 ) -> Plan:
     """How things are now, in a backup of its own; where that fails, so does the restore. Return what is changed then.
@@ -228,7 +245,7 @@ async def _save_first(
             )
         await session.rollback()
         progress.enter(Etapa.COMPARANDO)
-        plan = await _compare(attempt, request, session, migrations)
+        plan = await _compare(attempt, request, session, said)
     return plan
 
 

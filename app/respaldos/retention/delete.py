@@ -17,6 +17,7 @@ from app.errors import (
 from app.respaldos import audit, notices
 from app.respaldos.audit import Actor
 from app.respaldos.backup import queries as backup_queries
+from app.respaldos.copies import queries as copy_queries
 from app.respaldos.databases import Databases, transaction
 from app.respaldos.models import Accion, Respaldo, TipoAviso
 from app.respaldos.resources import Resources
@@ -96,17 +97,26 @@ async def recuperar_respaldo(
 ) -> Respaldo:
     """The backup as it was before its deletion; limpiar leaves it alone for RETENTION_DAYS from now.
 
-    Raises RespaldoNotFound, NotDeleted, AlreadyPurged where the object is gone or is being removed just now, and
-    StorageError where S3 does not say.
+    Where its object is gone, it is read from a second copy from then on. Raises RespaldoNotFound, NotDeleted,
+    AlreadyPurged where the object and all copies are gone or being removed just now, and StorageError where S3 does
+    not say.
     """
     async with transaction(resources) as session:
         respaldo = await backup_queries.get(session, respaldo_id, clinica_id=clinica_id, deleted=True)
     _refuse(respaldo)
-    if respaldo.archivo_s3 is not None and await resources.storage.head(respaldo.archivo_s3) is None:
-        raise AlreadyPurged(f"el archivo del respaldo {respaldo_id} ya no está en S3")
+    copy = None
+    if respaldo.archivo_s3 is not None:
+        copy = await _copy_needed(resources, respaldo, respaldo.archivo_s3)
     async with transaction(resources) as session:
         respaldo = await retention_queries.locked(session, respaldo_id, clinica_id=clinica_id)
         _refuse(respaldo)
+        if copy is None and respaldo.being_purged:
+            raise _purged(respaldo)
+        if copy is not None:
+            if not respaldo.has_copy(copy):
+                raise _purged(respaldo)
+            respaldo.purga_iniciada = respaldo.purgado = None
+            await copy_queries.note_only_copy(session, respaldo_id, True, clinica_id=clinica_id)
         respaldo.fecha_eliminacion = None
         await audit.record(session, Accion.RECUPERACION, actor, clinica_id=clinica_id, respaldo_id=respaldo_id)
         await session.refresh(respaldo)
@@ -116,8 +126,23 @@ async def recuperar_respaldo(
 def _refuse(respaldo: Respaldo) -> None:
     if respaldo.fecha_eliminacion is None:
         raise NotDeleted(f"el respaldo {respaldo.id} no está eliminado")
-    if respaldo.being_purged:
-        raise AlreadyPurged(f"el archivo del respaldo {respaldo.id} ya se borró de S3")
+
+
+def _purged(respaldo: Respaldo) -> AlreadyPurged:
+    return AlreadyPurged(f"el archivo del respaldo {respaldo.id} ya se borró de S3")
+
+
+async def _copy_needed(resources: Resources, respaldo: Respaldo, key: str) -> str | None:
+    """The second copy that takes the place of its object; None where that is there. Raises AlreadyPurged."""
+    if not respaldo.being_purged and await resources.storage.head(key) is not None:
+        return None
+    for bucket in resources.copies:
+        if respaldo.has_copy(bucket.name):
+            with bucket.errors():
+                found = await bucket.storage.head(key)
+            if found is not None and found.size == respaldo.tamaño_bytes:
+                return bucket.name
+    raise _purged(respaldo)
 
 
 async def aceptar_respaldo(

@@ -33,7 +33,16 @@ from app.respaldos.search.contract import (
 from app.respaldos.search.found import TODAY
 from app.respaldos.search.records import Relations, Row, forget_patterns, version
 from app.respaldos.search.search import CUT, LONGEST_SECONDS, backup_files, labels_of
-from app.respaldos.search.sources import UNREADABLE, BackupFile, Source, Today, repeated, unreadable, values_of
+from app.respaldos.search.sources import (
+    UNREADABLE,
+    BackupFile,
+    Source,
+    Today,
+    copies_read,
+    repeated,
+    unreadable,
+    values_of,
+)
 from app.respaldos.search.turns import in_turns
 
 # Of the records that depend on one, by model.
@@ -93,7 +102,7 @@ async def registro_entero(
                 fecha=source.taken_at,
                 campos=await history.fields(version_),
                 dependientes=await history.dependents(version_, record.dependents(version_), limit=HANGING),
-                avisos=history.avisos,
+                avisos=[*history.avisos, *copies_read(sources)],
             )
     finally:
         forget_patterns()
@@ -113,7 +122,7 @@ async def _told(
             **record.named(await history.label(newest)),
             versiones=await history.versions(),
             dependientes=await history.dependents(newest, record.dependents(newest), limit=EXAMPLES),
-            avisos=history.avisos,
+            avisos=[*history.avisos, *copies_read(files)],
         )
 
 

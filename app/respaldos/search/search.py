@@ -17,7 +17,7 @@ from app.respaldos.resources import Resources
 from app.respaldos.search.contract import EstadoRegistro, FinDeBusqueda, RegistroEncontrado, RegistrosEncontrados
 from app.respaldos.search.hunt import Hunt
 from app.respaldos.search.records import Relations, forget_patterns
-from app.respaldos.search.sources import BackupFile, Today
+from app.respaldos.search.sources import BackupFile, Today, copies_read
 from app.respaldos.search.words import Words
 
 DEFAULT_DAYS: Final = 30
@@ -104,7 +104,7 @@ async def _hunted(
                 raise
             hunt.more = True
             avisos = [CUT, *avisos]
-    return FinDeBusqueda(hay_mas=hunt.more, avisos=[*avisos, *hunt.avisos])
+    return FinDeBusqueda(hay_mas=hunt.more, avisos=[*avisos, *hunt.avisos, *copies_read(files)])
 
 
 async def registros_encontrados(

@@ -18,8 +18,10 @@ from app.dump.reader import Event, HeaderRead, ModelBegun, ModelEnded, RecordsRe
 from app.dump.scanner import FileScanner
 from app.dump.whose import whose
 from app.errors import EncryptionError, FormatError, ObjectNotFound, RespaldosError, StorageError
+from app.respaldos.copies.sources import Sources
 from app.respaldos.keys.keys import decryption_of
 from app.respaldos.models import Respaldo
+from app.respaldos.progress import Progress
 from app.respaldos.resources import Resources
 from app.respaldos.search.records import Model, Relations, Row
 from app.respaldos.search.scan import Scan
@@ -149,6 +151,8 @@ class BackupFile:
         self._respaldo = respaldo
         self._catalogue = catalogue
         self._relations = relations
+        # Which second copy was read, if one was.
+        self.copy: str | None = None
 
     @property
     def taken_at(self) -> datetime:
@@ -172,7 +176,9 @@ class BackupFile:
             raise ObjectNotFound(f"el respaldo {self._respaldo.id} no tiene archivo")
         decryption = await decryption_of(self._resources, self._respaldo)
         reading = _Reading(self._respaldo, self._catalogue, self._secrets, scan, decryption)
-        async with self._resources.storage.download(key) as chunks:
+        sources = Sources(self._resources, self._respaldo, Progress())
+        async with sources.opened(key) as chunks:
+            self.copy = sources.current.copy
             async for chunk in chunks:
                 await asyncio.to_thread(reading.feed, chunk)
                 if scan.done:
@@ -195,6 +201,12 @@ class BackupFile:
             table: (count, [row for row in scan.rows if row.model.table == table])
             for table, count in scan.counted.items()
         }
+
+
+def copies_read(sources: Iterable[Source]) -> list[str]:
+    """In a sentence, which backups were read from second copies, if any were."""
+    of = [str(each.respaldo_id) for each in sources if isinstance(each, BackupFile) and each.copy is not None]
+    return [f"se leyeron de su copia en otro almacén los respaldos {', '.join(of)}"] if of else []
 
 
 class _Reading:

@@ -1655,7 +1655,8 @@ export interface components {
          *       "expira_en_segundos": 3600,
          *       "archivo": "backup_20260703_020012.json.gz",
          *       "tamaño_mb": 1.5,
-         *       "cifrado": false
+         *       "cifrado": false,
+         *       "copia": null
          *     }
          */
         Enlace: {
@@ -1672,6 +1673,11 @@ export interface components {
              * @description El archivo llega cifrado, y sin las claves nadie lo abre. Descifrado se lo pide con `POST /respaldos/{id}/exportaciones/`, en formato `json`.
              */
             cifrado: boolean;
+            /**
+             * Copia
+             * @description Si el enlace es a una copia en otro almacén, porque el archivo no está: cómo se llama.
+             */
+            copia: string | null;
         };
         /**
          * Estadisticas
@@ -1763,7 +1769,7 @@ export interface components {
          * @description Hasta que está hecha, y después hasta que se borra.
          * @enum {string}
          */
-        EstadoCopia: "pendiente" | "completa" | "fallida" | "borrada" | "conservada";
+        EstadoCopia: "pendiente" | "completa" | "fallida" | "borrando" | "borrada" | "conservada";
         /**
          * EstadoRegistro
          * @description Qué pasó con el registro.
@@ -3171,6 +3177,7 @@ export interface components {
          *       "conflictos": [],
          *       "respaldo_previo": null,
          *       "comparado_con": null,
+         *       "copia": null,
          *       "error": null,
          *       "usuario": "12",
          *       "fecha_creacion": "2026-07-05T06:59:55+00:00",
@@ -3238,6 +3245,11 @@ export interface components {
             respaldo_previo: number | null;
             /** Comparado Con */
             comparado_con: number | null;
+            /**
+             * Copia
+             * @description Cómo se llama la copia en otro almacén de la que se leyó, si el archivo no se podía leer.
+             */
+            copia: string | null;
             /** Error */
             error: string | null;
             /** Usuario */
