@@ -136,6 +136,16 @@ def pytest_sessionstart(session: pytest.Session) -> None:
         reporter.ensure_show_status = lambda: None
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Import the tests and what they test without the garbage collector, which finds none: a tenth of the time."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
+
+
 def pytest_collection_finish() -> None:
     """Have the garbage collector leave alone what is there by now, and come seldom: it took a tenth of a run."""
     gc.collect()
