@@ -33,6 +33,7 @@ from app.respaldos.schedule.nights import BATCH
 from app.respaldos.schedule.overdue import OVERDUE
 from app.respaldos.status import fleet as status_fleet
 from app.settings import Settings
+from tests.bench import panel
 from tests.bench.databases import MANY_BACKUPS_HOME, database_url
 from tests.bench.service import client, service, token
 from tests.bench.table import Row, say
@@ -323,4 +324,13 @@ def measure(settings: Settings) -> tuple[list[Row], dict[str, Any]]:
     found = asyncio.run(_ask_all(settings))
     with service(MANY_BACKUPS_HOME, "serve", "--puerto", str(PORT)):
         found |= asyncio.run(_get_all())
-    return [Row(what, "", seconds, bound, "s") for what, (seconds, bound) in found.items()], found
+        pages = asyncio.run(panel.of_all_clinics(PORT, token(MANY_BACKUPS_HOME, None)))
+    rows = [Row(what, "", seconds, bound, "s") for what, (seconds, bound) in found.items()]
+    for what, (opened, filtered, elements, most) in pages.items():
+        rows += [
+            Row(f"{what}: the first row", "", opened, 1, "s"),
+            Row(f"{what}: the first row, filtered", "", filtered, 0.5, "s"),
+            Row(f"{what}: elements of the page", "", elements, 3_000, ""),
+            Row(f"{what}: elements with a thousand rows", "", most, None, ""),
+        ]
+    return rows, found | pages

@@ -35,6 +35,8 @@ GONE = "Zacarías Ñandúquispe"
 SEARCHES = {
     "a deleted patient, by name": ("zacarias nanduquispe", "Ñandúquispe"),
     "a common name": ("maria", "María"),
+    "a word of nearly as many records as are looked through": ("sangrado", "sangrado"),
+    "a word of more": ("consulta", "consulta"),
     "what nobody is called": ("xylofonista", "xylofonista"),
 }
 

@@ -79,9 +79,21 @@ async def clinics(home: Path) -> AsyncIterator[tuple[str, dict[str, str]]]:
             yield str(api.base_url).rstrip("/"), settings
 
 
-async def _prepared(settings: dict[str, str]) -> None:
+def _chosen(settings: dict[str, str]) -> Settings:
     values: dict[str, Any] = {name.lower(): value for name, value in settings.items()}
-    chosen = Settings(_env_file=None, **values)
+    return Settings(_env_file=None, **values)
+
+
+async def _make_points(settings: dict[str, str]) -> None:
+    """One of a morning's work, and one an hour later, since when nothing has changed."""
+    await _change(settings["DATABASE_URL"])
+    async with open_resources(_chosen(settings)) as resources:
+        for _ in range(2):
+            await crear_respaldo(resources, clinica_id=1, tipo=TipoRespaldo.PUNTO)
+
+
+async def _prepared(settings: dict[str, str]) -> None:
+    chosen = _chosen(settings)
     connection = await asyncpg.connect(settings["DATABASE_URL"])
     try:
         await create_schema(connection)
@@ -173,8 +185,9 @@ class Album:
                 path.write_bytes(b64decode(made.partition(",")[2]))
 
 
-async def photograph(browser: Browser, url: str, database_url: str, folder: Path) -> None:
+async def photograph(browser: Browser, url: str, settings: dict[str, str], folder: Path) -> None:
     """Every page, into the folder."""
+    database_url = settings["DATABASE_URL"]
     context = await browser.new_context(locale="es-BO", timezone_id="America/La_Paz")
     page = await context.new_page()
     album = Album(page, await context.new_page(), folder)
@@ -207,6 +220,16 @@ async def photograph(browser: Browser, url: str, database_url: str, folder: Path
     await album.take("creado")
     await _change(database_url)
     await page.get_by_role("link", name="Ver este respaldo").click()
+    await page.get_by_role("button", name="Retener").click()
+    await page.get_by_label("Por qué se conserva").fill("Lo pide la auditoría del Ministerio")
+    await album.take("retener", whole=False)
+    await page.get_by_role("dialog").get_by_role("button", name="Retener").click()
+    await page.get_by_text("Está retenido").wait_for()
+    await page.get_by_role("button", name="Exportar", exact=True).click()
+    await album.take("exportar", whole=False)
+    await page.get_by_role("button", name="Preparar los datos").click()
+    await page.get_by_text("Se descarga una sola vez").wait_for(timeout=60_000)
+    await album.take("exportado")
     await page.get_by_role("link", name="Restaurar").click()
     await page.get_by_role("button", name="Ver qué cambiaría").wait_for()
     await album.take("restaurar")
@@ -234,6 +257,9 @@ async def photograph(browser: Browser, url: str, database_url: str, folder: Path
     await page.get_by_role("button", name="Ver campo por campo").first.click()
     await page.get_by_role("dialog").get_by_text("No está.").wait_for(timeout=60_000)
     await album.take("historia", whole=False)
+    await page.get_by_role("button", name=re.compile("^Ver todo como estaba")).first.click()
+    await page.get_by_role("dialog").get_by_text("Muñoz Peñaranda").first.wait_for(timeout=60_000)
+    await album.take("entero", whole=False)
     await page.get_by_role("button", name="Cerrar").click()
     await page.get_by_role("button", name="Seguir", exact=True).click()
     await album.take("elegido")
@@ -255,6 +281,20 @@ async def photograph(browser: Browser, url: str, database_url: str, folder: Path
     await logged_in(page, url, SUPERUSER_EMAIL)
     await page.get_by_role("row").nth(2).wait_for()
     await album.take("clinicas")
+    await page.get_by_role("link", name=DEMO_CLINICS[0].nombre).click()
+    await page.get_by_role("button", name="Cambiar los respaldos de día").click()
+    await page.get_by_label("Solo para esta clínica").check()
+    await page.get_by_label("Cada cuánto").select_option("60")
+    await page.get_by_label("Desde las").fill("08:00")
+    await page.get_by_label("Hasta las").fill("19:00")
+    await album.take("puntos", whole=False)
+    await page.get_by_role("button", name="Guardar").click()
+    await page.get_by_text("Respaldos de día: cada hora").wait_for()
+    await _make_points(settings)
+    await page.get_by_role("link", name="Respaldos", exact=True).click()
+    await page.get_by_text("Durante el día").nth(1).wait_for()
+    await album.take("puntos-lista", whole=False)
+    await page.goto(f"{url}/panel/")
     await page.get_by_role("link", name="Quién hizo qué").click()
     await page.get_by_role("row").nth(2).wait_for()
     await album.take("eventos", whole=False)
@@ -301,7 +341,7 @@ async def main(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as home:
         async with clinics(Path(home)) as (url, settings), chromium() as browser:
-            await photograph(browser, url, settings["DATABASE_URL"], folder)
+            await photograph(browser, url, settings, folder)
 
 
 if __name__ == "__main__":
