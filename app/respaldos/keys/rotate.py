@@ -11,6 +11,7 @@ from app.respaldos.databases import transaction
 from app.respaldos.keys import fleet as key_fleet
 from app.respaldos.keys import queries as key_queries
 from app.respaldos.keys.keys import copy
+from app.respaldos.keys.object_key import PREFIX, object_key_of
 from app.respaldos.models import Accion, Clave
 from app.respaldos.progress import Progress
 from app.respaldos.resources import Resources
@@ -32,7 +33,8 @@ class Rotated:
 async def rotar_claves(
     resources: Resources, *, actor: Actor = COMMAND_LINE, progress: Progress | None = None
 ) -> Rotated:
-    """Wrap every key that another master key has wrapped, and put it so beside the backups.
+    """Wrap every key that another master key has wrapped, and put it so beside the backups; those, too, that are not
+    there, since the bucket is another one or has lost them.
 
     Each is done by itself: after an error the next call goes on from there, and files can be read all the while by
     whoever has both master keys. Raises MasterKeyMissing, StorageError, DatabaseError, and EncryptionError where it
@@ -40,12 +42,13 @@ async def rotar_claves(
     """
     masters, progress = resources.keyring.masters, progress or Progress()
     done = Rotated(masters.wrapping)
+    there = {item.key async for item in resources.storage.list(PREFIX)}
     after = ""
     while True:
         async with transaction(resources) as session:
             batch = await key_fleet.to_wrap(session, master_id=done.master_id, after=after, limit=_BATCH)
         if not batch:
-            return done
+            break
         for kept in batch:
             after = kept.id
             progress.advance(bytes_=0)
@@ -57,6 +60,18 @@ async def rotar_claves(
                 # One that was destroyed meanwhile needs no other wrapping.
                 if not isinstance(exc, KeyDestroyed):
                     done.failed[kept.id] = f"{whose(kept.clinica_id)}: {exc}"
+
+    async with transaction(resources) as session:
+        every = await key_fleet.every(session)
+    for kept in every:
+        if (
+            (kept.destruida, kept.maestra) == (None, done.master_id)
+            and kept.id not in done.copied
+            and object_key_of(kept.id, clinica_id=kept.clinica_id) not in there
+        ):
+            progress.advance(bytes_=0)
+            await _rotate(resources, kept, done, actor)
+    return done
 
 
 async def _rotate(resources: Resources, kept: Clave, done: Rotated, actor: Actor) -> None:

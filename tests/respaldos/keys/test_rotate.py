@@ -62,6 +62,17 @@ async def test_keys_are_wrapped_anew_and_files_stay(
     assert (await back_up(new)).key_id == made[0].key_id
 
 
+async def test_what_the_bucket_has_lost_is_put_there_again(resources: Resources) -> None:
+    encrypting = with_masters(resources, "2026")
+    made = [await back_up(encrypting, clinica_id) for clinica_id in (SMALL, None)]
+    lost = f"claves/{SMALL}/{made[0].key_id}"
+    await resources.storage.delete(lost)
+    done = await rotar_claves(encrypting)
+    assert (done.wrapped, done.copied, done.failed) == ([], [made[0].key_id], {})
+    assert await resources.storage.head(lost) is not None
+    assert (await rotar_claves(encrypting)).copied == []
+
+
 async def test_what_was_cut_off_goes_on(
     resources: Resources, conn: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
