@@ -55,6 +55,7 @@ LINES = {
     "politica": "Cuándo, qué y a quién",
     "clinicas": "Lista las clínicas",
     "claves": "Con qué se cifra",
+    "auditoria": "Quién hizo qué",
     "estadisticas": "Resume una clínica",
 }
 
@@ -63,6 +64,7 @@ WIDTHS = (14, 24)
 
 MODULES = {
     "app.cli.commands.access": ("acceso",),
+    "app.cli.commands.audit": ("auditoria",),
     "app.cli.commands.backup": ("crear", "descargar"),
     "app.cli.commands.catalogue": ("catalogo",),
     "app.cli.commands.certificate": ("constancia",),

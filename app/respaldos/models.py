@@ -11,6 +11,7 @@ from sqlalchemy import (
     ColumnElement,
     Date,
     DateTime,
+    FetchedValue,
     ForeignKey,
     Identity,
     Index,
@@ -141,6 +142,7 @@ class Accion(StrEnum):
     CREACION_CLAVE = "creacion_clave"
     REVOCACION_CLAVE = "revocacion_clave"
     POLITICA = "politica"
+    PURGA = "purga"
 
 
 class Alcance(StrEnum):
@@ -664,7 +666,8 @@ class Trabajo(Base):
 class Evento(Base):
     """One line of the audit trail: who did what to which backup, when and from where.
 
-    A trigger refuses to change or delete it. No foreign key: it outlives what it is about.
+    Triggers number it without a gap, put the hash of the line before (`anterior`) and its own (`huella`) into it, and
+    refuse to change or delete it. No foreign key: it outlives what it is about.
     """
 
     __tablename__ = "evento"
@@ -677,6 +680,8 @@ class Evento(Base):
     usuario: Mapped[str | None] = mapped_column(Text)
     direccion: Mapped[str | None] = mapped_column(Text)
     detalle: Mapped[dict[str, Any]] = mapped_column(JSONB, server_default=text("'{}'"))
+    anterior: Mapped[str] = mapped_column(CHAR(64), server_default=FetchedValue())
+    huella: Mapped[str] = mapped_column(CHAR(64), server_default=FetchedValue())
 
     __table_args__ = (_one_of("accion", Accion), Index(None, "clinica_id", "id"), Index(None, "fecha"))
 

@@ -92,7 +92,8 @@ async def test_a_wrong_password_is_written_down_and_counted(
     assert (too_many.status_code, too_many.json()["codigo"]) == (429, "demasiados_intentos")
     assert 0 < int(too_many.headers["retry-after"]) <= 900
     lines = await events(conn, "ingreso_rechazado")
-    assert [line["detalle"]["correo"] for line in lines] == [ADMIN] * 5 + ["nadie@clinica.example", ADMIN]
+    # Of what was typed nothing: somebody may type a password there.
+    assert not any("@" in str(line["detalle"]) for line in lines)
     # The administrator sees who tried; what is nobody's e-mail is nobody's line.
     assert [line["clinica_id"] for line in lines] == [SMALL] * 5 + [None, None]
     assert {line["direccion"] for line in lines} == {"127.0.0.1"}

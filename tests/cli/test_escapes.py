@@ -63,6 +63,7 @@ async def test_no_command_lets_a_terminal_heed_data(
     run("politica", "--clinica", clinic)
     run("politica", "--clinica", clinic, "--horario", EVIL, codes=(1,))
     run("politica", "--clinica", clinic, "--avisar", EVIL, codes=(1,))
+    run("auditoria")
     run("claves")
     run("claves", "destruir", "--clinica", clinic, "--nombre", EVIL, codes=(1,))
     run("catalogo", codes=(0, 1))

@@ -69,5 +69,7 @@ async def everything(sql: asyncpg.Connection) -> dict[str, str]:
 
 async def empty(sql: asyncpg.Connection, tables: list[str]) -> None:
     names = ", ".join('"{}"."{}"'.format(*name.split(".", 1)) for name in tables)
+    await sql.execute("ALTER TABLE respaldos.evento DISABLE TRIGGER evento_no_cambia")
     await sql.execute(f"SET session_replication_role = replica; TRUNCATE {names} RESTART IDENTITY CASCADE")
     await sql.execute("RESET session_replication_role")
+    await sql.execute("ALTER TABLE respaldos.evento ENABLE ALWAYS TRIGGER evento_no_cambia")

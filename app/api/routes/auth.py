@@ -76,7 +76,6 @@ async def login(
                 Accion.INGRESO_RECHAZADO,
                 Actor(None, None, origin.direccion),
                 clinica_id=clinica_id,
-                correo=body.correo,
                 motivo=exc.code,
             )
         raise

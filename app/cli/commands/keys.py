@@ -1,6 +1,5 @@
 """The command claves: the keys that backups are encrypted with, wrapped anew and destroyed."""
 
-import getpass
 import sys
 from collections.abc import Sequence
 from typing import Literal
@@ -11,7 +10,7 @@ from app.cli.clinic_option import clinic_number, one_of, whose_option
 from app.cli.output import dated, done, failed, json_option, number, print_json, say, table, timestamp, warn
 from app.cli.progress import progress_bar
 from app.cli.resources import with_resources
-from app.cli.running import with_databases
+from app.cli.running import system_user, with_databases
 from app.dump.whose import named, whose
 from app.respaldos.audit import COMMAND_LINE
 from app.respaldos.contract import DestruccionDeClave
@@ -150,7 +149,7 @@ def destruir(
     owner = one_of(clinica, plataforma)
     if confirmar and retirar:
         raise click.UsageError("--confirmar no va con --retirar")
-    by = f"{getpass.getuser()} (línea de comandos)"
+    by = f"{system_user()} (línea de comandos)"
 
     async def found(databases: Databases) -> tuple[int | None, str]:
         clinica_id = await clinic_number(databases.clinic, owner) if owner is not None else None

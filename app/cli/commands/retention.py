@@ -199,7 +199,7 @@ def _purge(clinica: str | None) -> int:
     async def work(settings: Settings) -> int:
         async with open_resources(settings) as resources:
             clinica_id = await clinic_number(resources.clinic, clinica) if clinica is not None else None
-            return await purgar(resources, days=settings.purge_days, clinica_id=clinica_id)
+            return await purgar(resources, days=settings.purge_days, clinica_id=clinica_id, actor=COMMAND_LINE)
 
     return with_settings(work)
 

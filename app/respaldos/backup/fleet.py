@@ -8,6 +8,7 @@ from sqlalchemy import BigInteger, and_, any_, delete, func, literal, or_, selec
 from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.respaldos import audit
 from app.respaldos.audit import Actor
 from app.respaldos.jobs import queries as job_queries
 from app.respaldos.jobs.kinds import KINDS, POINT_PRIORITY, job_values, those
@@ -109,16 +110,19 @@ async def add_pending(
             delete(Respaldo).where(Respaldo.id.in_(refused)).execution_options(synchronize_session=False)
         )
     pending = [respaldo for respaldo in respaldos if respaldo.id in kept]
-    session.add_all(
-        Evento(
-            clinica_id=respaldo.clinica_id,
-            accion=Accion.CREACION,
-            respaldo_id=respaldo.id,
-            usuario=actor.usuario,
-            direccion=actor.direccion,
-            detalle={"tipo_respaldo": respaldo.tipo_respaldo},
-        )
-        for respaldo in pending
+    audit.record_all(
+        session,
+        [
+            Evento(
+                clinica_id=respaldo.clinica_id,
+                accion=Accion.CREACION,
+                respaldo_id=respaldo.id,
+                usuario=actor.usuario,
+                direccion=actor.direccion,
+                detalle={"tipo_respaldo": respaldo.tipo_respaldo},
+            )
+            for respaldo in pending
+        ],
     )
     await session.flush()
     return pending

@@ -4,7 +4,10 @@ import asyncio
 import logging
 
 from app.errors import StorageError
+from app.respaldos import audit
+from app.respaldos.audit import SERVICE, Actor
 from app.respaldos.databases import transaction
+from app.respaldos.models import Accion
 from app.respaldos.resources import Resources
 from app.respaldos.retention import fleet as retention_fleet
 from app.respaldos.retention import queries as retention_queries
@@ -16,7 +19,7 @@ log = logging.getLogger(__name__)
 DELETE_SECONDS = 20
 
 
-async def purgar(resources: Resources, *, days: int, clinica_id: int | None = None) -> int:
+async def purgar(resources: Resources, *, days: int, clinica_id: int | None = None, actor: Actor = SERVICE) -> int:
     """Remove the objects of the backups that were deleted `days` or more ago; return how many backups that were.
 
     Of every clinic, or of one.
@@ -45,6 +48,14 @@ async def purgar(resources: Resources, *, days: int, clinica_id: int | None = No
                 continue
         async with transaction(resources) as session:
             await retention_queries.mark_purged(session, backup.respaldo_id, clinica_id=backup.clinica_id)
+            await audit.record(
+                session,
+                Accion.PURGA,
+                actor,
+                clinica_id=backup.clinica_id,
+                respaldo_id=backup.respaldo_id,
+                archivo_s3=backup.archivo_s3,
+            )
         purged += 1
     return purged
 

@@ -1142,7 +1142,7 @@ export interface components {
          * @description Qué se hizo.
          * @enum {string}
          */
-        Accion: "creacion" | "cancelacion" | "enlace_descarga" | "descarga" | "verificacion" | "restauracion" | "comparacion" | "exportacion" | "eliminacion" | "recuperacion" | "aceptacion" | "reindexacion" | "ingreso" | "ingreso_rechazado" | "emision_token" | "acceso_rechazado" | "programacion" | "retencion" | "liberacion" | "salida" | "cierre_sesiones" | "destruccion_clave" | "rotacion_claves" | "creacion_clave" | "revocacion_clave" | "politica";
+        Accion: "creacion" | "cancelacion" | "enlace_descarga" | "descarga" | "verificacion" | "restauracion" | "comparacion" | "exportacion" | "eliminacion" | "recuperacion" | "aceptacion" | "reindexacion" | "ingreso" | "ingreso_rechazado" | "emision_token" | "acceso_rechazado" | "programacion" | "retencion" | "liberacion" | "salida" | "cierre_sesiones" | "destruccion_clave" | "rotacion_claves" | "creacion_clave" | "revocacion_clave" | "politica" | "purga";
         /**
          * Alcance
          * @description Para qué es una clave.

@@ -110,8 +110,8 @@ function fromAddress(params: URLSearchParams): FiltrosDeEventos {
 
 function Row({ evento, clock }: { evento: EventoDePlataforma; clock: Clock }) {
   const { clinica_id, respaldo_id, usuario, direccion, detalle } = evento;
-  // Whoever could not log in is nobody yet but what they typed.
-  const who = usuario ?? (typeof detalle["correo"] === "string" ? detalle["correo"] : null);
+  // Of the command line it is known which user of the machine that was; older lines say what somebody typed to log in.
+  const who = usuario ?? [detalle["usuario_sistema"], detalle["correo"]].find((each) => typeof each === "string") ?? null;
   const records = namedIn(detalle);
   const why = [detalle["motivo"], detalle["error"]].find((each) => typeof each === "string");
   return (

@@ -89,6 +89,7 @@ export const ACCION: Record<Accion, string> = {
   emision_token: "hizo un token de acceso",
   ingreso_rechazado: "no pudo ingresar",
   programacion: "cambió cada cuánto se respalda de día",
+  purga: "borró el archivo del respaldo eliminado",
   politica: "cambió cuándo se respalda, qué se guarda o a quién se avisa",
   destruccion_clave: "pidió o confirmó destruir la clave con que se cifra",
   rotacion_claves: "cambió la clave maestra que guarda la de la clínica",
