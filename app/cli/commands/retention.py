@@ -254,10 +254,10 @@ def _show_decisions(found: list[ClinicDecisions], as_json: bool, purged: int | N
 @json_option
 @click.pass_context
 def reindexar(context: click.Context, clinica: str | None, sin_sello: bool, as_json: bool) -> None:
-    """Rehace, a partir de los archivos del bucket, los respaldos que la base de datos perdió.
+    """Rehace, a partir de los archivos del bucket y de sus copias, los respaldos que la base de datos perdió.
 
-    Lee entero cada archivo que la base de datos no conoce. No cambia nada en el bucket. Termina con error si
-    algún archivo está dañado.
+    Lee entero cada archivo que la base de datos no conoce. No cambia nada en ningún bucket. Termina con error si
+    algún archivo está dañado o algún bucket no se pudo mirar.
     """
 
     async def work(resources: Resources) -> Reindexed:
@@ -273,6 +273,7 @@ def reindexar(context: click.Context, clinica: str | None, sin_sello: bool, as_j
                 "desconocidos": [_described(item) for item in found.unknown],
                 "dañados": [_described(item) for item in found.damaged],
                 "ya_registrados": found.known,
+                "sin_mirar": found.away,
             }
         )
     else:
@@ -292,6 +293,8 @@ def reindexar(context: click.Context, clinica: str | None, sin_sello: bool, as_j
                 ],
                 right=(0, 1, 3, 4),
             )
+        for reason in found.away:
+            warn(f"no se pudo mirar: {reason}")
         for item in found.unknown:
             warn(f"desconocido, no se tocó: «{item.archivo_s3}»: {item.reason}")
         for item in found.damaged:
@@ -301,7 +304,7 @@ def reindexar(context: click.Context, clinica: str | None, sin_sello: bool, as_j
             failed(f"{said}; archivos dañados: {number(len(found.damaged))}")
         else:
             done(said)
-    if found.damaged:
+    if found.damaged or found.away:
         context.exit(1)
 
 

@@ -8,16 +8,18 @@ from datetime import UTC, datetime, timedelta
 from app.dump.document import Origin, fingerprint
 from app.dump.verifier import FileVerifier, VerifiedFile
 from app.dump.whose import whose
-from app.errors import EncryptionError, FormatError, ObjectNotFound
+from app.errors import EncryptionError, FormatError, ObjectNotFound, StorageError
 from app.respaldos import audit
 from app.respaldos.audit import COMMAND_LINE, Actor
 from app.respaldos.backup import queries as backup_queries
 from app.respaldos.backup.object_key import PREFIX, key_prefix, owner_in
 from app.respaldos.backup.outcome import completed_metadata, suspicion
+from app.respaldos.copies import queries as copy_queries
+from app.respaldos.copies.sources import Source
 from app.respaldos.databases import transaction
 from app.respaldos.keys.keys import beginning, decryption_by
 from app.respaldos.keys.recover import recover_keys
-from app.respaldos.models import Accion, Respaldo, TipoRespaldo
+from app.respaldos.models import Accion, EstadoCopia, Respaldo, TipoRespaldo
 from app.respaldos.progress import Etapa, Progress
 from app.respaldos.resources import Resources
 from app.respaldos.retention import fleet as retention_fleet
@@ -50,13 +52,15 @@ class Unknown:
 class Reindexed:
     """What became of the objects that no backup had: rebuilt rows, foreign objects, and damaged files of ours.
 
-    `known` counts the objects that a backup or an attempt had.
+    `known` counts the objects that a backup or an attempt had. `away` says which buckets could not be looked into,
+    where second copies were looked at all the same.
     """
 
     rebuilt: list[Respaldo] = field(default_factory=list)
     unknown: list[Unknown] = field(default_factory=list)
     damaged: list[Unknown] = field(default_factory=list)
     known: int = 0
+    away: list[str] = field(default_factory=list)
 
 
 async def reindexar(
@@ -84,6 +88,9 @@ async def reindexar(
 
     The clinics' keys are taken from the bucket first; what is encrypted with one that cannot be had is left out.
 
+    Then the same is done with the second copies: what only they have becomes a backup that is read from its copy.
+    Where there are any, a bucket that is gone or away ends nothing.
+
     Raises ClinicNotFound, StorageError, and EncryptionError where it may pass.
     """
     if clinica_id is not None:
@@ -93,23 +100,42 @@ async def reindexar(
     progress.enter(Etapa.VERIFICANDO)
     prefix = PREFIX if clinica_id is None else key_prefix(clinica_id)
     found = Reindexed()
-    found.unknown.extend(
-        Unknown(each.object_key, each.reason) for each in await recover_keys(resources, clinica_id=clinica_id)
-    )
     known = 0
-    async for batch in _batches(resources, prefix):
-        async with transaction(resources) as session:
-            taken = await retention_fleet.known_keys(session, [item.key for item in batch])
-        known += len(taken)
-        for item in batch:
-            if item.key not in taken:
-                await _index(resources, item, clinics, found, progress, actor, unsealed=unsealed)
-    return Reindexed(found.rebuilt, found.unknown, found.damaged, known)
+    sources = [Source(resources.storage), *(Source(bucket.storage, bucket.name) for bucket in resources.copies)]
+    # All keys first: what one store has is read with those of another.
+    for source in list(sources):
+        try:
+            for each in await recover_keys(resources, source.storage, clinica_id=clinica_id):
+                if source.copy is None:
+                    found.unknown.append(Unknown(each.object_key, each.reason))
+        except StorageError as exc:
+            if not resources.copies:
+                raise
+            found.away.append(_away(source, exc))
+            sources.remove(source)
+    for source in sources:
+        try:
+            async for batch in _batches(source, prefix):
+                async with transaction(resources) as session:
+                    taken = await retention_fleet.known_keys(session, [item.key for item in batch])
+                known += len(taken) if source.copy is None else 0
+                for item in batch:
+                    if item.key not in taken:
+                        await _index(resources, source, item, clinics, found, progress, actor, unsealed=unsealed)
+        except StorageError as exc:
+            if not resources.copies:
+                raise
+            found.away.append(_away(source, exc))
+    return Reindexed(found.rebuilt, found.unknown, found.damaged, known, found.away)
 
 
-async def _batches(resources: Resources, prefix: str) -> AsyncIterator[Sequence[ObjectInfo]]:
+def _away(source: Source, exc: StorageError) -> str:
+    return str(exc) if source.copy is None else f"copia «{source.copy}»: {exc}"
+
+
+async def _batches(source: Source, prefix: str) -> AsyncIterator[Sequence[ObjectInfo]]:
     batch: list[ObjectInfo] = []
-    async for item in resources.storage.list(prefix):
+    async for item in source.storage.list(prefix):
         batch.append(item)
         if len(batch) == _BATCH:
             yield batch
@@ -120,6 +146,7 @@ async def _batches(resources: Resources, prefix: str) -> AsyncIterator[Sequence[
 
 async def _index(
     resources: Resources,
+    source: Source,
     item: ObjectInfo,
     clinics: set[int],
     found: Reindexed,
@@ -137,7 +164,7 @@ async def _index(
         found.unknown.append(Unknown(item.key, f"no existe {whose(clinica_id)}"))
         return
     try:
-        file = await _read(resources, item.key, clinica_id, progress, unsealed=unsealed)
+        file = await _read(resources, source, item.key, clinica_id, progress, unsealed=unsealed)
         if file.header.clinica_id != clinica_id:
             raise FormatError(
                 f"el archivo dice ser de {whose(file.header.clinica_id)}, y está entre los de {whose(clinica_id)}"
@@ -151,15 +178,15 @@ async def _index(
     except (FormatError, EncryptionError) as exc:
         found.damaged.append(Unknown(item.key, str(exc)))
         return
-    respaldo = await _add(resources, item, file, clinica_id, tipo, actor)
+    respaldo = await _add(resources, source, item, file, clinica_id, tipo, actor)
     if respaldo is not None:
         found.rebuilt.append(respaldo)
 
 
 async def _read(
-    resources: Resources, key: str, clinica_id: int | None, progress: Progress, *, unsealed: bool
+    resources: Resources, source: Source, key: str, clinica_id: int | None, progress: Progress, *, unsealed: bool
 ) -> VerifiedFile:
-    async with resources.storage.download(key) as chunks:
+    async with source.storage.download(key) as chunks:
         head, envelope = await beginning(chunks)
         if envelope is not None and envelope.clinica_id != clinica_id:
             raise FormatError(
@@ -191,6 +218,7 @@ def _checked(origin: Origin) -> TipoRespaldo:
 
 async def _add(
     resources: Resources,
+    source: Source,
     item: ObjectInfo,
     file: VerifiedFile,
     clinica_id: int | None,
@@ -218,7 +246,10 @@ async def _add(
         if respaldo is None:
             return None
         last = await backup_queries.good_before(session, clinica_id=clinica_id, moment=header.taken_at)
-        doubt = suspicion(file.records, file.compressed_size, last) or _misdated(header.taken_at, item.modified)
+        doubt = suspicion(file.records, file.compressed_size, last)
+        # A second copy may be made long after; what is sealed says truly when it was taken.
+        if doubt is None and not (source.copy is not None and file.seal_checked):
+            doubt = _misdated(header.taken_at, item.modified)
         today = f"{datetime.now(UTC).astimezone(resources.time_zone):%Y-%m-%d}"
         metadata = completed_metadata(
             file.totals,
@@ -239,6 +270,10 @@ async def _add(
             metadata["id_original"] = origin.id
         respaldo.metadata_ = metadata
         respaldo.sospechoso = doubt is not None
+        if source.copy is not None:
+            await session.flush()
+            await copy_queries.note(session, respaldo.id, source.copy, EstadoCopia.COMPLETA, clinica_id=clinica_id)
+            await copy_queries.note_only_copy(session, respaldo.id, True, clinica_id=clinica_id)
         await audit.record(
             session,
             Accion.REINDEXACION,
@@ -246,6 +281,7 @@ async def _add(
             clinica_id=clinica_id,
             respaldo_id=respaldo.id,
             archivo_s3=item.key,
+            **({} if source.copy is None else {"copia": source.copy}),
         )
         await session.refresh(respaldo)
         return respaldo
