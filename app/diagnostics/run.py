@@ -24,6 +24,7 @@ LOOKS: tuple[tuple[Look, str, str], ...] = (
         "bucket",
         "revise AWS_BACKUP_BUCKET_NAME, AWS_ENDPOINT_URL_S3 y las claves AWS_*",
     ),
+    (servers.copies, "copias", "revise COPY_BUCKETS"),
     (servers.encryption, "cifrado", "revise MASTER_KEYS y MASTER_KEYS_FILE; en KMS, la clave y sus permisos"),
     (servers.redis, "Redis", "revise REDIS_URL"),
     (servers.mail, "correo", "revise EMAIL_HOST, EMAIL_PORT, EMAIL_USE_TLS, EMAIL_HOST_USER y EMAIL_HOST_PASSWORD"),

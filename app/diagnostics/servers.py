@@ -12,15 +12,15 @@ from app.connections.databases import open_databases
 from app.connections.encryption import keyring
 from app.connections.notify import smtp_options, webhook_options
 from app.connections.redis import redis_url
-from app.connections.storage import s3_options
+from app.connections.storage import copy_options, s3_options
 from app.diagnostics.finding import Finding, good, warning, wrong
-from app.errors import DatabaseError, SettingsError
+from app.errors import DatabaseError, SettingsError, StorageError
 from app.notify.mail import Mailer
 from app.notify.webhook import Webhook
 from app.respaldos.databases import transaction
 from app.respaldos.keys import fleet as key_fleet
 from app.respaldos.keys.object_key import PREFIX as KEYS
-from app.settings import Settings
+from app.settings import CopyBucket, Settings
 from app.storage.bucket import ACL, EXPORTS, PREFIX, Outcome, configure_bucket
 from app.storage.s3 import open_storage
 
@@ -49,6 +49,34 @@ async def bucket(settings: Settings) -> list[Finding]:
             elif setting.outcome in (Outcome.UNSUPPORTED, Outcome.UNSEEN):
                 found.append(warning(subject, f"{setting.name}: {setting.detail}"))
     return found
+
+
+async def copies(settings: Settings) -> list[Finding]:
+    """Whether second copies can be written to each bucket and read there, and by whom they are removed."""
+    return [each for copy in settings.copy_buckets for each in await _copy(settings, copy)]
+
+
+async def _copy(settings: Settings, copy: CopyBucket) -> list[Finding]:
+    subject = f"copia «{copy.name}»"
+    try:
+        async with open_storage(copy_options(copy)) as storage:
+            await storage.check()
+            removed = [
+                # Of the same name each time: where our keys may not delete, it stays.
+                await storage.probe_kept(f"{prefix}revision/prueba")
+                for prefix in (PREFIX, *((KEYS,) if settings.encryption else ()))
+            ]
+            found = [good(subject, f"en «{copy.bucket}» se escribe y se lee")]
+            if not all(removed):
+                said = "sus claves no dejan borrar: las copias las borra el ciclo de vida de ese bucket, si lo tiene"
+                found.append(good(subject, said))
+            for setting in await configure_bucket(storage, look=True):
+                if setting.outcome is Outcome.WRONG:
+                    remedy = f"respaldos configurar-s3 --copia {copy.name} (si el almacén lo admite)"
+                    found.append(warning(subject, f"{setting.name}: {setting.detail}", remedy))
+            return found
+    except (StorageError, SettingsError) as exc:
+        return [wrong(subject, str(exc), f"revise «{copy.name}» en COPY_BUCKETS")]
 
 
 async def encryption(settings: Settings) -> list[Finding]:

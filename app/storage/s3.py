@@ -11,7 +11,13 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
 
 from app import tracing
-from app.errors import ObjectMismatch, ObjectNotFound, SettingsError, StorageError
+from app.errors import (
+    ObjectMismatch,
+    ObjectNotFound,
+    SettingsError,
+    StorageCredentialsRefused,
+    StorageError,
+)
 from app.storage.errors import http_status, place, s3_errors
 from app.storage.options import S3Options
 from app.storage.upload import CONTENT_TYPE, PART_SIZE, StoredObject, delete_object, discard_uploads, upload_object
@@ -322,6 +328,22 @@ class S3Storage:
             await self.delete(key)
         if await self.head(key) is not None:
             raise StorageError(f"{place(self.options.bucket, key)}: sigue estando después de borrarlo")
+
+    async def probe_kept(self, key: str) -> bool:
+        """Write an object of that key, read it back and delete it; False where these credentials may not delete it.
+
+        Raises StorageError and its kinds.
+        """
+
+        async def content() -> AsyncIterator[bytes]:
+            yield key.encode()
+
+        await self.read_back(await self.upload(key, content()))
+        try:
+            await self.delete(key)
+        except StorageCredentialsRefused:
+            return False
+        return True
 
     async def ahead(self) -> float | None:
         """By how many seconds the store's clock is ahead of ours, to a second; None where it does not tell."""

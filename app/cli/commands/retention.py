@@ -255,11 +255,11 @@ def _show_decisions(found: list[ClinicDecisions], as_json: bool, purged: int | N
 @json_option
 @click.pass_context
 def reindexar(context: click.Context, clinica: str | None, sin_sello: bool, as_json: bool) -> None:
-    """Rehace, a partir de los archivos del bucket, los respaldos que la base de datos perdió.
+    """Rehace, a partir de los archivos del bucket y de sus copias, los respaldos que la base de datos perdió.
 
     Lee entero cada archivo que la base de datos no conoce, también los de una clínica que ya no está en la tabla de
-    clínicas. No cambia nada en el bucket. Termina con error si dejó afuera algún archivo de respaldo: dañado, sin
-    sello, con una fecha que no ha llegado, o que no se pudo leer.
+    clínicas. No cambia nada en ningún bucket. Termina con error si dejó afuera algún archivo de respaldo (dañado, sin
+    sello, con una fecha que no ha llegado, o que no se pudo leer) o si algún bucket no se pudo mirar.
     """
 
     async def work(resources: Resources) -> Reindexed:
@@ -275,6 +275,7 @@ def reindexar(context: click.Context, clinica: str | None, sin_sello: bool, as_j
                 "desconocidos": [_described(item) for item in found.unknown],
                 "dañados": [_described(item) for item in found.damaged],
                 "ya_registrados": found.known,
+                "sin_mirar": found.away,
             }
         )
     else:
@@ -294,6 +295,8 @@ def reindexar(context: click.Context, clinica: str | None, sin_sello: bool, as_j
                 ],
                 right=(0, 1, 3, 4),
             )
+        for reason in found.away:
+            warn(f"no se pudo mirar: {reason}")
         for item in found.unknown:
             warn(f"desconocido, no se tocó: «{item.archivo_s3}»: {item.reason}")
         for item in found.damaged:
@@ -303,7 +306,7 @@ def reindexar(context: click.Context, clinica: str | None, sin_sello: bool, as_j
             failed(f"{said}; respaldos que quedaron afuera: {number(len(found.damaged))}")
         else:
             done(said)
-    if found.damaged:
+    if found.damaged or found.away:
         context.exit(1)
 
 

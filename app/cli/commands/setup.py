@@ -7,7 +7,7 @@ import click
 from app.cli.output import done, json_option, print_json, say
 from app.cli.parameters import WholeNumber
 from app.cli.running import with_settings
-from app.connections.storage import s3_options
+from app.connections.storage import copy_options, s3_options
 from app.migrate import migrate
 from app.settings import Settings
 from app.storage.bucket import BucketSetting, Outcome, configure_bucket
@@ -45,8 +45,9 @@ def migrar(as_json: bool) -> None:
 @click.option(
     "--bloqueo", type=WholeNumber(1, 36_500), metavar="DÍAS", help="Impide borrar cada objeto durante estos días."
 )
+@click.option("--copia", metavar="NOMBRE", help="El bucket de COPY_BUCKETS que se llama así.")
 @json_option
-def configurar_s3(bloqueo: int | None, as_json: bool) -> None:
+def configurar_s3(bloqueo: int | None, copia: str | None, as_json: bool) -> None:
     """Deja el bucket como debe estar: privado, cifrado, con versiones y con limpieza automática.
 
     Dice qué cambió; la segunda vez no cambia nada. Prueba a guardar un objeto como el de un respaldo, y otra vez
@@ -57,7 +58,13 @@ def configurar_s3(bloqueo: int | None, as_json: bool) -> None:
 
     async def work(settings: Settings) -> tuple[BucketSetting, ...]:
 
-        async with open_storage(s3_options(settings)) as storage:
+        options = s3_options(settings)
+        if copia is not None:
+            named = next((each for each in settings.copy_buckets if each.name == copia), None)
+            if named is None:
+                raise click.UsageError(f"COPY_BUCKETS no tiene ninguno que se llame «{copia}»")
+            options = copy_options(named)
+        async with open_storage(options) as storage:
             return await configure_bucket(storage, lock_days=bloqueo)
 
     found = with_settings(work)

@@ -110,6 +110,15 @@ describe("one backup", () => {
       ]),
   };
 
+  test("says how its second copies are", async () => {
+    const copia = { destino: "oficina", estado: "fallida" as const, estado_display: "Falló", fecha: "2026-07-03T06:01:40+00:00" };
+    const lost = { copias: [copia], solo_en_copia: "2026-07-05T06:00:00+00:00" };
+    service({ ...others, [DETAIL]: () => json(respaldo(lost)) });
+    show(<RespaldoDetail id={7} />);
+    expect((await screen.findByText("Copia en «oficina»")).nextElementSibling).toHaveTextContent("Falló");
+    expect(screen.getByText("Original").nextElementSibling).toHaveTextContent("se usa la copia");
+  });
+
   test("shows what it holds, what changed, its file, its checks and who did what", async () => {
     service({ ...others, [DETAIL]: () => json(respaldo()) });
     show(<RespaldoDetail id={7} />);

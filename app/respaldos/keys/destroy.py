@@ -11,7 +11,7 @@ from app.respaldos import audit
 from app.respaldos.audit import Actor
 from app.respaldos.databases import Databases, transaction
 from app.respaldos.keys import queries as key_queries
-from app.respaldos.keys.cleanup import ERASE_SECONDS, erase
+from app.respaldos.keys.cleanup import ERASE_SECONDS, erase, erase_from_copy
 from app.respaldos.keys.object_key import key_in, prefix_of
 from app.respaldos.models import Accion
 from app.respaldos.resources import Resources
@@ -112,6 +112,12 @@ async def _erase_all(resources: Resources, clinica_id: int | None) -> list[str]:
             for object_key in there:
                 if _id_in(object_key) not in known:
                     await resources.storage.erase(object_key)
+            for bucket in resources.copies:
+                with bucket.errors():
+                    there = [item.key async for item in bucket.storage.list(prefix_of(clinica_id))]
+                for object_key in there:
+                    if _id_in(object_key) not in known and (why := await erase_from_copy(bucket, object_key)):
+                        left.append(why)
     except (StorageError, TimeoutError) as exc:
         left.append(str(exc) or "S3 no responde")
     return left

@@ -10,6 +10,7 @@ from app.respaldos.keys import queries as key_queries
 from app.respaldos.keys.keys import read_text
 from app.respaldos.keys.object_key import PREFIX, key_in, prefix_of
 from app.respaldos.resources import Resources
+from app.storage.s3 import S3Storage
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,16 +21,14 @@ class NotTaken:
     reason: str
 
 
-async def recover_keys(resources: Resources, *, clinica_id: int | None = None) -> list[NotTaken]:
-    """Add every key of the bucket, or of one clinic, that the database has never known; tell which could not be.
+async def recover_keys(resources: Resources, storage: S3Storage, *, clinica_id: int | None = None) -> list[NotTaken]:
+    """Add every key of that bucket, or of one clinic, that the database has never known; tell which could not be.
 
     One that no master key of this process opens is left out: whoever may write to the bucket may have made it. Raises
     StorageError, DatabaseError, and EncryptionError where it may pass.
     """
     found: list[NotTaken] = []
-    objects = [
-        item.key async for item in resources.storage.list(PREFIX if clinica_id is None else prefix_of(clinica_id))
-    ]
+    objects = [item.key async for item in storage.list(PREFIX if clinica_id is None else prefix_of(clinica_id))]
     named = {}
     for object_key in objects:
         try:
@@ -42,7 +41,7 @@ async def recover_keys(resources: Resources, *, clinica_id: int | None = None) -
         if key_id in known:
             continue
         try:
-            async with resources.storage.download(object_key) as chunks:
+            async with storage.download(object_key) as chunks:
                 text = await read_text(chunks)
             envelope = KeyEnvelope.parse(text)
             if (envelope.clinica_id, envelope.key_id) != (owner, key_id):
@@ -55,5 +54,5 @@ async def recover_keys(resources: Resources, *, clinica_id: int | None = None) -
             found.append(NotTaken(object_key, str(exc)))
             continue
         async with transaction(resources) as session:
-            await key_queries.add(session, envelope, clinica_id=owner, copied=True)
+            await key_queries.add(session, envelope, clinica_id=owner, copied=storage is resources.storage)
     return found

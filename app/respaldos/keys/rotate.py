@@ -4,9 +4,10 @@ from dataclasses import dataclass, field
 
 from app.dump.encryption import KeyEnvelope
 from app.dump.whose import whose
-from app.errors import EncryptionError, KeyDestroyed
+from app.errors import EncryptionError, KeyDestroyed, StorageError
 from app.respaldos import audit
 from app.respaldos.audit import COMMAND_LINE, Actor
+from app.respaldos.copies.keys import copy_key
 from app.respaldos.databases import transaction
 from app.respaldos.keys import fleet as key_fleet
 from app.respaldos.keys import queries as key_queries
@@ -71,7 +72,27 @@ async def rotar_claves(
         ):
             progress.advance(bytes_=0)
             await _rotate(resources, kept, done, actor)
+    await _renew_copies(resources, done)
     return done
+
+
+async def _renew_copies(resources: Resources, done: Rotated) -> None:
+    """Have the second copies' buckets have each key, that they have, as it is wrapped now."""
+    async with transaction(resources) as session:
+        keys = {
+            object_key_of(key.id, clinica_id=key.clinica_id): key
+            for key in await key_fleet.every(session)
+            if key.destruida is None
+        }
+    for bucket in resources.copies:
+        try:
+            with bucket.errors():
+                there = [item.key async for item in bucket.storage.list(PREFIX)]
+            for object_key in there:
+                if (key := keys.get(object_key)) is not None:
+                    await copy_key(resources, key.id, bucket, clinica_id=key.clinica_id)
+        except StorageError as exc:
+            done.failed[f"copia {bucket.name}"] = str(exc)
 
 
 async def _rotate(resources: Resources, kept: Clave, done: Rotated, actor: Actor) -> None:

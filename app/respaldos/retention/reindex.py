@@ -14,10 +14,12 @@ from app.respaldos.audit import COMMAND_LINE, Actor
 from app.respaldos.backup import queries as backup_queries
 from app.respaldos.backup.object_key import PREFIX, key_prefix, owner_in
 from app.respaldos.backup.outcome import completed_metadata, suspicion
+from app.respaldos.copies import queries as copy_queries
+from app.respaldos.copies.sources import Source
 from app.respaldos.databases import transaction
 from app.respaldos.keys.keys import beginning, decryption_by
 from app.respaldos.keys.recover import recover_keys
-from app.respaldos.models import Accion, Respaldo, TipoRespaldo
+from app.respaldos.models import Accion, EstadoCopia, Respaldo, TipoRespaldo
 from app.respaldos.progress import Etapa, Progress
 from app.respaldos.resources import Resources
 from app.respaldos.retention import fleet as retention_fleet
@@ -54,12 +56,14 @@ class Reindexed:
     """What became of the objects that no backup had: rebuilt rows, foreign objects, and files of ours left out.
 
     Those are `damaged`, or cannot be read or believed. `known` counts the objects that a backup or an attempt had.
+    `away` says which buckets could not be looked into, where second copies were looked at all the same.
     """
 
     rebuilt: list[Respaldo] = field(default_factory=list)
     unknown: list[Unknown] = field(default_factory=list)
     damaged: list[Unknown] = field(default_factory=list)
     known: int = 0
+    away: list[str] = field(default_factory=list)
 
 
 async def reindexar(
@@ -88,6 +92,9 @@ async def reindexar(
 
     The clinics' keys are taken from the bucket first; what is encrypted with one that cannot be had is left out.
 
+    Then the same is done with the second copies: what only they have becomes a backup that is read from its copy.
+    Where there are any, a bucket that is gone or away ends nothing.
+
     Raises ClinicNotFound where nothing is the clinic's and there is no such; StorageError where the store is away;
     and EncryptionError where it may pass.
     """
@@ -95,36 +102,59 @@ async def reindexar(
     progress.enter(Etapa.VERIFICANDO)
     prefix = PREFIX if clinica_id is None else key_prefix(clinica_id)
     found = Reindexed()
-    found.unknown.extend(
-        Unknown(each.object_key, each.reason) for each in await recover_keys(resources, clinica_id=clinica_id)
-    )
-    known = unread = 0
-    async for batch in _batches(resources, prefix):
-        async with transaction(resources) as session:
-            taken = await retention_fleet.known_keys(session, [item.key for item in batch])
-        known += len(taken)
-        for item in batch:
-            if item.key in taken:
-                continue
-            try:
-                await _index(resources, item, found, progress, actor, unsealed=unsealed)
-                unread = 0
-            except BucketNotFound:
+    known = 0
+    sources = [Source(resources.storage), *(Source(bucket.storage, bucket.name) for bucket in resources.copies)]
+    # All keys first: what one store has is read with those of another.
+    for source in list(sources):
+        try:
+            for each in await recover_keys(resources, source.storage, clinica_id=clinica_id):
+                if source.copy is None:
+                    found.unknown.append(Unknown(each.object_key, each.reason))
+        except StorageError as exc:
+            if not resources.copies:
                 raise
-            except StorageError as exc:
-                unread += exc.transient
-                if unread == _STORE_AWAY:
-                    raise
-                found.damaged.append(Unknown(item.key, str(exc)))
-    if clinica_id is not None and not (known or found.rebuilt or found.unknown or found.damaged):
+            found.away.append(_away(source, exc))
+            sources.remove(source)
+    for source in sources:
+        unread = 0
+        try:
+            async for batch in _batches(source, prefix):
+                async with transaction(resources) as session:
+                    taken = await retention_fleet.known_keys(session, [item.key for item in batch])
+                known += len(taken) if source.copy is None else 0
+                for item in batch:
+                    if item.key in taken:
+                        continue
+                    try:
+                        await _index(resources, source, item, found, progress, actor, unsealed=unsealed)
+                        unread = 0
+                    except BucketNotFound:
+                        raise
+                    except StorageError as exc:
+                        unread += exc.transient
+                        if unread == _STORE_AWAY:
+                            raise
+                        found.damaged.append(Unknown(item.key, str(exc)))
+        except StorageError as exc:
+            if not resources.copies:
+                raise
+            found.away.append(_away(source, exc))
+    # What one store has damaged and another whole is not left out.
+    rebuilt = {respaldo.archivo_s3 for respaldo in found.rebuilt}
+    damaged = [each for each in found.damaged if each.archivo_s3 not in rebuilt]
+    if clinica_id is not None and not (known or rebuilt or damaged or found.unknown or found.away):
         # A mistyped clinic must not look like one without backups.
         await resources.clinic.clinic(clinica_id)
-    return Reindexed(found.rebuilt, found.unknown, found.damaged, known)
+    return Reindexed(found.rebuilt, found.unknown, damaged, known, found.away)
 
 
-async def _batches(resources: Resources, prefix: str) -> AsyncIterator[Sequence[ObjectInfo]]:
+def _away(source: Source, exc: StorageError) -> str:
+    return str(exc) if source.copy is None else f"copia «{source.copy}»: {exc}"
+
+
+async def _batches(source: Source, prefix: str) -> AsyncIterator[Sequence[ObjectInfo]]:
     batch: list[ObjectInfo] = []
-    async for item in resources.storage.list(prefix):
+    async for item in source.storage.list(prefix):
         batch.append(item)
         if len(batch) == _BATCH:
             yield batch
@@ -135,6 +165,7 @@ async def _batches(resources: Resources, prefix: str) -> AsyncIterator[Sequence[
 
 async def _index(
     resources: Resources,
+    source: Source,
     item: ObjectInfo,
     found: Reindexed,
     progress: Progress,
@@ -148,7 +179,9 @@ async def _index(
         found.unknown.append(Unknown(item.key, "su nombre no es el de un respaldo"))
         return
     try:
-        respaldo = await index_object(resources, item, unsealed=unsealed, progress=progress, actor=actor)
+        respaldo = await index_object(
+            resources, item, source=source, unsealed=unsealed, progress=progress, actor=actor
+        )
     except ObjectNotFound:
         # Removed since it was listed.
         return
@@ -166,15 +199,17 @@ async def index_object(
     unsealed: bool,
     progress: Progress,
     actor: Actor,
+    source: Source | None = None,
     misdated: bool = False,
 ) -> Respaldo | None:
     """The backup whose object, of a key that `owner_in` knows, this is; None where it has one by now.
 
-    `misdated`: the object need not be as old as the backup. Raises FormatError, EncryptionError, StorageError,
+    `source` has it, the first bucket where nothing is said. `misdated`: the object need not be as old as the backup.
+    Raises FormatError, EncryptionError, StorageError,
     DatabaseError.
     """
-    clinica_id = owner_in(item.key)
-    file = await _read(resources, item.key, clinica_id, progress, unsealed=unsealed)
+    clinica_id, source = owner_in(item.key), source or Source(resources.storage)
+    file = await _read(resources, source, item.key, clinica_id, progress, unsealed=unsealed)
     if file.header.clinica_id != clinica_id:
         raise FormatError(
             f"el archivo dice ser de {whose(file.header.clinica_id)}, y está entre los de {whose(clinica_id)}"
@@ -182,7 +217,7 @@ async def index_object(
     refuse_future(file.header)
     tipo = _checked(file.header.origin)
     modified = file.header.taken_at if misdated else item.modified
-    return await _add(resources, item.key, modified, file, clinica_id, tipo, actor)
+    return await _add(resources, source, item.key, modified, file, clinica_id, tipo, actor)
 
 
 def refuse_future(header: Header) -> None:
@@ -192,9 +227,9 @@ def refuse_future(header: Header) -> None:
 
 
 async def _read(
-    resources: Resources, key: str, clinica_id: int | None, progress: Progress, *, unsealed: bool
+    resources: Resources, source: Source, key: str, clinica_id: int | None, progress: Progress, *, unsealed: bool
 ) -> VerifiedFile:
-    async with resources.storage.download(key) as chunks:
+    async with source.storage.download(key) as chunks:
         head, envelope = await beginning(chunks)
         if envelope is not None and envelope.clinica_id != clinica_id:
             raise FormatError(
@@ -226,6 +261,7 @@ def _checked(origin: Origin) -> TipoRespaldo:
 
 async def _add(
     resources: Resources,
+    source: Source,
     key: str,
     modified: datetime,
     file: VerifiedFile,
@@ -254,7 +290,10 @@ async def _add(
         if respaldo is None:
             return None
         last = await backup_queries.good_before(session, clinica_id=clinica_id, moment=header.taken_at)
-        doubt = suspicion(file.records, file.compressed_size, last) or _misdated(header.taken_at, modified)
+        doubt = suspicion(file.records, file.compressed_size, last)
+        # A second copy may be made long after; what is sealed says truly when it was taken.
+        if doubt is None and not (source.copy is not None and file.seal_checked):
+            doubt = _misdated(header.taken_at, modified)
         today = f"{datetime.now(UTC).astimezone(resources.time_zone):%Y-%m-%d}"
         metadata = completed_metadata(
             file.totals,
@@ -275,6 +314,10 @@ async def _add(
             metadata["id_original"] = origin.id
         respaldo.metadata_ = metadata
         respaldo.sospechoso = doubt is not None
+        if source.copy is not None:
+            await session.flush()
+            await copy_queries.note(session, respaldo.id, source.copy, EstadoCopia.COMPLETA, clinica_id=clinica_id)
+            await copy_queries.note_only_copy(session, respaldo.id, True, clinica_id=clinica_id)
         await audit.record(
             session,
             Accion.REINDEXACION,
@@ -282,6 +325,7 @@ async def _add(
             clinica_id=clinica_id,
             respaldo_id=respaldo.id,
             archivo_s3=key,
+            **({} if source.copy is None else {"copia": source.copy}),
         )
         await session.refresh(respaldo)
         return respaldo

@@ -1,4 +1,4 @@
-import { useState } from "react";
+import { Fragment, useState } from "react";
 import { Link, useLocation, useSearchParams } from "wouter";
 
 import type { Evento, Respaldo, RespaldoDetalle, Restauracion } from "../api/client";
@@ -274,6 +274,7 @@ function sameCounts(one: Record<string, number>, other: Record<string, number>):
 }
 
 function File({ respaldo }: { respaldo: RespaldoDetalle }) {
+  const { clock } = useClinic();
   const { metadata } = respaldo;
   return (
     <section className="card" aria-labelledby="archivo">
@@ -299,6 +300,21 @@ function File({ respaldo }: { respaldo: RespaldoDetalle }) {
               ? "Sí, con una clave que es solo de esta clínica"
               : "No"}
         </dd>
+        {respaldo.copias.map((copia) => (
+          <Fragment key={copia.destino}>
+            <dt>Copia en «{copia.destino}»</dt>
+            <dd>
+              {copia.estado_display}
+              {copia.estado === "completa" ? `, ${clock.full(copia.fecha)}` : ""}
+            </dd>
+          </Fragment>
+        ))}
+        {respaldo.solo_en_copia === null ? null : (
+          <>
+            <dt>Original</dt>
+            <dd>Falta o está dañado: se usa la copia</dd>
+          </>
+        )}
         <dt>Nombre</dt>
         <dd className="code">{respaldo.archivo_s3?.split("/").at(-1)}</dd>
         {respaldo.hash_md5 === null ? null : (
