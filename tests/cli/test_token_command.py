@@ -9,6 +9,7 @@ import pytest
 
 from app.auth.principal import Principal
 from app.auth.tokens import Tokens
+from app.cli.running import system_user
 from tests.respaldos.conftest import NEW, SMALL, connected
 from tests.support.program import Ran, respaldos
 
@@ -65,8 +66,8 @@ async def test_for_whom_it_is_stands_in_the_audit_trail_and_the_token_does_not(
         ("emision_token", None, "línea de comandos"),
     ]
     assert [json.loads(line["detalle"]) for line in lines] == [
-        {"para": "12", "rol": "Recepcionista", "segundos": 28800},
-        {"para": "línea de comandos", "rol": "superadmin", "segundos": 28800},
+        {"para": "12", "rol": "Recepcionista", "segundos": 28800, "usuario_sistema": system_user()},
+        {"para": "línea de comandos", "rol": "superadmin", "segundos": 28800, "usuario_sistema": system_user()},
     ]
     for token in tokens:
         assert token not in str(lines)
