@@ -28,7 +28,12 @@ CROSSING = {
         "app/respaldos/backup/all_clinics.py",
         "app/respaldos/backup/cleanup.py",
     },
-    "copies": {"app/api/routes/metrics.py", "app/respaldos/copies/purge.py", "app/respaldos/copies/request.py"},
+    "copies": {
+        "app/api/routes/metrics.py",
+        "app/cli/commands/clinics.py",
+        "app/respaldos/copies/purge.py",
+        "app/respaldos/copies/request.py",
+    },
     "exports": {"app/respaldos/exports/cleanup.py", "app/respaldos/exports/download.py"},
     # Of these, the queries only wait for each other.
     "jobs": {

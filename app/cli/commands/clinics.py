@@ -5,12 +5,15 @@ from datetime import UTC, datetime
 
 import click
 
-from app.cli.output import dated, json_option, number, print_json, say, table, timestamp
+from app.cli.output import dated, json_option, number, print_json, say, table, timestamp, warn
 from app.cli.parameters import WholeNumber
 from app.cli.running import with_settings
 from app.clinic.clinic import Clinic
 from app.connections.databases import open_databases
 from app.respaldos.contract import ClinicaEnLista
+from app.respaldos.copies import fleet as copy_fleet
+from app.respaldos.copies.fleet import Backlog
+from app.respaldos.databases import transaction
 from app.respaldos.status.clinics import ClinicsPage, listar_clinicas
 from app.respaldos.status.health import Situacion
 from app.settings import Settings
@@ -81,13 +84,17 @@ WORDS = {
 def situacion(estado: Sequence[str], limite: int, pagina: int, as_json: bool) -> None:
     """Muestra cómo están los respaldos de todas las clínicas, las que están peor primero.
 
-    De cada una, el último respaldo bueno y, si los últimos fallaron, por qué. Siempre termina bien si pudo mirar.
+    De cada una, el último respaldo bueno y, si los últimos fallaron, por qué. Dice también de cuántos falta la copia
+    en otro almacén. Siempre termina bien si pudo mirar.
     """
 
     words = [Situacion(each) for each in estado] or list(Situacion)
 
-    async def work(settings: Settings) -> ClinicsPage:
+    async def work(settings: Settings) -> tuple[ClinicsPage, list[Backlog]]:
+        wanted = {copy.name for copy in settings.copy_buckets}
         async with open_databases(settings) as databases:
+            async with transaction(databases) as session:
+                lacking = [each for each in await copy_fleet.backlogs(session) if each.destino in wanted]
             return await listar_clinicas(
                 databases,
                 await databases.clinic.clinics(),
@@ -96,9 +103,9 @@ def situacion(estado: Sequence[str], limite: int, pagina: int, as_json: bool) ->
                 words=words,
                 limit=limite,
                 offset=(pagina - 1) * limite,
-            )
+            ), lacking
 
-    page = with_settings(work)
+    page, lacking = with_settings(work)
     shown, total, counts = page.shown, page.total, page.counts
     if as_json:
         print_json(
@@ -108,6 +115,16 @@ def situacion(estado: Sequence[str], limite: int, pagina: int, as_json: bool) ->
                 "limite": limite,
                 "resumen": {each.value: counts[each] for each in Situacion},
                 "clinicas": [each.model_dump() for each in shown],
+                "copias_faltantes": [
+                    {
+                        "destino": each.destino,
+                        "pendientes": each.pending,
+                        "fallidas": each.failed,
+                        "desde": each.oldest.isoformat(),
+                        "error": each.error,
+                    }
+                    for each in lacking
+                ],
             }
         )
         return
@@ -135,3 +152,9 @@ def situacion(estado: Sequence[str], limite: int, pagina: int, as_json: bool) ->
     say(f"Página {number(pagina)} de {number(pages)}. Clínicas en total: {number(counts.total())}")
     if of_each:
         say(f"  {', '.join(of_each)}")
+    for each in lacking:
+        why = f": {each.error}" if each.error is not None else ""
+        warn(
+            f"copias que faltan en «{each.destino}»: {number(each.pending + each.failed)}, la más vieja del respaldo"
+            f" del {timestamp(each.oldest)}; fallaron: {number(each.failed)}{why}"
+        )
