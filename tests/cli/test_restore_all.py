@@ -11,8 +11,11 @@ import asyncpg
 import pytest
 
 from app.clinic.clinic import Tenancy
+from app.errors import StorageUnavailable
 from app.respaldos.models import Respaldo
 from app.respaldos.resources import Resources
+from app.respaldos.restore.all_clinics import plan_all, restore_all
+from app.respaldos.restore.request import RestoreRequest
 from tests.cli.conftest import addresses_of
 from tests.conftest import plain_url
 from tests.respaldos.conftest import back_up, connected, opened
@@ -117,3 +120,27 @@ async def test_it_is_refused_where_it_makes_no_sense(tmp_path: Path) -> None:
         ("--todas", "--si", "--antes-de", "martes"),
     ):
         assert respaldos("restaurar", *wrong, cwd=tmp_path).code == 2, wrong
+
+
+async def test_a_store_that_stays_away_ends_it_and_all_is_as_before(migrated: str, store: Store) -> None:
+    async with connected(plain_url(migrated)) as sql, opened(store, service=migrated, tenancy=Tenancy()) as resources:
+        await grown(sql)
+        before = await _everything(sql)
+        for clinica_id in range(1, 41):
+            await stored(resources, clinica_id)
+    # Nobody listens there.
+    async with opened(store, service=migrated, tenancy=Tenancy(), endpoint_url="http://127.0.0.1:9") as away:
+        found = await plan_all(away, before=datetime.now(UTC))
+        assert (len(found.clinics), found.platform) == (40, None)
+        tried = 0
+
+        def count() -> None:
+            nonlocal tried
+            tried += 1
+
+        with pytest.raises(StorageUnavailable):
+            await restore_all(away, found, RestoreRequest(), count)
+    assert tried < 10
+    assert found.restored == []
+    async with connected(plain_url(migrated)) as sql:
+        assert await _everything(sql) == before
