@@ -125,7 +125,7 @@ async def test_it_is_refused_where_it_makes_no_sense(tmp_path: Path) -> None:
 async def test_a_store_that_stays_away_ends_it_and_all_is_as_before(migrated: str, store: Store) -> None:
     async with connected(plain_url(migrated)) as sql, opened(store, service=migrated, tenancy=Tenancy()) as resources:
         await grown(sql)
-        before = await _everything(sql)
+        before = await everything(sql)
         for clinica_id in range(1, 41):
             await stored(resources, clinica_id)
     # Nobody listens there.
@@ -143,4 +143,4 @@ async def test_a_store_that_stays_away_ends_it_and_all_is_as_before(migrated: st
     assert tried < 10
     assert found.restored == []
     async with connected(plain_url(migrated)) as sql:
-        assert await _everything(sql) == before
+        assert await everything(sql) == before
