@@ -12,8 +12,8 @@ import app
 from app.migrate import alembic_config, migrate
 from tests.conftest import plain_url
 from tests.support.jobs import add_exportacion, add_job
+from tests.support.migrating import with_connection
 from tests.support.program import environment
-from tests.test_migrations import with_connection
 
 # A row with something in every column that an older version may lack.
 FILLED = """

@@ -15,13 +15,13 @@ from app.dump.seal import seal_keys
 from app.respaldos.resources import Resources
 from tests.cli.conftest import addresses_of
 from tests.conftest import plain_url
-from tests.respaldos.backup.test_whole_database import _empty, _everything, grown, migrated
 from tests.respaldos.conftest import back_up, connected, opened
 from tests.storage.conftest import Store
 from tests.support.killed import killed_at_the_end
 from tests.support.program import PROGRAM, Ran, ended, environment, respaldos, start
 from tests.support.redis import RedisServer
 from tests.support.stored import keys
+from tests.support.whole_database import empty, everything, grown, migrated
 
 __all__ = ["migrated"]
 
@@ -70,7 +70,7 @@ class Stricken:
         await self.sql.execute("DROP SCHEMA respaldos CASCADE")
 
     async def as_before(self) -> bool:
-        return await _everything(self.sql) == self.before
+        return await everything(self.sql) == self.before
 
 
 @pytest.fixture
@@ -81,7 +81,7 @@ async def stricken(migrated: str, store: Store, redis: RedisServer, tmp_path: Pa
         await grown(sql)
         code = await sql.fetchval("SELECT min(codusuario) FROM paciente WHERE clinica_id = 1")
         names = {"CLINICA": "1", "REGISTRO": f"pacientes:{code}", "USUARIO": "7"}
-        found = Stricken(sql, resources, tmp_path, settings, names, await _everything(sql))
+        found = Stricken(sql, resources, tmp_path, settings, names, await everything(sql))
         names["ID"] = str(found.run("crear", "--clinica", "1", "--json").json["id"])
         for clinica_id in (2, 3, None):
             await back_up(sealed, clinica_id)
@@ -96,7 +96,7 @@ async def test_what_is_lost_comes_back(stricken: Stricken) -> None:
     assert "✓ Respaldos reconstruidos: 4; ya registrados: 0" in stricken.follow(service)
 
     await stricken.forget()
-    await _empty(stricken.sql, list(stricken.before))
+    await empty(stricken.sql, list(stricken.before))
     assert "✓ Restaurados: 4 de 4" in stricken.follow(whole)
     assert await stricken.as_before()
 

@@ -18,12 +18,12 @@ from app.respaldos.restore.all_clinics import plan_all, restore_all
 from app.respaldos.restore.request import RestoreRequest
 from tests.cli.conftest import addresses_of
 from tests.conftest import plain_url
-from tests.respaldos.backup.test_whole_database import BESIDE, _empty, _everything, grown, migrated
 from tests.respaldos.conftest import back_up, connected, opened
 from tests.storage.conftest import Store
 from tests.support.gone import take_away
 from tests.support.program import Ran, on_a_terminal, respaldos
 from tests.support.stored import stored
+from tests.support.whole_database import BESIDE, empty, everything, grown, migrated
 
 __all__ = ["migrated"]
 
@@ -49,9 +49,9 @@ async def lost(migrated: str, store: Store, tmp_path: Path) -> AsyncIterator[Los
     async with connected(plain_url(migrated)) as sql, opened(store, service=migrated, tenancy=Tenancy()) as resources:
         await grown(sql)
         await sql.execute(BESIDE)
-        before = await _everything(sql)
+        before = await everything(sql)
         made = {clinica_id: await back_up(resources, clinica_id) for clinica_id in (1, 2, 3, None)}
-        await _empty(sql, [*before, "respaldos.respaldo", "respaldos.evento", "respaldos.programacion"])
+        await empty(sql, [*before, "respaldos.respaldo", "respaldos.evento", "respaldos.programacion"])
         yield Lost(sql, resources, addresses_of(store, migrated), tmp_path, made, before)
 
 
@@ -68,7 +68,7 @@ async def test_all_of_it_comes_back_by_one_command_that_may_be_given_again(lost:
     assert {each["clinica_id"]: each["respaldo_id"] for each in found["restaurados"]} == ids
     assert found["restaurados"][0]["clinica_id"] is None
     assert (found["ya_no_existian"], found["fallidos"], found["sin_respaldo"]) == ([9], [], [])
-    assert await _everything(lost.sql) == lost.before
+    assert await everything(lost.sql) == lost.before
     # Of what was not there, nothing was saved first.
     assert await lost.sql.fetchval("SELECT count(*) FROM respaldos.respaldo WHERE clinica_id IS NOT NULL") == 4
     assert gone not in {each["respaldo_id"] for each in found["restaurados"]}
@@ -86,7 +86,7 @@ async def test_all_of_it_comes_back_by_one_command_that_may_be_given_again(lost:
     assert asked.code == 0, asked
     assert "se quedan como están: 1 (1)" in asked.out
     assert "Restaurados: 3 de 3; ya lo estaban: 1" in asked.out
-    assert await _everything(lost.sql) == lost.before
+    assert await everything(lost.sql) == lost.before
 
 
 async def test_one_that_cannot_be_restored_keeps_no_other_from_it(lost: Lost) -> None:
@@ -125,7 +125,7 @@ async def test_it_is_refused_where_it_makes_no_sense(tmp_path: Path) -> None:
 async def test_a_store_that_stays_away_ends_it_and_all_is_as_before(migrated: str, store: Store) -> None:
     async with connected(plain_url(migrated)) as sql, opened(store, service=migrated, tenancy=Tenancy()) as resources:
         await grown(sql)
-        before = await _everything(sql)
+        before = await everything(sql)
         for clinica_id in range(1, 41):
             await stored(resources, clinica_id)
     # Nobody listens there.
@@ -143,4 +143,4 @@ async def test_a_store_that_stays_away_ends_it_and_all_is_as_before(migrated: st
     assert tried < 10
     assert found.restored == []
     async with connected(plain_url(migrated)) as sql:
-        assert await _everything(sql) == before
+        assert await everything(sql) == before

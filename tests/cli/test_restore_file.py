@@ -19,10 +19,10 @@ from app.respaldos.retention.take_in import take_file, take_object
 from app.settings import DEMO_RULES
 from tests.cli.conftest import addresses_of
 from tests.respaldos.conftest import ANA, SMALL, back_up, trail
-from tests.respaldos.retention.test_reindex import SEALS, file, key, lose_everything
 from tests.storage.conftest import Store
 from tests.support.encrypting import with_masters
 from tests.support.gone import take_away
+from tests.support.lost_rows import SEALS, file, key, lose_everything
 from tests.support.program import respaldos
 from tests.support.restores import conn, everybody, resources
 from tests.support.stored import keys, put, row

@@ -50,7 +50,9 @@ CROSSING = {
         "app/respaldos/retention/prune.py",
         "app/respaldos/retention/purge.py",
         "app/respaldos/retention/reindex.py",
+        "app/respaldos/retention/take_in.py",
     },
+    "restore": {"app/respaldos/restore/all_clinics.py"},
     "schedule": {
         "app/respaldos/schedule/nights.py",
         "app/respaldos/schedule/overdue.py",

@@ -10,8 +10,6 @@ from typing import Any
 import asyncpg
 import pytest
 
-from app.dump.document import Origin
-from app.dump.seal import NO_SEALS, SealKeys
 from app.errors import ClinicNotFound, FormatError, StorageUnavailable
 from app.respaldos.audit import COMMAND_LINE, Actor
 from app.respaldos.models import Respaldo, TipoRespaldo
@@ -26,8 +24,9 @@ from app.respaldos.retention.delete import eliminar_respaldo
 from app.respaldos.retention.policy import Policy
 from app.respaldos.retention.reindex import Reindexed, reindexar
 from tests.respaldos.conftest import LARGE, NEW, SMALL, back_up
-from tests.support.backup_file import HEAD, RECORDS, compress, document, keys_of
+from tests.support.backup_file import HEAD, keys_of
 from tests.support.fault import FaultyS3
+from tests.support.lost_rows import SEALS, file, key, lose_everything
 from tests.support.stored import PERSON, keys, put, row, trail, waiting_for_a_lock
 
 # What the file cannot tell, or what is about the row itself.
@@ -38,31 +37,6 @@ LOST_METADATA = {"segundos", "avisos"}
 def columns(respaldo: Respaldo) -> dict[str, Any]:
     """All that the row says."""
     return {column.key: getattr(respaldo, column.key) for column in Respaldo.__mapper__.column_attrs}
-
-
-async def lose_everything(conn: asyncpg.Connection) -> None:
-    """As in a database that has just been made anew."""
-    await conn.execute("TRUNCATE respaldos.respaldo RESTART IDENTITY CASCADE")
-
-
-def key(number: int, clinica_id: int = SMALL) -> str:
-    """One of a backup of ours."""
-    return f"backups/{clinica_id}/2026/11/backup_20261101_{number:06}.json.gz"
-
-
-def file(
-    id_: int,
-    clinica_id: int = SMALL,
-    *,
-    records: int = 3,
-    taken_at: datetime = HEAD.taken_at,
-    seals: SealKeys = NO_SEALS,
-    **of: Any,
-) -> bytes:
-    """A whole backup file of that id, with so many records; `of` are other values of its origin."""
-    origin = replace(Origin(id_, 1, "automatico", None, ""), **of)
-    header = replace(HEAD, clinica_id=clinica_id, origin=origin, taken_at=taken_at, sealed=seals.signing is not None)
-    return compress(document(header, (RECORDS * (records // 3 + 1))[:records], seals))
 
 
 async def test_lost_rows_come_back_as_they_were(
@@ -305,9 +279,6 @@ async def test_empty_backups_are_suspicious_again_and_do_not_age_out_the_full_on
     await limpiar_respaldos_antiguos(resources, Policy(days=30))
     assert (await row(resources, 20)).fecha_eliminacion is None
     assert (await row(resources, 19)).fecha_eliminacion is not None
-
-
-SEALS = keys_of("2026")
 
 
 async def test_of_sealed_files_those_that_somebody_forged_are_left_out(
