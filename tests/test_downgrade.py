@@ -29,7 +29,8 @@ INSERT INTO respaldos.clave_api (clinica_id, nombre, alcances, publica, huella, 
 VALUES (1, 'copia', '{mirar}', 'p', 'h', now());
 INSERT INTO respaldos.token_terminado (clave) VALUES ('t');
 INSERT INTO respaldos.peticion (quien, clave, huella) VALUES ('q', 'c', 'h');
-INSERT INTO respaldos.punto (clinica_id, minutos) VALUES (1, 60);
+INSERT INTO respaldos.politica (clinica_id, minutos) VALUES (1, 60);
+INSERT INTO respaldos.punto (clinica_id) VALUES (1);
 INSERT INTO respaldos.tarea (nombre) VALUES ('limpiar');
 INSERT INTO respaldos.programacion (clinica_id, dia, previsto) VALUES (1, '2026-01-01', now());
 INSERT INTO respaldos.evento (accion, clinica_id) VALUES ('retencion', 1);

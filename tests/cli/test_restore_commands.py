@@ -345,6 +345,7 @@ async def test_the_three_depths(resources: Resources, run: Any) -> None:
     assert run("verificar", id_, "--profundidad", "rapida", "--json").json == {
         "correcto": True,
         "respaldo": respaldo.id,
+        "copia": None,
     }
     wrong = run("verificar", "no-hay.json.gz", "--profundidad", "ensayo")
     assert (wrong.code, "vale para un ID" in wrong.err) == (2, True)

@@ -74,6 +74,10 @@ class Client:
             except httpx.TransportError:
                 # Whether it was done, the next answer says.
                 pass
+            except RuntimeError:
+                # So httpx says that a client was closed, which another one replaces.
+                if client is None or not client.is_closed:
+                    raise
             self._ledger.outcomes["answers asked for again"] += 1
             await asyncio.sleep(0.2)
 

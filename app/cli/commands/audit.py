@@ -69,6 +69,9 @@ def auditoria(
         clinica_id = await clinic_number(databases.clinic, clinica) if clinica is not None else None
         async with transaction(databases) as session:
             found, _ = await audit.page_of_eventos(session, clinica_id=clinica_id, before=antes, limit=limite)
+        if not found and clinica is not None:
+            # A mistyped clinic must not look like one of which nothing is on record.
+            await databases.clinic.clinic(clinica)
         return [EventoEnLista.model_validate(line) for line in found]
 
     if verificar:

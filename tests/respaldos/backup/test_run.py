@@ -67,6 +67,7 @@ async def test_the_detail_has_every_key_of_the_contract(resources: Resources) ->
         *("puede_restaurar", "archivo_s3", "hash_md5", "tiempo_ejecucion", "tiempo_ejecucion_segundos"),
         *("metadata", "fecha_actualizacion", "progreso", "usuario_nombre", "verificado", "sospechoso"),
         *("fecha_expiracion", "respaldo_base_id", "sin_cambios_desde", "retenido", "cifrado", "clave_destruida"),
+        *("copias", "solo_en_copia"),
     } == set(shown)
     assert {
         *("modelos_respaldados", "detalles_registros", "tamaño_original_mb", "tamaño_comprimido_mb"),
