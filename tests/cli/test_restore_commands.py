@@ -127,10 +127,12 @@ async def test_what_is_missing_of_some_records(
     assert "con los 3 registros pedidos va lo que apunta a ellos" in shown.err
     assert "registros que se dejan como están hoy: «facturas» (1 con otro contenido)" in shown.err
     assert await everybody(resources) == before
-    done = run(
+    ran = run(
         *("restaurar", respaldo, "--registro", f"facturas:{ids[0]}", "--registro", f"facturas:{ids[1]}"),
         *("--solo", "cambiados", "--motivo", "Ñandú «x»", "--si", "--json"),
-    ).json
+    )
+    assert ran.code == 0, ran
+    done = ran.json
     assert (done["modo"], done["motivo"], done["registro"]) == ("cambiados", "Ñandú «x»", None)
     assert done["registros"] == [f"facturas:{ids[0]}", f"facturas:{ids[1]}"]
     assert done["resultado"]["facturas"]["actualizados"] == 1
