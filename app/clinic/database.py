@@ -234,7 +234,12 @@ class ClinicDatabase:
             try:
                 tenants = await self._known.tenants.read(connection, clinica_id)
                 return await self._begin_by(connection, tenants, clinica_id)
-            except (RespaldosError, asyncpg.SyntaxOrAccessError, asyncpg.DataError):
+            except (
+                RespaldosError,
+                asyncpg.SyntaxOrAccessError,
+                asyncpg.InvalidSchemaNameError,
+                asyncpg.DataError,
+            ):
                 # Whether it is so, is for what is read anew to say.
                 if connection.is_in_transaction():
                     await connection.execute("ROLLBACK")

@@ -97,6 +97,17 @@ async def test_what_changed_since_the_last_backup_is_in_the_next(
     assert found.verified.totals == expected.verified.totals
 
 
+async def test_a_schema_that_is_dropped_keeps_no_backup_from_being_made(
+    any_database: Database, keeping: ClinicDatabase
+) -> None:
+    await any_database.sql.execute(
+        "CREATE SCHEMA vieja; CREATE TABLE vieja.nota (id int PRIMARY KEY, clinica_id int REFERENCES clinica)"
+    )
+    assert "vieja.nota" in (await back_up(keeping, 1)).verified.header.models
+    await any_database.sql.execute("DROP SCHEMA vieja CASCADE")
+    assert "vieja.nota" not in (await back_up(keeping, 1)).verified.header.models
+
+
 async def test_a_right_that_is_taken_away_or_given_counts_at_once(any_database: Database) -> None:
     role = f"{any_database.name}-lector"
     await any_database.sql.execute(TWO_CLINICS)
