@@ -233,6 +233,7 @@ async def photograph(browser: Browser, url: str, settings: dict[str, str], folde
     await page.get_by_role("link", name="Restaurar").click()
     await page.get_by_role("button", name="Ver qué cambiaría").wait_for()
     await album.take("restaurar")
+    await page.get_by_label("Exactamente como estaba entonces").check()
     await page.get_by_role("button", name="Ver qué cambiaría").click()
     await page.get_by_role("heading", name="Esto cambiaría").wait_for(timeout=60_000)
     await page.get_by_text("Ejemplos de pacientes").click()

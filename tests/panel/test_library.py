@@ -106,6 +106,7 @@ async def test_a_clinic_is_restored_inside_a_page_of_its_own(visit: Visit, servi
     await column.evaluate("it => { it.style.width = '' }")
     await expect(entry).to_have_css("height", "60px")
     await listed.click()
+    await page.get_by_label("Exactamente como estaba entonces").check()
     await visit.press("Ver qué cambiaría")
     await visit.shows("Esto cambiaría")
     await page.get_by_label("¿Por qué se recupera?").fill("Se cambiaron por error")

@@ -220,6 +220,8 @@ async def test_a_clinic_is_restored_after_seeing_what_changes(visit: Visit, serv
     await visit.accessible()
     await visit.page.get_by_label("Algunas cosas").check()
     await visit.page.get_by_label("Pacientes").check()
+    await expect(visit.page.get_by_label("Solo lo que falta")).to_be_checked()
+    await visit.page.get_by_label("Exactamente como estaba entonces").check()
     await visit.press("Ver qué cambiaría")
     await visit.shows("Esto cambiaría")
     await expect(visit.page.get_by_text(f"Se corrigen {len(before)} registros")).to_be_visible()

@@ -191,6 +191,23 @@ async def test_records_of_two_backups_are_not_mixed(visit: Visit, service: Servi
     await expect(second.get_by_role("checkbox")).to_be_checked()
 
 
+async def test_all_that_is_lost_is_ticked_at_once_and_the_rest_stays_folded(visit: Visit, service: Service) -> None:
+    page, conn = visit.page, service.conn
+    codes = [await add_patient(conn, SMALL, nombre, "Chuquiago") for nombre in ("Una", "Otra", "Tercera")]
+    await visit.open()
+    await visit.log_in()
+    await backed_up(visit)
+    for code in codes[:2]:
+        await remove_patient(conn, code)
+    await visit.open("/recuperar?buscar=chuquiago")
+    folded = page.locator("details.kind").filter(has_text="Están hoy, sin cambios")
+    await expect(folded).to_be_visible()
+    await page.get_by_role("button", name="Marcar todos").click()
+    await expect(page.get_by_text("2 registros marcados")).to_be_visible()
+    await expect(page.get_by_role("button", name="Marcar todos")).to_be_hidden()
+    await expect(folded).not_to_have_attribute("open", "")
+
+
 async def test_results_are_shown_while_it_still_searches(visit: Visit, service: Service) -> None:
     page, conn = visit.page, service.conn
     await add_patient(conn, SMALL, "Yatiri", "Lento")

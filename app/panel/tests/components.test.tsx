@@ -501,7 +501,8 @@ describe("restoring", () => {
       "GET /api/v1/restauraciones/4/": () => json(restauracion({ id: 4, simulada: false, respaldo_previo: 8 })),
     });
     show(<RestorePage id={7} />, { at: "/respaldos/7/restaurar" });
-    await userEvent.click(await screen.findByRole("button", { name: "Ver qué cambiaría" }));
+    await userEvent.click(await screen.findByLabelText(/Exactamente como estaba/));
+    await userEvent.click(screen.getByRole("button", { name: "Ver qué cambiaría" }));
     expect(await screen.findByRole("heading", { name: "Esto cambiaría" })).toHaveFocus();
     expect(screen.getByText(/Se agregan 2, se corrige 1 y se quitan 3 registros/)).toBeVisible();
     expect(screen.getByText("Av. Busch 1234")).toBeInTheDocument();
@@ -546,12 +547,12 @@ describe("restoring", () => {
     await userEvent.click(screen.getByLabelText(/Consultas/));
     await userEvent.click(screen.getByRole("button", { name: "Ver qué cambiaría" }));
     expect(await screen.findByText(/No se puede ahora/)).toBeVisible();
-    await userEvent.click(screen.getByLabelText(/Solo lo que falta/));
+    await userEvent.click(screen.getByLabelText(/También lo que cambió/));
     await userEvent.click(screen.getByRole("button", { name: "Ver qué cambiaría" }));
     await waitFor(() => expect(asked.filter(({ method }) => method === "POST")).toHaveLength(2));
     expect(asked.filter(({ method }) => method === "POST").map(({ body }) => body)).toEqual([
-      { simular: true, modelos: ["consultas"], modo: "todo" },
       { simular: true, modelos: ["consultas"], modo: "faltantes" },
+      { simular: true, modelos: ["consultas"], modo: "cambiados" },
     ]);
   });
 

@@ -38,28 +38,36 @@ export function Results({ search, error, dias, again, chosen, setChosen, only }:
   const [opened, setOpened] = useState<{ modelo: string; clave: string } | null>(null);
   const { found, end } = search;
   const respaldo = chosen[0]?.respaldo;
+  const isChosen = ({ modelo, clave }: Registro) => chosen.some(({ registro }) => registro === `${modelo}:${clave}`);
   return (
     <section className="stack" aria-label="Lo que se encontró" aria-busy={end === null && error === null}>
       <SearchState search={search} error={error} again={again} />
-      {KINDS.map(({ estados, title, lost }) => (
+      {KINDS.map(({ estados, title, lost }) => ({
+        title,
+        lost,
+        ofKind: found.filter(({ estado }) => estados.includes(estado)),
+      })).map(({ title, lost, ofKind }) => (
         <Kind
           key={title}
           title={title}
-          found={found.filter(({ estado }) => estados.includes(estado))}
-          open={lost || chosen.length > 0 || found.every(({ estado }) => estados.includes(estado))}
+          found={ofKind}
+          open={lost || ofKind.length === found.length || ofKind.some(isChosen)}
         >
-          {(each) => (
-            <Result
-              key={each.numero}
-              found={each}
-              respaldo={respaldo}
-              ticked={chosen.some(({ registro }) => registro === `${each.modelo}:${each.clave}`)}
-              tick={(ticked, record) =>
-                setChosen(ticked ? [...chosen, record] : chosen.filter(({ registro }) => registro !== record.registro))
-              }
-              open={(clave) => setOpened({ modelo: each.modelo, clave })}
-            />
-          )}
+          {lost ? <TickAll found={ofKind} chosen={chosen} setChosen={setChosen} /> : null}
+          <ul className="found">
+            {ofKind.map((each) => (
+              <Result
+                key={each.numero}
+                found={each}
+                respaldo={respaldo}
+                ticked={isChosen(each)}
+                tick={(ticked, record) =>
+                  setChosen(ticked ? [...chosen, record] : chosen.filter(({ registro }) => registro !== record.registro))
+                }
+                open={(clave) => setOpened({ modelo: each.modelo, clave })}
+              />
+            ))}
+          </ul>
         </Kind>
       ))}
       <Said avisos={end?.avisos ?? []} />
@@ -106,7 +114,7 @@ interface KindProps {
   title: string;
   found: Registro[];
   open: boolean;
-  children: (found: Registro) => ReactNode;
+  children: ReactNode;
 }
 
 function Kind({ title, found, open, children }: KindProps) {
@@ -115,8 +123,21 @@ function Kind({ title, found, open, children }: KindProps) {
       <summary>
         {title} <span className="muted">({number(found.length)})</span>
       </summary>
-      <ul className="found">{found.map(children)}</ul>
+      {children}
     </details>
+  );
+}
+
+/** Ticks all that come back from one backup: the one of what is ticked already, or that of the first. */
+function TickAll({ found, chosen, setChosen }: Pick<ResultsProps, "chosen" | "setChosen"> & { found: Registro[] }) {
+  const records = found.map(recordOf).filter((record) => record !== null);
+  const respaldo = chosen[0]?.respaldo ?? records[0]?.respaldo;
+  const ticked = new Set(chosen.map(({ registro }) => registro));
+  const left = records.filter((record) => record.respaldo === respaldo && !ticked.has(record.registro));
+  return records.length < 2 || left.length === 0 ? null : (
+    <button type="button" className="link" onClick={() => setChosen([...chosen, ...left])}>
+      Marcar {left.length === records.length ? "todos" : `los otros ${number(left.length)}`}
+    </button>
   );
 }
 

@@ -23,7 +23,8 @@ export function Choose({ respaldo, previewed }: ChooseProps) {
   const names = Object.keys(counts).toSorted((one, other) => modelo(one).localeCompare(modelo(other), "es"));
   const [what, setWhat] = useState<What>("todo");
   const [chosen, setChosen] = useState<string[]>([]);
-  const [modo, setModo] = useState<Modo>("todo");
+  // Who wants more has to say so: of the others, one takes away what was noted since.
+  const [modo, setModo] = useState<Modo>("faltantes");
   const [missing, setMissing] = useState<string | null>(null);
   const restaurar = useRestaurar();
 
