@@ -10,7 +10,6 @@ from app.respaldos.search.scan import Scan
 from app.respaldos.search.sources import BackupFile
 from tests.respaldos.conftest import SMALL
 from tests.storage.conftest import Store
-from tests.support.damage import damage
 from tests.support.patients import CARD, add_patient, remove_patient
 from tests.support.restores import conn, resources
 from tests.support.searching import history, only, search
@@ -45,8 +44,9 @@ async def test_an_object_is_read_once(
     ]
     assert set(read) == {points[-1].id, after.id}
 
-    damage(store, points[0])
+    # Whether a byte that changed is met depends on where it lies: what is asked for may be read before it.
+    await store.storage.delete(points[0].archivo_s3 or "")
     there = await conn.fetchval("SELECT min(codusuario) FROM paciente WHERE clinica_id = $1", SMALL)
     for said in ((await search(resources, CARD)).avisos, (await history(resources, "pacientes", there)).avisos):
         for point in points:
-            assert any(aviso.startswith(f"el respaldo {point.id} no se pudo leer") for aviso in said)
+            assert any(aviso.startswith(f"el respaldo {point.id} no se pudo leer") for aviso in said), said
