@@ -58,12 +58,16 @@ async def _redis_away(ground: Ground, random: Random) -> None:
     await ground.redis_proxy.listen()
 
 
-async def _postgres_restarted(ground: Ground, _random: Random) -> None:
+async def _postgres_restarted(ground: Ground, random: Random) -> None:
+    if not ground.may_end_postgres:
+        return await _postgres_cut(ground, random)
     ground.signal_postgres(signal.SIGINT)
     await ground.postgres_back()
 
 
-async def _postgres_crashed(ground: Ground, _random: Random) -> None:
+async def _postgres_crashed(ground: Ground, random: Random) -> None:
+    if not ground.may_end_postgres:
+        return await _postgres_cut(ground, random)
     ground.signal_postgres(signal.SIGQUIT)
     await ground.postgres_back()
 

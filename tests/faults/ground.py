@@ -5,6 +5,7 @@ import os
 import resource
 import secrets
 import signal
+import time
 from base64 import b64encode
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -135,6 +136,7 @@ class Ground:
     api: ApiSlot
     workers: list[WorkerSlot]
     log: Path
+    ends: list[float] = field(default_factory=list)
 
     @property
     def steady(self) -> WorkerSlot:
@@ -148,8 +150,14 @@ class Ground:
 
     def signal_postgres(self, number: int) -> None:
         """Have PostgreSQL end, whose supervisor starts it again: SIGINT cuts every connection, SIGQUIT is a crash."""
+        self.ends.append(time.monotonic())
         pid_file = self.home / "postgres" / "data" / "postmaster.pid"
         os.kill(int(pid_file.read_text().split()[0]), number)
+
+    @property
+    def may_end_postgres(self) -> bool:
+        """Whether its supervisor will start it again: it gives up on a server that ends four times in a minute."""
+        return sum(time.monotonic() - at < 60 for at in self.ends) < 3
 
     async def postgres_back(self) -> None:
         """Return when it answers again."""
