@@ -31,7 +31,7 @@ async def test_any_input_is_answered_as_documented(
             *("--header", f"Authorization: {bearer()['Authorization']}"),
             # It ends the token that all others are asked with.
             *("--exclude-path", f"{API}/auth/logout/"),
-            *("--phases", "examples,coverage,fuzzing", "--mode", "all", "--max-examples", "4"),
+            *("--phases", "examples,coverage,fuzzing", "--mode", "all", "--max-examples", "10"),
             *("--generation-deterministic", "--workers", "1", "--no-color"),
             *("--request-timeout", "30"),
             cwd=tmp_path,

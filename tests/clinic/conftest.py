@@ -1,13 +1,12 @@
 """Databases of the test's own on both versions of PostgreSQL, and the clinic database to be backed up."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 import asyncpg
 import pytest
-import uvloop
 
 from app.clinic.catalogue.secret_columns import SecretColumns
 from app.clinic.clinic import Tenancy
@@ -28,11 +27,6 @@ from app.settings import EmbeddedServer
 from tests.conftest import FILES, make_cheap, plain_url, servers_folder, unique_name
 
 SAMPLE = (SampleClinic(1, "Uno", 300), SampleClinic(2, "Dos", 120), SampleClinic(3, "Tres", 1))
-
-
-def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
-    """The event loop of the service: by the other one, a restore takes a tenth more of a processor."""
-    return {"uvloop": uvloop.new_event_loop}
 
 
 @dataclass(frozen=True, slots=True)

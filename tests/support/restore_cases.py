@@ -36,32 +36,28 @@ async def create(sql: asyncpg.Connection, *cases: Case) -> None:
     await sql.execute("SET search_path = public")
 
 
-async def come_back(database: Database, writer: Writer, *cases: Case, foreseen: bool = False) -> None:
+async def come_back(database: Database, writer: Writer, *cases: Case, **tenancy: object) -> None:
     """Make the tables, back up, do all the damage, and restore clinic 1; see `goes_back`."""
     await create(database.sql, *cases)
-    clinics = await writer(database)
+    clinics = await writer(database, **tenancy)
     damage = [f'SET search_path = "{case.name}", public; {case.damage};' for case in cases]
-    plan = await goes_back(database.sql, clinics, "".join([*damage, "SET search_path = public"]), foreseen=foreseen)
+    plan = await goes_back(database.sql, clinics, "".join([*damage, "SET search_path = public"]))
     expected = {f"{case.name}.{table}": change for case in cases for table, change in case.changes.items()}
     assert counts(plan) == expected
 
 
-async def goes_back(
-    sql: asyncpg.Connection, clinics: RestoreDatabase, damage: str, *, foreseen: bool = False
-) -> Plan:
-    """Back up, do the damage and restore: every table is as it was, to the last digit, and nothing is left to do.
+async def goes_back(sql: asyncpg.Connection, clinics: RestoreDatabase, damage: str) -> Plan:
+    """Back up, do the damage and restore: every table is as it was, to the last digit.
 
-    Where it is to be `foreseen`, a simulation beforehand says what is done, and does not do it.
+    A simulation beforehand says what is done and does not do it; afterwards nothing is left to be done.
     """
     before, file = await contents(sql), await clinic_file(clinics, 1)
     await sql.execute(damage)
-    if foreseen:
-        damaged = await contents(sql)
-        simulated = await restore(clinics, file, simulate=True)
-        assert await contents(sql) == damaged
+    damaged = await contents(sql)
+    foreseen = await restore(clinics, file, simulate=True)
+    assert await contents(sql) == damaged
     plan = await restore(clinics, file)
-    if foreseen:
-        assert plan == simulated
+    assert plan == foreseen
     assert counts(plan), "no damage was done"
     assert await contents(sql) == before
     assert await leftovers(sql) == []

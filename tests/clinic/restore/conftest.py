@@ -1,7 +1,7 @@
 """The databases of tests/clinic, and who writes in them."""
 
 import os
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any
 
@@ -58,35 +58,3 @@ crossed = pytest.mark.parametrize(
     ids=["pg18-superuser", "pg16-ordinary"],
 )
 """Each role with one version of PostgreSQL: no statement of a restore depends on both."""
-
-
-def by(role: Writer) -> pytest.MarkDecorator:
-    """One kind of role alone.
-
-    For a test of what is decided before anything is written, which is alike for both; of two neighbours each has one.
-    """
-    return pytest.mark.parametrize("writer", [role], indirect=True)
-
-
-def in_turn(
-    names: str | tuple[str, ...],
-    cases: Iterable[Any],
-    ids: Iterable[str] | None = None,
-    *,
-    indirect: tuple[str, ...] = (),
-    crossed: bool = False,
-) -> pytest.MarkDecorator:
-    """`parametrize`, where each case meets one kind of role, and the two take turns.
-
-    For cases of which none depends more on the role than another. Where `crossed`, each role has the version of
-    PostgreSQL that it has in `crossed`, and the test takes `any_database`.
-    """
-    names = (names,) if isinstance(names, str) else names
-    turns = [(18, superuser), (16, ordinary)]
-    rows = []
-    for number, case in enumerate(cases):
-        version, role = turns[number % len(turns)]
-        values = case if len(names) > 1 else (case,)
-        rows.append((*values, role, version) if crossed else (*values, role))
-    own = ("writer", "any_database") if crossed else ("writer",)
-    return pytest.mark.parametrize((*names, *own), rows, indirect=[*indirect, *own], ids=ids)

@@ -7,7 +7,7 @@ from app.clinic.restore.scope import Scope
 from app.clinic.restore.taken import ConflictsFound
 from app.errors import RestoreRefused
 from tests.clinic.conftest import Database
-from tests.clinic.restore.conftest import Writer, by, crossed, in_turn, ordinary, superuser
+from tests.clinic.restore.conftest import Writer, crossed, superuser
 from tests.support.clinic_backup import Backup, back_up
 from tests.support.clinic_restore import EVERYTHING, assert_restored, counts, missing, models, record, restore
 from tests.support.edited_files import edited
@@ -169,7 +169,6 @@ async def test_a_missing_login_comes_back_and_lets_nobody_in(any_database: Datab
     assert (counts(again), again.new_logins) == ({}, {})
 
 
-@by(ordinary)
 async def test_a_part_brings_back_the_logins_that_its_own_rows_need(database: Database, writer: Writer) -> None:
     clinics, backups = await _shared(database, writer)
     sql = database.sql
@@ -183,7 +182,7 @@ async def test_a_part_brings_back_the_logins_that_its_own_rows_need(database: Da
     assert (counts(plan), plan.new_logins) == ({"usuarios": (1, 0, 0)}, {"auth_user": "luis (2)"})
 
 
-@in_turn(
+@pytest.mark.parametrize(
     ("change", "says"),
     [
         # What a restored row would point to is somebody else by now: of another clinic, or of this one.
@@ -212,7 +211,6 @@ async def test_a_login_that_is_somebody_elses(database: Database, writer: Writer
     assert await leftovers(database.sql) == []
 
 
-@by(superuser)
 async def test_who_has_a_login_by_another_key_needs_no_second_one(database: Database, writer: Writer) -> None:
     clinics, backups = await _shared(database, writer)
     await database.sql.execute("DELETE FROM auth_user_groups; UPDATE auth_user SET id = 77 WHERE id = 2")
@@ -220,7 +218,6 @@ async def test_who_has_a_login_by_another_key_needs_no_second_one(database: Data
     assert (counts(plan), plan.new_logins) == ({}, {})
 
 
-@by(ordinary)
 async def test_a_column_that_nobody_can_fill_is_named(database: Database, writer: Writer) -> None:
     await database.sql.execute(
         SHARED + "ALTER TABLE auth_user ADD codigo text; UPDATE auth_user SET codigo = id::text;"
@@ -233,7 +230,7 @@ async def test_a_column_that_nobody_can_fill_is_named(database: Database, writer
         await restore(clinics, backup.file)
 
 
-@in_turn("by_column", [True, False])
+@pytest.mark.parametrize("by_column", [True, False])
 async def test_logins_that_a_column_or_a_rule_ties_to_the_clinic(
     database: Database, writer: Writer, by_column: bool
 ) -> None:
@@ -268,7 +265,6 @@ async def test_an_access_table_that_is_asked_for(database: Database, scope: Scop
         await restore(clinics, backups[1].file, scope=scope)
 
 
-@by(superuser)
 async def test_a_file_from_before_has_logins_that_nobody_reads(database: Database, writer: Writer) -> None:
     await database.sql.execute(SHARED)
     # By the catalogue of before, they were the clinic's.
@@ -287,7 +283,6 @@ async def test_a_file_from_before_has_logins_that_nobody_reads(database: Databas
     assert await database.sql.fetch(LOGINS) == logins
 
 
-@by(ordinary)
 async def test_the_clinics_row_is_shown_and_stays(database: Database, writer: Writer) -> None:
     clinics, backups = await _shared(database, writer)
     sql = database.sql
@@ -368,7 +363,6 @@ async def test_a_clinics_own_logins_stay_as_they_are(any_database: Database, wri
         await restore(clinics, backup.file, scope=models("auth_user"))
 
 
-@by(superuser)
 async def test_of_a_login_only_what_it_is_inserted_with_may_be_taken(database: Database, writer: Writer) -> None:
     await database.sql.execute(
         f"{OWN} ALTER TABLE uno.auth_user ADD carnet int UNIQUE; UPDATE uno.auth_user SET carnet = id;"
@@ -426,7 +420,7 @@ FORGED = {
 }
 
 
-@in_turn("name", FORGED)
+@pytest.mark.parametrize("name", FORGED)
 async def test_a_forged_reference_is_refused_by_name(database: Database, writer: Writer, name: str) -> None:
     clinics, backups = await _shared(database, writer)
     model, line, says = FORGED[name]
@@ -450,7 +444,7 @@ INSERT INTO aviso VALUES (1, 11, 1, 12), (2, 21, NULL, NULL);
 """
 
 
-@in_turn(
+@pytest.mark.parametrize(
     ("model", "line", "pointing"),
     [
         ("persona", '{"id":66,"clinica_id":2}', ('"de":12', '"de":66')),
@@ -478,7 +472,6 @@ async def test_a_forged_reference_that_a_row_needs_is_refused_where_it_would_be_
     assert await leftovers(database.sql) == []
 
 
-@by(ordinary)
 async def test_a_row_cannot_be_given_away_as_nobodys(database: Database, writer: Writer) -> None:
     """A payment of the clinic's, taken out of `datos`, that `referencias` puts onto another clinic's invoice."""
     await database.sql.execute(f"SET search_path = public; {TWO_CLINICS} {BILLS}")
@@ -494,7 +487,6 @@ async def test_a_row_cannot_be_given_away_as_nobodys(database: Database, writer:
     await assert_unchanged(clinics, backups)
 
 
-@by(superuser)
 async def test_a_forged_login_that_a_person_has_lets_nobody_in(database: Database, writer: Writer) -> None:
     """Whatever the file says of it: only who it is comes from there."""
     clinics, backups = await _shared(database, writer)

@@ -4,7 +4,7 @@ import pytest
 
 from app.errors import RestoreRefused
 from tests.clinic.conftest import Database
-from tests.clinic.restore.conftest import Writer, by, crossed, in_turn, ordinary, superuser
+from tests.clinic.restore.conftest import Writer, crossed
 from tests.support.clinic_backup import back_up
 from tests.support.clinic_restore import assert_restored, counts, left_to_do, restore
 from tests.support.restore_cases import leftovers
@@ -73,7 +73,7 @@ async def test_they_stay_with_what_hangs_from_them(any_database: Database, write
     assert await left_to_do(clinics, backup.file, unbroken=True) == {}
 
 
-@in_turn("strict", [True, False], ids=["strict", "restored-since"])
+@pytest.mark.parametrize("strict", [True, False], ids=["strict", "restored-since"])
 async def test_they_go_where_that_is_asked_for_or_cannot_be_known(
     database: Database, writer: Writer, *, strict: bool
 ) -> None:
@@ -86,7 +86,6 @@ async def test_they_go_where_that_is_asked_for_or_cannot_be_known(
     await assert_restored(clinics, backup)
 
 
-@by(ordinary)
 async def test_what_is_new_is_not_taken_for_it(database: Database, writer: Writer) -> None:
     """A key that nobody drew is beyond the sequence, and all that are drawn later come before it."""
     sql = database.sql
@@ -100,7 +99,6 @@ async def test_what_is_new_is_not_taken_for_it(database: Database, writer: Write
     await assert_restored(clinics, backup)
 
 
-@by(superuser)
 async def test_one_that_took_the_unique_value_of_a_row_that_comes_back(database: Database, writer: Writer) -> None:
     sql = database.sql
     await sql.execute(f"SET search_path = public; {TWO_CLINICS} {TABLES}")
@@ -116,7 +114,6 @@ async def test_one_that_took_the_unique_value_of_a_row_that_comes_back(database:
     await assert_restored(clinics, backup)
 
 
-@by(ordinary)
 async def test_one_that_took_the_unique_value_of_a_row_that_moved_away(database: Database, writer: Writer) -> None:
     sql = database.sql
     await sql.execute(

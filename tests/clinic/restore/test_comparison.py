@@ -3,10 +3,11 @@
 from dataclasses import dataclass
 
 import asyncpg
+import pytest
 
 from app.clinic.restore.database import RestoreDatabase
 from tests.clinic.conftest import Database
-from tests.clinic.restore.conftest import Writer, by, in_turn, ordinary, superuser
+from tests.clinic.restore.conftest import Writer, crossed
 from tests.support.clinic_backup import Backup, back_up
 from tests.support.clinic_restore import counts, restore, staged
 from tests.support.django import DJANGO
@@ -103,7 +104,8 @@ async def compare(
         return counted, comparison.avisos
 
 
-@in_turn("kind", KINDS.values(), ids=KINDS, crossed=True)
+@crossed
+@pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
 async def test_it_counts_and_names_what_a_preview_does(any_database: Database, writer: Writer, kind: Kind) -> None:
     await any_database.sql.execute(TABLES)
     backup = await back_up(await writer(any_database), 1)
@@ -124,7 +126,6 @@ async def _in_schemas(sql: asyncpg.Connection) -> None:
     )
 
 
-@by(ordinary)
 async def test_what_migrations_added_to_the_clinics_own_schema(database: Database, writer: Writer) -> None:
     await _in_schemas(database.sql)
     clinics = await writer(database, kind="schema")
@@ -136,7 +137,6 @@ async def test_what_migrations_added_to_the_clinics_own_schema(database: Databas
     assert avisos == [aviso for aviso in foreseen.avisos if "migraciones" in aviso] != []
 
 
-@by(superuser)
 async def test_it_also_has_what_no_restore_of_the_whole_clinic_touches(database: Database, writer: Writer) -> None:
     """The clinic's own row, and logins and privileges of its own schema."""
     await _in_schemas(database.sql)
@@ -147,7 +147,6 @@ async def test_it_also_has_what_no_restore_of_the_whole_clinic_touches(database:
     assert (await compare(clinics, backup))[0] == {"auth_permission": (0, 1, 0), "clinica": (0, 1, 0)}
 
 
-@by(ordinary)
 async def test_of_two_backups_nobody_can_tell_what_moved(database: Database, writer: Writer) -> None:
     await database.sql.execute(TABLES)
     clinics = await writer(database)
@@ -157,7 +156,6 @@ async def test_of_two_backups_nobody_can_tell_what_moved(database: Database, wri
     assert await compare(clinics, older, newer) == ({"interno": (1, 0, 1), "nota": (1, 0, 1)}, [])
 
 
-@by(superuser)
 async def test_of_two_backups_a_new_column_is_no_change_of_every_row(database: Database, writer: Writer) -> None:
     await database.sql.execute(TABLES)
     older = await back_up(await writer(database), 1)

@@ -96,7 +96,7 @@ async def test_tables_that_need_each_other(any_database: Database, writer: Write
         )
         for name in ("deferred", "immediate", "cascade")
     ]
-    await come_back(any_database, writer, *two, *three, foreseen=True)
+    await come_back(any_database, writer, *two, *three)
 
 
 async def test_trees_in_one_table(database: Database, writer: Writer) -> None:

@@ -4,7 +4,7 @@ import pytest
 
 from app.errors import RestoreRefused
 from tests.clinic.conftest import Database
-from tests.clinic.restore.conftest import Writer, by, crossed, ordinary, superuser
+from tests.clinic.restore.conftest import Writer, crossed
 from tests.support.case_blind import CASE_BLIND
 from tests.support.clinic_backup import back_up, back_up_all
 from tests.support.clinic_restore import assert_restored, counts, models, record, restore
@@ -45,7 +45,6 @@ async def test_a_type_whose_operators_are_outside_of_the_search_path(any_databas
     assert counts(await goes_back(sql, clinics, DAMAGE))["visita"] == (1, 1, 0)
 
 
-@by(ordinary)
 async def test_a_row_that_points_by_such_a_key_is_never_left_dangling(database: Database, writer: Writer) -> None:
     sql = database.sql
     await sql.execute(f"SET search_path = public; {TWO_CLINICS} {CASE_BLIND} {TABLES}")
@@ -80,7 +79,6 @@ async def test_parts_that_hang_by_such_a_key(any_database: Database, writer: Wri
     assert (counts(plan), plan.needed) == ({"nota": (1, 0, 0), "cuenta": (1, 0, 0)}, {"cuenta": 1})
 
 
-@by(superuser)
 async def test_rows_that_moved_with_what_they_point_to_by_such_a_key(database: Database, writer: Writer) -> None:
     sql = database.sql
     await sql.execute(f"SET search_path = public; {TWO_CLINICS} {CASE_BLIND} {TABLES}")

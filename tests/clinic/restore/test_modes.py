@@ -9,7 +9,7 @@ from app.clinic.restore.session import Plan
 from app.clinic.restore.taken import ConflictsFound
 from app.errors import RestoreDiffers, RestoreRefused
 from tests.clinic.conftest import Database
-from tests.clinic.restore.conftest import Writer, by, crossed, in_turn, ordinary, superuser
+from tests.clinic.restore.conftest import Writer, crossed, ordinary, superuser
 from tests.support.clinic_backup import Backup, back_up
 from tests.support.clinic_restore import (
     WHOLE,
@@ -140,7 +140,7 @@ async def test_what_has_changed_is_put_back_too_and_nothing_goes(any_database: D
     assert {"(4,3,8,n)", "(5,2,11,m)"} < set(after["cita"])
 
 
-@in_turn("mode", [missing, changed])
+@pytest.mark.parametrize("mode", [missing, changed])
 async def test_of_models_and_of_records(database: Database, writer: Writer, mode: Callable[[Scope], Scope]) -> None:
     part, before, damaged, _ = await _damaged(database, writer)
     corrected = int(mode is changed)
@@ -187,7 +187,7 @@ async def test_without_a_key_what_changed_comes_back_beside_it(database: Databas
     assert await left_to_do(clinics, backup.file, scope=missing()) == {}
 
 
-@in_turn("mode", [missing, changed])
+@pytest.mark.parametrize("mode", [missing, changed])
 async def test_somebody_may_work_meanwhile(database: Database, writer: Writer, mode: Callable[..., Scope]) -> None:
     """Of a restore that takes nothing away only the rows that it writes need be as they were compared."""
     await database.sql.execute(TABLES)
@@ -208,7 +208,7 @@ async def test_somebody_may_work_meanwhile(database: Database, writer: Writer, m
     ]  # fmt: skip
 
 
-@in_turn("scope", [changed(), changed(models("cita", "pagos")), changed(record("paciente:2"))])
+@pytest.mark.parametrize("scope", [changed(), changed(models("cita", "pagos")), changed(record("paciente:2"))])
 async def test_somebody_may_edit_what_was_as_in_the_backup(database: Database, writer: Writer, scope: Scope) -> None:
     """Meanwhile, and at last while it writes: that stays as they have made it."""
     await database.sql.execute(TABLES)
@@ -230,7 +230,7 @@ async def test_somebody_may_edit_what_was_as_in_the_backup(database: Database, w
     assert await database.sql.fetchval("SELECT count(*) FROM pago WHERE (cita_id, monto) = (3, 7)") == 0
 
 
-@in_turn("mode", [missing, changed])
+@pytest.mark.parametrize("mode", [missing, changed])
 async def test_of_several_alike_one_may_go_meanwhile(
     database: Database, writer: Writer, mode: Callable[..., Scope]
 ) -> None:
@@ -266,7 +266,6 @@ async def test_a_trigger_that_changes_what_is_written_takes_it_back(any_database
             await restore(clinics, backup.file, scope=scope)
 
 
-@by(ordinary)
 async def test_a_row_that_is_overtaken_is_not_put_back(database: Database, writer: Writer) -> None:
     await database.sql.execute(TABLES)
     clinics = await writer(database)
@@ -331,7 +330,6 @@ async def test_unique_values_that_changed_places(database: Database, writer: Wri
     await assert_restored(clinics, backup)
 
 
-@by(superuser)
 async def test_what_is_another_clinics_today_is_not_missing(database: Database, writer: Writer) -> None:
     await database.sql.execute(TABLES)
     clinics = await writer(database)
@@ -344,7 +342,6 @@ async def test_what_is_another_clinics_today_is_not_missing(database: Database, 
         await assert_restored(clinics, other, 2)
 
 
-@by(ordinary)
 async def test_a_clinic_without_rows(database: Database, writer: Writer) -> None:
     await database.sql.execute(TABLES)
     clinics = await writer(database)

@@ -5,7 +5,7 @@ import pytest
 from app.clinic.restore.scope import Scope
 from app.errors import RestoreRefused, SchemaDiffers
 from tests.clinic.conftest import Database
-from tests.clinic.restore.conftest import Writer, by, crossed, in_turn, ordinary
+from tests.clinic.restore.conftest import Writer, crossed
 from tests.support.clinic_backup import back_up, lines_of
 from tests.support.clinic_restore import counts, left_to_do, restore
 from tests.support.tried import tried
@@ -56,7 +56,7 @@ async def test_lossless_changes_are_no_difference(any_database: Database, writer
     assert await tried(any_database.clinics(), backup) == []
 
 
-@in_turn(
+@pytest.mark.parametrize(
     ("change", "says"),
     [
         ("ALTER TABLE t ALTER n TYPE numeric(10, 1)", r"«n» era numeric.10,2. y hoy es numeric.10,1., y .*: 1\."),
@@ -80,7 +80,6 @@ async def test_a_value_that_would_not_come_back_is_refused(
     assert counts(await restore(clinics, backup.file, scope=Scope(models=("por_animo",)))) == {"por_animo": (1, 0, 0)}
 
 
-@by(ordinary)
 async def test_a_value_that_a_type_of_the_same_name_lacks_names_its_model(database: Database, writer: Writer) -> None:
     await database.sql.execute(TABLES)
     clinics = await writer(database)

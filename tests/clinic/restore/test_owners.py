@@ -6,7 +6,7 @@ import pytest
 
 from app.errors import RestoreRefused
 from tests.clinic.conftest import Database
-from tests.clinic.restore.conftest import Writer, by, crossed, in_turn, ordinary, superuser
+from tests.clinic.restore.conftest import Writer, crossed, ordinary, superuser
 from tests.support.clinic_backup import back_up
 from tests.support.clinic_restore import EVERYTHING, WHOLE, assert_restored, counts, models, restore, staged
 from tests.support.restore_cases import assert_unchanged, goes_back, leftovers
@@ -68,7 +68,7 @@ async def test_rows_that_point_into_another_clinic_come_back_so(database: Databa
     assert counts(plan) == {"nota": (1, 1, 0), "sin_clave": (1, 0, 0)}
 
 
-@in_turn(
+@pytest.mark.parametrize(
     ("change", "moved"),
     [
         ("UPDATE persona SET clinica_id = 2 WHERE id = 12", {"persona": [12], "cuenta": [2]}),
@@ -109,7 +109,6 @@ async def test_rows_that_are_another_clinics_now_stay_there(
     assert await leftovers(database.sql) == []
 
 
-@by(ordinary)
 async def test_a_key_that_is_another_row_of_another_clinic_now(database: Database, writer: Writer) -> None:
     await _ready(database)
     clinics = await writer(database, rules=RULE)
@@ -149,7 +148,6 @@ async def test_a_clinic_that_is_gone_with_all_that_was_its(any_database: Databas
     ]
 
 
-@by(superuser)
 async def test_a_row_that_became_the_clinics_is_nobodys_again(database: Database, writer: Writer) -> None:
     """One of the platform's rows, which the clinic's point to, is not lost with what the clinic has got since."""
     sql = database.sql

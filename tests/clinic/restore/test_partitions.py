@@ -119,4 +119,4 @@ CASES = [
 
 @crossed
 async def test_partitions_and_tables_that_inherit(any_database: Database, writer: Writer) -> None:
-    await come_back(any_database, writer, *CASES, foreseen=True)
+    await come_back(any_database, writer, *CASES)

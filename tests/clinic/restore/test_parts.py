@@ -10,7 +10,7 @@ from app.clinic.restore.scope import Scope
 from app.clinic.restore.session import Plan
 from app.errors import InvalidRequest, RespaldosError, RestoreRefused
 from tests.clinic.conftest import Database
-from tests.clinic.restore.conftest import Writer, by, in_turn, ordinary, superuser
+from tests.clinic.restore.conftest import Writer, superuser
 from tests.support.clinic_backup import Backup, back_up
 from tests.support.clinic_restore import assert_restored, counts, left_to_do, missing, models, record, restore
 from tests.support.restore_cases import assert_unchanged, leftovers
@@ -72,10 +72,7 @@ async def _damaged(
     return part, backup
 
 
-# A superuser switches the keys off, whatever their rule.
-@pytest.mark.parametrize(
-    ("writer", "rule"), [(superuser, "plain"), *((ordinary, rule) for rule in RULES)], indirect=["writer"]
-)
+@pytest.mark.parametrize("rule", RULES)
 async def test_one_record_with_what_hangs_from_it(database: Database, writer: Writer, rule: str) -> None:
     part, backup = await _damaged(database, writer, RULES[rule])
     plan, after = await part(record("paciente:15"))
@@ -124,7 +121,6 @@ async def test_one_record_by_any_kind_of_key(database: Database) -> None:
     assert plan.needed == {"consultas": 1, "medico": 1}
 
 
-@by(ordinary)
 async def test_the_row_that_a_record_is_one_with_goes_back_too(database: Database, writer: Writer) -> None:
     await database.sql.execute(f"""SET search_path = public; {TWO_CLINICS}
 CREATE TABLE gente (id int PRIMARY KEY, clinica_id bigint NOT NULL REFERENCES clinica, nombre text);
@@ -193,7 +189,6 @@ async def test_records_that_cannot_be_found(database: Database) -> None:
     await assert_unchanged(clinics, backups)
 
 
-@by(superuser)
 async def test_some_models_with_what_they_need(database: Database, writer: Writer) -> None:
     part, backup = await _damaged(database, writer)
     # Rows that are not chosen point to what would go.
@@ -247,7 +242,7 @@ MOVED = {
 }
 
 
-@in_turn("moved", MOVED.values(), ids=MOVED)
+@pytest.mark.parametrize("moved", MOVED.values(), ids=MOVED)
 async def test_what_has_moved_to_another_clinic_is_left_as_by_a_whole_restore(
     database: Database, writer: Writer, moved: tuple[Scope, dict[str, tuple[int, int, int]], set[str]]
 ) -> None:
@@ -289,7 +284,6 @@ INSERT INTO aviso VALUES (1, 1, NULL, 15), (2, 1, 1, NULL), (3, 1, 2, 16);
 """
 
 
-@by(ordinary)
 async def test_what_hangs_from_a_record_by_any_key(database: Database, writer: Writer) -> None:
     """Not only by the key that says whose a row is: of these, the doctor's comes first."""
     sql = database.sql
@@ -307,7 +301,6 @@ async def test_what_hangs_from_a_record_by_any_key(database: Database, writer: W
     await assert_restored(clinics, backup)
 
 
-@by(superuser)
 async def test_nothing_newer_of_somebody_else_goes(database: Database, writer: Writer) -> None:
     sql = database.sql
     await sql.execute(AGENDA)
@@ -350,7 +343,6 @@ async def test_rows_out_of_the_part_that_pointed_to_what_comes_back_are_named(da
     )
 
 
-@by(ordinary)
 async def test_a_tree_may_be_as_deep_as_it_likes(database: Database, writer: Writer) -> None:
     sql = database.sql
     await sql.execute(

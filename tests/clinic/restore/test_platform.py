@@ -4,7 +4,7 @@ import pytest
 
 from app.errors import RestoreDiffers, RestoreRefused
 from tests.clinic.conftest import Database
-from tests.clinic.restore.conftest import Writer, by, ordinary, superuser
+from tests.clinic.restore.conftest import Writer, ordinary
 from tests.support.clinic_backup import back_up, lines_of
 from tests.support.clinic_restore import counts, models, record, restore
 
@@ -31,7 +31,6 @@ INSERT INTO clinica VALUES (3, 'Tres');
 """
 
 
-@by(ordinary)
 async def test_what_is_missing_is_put_back_and_nothing_else_changes(database: Database, writer: Writer) -> None:
     sql = database.sql
     await sql.execute(TABLES)
@@ -60,7 +59,6 @@ async def test_what_is_missing_is_put_back_and_nothing_else_changes(database: Da
     assert counts(await restore(clinics, backup.file, None)) == {}
 
 
-@by(superuser)
 async def test_on_request_what_differs_is_as_in_the_file_again(database: Database, writer: Writer) -> None:
     sql = database.sql
     await sql.execute(TABLES)
@@ -80,7 +78,6 @@ async def test_on_request_what_differs_is_as_in_the_file_again(database: Databas
     assert await sql.fetchval("SELECT count(*) FROM clinica") == 3
 
 
-@by(ordinary)
 async def test_unique_values_that_changed_places(database: Database, writer: Writer) -> None:
     sql = database.sql
     await sql.execute(TABLES)
@@ -124,7 +121,6 @@ async def test_a_row_that_would_be_a_clinics(database: Database) -> None:
     assert counts(await restore(clinics, backup.file, None, scope=models("tipo"))) == {}
 
 
-@by(superuser)
 async def test_a_row_that_a_link_or_a_key_would_make_a_clinics(database: Database, writer: Writer) -> None:
     sql = database.sql
     await sql.execute(
@@ -180,7 +176,6 @@ async def test_rows_that_point_to_nothing(database: Database) -> None:
     assert await sql.fetchval("SELECT count(*) FROM aviso") == 0
 
 
-@by(ordinary)
 async def test_some_models_bring_what_they_point_to(database: Database, writer: Writer) -> None:
     sql = database.sql
     await sql.execute(TABLES)
@@ -222,7 +217,6 @@ UPDATE persona SET usuario_id = 2 WHERE id = 1;
 BETO_NOW = "SELECT password FROM auth_user WHERE id = 2"
 
 
-@by(superuser)
 async def test_logins_are_put_back_whole_and_those_that_exist_stay(database: Database, writer: Writer) -> None:
     sql = database.sql
     await sql.execute(TABLES + LOGINS)
@@ -251,7 +245,6 @@ async def test_logins_are_put_back_whole_and_those_that_exist_stay(database: Dat
     assert await sql.fetchval(BETO_NOW) == "de-beto"
 
 
-@by(ordinary)
 async def test_what_a_release_has_brought_stays_and_is_told(database: Database, writer: Writer) -> None:
     sql = database.sql
     await sql.execute(f"{TABLES}; CREATE TABLE django_content_type (id integer PRIMARY KEY, model text UNIQUE)")

@@ -15,7 +15,7 @@ from tests.random_restores.schemas import Case, cases
 
 FIXED = settings(
     derandomize=True,
-    max_examples=20,
+    max_examples=50,
     # `make random` looks for the smallest case.
     phases=[Phase.generate],
     suppress_health_check=list(HealthCheck),

@@ -7,7 +7,7 @@ import pytest
 
 from app.errors import InvalidRequest, RestoreRefused
 from tests.clinic.conftest import Database
-from tests.clinic.restore.conftest import Writer, by, ordinary
+from tests.clinic.restore.conftest import Writer
 from tests.support.clinic_backup import back_up
 from tests.support.clinic_restore import assert_restored, counts, left_to_do, missing, record, restore
 from tests.support.restore_cases import leftovers
@@ -32,7 +32,6 @@ def _gente(number: int) -> str:
     return str(UUID(int=number))
 
 
-@by(ordinary)
 async def test_each_comes_with_its_own_and_the_others_stay(database: Database, writer: Writer) -> None:
     sql = database.sql
     await sql.execute(TABLES)
@@ -95,13 +94,13 @@ async def test_those_that_cannot_be_found_are_named(database: Database) -> None:
         assert await leftovers(database.sql) == []
 
 
-async def test_thousands_take_no_longer_than_one(database: Database) -> None:
+async def test_thousands_take_no_longer_than_one(database: Database, writer: Writer) -> None:
     sql = database.sql
     await sql.execute(f"""SET search_path = public; {TWO_CLINICS}
 CREATE TABLE ficha (id int PRIMARY KEY, clinica_id int NOT NULL, texto text);
 CREATE TABLE hoja (id int PRIMARY KEY, ficha_id int NOT NULL REFERENCES ficha);
 INSERT INTO ficha SELECT n, 1, 'x' FROM generate_series(1, 20000) AS n; INSERT INTO hoja SELECT id, id FROM ficha""")
-    clinics = await ordinary(database)
+    clinics = await writer(database)
     backup = await back_up(clinics, 1)
     await sql.execute("DELETE FROM hoja; DELETE FROM ficha WHERE id > 100")
     async with asyncio.timeout(20):
@@ -123,7 +122,7 @@ CUT = {
 }
 
 
-async def test_a_key_that_is_too_long_is_no_other_one(database: Database) -> None:
+async def test_a_key_that_is_too_long_is_no_other_one(database: Database, writer: Writer) -> None:
     """A cast to a length or a precision cuts, and would find what nobody asked for."""
     tables = [f"corta_{number}" for number in range(len(CUT))]
     await database.sql.execute(f"SET search_path = public; {TWO_CLINICS} CREATE DOMAIN corto AS varchar(2)")
@@ -132,7 +131,7 @@ async def test_a_key_that_is_too_long_is_no_other_one(database: Database) -> Non
             f"CREATE TABLE {table} (id {type_} PRIMARY KEY, clinica_id int NOT NULL REFERENCES clinica);"
             f" INSERT INTO {table} VALUES ('{key}', 1)"
         )
-    clinics = await ordinary(database)
+    clinics = await writer(database)
     backup = await back_up(clinics, 1)
     for table, (key, longer) in zip(tables, CUT.values(), strict=True):
         await database.sql.execute(f"DELETE FROM {table}")

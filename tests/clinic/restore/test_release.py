@@ -9,7 +9,7 @@ from app.clinic.catalogue.migrations import django_since
 from app.clinic.restore.database import RestoreDatabase
 from app.errors import RestoreDiffers, RestoreRefused, SchemaDiffers
 from tests.clinic.conftest import Database
-from tests.clinic.restore.conftest import Writer, by, crossed, in_turn, ordinary, superuser
+from tests.clinic.restore.conftest import Writer, crossed
 from tests.support.clinic_backup import Backup, back_up, lines_of
 from tests.support.clinic_restore import assert_restored, counts, left_to_do, loaded, models, restore
 from tests.support.django import DJANGO
@@ -141,7 +141,6 @@ async def test_a_clinic_with_a_schema_of_its_own(any_database: Database, writer:
     assert (counts(plan), (await lines_of(clinics, 1))["django_content_type"]) == ({}, after["django_content_type"])
 
 
-@by(ordinary)
 async def test_a_content_type_that_was_made_again_is_the_files_one(database: Database, writer: Writer) -> None:
     """It is not one that the file lacks: the file has it by another key."""
     _, backup = await _schemas(database, writer)
@@ -157,7 +156,6 @@ async def test_a_content_type_that_was_made_again_is_the_files_one(database: Dat
     assert [tuple(row) for row in found] == [(1, "ficha"), (2, "pago"), (3, "receta")]
 
 
-@by(superuser)
 async def test_a_row_that_stays_and_points_to_one_that_would_go(database: Database, writer: Writer) -> None:
     _, backup = await _schemas(database, writer)
     await database.sql.execute("ALTER TABLE django_content_type ADD ficha_id int REFERENCES ficha")
@@ -170,7 +168,7 @@ async def test_a_row_that_stays_and_points_to_one_that_would_go(database: Databa
         await restore(clinics, backup.file)
 
 
-@in_turn(
+@pytest.mark.parametrize(
     "act",
     [
         "DELETE FROM a.django_content_type WHERE id = 4",
@@ -199,7 +197,6 @@ async def test_no_other_difference_passes_with_the_rows_that_stay(
     assert await lines_of(clinics, 1) == before
 
 
-@by(ordinary)
 async def test_a_column_without_a_default_says_what_helps(database: Database, writer: Writer) -> None:
     """As Django leaves it: what its migration gave the rows of that day is not the column's default."""
     _, backup = await _schemas(database, writer)
@@ -215,7 +212,6 @@ async def test_a_column_without_a_default_says_what_helps(database: Database, wr
     assert (await lines_of(clinics, 1))["ficha"][3] == '{"id":4,"codigo":"d","x":null,"alergias":null,"activa":false}'
 
 
-@by(superuser)
 async def test_what_other_tables_of_migrations_say(database: Database, writer: Writer) -> None:
     sql: asyncpg.Connection = database.sql
     await sql.execute(f"SET search_path = public; {TWO_CLINICS} CREATE TABLE alembic_version (version_num text);")

@@ -1,11 +1,13 @@
 """Keys that were given again: what comes back would be somebody else's, which is said."""
 
+import pytest
+
 from app.clinic.restore.scope import Scope
 from app.respaldos.contract import WHAT
 from app.respaldos.restore.request import RestoreRequest
 from app.respaldos.restore.run import said_of
 from tests.clinic.conftest import Database
-from tests.clinic.restore.conftest import Writer, in_turn
+from tests.clinic.restore.conftest import Writer
 from tests.support.clinic_backup import back_up
 from tests.support.clinic_restore import changed, counts, missing, models, record, restore
 from tests.support.two_clinics import TWO_CLINICS
@@ -29,7 +31,7 @@ UPDATE paciente SET celular = '70' WHERE id = 2;
 NAMED = "“Ana Ñ” (1) (nombre: era «Ana Ñ» y hoy es «Luis»; celular: era «71» y hoy es «79»; ficha; token)"
 
 
-@in_turn(
+@pytest.mark.parametrize(
     "scope",
     [missing(), missing(models("cita")), models("cita"), changed(record("cita:1")), missing(record("cita:1"))],
 )
@@ -48,7 +50,7 @@ async def test_it_is_said_whose_the_rows_would_be(database: Database, writer: Wr
     assert (await restore(clinics, backup.file, scope=scope)).own_meanings == {}
 
 
-@in_turn("scope", [changed(), Scope(), record("pacientes:1")])
+@pytest.mark.parametrize("scope", [changed(), Scope(), record("pacientes:1")])
 async def test_where_they_go_back_too_there_is_nothing_to_say(
     database: Database, writer: Writer, scope: Scope
 ) -> None:

@@ -4,7 +4,7 @@ import pytest
 
 from app.errors import RestoreRefused
 from tests.clinic.conftest import Database
-from tests.clinic.restore.conftest import Writer, by, crossed, ordinary, superuser
+from tests.clinic.restore.conftest import Writer, crossed
 from tests.support.clinic_backup import back_up
 from tests.support.clinic_restore import EVERYTHING, WHOLE, assert_restored, restore
 from tests.support.restore_cases import assert_unchanged, leftovers
@@ -64,7 +64,6 @@ async def test_missing_ones_come_back_and_others_stay(any_database: Database, wr
     assert not any(c.any for c in (await restore(clinics, backup.file)).references.values())
 
 
-@by(ordinary)
 async def test_a_name_that_another_shared_row_has_now(database: Database, writer: Writer) -> None:
     sql = database.sql
     await sql.execute(f"SET search_path = public; {TWO_CLINICS} {TABLES}")
@@ -80,7 +79,6 @@ async def test_a_name_that_another_shared_row_has_now(database: Database, writer
     await assert_unchanged(clinics, changed)
 
 
-@by(superuser)
 async def test_strict_refuses_other_content(database: Database, writer: Writer) -> None:
     sql = database.sql
     await sql.execute(f"SET search_path = public; {TWO_CLINICS} {TABLES}")
@@ -99,7 +97,6 @@ async def test_strict_refuses_other_content(database: Database, writer: Writer) 
     assert await leftovers(sql) == []
 
 
-@by(ordinary)
 async def test_a_shared_row_that_means_something_else_now(database: Database, writer: Writer) -> None:
     sql = database.sql
     await sql.execute(

@@ -7,7 +7,7 @@ from app.clinic.restore.scope import Scope
 from app.clinic.restore.taken import Conflict, ConflictsFound
 from app.errors import RestoreRefused
 from tests.clinic.conftest import Database
-from tests.clinic.restore.conftest import Writer, by, crossed, ordinary, superuser
+from tests.clinic.restore.conftest import Writer, crossed
 from tests.support.clinic_backup import back_up
 from tests.support.clinic_restore import changed, counts, missing, models, record, restore
 from tests.support.restore_cases import contents
@@ -73,7 +73,6 @@ async def test_each_is_named_with_the_row_that_has_it(any_database: Database, wr
     )
 
 
-@by(ordinary)
 async def test_another_clinics_row_is_not_told(database: Database, writer: Writer) -> None:
     ((conflict,),) = await _conflicts(
         database,
@@ -88,7 +87,6 @@ async def test_another_clinics_row_is_not_told(database: Database, writer: Write
     )
 
 
-@by(superuser)
 async def test_of_another_clinics_row_only_the_values_of_the_backup_are_said(
     database: Database, writer: Writer
 ) -> None:
@@ -106,7 +104,6 @@ async def test_of_another_clinics_row_only_the_values_of_the_backup_are_said(
     )
 
 
-@by(ordinary)
 async def test_where_it_takes_too_long_only_the_constraint_is_said(
     database: Database, writer: Writer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -128,7 +125,6 @@ async def test_where_it_takes_too_long_only_the_constraint_is_said(
     assert "77" not in str(refused.value)
 
 
-@by(superuser)
 async def test_a_row_that_a_check_refuses_is_not_told(database: Database, writer: Writer) -> None:
     await database.sql.execute(TABLES)
     clinics = await writer(database)
@@ -152,7 +148,6 @@ INSERT INTO ajuste VALUES
 """
 
 
-@by(ordinary)
 async def test_of_a_document_no_secret_is_told(database: Database, writer: Writer) -> None:
     await database.sql.execute(KEYLESS)
     clinics = await writer(database)
@@ -177,7 +172,6 @@ async def test_of_a_document_no_secret_is_told(database: Database, writer: Write
     assert "no es de la clínica" not in str(own)
 
 
-@by(superuser)
 async def test_only_the_first_of_many_are_said(database: Database, writer: Writer) -> None:
     await database.sql.execute(TABLES)
     await database.sql.execute(
@@ -193,7 +187,6 @@ async def test_only_the_first_of_many_are_said(database: Database, writer: Write
     assert counts(await restore(clinics, backup.file)) == {"ficha": (100, 0, 100)}
 
 
-@by(ordinary)
 async def test_null_collides_where_it_is_said_to(database: Database, writer: Writer) -> None:
     await database.sql.execute(
         f"SET search_path = public; {TWO_CLINICS} CREATE TABLE caja (id int PRIMARY KEY, clinica_id int NOT NULL,"

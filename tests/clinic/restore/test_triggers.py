@@ -60,19 +60,14 @@ STATEMENT = (
 )
 
 
-@pytest.mark.parametrize(
-    ("any_database", "triggers"), [(18, TRIGGERS[::2]), (16, TRIGGERS[1::2])], indirect=["any_database"], ids=[18, 16]
-)
-async def test_a_trigger_that_acts_takes_everything_back(
-    any_database: Database, triggers: list[tuple[str, str, str, type[RespaldosError], str]]
-) -> None:
+async def test_a_trigger_that_acts_takes_everything_back(any_database: Database) -> None:
     sql = any_database.sql
     await sql.execute(f"SET search_path = public; {TWO_CLINICS} {TABLES}")
     by_role = {"O": await ordinary(any_database), "A": await superuser(any_database)}
     backup = await back_up(by_role["O"], 1)
     await sql.execute(DAMAGE)
     damaged = {clinica_id: await back_up(by_role["O"], clinica_id) for clinica_id in (1, 2)}
-    for name, when, does, error, says in triggers:
+    for name, when, does, error, says in TRIGGERS:
         await sql.execute(STATEMENT.format(name=name, when=when, does=does))
         for enabled, clinics in by_role.items():
             if enabled == "A":

@@ -5,7 +5,7 @@ import pytest
 from app.clinic.restore.taken import ConflictsFound
 from app.errors import RestoreRefused
 from tests.clinic.conftest import Database
-from tests.clinic.restore.conftest import Writer, by, crossed, in_turn, ordinary, superuser
+from tests.clinic.restore.conftest import Writer, crossed, superuser
 from tests.support.case_blind import CASE_BLIND
 from tests.support.clinic_backup import back_up
 from tests.support.clinic_restore import assert_restored, counts, missing, models, record, restore
@@ -53,7 +53,6 @@ async def test_one_record_is_found_by_it(any_database: Database, writer: Writer)
     await assert_restored(clinics, backup)
 
 
-@by(ordinary)
 async def test_what_a_part_points_to_is_there(database: Database, writer: Writer) -> None:
     await database.sql.execute(TABLES)
     clinics = await writer(database)
@@ -63,7 +62,6 @@ async def test_what_a_part_points_to_is_there(database: Database, writer: Writer
     assert (counts(plan), plan.needed) == ({"nota": (1, 0, 0)}, {})
 
 
-@by(superuser)
 async def test_what_a_part_points_to_is_another_clinics(database: Database, writer: Writer) -> None:
     await database.sql.execute(TABLES)
     clinics = await writer(database)
@@ -79,7 +77,6 @@ async def test_what_a_part_points_to_is_another_clinics(database: Database, writ
         await restore(clinics, backup.file, scope=models("nota"))
 
 
-@by(ordinary)
 async def test_a_row_that_moved_is_found_by_it(database: Database, writer: Writer) -> None:
     await database.sql.execute(TABLES)
     clinics = await writer(database)
@@ -101,7 +98,6 @@ async def test_unique_values_that_changed_places(any_database: Database, writer:
     assert counts(plan) == {"ficha": (0, 2, 0)}
 
 
-@by(superuser)
 async def test_a_row_that_came_and_took_a_unique_value_goes(database: Database, writer: Writer) -> None:
     await database.sql.execute(TABLES)
     clinics = await writer(database)
@@ -113,7 +109,8 @@ async def test_a_row_that_came_and_took_a_unique_value_goes(database: Database, 
     await assert_restored(clinics, backup)
 
 
-@in_turn("when", ["NOT DEFERRABLE", "DEFERRABLE"], crossed=True)
+@crossed
+@pytest.mark.parametrize("when", ["NOT DEFERRABLE", "DEFERRABLE"])
 async def test_a_value_that_somebody_has_by_now(any_database: Database, writer: Writer, when: str) -> None:
     sql = any_database.sql
     await sql.execute(f"{TABLES} ALTER TABLE ficha DROP CONSTRAINT ficha_correo_key, ADD UNIQUE (correo) {when}")
@@ -143,7 +140,6 @@ async def test_the_platforms_rows(any_database: Database, writer: Writer) -> Non
     assert counts(await restore(clinics, backup.file, None, update=True)) == {"tipo": (0, 1, 0)}
 
 
-@by(ordinary)
 async def test_an_index_of_another_collation_than_its_column(database: Database, writer: Writer) -> None:
     await database.sql.execute(
         f"""SET search_path = public; {TWO_CLINICS} {CASE_BLIND}

@@ -24,6 +24,8 @@ from tests.storage.conftest import Store, options
 from tests.support.fault import FaultyS3, Kind
 from tests.support.rclone import rclone
 
+KINDS: tuple[Kind, ...] = ("500", "503", "cut before", "cut after", "slow")
+
 
 async def test_a_bucket_that_does_not_exist(store: Store, database: str, conn: asyncpg.Connection) -> None:
     async with opened(store, service=database, bucket="no-hay-tal") as resources:
@@ -50,13 +52,13 @@ async def test_a_store_that_is_down(store: Store, database: str, conn: asyncpg.C
 @pytest.mark.parametrize(
     ("clinica_id", "operation", "nth", "kind"),
     [
-        # Each step with each kind in tests/storage; here what the store may have carried out, or not.
-        *((SMALL, "put", 1, kind) for kind in ("500", "cut after", "slow")),
-        *((LARGE, "create", 1, kind) for kind in ("503", "cut after", "slow")),
-        *((LARGE, "upload_part", *each) for each in ((1, "500"), (2, "slow"), (3, "cut before"), (5, "cut after"))),
-        *((LARGE, "complete", 1, kind) for kind in ("500", "cut before", "cut after", "slow")),
-        (SMALL, "get", 1, "503"),
-        *((LARGE, "get", 1, kind) for kind in ("cut before", "slow", "short")),
+        *((SMALL, "put", 1, kind) for kind in KINDS),
+        *((LARGE, "create", 1, kind) for kind in KINDS),
+        *((LARGE, "upload_part", nth, kind) for nth in (1, 3, 5) for kind in ("500", "cut before", "cut after")),
+        (LARGE, "upload_part", 2, "slow"),
+        *((LARGE, "complete", 1, kind) for kind in KINDS),
+        *((SMALL, "get", 1, kind) for kind in ("503", "cut before", "slow")),
+        *((LARGE, "get", 1, kind) for kind in (*KINDS, "short")),
     ],
 )
 async def test_a_store_that_fails_at_any_step(

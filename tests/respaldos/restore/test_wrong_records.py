@@ -2,7 +2,6 @@
 
 import gzip
 import hashlib
-import itertools
 from collections.abc import Callable
 
 import asyncpg
@@ -68,8 +67,7 @@ async def test_it_is_refused_by_its_name_and_nothing_changes(resources: Resource
     async with resources.storage.download(respaldo.archivo_s3 or "") as chunks:
         sound = read_backup(b"".join([chunk async for chunk in chunks]), [])
     before = await everybody(resources)
-    # It is read in the same way whether it is simulated or restored.
-    for simulada, (case, (wrong, message)) in zip(itertools.cycle([False, True]), RECORDS.items(), strict=False):
+    for case, (wrong, message) in RECORDS.items():
         right = sound.lines["bitacoras"][1]
         line = wrong(right)
         assert line != right, case
@@ -78,11 +76,11 @@ async def test_it_is_refused_by_its_name_and_nothing_changes(resources: Resource
             lines["bitacoras"][1] = line
 
         edited_one = await _put(resources, respaldo, edited(sound, change))
-        with pytest.raises(FormatError, match=message):
-            await restore(resources, edited_one, simulada=simulada, sin_respaldo_previo=True)
-        assert await everybody(resources) == before, case
-        if not simulada:
-            await assert_refused(conn, FormatError.code)
+        for simulada in (True, False):
+            with pytest.raises(FormatError, match=message):
+                await restore(resources, edited_one, simulada=simulada, sin_respaldo_previo=True)
+            assert await everybody(resources) == before, case
+        await assert_refused(conn, FormatError.code)
 
 
 async def test_so_it_is_where_a_column_has_another_type_today(resources: Resources, conn: asyncpg.Connection) -> None:
