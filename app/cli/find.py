@@ -13,7 +13,6 @@ from app.respaldos.backup.object_key import plain_name
 from app.respaldos.contract import RespaldoCompleto
 from app.respaldos.databases import Databases, transaction
 from app.respaldos.models import Respaldo
-from app.respaldos.progress import Progreso
 from app.respaldos.retention import fleet as retention_fleet
 from app.settings import settings_of_process
 
@@ -27,15 +26,9 @@ async def find_respaldo(databases: Databases, respaldo_id: int) -> Respaldo:
     return respaldo
 
 
-def in_full(respaldo: Respaldo, progreso: Progreso | None = None) -> RespaldoCompleto:
-    """All that programs are shown of it; `progreso` is that of its job while it runs."""
-    days = with_databases(kept_days)
-    return RespaldoCompleto.of(respaldo, retention_days=days[respaldo.clinica_id], progreso=progreso)
-
-
-def all_in_full(respaldos: Iterable[Respaldo]) -> list[RespaldoCompleto]:
-    """The same of several, none of which runs."""
-    days = with_databases(kept_days)
+async def all_in_full(databases: Databases, respaldos: Iterable[Respaldo]) -> list[RespaldoCompleto]:
+    """All that programs are shown of backups of which none runs."""
+    days = await kept_days(databases)
     return [RespaldoCompleto.of(respaldo, retention_days=days[respaldo.clinica_id]) for respaldo in respaldos]
 
 

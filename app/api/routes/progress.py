@@ -10,9 +10,9 @@ from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from app.api.at_once import AtOnce
 from app.api.caller import Caller, ReadAccess, ServiceDep, recheck_access
-from app.api.full import in_full
 from app.api.openapi import of_anyone
 from app.api.parameters import RespaldoId
+from app.connections.full import in_full
 from app.connections.service import Service
 from app.errors import RespaldosError
 from app.respaldos.backup import queries as backup_queries
@@ -90,7 +90,7 @@ async def progreso(
         except RespaldosError as exc:
             yield ServerSentEvent(event="problema", raw_data=_json({"codigo": exc.code, "status": exc.status}))
             return
-    ended = await in_full(service, respaldo)
+    ended = await in_full(service.resources, service.settings, respaldo)
     yield ServerSentEvent(event="fin", raw_data=_json(ended.model_dump(mode="json")))
 
 

@@ -18,7 +18,6 @@ from app.api.caller import (
     platforms_own,
     require_recent_password,
 )
-from app.api.full import in_full
 from app.api.once import AskingAccess, CreatingAccess, VerifyingAccess
 from app.api.openapi import of_anyone, with_body
 from app.api.parameters import PAGE_HEADERS, PageDep, RespaldoId, Timestamp, day_of, time_range
@@ -26,6 +25,7 @@ from app.api.people import names_of
 from app.api.problems import WithMembers
 from app.api.schemas import PedidoComparacion, PedidoRespaldo, PedidoRestauracion, PedidoRetencion, PedidoVerificacion
 from app.clinic.restore.mode import Modo
+from app.connections.full import in_full
 from app.connections.policy import retention_policy
 from app.connections.service import Service
 from app.connections.storage import storage_price
@@ -44,7 +44,8 @@ from app.respaldos.contract import (
 )
 from app.respaldos.databases import transaction
 from app.respaldos.jobs.request import progress_of
-from app.respaldos.models import Estado, TipoRespaldo
+from app.respaldos.models import Estado, Respaldo, TipoRespaldo
+from app.respaldos.progress import Progreso
 from app.respaldos.reading.comparison import pedir_comparacion
 from app.respaldos.reading.download import enlace_descarga
 from app.respaldos.reading.verification import pedir_verificacion
@@ -55,6 +56,13 @@ from app.respaldos.retention.queries import policy_of
 from app.respaldos.status.statistics import obtener_estadisticas
 
 router = APIRouter(prefix="/respaldos", tags=["Respaldos"])
+
+
+async def _told(
+    service: Service, mensaje: str, respaldo: Respaldo, progreso: Progreso | None = None
+) -> RespaldoConMensaje:
+    shown = await in_full(service.resources, service.settings, respaldo, progreso)
+    return RespaldoConMensaje(mensaje=mensaje, respaldo=shown)
 
 
 @router.get(
@@ -156,9 +164,9 @@ async def crear(service: ServiceDep, caller: CreatingAccess, body: PedidoRespald
             if running is None:
                 raise
             progreso = await progress_of(session, running)
-        shown = await in_full(service, running, progreso)
+        shown = await in_full(service.resources, service.settings, running, progreso)
         raise WithMembers(exc, respaldo=shown.model_dump(mode="json")) from exc
-    return RespaldoConMensaje(mensaje="El respaldo empezará en un momento", respaldo=await in_full(service, respaldo))
+    return await _told(service, "El respaldo empezará en un momento", respaldo)
 
 
 @router.get(
@@ -173,7 +181,7 @@ async def ver(service: ServiceDep, caller: ReadAccess, respaldo_id: RespaldoId) 
     async with transaction(service.resources) as session:
         respaldo = await backup_queries.get(session, respaldo_id, clinica_id=caller.clinica_id)
         progreso = await progress_of(session, respaldo)
-    return await in_full(service, respaldo, progreso)
+    return await in_full(service.resources, service.settings, respaldo, progreso)
 
 
 @router.get(
@@ -209,7 +217,7 @@ async def cancelar(service: ServiceDep, caller: AdminAccess, respaldo_id: Respal
     said = "El respaldo se canceló" if respaldo.estado == Estado.CANCELADO else "El respaldo se está cancelando"
     async with transaction(service.resources) as session:
         progreso = await progress_of(session, respaldo)
-    return RespaldoConMensaje(mensaje=said, respaldo=await in_full(service, respaldo, progreso))
+    return await _told(service, said, respaldo, progreso)
 
 
 @router.post(
@@ -343,7 +351,7 @@ async def recuperar(service: ServiceDep, caller: AdminAccess, respaldo_id: Respa
     respaldo = await recuperar_respaldo(
         service.resources, respaldo_id, clinica_id=caller.clinica_id, actor=caller.actor
     )
-    return RespaldoConMensaje(mensaje="El respaldo se recuperó", respaldo=await in_full(service, respaldo))
+    return await _told(service, "El respaldo se recuperó", respaldo)
 
 
 @router.post(
@@ -365,7 +373,7 @@ async def retener(service: ServiceDep, caller: AdminAccess, respaldo_id: Respald
         hasta=day_of(hasta, service.settings.time_zone)[1] if hasta is not None else None,
         actor=await _named(service, caller),
     )
-    return RespaldoConMensaje(mensaje="El respaldo está retenido", respaldo=await in_full(service, respaldo))
+    return await _told(service, "El respaldo está retenido", respaldo)
 
 
 @router.post(
@@ -380,7 +388,7 @@ async def liberar(service: ServiceDep, caller: RecentAccess, respaldo_id: Respal
     respaldo = await liberar_respaldo(
         service.resources, respaldo_id, clinica_id=caller.clinica_id, actor=await _named(service, caller)
     )
-    return RespaldoConMensaje(mensaje="El respaldo se liberó", respaldo=await in_full(service, respaldo))
+    return await _told(service, "El respaldo se liberó", respaldo)
 
 
 @router.post(
@@ -395,7 +403,7 @@ async def aceptar(service: ServiceDep, caller: AdminAccess, respaldo_id: Respald
     respaldo = await aceptar_respaldo(
         service.resources, respaldo_id, clinica_id=caller.clinica_id, actor=caller.actor
     )
-    return RespaldoConMensaje(mensaje="El respaldo se aceptó", respaldo=await in_full(service, respaldo))
+    return await _told(service, "El respaldo se aceptó", respaldo)
 
 
 def _chosen_records(wanted: PedidoRestauracion) -> tuple[str, ...] | None:

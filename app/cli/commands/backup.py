@@ -5,17 +5,20 @@ from pathlib import Path
 import click
 
 from app.cli.clinic_option import clinic_number, one_of, whose_option
-from app.cli.find import encryption_of, file_name, find_respaldo, in_full
+from app.cli.find import encryption_of, file_name, find_respaldo
 from app.cli.object import tell_copy
 from app.cli.output import ask_first, done, elapsed, fields, json_option, number, print_json, say, size, warn
 from app.cli.parameters import IDENTIFIER
 from app.cli.progress import progress_bar
 from app.cli.resources import with_resources
+from app.connections.full import in_full
 from app.respaldos.backup.run import crear_respaldo
+from app.respaldos.contract import RespaldoCompleto
 from app.respaldos.models import Respaldo, TipoRespaldo
 from app.respaldos.reading.download import descargar_respaldo
 from app.respaldos.reconcile import reconciliar
 from app.respaldos.resources import Resources
+from app.settings import settings_of_process
 
 
 @click.command()
@@ -47,20 +50,21 @@ def crear(
         return
     owner = one_of(clinica, plataforma)
 
-    async def work(resources: Resources) -> Respaldo:
+    async def work(resources: Resources) -> tuple[Respaldo, RespaldoCompleto]:
         with progress_bar("Respaldando") as progress:
             await reconciliar(resources)
-            return await crear_respaldo(
+            respaldo = await crear_respaldo(
                 resources,
                 clinica_id=await clinic_number(resources.clinic, owner) if owner is not None else None,
                 tipo=TipoRespaldo.MANUAL,
                 descripcion=descripcion,
                 progress=progress,
             )
+        return respaldo, await in_full(resources, settings_of_process(), respaldo)
 
-    respaldo = with_resources(work)
+    respaldo, shown = with_resources(work)
     if as_json:
-        print_json(in_full(respaldo))
+        print_json(shown)
     else:
         show_created(respaldo)
 

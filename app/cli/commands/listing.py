@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import click
 
 from app.cli.clinic_option import clinic_number, clinic_option, one_of, whose_option
-from app.cli.find import encryption_of, find_respaldo, in_full, kept_days
+from app.cli.find import encryption_of, find_respaldo, kept_days
 from app.cli.output import (
     dated,
     elapsed,
@@ -24,6 +24,7 @@ from app.cli.output import (
 from app.cli.parameters import IDENTIFIER, WholeNumber
 from app.cli.running import with_databases, with_settings
 from app.connections.databases import open_databases
+from app.connections.full import in_full
 from app.connections.storage import storage_price
 from app.dump.whose import named
 from app.respaldos.backup import fleet as backup_fleet
@@ -33,6 +34,7 @@ from app.respaldos.contract import (
     ESTADO_DISPLAY,
     Copia,
     Estadisticas,
+    RespaldoCompleto,
     RespaldoEnLista,
     Retencion,
     Verificacion,
@@ -40,10 +42,9 @@ from app.respaldos.contract import (
 from app.respaldos.databases import Databases, transaction
 from app.respaldos.jobs.request import progress_of
 from app.respaldos.models import Estado, Respaldo, Restauracion, TipoRestauracion
-from app.respaldos.progress import Progreso
 from app.respaldos.reading import queries as reading_queries
 from app.respaldos.status.statistics import obtener_estadisticas
-from app.settings import Settings
+from app.settings import Settings, settings_of_process
 
 # Of what was done with a backup, restores among the last so many are shown with it; the API has all of them.
 LAST_DONE = 50
@@ -164,16 +165,16 @@ def _verified(verificado: Verificacion | None) -> str:
 def ver(id_: int, as_json: bool) -> None:
     """Muestra todo lo que se sabe de un respaldo."""
 
-    async def work(databases: Databases) -> tuple[Respaldo, Progreso | None, Sequence[Restauracion]]:
+    async def work(databases: Databases) -> tuple[Respaldo, RespaldoCompleto, Sequence[Restauracion]]:
         respaldo = await find_respaldo(databases, id_)
         async with transaction(databases) as session:
             done, _ = await reading_queries.page(
                 session, clinica_id=respaldo.clinica_id, respaldo_id=respaldo.id, limit=LAST_DONE, offset=0
             )
-            return respaldo, await progress_of(session, respaldo), done
+            progress = await progress_of(session, respaldo)
+        return respaldo, await in_full(databases, settings_of_process(), respaldo, progress), done
 
-    respaldo, progress, done = with_databases(work)
-    shown = in_full(respaldo, progress)
+    respaldo, shown, done = with_databases(work)
     if as_json:
         print_json(shown)
         return

@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from app.cli.clinic_option import clinic_number, clinic_option
-from app.cli.find import all_in_full, find_respaldo, in_full
+from app.cli.find import all_in_full, find_respaldo
 from app.cli.output import (
     ask_first,
     dated,
@@ -27,11 +27,12 @@ from app.cli.progress import progress_bar
 from app.cli.resources import with_resources
 from app.cli.running import with_databases, with_settings
 from app.connections.databases import open_databases
+from app.connections.full import in_full
 from app.connections.policy import retention_policy
 from app.connections.resources import open_resources
 from app.dump.whose import named, whose
 from app.respaldos.audit import COMMAND_LINE
-from app.respaldos.contract import ESTADO_DISPLAY
+from app.respaldos.contract import ESTADO_DISPLAY, RespaldoCompleto
 from app.respaldos.databases import Databases
 from app.respaldos.models import Estado, Respaldo
 from app.respaldos.resources import Resources
@@ -41,7 +42,7 @@ from app.respaldos.retention.hold import liberar_respaldo, retener_respaldo
 from app.respaldos.retention.purge import purgar
 from app.respaldos.retention.reindex import Reindexed, Unknown
 from app.respaldos.retention.reindex import reindexar as rebuild
-from app.settings import Settings
+from app.settings import Settings, settings_of_process
 
 
 @click.command()
@@ -79,9 +80,10 @@ def eliminar(id_: int, si: bool, as_json: bool) -> None:
 def recuperar(id_: int, as_json: bool) -> None:
     """Trae de vuelta un respaldo eliminado, si su archivo todavía está en S3."""
 
-    async def work(resources: Resources) -> Respaldo:
+    async def work(resources: Resources) -> RespaldoCompleto:
         respaldo = await find_respaldo(resources, id_)
-        return await recuperar_respaldo(resources, id_, clinica_id=respaldo.clinica_id, actor=COMMAND_LINE)
+        found = await recuperar_respaldo(resources, id_, clinica_id=respaldo.clinica_id, actor=COMMAND_LINE)
+        return await in_full(resources, settings_of_process(), found)
 
     _show(with_resources(work), as_json, f"Respaldo {id_} recuperado")
 
@@ -104,22 +106,19 @@ def retener(id_: int, motivo: str | None, hasta: datetime | None, liberar: bool,
     if motivo is not None and not motivo.strip():
         raise click.UsageError("--motivo está vacío")
 
-    async def work(settings: Settings) -> Respaldo:
+    async def work(settings: Settings) -> RespaldoCompleto:
         async with open_databases(settings) as databases:
-            respaldo = await find_respaldo(databases, id_)
+            clinica_id = (await find_respaldo(databases, id_)).clinica_id
             if motivo is None:
-                return await liberar_respaldo(databases, id_, clinica_id=respaldo.clinica_id, actor=COMMAND_LINE)
-            end = None
-            if hasta is not None:
-                end = datetime.combine(hasta.date() + timedelta(days=1), time(), settings.time_zone)
-            return await retener_respaldo(
-                databases,
-                id_,
-                clinica_id=respaldo.clinica_id,
-                motivo=motivo.strip(),
-                hasta=end,
-                actor=COMMAND_LINE,
-            )
+                found = await liberar_respaldo(databases, id_, clinica_id=clinica_id, actor=COMMAND_LINE)
+            else:
+                end = None
+                if hasta is not None:
+                    end = datetime.combine(hasta.date() + timedelta(days=1), time(), settings.time_zone)
+                found = await retener_respaldo(
+                    databases, id_, clinica_id=clinica_id, motivo=motivo.strip(), hasta=end, actor=COMMAND_LINE
+                )
+            return await in_full(databases, settings, found)
 
     said = f"Respaldo {id_} liberado" if liberar else f"Respaldo {id_} retenido: no se elimina hasta que se libere"
     _show(with_settings(work), as_json, said)
@@ -131,16 +130,17 @@ def retener(id_: int, motivo: str | None, hasta: datetime | None, liberar: bool,
 def aceptar(id_: int, as_json: bool) -> None:
     """Da por bueno un respaldo sospechoso, después de revisarlo."""
 
-    async def work(databases: Databases) -> Respaldo:
+    async def work(databases: Databases) -> RespaldoCompleto:
         respaldo = await find_respaldo(databases, id_)
-        return await aceptar_respaldo(databases, id_, clinica_id=respaldo.clinica_id, actor=COMMAND_LINE)
+        found = await aceptar_respaldo(databases, id_, clinica_id=respaldo.clinica_id, actor=COMMAND_LINE)
+        return await in_full(databases, settings_of_process(), found)
 
     _show(with_databases(work), as_json, f"Respaldo {id_} aceptado: desde ahora cuenta como bueno")
 
 
-def _show(respaldo: Respaldo, as_json: bool, said: str) -> None:
+def _show(shown: RespaldoCompleto, as_json: bool, said: str) -> None:
     if as_json:
-        print_json(in_full(respaldo))
+        print_json(shown)
     else:
         done(said)
 
@@ -262,16 +262,17 @@ def reindexar(context: click.Context, clinica: str | None, sin_sello: bool, as_j
     sello, con una fecha que no ha llegado, o que no se pudo leer) o si algún bucket no se pudo mirar.
     """
 
-    async def work(resources: Resources) -> Reindexed:
+    async def work(resources: Resources) -> tuple[Reindexed, list[RespaldoCompleto]]:
         clinica_id = await clinic_number(resources.clinic, clinica) if clinica is not None else None
         with progress_bar("Leyendo el bucket") as progress:
-            return await rebuild(resources, clinica_id=clinica_id, unsealed=sin_sello, progress=progress)
+            found = await rebuild(resources, clinica_id=clinica_id, unsealed=sin_sello, progress=progress)
+        return found, await all_in_full(resources, found.rebuilt)
 
-    found = with_resources(work)
+    found, rebuilt = with_resources(work)
     if as_json:
         print_json(
             {
-                "reconstruidos": all_in_full(found.rebuilt),
+                "reconstruidos": rebuilt,
                 "desconocidos": [_described(item) for item in found.unknown],
                 "dañados": [_described(item) for item in found.damaged],
                 "ya_registrados": found.known,
