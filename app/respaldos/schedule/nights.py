@@ -78,13 +78,8 @@ def night_at(
     return Night(dia, start, max(noon, start + window + LAST_RETRIES))
 
 
-def proxima_hora(now: datetime, *, time_zone: ZoneInfo, hour: int, minute: int) -> datetime:
-    """When the first night after `now` (aware) starts, in UTC; each clinic's backup follows within the window."""
-    return next_night(now, Nightly(hour, minute), time_zone=time_zone)
-
-
 def next_night(now: datetime, nightly: Nightly, *, time_zone: ZoneInfo) -> datetime:
-    """The same where a night may begin on some days of the week alone."""
+    """When the first night after `now` (aware) starts, in UTC; each clinic's backup follows within the window."""
     dia = _last_started(now, time_zone, nightly.hour, nightly.minute) + timedelta(days=1)
     while dia.weekday() not in nightly.days:
         dia += timedelta(days=1)

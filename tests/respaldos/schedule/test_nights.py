@@ -19,10 +19,11 @@ from app.respaldos.schedule.nights import (
     CATCH_UP,
     WINDOW,
     Night,
+    Nightly,
+    next_night,
     night_at,
     planned_start,
     programar,
-    proxima_hora,
 )
 from tests.respaldos.conftest import LA_PAZ, LARGE, NEW, SMALL, back_up, connected, opened
 from tests.storage.conftest import Store
@@ -69,7 +70,7 @@ def test_each_local_day_of_a_year_has_exactly_one_night(zone: str, year: int, ho
     now = datetime(year, 1, 1, tzinfo=UTC) - timedelta(days=2)
     starts: dict[date, list[datetime]] = {}
     while now < datetime(year + 1, 1, 1, tzinfo=UTC) + timedelta(days=1):
-        now = proxima_hora(now, **when)  # type: ignore[arg-type]
+        now = next_night(now, Nightly(hour, minute), time_zone=time_zone)
         night = night_at(now, **when)  # type: ignore[arg-type]
         assert night is not None
         assert night.start == now
@@ -96,7 +97,7 @@ def test_a_night_belongs_to_the_last_start_and_the_next_follows(
 ) -> None:
     time_zone = ZoneInfo(zone)
     night = night_at(since, time_zone=time_zone, hour=hour, minute=minute)
-    following = proxima_hora(since, time_zone=time_zone, hour=hour, minute=minute)
+    following = next_night(since, Nightly(hour, minute), time_zone=time_zone)
     assert following.utcoffset() == timedelta(0)
     assert timedelta(0) < following - since <= timedelta(hours=26)
     if night is None:
@@ -127,12 +128,12 @@ def test_a_skipped_and_a_doubled_time_start_one_night(
 ) -> None:
     expected = datetime.fromisoformat(start).replace(tzinfo=UTC)
     when = {"time_zone": ZoneInfo(zone), "hour": hour, "minute": minute}
-    assert proxima_hora(expected - timedelta(minutes=1), **when) == expected  # type: ignore[arg-type]
+    assert next_night(expected - timedelta(minutes=1), Nightly(hour, minute), time_zone=ZoneInfo(zone)) == expected
     night = night_at(expected, **when)  # type: ignore[arg-type]
     assert night is not None
     assert (night.dia, night.start) == (day, expected)
     # The second 01:30 begins nothing.
-    assert proxima_hora(expected, **when) > expected + timedelta(hours=22)  # type: ignore[arg-type]
+    assert next_night(expected, Nightly(hour, minute), time_zone=ZoneInfo(zone)) > expected + timedelta(hours=22)
 
 
 @given(clinics=st.integers(1, 20_000), clinica_id=st.integers(1, 2**62))
